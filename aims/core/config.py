@@ -1,0 +1,90 @@
+"""The configuration of one run: frozen, validated when made, hashed to name the run's folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from aims.core.errors import InputError, unknown_name
+from aims.core.files import sha256_json
+from aims.core.vocabulary import PROTOCOLS
+
+PRECISIONS = ("float32", "bf16")
+RANDOM_WEIGHTS = "random"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides a run's numbers, and nothing else.
+
+    Attributes:
+        method: name in the registry of methods.
+        tuning: name in the registry of tunings.
+        modality: name of a listed modality or of a stream of the dataset.
+        dataset: name of the dataset.
+        fingerprint: fingerprint of the dataset's content.
+        backbone: name in the registry of backbones.
+        weights: "random", or the SHA-256 of the checkpoint file.
+        epochs: passes over the training part.
+        lr: peak learning rate.
+        batch_size: images in a step.
+        seed: seed of weights, clicks, order and validation part.
+        protocol: "paper" or "strict".
+        precision: "float32", or "bf16" (autocast; losses and metrics stay float32).
+        loss: name in the registry of losses.
+        limit: only the first so many images of each split; None for all. Limited runs are marked in reports.
+    """
+
+    method: str
+    tuning: str
+    modality: str
+    dataset: str
+    fingerprint: str
+    backbone: str
+    weights: str
+    epochs: int
+    lr: float
+    batch_size: int
+    seed: int
+    protocol: str
+    precision: str
+    loss: str
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise unknown_name("protocol", self.protocol, PROTOCOLS)
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
+        for name in ("epochs", "batch_size", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name.replace('_', '-')} must be at least 1, not {value}")
+        if not 0 < self.lr < float("inf"):
+            raise InputError(f"lr must be a positive number, not {self.lr}")
+        if self.seed < 0:
+            raise InputError(f"seed must not be negative, is {self.seed}")
+
+    @property
+    def hash(self) -> str:
+        """Ten hexadecimal digits that tell configurations apart."""
+        return sha256_json(dataclasses.asdict(self))[:10]
+
+    @property
+    def run_name(self) -> str:
+        """Name of the run's folder: readable parts, then the hash."""
+        parts = (self.dataset, self.modality, self.method, self.tuning, self.protocol, f"s{self.seed}")
+        return "-".join((*parts, self.hash))
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> RunConfig:
+        """Rebuilds a configuration from a run record; unknown or missing fields raise InputError."""
+        names = {item.name for item in dataclasses.fields(cls)}
+        for name in value:
+            if name not in names:
+                raise unknown_name("configuration field", name, names)
+        try:
+            return cls(**value)
+        except TypeError as error:
+            raise InputError(f"configuration is incomplete: {error}") from None

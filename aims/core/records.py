@@ -1,0 +1,108 @@
+"""Run folders: what `aims run` leaves and `aims report` reads.
+
+    runs/<name>-<hash>/
+        run.json            configuration, status, provenance, scores
+        metrics.jsonl       one line an epoch: loss, learning rate, scores where evaluated
+        instances.parquet   one row a test instance: click, IoU, predicted mask as COCO RLE
+        weights.safetensors what was trained, at the selected epoch
+        resume.safetensors  only while unfinished
+        samples.png         contact sheet of a few test images
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from aims.core.config import RunConfig
+from aims.core.errors import AimsError, InputError
+from aims.core.files import read_json
+
+RUN_VERSION = 1
+RECORD = "run.json"
+METRICS = "metrics.jsonl"
+INSTANCES = "instances.parquet"
+WEIGHTS = "weights.safetensors"
+RESUME = "resume.safetensors"
+SAMPLES = "samples.png"
+
+_POINT = pa.list_(pa.int32(), 2)
+_RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
+
+#: One row a test instance. `iou` is the protocol's score, `iou_grid` at 256 x 256 (null where the instance
+#: vanishes there under `strict`), `iou_native` at the picture's own size (null under `paper`). `click` is
+#: (x, y) in pixels of `click_size` (height, width): the 1024 grid under `paper`, the picture under `strict`.
+INSTANCE_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("group", pa.string()),
+        ("instance_id", pa.int32()),
+        ("class_id", pa.int32()),
+        ("area", pa.int64()),
+        ("click", _POINT),
+        ("click_size", _POINT),
+        ("iou", pa.float64()),
+        ("iou_grid", pa.float64()),
+        ("iou_native", pa.float64()),
+        ("rle_grid", _RLE),
+        ("rle_native", _RLE),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """A finished run, as a report sees it.
+
+    Attributes:
+        path: the run's folder.
+        config: the configuration.
+        scores: `miou` (0..1), `instances`, `images`, `epoch`, and `val_miou` where a validation part chose.
+        content: the whole of run.json.
+    """
+
+    path: Path
+    config: RunConfig
+    scores: dict[str, Any]
+    content: dict[str, Any]
+
+    @classmethod
+    def load(cls, path: Path) -> RunRecord:
+        """Reads a run folder.
+
+        Raises:
+            InputError: run.json is missing, unreadable, of a newer version, or not of a finished run.
+        """
+        content = read_json(path / RECORD)
+        try:
+            if content["version"] > RUN_VERSION:
+                raise InputError(f"{path / RECORD}: version {content['version']}; update AIMS to read it")
+            if content["status"] != "finished":
+                raise InputError(f"{path}: the run is {content['status']}, not finished")
+            return cls(
+                path=path,
+                config=RunConfig.from_json(content["config"]),
+                scores=content["scores"],
+                content=content,
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path / RECORD}: not a run record ({error!r})") from None
+
+
+def find_runs(runs: Path) -> Iterator[RunRecord | AimsError]:
+    """Yields the finished runs below a folder in order of name, and an error for each unusable one.
+
+    Raises:
+        InputError: the folder does not exist.
+    """
+    if not runs.is_dir():
+        raise InputError(f"{runs}: no such folder; `aims run` writes runs there, or give --runs")
+    for path in sorted(path for path in runs.iterdir() if path.is_dir()):
+        try:
+            yield RunRecord.load(path)
+        except AimsError as error:
+            yield error

@@ -1,0 +1,231 @@
+"""The contract between converters and the dataset writer.
+
+A converter describes its set once (`DatasetSpec`), names its images (`splits`) and reads them one by one
+(`read`). Everything else - components, clicks, Parquet, checksums, resuming - is done by `aims.data`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aims.core.errors import InputError
+
+FORMAT_VERSION = 1
+
+Array = NDArray[Any]
+
+#: Column names of the format; a stream may not take one of them.
+RESERVED_COLUMNS = frozenset(
+    {"image_id", "group", "height", "width", "rgb", "instances", "objects", "split"}
+)
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]*")
+STREAM_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
+SPLIT_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSpec:
+    """One sensor stream as the manifest describes it.
+
+    Attributes:
+        channels: planes in the stream.
+        unit: unit of the stored values, e.g. "m" or "digital number".
+        valid_range: lowest and highest value the sensor can mean, in `unit`; None if unknown.
+        missing: the value that stands for "no measurement" beside NaN; None if there is none.
+        wavelength_nm: lowest and highest wavelength the sensor sees; None if it has none or is unknown.
+    """
+
+    channels: int
+    unit: str
+    valid_range: tuple[float, float] | None = None
+    missing: float | None = None
+    wavelength_nm: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec:
+    """What is true of a whole dataset.
+
+    Attributes:
+        name: kebab-case name, also the default folder.
+        classes: class names; class id k is `classes[k - 1]`, and 0 is nothing.
+        streams: the sensor streams by column name.
+        license: licence of the raw data, in its owners' words.
+        citation: whom to cite; None if unknown.
+        url: where the raw data can be had; None if unknown.
+        has_rgb: whether images come with an aligned RGB picture.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    streams: Mapping[str, StreamSpec]
+    license: str
+    citation: str | None = None
+    url: str | None = None
+    has_rgb: bool = False
+
+    def __post_init__(self) -> None:
+        if not NAME_PATTERN.fullmatch(self.name):
+            raise InputError(
+                f"dataset name {self.name!r}: use lower-case letters, digits, '-', '_' and '.' "
+                "(it becomes a folder name)"
+            )
+        if not self.classes or len(set(self.classes)) != len(self.classes):
+            raise InputError(f"dataset {self.name!r}: give at least one class, each name once")
+        if not self.streams and not self.has_rgb:
+            raise InputError(f"dataset {self.name!r} has neither a stream nor RGB pictures")
+        for name in self.streams:
+            if name in RESERVED_COLUMNS or not STREAM_PATTERN.fullmatch(name):
+                raise InputError(
+                    f"stream name {name!r}: use lower-case letters, digits and '_', "
+                    f"and none of {', '.join(sorted(RESERVED_COLUMNS))}"
+                )
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> DatasetSpec:
+        """Rebuilds a spec from the manifest's `dataset` entry."""
+
+        def pair(bounds: Sequence[float] | None) -> tuple[float, float] | None:
+            return None if bounds is None else (float(bounds[0]), float(bounds[1]))
+
+        streams = {
+            name: StreamSpec(
+                channels=int(stream["channels"]),
+                unit=str(stream["unit"]),
+                valid_range=pair(stream["valid_range"]),
+                missing=stream["missing"],
+                wavelength_nm=pair(stream["wavelength_nm"]),
+            )
+            for name, stream in value["streams"].items()
+        }
+        return cls(**{**value, "classes": tuple(value["classes"]), "streams": streams})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemanticMap:
+    """A class id for every pixel; connected regions of one class become instances.
+
+    Attributes:
+        class_map: (height, width), integers; class ids of `DatasetSpec.classes`.
+        void: class ids that are no object (background, unlabelled).
+    """
+
+    class_map: Array
+    void: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceMap:
+    """An instance id for every pixel (0 = nothing), as the source drew them: regions are not split.
+
+    Attributes:
+        instances: (height, width), integers.
+        class_ids: the class of each instance id that occurs.
+    """
+
+    instances: Array
+    class_ids: Mapping[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One image as a converter read it.
+
+    Attributes:
+        image_id: the source's own name of the picture, unique in the set.
+        group: scene or sequence; images of one group never straddle splits and are resampled together.
+        streams: (height, width, channels) arrays by stream name, in the source's own dtype.
+        labels: class map or instance map of the same height and width.
+        rgb: the encoded picture file, byte for byte; None where there is none.
+    """
+
+    image_id: str
+    group: str
+    streams: Mapping[str, Array]
+    labels: SemanticMap | InstanceMap
+    rgb: bytes | None = None
+
+
+class SampleError(InputError):
+    """One image cannot be read. `--keep-going` lists it in dropped.jsonl and goes on."""
+
+
+def option(
+    default: Any = dataclasses.MISSING, *, help: str, argument: bool = False, hidden: bool = False
+) -> Any:
+    """Declares a converter's option: a dataclass field that the command line offers by its name.
+
+    Args:
+        default: value when it is not given; without one it must be given.
+        help: one line for `--help`.
+        argument: a positional argument in place of an option.
+        hidden: not shown in `--help`.
+    """
+    return field(
+        default=default, metadata={"help": help, "argument": argument, "hidden": hidden}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converter(ABC):
+    """Base of all converters, found through the entry-point group `aims.converters`.
+
+    A subclass is a frozen, keyword-only dataclass; its fields made with `option` become options of
+    `aims convert NAME`. Instances travel to worker processes: only the fields are pickled, so open file
+    handles can be kept in `functools.cached_property`.
+
+    Attributes:
+        raw: folder of the raw download.
+    """
+
+    name: ClassVar[str]
+
+    raw: Path | None = option(None, help="Folder of the raw data.")
+
+    @property
+    def root(self) -> Path:
+        """The raw folder: as given, else data/raw/NAME below the working directory."""
+        return self.raw if self.raw is not None else Path("data/raw") / self.name
+
+    @abstractmethod
+    def spec(self) -> DatasetSpec:
+        """Describes the set. Raises InputError (what was looked for, where to get it) if it is absent."""
+
+    @abstractmethod
+    def splits(self) -> Mapping[str, Sequence[str]]:
+        """Image ids of every split, in the order in which they are written."""
+
+    @abstractmethod
+    def read(self, split: str, image_id: str) -> Sample:
+        """Reads one image. Raises SampleError naming the file and the reason if that fails."""
+
+    @abstractmethod
+    def source_files(self, split: str, image_id: str) -> Sequence[Path]:
+        """The files that belong to this image alone, for checksums; missing ones are left out."""
+
+    def shared_files(self) -> Sequence[Path]:
+        """The files that all images share (archives, tables, descriptions)."""
+        return ()
+
+    def options(self) -> dict[str, Any]:
+        """The options that shape the result, for the manifest; never where the raw folder lies."""
+        return {
+            item.name: getattr(self, item.name)
+            for item in dataclasses.fields(self)
+            if item.name != "raw" and not isinstance(getattr(self, item.name), Path)
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)

@@ -1,0 +1,154 @@
+"""Modalities and protocols: the words that datasets, runs and reports share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modality:
+    """A physical quantity as a model sees it: one or more streams of a dataset, stacked.
+
+    Attributes:
+        name: name on the command line.
+        streams: columns in stacking order; "rgb" is the decoded picture, three channels.
+        channels: planes after stacking; None where the dataset decides.
+        datasets: the paper's dataset first, then others that carry the same quantity.
+    """
+
+    name: str
+    streams: tuple[str, ...]
+    channels: int | None = None
+    datasets: tuple[str, ...] = ()
+
+    @property
+    def mixes_rgb(self) -> bool:
+        """True for the paper's "pseudo new modalities": RGB stacked with a sensor."""
+        return "rgb" in self.streams and len(self.streams) > 1
+
+
+def _table(*modalities: Modality) -> Mapping[str, Modality]:
+    return MappingProxyType({modality.name: modality for modality in modalities})
+
+
+_POLARIZATION_SETS = ("rgbp-glass", "zju-rgbp")
+
+#: The modalities of the paper. Any other name is taken from the dataset's own streams.
+MODALITIES = _table(
+    Modality(name="thermal", streams=("thermal",), channels=1, datasets=("thermal-glass",)),
+    Modality(name="depth", streams=("depth",), channels=1, datasets=("nyuv2",)),
+    Modality(name="hha", streams=("hha",), channels=3, datasets=("nyuv2",)),
+    Modality(name="nir", streams=("nir",), channels=1, datasets=("ivrg-nir",)),
+    Modality(
+        name="polarization", streams=("intensity", "aolp", "dolp"), channels=9, datasets=_POLARIZATION_SETS
+    ),
+    Modality(name="aolp-dolp", streams=("aolp", "dolp"), channels=6, datasets=_POLARIZATION_SETS),
+    Modality(name="rgb-thermal", streams=("rgb", "thermal"), channels=4, datasets=("thermal-glass",)),
+    Modality(name="rgb-depth", streams=("rgb", "depth"), channels=4, datasets=("nyuv2",)),
+    Modality(name="rgb-hha", streams=("rgb", "hha"), channels=6, datasets=("nyuv2",)),
+    Modality(name="rgb-nir", streams=("rgb", "nir"), channels=4, datasets=("ivrg-nir",)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How clicks, sizes, scaling and selection are done (reference: protocol.md).
+
+    Attributes:
+        name: "paper" (how the published numbers were made) or "strict" (how a benchmark should).
+        min_area: smallest region in pixels of the 1024 x 1024 grid, by dataset; other sets have none.
+        default_min_area: the same for every set that is not listed.
+        per_image_scaling: scale every image by its own minimum and maximum to 8 bits where the paper did.
+        select_on: split on which the best epoch is chosen.
+        shuffle: whether training visits the images in a new order every epoch.
+        smoothing: added to intersection and union.
+    """
+
+    name: str
+    min_area: Mapping[str, int]
+    default_min_area: int
+    per_image_scaling: bool
+    select_on: str
+    shuffle: bool
+    smoothing: float
+
+
+#: Side of the square grid on which the protocols define clicks and sizes, whatever the backbone's input.
+CLICK_GRID = 1024
+#: Side of the square grid on which IoU is counted.
+IOU_GRID = 256
+
+PAPER = Protocol(
+    name="paper",
+    min_area=MappingProxyType({"zju-rgbp": 10_000, "rgbp-glass": 100, "ivrg-nir": 1_000}),
+    default_min_area=0,
+    per_image_scaling=True,
+    select_on="test",
+    shuffle=False,
+    smoothing=1e-6,
+)
+STRICT = Protocol(
+    name="strict",
+    min_area=MappingProxyType({}),
+    default_min_area=100,
+    per_image_scaling=False,
+    select_on="val",
+    shuffle=True,
+    smoothing=0.0,
+)
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({"paper": PAPER, "strict": STRICT})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constants:
+    """Published mean and standard deviation of each channel, on data scaled as the paper did."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+# ImageNet's; depth takes the mean over the three channels (protocol.md).
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+#: (dataset, stream) -> constants of the `paper` protocol. Sets that are not listed use their training part's.
+PAPER_CONSTANTS: Mapping[tuple[str, str], Constants] = MappingProxyType(
+    {
+        ("nyuv2", "depth"): Constants(mean=(sum(_IMAGENET_MEAN) / 3,), std=(sum(_IMAGENET_STD) / 3,)),
+        ("nyuv2", "hha"): Constants(mean=_IMAGENET_MEAN, std=_IMAGENET_STD),
+        ("nyuv2", "rgb"): Constants(mean=_IMAGENET_MEAN, std=_IMAGENET_STD),
+        ("ivrg-nir", "nir"): Constants(mean=(0.5038126,), std=(0.20589863,)),
+        ("thermal-glass", "thermal"): Constants(mean=(0.35632825,), std=(0.21658015,)),
+        ("thermal-glass", "rgb"): Constants(
+            mean=(0.37960503, 0.39143142, 0.3845801), std=(0.22783901, 0.2329615, 0.2352449)
+        ),
+        ("rgbp-glass", "intensity"): Constants(
+            mean=(0.20545432, 0.21862635, 0.15604725), std=(0.19210099, 0.20711783, 0.18405455)
+        ),
+        ("rgbp-glass", "aolp"): Constants(
+            mean=(0.47199312, 0.4637443, 0.48603472), std=(0.28202084, 0.28334478, 0.25937688)
+        ),
+        ("rgbp-glass", "dolp"): Constants(
+            mean=(0.102636375, 0.10431647, 0.11925355), std=(0.11682395, 0.118849464, 0.12313089)
+        ),
+        ("zju-rgbp", "intensity"): Constants(
+            mean=(141.1251, 141.37535, 138.99559), std=(139.9553, 140.5757, 141.13524)
+        ),
+        ("zju-rgbp", "aolp"): Constants(
+            mean=(-0.01452719, -0.014152956, -0.016532706), std=(0.38503787, 0.38248295, 0.3834839)
+        ),
+        ("zju-rgbp", "dolp"): Constants(
+            mean=(0.15173349, 0.1489902, 0.17018148), std=(0.13344945, 0.13081141, 0.14260896)
+        ),
+    }
+)
+
+#: Streams that the paper scales per image, by minimum and maximum, to 8 bits.
+PAPER_MINMAX_STREAMS = frozenset({"depth", "thermal"})
+
+#: NYUv2 pictures that are broken in the paper's archive: `paper` puts 1134 in their place, `strict` leaves
+#: them out.
+BROKEN_IMAGES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"nyuv2": MappingProxyType({"398": "1134", "1133": "1134"})}
+)

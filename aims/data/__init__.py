@@ -1,0 +1,1 @@
+"""The AIMS dataset format: writing, reading, verifying; instances and clicks."""

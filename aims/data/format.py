@@ -1,0 +1,179 @@
+"""One row of an AIMS dataset, version 1: its columns, and how arrays become bytes and come back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from datasets import Features, Image, List, Value
+from numpy.typing import NDArray
+
+from aims.core.schema import Array, DatasetSpec, InstanceMap, Sample, SampleError, SemanticMap
+from aims.data.instances import MAX_INSTANCES, describe_objects, order_by_first_pixel, split_instances
+
+MANIFEST = "aims.json"
+DROPPED = "dropped.jsonl"
+CARD = "README.md"
+
+_STREAM = {"data": Value("binary"), "dtype": Value("string"), "shape": List(Value("int32"))}
+_CLICK = List(Value("int32"), length=2)
+_OBJECT = {
+    "id": Value("int32"),
+    "class_id": Value("int32"),
+    "area": Value("int64"),
+    "bbox": List(Value("int32"), length=4),
+    "click_paper": _CLICK,
+    "click_strict": _CLICK,
+}
+
+
+def arrow_schema(spec: DatasetSpec) -> pa.Schema:
+    """The Parquet schema of a dataset; its metadata carries the Hugging Face features."""
+    columns: dict[str, Any] = {
+        "image_id": Value("string"),
+        "group": Value("string"),
+        "height": Value("int32"),
+        "width": Value("int32"),
+        "rgb": Image(),
+        **{name: _STREAM for name in spec.streams},
+        "instances": Image(),
+        "objects": List(_OBJECT),
+    }
+    return Features(columns).arrow_schema
+
+
+def encode_tensor(array: Array) -> dict[str, Any]:
+    """Turns an array into a stream value: C-order little-endian bytes, NumPy's dtype name, shape."""
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return {"data": little.tobytes(), "dtype": array.dtype.name, "shape": list(array.shape)}
+
+
+def decode_tensor(value: Mapping[str, Any]) -> Array:
+    """Turns a stream value back into an array, read-only and without a copy.
+
+    Raises:
+        ValueError: the bytes do not fit dtype and shape, or the dtype is not a number.
+    """
+    try:
+        dtype = np.dtype(value["dtype"])
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    if dtype.kind not in "biuf":
+        raise ValueError(f"dtype {value['dtype']!r} is not a number")
+    return np.frombuffer(value["data"], dtype.newbyteorder("<")).reshape(value["shape"])
+
+
+def encode_instances(instances: NDArray[Any]) -> bytes:
+    """Encodes an instance map as a 16-bit PNG."""
+    _, png = cv2.imencode(".png", instances.astype(np.uint16))
+    return png.tobytes()
+
+
+def decode_instances(png: bytes) -> NDArray[np.uint16]:
+    """Decodes an instance map.
+
+    Raises:
+        ValueError: the bytes are not a 16-bit, one-channel PNG.
+    """
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED) if png else None
+    if image is None or image.dtype != np.uint16 or image.ndim != 2:
+        raise ValueError("not a 16-bit, one-channel PNG")
+    return image
+
+
+def decode_rgb(encoded: bytes) -> NDArray[np.uint8]:
+    """Decodes a picture to (height, width, 3) uint8 in RGB order.
+
+    Raises:
+        ValueError: the bytes are no picture.
+    """
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
+    if image is None:
+        raise ValueError("not a readable picture")
+    return np.ascontiguousarray(image[:, :, ::-1])
+
+
+def encode_row(sample: Sample, spec: DatasetSpec) -> dict[str, Any]:
+    """Turns a sample into a row, splitting a semantic map into instances.
+
+    Raises:
+        SampleError: the sample does not fit the spec.
+    """
+    instances, class_ids = _instances(sample, spec)
+    height, width = instances.shape
+    if set(sample.streams) != set(spec.streams):
+        raise SampleError(f"{sample.image_id}: streams {sorted(sample.streams)}, not {sorted(spec.streams)}")
+    for name, array in sample.streams.items():
+        expected = (height, width, spec.streams[name].channels)
+        if array.shape != expected or array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise SampleError(
+                f"{sample.image_id}: stream {name} is {array.dtype} {array.shape}, expected numbers {expected} "
+                "(height and width of the labels)"
+            )
+    return {
+        "image_id": sample.image_id,
+        "group": sample.group,
+        "height": height,
+        "width": width,
+        "rgb": None if sample.rgb is None else {"bytes": sample.rgb, "path": None},
+        **{name: encode_tensor(sample.streams[name]) for name in spec.streams},
+        "instances": {"bytes": encode_instances(instances), "path": None},
+        "objects": describe_objects(instances, class_ids),
+    }
+
+
+def _instances(sample: Sample, spec: DatasetSpec) -> tuple[NDArray[np.int32], dict[int, int]]:
+    """Dense instance map of a sample, and the class of each id."""
+    labels = sample.labels
+    if isinstance(labels, SemanticMap):
+        source, classes = labels.class_map, None
+        instances = split_instances(source, void=labels.void)
+    elif isinstance(labels, InstanceMap):
+        source, classes = labels.instances, labels.class_ids
+        instances = order_by_first_pixel(source)
+    ids, first = np.unique(instances, return_index=True)
+    values = source.ravel()[first].tolist()
+    if ids.size - 1 > MAX_INSTANCES:
+        raise SampleError(f"{sample.image_id}: {ids.size - 1:,} instances; the format holds {MAX_INSTANCES:,}")
+    class_ids = {
+        int(k): int(value if classes is None else classes[value])
+        for k, value in zip(ids, values, strict=True)
+        if k
+    }
+    for class_id in set(class_ids.values()):
+        if not 1 <= class_id <= len(spec.classes):
+            raise SampleError(f"{sample.image_id}: class id {class_id}, but classes go from 1 to {len(spec.classes)}")
+    return instances, class_ids
+
+
+def row_digest(split: str, row: Mapping[str, Any], instances: NDArray[Any], streams: tuple[str, ...]) -> str:
+    """SHA-256 of a row's content, independent of how Parquet and PNG happened to compress it."""
+    digest = hashlib.sha256()
+
+    def add(header: Any, payload: bytes = b"") -> None:
+        text = json.dumps([header, len(payload)], sort_keys=True, separators=(",", ":")).encode()
+        digest.update(len(text).to_bytes(8, "little") + text + payload)
+
+    add([split, row["image_id"], row["group"], row["height"], row["width"]])
+    add("rgb", b"" if row["rgb"] is None else row["rgb"]["bytes"])
+    for name in streams:
+        value = row[name]
+        add([name, value["dtype"], list(value["shape"])], value["data"])
+    add("instances", np.ascontiguousarray(instances, "<u2").tobytes())
+    add(row["objects"])
+    return digest.hexdigest()
+
+
+def fingerprint(spec: DatasetSpec, digests: list[str]) -> str:
+    """Fingerprint of a dataset: what its manifest says of the content, and every row in order."""
+    digest = hashlib.sha256(json.dumps(asdict(spec), sort_keys=True).encode())
+    for row in digests:
+        digest.update(bytes.fromhex(row))
+    return digest.hexdigest()

@@ -1,0 +1,149 @@
+"""Connected instances and the two clicks of the protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage import measure
+
+from aims.core.errors import InputError
+
+IntArray = NDArray[np.integer[Any]]
+
+#: Instance maps are stored as 16-bit PNG.
+MAX_INSTANCES = 65_535
+
+
+def split_instances(
+    class_map: IntArray, *, connectivity: int = 8, void: Sequence[int] = (0,)
+) -> NDArray[np.int32]:
+    """Splits a semantic map into its maximal connected regions of equal class (paper, section 11).
+
+    Args:
+        class_map: (height, width), integers.
+        connectivity: 8, or 4 for regions that touch along edges only.
+        void: classes that are no object; their pixels become 0.
+
+    Returns:
+        (height, width) int32 map: 0 = nothing, 1..n = instances in row-major order of their first pixel.
+        The class of instance k is `class_map[instances == k][0]`.
+
+    Raises:
+        InputError: the map is not a two-dimensional integer array, or connectivity is neither 4 nor 8.
+
+    Example:
+        >>> split_instances(np.array([[7, 0, 7], [7, 2, 0]]))
+        array([[1, 0, 2],
+               [1, 3, 0]], dtype=int32)
+    """
+    if class_map.ndim != 2 or class_map.dtype.kind not in "iub":
+        raise InputError(
+            f"a class map has two dimensions and whole numbers, not {class_map.ndim} and {class_map.dtype}"
+        )
+    if connectivity not in (4, 8):
+        raise InputError(f"connectivity is 4 or 8, not {connectivity}")
+    classes, dense = np.unique(class_map, return_inverse=True)
+    # Position in `classes` plus one, so that 0 is free to mark void; negative classes work too.
+    dense = (dense.reshape(class_map.shape) + 1).astype(np.int32)
+    dense[np.isin(class_map, list(void))] = 0
+    labels = measure.label(dense, background=0, connectivity=1 if connectivity == 4 else 2)
+    return order_by_first_pixel(labels)
+
+
+def order_by_first_pixel(instances: IntArray) -> NDArray[np.int32]:
+    """Renumbers the non-zero ids of a map 1..n in row-major order of first pixel."""
+    ids, first, inverse = np.unique(instances, return_index=True, return_inverse=True)
+    present = ids != 0
+    rank = np.zeros(len(ids), np.int32)
+    rank[np.flatnonzero(present)[np.argsort(first[present])]] = np.arange(1, present.sum() + 1)
+    return rank[inverse.reshape(instances.shape)]
+
+
+def paper_clicks(instances: IntArray) -> NDArray[np.int64]:
+    """The `paper` protocol's click: the middle one of an instance's pixels in row-major order.
+
+    The index is floor(n / 2), so the click lies in the instance but is not its centre: a rectangle with an
+    even number of rows is clicked on its left edge (protocol.md, Evaluation).
+
+    Args:
+        instances: (height, width) map; ids need not be dense.
+
+    Returns:
+        (ids, 2) clicks (x, y), one for each non-zero id that occurs, in order of id.
+    """
+    flat = instances.ravel()
+    order = np.argsort(flat, kind="stable")
+    _, start, count = np.unique(flat[order], return_index=True, return_counts=True)
+    middle = order[start + count // 2]
+    middle = middle[flat[middle] != 0]
+    return np.stack((middle % instances.shape[1], middle // instances.shape[1]), axis=1)
+
+
+def strict_clicks(instances: IntArray) -> NDArray[np.int64]:
+    """The `strict` protocol's click: the pixel farthest from the instance's boundary.
+
+    Distance is Euclidean to the nearest pixel that is not the instance's; beyond the picture's border
+    nothing is. Among equals the first in row-major order is taken (SAM's own protocol, protocol.md).
+
+    Args:
+        instances: (height, width) map; ids need not be dense.
+
+    Returns:
+        (ids, 2) clicks (x, y), one for each non-zero id that occurs, in order of id.
+    """
+    clicks = []
+    for instance_id, box in enumerate(ndimage.find_objects(instances), start=1):
+        if box is None:
+            continue
+        mask = np.pad((instances[box] == instance_id).astype(np.uint8), 1)
+        distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        # Squared distances are whole numbers: rounding makes ties exact (float32 does up to 2,000 pixels).
+        y, x = np.unravel_index(np.argmax(np.rint(np.square(distance))), mask.shape)
+        clicks.append((x - 1 + box[1].start, y - 1 + box[0].start))
+    return np.array(clicks, np.int64).reshape(-1, 2)
+
+
+def describe_objects(instances: IntArray, class_ids: Mapping[int, int]) -> list[dict[str, Any]]:
+    """Lists the instances of a map as the dataset's `objects` column has them.
+
+    Args:
+        instances: (height, width) map with dense ids 1..n.
+        class_ids: class of every id.
+
+    Returns:
+        One dictionary an instance: id, class_id, area (pixels), bbox (x, y, width, height) and the clicks
+        (x, y) of both protocols, in pixels of this map.
+    """
+    area = np.bincount(instances.ravel())[1:]
+    boxes = ndimage.find_objects(instances)
+    middles, centres = paper_clicks(instances), strict_clicks(instances)
+    return [
+        {
+            "id": k,
+            "class_id": int(class_ids[k]),
+            "area": int(area[k - 1]),
+            "bbox": [xs.start, ys.start, xs.stop - xs.start, ys.stop - ys.start],
+            "click_paper": middles[k - 1].tolist(),
+            "click_strict": centres[k - 1].tolist(),
+        }
+        for k, (ys, xs) in enumerate(boxes, start=1)
+    ]
+
+
+def stretch_nearest(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Stretches a map by nearest neighbour with PIL's rule: source index floor((i + 0.5) * source / target).
+
+    Args:
+        array: (height, width, ...) map.
+        size: target (height, width).
+    """
+    rows, columns = (
+        ((np.arange(target) + 0.5) * (source / target)).astype(np.int64)
+        for target, source in zip(size, array.shape[:2], strict=True)
+    )
+    return array[rows[:, None], columns[None, :]]

@@ -1,0 +1,190 @@
+"""Reading an AIMS dataset: the manifest, a light index of its images, and single rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from aims.core.errors import AimsError, InputError, unknown_name
+from aims.core.files import inside, read_json
+from aims.core.schema import FORMAT_VERSION, Array, DatasetSpec
+from aims.data.format import MANIFEST, decode_instances, decode_rgb, decode_tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """One image with its sensors and instances, decoded.
+
+    Attributes:
+        image_id: the source's name of the picture.
+        group: scene or sequence.
+        streams: (height, width, channels) arrays as stored; "rgb" is there when asked for and present.
+        instances: (height, width) uint16, 0 = nothing.
+        objects: one dictionary an instance (see `aims.data.instances.describe_objects`).
+    """
+
+    image_id: str
+    group: str
+    streams: Mapping[str, Array]
+    instances: NDArray[np.uint16]
+    objects: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRef:
+    """Where an image lies: known without reading its pixels."""
+
+    image_id: str
+    group: str
+    split: str
+    instances: int
+    file: str
+    row_group: int
+    row: int
+
+
+@dataclass(kw_only=True)
+class Dataset:
+    """A converted dataset on disk. Cheap to open; safe to hand to worker processes.
+
+    Attributes:
+        folder: the dataset's folder.
+        spec: what is true of the whole set.
+        manifest: the content of aims.json.
+    """
+
+    folder: Path
+    spec: DatasetSpec
+    manifest: dict[str, Any]
+    _cache: tuple[tuple[str, int, tuple[str, ...]], pa.Table] | None = field(default=None, repr=False)
+
+    @classmethod
+    def open(cls, folder: Path) -> Dataset:
+        """Opens a dataset folder.
+
+        Raises:
+            InputError: the folder is missing, is no dataset, or is of a newer format.
+        """
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; `aims convert` makes datasets")
+        if not (folder / MANIFEST).is_file():
+            raise InputError(f"{folder}: no AIMS dataset (no {MANIFEST}); `aims convert` makes datasets")
+        manifest = read_json(folder / MANIFEST)
+        try:
+            if manifest["version"] > FORMAT_VERSION:
+                raise InputError(
+                    f"{folder / MANIFEST}: format version {manifest['version']}; update AIMS to read it"
+                )
+            spec = DatasetSpec.from_json(manifest["dataset"])
+            for name in ("splits", "files", "fingerprint", "dropped", "sources"):
+                manifest[name]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{folder / MANIFEST}: not a manifest ({error!r})") from None
+        return cls(folder=folder, spec=spec, manifest=manifest)
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset."""
+        return self.spec.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the content, as the manifest states it."""
+        return str(self.manifest["fingerprint"])
+
+    @cached_property
+    def index(self) -> Mapping[str, tuple[ImageRef, ...]]:
+        """The images of every split, in order of writing."""
+        refs: dict[str, list[ImageRef]] = {split: [] for split in self.manifest["splits"]}
+        for file, entry in self.manifest["files"].items():
+            if entry["split"] not in refs:
+                raise unknown_name("split", entry["split"], refs, where=str(self.folder / MANIFEST))
+            refs[entry["split"]].extend(self._index_file(file, entry["split"]))
+        return {split: tuple(images) for split, images in refs.items()}
+
+    def _index_file(self, file: str, split: str) -> Iterator[ImageRef]:
+        with self._open(file) as parquet:
+            for group in range(parquet.num_row_groups):
+                table = parquet.read_row_group(group, columns=["image_id", "group", "objects.list.element.id"])
+                for row, value in enumerate(table.to_pylist()):
+                    yield ImageRef(
+                        image_id=value["image_id"],
+                        group=value["group"],
+                        split=split,
+                        instances=len(value["objects"]),
+                        file=file,
+                        row_group=group,
+                        row=row,
+                    )
+
+    def _open(self, file: str) -> pq.ParquetFile:
+        path = inside(self.folder, file, where=str(self.folder / MANIFEST))
+        try:
+            return pq.ParquetFile(path)
+        except (OSError, pa.ArrowException) as error:
+            raise AimsError(f"{path}: not readable ({error}); `aims verify {self.folder}` says more") from None
+
+    def read(self, ref: ImageRef, streams: tuple[str, ...]) -> Image:
+        """Reads one image.
+
+        Args:
+            ref: an entry of `index`.
+            streams: streams to decode; may hold "rgb".
+
+        Raises:
+            InputError: the set has no such stream, or the image no RGB picture.
+            AimsError: the file is damaged.
+        """
+        for name in streams:
+            if name != "rgb" and name not in self.spec.streams:
+                raise unknown_name("stream", name, self.spec.streams, where=str(self.folder))
+        key = (ref.file, ref.row_group, streams)
+        # Neighbours share a row group: the last one is kept for reading in order.
+        if self._cache is None or self._cache[0] != key:
+            with self._open(ref.file) as parquet:
+                columns = ["image_id", "group", *streams, "instances", "objects"]
+                self._cache = (key, parquet.read_row_group(ref.row_group, columns=columns))
+        value = self._cache[1].slice(ref.row, 1).to_pylist()[0]
+        try:
+            return Image(
+                image_id=value["image_id"],
+                group=value["group"],
+                streams={name: self._decode(name, value[name]) for name in streams},
+                instances=decode_instances(value["instances"]["bytes"]),
+                objects=value["objects"],
+            )
+        except ValueError as error:
+            raise AimsError(f"{self.folder / ref.file}: image {ref.image_id!r}: {error}") from None
+
+    @staticmethod
+    def _decode(name: str, value: Mapping[str, Any] | None) -> Array:
+        if value is None:
+            raise ValueError(f"{name} is empty")
+        return decode_rgb(value["bytes"]) if name == "rgb" else decode_tensor(value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cache": None}
+
+
+def find_datasets(folder: Path) -> list[Dataset]:
+    """Opens `folder` if it is a dataset, else every dataset directly below it, in order of name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if (folder / MANIFEST).is_file():
+        return [Dataset.open(folder)]
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; `aims convert` makes datasets, or give --data")
+    found = [Dataset.open(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}"))]
+    if not found:
+        raise InputError(f"{folder}: no AIMS dataset here (no {MANIFEST}); `aims convert` makes datasets")
+    return found

@@ -1,0 +1,101 @@
+"""What several tests share: a converter whose images are made up, and converted sets."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from aims.core.schema import Converter, DatasetSpec, Sample, SampleError, SemanticMap, StreamSpec, option
+
+DTYPES = ("uint8", "uint16", "int16", "int32", "float16", "float32", "float64")
+
+
+def seeded(*parts: object) -> np.random.Generator:
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "little"))
+
+
+def class_map(rng: np.random.Generator, size: tuple[int, int], classes: int) -> np.ndarray:
+    """A few overlapping boxes of random classes on nothing."""
+    labels = np.zeros(size, np.uint8)
+    for _ in range(6):
+        y, x = rng.integers(0, size[0] - 4), rng.integers(0, size[1] - 4)
+        labels[y : y + rng.integers(3, size[0] // 2), x : x + rng.integers(3, size[1] // 2)] = rng.integers(
+            1, classes + 1
+        )
+    return labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeUp(Converter):
+    """Images from a hash of their id; `broken` ones cannot be read, `blank` ones have no instance.
+
+    `die_at` kills the process with SIGKILL when that image is read, once: the file `died` remembers.
+    """
+
+    name: ClassVar[str] = "made-up"
+
+    images: int = option(12, help="Training images.")
+    size: tuple[int, int] = option((24, 32), help="Height and width.")
+    channels: int = option(2, help="Channels of the stream.")
+    dtypes: tuple[str, ...] = option(("float32",), help="Dtypes, one image after the other.")
+    broken: tuple[str, ...] = option((), help="Images that cannot be read.")
+    blank: tuple[str, ...] = option((), help="Images without an instance.")
+    die_at: str = option("", help="Image at which the process is killed.")
+    rgb: bool = option(False, help="With RGB pictures.")
+
+    def spec(self) -> DatasetSpec:
+        return DatasetSpec(
+            name="made-up",
+            classes=("box", "can"),
+            streams={"signal": StreamSpec(channels=self.channels, unit="V", missing=0.0)},
+            license="none",
+            has_rgb=self.rgb,
+        )
+
+    def options(self) -> dict[str, object]:
+        return {**super().options(), "die_at": "", "broken": [], "dtypes": list(self.dtypes), "size": list(self.size), "blank": list(self.blank)}
+
+    def splits(self) -> Mapping[str, Sequence[str]]:
+        return {
+            "train": [f"a{i:03d}" for i in range(self.images)],
+            "test": [f"b{i:03d}" for i in range(self.images // 2)],
+        }
+
+    def source_files(self, split: str, image_id: str) -> Sequence[Path]:
+        path = self.root / f"{image_id}.txt"
+        return [path] if path.is_file() else []
+
+    def read(self, split: str, image_id: str) -> Sample:
+        if image_id == self.die_at and not (self.root / "died").exists():
+            (self.root / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if image_id in self.broken:
+            raise SampleError(f"{self.root / image_id}: truncated")
+        with (self.root / "reads.log").open("a") as log:
+            log.write(f"{image_id}\n")
+        rng = seeded(image_id, self.size, self.channels)
+        labels = class_map(rng, self.size, 2)
+        dtype = np.dtype(self.dtypes[int(image_id[1:]) % len(self.dtypes)])
+        values = rng.normal(size=(*self.size, self.channels)) + labels[..., None] * 3
+        with np.errstate(all="ignore"):
+            array = (values * (1 if dtype.kind == "f" else 40)).astype(dtype)
+        return Sample(
+            image_id=image_id,
+            group=f"scene{int(image_id[1:]) // 3}",
+            streams={"signal": array},
+            labels=SemanticMap(class_map=labels * (image_id not in self.blank)),
+            rgb=self._png(rng) if self.rgb else None,
+        )
+
+    def _png(self, rng: np.random.Generator) -> bytes:
+        import cv2
+
+        return cv2.imencode(".png", rng.integers(0, 255, (*self.size, 3), np.uint8))[1].tobytes()
