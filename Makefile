@@ -1,0 +1,46 @@
+# Everything sets itself up on a fresh machine: `make demo` and `make test` need Python 3.11 or later and a
+# package index, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO := demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format clean
+
+help: ## Show the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## Make the virtual environment with pinned dependencies
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "AIMS needs Python 3.11 or later: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(INSTALLED) ## Convert, train, evaluate and report on a small set that is generated (minutes)
+	@test -e $(DEMO)/raw || $(BIN)/aims synth folder --out $(DEMO)/raw --scenes 120
+	$(BIN)/aims convert folder $(DEMO)/raw/shapes.toml --out $(DEMO)/aims/shapes
+	$(BIN)/aims verify $(DEMO)/aims/shapes
+	for method in scratch simcmf; do \
+	  $(BIN)/aims run --method $$method --modality thermal --data $(DEMO)/aims --runs $(DEMO)/runs \
+	    --backbone sam-tiny --weights none --epochs 20 || exit; \
+	done
+	$(BIN)/aims report --runs $(DEMO)/runs --out $(DEMO)/report
+
+test: $(INSTALLED) ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## Ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove the virtual environment, caches and the demo
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,90 @@
+"""The command `aims`: one file a command, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from types import MappingProxyType
+
+import click
+
+from aims.core.errors import AimsError, unknown_name
+from aims.version import __version__
+
+#: Command -> what it does, in the order of the help page. Kept here so that help imports no torch.
+COMMANDS = MappingProxyType(
+    {
+        "convert": "Turn a raw dataset into an AIMS dataset.",
+        "verify": "Check every promise of a dataset's format.",
+        "run": "Train and evaluate one method on one modality.",
+        "report": "Write the tables from the finished runs.",
+        "synth": "Generate a small raw dataset to try things on.",
+    }
+)
+
+
+class _LazyGroup(click.Group):
+    """Knows its commands by name and imports a command's file only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            raise unknown_name("command", cmd_name, COMMANDS)
+        command: click.Command = importlib.import_module(f"aims.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="aims")
+def cli() -> None:
+    """AIMS: any image modality segmentation.
+
+    Converts recordings of any imaging sensor, fine-tunes SAM on them, and measures the result.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits: 0, 1 for a failure, 2 for wrong input, 130 when interrupted."""
+    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
+    sys.exit(_run(args))
+
+
+def _run(args: Sequence[str] | None) -> int:
+    try:
+        cli.main(args, prog_name="aims", standalone_mode=False)
+    except AimsError as error:
+        return _fail(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
+    except click.ClickException as error:
+        hint = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
+        return _fail(f"{error.format_message()}{hint}", 2)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted; what was finished is kept", 130)
+    except BrokenPipeError:
+        # The reader of our output went away (`aims ... | head`): nothing is wrong. Python's flush at exit
+        # would complain about the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except MemoryError:
+        return _fail("out of memory; what was finished is kept", 1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", 1)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,149 @@
+"""`aims convert NAME`: a subcommand for every converter that is installed."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_type_hints
+
+import click
+from rich.table import Table
+
+from aims.cli._terminal import err, out, print_json, progress_bar
+from aims.core.errors import AimsError, unknown_name
+from aims.core.schema import Converter
+
+GROUP = "aims.converters"
+
+
+def installed_converters() -> Mapping[str, EntryPoint]:
+    """Converters by name, from the entry-point group `aims.converters`; anyone can ship one."""
+    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)}
+
+
+def load_converter(name: str) -> type[Converter]:
+    """Imports a converter.
+
+    Raises:
+        InputError: there is none of that name.
+        AimsError: it cannot be imported.
+    """
+    found = installed_converters()
+    if name not in found:
+        raise unknown_name("converter", name, found)
+    try:
+        converter = found[name].load()
+    except Exception as error:
+        raise AimsError(f"converter {name!r} ({found[name].value}) cannot be imported: {error}") from error
+    if not (inspect.isclass(converter) and issubclass(converter, Converter)):
+        raise AimsError(f"converter {name!r} ({found[name].value}) is not an aims.core.schema.Converter")
+    return converter
+
+
+class _Converters(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(installed_converters())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _command(cmd_name, load_converter(cmd_name))
+
+
+def _command(name: str, converter: type[Converter]) -> click.Command:
+    """Builds the subcommand of a converter from its fields."""
+    hints = get_type_hints(converter)
+    params: list[click.Parameter] = [
+        _parameter(field, hints[field.name])
+        for field in dataclasses.fields(converter)
+        if "help" in field.metadata
+    ]
+    params += [
+        click.Option(
+            ["--out"], type=click.Path(path_type=Path), help="Folder to make.  [default: data/aims/NAME]"
+        ),
+        click.Option(["--jobs"], type=click.IntRange(1), default=1, show_default=True, help="Processes."),
+        click.Option(
+            ["--keep-going"], is_flag=True, help="List unreadable images in dropped.jsonl and go on."
+        ),
+        click.Option(["--overwrite"], is_flag=True, help="Replace a dataset that is there already."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the manifest as JSON."),
+    ]
+
+    def call(
+        out: Path | None, jobs: int, keep_going: bool, overwrite: bool, as_json: bool, **options: Any
+    ) -> None:
+        _convert(converter(**options), out, jobs, keep_going, overwrite, as_json)
+
+    return click.Command(
+        name, callback=call, params=params, help=inspect.getdoc(converter), short_help=_summary(converter)
+    )
+
+
+def _summary(converter: type[Converter]) -> str:
+    return (inspect.getdoc(converter) or "").partition("\n")[0]
+
+
+def _parameter(field: dataclasses.Field[Any], hint: Any) -> click.Parameter:
+    required = field.default is dataclasses.MISSING
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)] if isinstance(hint, UnionType) else [hint]
+    kind = click.Path(path_type=Path) if kinds[0] is Path else kinds[0]
+    if field.metadata["argument"]:
+        return click.Argument([field.name], type=kind, required=required)
+    flag = f"--{field.name.replace('_', '-')}"
+    if kinds[0] is bool:
+        return click.Option([flag], is_flag=True, default=field.default, help=field.metadata["help"])
+    return click.Option(
+        [flag],
+        type=kind,
+        required=required,
+        default=None if required else field.default,
+        show_default=not required and field.default is not None,
+        help=field.metadata["help"],
+        hidden=field.metadata["hidden"],
+    )
+
+
+def _convert(
+    converter: Converter, target: Path | None, jobs: int, keep_going: bool, overwrite: bool, as_json: bool
+) -> None:
+    # Imported here: the format needs `datasets`, which takes a second.
+    from aims.data.write import convert
+
+    with progress_bar() as progress:
+        task = progress.add_task("convert", total=None, note="", unit="images")
+        folder = target or Path("data/aims") / converter.spec().name
+        result = convert(
+            converter,
+            folder,
+            jobs=jobs,
+            keep_going=keep_going,
+            overwrite=overwrite,
+            on_total=lambda images: progress.update(task, total=images),
+            on_progress=lambda images: progress.update(task, advance=images),
+        )
+    if as_json:
+        print_json(result.manifest)
+        return
+    if result.already_there:
+        err.print(f"{folder} holds this conversion already; --overwrite makes it again")
+    table = Table(title=f"{result.manifest['dataset']['name']}  ->  {folder}", title_justify="left")
+    table.add_column("split")
+    table.add_column("images", justify="right")
+    table.add_column("instances", justify="right")
+    for split, count in result.manifest["splits"].items():
+        table.add_row(split, f"{count['images']:,}", f"{count['instances']:,}")
+    out.print(table)
+    for kind, count in result.manifest["dropped"].items():
+        out.print(f"dropped: {count} image{'s' * (count > 1)} ({kind}), listed in {folder / 'dropped.jsonl'}")
+    out.print(f"fingerprint {result.manifest['fingerprint'][:16]}")
+
+
+@click.group(cls=_Converters, subcommand_metavar="CONVERTER [OPTIONS]")
+def command() -> None:
+    """Turn a raw dataset into an AIMS dataset.
+
+    A conversion that was interrupted goes on when the same command is given again.
+    """

@@ -1,0 +1,118 @@
+"""`aims run`: train and evaluate one method on one modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import Progress, TaskID
+from rich.table import Table
+
+from aims.cli._terminal import err, out, print_json, progress_bar
+from aims.core.config import PRECISIONS
+from aims.core.vocabulary import PROTOCOLS
+
+_EPILOG = """
+\b
+Ctrl-C saves and stops; the same command goes on from there. A finished run is not made again: the
+same command answers from it, unless --fresh is given.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--method", required=True, help="scratch, random-embed, linear, simcmf.")
+@click.option("--modality", required=True, help="depth, nir, thermal, ... or a stream of your own set.")
+@click.option("--tuning", help="full or lora.  [default: lora; full with random weights]")
+@click.option("--dataset", help="Name of the dataset, where several carry the modality.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("data/aims"),
+    show_default=True,
+    help="A converted folder, or a folder of several.",
+)
+@click.option("--backbone", default="sam-vit-b", show_default=True, help="sam-vit-b, -l, -h or sam-tiny.")
+@click.option("--weights", metavar="PATH|none", help="Checkpoint file; none = random.  [default: cache folder]")
+@click.option("--epochs", type=int, default=50, show_default=True, help="Passes over the training part.")
+@click.option("--lr", type=float, help="Peak learning rate.  [default: by tuning and weights]")
+@click.option("--batch-size", type=int, default=4, show_default=True, help="Images in a step.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
+@click.option(
+    "--protocol", default="strict", show_default=True, help=f"{' or '.join(PROTOCOLS)}: see docs/protocols.md."
+)
+@click.option("--precision", default="float32", show_default=True, help=f"{' or '.join(PRECISIONS)} (autocast).")
+@click.option("--loss", default="dice-ce", show_default=True, help="dice-ce (the released program's) or sam.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N; auto takes a GPU if there is one.")
+@click.option("--workers", type=click.IntRange(0), help="Reading processes.  [default: 0 on a CPU, else 8]")
+@click.option("--limit", type=int, help="Only the first so many images of each split; marked in reports.")
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs."
+)
+@click.option("--fresh", is_flag=True, help="Discard what is there of this run and start again.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run record as JSON.")
+def command(fresh: bool, as_json: bool, **options: Any) -> None:
+    """Train and evaluate one method on one modality of a converted dataset."""
+    # Imported here: torch takes seconds.
+    from aims.core.records import SAMPLES
+    from aims.engine.plan import plan
+    from aims.engine.run import run
+
+    job = plan(**options)
+    err.print(
+        f"{job.config.method} x {job.config.tuning}, {job.config.backbone} "
+        f"({'random' if job.weights is None else 'pretrained'} weights), {job.config.modality} of "
+        f"{job.config.dataset}, protocol {job.config.protocol}, lr {job.config.lr:g}, on {job.device}",
+        markup=False,
+    )
+    with _observer() as observer:
+        record, was_finished = run(job, fresh=fresh, observer=observer)
+    if as_json:
+        print_json(record.content)
+        return
+    if was_finished:
+        err.print("this run was finished before; --fresh makes it again")
+    table = Table(title=str(record.path), title_justify="left", show_header=False)
+    scores, parameters = record.scores, record.content["parameters"]
+    table.add_row("mIoU", f"{100 * scores['miou']:.2f} % (test, {scores['instances']:,} instances, {scores['images']:,} images)")
+    if "val_miou" in scores:
+        table.add_row("selected", f"epoch {scores['epoch']}, validation mIoU {100 * scores['val_miou']:.2f} %")
+    else:
+        table.add_row("selected", f"epoch {scores['epoch']}, the peak on the test split")
+    table.add_row("trained", f"{parameters['trainable']:,} of {parameters['total']:,} parameters")
+    table.add_row("time", f"{record.content['seconds']:.0f} s, peak memory {record.content['peak_memory_bytes'] / 1e9:.1f} GB")
+    table.add_row("look at", str(record.path / SAMPLES))
+    out.print(table)
+
+
+@contextmanager
+def _observer() -> Iterator[Any]:
+    """Shows a run on the terminal; where stderr is no terminal, one line an epoch."""
+    from aims.engine.train import Observer
+
+    class Display(Observer):
+        def __init__(self, progress: Progress) -> None:
+            self.progress, self.task, self.loss = progress, TaskID(-1), 0.0
+
+        def stage(self, name: str, total: int, done: int = 0) -> None:
+            for task in self.progress.task_ids:
+                self.progress.remove_task(task)
+            unit = "steps" if name == "train" else "images"
+            self.task = self.progress.add_task(name, total=total, completed=done, note="", unit=unit)
+
+        def advance(self, count: int = 1, *, loss: float | None = None) -> None:
+            self.progress.update(self.task, advance=count)
+            if loss is not None:
+                # Smoothed, or single images would make it jump.
+                self.loss = loss if self.loss == 0 else 0.95 * self.loss + 0.05 * loss
+                self.progress.update(self.task, note=f"loss {self.loss:.3f}")
+
+        def epoch(self, line: Mapping[str, Any]) -> None:
+            scores = "".join(f"  {k.removesuffix('_miou')} mIoU {100 * v:.2f} %" for k, v in line.items() if k.endswith("_miou"))
+            err.print(f"epoch {line['epoch']:>3}  loss {line['loss']:.4f}  lr {line['lr']:.2g}{scores}", markup=False)
+
+    with progress_bar() as progress:
+        yield Display(progress)

@@ -1,0 +1,252 @@
+"""From a stored image to the numbers a model sees: modality, scaling, statistics of the training part."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from aims.core.errors import InputError, unknown_name
+from aims.core.schema import Array, StreamSpec
+from aims.core.vocabulary import (
+    CLICK_GRID,
+    MODALITIES,
+    PAPER_CONSTANTS,
+    PAPER_MINMAX_STREAMS,
+    Modality,
+    Protocol,
+)
+from aims.data.instances import stretch_nearest
+from aims.data.read import Dataset, Image, ImageRef
+
+log = logging.getLogger(__name__)
+
+
+def choose_dataset(
+    datasets: Sequence[Dataset], modality: str, name: str | None = None
+) -> tuple[Dataset, Modality]:
+    """Finds the dataset that carries a modality.
+
+    Args:
+        datasets: the datasets at hand.
+        modality: a listed modality, or a stream of a dataset ("rgb" is its picture).
+        name: the dataset to use; None if the modality decides.
+
+    Raises:
+        InputError: unknown names, no dataset that has the streams, or several that have them.
+    """
+    if name is not None:
+        if name not in {dataset.name for dataset in datasets}:
+            raise unknown_name("dataset", name, {dataset.name for dataset in datasets})
+        datasets = [dataset for dataset in datasets if dataset.name == name]
+    listed = MODALITIES.get(modality, Modality(name=modality, streams=(modality,)))
+    candidates = [dataset for dataset in datasets if set(listed.streams) <= _columns(dataset)]
+    if not candidates:
+        if modality not in MODALITIES:
+            raise unknown_name("modality", modality, {*MODALITIES, *(c for d in datasets for c in _columns(d))})
+        held = "; ".join(f"{d.name} has {', '.join(sorted(_columns(d)))}" for d in datasets)
+        raise InputError(f"no dataset has the streams of {modality} ({', '.join(listed.streams)}): {held}")
+    preferred = [d for known in listed.datasets for d in candidates if d.name == known]
+    if not preferred and len(candidates) > 1:
+        names = ", ".join(dataset.name for dataset in candidates)
+        raise InputError(f"several datasets carry {modality}: {names}; choose one with --dataset")
+    dataset = (preferred or candidates)[0]
+    channels = sum(_stream_spec(dataset, stream).channels for stream in listed.streams)
+    if listed.channels not in (None, channels):
+        raise InputError(
+            f"{dataset.name}: {modality} has {listed.channels} channels, but the streams hold {channels}; "
+            "give the stream a name of its own"
+        )
+    return dataset, replace(listed, channels=channels)
+
+
+def _columns(dataset: Dataset) -> set[str]:
+    return {*dataset.spec.streams, *(["rgb"] if dataset.spec.has_rgb else [])}
+
+
+def _stream_spec(dataset: Dataset, stream: str) -> StreamSpec:
+    if stream == "rgb":
+        return StreamSpec(channels=3, unit="digital number", valid_range=(0, 255))
+    return dataset.spec.streams[stream]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How images of one modality become model inputs; saved in the run record.
+
+    Attributes:
+        streams: streams in stacking order.
+        mean: mean of every stacked channel after scaling.
+        std: standard deviation of every stacked channel after scaling.
+        source: where mean and std come from: "published" or "training part".
+        channel_order: the stacked channels in the order in which the model sees them.
+    """
+
+    streams: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    source: str
+    channel_order: tuple[int, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For run.json."""
+        return asdict(self)
+
+
+def scale(
+    array: Array, stream: str, spec: StreamSpec, protocol: Protocol
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
+    """Scales one stream as the protocol says, before mean and standard deviation.
+
+    `paper`: depth and thermal by each image's own minimum and maximum to 8 bits, then to 0..1; other whole
+    numbers by their type's maximum; floats as they are. `strict`: by the stream's valid range to 0..1, where
+    the manifest states one; else whole numbers by their type's maximum and floats as they are.
+
+    Args:
+        array: (height, width, channels) as stored.
+        stream: name of the stream.
+        spec: the manifest's words on it.
+        protocol: "paper" keeps missing values as they come, only NaN and infinities are left out.
+
+    Returns:
+        The scaled array, and where it holds a measurement.
+    """
+    wide = array.dtype.itemsize > 4 or array.dtype == np.int32
+    values = array.astype(np.float64 if wide else np.float32)
+    valid = np.isfinite(values)
+    if not protocol.per_image_scaling and spec.missing is not None:
+        valid &= array != spec.missing
+    values = np.where(valid, values, 0)
+    if protocol.per_image_scaling and stream in PAPER_MINMAX_STREAMS:
+        low, high = (values[valid].min(), values[valid].max()) if valid.any() else (0, 0)
+        span = high - low if high > low else 1
+        return np.floor((values - low) / span * 255).clip(0, 255) / 255, valid
+    if not protocol.per_image_scaling and spec.valid_range is not None:
+        low, high = spec.valid_range
+        return ((values - low) / (high - low)).clip(0, 1), valid
+    if array.dtype.kind in "iu":
+        return values / np.iinfo(array.dtype).max, valid
+    return values, valid
+
+
+def stack(
+    image: Image, dataset: Dataset, modality: Modality, protocol: Protocol
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
+    """Scales the streams of a modality and stacks them: (height, width, channels) and its validity."""
+    parts = [
+        scale(image.streams[name], name, _stream_spec(dataset, name), protocol) for name in modality.streams
+    ]
+    return np.concatenate([part for part, _ in parts], 2), np.concatenate([valid for _, valid in parts], 2)
+
+
+def to_input(
+    values: NDArray[np.floating[Any]], valid: NDArray[np.bool_], preprocessing: Preprocessing, size: int
+) -> Float[Tensor, "channels size size"]:
+    """Normalises stacked channels and stretches them to the model's square input.
+
+    Bilinear without antialiasing, aspect not kept (protocol.md). Pixels without a measurement become 0, the
+    mean of the normalised data.
+    """
+    mean, std = np.asarray(preprocessing.mean), np.asarray(preprocessing.std)
+    normal = np.where(valid, (values - mean) / std, 0).astype(np.float32)[:, :, preprocessing.channel_order]
+    channels_first = torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1)))
+    return F.interpolate(channels_first[None], (size, size), mode="bilinear", align_corners=False)[0]
+
+
+def click_grid(instances: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """The instance map on the protocols' 1024 x 1024 grid."""
+    return stretch_nearest(instances, (CLICK_GRID, CLICK_GRID))
+
+
+def usable_instances(grid: NDArray[np.uint16], smallest: int) -> NDArray[np.int64]:
+    """Ids with at least `smallest` pixels on the grid."""
+    area = np.bincount(grid.ravel())
+    area[0] = 0
+    return np.flatnonzero(area >= smallest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What one pass over the training part tells.
+
+    Attributes:
+        preprocessing: scaling constants.
+        usable: the images with an instance of sufficient size.
+    """
+
+    preprocessing: Preprocessing
+    usable: tuple[ImageRef, ...]
+
+
+def survey(
+    dataset: Dataset,
+    modality: Modality,
+    refs: Sequence[ImageRef],
+    protocol: Protocol,
+    seed: int,
+    on_progress: Callable[[int], None] = lambda images: None,
+) -> Survey:
+    """Reads the training part once: channel statistics, and which images can be trained on.
+
+    Raises:
+        InputError: no image has an instance of sufficient size, or a channel holds no measurement at all.
+    """
+    smallest = protocol.smallest_area(dataset.name, training=True)
+    channels = modality.channels or 0
+    count, total, squares = np.zeros(channels), np.zeros(channels), np.zeros(channels)
+    usable = []
+    for ref in refs:
+        image = dataset.read(ref, modality.streams)
+        if len(usable_instances(click_grid(image.instances), smallest)):
+            usable.append(ref)
+        values, valid = stack(image, dataset, modality, protocol)
+        values = values.astype(np.float64)
+        count += valid.sum((0, 1))
+        total += np.where(valid, values, 0).sum((0, 1))
+        squares += np.where(valid, values * values, 0).sum((0, 1))
+        on_progress(1)
+    if not usable:
+        raise InputError(f"{dataset.name}: no training image has an instance of {smallest} pixels or more")
+    if not count.all():
+        raise InputError(f"{dataset.name}: a channel of {modality.name} holds no measurement in the training part")
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    if (std == 0).any():
+        log.warning("%s: a channel of %s is constant over the training part", dataset.name, modality.name)
+    measured = (mean, np.where(std > 0, std, 1))
+    return Survey(
+        preprocessing=_preprocessing(dataset, modality, protocol, seed, measured), usable=tuple(usable)
+    )
+
+
+def _preprocessing(
+    dataset: Dataset,
+    modality: Modality,
+    protocol: Protocol,
+    seed: int,
+    measured: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> Preprocessing:
+    published = [PAPER_CONSTANTS.get((dataset.name, stream)) for stream in modality.streams]
+    constants = [entry for entry in published if entry is not None]
+    if protocol.per_image_scaling and len(constants) == len(published):
+        source = "published"
+        mean = tuple(value for entry in constants for value in entry.mean)
+        std = tuple(value for entry in constants for value in entry.std)
+    else:
+        source = "training part"
+        mean, std = (tuple(values.tolist()) for values in measured)
+    order = np.arange(len(mean))
+    if modality.mixes_rgb:
+        # No method may know which channels are RGB (paper, Table 2).
+        order = np.random.default_rng(seed).permutation(order)
+    return Preprocessing(
+        streams=modality.streams, mean=mean, std=std, source=source, channel_order=tuple(order.tolist())
+    )

@@ -1,0 +1,142 @@
+"""From the words of the command line to a job: names resolved, defaults filled in, weights checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from aims.core.config import RANDOM_WEIGHTS, RunConfig
+from aims.core.errors import InputError
+from aims.data.read import find_datasets
+from aims.engine.inputs import choose_dataset
+from aims.engine.losses import LOSSES
+from aims.engine.run import Job
+from aims.methods import BACKBONES, METHODS, TUNINGS, default_tuning
+from aims.models.weights import load_weights, resolve_weights
+
+#: Learning rate by (tuning, pretrained). With pretrained weights the paper's peaks on polarization
+#: (Figure 5a); it printed none for random weights.
+DEFAULT_LR = {("full", True): 1e-5, ("lora", True): 3e-4, ("full", False): 3e-4, ("lora", False): 3e-4}
+_WORKERS_ON_GPU = 8
+
+
+def plan(
+    *,
+    method: str,
+    modality: str,
+    tuning: str | None = None,
+    dataset: str | None = None,
+    data: Path = Path("data/aims"),
+    backbone: str = "sam-vit-b",
+    weights: str | None = None,
+    epochs: int = 50,
+    lr: float | None = None,
+    batch_size: int = 4,
+    seed: int = 0,
+    protocol: str = "strict",
+    precision: str = "float32",
+    loss: str = "dice-ce",
+    device: str = "auto",
+    workers: int | None = None,
+    limit: int | None = None,
+    runs: Path = Path("runs"),
+) -> Job:
+    """Resolves everything that a run needs before any slow work starts.
+
+    Args:
+        method: name in the registry of methods.
+        modality: a listed modality or a stream of the dataset.
+        tuning: name in the registry of tunings; None for the method's default.
+        dataset: name of the dataset; None if the modality decides.
+        data: a converted folder, or a folder of several.
+        backbone: name in the registry of backbones.
+        weights: a checkpoint file, "none" for random weights, None for the cache folder. Ignored by methods
+            that start from random weights unless a file is named, which is refused.
+        epochs: passes over the training part.
+        lr: peak learning rate; None for `DEFAULT_LR`.
+        batch_size: images in a step.
+        seed: of everything that is drawn.
+        protocol: "paper" or "strict".
+        precision: "float32" or "bf16".
+        loss: name in the registry of losses.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        workers: reading processes; None for none on a CPU and eight beside a GPU.
+        limit: only the first so many images of each split.
+        runs: folder of runs.
+
+    Raises:
+        InputError: a name, a file or a number cannot be used; nothing has been written then.
+    """
+    # Looked up for their errors: a mistyped name must be told before gigabytes are read.
+    chosen, _, _ = METHODS[method], BACKBONES[backbone], LOSSES[loss]
+    if tuning is not None:
+        TUNINGS[tuning]
+    target = _device(device)
+    found, resolved = choose_dataset(find_datasets(data), modality, dataset)
+    if weights not in (None, "none") and not chosen.loads_weights:
+        raise InputError(f"method {method!r} starts from random weights; leave --weights out")
+    random = weights == "none" or not chosen.loads_weights
+    tuning = tuning or default_tuning(method, pretrained=not random)
+    objection = chosen().objection(tuning)
+    if objection is not None:
+        raise InputError(f"method {method!r} does not go with tuning {tuning!r}: {objection}")
+
+    def config(checksum: str) -> RunConfig:
+        return RunConfig(
+            method=method,
+            tuning=tuning,
+            modality=modality,
+            dataset=found.name,
+            fingerprint=found.fingerprint,
+            backbone=backbone,
+            weights=checksum,
+            epochs=epochs,
+            lr=DEFAULT_LR.get((tuning, not random), 3e-4) if lr is None else lr,
+            batch_size=batch_size,
+            seed=seed,
+            protocol=protocol,
+            precision=precision,
+            loss=loss,
+            limit=limit,
+        )
+
+    config(RANDOM_WEIGHTS)  # its checks come before the weights are read, which takes long
+    state, checksum = (None, RANDOM_WEIGHTS) if random else _weights(backbone, weights)
+    return Job(
+        config=config(checksum),
+        dataset=found,
+        modality=resolved,
+        weights=state,
+        device=target,
+        runs=runs,
+        workers=_workers(workers, target),
+    )
+
+
+def _weights(backbone: str, weights: str | None) -> tuple[Mapping[str, Tensor], str]:
+    loaded = load_weights(backbone, resolve_weights(backbone, Path(weights) if weights else None))
+    return loaded.state, loaded.sha256
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"device {name!r}: use auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device {name!r}: {torch.cuda.device_count()} CUDA devices are there; use --device cpu")
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"device {name!r}: use auto, cpu, cuda or cuda:N")
+    return device
+
+
+def _workers(asked: int | None, device: torch.device) -> int:
+    if asked is not None:
+        return asked
+    return 0 if device.type == "cpu" else min(_WORKERS_ON_GPU, os.cpu_count() or 1)

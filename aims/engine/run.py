@@ -1,0 +1,267 @@
+"""One run from configuration to record: build, train, evaluate, write down."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from aims.core.config import RunConfig
+from aims.core.errors import AimsError, InputError
+from aims.core.files import atomic_write, read_json, write_json
+from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RECORD, RESUME, RUN_VERSION, SAMPLES, WEIGHTS, RunRecord
+from aims.core.vocabulary import PROTOCOLS, Modality
+from aims.data.read import Dataset
+from aims.engine.checkpoint import TrainingState, load_weights
+from aims.engine.evaluate import evaluate, mean_iou
+from aims.engine.inputs import Survey, survey
+from aims.engine.samples import Source, split_images
+from aims.engine.sheet import save_sheet
+from aims.engine.train import Observer, Stopped, Trainer
+from aims.methods import BACKBONES, build_model, count_parameters
+from aims.models.segmenter import Segmenter
+from aims.version import __version__
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a run needs beside its configuration.
+
+    Attributes:
+        config: everything that decides the numbers.
+        dataset: the dataset of the configuration.
+        modality: its modality, with the channel count filled in.
+        weights: tensors of the plain SAM; None for random weights.
+        device: where to run.
+        runs: folder of all runs.
+        workers: processes that read ahead.
+    """
+
+    config: RunConfig
+    dataset: Dataset
+    modality: Modality
+    weights: Mapping[str, Tensor] | None
+    device: torch.device
+    runs: Path
+    workers: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.runs / self.config.run_name
+
+
+def run(job: Job, *, fresh: bool = False, observer: Observer | None = None) -> tuple[RunRecord, bool]:
+    """Trains and evaluates, or goes on with an unfinished run, or answers from a finished one.
+
+    Args:
+        job: what to do.
+        fresh: discard what is there.
+        observer: is told of progress.
+
+    Returns:
+        The run's record, and whether it was finished before.
+
+    Raises:
+        Stopped: on Ctrl-C or SIGTERM, after saving.
+        AimsError: training failed, or another process works on the same run.
+    """
+    folder = job.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(job.runs / f".{folder.name}.lock", timeout=0):
+            if fresh:
+                shutil.rmtree(folder)
+                folder.mkdir()
+            if (folder / RECORD).is_file() and read_json(folder / RECORD).get("status") == "finished":
+                return RunRecord.load(folder), True
+            return _run(job, observer or Observer()), False
+    except Timeout:
+        raise InputError(f"{folder}: another process is working on this run") from None
+
+
+def _run(job: Job, observer: Observer) -> RunRecord:
+    config, protocol = job.config, PROTOCOLS[job.config.protocol]
+    refs = split_images(job.dataset, protocol, config.seed, config.limit)
+    observer.stage("read", len(refs["train"]))
+    surveyed = survey(job.dataset, job.modality, refs["train"], protocol, config.seed, observer.advance)
+    refs["train"] = surveyed.usable
+    backbone = BACKBONES[config.backbone]
+    model = build_model(
+        method=config.method,
+        tuning=config.tuning,
+        backbone=config.backbone,
+        channels=job.modality.channels or 0,
+        weights=job.weights,
+        seed=config.seed,
+    )
+    record = _provenance(job, model, surveyed, {split: len(images) for split, images in refs.items()})
+    write_json(job.folder / RECORD, record)
+    model.to(job.device)
+    source = Source(
+        dataset=job.dataset,
+        modality=job.modality,
+        protocol=protocol,
+        preprocessing=surveyed.preprocessing,
+        input_size=backbone.image_size,
+    )
+    trainer = Trainer(
+        config=config,
+        folder=job.folder,
+        model=model,
+        source=source,
+        refs=refs,
+        mask_size=4 * (backbone.image_size // backbone.patch_size),
+        workers=job.workers,
+        observer=observer,
+    )
+    try:
+        state = trainer.run()
+        rows = _test(trainer, observer)
+    except Stopped:
+        raise
+    except AimsError as error:
+        write_json(job.folder / RECORD, {**record, "status": "failed", "reason": str(error)})
+        raise
+    return _finish(job, trainer, state, rows, record)
+
+
+def _test(trainer: Trainer, observer: Observer) -> list[dict[str, Any]]:
+    """Evaluates the selected weights on the test split, keeping the masks."""
+    load_weights(trainer.folder / WEIGHTS, trainer.model)
+    observer.stage("test", len(trainer.refs["test"]))
+    return evaluate(
+        trainer.model,
+        trainer.source,
+        trainer.refs["test"],
+        precision=trainer.config.precision,
+        masks=True,
+        workers=trainer.workers,
+        on_image=observer.advance,
+    )
+
+
+def _finish(
+    job: Job, trainer: Trainer, state: TrainingState, rows: Sequence[dict[str, Any]], record: dict[str, Any]
+) -> RunRecord:
+    assert state.best is not None  # the last epoch is always scored
+    with atomic_write(job.folder / INSTANCES) as beside:
+        pq.write_table(pa.Table.from_pylist(list(rows), INSTANCE_SCHEMA), beside, compression="zstd")
+    save_sheet(job.folder / SAMPLES, trainer.source, trainer.refs["test"], rows)
+    scores = {
+        "miou": mean_iou(rows),
+        "instances": len(rows),
+        "images": len({row["image_id"] for row in rows}),
+        "epoch": state.best["epoch"],
+        **{key: value for key, value in state.best.items() if key == "val_miou"},
+    }
+    grid = [row["iou_grid"] for row in rows if row["iou_grid"] is not None]
+    scores["miou_grid"] = sum(grid) / len(grid) if grid else None
+    record |= {
+        "status": "finished",
+        "scores": scores,
+        "seconds": round(state.seconds, 3),
+        "peak_memory_bytes": _peak_memory(job.device),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_json(job.folder / RECORD, record)
+    (job.folder / RESUME).unlink(missing_ok=True)
+    return RunRecord.load(job.folder)
+
+
+def _provenance(job: Job, model: Segmenter, surveyed: Survey, images: dict[str, int]) -> dict[str, Any]:
+    protocol = PROTOCOLS[job.config.protocol]
+    return {
+        "version": RUN_VERSION,
+        "status": "running",
+        "config": dataclasses.asdict(job.config),
+        "preprocessing": surveyed.preprocessing.as_json(),
+        "images": images,
+        "selected_on": protocol.select_on,
+        "parameters": dataclasses.asdict(count_parameters(model)),
+        "flops": {"image_and_click": _flops(model)},
+        "code": {"aims": __version__, "commit": _commit(), "torch": torch.__version__},
+        "hardware": _hardware(job.device),
+        "command": sys.argv,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _flops(model: Segmenter) -> int:
+    """Floating-point operations of one image with one click, counted on the meta device.
+
+    The prompt encoder is left out: it picks by value, which the meta device cannot, and its share is nil.
+    """
+
+    def on_meta(module: nn.Module, *args: Tensor, **kwargs: Any) -> Any:
+        state = {name: torch.empty_like(value, device="meta") for name, value in module.state_dict().items()}
+        return torch.func.functional_call(module, state, args, kwargs)
+
+    images = torch.empty(1, model.in_channels, model.image_size, model.image_size, device="meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        embeddings = on_meta(model.image_encoder, on_meta(model.alignment, images))
+        on_meta(
+            model.mask_decoder,
+            image_embeddings=embeddings,
+            image_pe=torch.empty_like(embeddings),
+            # A click and the padding point that SAM adds where there is no box.
+            sparse_prompt_embeddings=torch.empty(1, 2, embeddings.shape[1], device="meta"),
+            dense_prompt_embeddings=torch.empty_like(embeddings),
+            multimask_output=False,
+        )
+    return int(counter.get_total_flops())
+
+
+def _hardware(device: torch.device) -> dict[str, Any]:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "device": device.type,
+        "name": name,
+        "threads": torch.get_num_threads(),
+        "cpus": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    # Linux counts in kilobytes, macOS in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _commit() -> str | None:
+    """The commit of the code, with "+" if it was changed; None outside a checkout."""
+    folder = Path(__file__).parent
+
+    def git(*args: str) -> str:
+        return subprocess.run(
+            ("git", "-C", str(folder), *args), capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        # A checkout of something else, with AIMS installed below it, is not the code's commit.
+        if Path(git("rev-parse", "--show-toplevel")) != folder.parent.parent:
+            return None
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

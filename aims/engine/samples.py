@@ -1,0 +1,262 @@
+"""Training batches and test images, read by worker processes where there are some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset as TorchDataset
+
+from aims.core.errors import InputError
+from aims.core.vocabulary import BROKEN_IMAGES, CLICK_GRID, IOU_GRID, Modality, Protocol
+from aims.data.instances import paper_clicks, stretch_nearest
+from aims.data.read import Dataset, ImageRef
+from aims.engine.inputs import Preprocessing, click_grid, stack, to_input, usable_instances
+
+#: Share of the training part that `strict` holds out where the set has no validation split.
+VALIDATION_SHARE = 0.2
+
+
+def split_images(
+    dataset: Dataset, protocol: Protocol, seed: int, limit: int | None
+) -> dict[str, tuple[ImageRef, ...]]:
+    """The images of train, test and, where the protocol selects on it, val.
+
+    `strict` takes the set's own `val` split, else holds out a seeded fifth of train by group. Broken images
+    are replaced under `paper` and left out under `strict` (protocol.md).
+
+    Args:
+        dataset: the dataset; needs the splits train and test.
+        protocol: decides on broken images and on the validation part.
+        seed: of the validation part.
+        limit: only the first so many images of each split.
+
+    Raises:
+        InputError: a split is missing or too small.
+    """
+    for split in ("train", "test"):
+        if not dataset.index.get(split):
+            held = ", ".join(dataset.index) or "none"
+            raise InputError(f"{dataset.folder}: needs a {split!r} split with images; it has: {held}")
+    splits = {
+        split: _without_broken(dataset, refs, protocol)[:limit] for split, refs in dataset.index.items()
+    }
+    parts = {"train": splits["train"], "test": splits["test"]}
+    if protocol.select_on == "val":
+        parts["train"], parts["val"] = (
+            (splits["train"], splits["val"]) if splits.get("val") else _hold_out(splits["train"], seed)
+        )
+    for split, refs in parts.items():
+        if not refs:
+            raise InputError(f"{dataset.folder}: no image is left in {split!r}; it needs more images or groups")
+    return parts
+
+
+def _without_broken(
+    dataset: Dataset, refs: Sequence[ImageRef], protocol: Protocol
+) -> tuple[ImageRef, ...]:
+    broken = BROKEN_IMAGES.get(dataset.name, {})
+    if not broken:
+        return tuple(refs)
+    if protocol.name == "strict":
+        return tuple(ref for ref in refs if ref.image_id not in broken)
+    everywhere = {ref.image_id: ref for images in dataset.index.values() for ref in images}
+    return tuple(everywhere.get(broken.get(ref.image_id, ref.image_id), ref) for ref in refs)
+
+
+def _hold_out(refs: Sequence[ImageRef], seed: int) -> tuple[tuple[ImageRef, ...], tuple[ImageRef, ...]]:
+    groups = sorted({ref.group for ref in refs})
+    np.random.default_rng(seed).shuffle(groups)
+    held = set(groups[: max(1, round(VALIDATION_SHARE * len(groups)))])
+    return (
+        tuple(ref for ref in refs if ref.group not in held),
+        tuple(ref for ref in refs if ref.group in held),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What is needed to turn a reference into a model input.
+
+    Attributes:
+        dataset: the dataset.
+        modality: what the model sees.
+        protocol: clicks, sizes, scaling.
+        preprocessing: scaling constants.
+        input_size: side of the model's square input.
+    """
+
+    dataset: Dataset
+    modality: Modality
+    protocol: Protocol
+    preprocessing: Preprocessing
+    input_size: int
+
+
+def to_input_coords(clicks: NDArray[np.int64], grid: tuple[int, int], input_size: int) -> Tensor:
+    """Moves clicks, as pixel indices (x, y) of a (height, width) grid, to pixels of the model input.
+
+    Pixel centres are mapped to pixel centres; SAM's prompt encoder adds the half pixel itself.
+    """
+    scale = np.array([input_size / grid[1], input_size / grid[0]])
+    return torch.from_numpy((clicks + 0.5) * scale - 0.5).float()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One training step: an image, a click and its instance's mask for each entry."""
+
+    images: Float[Tensor, "batch channels size size"]
+    point_coords: Float[Tensor, "batch 1 2"]
+    masks: Float[Tensor, "batch mask mask"]
+
+
+@dataclass(frozen=True)
+class TrainingSet(TorchDataset[Batch]):
+    """Batches by (epoch, step, indices): what is drawn depends on these and the seed, not on the reader."""
+
+    source: Source
+    refs: tuple[ImageRef, ...]
+    mask_size: int
+    seed: int
+
+    def __getitem__(self, key: tuple[int, int, tuple[int, ...]]) -> Batch:
+        epoch, step, indices = key
+        entries = [
+            self._entry(self.refs[index], np.random.default_rng((self.seed, epoch, step, place)))
+            for place, index in enumerate(indices)
+        ]
+        images, coords, masks = (torch.stack(part) for part in zip(*entries, strict=True))
+        return Batch(images=images, point_coords=coords, masks=masks)
+
+    def _entry(self, ref: ImageRef, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        source = self.source
+        image = source.dataset.read(ref, source.modality.streams)
+        values, valid = stack(image, source.dataset, source.modality, source.protocol)
+        grid = click_grid(image.instances)
+        smallest = source.protocol.smallest_area(source.dataset.name, training=True)
+        chosen = grid == rng.choice(usable_instances(grid, smallest))
+        pixel = rng.choice(np.flatnonzero(chosen))
+        click = np.array([[pixel % CLICK_GRID, pixel // CLICK_GRID]])
+        return (
+            to_input(values, valid, source.preprocessing, source.input_size),
+            to_input_coords(click, (CLICK_GRID, CLICK_GRID), source.input_size),
+            torch.from_numpy(stretch_nearest(chosen, (self.mask_size, self.mask_size)).astype(np.float32)),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The order in which images are visited, from any step of any epoch on."""
+
+    images: int
+    batch_size: int
+    epochs: int
+    shuffle: bool
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch; the last batch may be smaller."""
+        return -(-self.images // self.batch_size)
+
+    def batches(self, epoch: int, step: int) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+        """Keys of all batches that remain, across epochs."""
+        while epoch < self.epochs:
+            order = np.arange(self.images)
+            if self.shuffle:
+                order = np.random.default_rng((self.seed, epoch)).permutation(order)
+            for k in range(step, self.steps_per_epoch):
+                part = order[k * self.batch_size : (k + 1) * self.batch_size]
+                yield epoch, k, tuple(part.tolist())
+            epoch, step = epoch + 1, 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestImage:
+    """One image with the clicks of all its instances of sufficient size.
+
+    Attributes:
+        ref: where it comes from.
+        image: model input.
+        ids: instance ids, in order.
+        clicks: (x, y) as pixel indices of `click_size`.
+        click_size: (height, width) of the map on which the clicks were placed.
+        point_coords: the clicks in pixels of the model input.
+        grid: instance map at 256 x 256.
+        native: instance map at the picture's size.
+        class_ids: class of each id in `ids`.
+        areas: pixels of each id at the picture's size.
+    """
+
+    ref: ImageRef
+    image: Float[Tensor, "1 channels size size"]
+    ids: NDArray[np.int64]
+    clicks: NDArray[np.int64]
+    click_size: tuple[int, int]
+    point_coords: Float[Tensor, "instances 1 2"]
+    grid: NDArray[np.uint16]
+    native: NDArray[np.uint16]
+    class_ids: list[int]
+    areas: list[int]
+
+
+@dataclass(frozen=True)
+class TestSet(TorchDataset[TestImage]):
+    """Test images in order."""
+
+    source: Source
+    refs: tuple[ImageRef, ...]
+
+    def __len__(self) -> int:
+        return len(self.refs)
+
+    def __getitem__(self, index: int) -> TestImage:
+        source, ref = self.source, self.refs[index]
+        image = source.dataset.read(ref, source.modality.streams)
+        values, valid = stack(image, source.dataset, source.modality, source.protocol)
+        grid = click_grid(image.instances)
+        ids = usable_instances(grid, source.protocol.smallest_area(source.dataset.name, training=False))
+        objects = {entry["id"]: entry for entry in image.objects}
+        if source.protocol.name == "paper":
+            # The paper's click is the middle pixel of the stretched map, not of the picture.
+            kept = np.where(np.isin(grid, ids), grid, 0)
+            clicks, size = paper_clicks(kept), (CLICK_GRID, CLICK_GRID)
+        else:
+            clicks = np.array([objects[k]["click_strict"] for k in ids.tolist()], np.int64).reshape(-1, 2)
+            size = image.instances.shape[0], image.instances.shape[1]
+        return TestImage(
+            ref=ref,
+            image=to_input(values, valid, source.preprocessing, source.input_size)[None],
+            ids=ids,
+            clicks=clicks,
+            click_size=size,
+            point_coords=to_input_coords(clicks, size, source.input_size)[:, None],
+            grid=stretch_nearest(grid, (IOU_GRID, IOU_GRID)),
+            native=image.instances,
+            class_ids=[objects[k]["class_id"] for k in ids.tolist()],
+            areas=[objects[k]["area"] for k in ids.tolist()],
+        )
+
+
+def loader(
+    data: TrainingSet | TestSet,
+    keys: Iterator[tuple[int, int, tuple[int, ...]]] | Sequence[int],
+    workers: int,
+    pin_memory: bool,
+) -> DataLoader[Batch] | DataLoader[TestImage]:
+    """Reads items by key in order, ahead of their use where there are worker processes."""
+    return DataLoader(
+        data,
+        batch_size=None,
+        sampler=keys,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        # A fork of a process with Arrow's threads can hang.
+        multiprocessing_context="spawn" if workers else None,
+    )

@@ -1,0 +1,108 @@
+"""The contact sheet of a run: a few test pictures with clicks, truth and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from aims.core.files import atomic_write
+from aims.core.schema import Array
+from aims.data.instances import stretch_nearest
+from aims.data.read import ImageRef
+from aims.engine.samples import Source
+
+PICTURES = 6
+_TINT = 0.55
+
+
+def save_sheet(
+    path: Path, source: Source, refs: Sequence[ImageRef], rows: Sequence[dict[str, Any]], pictures: int = PICTURES
+) -> None:
+    """Draws test pictures, evenly spaced through the split: sensor, truth with clicks, prediction.
+
+    Args:
+        path: PNG to write.
+        source: where the pictures come from.
+        refs: the test images.
+        rows: scored instances with masks (`aims.engine.evaluate`).
+        pictures: how many at most.
+    """
+    by_image: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_image.setdefault(row["image_id"], []).append(row)
+    scored = [ref for ref in refs if ref.image_id in by_image]
+    count = min(pictures, len(scored))
+    chosen = [scored[round(k)] for k in np.linspace(0, len(scored) - 1, count)]
+    images = [source.dataset.read(ref, source.modality.streams) for ref in chosen]
+    # A panel is 3.2 inches wide; its height follows the pictures.
+    ratio = max(image.instances.shape[0] / image.instances.shape[1] for image in images)
+    figure = Figure(figsize=(9.6, count * (3.2 * ratio + 0.3)), dpi=110, layout="constrained")
+    panels: NDArray[Any] = figure.subplots(count, 3, squeeze=False)
+    for axes, image in zip(panels, images, strict=True):
+        instances = by_image[image.image_id]
+        picture = displayable(image.streams[source.modality.streams[0]])
+        scores = [row["iou"] for row in instances]
+        titles = (
+            f"{image.image_id}  {source.modality.name}",
+            f"truth, {len(instances)} instance{'s' * (len(instances) > 1)}",
+            f"prediction, IoU {np.mean(scores):.2f}",
+        )
+        layers = (
+            [],
+            [image.instances == row["instance_id"] for row in instances],
+            [_predicted(row, image.instances.shape) for row in instances],
+        )
+        for k, (panel, title, masks) in enumerate(zip(axes, titles, layers, strict=True)):
+            panel.imshow(_tinted(picture, masks), interpolation="nearest")
+            panel.set_title(_shortened(title), fontsize=8, loc="left", parse_math=False)
+            panel.set_axis_off()
+            if k:
+                _draw_clicks(panel, instances, image.instances.shape)
+    with atomic_write(path) as beside:
+        figure.savefig(beside, format="png", metadata={"Software": None})
+
+
+def displayable(array: Array) -> NDArray[np.floating[Any]]:
+    """A stream as an RGB picture in 0..1: its first one or three channels, windowed at 2 and 98 percent."""
+    values = array[:, :, : 3 if array.shape[2] >= 3 else 1].astype(np.float64)
+    finite = np.isfinite(values)
+    low, high = np.percentile(values[finite], (2, 98)) if finite.any() else (0, 1)
+    scaled = (np.where(finite, values, low) - low) / (high - low if high > low else 1)
+    picture: NDArray[np.floating[Any]] = np.broadcast_to(scaled.clip(0, 1), (*array.shape[:2], 3))
+    return picture
+
+
+def _predicted(row: dict[str, Any], size: tuple[int, ...]) -> NDArray[np.bool_]:
+    rle = row["rle_native"] or row["rle_grid"]
+    mask = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
+    return stretch_nearest(mask, (size[0], size[1])).astype(bool)
+
+
+def _tinted(picture: NDArray[Any], masks: Sequence[NDArray[np.bool_]]) -> NDArray[Any]:
+    """Lays coloured masks over a picture; small ones lie on top, and all keep the colour of their place."""
+    result = picture.copy()
+    colours = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
+    for k in sorted(range(len(masks)), key=lambda k: -int(masks[k].sum())):
+        colour = np.array(colours[k % len(colours)])
+        result[masks[k]] = (1 - _TINT) * picture[masks[k]] + _TINT * colour
+    return result
+
+
+def _draw_clicks(panel: Axes, rows: Sequence[dict[str, Any]], size: tuple[int, ...]) -> None:
+    height, width = size
+    for row in rows:
+        (x, y), (rows_, columns) = row["click"], row["click_size"]
+        at = ((x + 0.5) * width / columns - 0.5, (y + 0.5) * height / rows_ - 0.5)
+        panel.plot(*at, marker="o", markersize=4, markerfacecolor="white", markeredgecolor="black", markeredgewidth=0.8)
+
+
+def _shortened(title: str, limit: int = 44) -> str:
+    return title if len(title) <= limit else f"{title[: limit // 2 - 1]}…{title[-limit // 2 :]}"

@@ -1,0 +1,246 @@
+"""The training loop: resumable at any step, with the same numbers as an unbroken run on a CPU."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aims.core.config import RunConfig
+from aims.core.errors import AimsError
+from aims.core.files import write_text
+from aims.core.records import METRICS, RESUME, WEIGHTS
+from aims.core.vocabulary import PROTOCOLS
+from aims.data.read import ImageRef
+from aims.engine.checkpoint import TrainingState, load_resume, save_resume, save_weights
+from aims.engine.evaluate import evaluate, mean_iou
+from aims.engine.losses import LOSSES
+from aims.engine.samples import Batch, Schedule, Source, TrainingSet, loader
+from aims.models.segmenter import Segmenter
+from aims.models.trainable import declared_parameters
+
+#: The rate is halved every ten epochs (paper, Table 5); scores are taken every five (protocol.md).
+HALVE_EVERY, EVALUATE_EVERY = 10, 5
+
+
+class Observer:
+    """What a run tells while it works; this one keeps quiet."""
+
+    def stage(self, name: str, total: int, done: int = 0) -> None:
+        """A stage of `total` units begins, of which `done` are done."""
+
+    def advance(self, count: int = 1, *, loss: float | None = None) -> None:
+        """Further units of the stage are done."""
+
+    def epoch(self, line: Mapping[str, Any]) -> None:
+        """An epoch is finished: its line of metrics.jsonl."""
+
+
+class Stopped(AimsError):
+    """The run was asked to stop and has saved itself."""
+
+    exit_code = 130
+
+
+class StopRequest:
+    """Set by Ctrl-C or SIGTERM; looked at between steps. A second Ctrl-C interrupts at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Catches the signals while the block runs, in the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._set) for number in signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _set(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+@dataclass(kw_only=True)
+class Trainer:
+    """One run's training.
+
+    Attributes:
+        config: the configuration.
+        folder: the run's folder, which exists.
+        model: the model, on its device.
+        source: dataset, modality, protocol, scaling.
+        refs: images of train, test and val.
+        mask_size: side of the model's mask logits.
+        workers: processes that read ahead.
+        observer: is told of progress.
+    """
+
+    config: RunConfig
+    folder: Path
+    model: Segmenter
+    source: Source
+    refs: Mapping[str, tuple[ImageRef, ...]]
+    mask_size: int
+    workers: int = 0
+    observer: Observer
+
+    def __post_init__(self) -> None:
+        self.protocol = PROTOCOLS[self.config.protocol]
+        self.device = next(self.model.parameters()).device
+        self.optimizer = torch.optim.Adam(
+            declared_parameters(self.model).values(), lr=self.config.lr, betas=(0.9, 0.999)
+        )
+        self.schedule = Schedule(
+            images=len(self.refs["train"]),
+            batch_size=self.config.batch_size,
+            epochs=self.config.epochs,
+            shuffle=self.protocol.shuffle,
+            seed=self.config.seed,
+        )
+        self.loss = LOSSES[self.config.loss]
+        self.state = TrainingState()
+        self._stop = StopRequest()
+
+    def run(self) -> TrainingState:
+        """Trains all epochs that remain and keeps the weights of the best.
+
+        Raises:
+            Stopped: on Ctrl-C or SIGTERM, after saving.
+            AimsError: the loss became NaN or infinite.
+        """
+        resume = self.folder / RESUME
+        if resume.is_file():
+            self.state = load_resume(resume, self.model, self.optimizer)
+        with self._stop.listening():
+            self._epochs()
+        return self.state
+
+    def _epochs(self) -> None:
+        state, steps = self.state, self.schedule.steps_per_epoch
+        data = TrainingSet(self.source, self.refs["train"], self.mask_size, self.config.seed)
+        keys = self.schedule.batches(state.epoch, state.step)
+        batches = iter(loader(data, keys, self.workers, self.device.type == "cuda"))
+        clock = _Clock(state)
+        while state.epoch < self.config.epochs:
+            self.observer.stage("train", self.config.epochs * steps, state.epoch * steps + state.step)
+            self._set_rate()
+            self.model.train()
+            while state.step < steps:
+                loss = self._step(next(batches))
+                state.step, state.loss = state.step + 1, state.loss + loss
+                clock.tick()
+                self.observer.advance(loss=loss)
+                self._leave_if_asked()
+            line = self._finish_epoch(clock)
+            state.metrics.append(line)
+            state.epoch, state.step, state.loss = state.epoch + 1, 0, 0.0
+            self._save()
+            self.observer.epoch(line)
+            self._leave_if_asked(saved=True)
+
+    def _step(self, batch: Batch) -> float:
+        images = batch.images.to(self.device, non_blocking=True)
+        masks = batch.masks.to(self.device, non_blocking=True)
+        labels = torch.ones(batch.point_coords.shape[:2], dtype=torch.int64, device=self.device)
+        bf16 = self.config.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            embeddings = self.model.embed(images)
+            # One image after the other: segment-anything's decoder takes the prompts of one image.
+            decoded = [
+                self.model.decode(embeddings[k, None], coords[None], labels[k, None])
+                for k, coords in enumerate(batch.point_coords.to(self.device, non_blocking=True))
+            ]
+        logits = torch.cat([mask_logits[:, 0] for mask_logits, _ in decoded]).float()
+        predicted = torch.cat([iou[:, 0] for _, iou in decoded]).float()
+        loss: Tensor = self.loss(logits, masks, predicted)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        value = loss.item()
+        if not math.isfinite(value):
+            raise AimsError(
+                f"the loss is {value} at epoch {self.state.epoch + 1}, step {self.state.step + 1}: "
+                f"try a lower --lr than {self.config.lr:g} (weights of the last epoch are kept in {self.folder})"
+            )
+        self.optimizer.step()
+        return value
+
+    def _set_rate(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * 0.5 ** (self.state.epoch // HALVE_EVERY)
+
+    def _finish_epoch(self, clock: _Clock) -> dict[str, Any]:
+        """Evaluates where it is time, keeps the best weights, and returns the epoch's line."""
+        state, number = self.state, self.state.epoch + 1
+        line: dict[str, Any] = {
+            "epoch": number,
+            "loss": state.loss / self.schedule.steps_per_epoch,
+            "lr": self.optimizer.param_groups[0]["lr"],
+        }
+        if number % EVALUATE_EVERY and number != self.config.epochs:
+            return line
+        self._save()
+        split = self.protocol.select_on
+        self.observer.stage(f"score {split}", len(self.refs[split]))
+        rows = evaluate(
+            self.model,
+            self.source,
+            self.refs[split],
+            precision=self.config.precision,
+            masks=False,
+            workers=self.workers,
+            on_image=self._after_image,
+        )
+        line[f"{split}_miou"] = mean_iou(rows)
+        clock.tick()
+        # Ties go to the earlier epoch.
+        if state.best is None or line[f"{split}_miou"] > state.best[f"{split}_miou"]:
+            state.best = line
+            save_weights(self.folder / WEIGHTS, self.model, {"epoch": str(number), "run": self.folder.name})
+        return line
+
+    def _after_image(self, images: int) -> None:
+        self.observer.advance(images)
+        self._leave_if_asked(saved=True)
+
+    def _leave_if_asked(self, *, saved: bool = False) -> None:
+        if self._stop.signal is None:
+            return
+        if not saved:
+            self._save()
+        raise Stopped(f"stopped; everything is saved in {self.folder}: the same command goes on from here")
+
+    def _save(self) -> None:
+        save_resume(self.folder / RESUME, self.model, self.optimizer, self.state)
+        lines = "".join(f"{json.dumps(line)}\n" for line in self.state.metrics)
+        write_text(self.folder / METRICS, lines)
+
+
+class _Clock:
+    """Adds the time since the last tick to the state, so that it survives a stop."""
+
+    def __init__(self, state: TrainingState, now: Callable[[], float] = time.perf_counter) -> None:
+        self._state, self._now, self._last = state, now, now()
+
+    def tick(self) -> None:
+        now = self._now()
+        self._state.seconds += now - self._last
+        self._last = now
