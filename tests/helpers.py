@@ -61,7 +61,8 @@ class MadeUp(Converter):
         )
 
     def options(self) -> dict[str, object]:
-        return {**super().options(), "die_at": "", "broken": [], "dtypes": list(self.dtypes), "size": list(self.size), "blank": list(self.blank)}
+        # A picture that was broken and has been mended is still the same source.
+        return {**super().options(), "die_at": "", "broken": ()}
 
     def splits(self) -> Mapping[str, Sequence[str]]:
         return {

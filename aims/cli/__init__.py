@@ -69,7 +69,8 @@ def _run(args: Sequence[str] | None) -> int:
         click.echo(error.format_message(), err=True)
         return 2
     except click.ClickException as error:
-        hint = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
+        context = getattr(error, "ctx", None)
+        hint = f" (see `{context.command_path} --help`)" if context else ""
         return _fail(f"{error.format_message()}{hint}", 2)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted; what was finished is kept", 130)

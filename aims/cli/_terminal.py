@@ -32,7 +32,8 @@ class _Speed(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} {task.fields['unit']}/s", style="progress.data.speed")
+        text = "" if speed is None else f"{speed:.1f} {task.fields['unit']}/s"
+        return Text(text, style="progress.data.speed")
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 import click
@@ -88,12 +87,13 @@ def _summary(converter: type[Converter]) -> str:
 
 def _parameter(field: dataclasses.Field[Any], hint: Any) -> click.Parameter:
     required = field.default is dataclasses.MISSING
-    kinds = [kind for kind in get_args(hint) if kind is not type(None)] if isinstance(hint, UnionType) else [hint]
-    kind = click.Path(path_type=Path) if kinds[0] is Path else kinds[0]
+    # "Path | None" is an optional path.
+    base = next(kind for kind in get_args(hint) if kind is not type(None)) if get_args(hint) else hint
+    kind = click.Path(path_type=Path) if base is Path else base
     if field.metadata["argument"]:
         return click.Argument([field.name], type=kind, required=required)
     flag = f"--{field.name.replace('_', '-')}"
-    if kinds[0] is bool:
+    if base is bool:
         return click.Option([flag], is_flag=True, default=field.default, help=field.metadata["help"])
     return click.Option(
         [flag],

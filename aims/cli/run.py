@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +35,17 @@ same command answers from it, unless --fresh is given.
     help="A converted folder, or a folder of several.",
 )
 @click.option("--backbone", default="sam-vit-b", show_default=True, help="sam-vit-b, -l, -h or sam-tiny.")
-@click.option("--weights", metavar="PATH|none", help="Checkpoint file; none = random.  [default: cache folder]")
+@click.option("--weights", metavar="PATH|none", help="Checkpoint; none = random.  [default: cache folder]")
 @click.option("--epochs", type=int, default=50, show_default=True, help="Passes over the training part.")
 @click.option("--lr", type=float, help="Peak learning rate.  [default: by tuning and weights]")
 @click.option("--batch-size", type=int, default=4, show_default=True, help="Images in a step.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
 @click.option(
-    "--protocol", default="strict", show_default=True, help=f"{' or '.join(PROTOCOLS)}: see docs/protocols.md."
+    "--protocol", default="strict", show_default=True, help=" or ".join(PROTOCOLS) + ": docs/protocols.md."
 )
-@click.option("--precision", default="float32", show_default=True, help=f"{' or '.join(PRECISIONS)} (autocast).")
+@click.option("--precision", default="float32", show_default=True, help=" or ".join(PRECISIONS) + ".")
 @click.option("--loss", default="dice-ce", show_default=True, help="dice-ce (the released program's) or sam.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N; auto takes a GPU if there is one.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", type=click.IntRange(0), help="Reading processes.  [default: 0 on a CPU, else 8]")
 @click.option("--limit", type=int, help="Only the first so many images of each split; marked in reports.")
 @click.option(
@@ -77,15 +76,19 @@ def command(fresh: bool, as_json: bool, **options: Any) -> None:
         err.print("this run was finished before; --fresh makes it again")
     table = Table(title=str(record.path), title_justify="left", show_header=False)
     scores, parameters = record.scores, record.content["parameters"]
-    table.add_row("mIoU", f"{100 * scores['miou']:.2f} % (test, {scores['instances']:,} instances, {scores['images']:,} images)")
-    if "val_miou" in scores:
-        table.add_row("selected", f"epoch {scores['epoch']}, validation mIoU {100 * scores['val_miou']:.2f} %")
-    else:
-        table.add_row("selected", f"epoch {scores['epoch']}, the peak on the test split")
+    counts = f"{scores['instances']:,} instances, {scores['images']:,} images"
+    table.add_row("mIoU", f"{_percent(scores['miou'])} (test, {counts})")
+    on_validation = f"validation mIoU {_percent(scores['val_miou'])}" if "val_miou" in scores else ""
+    table.add_row("selected", f"epoch {scores['epoch']}, {on_validation or 'the peak on the test split'}")
     table.add_row("trained", f"{parameters['trainable']:,} of {parameters['total']:,} parameters")
-    table.add_row("time", f"{record.content['seconds']:.0f} s, peak memory {record.content['peak_memory_bytes'] / 1e9:.1f} GB")
+    memory = record.content["peak_memory_bytes"] / 1e9
+    table.add_row("time", f"{record.content['seconds']:.0f} s, peak memory {memory:.1f} GB")
     table.add_row("look at", str(record.path / SAMPLES))
     out.print(table)
+
+
+def _percent(score: float) -> str:
+    return f"{100 * score:.2f} %"
 
 
 @contextmanager
@@ -111,8 +114,11 @@ def _observer() -> Iterator[Any]:
                 self.progress.update(self.task, note=f"loss {self.loss:.3f}")
 
         def epoch(self, line: Mapping[str, Any]) -> None:
-            scores = "".join(f"  {k.removesuffix('_miou')} mIoU {100 * v:.2f} %" for k, v in line.items() if k.endswith("_miou"))
-            err.print(f"epoch {line['epoch']:>3}  loss {line['loss']:.4f}  lr {line['lr']:.2g}{scores}", markup=False)
+            text = f"epoch {line['epoch']:>3}  loss {line['loss']:.4f}  lr {line['lr']:.2g}"
+            for split in ("val", "test"):
+                if f"{split}_miou" in line:
+                    text += f"  {split} mIoU {_percent(line[f'{split}_miou'])}"
+            err.print(text, markup=False)
 
     with progress_bar() as progress:
         yield Display(progress)

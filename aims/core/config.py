@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ from aims.core.vocabulary import PROTOCOLS
 
 PRECISIONS = ("float32", "bf16")
 RANDOM_WEIGHTS = "random"
+_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +81,31 @@ class RunConfig:
         return "-".join((*parts, self.hash))
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> RunConfig:
-        """Rebuilds a configuration from a run record; unknown or missing fields raise InputError."""
-        names = {item.name for item in dataclasses.fields(cls)}
+    def from_json(cls, value: Mapping[str, Any], *, where: str) -> RunConfig:
+        """Rebuilds a configuration from a run record.
+
+        Args:
+            value: the record's `config`.
+            where: the file it stands in, for messages.
+
+        Raises:
+            InputError: a field is unknown, missing, of the wrong type, or not a printable name.
+        """
+        fields = {item.name: str(item.type) for item in dataclasses.fields(cls)}
         for name in value:
-            if name not in names:
-                raise unknown_name("configuration field", name, names)
-        try:
-            return cls(**value)
-        except TypeError as error:
-            raise InputError(f"configuration is incomplete: {error}") from None
+            if name not in fields:
+                raise unknown_name("configuration field", name, fields, where=where)
+        for name, kind in fields.items():
+            if name not in value:
+                raise InputError(f"{where}: configuration field {name!r} is missing")
+            if value[name] is None and kind.endswith(" | None"):
+                continue
+            expected = _TYPES[kind.removesuffix(" | None")]
+            # JSON's integers have no bound, and True is an integer to Python.
+            if not isinstance(value[name], expected) or isinstance(value[name], bool):
+                raise InputError(f"{where}: {name} is {value[name]!r}, not of type {kind}")
+            if isinstance(value[name], str) and not (value[name] and value[name].isprintable()):
+                raise InputError(f"{where}: {name} is {value[name]!r}, not a printable name")
+            if not isinstance(value[name], str) and abs(value[name]) > sys.float_info.max:
+                raise InputError(f"{where}: {name} is too large for a number")
+        return cls(**value)

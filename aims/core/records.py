@@ -1,17 +1,16 @@
 """Run folders: what `aims run` leaves and `aims report` reads.
 
-    runs/<name>-<hash>/
-        run.json            configuration, status, provenance, scores
-        metrics.jsonl       one line an epoch: loss, learning rate, scores where evaluated
-        instances.parquet   one row a test instance: click, IoU, predicted mask as COCO RLE
-        weights.safetensors what was trained, at the selected epoch
-        resume.safetensors  only while unfinished
-        samples.png         contact sheet of a few test images
+runs/<name>-<hash>/
+    run.json            configuration, status, provenance, scores
+    metrics.jsonl       one line an epoch: loss, learning rate, scores where evaluated
+    instances.parquet   one row a test instance: click, IoU, predicted mask as COCO RLE
+    weights.safetensors what was trained, at the selected epoch
+    resume.safetensors  only while unfinished
+    samples.png         contact sheet of a few test images
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from aims.core.config import RunConfig
-from aims.core.errors import AimsError, InputError
+from aims.core.errors import InputError
 from aims.core.files import read_json
 
 RUN_VERSION = 1
@@ -83,9 +82,10 @@ class RunRecord:
                 raise InputError(f"{path / RECORD}: version {content['version']}; update AIMS to read it")
             if content["status"] != "finished":
                 raise InputError(f"{path}: the run is {content['status']}, not finished")
+            config = RunConfig.from_json(content["config"], where=str(path / RECORD))
             return cls(
                 path=path,
-                config=RunConfig.from_json(content["config"]),
+                config=config,
                 scores=content["scores"],
                 content=content,
             )
@@ -93,16 +93,12 @@ class RunRecord:
             raise InputError(f"{path / RECORD}: not a run record ({error!r})") from None
 
 
-def find_runs(runs: Path) -> Iterator[RunRecord | AimsError]:
-    """Yields the finished runs below a folder in order of name, and an error for each unusable one.
+def run_folders(runs: Path) -> list[Path]:
+    """The folders of runs, in order of name.
 
     Raises:
-        InputError: the folder does not exist.
+        InputError: `runs` does not exist.
     """
     if not runs.is_dir():
         raise InputError(f"{runs}: no such folder; `aims run` writes runs there, or give --runs")
-    for path in sorted(path for path in runs.iterdir() if path.is_dir()):
-        try:
-            yield RunRecord.load(path)
-        except AimsError as error:
-            yield error
+    return sorted(path for path in runs.iterdir() if path.is_dir())

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from aims.core.errors import InputError
@@ -24,9 +23,7 @@ FORMAT_VERSION = 1
 Array = NDArray[Any]
 
 #: Column names of the format; a stream may not take one of them.
-RESERVED_COLUMNS = frozenset(
-    {"image_id", "group", "height", "width", "rgb", "instances", "objects", "split"}
-)
+RESERVED_COLUMNS = frozenset({"image_id", "group", "height", "width", "rgb", "instances", "objects", "split"})
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]*")
 STREAM_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 SPLIT_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
@@ -170,9 +167,7 @@ def option(
         argument: a positional argument in place of an option.
         hidden: not shown in `--help`.
     """
-    return field(
-        default=default, metadata={"help": help, "argument": argument, "hidden": hidden}
-    )
+    return field(default=default, metadata={"help": help, "argument": argument, "hidden": hidden})
 
 
 @dataclass(frozen=True, kw_only=True)

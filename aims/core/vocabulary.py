@@ -58,8 +58,9 @@ class Protocol:
 
     Attributes:
         name: "paper" (how the published numbers were made) or "strict" (how a benchmark should).
-        min_area: smallest region in pixels of the 1024 x 1024 grid, by dataset; other sets have none.
+        min_area: smallest region in pixels of the 1024 x 1024 grid, by dataset.
         default_min_area: the same for every set that is not listed.
+        min_area_excluded: whether evaluation leaves out a region of exactly that size.
         per_image_scaling: scale every image by its own minimum and maximum to 8 bits where the paper did.
         select_on: split on which the best epoch is chosen.
         shuffle: whether training visits the images in a new order every epoch.
@@ -69,10 +70,16 @@ class Protocol:
     name: str
     min_area: Mapping[str, int]
     default_min_area: int
+    min_area_excluded: bool
     per_image_scaling: bool
     select_on: str
     shuffle: bool
     smoothing: float
+
+    def smallest_area(self, dataset: str, *, training: bool) -> int:
+        """The least number of pixels on the 1024 x 1024 grid with which a region is used."""
+        area = self.min_area.get(dataset, self.default_min_area)
+        return max(1, area + (self.min_area_excluded and not training))
 
 
 #: Side of the square grid on which the protocols define clicks and sizes, whatever the backbone's input.
@@ -84,6 +91,7 @@ PAPER = Protocol(
     name="paper",
     min_area=MappingProxyType({"zju-rgbp": 10_000, "rgbp-glass": 100, "ivrg-nir": 1_000}),
     default_min_area=0,
+    min_area_excluded=True,
     per_image_scaling=True,
     select_on="test",
     shuffle=False,
@@ -93,6 +101,7 @@ STRICT = Protocol(
     name="strict",
     min_area=MappingProxyType({}),
     default_min_area=100,
+    min_area_excluded=False,
     per_image_scaling=False,
     select_on="val",
     shuffle=True,

@@ -41,7 +41,7 @@ def arrow_schema(spec: DatasetSpec) -> pa.Schema:
         "height": Value("int32"),
         "width": Value("int32"),
         "rgb": Image(),
-        **{name: _STREAM for name in spec.streams},
+        **dict.fromkeys(spec.streams, _STREAM),
         "instances": Image(),
         "objects": List(_OBJECT),
     }
@@ -84,7 +84,7 @@ def decode_instances(png: bytes) -> NDArray[np.uint16]:
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED) if png else None
     if image is None or image.dtype != np.uint16 or image.ndim != 2:
         raise ValueError("not a 16-bit, one-channel PNG")
-    return image
+    return image.astype(np.uint16, copy=False)
 
 
 def decode_rgb(encoded: bytes) -> NDArray[np.uint8]:
@@ -114,8 +114,8 @@ def encode_row(sample: Sample, spec: DatasetSpec) -> dict[str, Any]:
         expected = (height, width, spec.streams[name].channels)
         if array.shape != expected or array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
             raise SampleError(
-                f"{sample.image_id}: stream {name} is {array.dtype} {array.shape}, expected numbers {expected} "
-                "(height and width of the labels)"
+                f"{sample.image_id}: stream {name} is {array.dtype} {array.shape}, expected numbers "
+                f"{expected} (height and width of the labels)"
             )
     return {
         "image_id": sample.image_id,
@@ -141,7 +141,7 @@ def _instances(sample: Sample, spec: DatasetSpec) -> tuple[NDArray[np.int32], di
     ids, first = np.unique(instances, return_index=True)
     values = source.ravel()[first].tolist()
     if ids.size - 1 > MAX_INSTANCES:
-        raise SampleError(f"{sample.image_id}: {ids.size - 1:,} instances; the format holds {MAX_INSTANCES:,}")
+        raise SampleError(f"{sample.image_id}: {ids.size - 1} instances; the format holds {MAX_INSTANCES}")
     class_ids = {
         int(k): int(value if classes is None else classes[value])
         for k, value in zip(ids, values, strict=True)
@@ -149,7 +149,7 @@ def _instances(sample: Sample, spec: DatasetSpec) -> tuple[NDArray[np.int32], di
     }
     for class_id in set(class_ids.values()):
         if not 1 <= class_id <= len(spec.classes):
-            raise SampleError(f"{sample.image_id}: class id {class_id}, but classes go from 1 to {len(spec.classes)}")
+            raise SampleError(f"{sample.image_id}: class id {class_id} of {len(spec.classes)} classes")
     return instances, class_ids
 
 

@@ -47,11 +47,13 @@ def split_instances(
         )
     if connectivity not in (4, 8):
         raise InputError(f"connectivity is 4 or 8, not {connectivity}")
-    classes, dense = np.unique(class_map, return_inverse=True)
-    # Position in `classes` plus one, so that 0 is free to mark void; negative classes work too.
+    _, dense = np.unique(class_map, return_inverse=True)
+    # Position among the classes plus one, so that 0 is free to mark void; negative classes work too.
     dense = (dense.reshape(class_map.shape) + 1).astype(np.int32)
     dense[np.isin(class_map, list(void))] = 0
-    labels = measure.label(dense, background=0, connectivity=1 if connectivity == 4 else 2)
+    labels = measure.label(  # type: ignore[no-untyped-call]
+        dense, background=0, connectivity=1 if connectivity == 4 else 2
+    )
     return order_by_first_pixel(labels)
 
 
@@ -146,4 +148,5 @@ def stretch_nearest(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
         ((np.arange(target) + 0.5) * (source / target)).astype(np.int64)
         for target, source in zip(size, array.shape[:2], strict=True)
     )
-    return array[rows[:, None], columns[None, :]]
+    stretched: NDArray[Any] = array[rows[:, None], columns[None, :]]
+    return stretched

@@ -113,7 +113,8 @@ class Dataset:
     def _index_file(self, file: str, split: str) -> Iterator[ImageRef]:
         with self._open(file) as parquet:
             for group in range(parquet.num_row_groups):
-                table = parquet.read_row_group(group, columns=["image_id", "group", "objects.list.element.id"])
+                columns = ["image_id", "group", "objects.list.element.id"]
+                table = parquet.read_row_group(group, columns=columns)
                 for row, value in enumerate(table.to_pylist()):
                     yield ImageRef(
                         image_id=value["image_id"],
@@ -130,7 +131,7 @@ class Dataset:
         try:
             return pq.ParquetFile(path)
         except (OSError, pa.ArrowException) as error:
-            raise AimsError(f"{path}: not readable ({error}); `aims verify {self.folder}` says more") from None
+            raise AimsError(f"{path}: not readable ({error}); see `aims verify {self.folder}`") from None
 
     def read(self, ref: ImageRef, streams: tuple[str, ...]) -> Image:
         """Reads one image.

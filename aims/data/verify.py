@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aims.core.errors import AimsError
 from aims.core.files import inside, sha256_file
 from aims.data.format import (
     CARD,
@@ -52,7 +52,9 @@ class Problem:
         return f"{self.file}{row}{column}: {self.message}"
 
 
-def verify_dataset(folder: Path, *, on_progress: Callable[[int], None] = lambda images: None) -> list[Problem]:
+def verify_dataset(
+    folder: Path, *, on_progress: Callable[[int], None] = lambda images: None
+) -> list[Problem]:
     """Reads a whole dataset and lists everything that does not hold.
 
     Args:
@@ -62,137 +64,155 @@ def verify_dataset(folder: Path, *, on_progress: Callable[[int], None] = lambda 
     Raises:
         InputError: the folder is missing or its manifest cannot be read at all.
     """
-    dataset = Dataset.open(folder)
-    problems = list(_check_files(dataset))
-    if problems:
-        # Without all files, and only those, the sums over the content mean nothing; rows are still read.
-        problems += [problem for problem, _ in _check_shards(dataset, on_progress) if problem is not None]
-        return problems
-    digests: list[str] = []
-    for problem, digest in _check_shards(dataset, on_progress):
-        if problem is not None:
-            problems.append(problem)
-        if digest is not None:
-            digests.append(digest)
-    if fingerprint(dataset.spec, digests) != dataset.fingerprint:
-        problems.append(Problem(file=MANIFEST, column="fingerprint", message="does not follow from the content"))
-    problems += _check_counts(dataset)
-    return problems
+    return _Check(Dataset.open(folder), on_progress).run()
 
 
-def _check_files(dataset: Dataset) -> Iterator[Problem]:
-    """Every file of the manifest is there with its checksum, and nothing else is."""
-    listed = dataset.manifest["files"]
-    for file, entry in listed.items():
-        path = inside(dataset.folder, file, where=MANIFEST)
-        if not path.is_file():
-            yield Problem(file=file, message="listed in the manifest but missing")
-        elif sha256_file(path) != entry["sha256"]:
-            yield Problem(file=file, message="checksum differs from the manifest's")
-    for path in sorted((dataset.folder / "data").glob("*")):
-        file = path.relative_to(dataset.folder).as_posix()
-        if file not in listed:
-            yield Problem(file=file, message="not listed in the manifest")
-    for name in (CARD, DROPPED):
-        if not (dataset.folder / name).is_file():
-            yield Problem(file=name, message="missing")
+class _Check:
+    """One walk through a dataset, and what it has found so far."""
 
+    def __init__(self, dataset: Dataset, on_progress: Callable[[int], None]) -> None:
+        self.dataset = dataset
+        self.on_progress = on_progress
+        self.problems: list[Problem] = []
+        self.digests: list[str] = []
+        self.seen: dict[str, tuple[str, str]] = {}
+        self.found = {split: {"images": 0, "instances": 0} for split in dataset.manifest["splits"]}
 
-def _check_shards(
-    dataset: Dataset, on_progress: Callable[[int], None]
-) -> Iterator[tuple[Problem | None, str | None]]:
-    """Yields problems, and for every row its digest."""
-    schema = arrow_schema(dataset.spec)
-    seen: dict[str, tuple[str, str]] = {}
-    for file, entry in dataset.manifest["files"].items():
-        path = inside(dataset.folder, file, where=MANIFEST)
-        if not path.is_file():
-            continue
+    def run(self) -> list[Problem]:
+        listed = self.dataset.manifest["files"]
+        paths = {file: inside(self.dataset.folder, file, where=MANIFEST) for file in listed}
+        self._check_files(paths)
+        for file, path in paths.items():
+            if path.is_file():
+                self._check_shard(file, path, listed[file])
+        if fingerprint(self.dataset.spec, self.digests) != self.dataset.fingerprint:
+            self._add(MANIFEST, "does not follow from the content", column="fingerprint")
+        self._check_counts()
+        return self.problems
+
+    def _add(self, file: str, message: str, *, row: int | None = None, column: str | None = None) -> None:
+        self.problems.append(Problem(file=file, message=message, row=row, column=column))
+
+    def _check_files(self, paths: dict[str, Path]) -> None:
+        """Every file of the manifest is there with its checksum, and nothing else is."""
+        for file, path in paths.items():
+            if not path.is_file():
+                self._add(file, "listed in the manifest but missing")
+            elif sha256_file(path) != self.dataset.manifest["files"][file]["sha256"]:
+                self._add(file, "checksum differs from the manifest's")
+            if self.dataset.manifest["files"][file]["split"] not in self.found:
+                self._add(MANIFEST, f"{file} is of a split that is not listed", column="files")
+        for path in sorted((self.dataset.folder / "data").glob("*")):
+            file = path.relative_to(self.dataset.folder).as_posix()
+            if file not in paths:
+                self._add(file, "not listed in the manifest")
+        for name in (CARD, DROPPED):
+            if not (self.dataset.folder / name).is_file():
+                self._add(name, "missing")
+
+    def _check_shard(self, file: str, path: Path, entry: dict[str, Any]) -> None:
         try:
             with pq.ParquetFile(path) as parquet:
-                mismatches = list(_check_schema(file, parquet, schema, entry))
-                yield from ((problem, None) for problem in mismatches)
-                if any(problem.column for problem in mismatches):
-                    continue
+                if not self._check_schema(file, parquet, entry):
+                    return
                 row = 0
                 for group in range(parquet.num_row_groups):
                     for value in parquet.read_row_group(group).to_pylist():
-                        yield from _check_row(dataset, file, row, value, entry["split"], seen)
+                        self._check_row(file, row, value, entry["split"])
                         row += 1
-                        on_progress(1)
+                        self.on_progress(1)
         except (OSError, pa.ArrowException) as error:
-            yield Problem(file=file, message=f"not readable as Parquet ({str(error).strip()})"), None
+            self._add(file, f"not readable as Parquet ({str(error).strip()})")
 
+    def _check_schema(self, file: str, parquet: pq.ParquetFile, entry: dict[str, Any]) -> bool:
+        """Checks what can be told without reading rows; False if the rows make no sense then."""
+        found, schema = parquet.schema_arrow, arrow_schema(self.dataset.spec)
+        before = len(self.problems)
+        for name in schema.names:
+            if name not in found.names:
+                self._add(file, "column is missing", column=name)
+            elif found.field(name).type != schema.field(name).type:
+                message = f"type is {found.field(name).type}, not {schema.field(name).type}"
+                self._add(file, message, column=name)
+        for name in sorted(set(found.names) - set(schema.names)):
+            self._add(file, "column is not in the manifest", column=name)
+        readable = len(self.problems) == before
+        if b"huggingface" not in (found.metadata or {}):
+            self._add(file, "carries no Hugging Face features")
+        if parquet.metadata.num_rows != entry["images"]:
+            self._add(file, f"{parquet.metadata.num_rows} rows, the manifest says {entry['images']}")
+        return readable
 
-def _check_schema(
-    file: str, parquet: pq.ParquetFile, schema: pa.Schema, entry: dict[str, Any]
-) -> Iterator[Problem]:
-    found = parquet.schema_arrow
-    if parquet.metadata.num_rows != entry["images"]:
-        yield Problem(file=file, message=f"{parquet.metadata.num_rows} rows, the manifest says {entry['images']}")
-    for name in schema.names:
-        if name not in found.names:
-            yield Problem(file=file, column=name, message="column is missing")
-        elif found.field(name).type != schema.field(name).type:
-            message = f"type is {found.field(name).type}, not {schema.field(name).type}"
-            yield Problem(file=file, column=name, message=message)
-    for name in set(found.names) - set(schema.names):
-        yield Problem(file=file, column=name, message="column is not in the manifest")
-    if b"huggingface" not in (found.metadata or {}):
-        yield Problem(file=file, message="carries no Hugging Face features")
+    def _check_row(self, file: str, row: int, value: dict[str, Any], split: str) -> None:
+        def problem(column: str, message: str) -> None:
+            self._add(file, message, row=row, column=column)
 
-
-def _check_row(
-    dataset: Dataset,
-    file: str,
-    row: int,
-    value: dict[str, Any],
-    split: str,
-    seen: dict[str, tuple[str, str]],
-) -> Iterator[tuple[Problem | None, str | None]]:
-    def problem(column: str, message: str) -> tuple[Problem, None]:
-        return Problem(file=file, row=row, column=column, message=message), None
-
-    image_id, size = value["image_id"], (value["height"], value["width"])
-    if image_id in seen:
-        other_split, place = seen[image_id]
-        where = f"in split {other_split!r} and in {split!r}" if other_split != split else f"twice in {split!r}"
-        yield problem("image_id", f"image {image_id!r} is {where} (also {place})")
-    seen[image_id] = (split, f"{file}, row {row}")
-    if not value["group"]:
-        yield problem("group", "is empty")
-    for name, stream in dataset.spec.streams.items():
+        image_id, size = value["image_id"], (value["height"], value["width"])
+        if image_id in self.seen:
+            other, place = self.seen[image_id]
+            where = f"in split {other!r} and in {split!r}" if other != split else f"twice in {split!r}"
+            problem("image_id", f"image {image_id!r} is {where} (also {place})")
+        self.seen[image_id] = (split, f"{file}, row {row}")
+        if not value["group"]:
+            problem("group", "is empty")
+        self._check_pictures(value, size, problem)
+        objects = value["objects"] or []
+        counts = self.found.setdefault(split, {"images": 0, "instances": 0})
+        counts["images"] += 1
+        counts["instances"] += len(objects)
         try:
-            shape = decode_tensor(value[name]).shape
-            if shape != (*size, stream.channels):
-                yield problem(name, f"shape is {shape}, not {(*size, stream.channels)}")
-        except (ValueError, TypeError, KeyError) as error:
-            yield problem(name, f"not a tensor: {error}")
-    if value["rgb"] is not None:
+            instances = decode_instances(value["instances"]["bytes"])
+        except (ValueError, TypeError) as error:
+            problem("instances", str(error))
+            return
+        if instances.shape != size:
+            problem("instances", f"size is {instances.shape}, not {size}")
+        else:
+            for column, message in _compare_objects(instances, objects, len(self.dataset.spec.classes)):
+                problem(column, message)
+        # A row that cannot be summed up has been named above; the fingerprint then cannot hold either.
+        with suppress(TypeError, KeyError):
+            self.digests.append(row_digest(split, value, instances, tuple(self.dataset.spec.streams)))
+
+    def _check_pictures(
+        self, value: dict[str, Any], size: tuple[int, int], problem: Callable[[str, str], None]
+    ) -> None:
+        for name, stream in self.dataset.spec.streams.items():
+            try:
+                shape = decode_tensor(value[name]).shape
+                if shape != (*size, stream.channels):
+                    problem(name, f"shape is {shape}, not {(*size, stream.channels)}")
+            except (ValueError, TypeError, KeyError) as error:
+                problem(name, f"not a tensor: {error}")
+        if value["rgb"] is None:
+            if self.dataset.spec.has_rgb:
+                problem("rgb", "is empty, but the manifest says that the set has RGB")
+            return
         try:
             found = decode_rgb(value["rgb"]["bytes"]).shape[:2]
             if found != size:
-                yield problem("rgb", f"size is {found}, not {size}")
+                problem("rgb", f"size is {found}, not {size}")
         except ValueError as error:
-            yield problem("rgb", str(error))
-    elif dataset.spec.has_rgb:
-        yield problem("rgb", "is empty, but the manifest says that the set has RGB")
-    try:
-        instances = decode_instances(value["instances"]["bytes"])
-    except (ValueError, TypeError) as error:
-        yield problem("instances", str(error))
-        return
-    if instances.shape != size:
-        yield problem("instances", f"size is {instances.shape}, not {size}")
-    else:
-        yield from (problem(*what) for what in _check_objects(instances, value["objects"], len(dataset.spec.classes)))
-    try:
-        yield None, row_digest(split, value, instances, tuple(dataset.spec.streams))
-    except (TypeError, KeyError) as error:
-        yield problem("row", f"has no content to sum up: {error!r}")
+            problem("rgb", str(error))
+
+    def _check_counts(self) -> None:
+        for split, stated in self.dataset.manifest["splits"].items():
+            if self.found[split] != stated:
+                message = f"says {stated}, the files hold {self.found[split]}"
+                self._add(MANIFEST, message, column=f"splits.{split}")
+        path = self.dataset.folder / DROPPED
+        try:
+            kinds = [json.loads(line)["kind"] for line in path.read_text("utf-8").splitlines()]
+        except FileNotFoundError:
+            return
+        except (ValueError, KeyError, TypeError) as error:
+            self._add(DROPPED, f"not readable ({error!r})")
+            return
+        if {kind: kinds.count(kind) for kind in set(kinds)} != self.dataset.manifest["dropped"]:
+            self._add(DROPPED, "does not hold what the manifest counts")
 
 
-def _check_objects(
+def _compare_objects(
     instances: NDArray[np.uint16], objects: list[dict[str, Any]], classes: int
 ) -> Iterator[tuple[str, str]]:
     """Compares the objects with what the map says; yields (column, message)."""
@@ -213,32 +233,12 @@ def _check_objects(
             if found == expected[name]:
                 continue
             message = f"instance {entry['id']}: {found}, the map says {expected[name]}"
-            if name.startswith("click") and not _clicks(instances, found, entry["id"]):
+            if name.startswith("click") and not _contains(instances, found, entry["id"]):
                 message = f"instance {entry['id']}: click {found} does not lie in the instance"
             yield f"objects.{name}", message
 
 
-def _clicks(instances: NDArray[np.uint16], click: list[int], instance_id: int) -> bool:
+def _contains(instances: NDArray[np.uint16], click: list[int], instance_id: int) -> bool:
     x, y = click
     height, width = instances.shape
-    return 0 <= x < width and 0 <= y < height and instances[y, x] == instance_id
-
-
-def _check_counts(dataset: Dataset) -> Iterator[Problem]:
-    for split, stated in dataset.manifest["splits"].items():
-        try:
-            refs = dataset.index[split]
-        except AimsError as error:
-            yield Problem(file=MANIFEST, column="splits", message=str(error))
-            return
-        found = {"images": len(refs), "instances": sum(ref.instances for ref in refs)}
-        if found != stated:
-            yield Problem(file=MANIFEST, column=f"splits.{split}", message=f"says {stated}, the files hold {found}")
-    lines = (dataset.folder / DROPPED).read_text("utf-8").splitlines()
-    try:
-        kinds = [json.loads(line)["kind"] for line in lines]
-    except (ValueError, KeyError, TypeError) as error:
-        yield Problem(file=DROPPED, message=f"not readable ({error!r})")
-        return
-    if {kind: kinds.count(kind) for kind in set(kinds)} != dataset.manifest["dropped"]:
-        yield Problem(file=DROPPED, message="does not hold what the manifest counts")
+    return 0 <= x < width and 0 <= y < height and bool(instances[y, x] == instance_id)

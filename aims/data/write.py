@@ -123,7 +123,7 @@ def convert(
             manifest = _manifest(converter, spec, splits, shards, records)
             _publish(partial, out, spec, manifest, dropped)
     except Timeout:
-        raise InputError(f"{partial}: another process is converting into it; wait for it or stop it") from None
+        raise InputError(f"{partial}: another process is converting into it; wait for it") from None
     return Conversion(folder=out, manifest=manifest, dropped=dropped)
 
 
@@ -142,9 +142,7 @@ def _check_splits(spec: DatasetSpec, splits: Splits) -> None:
         raise InputError(f"{spec.name}: no image in any split")
 
 
-def _conversion_key(
-    converter: Converter, spec: DatasetSpec, splits: Splits, rows_per_shard: int
-) -> str:
+def _conversion_key(converter: Converter, spec: DatasetSpec, splits: Splits, rows_per_shard: int) -> str:
     """Tells conversions apart: everything that shapes the result, sources by size and time of change."""
     files = [*converter.shared_files()]
     files += [path for split, ids in splits.items() for i in ids for path in converter.source_files(split, i)]
@@ -162,7 +160,9 @@ def _finished(converter: Converter, spec: DatasetSpec, splits: Splits, out: Path
         raise InputError(f"{out}: exists and is no AIMS dataset; give another --out")
     manifest = read_json(out / MANIFEST)
     now = json.loads(json.dumps(_origin(converter, spec)))
-    if {name: manifest.get(name) for name in now} != now or manifest["sources"] != _checksums(converter, splits):
+    if {name: manifest.get(name) for name in now} != now or manifest["sources"] != _checksums(
+        converter, splits
+    ):
         raise InputError(
             f"{out}: holds a dataset from another source or other options; give another --out, or --overwrite"
         )
@@ -186,7 +186,7 @@ def _origin(converter: Converter, spec: DatasetSpec) -> dict[str, Any]:
 def _checksums(converter: Converter, splits: Splits) -> dict[str, str]:
     files = [*converter.shared_files()]
     files += [path for split, ids in splits.items() for i in ids for path in converter.source_files(split, i)]
-    return {name: digest for name, digest in sorted((_source_name(converter, p), sha256_file(p)) for p in files)}
+    return dict(sorted((_source_name(converter, path), sha256_file(path)) for path in files))
 
 
 def _prepare(partial: Path, key: str) -> None:
@@ -227,7 +227,9 @@ def _write_shards(
     schema = arrow_schema(spec)
     if jobs == 1 or len(todo) <= 1:
         for shard in todo:
-            records[shard.file] = _write_shard(converter, spec, schema, shard, partial, keep_going, on_progress)
+            records[shard.file] = _write_shard(
+                converter, spec, schema, shard, partial, keep_going, on_progress
+            )
     else:
         for shard, record in _in_processes(converter, spec, schema, todo, partial, jobs, keep_going):
             records[shard.file] = record
@@ -328,7 +330,8 @@ def _write_shard(
 
 
 def _row_bytes(row: dict[str, Any]) -> int:
-    return sum(len(value.get("data", value.get("bytes", b""))) for value in row.values() if isinstance(value, dict))
+    binaries = [value for value in row.values() if isinstance(value, dict)]
+    return sum(len(value["data"] if "data" in value else value["bytes"]) for value in binaries)
 
 
 def _source_name(converter: Converter, path: Path) -> str:

@@ -93,6 +93,7 @@ def _save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise AimsError(f"{path}: not readable ({error}); delete it to start afresh") from None

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
+from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
 from torch.nn import functional as F
 
 from aims.core.errors import AimsError
 from aims.core.vocabulary import IOU_GRID, Protocol
-from aims.engine.samples import Source, TestImage, TestSet, loader
 from aims.data.read import ImageRef
+from aims.engine.samples import Source, TestImage, TestSet, loader
 from aims.models.segmenter import Segmenter
 
 #: Prompts decoded at once; and logits held at once at the picture's size.
@@ -115,17 +116,17 @@ def _predict(
     return logits[:, 0].float()
 
 
-def _threshold(
-    logits: Float[Tensor, "prompts mask mask"], size: tuple[int, int]
-) -> Bool[np.ndarray[Any, Any], "prompts height width"]:
+def _threshold(logits: Float[Tensor, "prompts mask mask"], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Masks of another size: logits stretched bilinearly where the size differs, then > 0."""
     if tuple(logits.shape[1:]) != size:
         logits = F.interpolate(logits[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-    masks: np.ndarray[Any, Any] = (logits > 0).cpu().numpy()
+    masks: NDArray[np.bool_] = (logits > 0).cpu().numpy()
     return masks
 
 
-def _iou(mask: np.ndarray[Any, Any], instances: np.ndarray[Any, Any], instance_id: int, smoothing: float) -> float | None:
+def _iou(
+    mask: np.ndarray[Any, Any], instances: np.ndarray[Any, Any], instance_id: int, smoothing: float
+) -> float | None:
     """IoU of a mask with one instance of a map; None where the instance is not on the map, unsmoothed."""
     truth = instances == instance_id
     if smoothing == 0 and not truth.any():
@@ -135,7 +136,7 @@ def _iou(mask: np.ndarray[Any, Any], instances: np.ndarray[Any, Any], instance_i
     return (intersection + smoothing) / (union + smoothing)
 
 
-def _encode(mask: np.ndarray[Any, Any]) -> dict[str, Any]:
+def _encode(mask: NDArray[np.bool_]) -> dict[str, Any]:
     rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 

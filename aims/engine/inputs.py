@@ -51,7 +51,7 @@ def choose_dataset(
     candidates = [dataset for dataset in datasets if set(listed.streams) <= _columns(dataset)]
     if not candidates:
         if modality not in MODALITIES:
-            raise unknown_name("modality", modality, {*MODALITIES, *(c for d in datasets for c in _columns(d))})
+            raise unknown_name("modality", modality, set(MODALITIES).union(*map(_columns, datasets)))
         held = "; ".join(f"{d.name} has {', '.join(sorted(_columns(d)))}" for d in datasets)
         raise InputError(f"no dataset has the streams of {modality} ({', '.join(listed.streams)}): {held}")
     preferred = [d for known in listed.datasets for d in candidates if d.name == known]
@@ -120,7 +120,7 @@ def scale(
         The scaled array, and where it holds a measurement.
     """
     wide = array.dtype.itemsize > 4 or array.dtype == np.int32
-    values = array.astype(np.float64 if wide else np.float32)
+    values: NDArray[np.floating[Any]] = array.astype(np.float64 if wide else np.float32)
     valid = np.isfinite(values)
     if not protocol.per_image_scaling and spec.missing is not None:
         valid &= array != spec.missing
@@ -216,7 +216,9 @@ def survey(
     if not usable:
         raise InputError(f"{dataset.name}: no training image has an instance of {smallest} pixels or more")
     if not count.all():
-        raise InputError(f"{dataset.name}: a channel of {modality.name} holds no measurement in the training part")
+        raise InputError(
+            f"{dataset.name}: a channel of {modality.name} has no measurement in training images"
+        )
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
     if (std == 0).any():

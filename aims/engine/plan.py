@@ -130,7 +130,8 @@ def _device(name: str) -> torch.device:
     except RuntimeError:
         raise InputError(f"device {name!r}: use auto, cpu, cuda or cuda:N") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device {name!r}: {torch.cuda.device_count()} CUDA devices are there; use --device cpu")
+        there = torch.cuda.device_count()
+        raise InputError(f"device {name!r}: {there} CUDA devices are there; use --device cpu")
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"device {name!r}: use auto, cpu, cuda or cuda:N")
     return device

@@ -25,7 +25,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from aims.core.config import RunConfig
 from aims.core.errors import AimsError, InputError
 from aims.core.files import atomic_write, read_json, write_json
-from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RECORD, RESUME, RUN_VERSION, SAMPLES, WEIGHTS, RunRecord
+from aims.core.records import (
+    INSTANCE_SCHEMA,
+    INSTANCES,
+    RECORD,
+    RESUME,
+    RUN_VERSION,
+    SAMPLES,
+    WEIGHTS,
+    RunRecord,
+)
 from aims.core.vocabulary import PROTOCOLS, Modality
 from aims.data.read import Dataset
 from aims.engine.checkpoint import TrainingState, load_weights
@@ -231,7 +240,9 @@ def _flops(model: Segmenter) -> int:
 
 
 def _hardware(device: torch.device) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = platform.processor() or platform.machine()
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
     return {
         "device": device.type,
         "name": name,

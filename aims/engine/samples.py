@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset as TorchDataset
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
 from aims.core.errors import InputError
 from aims.core.vocabulary import BROKEN_IMAGES, CLICK_GRID, IOU_GRID, Modality, Protocol
@@ -53,13 +55,11 @@ def split_images(
         )
     for split, refs in parts.items():
         if not refs:
-            raise InputError(f"{dataset.folder}: no image is left in {split!r}; it needs more images or groups")
+            raise InputError(f"{dataset.folder}: no image is left in {split!r}; more images are needed")
     return parts
 
 
-def _without_broken(
-    dataset: Dataset, refs: Sequence[ImageRef], protocol: Protocol
-) -> tuple[ImageRef, ...]:
+def _without_broken(dataset: Dataset, refs: Sequence[ImageRef], protocol: Protocol) -> tuple[ImageRef, ...]:
     broken = BROKEN_IMAGES.get(dataset.name, {})
     if not broken:
         return tuple(refs)
@@ -244,13 +244,18 @@ class TestSet(TorchDataset[TestImage]):
         )
 
 
-def loader(
-    data: TrainingSet | TestSet,
-    keys: Iterator[tuple[int, int, tuple[int, ...]]] | Sequence[int],
-    workers: int,
-    pin_memory: bool,
-) -> DataLoader[Batch] | DataLoader[TestImage]:
-    """Reads items by key in order, ahead of their use where there are worker processes."""
+Item = TypeVar("Item", Batch, TestImage)
+
+
+def loader(data: TorchDataset[Item], keys: Iterable[Any], workers: int, pin_memory: bool) -> DataLoader[Item]:
+    """Reads items by key in order, ahead of their use where there are worker processes.
+
+    Args:
+        data: training or test set.
+        keys: what its `__getitem__` takes, in order; may be a generator.
+        workers: processes; 0 reads in this one.
+        pin_memory: page-lock what is read, for a faster way to a GPU.
+    """
     return DataLoader(
         data,
         batch_size=None,

@@ -24,7 +24,11 @@ _TINT = 0.55
 
 
 def save_sheet(
-    path: Path, source: Source, refs: Sequence[ImageRef], rows: Sequence[dict[str, Any]], pictures: int = PICTURES
+    path: Path,
+    source: Source,
+    refs: Sequence[ImageRef],
+    rows: Sequence[dict[str, Any]],
+    pictures: int = PICTURES,
 ) -> None:
     """Draws test pictures, evenly spaced through the split: sensor, truth with clicks, prediction.
 
@@ -55,7 +59,7 @@ def save_sheet(
             f"truth, {len(instances)} instance{'s' * (len(instances) > 1)}",
             f"prediction, IoU {np.mean(scores):.2f}",
         )
-        layers = (
+        layers: tuple[list[NDArray[np.bool_]], ...] = (
             [],
             [image.instances == row["instance_id"] for row in instances],
             [_predicted(row, image.instances.shape) for row in instances],
@@ -99,9 +103,9 @@ def _tinted(picture: NDArray[Any], masks: Sequence[NDArray[np.bool_]]) -> NDArra
 def _draw_clicks(panel: Axes, rows: Sequence[dict[str, Any]], size: tuple[int, ...]) -> None:
     height, width = size
     for row in rows:
-        (x, y), (rows_, columns) = row["click"], row["click_size"]
-        at = ((x + 0.5) * width / columns - 0.5, (y + 0.5) * height / rows_ - 0.5)
-        panel.plot(*at, marker="o", markersize=4, markerfacecolor="white", markeredgecolor="black", markeredgewidth=0.8)
+        (x, y), (grid_height, grid_width) = row["click"], row["click_size"]
+        at = ((x + 0.5) * width / grid_width - 0.5, (y + 0.5) * height / grid_height - 0.5)
+        panel.plot(*at, "o", markersize=4, color="white", markeredgecolor="black", markeredgewidth=0.8)
 
 
 def _shortened(title: str, limit: int = 44) -> str:

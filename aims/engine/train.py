@@ -178,7 +178,7 @@ class Trainer:
         if not math.isfinite(value):
             raise AimsError(
                 f"the loss is {value} at epoch {self.state.epoch + 1}, step {self.state.step + 1}: "
-                f"try a lower --lr than {self.config.lr:g} (weights of the last epoch are kept in {self.folder})"
+                f"try a lower --lr than {self.config.lr:g} (the last epoch is kept in {self.folder})"
             )
         self.optimizer.step()
         return value

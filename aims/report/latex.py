@@ -1,0 +1,97 @@
+"""Table 1 as LaTeX: one `table` environment a section, ready for \\input; needs booktabs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aims.report.published import TABLE1_METHODS, PublishedTable1
+from aims.report.table1 import Row, Section
+from aims.report.wording import caption, cell_lines, footnote_marks, published_text, title
+
+# Brackets and stars are braced because after a line break \\ they would be read as its arguments.
+_ESCAPES = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "_": r"\_",
+        "&": r"\&",
+        "%": r"\%",
+        "#": r"\#",
+        "$": r"\$",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "[": "{[}",
+        "]": "{]}",
+        "*": "{*}",
+    }
+)
+
+
+def escape_latex(text: str) -> str:
+    """Makes text mean itself in LaTeX."""
+    return text.translate(_ESCAPES)
+
+
+def table1_latex(sections: Sequence[Section], published: PublishedTable1) -> str:
+    """Table 1 in LaTeX, one `table` environment a section."""
+    tables = [_table(section, published, index) for index, section in enumerate(sections, start=1)]
+    return "% needs \\usepackage{booktabs}\n" + "\n".join(tables)
+
+
+def _table(section: Section, published: PublishedTable1, index: int) -> str:
+    marks = footnote_marks(section)
+    text = f"Scratch and SimCMF: {title(section.condition)}. {caption(section, published)}"
+    heads = [rf"\multicolumn{{2}}{{c}}{{{escape_latex(name)}}}" for name in TABLE1_METHODS.values()]
+    rules = [rf"\cmidrule(lr){{{2 * i + 2}-{2 * i + 3}}}" for i in range(len(TABLE1_METHODS))]
+    lines = [
+        r"\begin{table}",
+        r"  \centering",
+        rf"  \caption{{{escape_latex(text)}}}",
+        rf"  \label{{tab:aims-table1-{index}}}",
+        rf"  \begin{{tabular}}{{l{'rr' * len(TABLE1_METHODS)}}}",
+        r"    \toprule",
+        f"    & {' & '.join(heads)} \\\\",
+        f"    {' '.join(rules)}",
+        f"    {' & '.join(['modality'] + ['published', 'ours'] * len(TABLE1_METHODS))} \\\\",
+        r"    \midrule",
+        *_body(section, marks),
+        r"    \bottomrule",
+        r"  \end{tabular}",
+    ]
+    for note, mark in marks.items():
+        lines.append(rf"  \par\smallskip{{\footnotesize $^{{{mark}}}$ {escape_latex(note)}}}")
+    for note in section.notes:
+        lines.append(rf"  \par\smallskip{{\footnotesize Note: {escape_latex(note)}}}")
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+def _body(section: Section, marks: dict[str, str]) -> list[str]:
+    """Rows of the tabular, with a rule before and after the average where other rows follow."""
+    lines = []
+    kind = "paper"
+    for row in section.rows:
+        if row.kind != kind:
+            lines.append(r"    \midrule")
+            kind = row.kind
+        lines.append(f"    {_row(row, marks)} \\\\")
+    return lines
+
+
+def _row(row: Row, marks: dict[str, str]) -> str:
+    texts = [escape_latex(row.label)]
+    for cell in row.cells.values():
+        mark = f"$^{{{marks[cell.footnote]}}}$" if cell.footnote else ""
+        texts += [published_text(cell) + mark, _stack(cell_lines(cell, escape_latex))]
+    return " & ".join(texts)
+
+
+def _stack(lines: list[str]) -> str:
+    """Score on top, in line with its row; the setting below in small type."""
+    if len(lines) < 2:
+        return "".join(lines)
+    stacked = r" \\ ".join([lines[0], *(rf"{{\scriptsize {line}}}" for line in lines[1:])])
+    return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{stacked}\end{{tabular}}"

@@ -1,0 +1,194 @@
+"""Markdown and CSV of the tables. The same results give the same bytes: no dates, no paths."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from aims.core.config import RANDOM_WEIGHTS
+from aims.report.published import TABLE1_METHODS, PublishedTable1
+from aims.report.results import Result
+from aims.report.table1 import Cell, Condition, Row, Section
+from aims.report.wording import (
+    caption,
+    cell_lines,
+    footnote_marks,
+    interval,
+    percent,
+    published_text,
+    seeds,
+    title,
+)
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_RESULT_FIELDS = (
+    *("dataset", "modality", "fingerprint", "method", "tuning", "lr", "epochs", "batch_size", "loss"),
+    *("precision", "seeds", "miou", "low", "high", "val_miou", "instances", "images"),
+)
+
+
+def escape_markdown(text: str) -> str:
+    """Makes text mean itself in Markdown, in a table's cell too."""
+    text = re.sub(r"[\\`*_\[\]|~$#]", lambda match: "\\" + match[0], text)
+    return re.sub(r"[&<>]", lambda match: _ENTITIES[match[0]], text)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> list[str]:
+    """Lines of a Markdown table: the first `left` columns to the left, the others to the right."""
+    rule = ["---" if index < left else "---:" for index in range(len(header))]
+    return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
+
+
+def table1_markdown(sections: Sequence[Section], published: PublishedTable1) -> str:
+    """Table 1 in Markdown, one heading a section."""
+    header = [""] + [f"{name}, {kind}" for name in TABLE1_METHODS.values() for kind in ("published", "ours")]
+    lines = ["# Table 1: training from scratch and SimCMF", ""]
+    for section in sections:
+        marks = footnote_marks(section)
+        lines += [f"## {escape_markdown(_capital(title(section.condition)))}", ""]
+        lines += [escape_markdown(caption(section, published)), ""]
+        lines += [*_table(header, [_markdown_row(row, marks) for row in section.rows], left=1), ""]
+        lines += [f"({mark}) {escape_markdown(note)}\n" for note, mark in marks.items()]
+        lines += [f"Note: {escape_markdown(note)}\n" for note in section.notes]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _markdown_row(row: Row, marks: dict[str, str]) -> list[str]:
+    texts = [f"**{row.label}**" if row.kind == "average" else escape_markdown(row.label)]
+    for cell in row.cells.values():
+        mark = f" ({marks[cell.footnote]})" if cell.footnote else ""
+        texts += [published_text(cell) + mark, "<br>".join(cell_lines(cell, escape_markdown))]
+    return texts
+
+
+def results_markdown(results: Sequence[Result], left_out: int) -> str:
+    """Every result of every method in Markdown, one table per protocol, backbone, weights and limit.
+
+    Args:
+        results: in order of their settings.
+        left_out: how many run folders are in no table.
+    """
+    lines = ["# All runs", ""]
+    lines += [
+        "Every finished run, grouped over seeds. "
+        "mIoU in percent with its 95 % interval (bootstrap over images). "
+        f"Run folders left out: {left_out}" + (" (`aims report` says why)." if left_out else "."),
+        "",
+    ]
+    for condition, members in groupby(results, key=_condition):
+        lines += [f"## {escape_markdown(_results_title(condition))}", "", *_results_table(members), ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _condition(result: Result) -> Condition:
+    config = result.config
+    return Condition(
+        protocol=config.protocol, backbone=config.backbone, limit=config.limit, weights=config.weights
+    )
+
+
+def _results_title(condition: Condition) -> str:
+    weights = condition.weights_label
+    if condition.weights == RANDOM_WEIGHTS:
+        weights = "RANDOM WEIGHTS, not pretrained"
+    limit = "" if condition.limit is None else f", LIMITED to {condition.limit} images of each split"
+    return f"Protocol {condition.protocol}, backbone {condition.backbone}, {weights}{limit}"
+
+
+def _results_table(results: Iterable[Result]) -> list[str]:
+    header = ["dataset", "content", "modality", "method", "tuning", "loss", "precision", "seeds"]
+    left = len(header)
+    header += ["lr", "epochs", "batch", "mIoU", "95 % interval", "validation mIoU", "instances", "images"]
+    rows = []
+    for item in results:
+        config = item.config
+        names = [config.dataset, config.fingerprint[:8], config.modality, config.method, config.tuning]
+        names += [config.loss, config.precision, seeds(item)]
+        numbers = [f"{config.lr:g}", str(config.epochs), str(config.batch_size), percent(item.miou)]
+        numbers += [interval(item), percent(item.val_miou), str(item.instances), str(item.images)]
+        rows.append([*map(escape_markdown, names), *numbers])
+    return _table(header, rows, left)
+
+
+def _csv(fields: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fields, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _result_fields(result: Result | None) -> dict[str, Any]:
+    if result is None:
+        return {}
+    config = result.config
+    low, high = result.interval or (None, None)
+    fields = {name: getattr(config, name) for name in _RESULT_FIELDS if hasattr(config, name)}
+    return {
+        **fields,
+        "seeds": " ".join(map(str, result.seeds)),
+        "miou": percent(result.miou),
+        "low": percent(low),
+        "high": percent(high),
+        "val_miou": percent(result.val_miou),
+        "instances": result.instances,
+        "images": result.images,
+    }
+
+
+def table1_csv(sections: Sequence[Section]) -> str:
+    """Table 1 in long form, one line a cell; `weights` is the section's, `cell_weights` the runs' own."""
+    section_fields = ("protocol", "backbone", "limit", "weights")
+    rows = [
+        {
+            **_condition_fields(section.condition),
+            **_cell_fields(row, method, cell),
+        }
+        for section in sections
+        for row in section.rows
+        for method, cell in row.cells.items()
+        if row.kind != "other" or cell.result  # an empty cell of a row of ours says nothing
+    ]
+    return _csv((*section_fields, "row", *_RESULT_FIELDS, "cell_weights", "published"), rows)
+
+
+def _condition_fields(condition: Condition | None) -> dict[str, Any]:
+    if condition is None:
+        return {}
+    limit = "" if condition.limit is None else condition.limit
+    return {
+        "protocol": condition.protocol,
+        "backbone": condition.backbone,
+        "limit": limit,
+        "weights": condition.weights_label,
+    }
+
+
+def _cell_fields(row: Row, method: str, cell: Cell) -> dict[str, Any]:
+    return {
+        "dataset": row.dataset,
+        "modality": row.modality,
+        "method": method,
+        "miou": percent(cell.miou),
+        **_result_fields(cell.result),
+        "row": row.kind,
+        "cell_weights": cell.result.config.weights if cell.result else "",
+        "published": published_text(cell),
+    }
+
+
+def results_csv(results: Sequence[Result]) -> str:
+    """Every result of every method, one line each."""
+    rows = [
+        {**_condition_fields(_condition(item)), "weights": item.config.weights, **_result_fields(item)}
+        for item in results
+    ]
+    return _csv(("protocol", "backbone", "limit", "weights", *_RESULT_FIELDS), rows)

@@ -1,0 +1,79 @@
+"""From run folders to tables: what `aims report` does."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aims.core.errors import InputError
+from aims.core.files import write_text
+from aims.report.latex import table1_latex
+from aims.report.published import load_published
+from aims.report.render import results_csv, results_markdown, table1_csv, table1_markdown
+from aims.report.results import Result, pool_seeds
+from aims.report.runs import LeftOut, load_runs
+from aims.report.table1 import Section, build_sections, section_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportResult:
+    """What a report holds, and where it stands.
+
+    Attributes:
+        sections: Table 1, once per protocol, backbone, weights and limit.
+        results: every finished run, grouped over seeds.
+        left_out: run folders in no table, with the reason.
+        written: the files.
+    """
+
+    sections: tuple[Section, ...]
+    results: tuple[Result, ...]
+    left_out: tuple[LeftOut, ...]
+    written: tuple[Path, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, ready for `json.dumps`."""
+        return {
+            "table1": [section_json(section) for section in self.sections],
+            "results": [result.as_json() for result in self.results],
+            "left_out": [dataclasses.asdict(item) for item in self.left_out],
+            "written": [str(path) for path in self.written],
+        }
+
+
+def write_report(runs: Path, out: Path) -> ReportResult:
+    """Writes Table 1 (Markdown, CSV, LaTeX) and the list of all results (Markdown, CSV).
+
+    Args:
+        runs: folder of run folders, as `aims run` leaves them.
+        out: folder for the files; made where it does not exist.
+
+    Raises:
+        InputError: `runs` does not exist, or `out` cannot be a folder.
+    """
+    published = load_published()
+    loaded, unusable = load_runs(runs)
+    results, unpooled = pool_seeds(loaded)
+    left_out = sorted([*unusable, *unpooled], key=lambda item: item.folder)
+    sections = build_sections(results, published)
+    files = {
+        "table1.md": table1_markdown(sections, published),
+        "table1.csv": table1_csv(sections),
+        "table1.tex": table1_latex(sections, published),
+        "results.md": results_markdown(results, len(left_out)),
+        "results.csv": results_csv(results),
+    }
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made a folder ({error}); give another one") from None
+    for name, text in files.items():
+        write_text(out / name, text)
+    return ReportResult(
+        sections=sections,
+        results=tuple(results),
+        left_out=tuple(left_out),
+        written=tuple(out / name for name in files),
+    )

@@ -1,0 +1,92 @@
+"""Results: runs that differ in the seed alone, taken together."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aims.core.config import RANDOM_WEIGHTS, RunConfig
+from aims.report.intervals import clustered_interval
+from aims.report.runs import LeftOut, Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One configuration over its seeds.
+
+    Attributes:
+        config: the configuration of the lowest seed.
+        seeds: in rising order.
+        miou: mean over seeds and instances, 0..1.
+        interval: 95 % interval of `miou` over test images, or None for a single image.
+        val_miou: mean over seeds, or None unless every seed has one.
+        instances: number of test instances.
+        images: number of test images that hold them.
+    """
+
+    config: RunConfig
+    seeds: tuple[int, ...]
+    miou: float
+    interval: tuple[float, float] | None
+    val_miou: float | None
+    instances: int
+    images: int
+
+    @property
+    def setting(self) -> tuple[Any, ...]:
+        """What tells results apart, as a key to sort by: seeds are not in it."""
+        config = self.config
+        return (
+            *(config.protocol, config.backbone, config.limit or 0, config.weights == RANDOM_WEIGHTS),
+            *(config.weights, config.dataset, config.modality, config.fingerprint, config.method),
+            *(config.tuning, config.lr, config.epochs, config.batch_size, config.loss, config.precision),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, ready for JSON; scores from 0 to 1."""
+        config = dataclasses.asdict(self.config)
+        del config["seed"]
+        return {
+            **config,
+            "seeds": list(self.seeds),
+            "miou": self.miou,
+            "interval": list(self.interval) if self.interval else None,
+            "val_miou": self.val_miou,
+            "instances": self.instances,
+            "images": self.images,
+        }
+
+
+def pool_seeds(runs: list[Run]) -> tuple[list[Result], list[LeftOut]]:
+    """Groups runs that differ in the seed alone; a group whose seeds scored other instances is left out."""
+    groups: dict[RunConfig, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(dataclasses.replace(run.config, seed=0), []).append(run)
+    results: list[Result] = []
+    left_out: list[LeftOut] = []
+    for group in groups.values():
+        if len({run.instances_digest for run in group}) > 1:
+            others = ", ".join(sorted(run.folder for run in group))
+            reason = f"the seeds of one configuration scored different test instances: {others}"
+            left_out += [LeftOut(folder=run.folder, reason=reason) for run in group]
+        else:
+            results.append(_pool(sorted(group, key=lambda run: run.config.seed)))
+    return sorted(results, key=lambda result: result.setting), left_out
+
+
+def _pool(group: list[Run]) -> Result:
+    first = group[0]
+    sums = np.mean([run.sums for run in group], axis=0)
+    val = [run.val_miou for run in group if run.val_miou is not None]
+    return Result(
+        config=first.config,
+        seeds=tuple(run.config.seed for run in group),
+        miou=float(sums.sum() / first.counts.sum()),
+        interval=clustered_interval(sums, first.counts),
+        val_miou=sum(val) / len(val) if len(val) == len(group) else None,
+        instances=int(first.counts.sum()),
+        images=len(first.counts),
+    )

@@ -1,0 +1,159 @@
+"""Reads run folders for a report: each is checked against its own instances, or left out with a reason."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aims.core.config import RANDOM_WEIGHTS, RunConfig
+from aims.core.errors import AimsError, InputError
+from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RunRecord, run_folders
+from aims.report.intervals import FloatArray
+
+# The predicted masks in the same file are many times larger and are not needed.
+_COLUMNS = pa.schema([INSTANCE_SCHEMA.field(name) for name in ("image_id", "instance_id", "iou")])
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A run folder that is not in the tables, or not where one would look for it.
+
+    Attributes:
+        folder: name of the run's folder.
+        reason: what was wrong, for people.
+    """
+
+    folder: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """A finished run whose scores agree with its instances.
+
+    Attributes:
+        folder: name of the run's folder.
+        config: its configuration.
+        miou: mean IoU over all instances, 0..1.
+        val_miou: mean IoU on the validation part, where there was one.
+        sums: per image in order of image_id, the sum of its instances' IoU.
+        counts: per image, the number of its instances.
+        instances_digest: tells whether two runs scored the same instances of the same images.
+    """
+
+    folder: str
+    config: RunConfig
+    miou: float
+    val_miou: float | None
+    sums: FloatArray
+    counts: FloatArray
+    instances_digest: str
+
+
+def load_runs(runs: Path) -> tuple[list[Run], list[LeftOut]]:
+    """Reads every run folder below `runs`; what cannot be used comes back with its reason.
+
+    Raises:
+        InputError: the folder does not exist.
+    """
+    loaded: list[Run] = []
+    left_out: list[LeftOut] = []
+    for folder in run_folders(runs):
+        try:
+            loaded.append(_load_run(folder))
+        except AimsError as error:
+            left_out.append(LeftOut(folder=_printable(folder.name), reason=_printable(str(error))))
+    kept, doubles = _without_doubles(loaded)
+    return kept, sorted([*left_out, *doubles], key=lambda item: item.folder)
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _load_run(folder: Path) -> Run:
+    record = RunRecord.load(folder)
+    if record.config.method == "scratch" and record.config.weights != RANDOM_WEIGHTS:
+        raise InputError(
+            f"{folder}: a scratch run starts from random weights, this one from {record.config.weights}"
+        )
+    scores = record.scores
+    miou = _score(folder, scores, "miou")
+    image_ids, instance_ids, iou = _read_instances(folder)
+    if len(iou) != scores.get("instances"):
+        raise InputError(
+            f"{folder}: {INSTANCES} holds {len(iou)} instances, run.json says {scores.get('instances')}"
+        )
+    if not abs(float(iou.mean()) - miou) <= _TOLERANCE:
+        raise InputError(
+            f"{folder}: the mean IoU of {INSTANCES} is {iou.mean():.9f}, run.json says {miou:.9f}"
+        )
+    _, index = np.unique(image_ids, return_inverse=True)
+    return Run(
+        folder=_printable(folder.name),
+        config=record.config,
+        miou=miou,
+        val_miou=None if scores.get("val_miou") is None else _score(folder, scores, "val_miou"),
+        sums=np.bincount(index, weights=iou).astype(np.float64),
+        counts=np.bincount(index).astype(np.float64),
+        instances_digest=_digest(folder, image_ids.tolist(), instance_ids.tolist()),
+    )
+
+
+def _score(folder: Path, scores: Any, name: str) -> float:
+    value = scores.get(name) if isinstance(scores, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise InputError(f"{folder}: run.json's score {name} is {value!r}, not a number from 0 to 1")
+    return float(value)
+
+
+def _read_instances(folder: Path) -> tuple[np.ndarray, np.ndarray, FloatArray]:
+    path = folder / INSTANCES
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; the run is not complete, run it again")
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = [name for name in _COLUMNS.names if name not in file.schema_arrow.names]
+            if missing:
+                raise InputError(f"{path}: column {missing[0]!r} is missing")
+            table = file.read(columns=_COLUMNS.names).select(_COLUMNS.names).cast(_COLUMNS)
+        columns = [table[name].to_numpy(zero_copy_only=False) for name in _COLUMNS.names]
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"{path}: not readable as Parquet, perhaps cut short ({error})") from None
+    if not len(table):
+        raise InputError(f"{path}: holds no instances")
+    if any(table[name].null_count for name in _COLUMNS.names):
+        raise InputError(f"{path}: an image_id, instance_id or iou is missing")
+    iou: FloatArray = columns[2]
+    if not bool(((iou >= 0) & (iou <= 1)).all()):
+        raise InputError(f"{path}: an iou is not a number from 0 to 1")
+    return columns[0], columns[1], iou
+
+
+def _digest(folder: Path, image_ids: list[str], instance_ids: list[int]) -> str:
+    keys = sorted(zip(image_ids, instance_ids, strict=True))
+    for key, following in pairwise(keys):
+        if key == following:
+            raise InputError(f"{folder}: {INSTANCES} holds instance {key[1]} of image {key[0]!r} twice")
+    return sha256(json.dumps(keys).encode()).hexdigest()
+
+
+def _without_doubles(loaded: list[Run]) -> tuple[list[Run], list[LeftOut]]:
+    """Keeps one folder a configuration: the one `aims run` would have named, else the first in order."""
+    kept: dict[RunConfig, Run] = {}
+    doubles = []
+    for run in sorted(loaded, key=lambda run: (run.folder != run.config.run_name, run.folder)):
+        first = kept.setdefault(run.config, run)
+        if first is not run:
+            reason = f"same configuration as {first.folder}, which is in the tables"
+            doubles.append(LeftOut(folder=run.folder, reason=reason))
+    return sorted(kept.values(), key=lambda run: run.folder), doubles

@@ -1,0 +1,1 @@
+"""The numbers printed in the paper, as data: `published.toml`."""

@@ -1,0 +1,25 @@
+"""Settings of all tests."""
+
+from __future__ import annotations
+
+import os
+
+# Thread pools cost more than they give on tiny arrays, and worker processes inherit these.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nothing here may reach a network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("aims", deadline=None, max_examples=50, derandomize=True)
+settings.load_profile("aims")
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """An empty raw folder for `helpers.MadeUp`."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    return folder

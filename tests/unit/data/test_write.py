@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from aims.core.errors import AimsError, InputError
+from aims.core.schema import SampleError
+from aims.data.read import Dataset
+from aims.data.verify import verify_dataset
+from aims.data.write import convert
+from helpers import DTYPES, MadeUp
+
+
+def files(folder):
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def reads(raw):
+    return (raw / "reads.log").read_text().split()
+
+
+def test_every_dtype_comes_back(raw, tmp_path):
+    converter = MadeUp(raw=raw, dtypes=DTYPES, images=14, channels=5)
+    convert(converter, tmp_path / "set", rows_per_shard=4)
+    dataset = Dataset.open(tmp_path / "set")
+    seen = set()
+    for split, refs in dataset.index.items():
+        for ref in refs:
+            image = dataset.read(ref, ("signal",))
+            expected = converter.read(split, ref.image_id)
+            seen.add(image.streams["signal"].dtype.name)
+            assert image.streams["signal"].dtype == expected.streams["signal"].dtype
+            np.testing.assert_array_equal(image.streams["signal"], expected.streams["signal"])
+            assert image.group == expected.group
+            np.testing.assert_array_equal(image.instances > 0, expected.labels.class_map > 0)
+    assert seen == set(DTYPES)
+    assert [ref.image_id for ref in dataset.index["test"]] == [f"b{i:03d}" for i in range(7)]
+
+
+def test_bytes_do_not_depend_on_jobs_place_or_time(raw, tmp_path):
+    (raw / "a000.txt").write_text("source")
+    results = []
+    for name, jobs in (("one", 1), ("elsewhere/two", 2), ("three", 3)):
+        converter = MadeUp(raw=raw, broken=("a003", "b001"), blank=("a005",))
+        convert(converter, tmp_path / name, jobs=jobs, keep_going=True, rows_per_shard=3)
+        results.append(files(tmp_path / name))
+    assert results[0] == results[1] == results[2]
+    assert len([name for name in results[0] if name.startswith("data/")]) == 6
+    assert sorted(name for name in results[0] if not name.startswith("data/")) == [
+        "README.md",
+        "aims.json",
+        "dropped.jsonl",
+    ]
+
+
+def test_manifest_and_dropped_tell_everything(raw, tmp_path):
+    (raw / "a000.txt").write_text("source")
+    converter = MadeUp(raw=raw, broken=("a003",), blank=("a005", "b002"))
+    result = convert(converter, tmp_path / "set", keep_going=True)
+    manifest = json.loads((tmp_path / "set" / "aims.json").read_text())
+    assert manifest == json.loads(json.dumps(result.manifest))
+    assert manifest["sources"] == {"a000.txt": hashlib.sha256(b"source").hexdigest()}
+    assert manifest["dropped"] == {"no instance": 2, "unreadable": 1}
+    assert manifest["splits"]["train"]["images"] == 10
+    assert manifest["dataset"]["streams"]["signal"]["unit"] == "V"
+    lines = [json.loads(line) for line in (tmp_path / "set" / "dropped.jsonl").read_text().splitlines()]
+    nothing = {"kind": "no instance", "reason": "the labels hold no instance"}
+    assert lines == [
+        {"split": "train", "image_id": "a003", "kind": "unreadable", "reason": "a003: truncated"},
+        {"split": "train", "image_id": "a005", **nothing},
+        {"split": "test", "image_id": "b002", **nothing},
+    ]
+    assert verify_dataset(tmp_path / "set") == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_stops_at_a_broken_image_and_keeps_what_is_finished(raw, tmp_path, jobs):
+    broken = MadeUp(raw=raw, broken=("a010",))
+    with pytest.raises(SampleError, match="a010: truncated"):
+        convert(broken, tmp_path / "set", jobs=jobs, rows_per_shard=3)
+    assert not (tmp_path / "set").exists()
+    first = reads(raw)
+    # Mended and called again: the finished shards are not read again.
+    convert(MadeUp(raw=raw), tmp_path / "set", jobs=jobs, rows_per_shard=3)
+    again = reads(raw)[len(first) :]
+    assert "a000" not in again
+    assert "a010" in again
+    (raw / "reads.log").unlink()
+    convert(MadeUp(raw=raw), tmp_path / "whole", rows_per_shard=3)
+    assert files(tmp_path / "set") == files(tmp_path / "whole")
+
+
+def test_keep_going_does_not_hide_a_broken_image_from_a_later_call(raw, tmp_path):
+    converter = MadeUp(raw=raw, broken=("a001",), die_at="b000")
+    call = f"""
+from pathlib import Path
+from helpers import MadeUp
+from aims.data.write import convert
+converter = MadeUp(raw=Path({str(raw)!r}), broken=("a001",), die_at="b000")
+convert(converter, Path({str(tmp_path / "set")!r}), keep_going=True)
+"""
+    assert subprocess.run([sys.executable, "-c", call], env=child_env()).returncode == -9
+    with pytest.raises(SampleError, match="a001"):
+        convert(converter, tmp_path / "set")
+
+
+@pytest.mark.parametrize("image", ["a000", "a004", "a005", "a011", "b000", "b005"])
+def test_killed_at_any_image_it_goes_on_with_the_same_bytes(raw, tmp_path, image):
+    target = tmp_path / "set"
+    call = f"""
+from pathlib import Path
+from helpers import MadeUp
+from aims.data.write import convert
+convert(MadeUp(raw=Path({str(raw)!r}), die_at={image!r}), Path({str(target)!r}), rows_per_shard=2)
+"""
+    assert subprocess.run([sys.executable, "-c", call], env=child_env()).returncode == -9
+    assert not target.exists()
+    whole = {path.name for path in (tmp_path / "set.partial" / "data").glob("*.parquet")}
+    before = reads(raw) if (raw / "reads.log").exists() else []
+    convert(MadeUp(raw=raw), target, rows_per_shard=2)
+    again = reads(raw)[len(before) :]
+    finished = 2 * len(whole)
+    assert len(again) == 18 - finished
+    convert(MadeUp(raw=raw), tmp_path / "unbroken", rows_per_shard=2)
+    assert files(target) == files(tmp_path / "unbroken")
+
+
+def test_a_killed_worker_is_reported_and_its_work_redone(raw, tmp_path):
+    with pytest.raises(AimsError, match="worker process was killed"):
+        convert(MadeUp(raw=raw, die_at="a006"), tmp_path / "set", jobs=2, rows_per_shard=2)
+    convert(MadeUp(raw=raw, die_at="a006"), tmp_path / "set", jobs=2, rows_per_shard=2)
+    convert(MadeUp(raw=raw), tmp_path / "whole", rows_per_shard=2)
+    assert files(tmp_path / "set") == files(tmp_path / "whole")
+
+
+def test_a_changed_source_starts_afresh(raw, tmp_path):
+    with pytest.raises(SampleError):
+        convert(MadeUp(raw=raw, broken=("b000",)), tmp_path / "set", rows_per_shard=2)
+    (raw / "a000.txt").write_text("now there")
+    (raw / "reads.log").unlink()
+    convert(MadeUp(raw=raw), tmp_path / "set", rows_per_shard=2)
+    assert len(reads(raw)) == 18
+
+
+def test_answers_from_a_finished_conversion_and_never_overwrites(raw, tmp_path):
+    (raw / "a000.txt").write_text("source")
+    convert(MadeUp(raw=raw), tmp_path / "set")
+    (raw / "reads.log").unlink()
+    assert convert(MadeUp(raw=raw), tmp_path / "set").already_there
+    assert not (raw / "reads.log").exists()
+    with pytest.raises(InputError, match="another source or other options"):
+        convert(MadeUp(raw=raw, images=10), tmp_path / "set")
+    (raw / "a000.txt").write_text("SOURCE")
+    with pytest.raises(InputError, match="--overwrite"):
+        convert(MadeUp(raw=raw), tmp_path / "set")
+    assert not convert(MadeUp(raw=raw), tmp_path / "set", overwrite=True).already_there
+    assert verify_dataset(tmp_path / "set") == []
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="no AIMS dataset"):
+        convert(MadeUp(raw=raw), tmp_path / "mine")
+
+
+def test_nothing_left_is_an_error(raw, tmp_path):
+    blank = tuple(f"{letter}{i:03d}" for letter in "ab" for i in range(12))
+    with pytest.raises(InputError, match="no image is left"):
+        convert(MadeUp(raw=raw, blank=blank), tmp_path / "set")
+
+
+def test_other_programs_read_it_without_aims(raw, tmp_path):
+    convert(MadeUp(raw=raw, dtypes=DTYPES, rgb=True), tmp_path / "set", rows_per_shard=5)
+    check = """
+import sys
+sys.modules["aims"] = None  # importing aims now fails
+import datasets, numpy as np, pandas as pd
+from pathlib import Path
+folder, cache = sys.argv[1:]
+def array(stream):
+    return np.frombuffer(stream["data"], np.dtype(stream["dtype"]).newbyteorder("<")).reshape(stream["shape"])
+loaded = datasets.load_dataset(folder, cache_dir=cache)
+assert {split: len(part) for split, part in loaded.items()} == {"train": 12, "test": 6}
+row = loaded["train"][1]
+assert row["image_id"] == "a001", row["image_id"]
+assert array(row["signal"]).dtype == np.uint16 and array(row["signal"]).shape == (24, 32, 2)
+ids = np.asarray(row["instances"])
+assert ids.shape == (24, 32) and ids.max() == len(row["objects"])
+x, y = row["objects"][0]["click_strict"]
+assert ids[y, x] == 1
+assert row["rgb"].size == (32, 24)
+assert type(loaded["train"].features["rgb"]).__name__ == "Image"
+frame = pd.concat(pd.read_parquet(path) for path in sorted(Path(folder, "data").glob("train-*")))
+assert list(frame.image_id)[:2] == ["a000", "a001"]
+assert (array(frame.signal.iloc[1]) == array(row["signal"])).all()
+try:
+    import aims
+except ImportError:
+    print("read without aims")
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", check, str(tmp_path / "set"), str(tmp_path / "cache")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert "read without aims" in done.stdout, done.stderr
+
+
+def child_env():
+    import os
+    from pathlib import Path
+
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -1,0 +1,94 @@
+"""Run folders made by hand, as `aims run` would leave them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aims.core.config import RunConfig
+from aims.core.files import write_json
+from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RECORD
+
+SHA = "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"
+CONFIG = RunConfig(
+    method="simcmf",
+    tuning="lora",
+    modality="nir",
+    dataset="ivrg-nir",
+    fingerprint="f1" * 32,
+    backbone="sam-vit-b",
+    weights=SHA,
+    epochs=50,
+    lr=3e-4,
+    batch_size=4,
+    seed=0,
+    protocol="strict",
+    precision="float32",
+    loss="dice-ce",
+)
+# Two images, three instances: the mean over instances is (0.2 + 0.4 + 0.9) / 3 = 0.5.
+SCORED = {"image-1": [0.2, 0.4], "image-2": [0.9]}
+
+AddRun = Callable[..., Path]
+
+
+def instance_row(image_id: str, instance_id: int, iou: float) -> dict[str, Any]:
+    rle = {"size": [256, 256], "counts": "PPP3"}
+    return {
+        "image_id": image_id,
+        "group": image_id,
+        "instance_id": instance_id,
+        "class_id": 1,
+        "area": 100,
+        "click": [3, 4],
+        "click_size": [1024, 1024],
+        "iou": iou,
+        "iou_grid": iou,
+        "iou_native": None,
+        "rle_grid": rle,
+        "rle_native": None,
+    }
+
+
+def write_run(
+    runs: Path,
+    scored: Mapping[str, Sequence[float]] | float = SCORED,
+    *,
+    folder: str | None = None,
+    val_miou: float | None = None,
+    scores: Mapping[str, Any] = {},
+    **changes: Any,
+) -> Path:
+    """Writes a finished run. Scratch starts from random weights unless said otherwise."""
+    if changes.get("method") == "scratch":
+        changes = {"weights": "random", "tuning": "full", **changes}
+    config = dataclasses.replace(CONFIG, **changes)
+    if not isinstance(scored, Mapping):
+        scored = {"image-1": [scored], "image-2": [scored]}
+    rows = [
+        instance_row(image_id, number, iou)
+        for image_id, ious in scored.items()
+        for number, iou in enumerate(ious, start=1)
+    ]
+    path = runs / (folder or config.run_name)
+    path.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows, schema=INSTANCE_SCHEMA), path / INSTANCES)
+    found: dict[str, Any] = {
+        "miou": sum(row["iou"] for row in rows) / max(len(rows), 1),
+        "instances": len(rows),
+        "images": len(scored),
+        "epoch": 50,
+    }
+    if val_miou is not None:
+        found["val_miou"] = val_miou
+    record = {
+        "version": 1,
+        "status": "finished",
+        "config": dataclasses.asdict(config),
+        "scores": {**found, **scores},
+    }
+    write_json(path / RECORD, record)
+    return path
