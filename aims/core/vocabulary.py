@@ -89,7 +89,7 @@ IOU_GRID = 256
 
 PAPER = Protocol(
     name="paper",
-    min_area=MappingProxyType({"zju-rgbp": 10_000, "rgbp-glass": 100, "ivrg-nir": 1_000}),
+    min_area={"zju-rgbp": 10_000, "rgbp-glass": 100, "ivrg-nir": 1_000},
     default_min_area=0,
     min_area_excluded=True,
     per_image_scaling=True,
@@ -99,7 +99,7 @@ PAPER = Protocol(
 )
 STRICT = Protocol(
     name="strict",
-    min_area=MappingProxyType({}),
+    min_area={},
     default_min_area=100,
     min_area_excluded=False,
     per_image_scaling=False,

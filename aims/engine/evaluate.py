@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from aims.core.errors import AimsError
 from aims.core.vocabulary import IOU_GRID, Protocol
 from aims.data.read import ImageRef
-from aims.engine.samples import Source, TestImage, TestSet, loader
+from aims.engine.samples import EvaluationImage, EvaluationSet, Source, loader
 from aims.models.segmenter import Segmenter
 
 #: Prompts decoded at once; and logits held at once at the picture's size.
@@ -55,7 +55,7 @@ def evaluate(
     training = model.training
     model.eval()
     rows: list[dict[str, Any]] = []
-    data = TestSet(source, tuple(refs))
+    data = EvaluationSet(source, tuple(refs))
     try:
         with torch.inference_mode():
             for item in loader(data, range(len(refs)), workers, device.type == "cuda"):
@@ -76,7 +76,12 @@ def evaluate(
 
 
 def _score_image(
-    model: Segmenter, embeddings: Tensor, item: TestImage, protocol: Protocol, precision: str, masks: bool
+    model: Segmenter,
+    embeddings: Tensor,
+    item: EvaluationImage,
+    protocol: Protocol,
+    precision: str,
+    masks: bool,
 ) -> Iterator[dict[str, Any]]:
     height, width = item.native.shape
     native = protocol.name == "strict"

@@ -178,7 +178,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestImage:
+class EvaluationImage:
     """One image with the clicks of all its instances of sufficient size.
 
     Attributes:
@@ -207,7 +207,7 @@ class TestImage:
 
 
 @dataclass(frozen=True)
-class TestSet(TorchDataset[TestImage]):
+class EvaluationSet(TorchDataset[EvaluationImage]):
     """Test images in order."""
 
     source: Source
@@ -216,7 +216,7 @@ class TestSet(TorchDataset[TestImage]):
     def __len__(self) -> int:
         return len(self.refs)
 
-    def __getitem__(self, index: int) -> TestImage:
+    def __getitem__(self, index: int) -> EvaluationImage:
         source, ref = self.source, self.refs[index]
         image = source.dataset.read(ref, source.modality.streams)
         values, valid = stack(image, source.dataset, source.modality, source.protocol)
@@ -230,7 +230,7 @@ class TestSet(TorchDataset[TestImage]):
         else:
             clicks = np.array([objects[k]["click_strict"] for k in ids.tolist()], np.int64).reshape(-1, 2)
             size = image.instances.shape[0], image.instances.shape[1]
-        return TestImage(
+        return EvaluationImage(
             ref=ref,
             image=to_input(values, valid, source.preprocessing, source.input_size)[None],
             ids=ids,
@@ -244,7 +244,7 @@ class TestSet(TorchDataset[TestImage]):
         )
 
 
-Item = TypeVar("Item", Batch, TestImage)
+Item = TypeVar("Item", Batch, EvaluationImage)
 
 
 def loader(data: TorchDataset[Item], keys: Iterable[Any], workers: int, pin_memory: bool) -> DataLoader[Item]:

@@ -1,0 +1,72 @@
+"""A SAM so small that a training step takes milliseconds, and jobs that use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aims.core.config import RunConfig
+from aims.data.read import Dataset
+from aims.data.write import convert
+from aims.engine.inputs import choose_dataset
+from aims.engine.run import Job
+from aims.methods import BACKBONES
+from aims.models.sam import Backbone
+from helpers import MadeUp
+
+if "sam-toy" not in BACKBONES:
+    BACKBONES.register("sam-toy")(
+        Backbone(
+            width=24,
+            depth=2,
+            heads=2,
+            global_blocks=(1,),
+            checkpoint=None,
+            image_size=64,
+            patch_size=8,
+            window=4,
+            prompt_dim=16,
+            decoder_mlp_dim=32,
+            iou_hidden_dim=16,
+        )
+    )
+
+
+def made_up_set(folder: Path, **options: Any) -> Dataset:
+    """Converts a made-up set into `folder` unless it is there."""
+    raw = folder.with_name(f"{folder.name}-raw")
+    raw.mkdir(parents=True, exist_ok=True)
+    convert(MadeUp(raw=raw, **{"images": 8, "size": (40, 52), **options}), folder)
+    return Dataset.open(folder)
+
+
+def job(dataset: Dataset, runs: Path, **changes: Any) -> Job:
+    """A job on the toy backbone."""
+    found, modality = choose_dataset([dataset], changes.pop("modality", "signal"))
+    settings: dict[str, Any] = {
+        "method": "simcmf",
+        "tuning": "full",
+        "modality": modality.name,
+        "dataset": found.name,
+        "fingerprint": found.fingerprint,
+        "backbone": "sam-toy",
+        "weights": "random",
+        "epochs": 3,
+        "lr": 1e-3,
+        "batch_size": 3,
+        "seed": 0,
+        "protocol": "strict",
+        "precision": "float32",
+        "loss": "dice-ce",
+        **changes,
+    }
+    return Job(
+        config=RunConfig(**settings),
+        dataset=found,
+        modality=modality,
+        weights=None,
+        device=torch.device("cpu"),
+        runs=runs,
+    )

@@ -1,0 +1,198 @@
+"""Whole runs on a toy backbone: records, resuming, stopping, failing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+import toys
+from safetensors.torch import load_file
+
+from aims.core.errors import AimsError, InputError
+from aims.core.records import INSTANCE_SCHEMA, RunRecord
+from aims.engine.run import run
+from aims.engine.train import Observer, Stopped
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return toys.made_up_set(tmp_path_factory.mktemp("sets") / "made-up")
+
+
+@pytest.fixture(scope="module")
+def unbroken(dataset, tmp_path_factory):
+    job = toys.job(dataset, tmp_path_factory.mktemp("unbroken"), epochs=6)
+    return run(job)[0]
+
+
+def same_result(one: RunRecord, other: RunRecord) -> None:
+    """Scores, weights, masks and curves of two runs are equal to the bit."""
+    assert one.scores == other.scores
+    left, right = (load_file(record.path / "weights.safetensors") for record in (one, other))
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+    assert (one.path / "metrics.jsonl").read_text() == (other.path / "metrics.jsonl").read_text()
+    tables = [pq.read_table(record.path / "instances.parquet") for record in (one, other)]
+    assert tables[0].equals(tables[1])
+
+
+def test_the_record_holds_everything(unbroken):
+    content = unbroken.content
+    assert content["status"] == "finished"
+    assert unbroken.config.weights == "random"
+    assert content["selected_on"] == "val"
+    assert content["parameters"]["trainable_alignment"] == 9 * 2 * 64 + 64 + 64 * 3 + 3
+    assert content["flops"]["image_and_click"] > 1e6
+    assert content["code"]["aims"]
+    assert content["hardware"]["device"] == "cpu"
+    assert 0 < content["peak_memory_bytes"] < 64e9
+    table = pq.read_table(unbroken.path / "instances.parquet")
+    assert table.schema.equals(INSTANCE_SCHEMA)
+    iou = table["iou"].to_numpy()
+    assert unbroken.scores["miou"] == pytest.approx(iou.mean(), abs=1e-12)
+    assert unbroken.scores["instances"] == len(table)
+    lines = [json.loads(line) for line in (unbroken.path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    # Scored every five epochs and at the last; chosen by validation.
+    assert [line["epoch"] for line in lines if "val_miou" in line] == [5, 6]
+    best = max((line for line in lines if "val_miou" in line), key=lambda line: line["val_miou"])
+    assert unbroken.scores["epoch"] == best["epoch"]
+    assert unbroken.scores["val_miou"] == best["val_miou"]
+    assert sorted(path.name for path in unbroken.path.iterdir()) == [
+        "instances.parquet",
+        "metrics.jsonl",
+        "run.json",
+        "samples.png",
+        "weights.safetensors",
+    ]
+
+
+def test_a_finished_run_answers_and_is_not_made_again(dataset, unbroken, monkeypatch):
+    job = toys.job(dataset, unbroken.path.parent, epochs=6)
+    monkeypatch.setattr("aims.engine.run._run", lambda *_: pytest.fail("ran again"))
+    record, was_finished = run(job)
+    assert was_finished
+    assert record.scores == unbroken.scores
+
+
+def test_the_rate_is_halved_every_ten_epochs(dataset, tmp_path):
+    lines = []
+
+    class Lines(Observer):
+        def epoch(self, line):
+            lines.append(line["lr"])
+
+    run(toys.job(dataset, tmp_path, epochs=21, limit=3, protocol="paper"), observer=Lines())
+    assert lines == 10 * [1e-3] + 10 * [5e-4] + [2.5e-4]
+
+
+class StopAt(Observer):
+    """Asks the process to stop at a unit of work."""
+
+    def __init__(self, unit):
+        self.left = unit
+
+    def advance(self, count=1, *, loss=None):
+        self.left -= count
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("protocol", ["paper", "strict"])
+def test_stopped_at_any_unit_it_ends_with_the_same_numbers(dataset, tmp_path, protocol):
+    whole = run(toys.job(dataset, tmp_path / "whole", epochs=5, protocol=protocol))[0]
+    job = toys.job(dataset, tmp_path / "stopped", epochs=5, protocol=protocol)
+    stops = 0
+    # Units: surveying, steps and scored images alike; each attempt gets a little further.
+    for unit in (9, 10, 12, 3, 14, 11, 9, 13, 10, 12, 8, 30):
+        try:
+            run(job, observer=StopAt(unit))
+            break
+        except Stopped as error:
+            assert error.exit_code == 130
+            assert "goes on from here" in str(error)
+            stops += 1
+        except KeyboardInterrupt:
+            stops += 1  # while surveying or testing nothing needs to be saved
+    assert stops >= 2
+    same_result(whole, run(job)[0])
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.15, 0.4, 0.8, 1.3])
+def test_killed_at_any_moment_it_ends_with_the_same_numbers(dataset, unbroken, tmp_path, delay):
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(toys.__file__).parent)!r})
+import torch
+torch.set_num_threads(1)
+import toys
+from pathlib import Path
+from aims.data.read import Dataset
+from aims.engine.run import run
+from aims.engine.train import Observer
+class Tell(Observer):
+    def stage(self, name, total, done=0):
+        print(name, flush=True)
+run(toys.job(Dataset.open(Path({str(dataset.folder)!r})), Path({str(tmp_path)!r}), epochs=6), observer=Tell())
+"""
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    for line in child.stdout:
+        if line.strip() == "train":
+            break
+    time.sleep(delay)
+    child.kill()
+    child.communicate()
+    job = toys.job(dataset, tmp_path, epochs=6)
+    for path in job.folder.glob("*.safetensors"):
+        load_file(path)  # whole, whenever the kill came
+    same_result(unbroken, run(job)[0])
+
+
+def test_nan_fails_the_run_and_says_what_to_do(dataset, tmp_path, monkeypatch):
+    from aims.engine.losses import LOSSES
+
+    monkeypatch.setitem(LOSSES._entries, "dice-ce", lambda logits, masks, iou: logits.mean() * float("nan"))
+    job = toys.job(dataset, tmp_path)
+    with pytest.raises(AimsError, match=r"the loss is nan at epoch 1, step 1: try a lower --lr"):
+        run(job)
+    assert json.loads((job.folder / "run.json").read_text())["status"] == "failed"
+    with pytest.raises(InputError, match="failed, not finished"):
+        RunRecord.load(job.folder)
+
+
+def test_two_processes_do_not_work_on_one_run(dataset, tmp_path):
+    from filelock import FileLock
+
+    job = toys.job(dataset, tmp_path)
+    with (
+        FileLock(tmp_path / f".{job.folder.name}.lock"),
+        pytest.raises(InputError, match="another process"),
+    ):
+        run(job)
+
+
+def test_a_damaged_checkpoint_is_named(dataset, tmp_path):
+    job = toys.job(dataset, tmp_path)
+    job.folder.mkdir(parents=True)
+    (job.folder / "resume.safetensors").write_bytes(b"\x00" * 100)
+    with pytest.raises(AimsError, match=r"resume\.safetensors: not readable"):
+        run(job)
+    assert run(job, fresh=True)[0].scores["instances"] > 0
+
+
+def test_bf16_runs(dataset, tmp_path):
+    assert run(toys.job(dataset, tmp_path, precision="bf16", epochs=1))[0].scores["instances"] > 0
+
+
+def test_workers_do_not_change_the_numbers(dataset, tmp_path):
+    one, two = (toys.job(dataset, tmp_path / name, epochs=1) for name in ("none", "one"))
+    same_result(run(one)[0], run(replace(two, workers=1))[0])

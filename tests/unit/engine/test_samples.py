@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import toys
+
+from aims.core.errors import InputError
+from aims.core.vocabulary import PAPER, STRICT
+from aims.data.instances import stretch_nearest
+from aims.engine.inputs import choose_dataset, survey
+from aims.engine.samples import (
+    EvaluationSet,
+    Schedule,
+    Source,
+    TrainingSet,
+    loader,
+    split_images,
+    to_input_coords,
+)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return toys.made_up_set(tmp_path_factory.mktemp("sets") / "made-up", images=15)
+
+
+def source(dataset, protocol, size=64):
+    chosen, modality = choose_dataset([dataset], "signal")
+    surveyed = survey(chosen, modality, dataset.index["train"], protocol, seed=0)
+    return Source(
+        dataset=chosen,
+        modality=modality,
+        protocol=protocol,
+        preprocessing=surveyed.preprocessing,
+        input_size=size,
+    )
+
+
+def ids(refs):
+    return [ref.image_id for ref in refs]
+
+
+def test_strict_holds_out_whole_groups(dataset):
+    # 15 images in groups of three: a fifth of five groups is one group.
+    parts = split_images(dataset, STRICT, seed=0, limit=None)
+    assert len(parts["val"]) == 3
+    assert len({ref.group for ref in parts["val"]}) == 1
+    assert not {ref.group for ref in parts["val"]} & {ref.group for ref in parts["train"]}
+    assert sorted(ids(parts["train"]) + ids(parts["val"])) == ids(dataset.index["train"])
+    assert ids(split_images(dataset, STRICT, seed=0, limit=None)["val"]) == ids(parts["val"])
+    assert any(
+        ids(split_images(dataset, STRICT, seed=seed, limit=None)["val"]) != ids(parts["val"])
+        for seed in range(1, 5)
+    )
+
+
+def test_paper_selects_on_test_and_keeps_train_whole(dataset):
+    parts = split_images(dataset, PAPER, seed=0, limit=None)
+    assert set(parts) == {"train", "test"}
+    assert ids(parts["train"]) == ids(dataset.index["train"])
+    assert len(split_images(dataset, PAPER, seed=0, limit=4)["test"]) == 4
+
+
+def test_one_group_cannot_be_held_out(dataset):
+    with pytest.raises(InputError, match="no image is left in 'train'"):
+        split_images(dataset, STRICT, seed=0, limit=2)
+
+
+def test_a_set_without_test_split_is_refused(dataset):
+    lacking = replace(dataset)
+    lacking.__dict__["index"] = {"train": dataset.index["train"]}
+    with pytest.raises(InputError, match="needs a 'test' split"):
+        split_images(lacking, PAPER, seed=0, limit=None)
+
+
+def test_broken_pictures_of_nyuv2(dataset):
+    def named(ref, image_id):
+        return replace(ref, image_id=image_id)
+
+    train, test = dataset.index["train"], dataset.index["test"]
+    nyu = replace(dataset, spec=replace(dataset.spec, name="nyuv2"))
+    nyu.__dict__["index"] = {
+        "train": (named(train[0], "398"), named(train[3], "7"), named(train[6], "1134")),
+        "test": (named(test[0], "1133"), named(test[1], "8")),
+    }
+    paper = split_images(nyu, PAPER, seed=0, limit=None)
+    assert ids(paper["train"]) == ["1134", "7", "1134"]
+    assert ids(paper["test"]) == ["1134", "8"]
+    strict = split_images(nyu, STRICT, seed=0, limit=None)
+    assert sorted(ids(strict["train"]) + ids(strict["val"])) == ["1134", "7"]
+    assert ids(strict["test"]) == ["8"]
+
+
+def test_clicks_move_from_pixel_centre_to_pixel_centre():
+    clicks = np.array([[0, 0], [3, 1]])
+    # A grid of 2 rows x 4 columns on an input of 8: pixels are 2 wide and 4 high.
+    np.testing.assert_allclose(to_input_coords(clicks, (2, 4), 8), [[0.5, 1.5], [6.5, 5.5]])
+    np.testing.assert_allclose(to_input_coords(clicks, (1024, 1024), 1024), clicks)
+
+
+def test_training_clicks_lie_in_the_mask_and_masks_are_one_instance(dataset):
+    made = source(dataset, PAPER, size=1024)
+    data = TrainingSet(made, dataset.index["train"], 256, seed=3)
+    batch = data[(0, 0, (0, 4, 7))]
+    assert batch.images.shape == (3, 2, 1024, 1024)
+    for k, index in enumerate((0, 4, 7)):
+        image = dataset.read(dataset.index["train"][index], ("signal",))
+        grid = stretch_nearest(image.instances, (1024, 1024))
+        x, y = batch.point_coords[k, 0].int().tolist()
+        assert grid[y, x] > 0
+        expected = stretch_nearest(grid == grid[y, x], (256, 256))
+        np.testing.assert_array_equal(batch.masks[k].numpy() > 0, expected)
+
+
+def test_what_is_drawn_depends_on_seed_epoch_and_place_alone(dataset):
+    made = source(dataset, PAPER)
+    data = TrainingSet(made, dataset.index["train"], 16, seed=3)
+    first = data[(1, 2, (5, 6))].point_coords
+    np.testing.assert_array_equal(data[(1, 2, (5, 6))].point_coords, first)
+    others = [
+        data[(2, 2, (5, 6))].point_coords,
+        data[(1, 3, (5, 6))].point_coords,
+        TrainingSet(made, dataset.index["train"], 16, seed=4)[(1, 2, (5, 6))].point_coords,
+    ]
+    assert all((other != first).any() for other in others)
+
+
+def test_worker_processes_read_the_same(dataset):
+    made = source(dataset, PAPER)
+    data = TrainingSet(made, dataset.index["train"], 16, seed=0)
+    schedule = Schedule(images=15, batch_size=6, epochs=1, shuffle=True, seed=0)
+    here = list(loader(data, schedule.batches(0, 0), 0, False))
+    there = list(loader(data, schedule.batches(0, 0), 2, False))
+    assert [len(batch.images) for batch in here] == [6, 6, 3]
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_array_equal(one.images, other.images)
+        np.testing.assert_array_equal(one.point_coords, other.point_coords)
+
+
+def test_schedule_goes_on_from_any_step():
+    schedule = Schedule(images=7, batch_size=3, epochs=3, shuffle=True, seed=5)
+    whole = list(schedule.batches(0, 0))
+    assert len(whole) == 9
+    assert list(schedule.batches(1, 2)) == whole[5:]
+    for epoch in range(3):
+        assert sorted(i for e, _, part in whole if e == epoch for i in part) == list(range(7))
+    assert whole[0][2] != whole[3][2]
+    fixed = list(Schedule(images=7, batch_size=3, epochs=2, shuffle=False, seed=5).batches(0, 0))
+    assert [part for _, _, part in fixed] == 2 * [(0, 1, 2), (3, 4, 5), (6,)]
+
+
+@pytest.mark.parametrize("protocol", [PAPER, STRICT])
+def test_test_clicks_follow_the_protocol(dataset, protocol):
+    made = source(dataset, protocol, size=1024)
+    for item in EvaluationSet(made, dataset.index["test"]):
+        grid = stretch_nearest(item.native, (1024, 1024))
+        for (x, y), instance_id in zip(item.clicks, item.ids, strict=True):
+            if protocol is PAPER:
+                pixels = np.flatnonzero(grid == instance_id)
+                assert y * 1024 + x == pixels[len(pixels) // 2]
+            else:
+                assert item.native[y, x] == instance_id
+        assert item.click_size == ((1024, 1024) if protocol is PAPER else item.native.shape)
+        np.testing.assert_array_equal(item.grid, grid[2::4, 2::4])
+
+
+def test_small_regions_are_left_out(dataset):
+    area = 0
+    counts = []
+    for name in ("made-up", "rgbp-glass", "ivrg-nir", "zju-rgbp"):
+        made = source(replace(dataset, spec=replace(dataset.spec, name=name)), PAPER)
+        counts.append(sum(len(item.ids) for item in EvaluationSet(made, dataset.index["test"])))
+        for item in EvaluationSet(made, dataset.index["test"]):
+            grid = stretch_nearest(item.native, (1024, 1024))
+            area = {"made-up": 0, "rgbp-glass": 100, "ivrg-nir": 1_000, "zju-rgbp": 10_000}[name]
+            kept = [k for k in range(1, item.native.max() + 1) if (grid == k).sum() > area]
+            assert item.ids.tolist() == kept
+    assert counts[0] >= counts[1] >= counts[2] > counts[3]
