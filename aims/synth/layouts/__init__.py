@@ -1,0 +1,1 @@
+"""One module per raw layout: arrays in, a tree of raw files out."""

@@ -1,0 +1,126 @@
+"""The two raw layouts of NYUv2: the authors' MATLAB files and the re-distributed folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy.io
+from numpy.typing import NDArray
+from PIL import Image
+
+_USERBLOCK = 512
+_HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Thu Jan  1 00:00:00 1970 HDF5 schema 1.00 ."
+
+
+@dataclass(frozen=True, kw_only=True)
+class NYUv2Image:
+    """One picture of the set.
+
+    Attributes:
+        rgb: (height, width, 3) uint8.
+        depth: (height, width) metres.
+        labels: (height, width); raw labels 0 to 894 in the authors' layout, 0 to 40 in the folder.
+        scene: name of the scene; the folder layout has no place for it.
+    """
+
+    rgb: NDArray[np.uint8]
+    depth: NDArray[np.floating]
+    labels: NDArray[np.integer]
+    scene: str = "scene_0001"
+
+
+def write_official(
+    root: Path,
+    images: Sequence[NYUv2Image],
+    *,
+    train: Sequence[int],
+    test: Sequence[int],
+    mapping: tuple[Sequence[int], Sequence[str]] | None = None,
+) -> Path:
+    """Writes `nyu_depth_v2_labeled.mat`, `splits.mat` and, if given, `classMapping40.mat`.
+
+    Args:
+        root: folder to write to; made if it is absent.
+        images: pictures of one size.
+        train: numbers of the training pictures, from 1.
+        test: numbers of the test pictures, from 1.
+        mapping: the class of each raw label from 1 on, and the names of the classes.
+
+    Returns:
+        The labelled file.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    path = root / "nyu_depth_v2_labeled.mat"
+    with h5py.File(path, "w", userblock_size=_USERBLOCK) as file:
+        _write_arrays(file, images)
+        _write_scenes(file, [image.scene for image in images])
+    with path.open("r+b") as block:
+        block.write(_HEADER.ljust(124, b" ") + b"\x00\x02IM")  # text, then MATLAB's version and byte order
+    splits = {"trainNdxs": _column(train), "testNdxs": _column(test)}
+    scipy.io.savemat(root / "splits.mat", splits)
+    if mapping is not None:
+        numbers, names = mapping
+        table = {"mapClass": np.array([numbers], np.uint8), "className": np.array([list(names)], object)}
+        scipy.io.savemat(root / "classMapping40.mat", table)
+    return path
+
+
+def write_folder(
+    root: Path, images: Mapping[int, NYUv2Image], *, train: Iterable[int], test: Iterable[int]
+) -> Path:
+    """Writes the re-distributed folder `NYUDepthv2/` below `root`, pictures by their number.
+
+    Returns:
+        The folder.
+    """
+    folder = root / "NYUDepthv2"
+    for name in ("RGB", "Depth", "Mask_gt"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for number, image in images.items():
+        Image.fromarray(image.rgb).save(folder / "RGB" / f"{number}.jpg", quality=95)
+        np.save(folder / "Depth" / f"{number}.npy", image.depth)
+        Image.fromarray(image.labels.astype(np.uint8)).save(folder / "Mask_gt" / f"{number}.png")
+    for split, numbers in (("train", train), ("test", test)):
+        lines = (f"RGB/{number}.jpg\tMask_gt/{number}.png\n" for number in numbers)
+        (folder / f"{split}.txt").write_text("".join(lines), encoding="utf-8", newline="\n")
+    return folder
+
+
+def _write_arrays(file: Any, images: Sequence[NYUv2Image]) -> None:
+    height, width = images[0].depth.shape
+    planes = (len(images), width, height)  # MATLAB's axes, reversed by HDF5
+    arrays = {
+        "images": file.create_dataset("images", (len(images), 3, width, height), np.uint8),
+        "depths": file.create_dataset("depths", planes, np.float32),
+        "rawDepths": file.create_dataset("rawDepths", planes, np.float32),
+        "labels": file.create_dataset("labels", planes, np.uint16),
+        "instances": file.create_dataset("instances", planes, np.uint8),
+    }
+    for index, image in enumerate(images):
+        arrays["images"][index] = image.rgb.T
+        arrays["depths"][index] = arrays["rawDepths"][index] = image.depth.T
+        arrays["labels"][index] = image.labels.T
+        arrays["instances"][index] = image.labels.T > 0
+    for array in arrays.values():
+        kind = {np.dtype(np.float32): b"single"}.get(array.dtype, array.dtype.name.encode())
+        array.attrs["MATLAB_class"] = np.bytes_(kind)
+
+
+def _write_scenes(file: Any, scenes: Sequence[str]) -> None:
+    """Writes a cell array of texts: references to columns of UTF-16 code units."""
+    references = file.create_dataset("scenes", (1, len(scenes)), h5py.ref_dtype)
+    references.attrs["MATLAB_class"] = np.bytes_(b"cell")
+    for index, scene in enumerate(scenes):
+        units = np.frombuffer(scene.encode("utf-16-le"), np.uint16)[:, None]
+        text = file.create_dataset(f"#refs#/{index}", data=units)
+        text.attrs["MATLAB_class"] = np.bytes_(b"char")
+        references[0, index] = text.ref
+
+
+def _column(numbers: Sequence[int]) -> NDArray[np.uint16]:
+    return np.array(numbers, np.uint16)[:, None]

@@ -1,0 +1,105 @@
+"""Label files to class maps: every value that occurs must be one that was named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aims.core.schema import Array, SampleError
+
+from ._images import Picture
+
+Colour = tuple[int, int, int]
+
+
+def numbers(path: Path, picture: Picture) -> Array:
+    """The (height, width) whole numbers of a label file; a palette PNG gives its indices.
+
+    Three equal channels count as one, and an alpha channel is left out.
+
+    Raises:
+        SampleError: the file holds colours or fractions.
+    """
+    array = picture.array
+    if array.dtype.kind == "f":
+        raise SampleError(f"{path}: {array.dtype} values; labels are whole numbers, save them as integers")
+    # 2 and 4 channels: the last one is alpha.
+    array = array[..., : array.shape[2] - (array.shape[2] in (2, 4))]
+    if array.shape[2] > 3 or (array != array[..., :1]).any():
+        raise SampleError(
+            f"{path}: {picture.array.shape[2]} channels that differ, where one number a pixel is expected; "
+            "for colours give 'palette' in [labels]"
+        )
+    number = array[..., 0]
+    return number.astype(np.uint8) if number.dtype.kind == "b" else number
+
+
+def colour_codes(path: Path, picture: Picture) -> NDArray[np.int64]:
+    """One number a pixel that stands for its 8-bit RGB colour; see `colour_code`.
+
+    Grey counts as three equal channels, a palette is looked up, and an alpha channel is left out.
+    """
+    array = picture.array
+    if picture.palette is not None:
+        array = picture.palette[array[..., 0]]
+    if array.dtype.kind == "b":
+        array = array.astype(np.uint8) * np.uint8(255)
+    if array.dtype != np.uint8 or array.shape[2] > 4:
+        raise SampleError(
+            f"{path}: {array.shape[2]} channels of {array.dtype}; a palette needs 8-bit colours, "
+            "for numbers give 'values' in [labels]"
+        )
+    grey = array.shape[2] < 3
+    red, green, blue = (array[..., 0 if grey else channel].astype(np.int64) for channel in range(3))
+    return (red << 16) | (green << 8) | blue
+
+
+def colour_code(colour: Colour) -> int:
+    """The number that `colour_codes` gives this colour."""
+    return colour[0] << 16 | colour[1] << 8 | colour[2]
+
+
+def show_colour(code: int) -> str:
+    """A colour's number, in words."""
+    return f"colour [{code >> 16}, {code >> 8 & 255}, {code & 255}]"
+
+
+def show_value(value: int) -> str:
+    """A value, in words."""
+    return f"value {value}"
+
+
+def class_map(
+    path: Path,
+    values: Array,
+    classes: Mapping[int, int],
+    *,
+    show: Callable[[int], str] = show_value,
+    known: str = "[labels]",
+) -> NDArray[np.integer]:
+    """Looks up the class of every pixel.
+
+    Args:
+        path: the label file, for the message.
+        values: (height, width), integers.
+        classes: class id of every value that may occur.
+        show: words for a value.
+        known: where the values are listed.
+
+    Raises:
+        SampleError: a value that is not listed; it says how many pixels have it, and where the first is.
+    """
+    result = np.zeros(values.shape, np.min_scalar_type(max(classes.values())))
+    for value in np.unique(values).tolist():
+        where = values == value
+        if value not in classes:
+            row, column = divmod(int(where.argmax()), values.shape[1])
+            raise SampleError(
+                f"{path}: {show(value)} is in no class ({int(where.sum())} pixels, first at x={column}, "
+                f"y={row}); add it to {known} or mend the file"
+            )
+        result[where] = classes[value]
+    return result

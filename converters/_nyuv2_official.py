@@ -1,0 +1,193 @@
+"""NYUv2 as its authors publish it: one MATLAB 7.3 file, read image by image, and a table of splits."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy.io
+from numpy.typing import NDArray
+from PIL import Image
+
+from aims.core.errors import InputError
+from aims.core.schema import Array, Sample, SampleError, SemanticMap
+
+from ._labels import class_map
+from ._nyuv2_classes import CLASS_NAMES, CLASS_OF_LABEL
+
+LABELED = "nyu_depth_v2_labeled.mat"
+SPLITS = "splits.mat"
+MAPPING = "classMapping40.mat"
+URL = "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html"
+_SPLIT_KEYS = {"train": "trainNdxs", "test": "testNdxs"}
+
+
+class OfficialLayout:
+    """`nyu_depth_v2_labeled.mat`, `splits.mat` and, where it is there, `classMapping40.mat`.
+
+    MATLAB stores the first axis fastest, so that HDF5 sees the axes in reverse: `images` is (N, 3, W, H),
+    `depths` and `labels` are (N, W, H). Image ids count from 1, as `splits.mat` does.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the 40 classes."""
+        return self._mapping[0]
+
+    def check(self) -> None:
+        """Raises InputError unless the file is whole and its arrays fit each other."""
+        images, scenes = self._array("images"), self._array("scenes")
+        count, _, width, height = images.shape if images.ndim == 4 else (0, 0, 0, 0)
+        expected = {
+            "images": ("u", (count, 3, width, height)),
+            "depths": ("f", (count, width, height)),
+            "labels": ("u", (count, width, height)),
+        }
+        for name, (kind, shape) in expected.items():
+            array = self._array(name)
+            if array.shape != shape or array.dtype.kind != kind or array.size == 0:
+                raise InputError(
+                    f"{self._labeled}: {name!r} is {array.dtype} {array.shape}, which does not fit "
+                    f"'images' (N, 3, W, H), 'depths' and 'labels' (N, W, H); get the file from {URL}"
+                )
+        if scenes.size != count or h5py.check_ref_dtype(scenes.dtype) is None:
+            raise InputError(
+                f"{self._labeled}: 'scenes' does not name the scene of each of the {count} images"
+            )
+
+    @cached_property
+    def splits(self) -> Mapping[str, Sequence[str]]:
+        """Ids of both splits, in the file's order."""
+        path, table = self.root / SPLITS, self._table(SPLITS, URL)
+        count = self._array("images").shape[0]
+        seen: dict[int, str] = {}
+        splits = {}
+        for split, key in _SPLIT_KEYS.items():
+            numbers = _whole_numbers(path, key, table)
+            for number in numbers:
+                if not 1 <= number <= count:
+                    raise InputError(f"{path}: {key!r} names image {number}, but {LABELED} has 1 to {count}")
+                if number in seen:
+                    raise InputError(f"{path}: image {number} is in {seen[number]!r} and again in {key!r}")
+                seen[number] = key
+            splits[split] = tuple(str(number) for number in numbers)
+        return splits
+
+    def read(self, image_id: str) -> Sample:
+        """Reads one image: RGB as a PNG without loss, depth in metres, 40 classes."""
+        index = int(image_id) - 1
+        labels = self._image("labels", index)
+        depth = self._image("depths", index)
+        _, classes = self._mapping
+        source = self._labeled.with_name(f"{LABELED}, labels of image {image_id}")
+        return Sample(
+            image_id=image_id,
+            group=self._scene(index),
+            streams={"depth": depth[..., None]},
+            labels=SemanticMap(class_map=class_map(source, labels, classes, known=MAPPING)),
+            rgb=encode_png(self._image("images", index)),
+        )
+
+    def source_files(self, image_id: str) -> Sequence[Path]:
+        """None: all images share the same files."""
+        return ()
+
+    def shared_files(self) -> Sequence[Path]:
+        """The three tables, as far as they exist."""
+        return tuple(self.root / name for name in (LABELED, SPLITS, MAPPING) if (self.root / name).is_file())
+
+    @property
+    def _labeled(self) -> Path:
+        return self.root / LABELED
+
+    @cached_property
+    def _file(self) -> Any:
+        try:
+            return h5py.File(self._labeled, "r")
+        except FileNotFoundError:
+            raise InputError(f"{self._labeled}: no such file; get it from {URL}") from None
+        except OSError as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{self._labeled}: not a whole MATLAB 7.3 file ({reason}); download it again from {URL}"
+            ) from error
+
+    def _array(self, name: str) -> Any:
+        found = self._file.get(name)
+        if not isinstance(found, h5py.Dataset):
+            raise InputError(f"{self._labeled}: has no array {name!r}; this is not the file of {URL}")
+        return found
+
+    def _image(self, name: str, index: int) -> Array:
+        """One image of an array, as (height, width) or (height, width, channels)."""
+        try:
+            return np.ascontiguousarray(self._array(name)[index].T)
+        except OSError as error:
+            reason = " ".join(str(error).split())
+            raise SampleError(
+                f"{self._labeled}: {name}[{index}] cannot be read ({reason}); download it again from {URL}"
+            ) from error
+
+    def _scene(self, index: int) -> str:
+        characters = self._file[self._array("scenes")[()].ravel()[index]][()]
+        return "".join(chr(code) for code in characters.ravel())
+
+    @cached_property
+    def _mapping(self) -> tuple[tuple[str, ...], Mapping[int, int]]:
+        """Class names, and the class of each raw label: from the file where it is there, else as shipped."""
+        path = self.root / MAPPING
+        if not path.is_file():
+            return CLASS_NAMES, dict(enumerate(CLASS_OF_LABEL))
+        table = self._table(MAPPING, "Gupta et al.")
+        numbers = _whole_numbers(path, "mapClass", table)
+        names = tuple(str(np.squeeze(name)) for name in np.ravel(table.get("className", ())))
+        if (
+            len(numbers) != len(CLASS_OF_LABEL) - 1
+            or not names
+            or not set(numbers) <= set(range(1, len(names) + 1))
+        ):
+            raise InputError(
+                f"{path}: 'mapClass' must give one of the classes in 'className' to each of the 894 labels; "
+                "remove the file to use the table that AIMS ships"
+            )
+        return names, {0: 0, **dict(enumerate(numbers, start=1))}
+
+    def _table(self, name: str, source: str) -> Mapping[str, Any]:
+        path = self.root / name
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # scipy warns where it skips what it cannot read
+                return dict(scipy.io.loadmat(io.BytesIO(path.read_bytes())))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file, and {LABELED} needs it; get it from {source}") from None
+        # scipy raises what it meets: MatReadError, ValueError, zlib.error, NotImplementedError, ...
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{path}: not a whole MATLAB file ({reason}); get it again from {source}"
+            ) from error
+
+
+def encode_png(rgb: NDArray[np.uint8]) -> bytes:
+    """Encodes (height, width, 3) RGB as a PNG without loss; the same picture gives the same bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _whole_numbers(path: Path, key: str, table: Mapping[str, Any]) -> list[int]:
+    values = table.get(key)
+    if not isinstance(values, np.ndarray) or values.size == 0 or values.dtype.kind not in "uif":
+        raise InputError(f"{path}: has no numbers {key!r}; this is not the file of {URL}")
+    if not np.isfinite(values).all() or (values != np.floor(values)).any():
+        raise InputError(f"{path}: {key!r} must hold whole numbers; this is not the file of {URL}")
+    return [int(value) for value in values.ravel()]

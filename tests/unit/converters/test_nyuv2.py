@@ -1,0 +1,424 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import pickle
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from aims.converters._nyuv2_classes import CLASS_NAMES, CLASS_OF_LABEL
+from aims.converters.nyuv2 import NYUv2Converter
+from aims.core.errors import InputError
+from aims.core.schema import Sample, SampleError, SemanticMap, StreamSpec
+from aims.data.write import convert
+from aims.synth.layouts.nyuv2 import NYUv2Image, write_folder, write_official
+
+HEIGHT, WIDTH = 6, 9
+URL = "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html"
+# By hand from classMapping40.mat: raw label 1 is a book (40, otherprop), 5 a chair (5), 21 a wall (1).
+RAW = (1, 5, 21, 894)
+FORTY = (40, 5, 1, 40)
+
+
+def picture(number: int, labels: Sequence[int] = RAW) -> NYUv2Image:
+    """No value twice in RGB and depth, so that a swap or a transpose is seen."""
+    plane = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
+    label = np.zeros((HEIGHT, WIDTH), np.uint16)
+    for index, value in enumerate(labels):
+        label[index, index : index + 3] = value
+    return NYUv2Image(
+        rgb=np.stack([plane, plane + 60, plane + 120], axis=-1).astype(np.uint8) + np.uint8(number),
+        depth=(plane / 8 + number).astype(np.float32),
+        labels=label,
+        scene=f"kitchen_{number:04d}",
+    )
+
+
+def says(*parts: str) -> str:
+    return r"\A.*" + ".*".join(map(re.escape, parts)) + r".*\Z"
+
+
+def classes_of(sample: Sample) -> np.ndarray:
+    assert isinstance(sample.labels, SemanticMap)
+    assert sample.labels.void == (0,)
+    return sample.labels.class_map
+
+
+@pytest.fixture
+def official(tmp_path: Path) -> Path:
+    images = [picture(number) for number in (1, 2, 3)]
+    write_official(tmp_path, images, train=[3, 1], test=[2])
+    return tmp_path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    images = {number: picture(number, FORTY) for number in (1, 2, 30)}
+    write_folder(tmp_path, images, train=[30, 1], test=[2])
+    return tmp_path / "NYUDepthv2"
+
+
+class TestClasses:
+    def test_names(self) -> None:
+        assert len(CLASS_NAMES) == 40
+        assert CLASS_NAMES[:3] == ("wall", "floor", "cabinet")
+        assert (CLASS_NAMES[19], CLASS_NAMES[27]) == ("floor mat", "shower curtain")
+        assert CLASS_NAMES[37:] == ("otherstructure", "otherfurniture", "otherprop")
+
+    def test_mapping(self) -> None:
+        assert len(CLASS_OF_LABEL) == 895
+        first = (40, 40, 3, 22, 5, 40, 12, 38, 40, 40, 2, 39, 40, 40, 26, 40, 24, 40, 7, 40)
+        assert CLASS_OF_LABEL[:21] == (0, *first)
+        assert CLASS_OF_LABEL[21] == 1  # wall
+        assert CLASS_OF_LABEL[157] == 4  # bed
+        assert set(CLASS_OF_LABEL[1:]) == set(range(1, 41))
+
+
+class TestOfficial:
+    def test_spec(self, official: Path) -> None:
+        spec = NYUv2Converter(raw=official).spec()
+        assert (spec.name, spec.classes, spec.has_rgb, spec.url) == ("nyuv2", CLASS_NAMES, True, URL)
+        depth = StreamSpec(channels=1, unit="m", valid_range=(0.0, 10.0), missing=0.0)
+        assert dict(spec.streams) == {"depth": depth}
+        assert "Silberman" in str(spec.citation)
+
+    def test_splits_in_the_order_of_the_table(self, official: Path) -> None:
+        assert dict(NYUv2Converter(raw=official).splits()) == {"train": ("3", "1"), "test": ("2",)}
+
+    @pytest.mark.parametrize("number", [1, 2, 3])
+    def test_read(self, official: Path, number: int) -> None:
+        sample = NYUv2Converter(raw=official).read("train", str(number))
+        made = picture(number)
+        assert (sample.image_id, sample.group) == (str(number), f"kitchen_{number:04d}")
+        np.testing.assert_array_equal(sample.streams["depth"], made.depth[..., None])
+        assert sample.streams["depth"].dtype == np.float32
+        assert sample.rgb is not None
+        with Image.open(io.BytesIO(sample.rgb)) as stored:
+            assert stored.format == "PNG"
+            np.testing.assert_array_equal(np.asarray(stored), made.rgb)
+        expected = np.zeros((HEIGHT, WIDTH))
+        for index, value in enumerate(FORTY):
+            expected[index, index : index + 3] = value
+        np.testing.assert_array_equal(classes_of(sample), expected)
+
+    def test_layout_is_matlabs(self, official: Path) -> None:
+        path = official / "nyu_depth_v2_labeled.mat"
+        header = path.read_bytes()[:512]
+        assert header.startswith(b"MATLAB 7.3 MAT-file")
+        assert header[124:128] == b"\x00\x02IM"
+        with h5py.File(path) as file:
+            assert file.userblock_size == 512
+            assert file["images"].shape == (3, 3, WIDTH, HEIGHT)
+            assert file["depths"].shape == file["labels"].shape == (3, WIDTH, HEIGHT)
+            assert file["rawDepths"].dtype == np.float32
+            assert file["instances"].dtype == np.uint8
+            # By hand: picture 2, green channel, x = 4, y = 1 is 60 + 1 * 9 + 4 + 2.
+            assert file["images"][1, 1, 4, 1] == 75
+            assert file["scenes"].shape == (1, 3)
+            scene = file[file["scenes"][0, 1]]
+            assert (scene.shape, scene.dtype) == ((12, 1), np.uint16)
+        table = scipy.io.loadmat(official / "splits.mat")
+        assert table["trainNdxs"].tolist() == [[3], [1]]
+
+    def test_own_mapping_is_preferred(self, official: Path) -> None:
+        numbers = [2] * 894
+        numbers[4] = 1
+        table = {"mapClass": np.array([numbers]), "className": np.array([["seat", "rest"]], object)}
+        scipy.io.savemat(official / "classMapping40.mat", table)
+        converter = NYUv2Converter(raw=official)
+        assert converter.spec().classes == ("seat", "rest")
+        assert set(classes_of(converter.read("train", "1")).ravel().tolist()) == {0, 1, 2}
+        assert (classes_of(converter.read("train", "1")) == 1).sum() == 3
+
+    def test_mapping_of_the_writer_is_read(self, tmp_path: Path) -> None:
+        mapping = (CLASS_OF_LABEL[1:], CLASS_NAMES)
+        write_official(tmp_path, [picture(1), picture(2)], train=[1], test=[2], mapping=mapping)
+        converter = NYUv2Converter(raw=tmp_path)
+        assert converter.spec().classes == CLASS_NAMES
+        assert [path.name for path in converter.shared_files()] == [
+            "nyu_depth_v2_labeled.mat",
+            "splits.mat",
+            "classMapping40.mat",
+        ]
+        (tmp_path / "classMapping40.mat").unlink()
+        without = NYUv2Converter(raw=tmp_path).read("train", "1")
+        np.testing.assert_array_equal(classes_of(converter.read("train", "1")), classes_of(without))
+
+    def test_one_image_is_read_at_a_time(self, official: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        keys: list[object] = []
+        original = h5py.Dataset.__getitem__
+
+        def watch(self: h5py.Dataset, key: object) -> object:
+            if self.name in ("/images", "/depths", "/labels"):
+                keys.append(key)
+            return original(self, key)
+
+        monkeypatch.setattr(h5py.Dataset, "__getitem__", watch)
+        converter = NYUv2Converter(raw=official)
+        converter.spec()
+        converter.splits()
+        converter.read("train", "3")
+        assert keys == [2, 2, 2]
+
+    def test_sources_and_pickling(self, official: Path) -> None:
+        converter = NYUv2Converter(raw=official)
+        converter.spec()
+        assert converter.source_files("train", "1") == ()
+        assert len(converter.shared_files()) == 2
+        assert converter.options() == {"hha": False}
+        copy = pickle.loads(pickle.dumps(converter))
+        assert copy.read("train", "1").rgb == converter.read("train", "1").rgb
+
+    def test_becomes_a_dataset(self, official: Path, tmp_path: Path) -> None:
+        manifest = convert(NYUv2Converter(raw=official), tmp_path / "out").manifest
+        # Four classes a picture; book (40) and label 894 (40) do not touch.
+        assert manifest["splits"]["train"] == {"images": 2, "instances": 8}
+
+    def test_unknown_label(self, tmp_path: Path) -> None:
+        write_official(tmp_path, [picture(1), picture(2, (1, 895))], train=[1], test=[2])
+        parts = (
+            "nyu_depth_v2_labeled.mat, labels of image 2: value 895 is in no class (3 pixels, first at x=1",
+        )
+        with pytest.raises(SampleError, match=says(*parts)):
+            NYUv2Converter(raw=tmp_path).read("test", "2")
+
+    @pytest.mark.parametrize(
+        ("train", "test", "parts"),
+        [
+            ([1, 4], [2], ("splits.mat: 'trainNdxs' names image 4, but ", " has 1 to 3")),
+            ([1], [0], ("splits.mat: 'testNdxs' names image 0",)),
+            ([1, 2], [2], ("splits.mat: image 2 is in 'trainNdxs' and again in 'testNdxs'",)),
+            ([1, 1], [2], ("splits.mat: image 1 is in 'trainNdxs' and again in 'trainNdxs'",)),
+            ([], [2], ("splits.mat: has no numbers 'trainNdxs'",)),
+            ([1.5], [2], ("splits.mat: 'trainNdxs' must hold whole numbers",)),
+        ],
+    )
+    def test_wrong_splits(
+        self, official: Path, train: list[float], test: list[float], parts: tuple[str, ...]
+    ) -> None:
+        table = {"trainNdxs": np.array(train)[:, None], "testNdxs": np.array(test)[:, None]}
+        scipy.io.savemat(official / "splits.mat", table)
+        with pytest.raises(InputError, match=says(*parts)):
+            NYUv2Converter(raw=official).splits()
+
+    def test_missing_splits(self, official: Path) -> None:
+        (official / "splits.mat").unlink()
+        with pytest.raises(InputError, match=says("splits.mat: no such file, and nyu_depth_v2", URL)):
+            NYUv2Converter(raw=official).splits()
+
+    @pytest.mark.parametrize(("name", "used_by"), [("splits.mat", "splits"), ("classMapping40.mat", "spec")])
+    @pytest.mark.parametrize(
+        "content", [b"", b"hello", b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + bytes(9)]
+    )
+    def test_broken_tables(self, official: Path, name: str, used_by: str, content: bytes) -> None:
+        (official / name).write_bytes(content)
+        method = getattr(NYUv2Converter(raw=official), used_by)
+        with pytest.raises(InputError, match=says(f"{name}: ", "get")):
+            method()
+
+    def test_cut_table(self, official: Path) -> None:
+        path = official / "splits.mat"
+        path.write_bytes(path.read_bytes()[:-20])
+        with pytest.raises(InputError, match=says("splits.mat: ")):
+            NYUv2Converter(raw=official).splits()
+
+    def test_wrong_mapping(self, official: Path) -> None:
+        table = {"mapClass": np.full((1, 894), 3), "className": np.array([["seat", "rest"]], object)}
+        scipy.io.savemat(official / "classMapping40.mat", table)
+        with pytest.raises(
+            InputError, match=says("classMapping40.mat: 'mapClass' must give one of the classes")
+        ):
+            NYUv2Converter(raw=official).spec()
+
+    @pytest.mark.parametrize("lost", [1, 5000])
+    def test_cut_file(self, official: Path, lost: int) -> None:
+        path = official / "nyu_depth_v2_labeled.mat"
+        path.write_bytes(path.read_bytes()[:-lost])
+        with pytest.raises(InputError, match=says("labeled.mat: not a whole MATLAB 7.3 file (", URL)):
+            NYUv2Converter(raw=official).spec()
+
+    def test_old_matlab_file(self, official: Path) -> None:
+        scipy.io.savemat(official / "nyu_depth_v2_labeled.mat", {"images": np.zeros((3, 3))})
+        with pytest.raises(InputError, match=says("labeled.mat: not a whole MATLAB 7.3 file (")):
+            NYUv2Converter(raw=official).spec()
+
+    def test_foreign_file(self, official: Path) -> None:
+        with h5py.File(official / "nyu_depth_v2_labeled.mat", "w") as file:
+            file["images"] = np.zeros((2, 3, 4, 5), np.uint8)
+        with pytest.raises(
+            InputError, match=says("labeled.mat: has no array 'scenes'; this is not the file")
+        ):
+            NYUv2Converter(raw=official).spec()
+
+    @pytest.mark.parametrize(
+        ("name", "array"),
+        [
+            ("images", np.zeros((3, WIDTH, HEIGHT, 3), np.uint8)),
+            ("images", np.zeros((3, 3), np.uint8)),
+            ("depths", np.zeros((3, HEIGHT, WIDTH), np.float32)),
+            ("depths", np.zeros((3, WIDTH, HEIGHT), np.uint16)),
+            ("labels", np.zeros((2, WIDTH, HEIGHT), np.uint16)),
+        ],
+    )
+    def test_wrong_arrays(self, official: Path, name: str, array: np.ndarray) -> None:
+        with h5py.File(official / "nyu_depth_v2_labeled.mat", "r+") as file:
+            del file[name]
+            file[name] = array
+        with pytest.raises(
+            InputError, match=says("labeled.mat: '", "which does not fit 'images' (N, 3, W, H)")
+        ):
+            NYUv2Converter(raw=official).spec()
+
+    def test_wrong_scenes(self, official: Path) -> None:
+        with h5py.File(official / "nyu_depth_v2_labeled.mat", "r+") as file:
+            del file["scenes"]
+            file["scenes"] = np.zeros((1, 3), np.uint16)
+        with pytest.raises(
+            InputError, match=says("'scenes' does not name the scene of each of the 3 images")
+        ):
+            NYUv2Converter(raw=official).spec()
+
+
+class TestFolder:
+    @pytest.mark.parametrize("depth", [0, 1])
+    def test_read(self, folder: Path, depth: int) -> None:
+        converter = NYUv2Converter(raw=(folder, folder.parent)[depth])
+        assert converter.spec().classes == CLASS_NAMES
+        assert dict(converter.splits()) == {"train": ("30", "1"), "test": ("2",)}
+        sample = converter.read("train", "30")
+        made = picture(30, FORTY)
+        assert (sample.image_id, sample.group) == ("30", "30")
+        np.testing.assert_array_equal(sample.streams["depth"], made.depth[..., None])
+        np.testing.assert_array_equal(classes_of(sample), made.labels)
+        assert sample.rgb == (folder / "RGB" / "30.jpg").read_bytes()
+        assert converter.source_files("train", "30") == (
+            folder / "RGB/30.jpg",
+            folder / "Depth/30.npy",
+            folder / "Mask_gt/30.png",
+        )
+        assert converter.shared_files() == (folder / "train.txt", folder / "test.txt")
+
+    def test_both_layouts_agree(self, folder: Path, official: Path) -> None:
+        ours, theirs = (
+            NYUv2Converter(raw=folder).read("train", "1"),
+            NYUv2Converter(raw=official).read("train", "1"),
+        )
+        np.testing.assert_array_equal(ours.streams["depth"], theirs.streams["depth"])
+        np.testing.assert_array_equal(classes_of(ours), classes_of(theirs))
+
+    def test_255_is_nothing(self, folder: Path) -> None:
+        labels = picture(1, FORTY).labels.astype(np.uint8)
+        Image.fromarray(np.where(labels == 5, 255, labels).astype(np.uint8)).save(
+            folder / "Mask_gt" / "1.png"
+        )
+        classes = classes_of(NYUv2Converter(raw=folder).read("train", "1"))
+        np.testing.assert_array_equal(classes, np.where(labels == 5, 0, labels))
+
+    def test_label_outside(self, folder: Path) -> None:
+        labels = picture(1, FORTY).labels.astype(np.uint8)
+        labels[5, 8] = 41
+        Image.fromarray(labels).save(folder / "Mask_gt" / "1.png")
+        with pytest.raises(
+            SampleError, match=says("Mask_gt/1.png: value 41 is in no class (1 pixels, first at x=8")
+        ):
+            NYUv2Converter(raw=folder).read("train", "1")
+
+    def test_depth_keeps_its_dtype(self, folder: Path) -> None:
+        depth = np.arange(HEIGHT * WIDTH, dtype=np.float64).reshape(HEIGHT, WIDTH, 1)
+        np.save(folder / "Depth" / "1.npy", depth)
+        read = NYUv2Converter(raw=folder).read("train", "1").streams["depth"]
+        np.testing.assert_array_equal(read, depth)
+        assert read.dtype == np.float64
+
+    def test_depth_with_channels(self, folder: Path) -> None:
+        np.save(folder / "Depth" / "1.npy", np.zeros((HEIGHT, WIDTH, 3), np.float32))
+        with pytest.raises(SampleError, match=says("Depth/1.npy: 3 channels, expected one depth map")):
+            NYUv2Converter(raw=folder).read("train", "1")
+
+    def test_sizes_agree(self, folder: Path) -> None:
+        np.save(folder / "Depth" / "1.npy", np.zeros((WIDTH, HEIGHT), np.float32))
+        with pytest.raises(
+            SampleError, match=says("Depth/1.npy: 9 x 6 (height x width), but ", "RGB/1.jpg is 6 x 9")
+        ):
+            NYUv2Converter(raw=folder).read("train", "1")
+
+    @pytest.mark.parametrize("name", ["RGB/1.jpg", "Depth/1.npy", "Mask_gt/1.png"])
+    def test_missing_and_cut_files(self, folder: Path, name: str) -> None:
+        path = folder / name
+        converter = NYUv2Converter(raw=folder)
+        path.write_bytes(path.read_bytes()[:-30])
+        with pytest.raises(SampleError, match=says(f"{name}: not a ", "copy or download it again")):
+            converter.read("train", "1")
+        path.unlink()
+        with pytest.raises(SampleError, match=says(f"{name}: no such file")):
+            converter.read("train", "1")
+        assert path not in converter.source_files("train", "1")
+
+    @pytest.mark.parametrize(
+        ("lines", "parts"),
+        [
+            ("RGB/1.jpg\tx\n\n1.jpg\n", ("train.txt, line 3: first column is '1.jpg', expected RGB/N.jpg",)),
+            ("RGB/../1.jpg\n", ("train.txt, line 1: first column is 'RGB/../1.jpg'",)),
+            (
+                "RGB/1.jpg\nRGB/1.jpg\n",
+                ("train.txt, line 2: image 1 is listed already in ", "train.txt, line 1"),
+            ),
+            (
+                "RGB/2.jpg\n",
+                ("test.txt, line 1: image 2 is listed already in ", "train.txt, line 1; keep one"),
+            ),
+            ("\n", ("train.txt: lists no image",)),
+        ],
+    )
+    def test_wrong_lists(self, folder: Path, lines: str, parts: tuple[str, ...]) -> None:
+        (folder / "train.txt").write_text(lines)
+        with pytest.raises(InputError, match=says(*parts)):
+            NYUv2Converter(raw=folder).spec()
+
+    def test_missing_list(self, folder: Path) -> None:
+        (folder / "test.txt").unlink()
+        with pytest.raises(InputError, match=says("NYUDepthv2/test.txt: no such file; it lists")):
+            NYUv2Converter(raw=folder).spec()
+
+    def test_list_that_is_no_text(self, folder: Path) -> None:
+        (folder / "test.txt").write_bytes(b"\xff\xfe\xfa")
+        with pytest.raises(InputError, match=says("test.txt: not readable as text")):
+            NYUv2Converter(raw=folder).spec()
+
+    def test_becomes_a_dataset(self, folder: Path, tmp_path: Path) -> None:
+        (folder / "Depth" / "30.npy").unlink()
+        result = convert(NYUv2Converter(raw=folder), tmp_path / "out", keep_going=True)
+        assert result.manifest["splits"]["train"] == {"images": 1, "instances": 4}
+        assert [line["image_id"] for line in result.dropped] == ["30"]
+
+
+class TestNeither:
+    def test_message_names_both_layouts(self, tmp_path: Path) -> None:
+        for root in (tmp_path, tmp_path / "absent"):
+            parts = (
+                str(root),
+                "nyu_depth_v2_labeled.mat",
+                "splits.mat",
+                "classMapping40.mat",
+                "Gupta",
+                "RGB/",
+                URL,
+            )
+            with pytest.raises(InputError, match=says(*parts)):
+                NYUv2Converter(raw=root).spec()
+
+    def test_default_folder(self) -> None:
+        assert NYUv2Converter().root == Path("data/raw/nyuv2")
+
+    def test_hha_is_refused_before_anything_is_read(self, tmp_path: Path) -> None:
+        converter = NYUv2Converter(raw=tmp_path / "absent", hha=True)
+        with pytest.raises(InputError, match=says("HHA is not available in this version, it comes later")):
+            converter.spec()
+        assert dataclasses.replace(converter, hha=False).options() == {"hha": False}

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from aims.core.config import RunConfig
+from aims.core.errors import AimsError, InputError, unknown_name
+from aims.core.files import atomic_write, inside, read_json, write_json
+from aims.core.records import RunRecord
+from aims.core.registry import Registry
+from aims.core.schema import DatasetSpec, StreamSpec
+from aims.core.vocabulary import MODALITIES, PAPER, PAPER_CONSTANTS, STRICT
+from helpers import MadeUp
+
+CONFIG = RunConfig(
+    method="simcmf",
+    tuning="lora",
+    modality="nir",
+    dataset="ivrg-nir",
+    fingerprint="f",
+    backbone="sam-vit-b",
+    weights="random",
+    epochs=50,
+    lr=3e-4,
+    batch_size=4,
+    seed=0,
+    protocol="paper",
+    precision="float32",
+    loss="dice-ce",
+)
+
+
+def test_unknown_names_show_the_nearest_and_all():
+    error = unknown_name("method", "simcfm", ["scratch", "simcmf"], where="a.toml")
+    assert str(error) == ("a.toml: unknown method 'simcfm'; did you mean 'simcmf'? (known: scratch, simcmf)")
+    assert "did you mean" not in str(unknown_name("method", "zzz", ["scratch"]))
+    assert error.exit_code == 2
+    assert AimsError.exit_code == 1
+
+
+def test_a_registry_takes_a_name_once():
+    registry = Registry[int]("number")
+    registry.register("one")(1)
+    with pytest.raises(ValueError, match="registered already"):
+        registry.register("one")(2)
+    with pytest.raises(InputError, match="did you mean 'one'"):
+        registry["on"]
+    assert list(registry) == ["one"]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"k": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"k": float("nan")})
+
+    def interrupted():
+        with atomic_write(path) as beside:
+            beside.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert read_json(path) == {"k": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "..\\x", "C:\\x", "a/.."])
+def test_paths_do_not_leave_their_folder(name):
+    with pytest.raises(InputError, match="leaves its folder"):
+        inside(Path("raw"), name, where="list.txt")
+    assert inside(Path("raw"), "a/b.c", where="list.txt") == Path("raw/a/b.c")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"protocol": "papr"}, "did you mean 'paper'"),
+        ({"precision": "fp16"}, "unknown precision"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"batch_size": -1}, "batch-size must be at least 1"),
+        ({"limit": 0}, "limit must be at least 1"),
+        ({"lr": float("inf")}, "lr must be a positive number"),
+        ({"lr": float("nan")}, "lr must be a positive number"),
+        ({"seed": -1}, "seed must not be negative"),
+    ],
+)
+def test_a_wrong_configuration_is_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        replace(CONFIG, **change)
+
+
+def test_every_field_of_the_configuration_changes_the_hash():
+    others = {
+        **dict.fromkeys(("method", "tuning", "modality", "dataset", "fingerprint", "backbone"), "x"),
+        "weights": "x", "loss": "x", "epochs": 2, "lr": 1.0, "batch_size": 2, "seed": 2,
+        "protocol": "strict", "precision": "bf16", "limit": 2,
+    }
+    assert set(others) == set(asdict(CONFIG))
+    hashes = {replace(CONFIG, **{name: value}).hash for name, value in others.items()}
+    assert len(hashes | {CONFIG.hash}) == len(others) + 1
+    assert RunConfig.from_json(asdict(CONFIG), where="x") == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": True}, "seed is True, not of type int"),
+        ({"dataset": 5}, "dataset is 5"),
+        ({"dataset": "a\nb"}, "not a printable name"),
+        ({"lr": 10**400}, "too large"),
+        ({"epoch": 5}, "did you mean 'epochs'"),
+    ],
+)
+def test_records_of_others_are_checked(change, message):
+    with pytest.raises(InputError, match=message):
+        RunConfig.from_json({**asdict(CONFIG), **change}, where="run.json")
+
+
+def test_a_missing_field_is_named():
+    value = asdict(CONFIG)
+    del value["lr"]
+    with pytest.raises(InputError, match="'lr' is missing"):
+        RunConfig.from_json(value, where="run.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not readable as JSON"),
+        ("[]", "not a run record"),
+        (json.dumps({"version": 99}), "update AIMS"),
+        (json.dumps({"version": 1, "status": "running", "config": asdict(CONFIG)}), "running, not finished"),
+        (json.dumps({"version": 1, "status": "finished", "config": asdict(CONFIG)}), "not a run record"),
+    ],
+)
+def test_broken_run_records(tmp_path, content, message):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        RunRecord.load(tmp_path)
+
+
+def test_smallest_areas_of_both_protocols():
+    # Training keeps regions of exactly the size, the paper's evaluation does not (protocol.md).
+    assert PAPER.smallest_area("rgbp-glass", training=True) == 100
+    assert PAPER.smallest_area("rgbp-glass", training=False) == 101
+    assert PAPER.smallest_area("zju-rgbp", training=False) == 10_001
+    assert PAPER.smallest_area("ivrg-nir", training=True) == 1_000
+    assert PAPER.smallest_area("nyuv2", training=True) == 1
+    assert PAPER.smallest_area("nyuv2", training=False) == 1
+    assert STRICT.smallest_area("zju-rgbp", training=False) == 100
+
+
+def test_constants_have_a_value_for_every_channel():
+    for modality in MODALITIES.values():
+        for dataset in modality.datasets:
+            found = [PAPER_CONSTANTS.get((dataset, stream)) for stream in modality.streams]
+            if all(found):
+                assert sum(len(entry.mean) for entry in found) == modality.channels
+                assert sum(len(entry.std) for entry in found) == modality.channels
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "../up"}, "folder name"),
+        ({"classes": ("a", "a")}, "each name once"),
+        ({"classes": ()}, "at least one class"),
+        ({"streams": {"rgb": StreamSpec(channels=3, unit="x")}}, "stream name 'rgb'"),
+        ({"streams": {"a b": StreamSpec(channels=3, unit="x")}}, "stream name 'a b'"),
+        ({"streams": {}}, "neither a stream nor RGB"),
+    ],
+)
+def test_a_wrong_spec_is_refused(change, message):
+    good = {
+        "name": "x",
+        "classes": ("a",),
+        "streams": {"nir": StreamSpec(channels=1, unit="u")},
+        "license": "l",
+    }
+    with pytest.raises(InputError, match=message):
+        DatasetSpec(**{**good, **change})
+
+
+def test_specs_survive_json():
+    spec = DatasetSpec(
+        name="x",
+        classes=("a", "b"),
+        streams={"nir": StreamSpec(channels=1, unit="u", valid_range=(0, 1), wavelength_nm=(700, 900))},
+        license="l",
+    )
+    assert DatasetSpec.from_json(json.loads(json.dumps(asdict(spec)))) == spec
+
+
+def test_converters_travel_without_their_handles(tmp_path):
+    converter = MadeUp(raw=tmp_path, images=3)
+    converter.__dict__["handle"] = open  # what functools.cached_property would keep
+    again = pickle.loads(pickle.dumps(converter))
+    assert again == converter
+    assert "handle" not in vars(again)
