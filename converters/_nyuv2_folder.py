@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from aims.core.errors import InputError
 from aims.core.schema import Sample, SampleError, SemanticMap
 
@@ -15,6 +17,7 @@ from ._labels import class_map, numbers
 from ._nyuv2_classes import CLASS_NAMES
 
 _SPLITS = ("train", "test")
+_FARTHEST_M = 100
 _FIRST_COLUMN = re.compile(r"RGB/(\d+)\.jpg")
 # Which number stands for "unlabelled" is unconfirmed: 0 and 255 are both in use for 40 classes.
 _CLASSES = {0: 0, 255: 0, **{class_id: class_id for class_id in range(1, 41)}}
@@ -74,6 +77,12 @@ class FolderLayout:
         if depth.shape[2] != 1:
             raise SampleError(
                 f"{depth_path}: {depth.shape[2]} channels, expected one depth map (height, width)"
+            )
+        # The sensor reaches 10 m: such a picture is in millimetres, and the manifest says metres.
+        if np.median(depth) > _FARTHEST_M:
+            raise SampleError(
+                f"{depth_path}: median depth is {np.median(depth):g}, expected metres; "
+                "divide millimetres by 1000"
             )
         labels = class_map(
             label_path, numbers(label_path, load_picture(label_path)), _CLASSES, known="1 to 40"

@@ -10,44 +10,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from aims.core.errors import AimsError, InputError
-from aims.core.files import atomic_write, read_json, sha256_file, sha256_json, sync, write_json, write_text
-from aims.core.schema import FORMAT_VERSION, SPLIT_PATTERN, Converter, DatasetSpec, SampleError
+from aims.core.errors import InputError
+from aims.core.files import read_json, sha256_file, sha256_json, sync, write_json, write_text
+from aims.core.schema import FORMAT_VERSION, SPLIT_PATTERN, Converter, DatasetSpec
 from aims.data.card import dataset_card
-from aims.data.format import (
-    CARD,
-    DROPPED,
-    MANIFEST,
-    arrow_schema,
-    decode_instances,
-    encode_row,
-    fingerprint,
-    row_digest,
-)
+from aims.data.format import CARD, DROPPED, MANIFEST, arrow_schema, fingerprint
+from aims.data.shards import RECORDS, Progress, Shard, ShardWriter, Splits, plan_shards, source_name
 from aims.version import __version__
 
 ROWS_PER_SHARD = 64
-# A row group is the least that can be read, so it is kept small for random access while training.
-_ROW_GROUP_BYTES = 2 << 20
-_ROW_GROUP_ROWS = 64
 _STATE = ".conversion.json"
-_RECORDS = ".records"
-
-Progress = Callable[[int], None]
-Splits = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +44,6 @@ class Conversion:
     manifest: dict[str, Any]
     dropped: list[dict[str, str]]
     already_there: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Shard:
-    """One unit of work: the images of one Parquet file."""
-
-    file: str
-    split: str
-    image_ids: tuple[str, ...]
 
 
 def convert(
@@ -117,8 +87,15 @@ def convert(
     try:
         with FileLock(partial / ".lock", timeout=0):
             _prepare(partial, key)
-            shards = _plan(splits, rows_per_shard)
-            records = _write_shards(converter, spec, shards, partial, jobs, keep_going, on_progress)
+            shards = plan_shards(splits, rows_per_shard)
+            writer = ShardWriter(
+                converter=converter,
+                spec=spec,
+                schema=arrow_schema(spec),
+                folder=partial,
+                keep_going=keep_going,
+            )
+            records = writer.write_all(shards, jobs, on_progress)
             dropped = [line for record in records for line in record["dropped"]]
             manifest = _manifest(converter, spec, splits, shards, records)
             _publish(partial, out, spec, manifest, dropped)
@@ -167,7 +144,7 @@ def _finished(converter: Converter, spec: DatasetSpec, splits: Splits, out: Path
             f"{out}: holds a dataset from another source or other options; give another --out, or --overwrite"
         )
     # Left by a stop between giving the folder its name and cleaning up.
-    shutil.rmtree(out / _RECORDS, ignore_errors=True)
+    shutil.rmtree(out / RECORDS, ignore_errors=True)
     dropped = [json.loads(line) for line in (out / DROPPED).read_text("utf-8").splitlines()]
     return Conversion(folder=out, manifest=manifest, dropped=dropped, already_there=True)
 
@@ -186,164 +163,25 @@ def _origin(converter: Converter, spec: DatasetSpec) -> dict[str, Any]:
 def _checksums(converter: Converter, splits: Splits) -> dict[str, str]:
     files = [*converter.shared_files()]
     files += [path for split, ids in splits.items() for i in ids for path in converter.source_files(split, i)]
-    return dict(sorted((_source_name(converter, path), sha256_file(path)) for path in files))
+    return dict(sorted((source_name(converter, path), sha256_file(path)) for path in files))
 
 
 def _prepare(partial: Path, key: str) -> None:
     """Keeps what an interrupted run of the same conversion finished; clears anything else."""
     state = partial / _STATE
     if not state.is_file() or read_json(state).get("key") != key:
-        for name in ("data", _RECORDS):
+        for name in ("data", RECORDS):
             shutil.rmtree(partial / name, ignore_errors=True)
         write_json(state, {"key": key})
-    for name in ("data", _RECORDS):
+    for name in ("data", RECORDS):
         (partial / name).mkdir(exist_ok=True)
-
-
-def _plan(splits: Splits, rows_per_shard: int) -> list[_Shard]:
-    shards = []
-    for split, ids in splits.items():
-        count = max(1, -(-len(ids) // rows_per_shard))
-        for i in range(count):
-            part = ids[i * rows_per_shard : (i + 1) * rows_per_shard]
-            name = f"{split}-{i:05d}-of-{count:05d}.parquet"
-            shards.append(_Shard(file=name, split=split, image_ids=part))
-    return shards
-
-
-def _write_shards(
-    converter: Converter,
-    spec: DatasetSpec,
-    shards: Sequence[_Shard],
-    partial: Path,
-    jobs: int,
-    keep_going: bool,
-    on_progress: Progress,
-) -> list[dict[str, Any]]:
-    """Writes the shards that are not there yet; returns the records of all in order."""
-    records = {shard.file: _finished_shard(partial, shard, keep_going) for shard in shards}
-    todo = [shard for shard in shards if records[shard.file] is None]
-    on_progress(sum(len(shard.image_ids) for shard in shards if shard not in todo))
-    schema = arrow_schema(spec)
-    if jobs == 1 or len(todo) <= 1:
-        for shard in todo:
-            records[shard.file] = _write_shard(
-                converter, spec, schema, shard, partial, keep_going, on_progress
-            )
-    else:
-        for shard, record in _in_processes(converter, spec, schema, todo, partial, jobs, keep_going):
-            records[shard.file] = record
-            on_progress(len(shard.image_ids))
-    return [record for record in records.values() if record is not None]
-
-
-def _in_processes(
-    converter: Converter,
-    spec: DatasetSpec,
-    schema: pa.Schema,
-    todo: Sequence[_Shard],
-    partial: Path,
-    jobs: int,
-    keep_going: bool,
-) -> Iterator[tuple[_Shard, dict[str, Any]]]:
-    # Spawned, not forked: a fork of a process with running threads (Arrow, BLAS) can hang. Workers ignore
-    # Ctrl-C so that one message comes, from here.
-    pool = ProcessPoolExecutor(
-        min(jobs, len(todo)), get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-    )
-    futures: dict[Future[dict[str, Any]], _Shard] = {}
-    try:
-        for shard in todo:
-            task = pool.submit(_write_shard, converter, spec, schema, shard, partial, keep_going)
-            futures[task] = shard
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool:
-        raise AimsError(
-            "a worker process was killed (out of memory?); finished shards are kept: run the same command "
-            "again, with fewer --jobs if memory was short"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _finished_shard(partial: Path, shard: _Shard, keep_going: bool) -> dict[str, Any] | None:
-    """The record of a shard that an earlier, interrupted call finished."""
-    path = partial / _RECORDS / f"{shard.file}.json"
-    if not path.is_file() or not (partial / "data" / shard.file).is_file():
-        return None
-    record: dict[str, Any] = read_json(path)
-    # Without --keep-going an unreadable image must stop this call too, so its shard is read again.
-    unreadable = any(line["kind"] == "unreadable" for line in record["dropped"])
-    return None if unreadable and not keep_going else record
-
-
-def _write_shard(
-    converter: Converter,
-    spec: DatasetSpec,
-    schema: pa.Schema,
-    shard: _Shard,
-    partial: Path,
-    keep_going: bool,
-    on_progress: Progress = lambda images: None,
-) -> dict[str, Any]:
-    """Writes one Parquet file and its record."""
-    record: dict[str, Any] = {"digests": [], "dropped": [], "sources": {}, "instances": 0}
-
-    def drop(image_id: str, kind: str, reason: str) -> None:
-        reason = reason.replace(f"{converter.root}{os.sep}", "")
-        record["dropped"].append({"split": shard.split, "image_id": image_id, "kind": kind, "reason": reason})
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for image_id in shard.image_ids:
-            for path in converter.source_files(shard.split, image_id):
-                record["sources"][_source_name(converter, path)] = sha256_file(path)
-            try:
-                row = encode_row(converter.read(shard.split, image_id), spec)
-            except SampleError as error:
-                if not keep_going:
-                    raise
-                drop(image_id, "unreadable", str(error))
-            else:
-                if row["objects"]:
-                    yield row
-                else:
-                    drop(image_id, "no instance", "the labels hold no instance")
-            on_progress(1)
-
-    path = partial / "data" / shard.file
-    with atomic_write(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd") as writer:
-        group: list[dict[str, Any]] = []
-        for row in rows():
-            instances = decode_instances(row["instances"]["bytes"])
-            record["digests"].append(row_digest(shard.split, row, instances, tuple(spec.streams)))
-            record["instances"] += len(row["objects"])
-            group.append(row)
-            if len(group) == _ROW_GROUP_ROWS or sum(map(_row_bytes, group)) >= _ROW_GROUP_BYTES:
-                writer.write_table(pa.Table.from_pylist(group, schema))
-                group = []
-        if group:
-            writer.write_table(pa.Table.from_pylist(group, schema))
-    record["sha256"] = sha256_file(path)
-    write_json(partial / _RECORDS / f"{shard.file}.json", record)
-    return record
-
-
-def _row_bytes(row: dict[str, Any]) -> int:
-    binaries = [value for value in row.values() if isinstance(value, dict)]
-    return sum(len(value["data"] if "data" in value else value["bytes"]) for value in binaries)
-
-
-def _source_name(converter: Converter, path: Path) -> str:
-    """A source file's name in the manifest: below the raw folder, or bare where it lies elsewhere."""
-    return path.relative_to(converter.root).as_posix() if path.is_relative_to(converter.root) else path.name
 
 
 def _manifest(
     converter: Converter,
     spec: DatasetSpec,
     splits: Splits,
-    shards: Sequence[_Shard],
+    shards: Sequence[Shard],
     records: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     files = {
@@ -355,7 +193,7 @@ def _manifest(
         }
         for shard, record in zip(shards, records, strict=True)
     }
-    sources = {_source_name(converter, path): sha256_file(path) for path in converter.shared_files()}
+    sources = {source_name(converter, path): sha256_file(path) for path in converter.shared_files()}
     for record in records:
         sources |= record["sources"]
     dropped = [line["kind"] for record in records for line in record["dropped"]]
@@ -402,4 +240,4 @@ def _publish(
     else:
         os.replace(partial, out)
     sync(out.parent)
-    shutil.rmtree(out / _RECORDS)
+    shutil.rmtree(out / RECORDS)

@@ -1,0 +1,174 @@
+"""The Parquet files of a conversion: planned, written one by one or in processes, and taken up again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aims.core.errors import AimsError
+from aims.core.files import atomic_write, read_json, sha256_file, write_json
+from aims.core.schema import Converter, DatasetSpec, SampleError
+from aims.data.format import decode_instances, encode_row, row_digest
+
+RECORDS = ".records"
+# A row group is the least that can be read, so it is kept small for random access while training.
+_ROW_GROUP_BYTES = 2 << 20
+_ROW_GROUP_ROWS = 64
+
+Progress = Callable[[int], None]
+Splits = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One unit of work: the images of one Parquet file."""
+
+    file: str
+    split: str
+    image_ids: tuple[str, ...]
+
+
+def plan_shards(splits: Splits, rows_per_shard: int) -> list[Shard]:
+    """Deals the images of all splits to files; a split without images gets one empty file."""
+    shards = []
+    for split, ids in splits.items():
+        count = max(1, -(-len(ids) // rows_per_shard))
+        for i in range(count):
+            part = ids[i * rows_per_shard : (i + 1) * rows_per_shard]
+            name = f"{split}-{i:05d}-of-{count:05d}.parquet"
+            shards.append(Shard(file=name, split=split, image_ids=part))
+    return shards
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardWriter:
+    """Writes shards and, after each, a record of it; travels to worker processes.
+
+    Attributes:
+        converter: reads the images.
+        spec: what the converter says of the set.
+        schema: the Parquet schema.
+        folder: the staged dataset, with the folders `data` and `.records`.
+        keep_going: list unreadable images instead of stopping at the first.
+    """
+
+    converter: Converter
+    spec: DatasetSpec
+    schema: pa.Schema
+    folder: Path
+    keep_going: bool
+
+    def write_all(self, shards: Sequence[Shard], jobs: int, on_progress: Progress) -> list[dict[str, Any]]:
+        """Writes the shards that are not there yet; returns the records of all in order.
+
+        Raises:
+            SampleError: an image cannot be read, and `keep_going` is off.
+            AimsError: a worker process died.
+        """
+        records = {shard.file: self._finished(shard) for shard in shards}
+        todo = [shard for shard in shards if records[shard.file] is None]
+        on_progress(sum(len(shard.image_ids) for shard in shards if shard not in todo))
+        if jobs == 1 or len(todo) <= 1:
+            for shard in todo:
+                records[shard.file] = self.write(shard, on_progress)
+        else:
+            for shard, record in self._in_processes(todo, jobs):
+                records[shard.file] = record
+                on_progress(len(shard.image_ids))
+        return [record for record in records.values() if record is not None]
+
+    def _in_processes(self, todo: Sequence[Shard], jobs: int) -> Iterator[tuple[Shard, dict[str, Any]]]:
+        # Spawned, not forked: a fork of a process with running threads (Arrow, BLAS) can hang. Workers
+        # ignore Ctrl-C so that one message comes, from here.
+        pool = ProcessPoolExecutor(
+            min(jobs, len(todo)), get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
+        )
+        try:
+            futures = {pool.submit(self.write, shard): shard for shard in todo}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool:
+            raise AimsError(
+                "a worker process was killed (out of memory?); finished shards are kept: run the same "
+                "command again, with fewer --jobs if memory was short"
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _finished(self, shard: Shard) -> dict[str, Any] | None:
+        """The record of a shard that an earlier, interrupted call finished."""
+        path = self.folder / RECORDS / f"{shard.file}.json"
+        if not path.is_file() or not (self.folder / "data" / shard.file).is_file():
+            return None
+        record: dict[str, Any] = read_json(path)
+        # Without --keep-going an unreadable image must stop this call too, so its shard is read again.
+        unreadable = any(line["kind"] == "unreadable" for line in record["dropped"])
+        return None if unreadable and not self.keep_going else record
+
+    def write(self, shard: Shard, on_progress: Progress = lambda images: None) -> dict[str, Any]:
+        """Writes one Parquet file and its record."""
+        record: dict[str, Any] = {"digests": [], "dropped": [], "sources": {}, "instances": 0}
+        path = self.folder / "data" / shard.file
+        with (
+            atomic_write(path) as beside,
+            pq.ParquetWriter(beside, self.schema, compression="zstd") as writer,
+        ):
+            group: list[dict[str, Any]] = []
+            for row in self._rows(shard, record, on_progress):
+                instances = decode_instances(row["instances"]["bytes"])
+                record["digests"].append(row_digest(shard.split, row, instances, tuple(self.spec.streams)))
+                record["instances"] += len(row["objects"])
+                group.append(row)
+                if len(group) == _ROW_GROUP_ROWS or sum(map(_row_bytes, group)) >= _ROW_GROUP_BYTES:
+                    writer.write_table(pa.Table.from_pylist(group, self.schema))
+                    group = []
+            if group:
+                writer.write_table(pa.Table.from_pylist(group, self.schema))
+        record["sha256"] = sha256_file(path)
+        write_json(self.folder / RECORDS / f"{shard.file}.json", record)
+        return record
+
+    def _rows(self, shard: Shard, record: dict[str, Any], on_progress: Progress) -> Iterator[dict[str, Any]]:
+        """Reads the images of a shard; notes their files, and those that are left out."""
+
+        def drop(image_id: str, kind: str, reason: str) -> None:
+            # The raw folder's place must not show in the result.
+            reason = reason.replace(f"{self.converter.root}{os.sep}", "")
+            line = {"split": shard.split, "image_id": image_id, "kind": kind, "reason": reason}
+            record["dropped"].append(line)
+
+        for image_id in shard.image_ids:
+            for path in self.converter.source_files(shard.split, image_id):
+                record["sources"][source_name(self.converter, path)] = sha256_file(path)
+            try:
+                row = encode_row(self.converter.read(shard.split, image_id), self.spec)
+            except SampleError as error:
+                if not self.keep_going:
+                    raise
+                drop(image_id, "unreadable", str(error))
+            else:
+                if row["objects"]:
+                    yield row
+                else:
+                    drop(image_id, "no instance", "the labels hold no instance")
+            on_progress(1)
+
+
+def _row_bytes(row: dict[str, Any]) -> int:
+    binaries = [value for value in row.values() if isinstance(value, dict)]
+    return sum(len(value["data"] if "data" in value else value["bytes"]) for value in binaries)
+
+
+def source_name(converter: Converter, path: Path) -> str:
+    """A source file's name in the manifest: below the raw folder, or bare where it lies elsewhere."""
+    return path.relative_to(converter.root).as_posix() if path.is_relative_to(converter.root) else path.name
