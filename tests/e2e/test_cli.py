@@ -1,0 +1,293 @@
+"""The command line as a user has it: every command, every registry entry, typing mistakes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toys
+
+from aims.cli import COMMANDS, main
+from aims.core.vocabulary import PROTOCOLS
+from aims.engine.losses import LOSSES
+from aims.methods import BACKBONES, METHODS, TUNINGS
+from aims.synth.layouts.nyuv2 import NYUv2Image, write_official
+from aims.synth.shapes import write_shapes
+from helpers import seeded
+
+
+@pytest.fixture
+def aims(capsys):
+    """Runs a command line; returns exit code, stdout, stderr."""
+
+    def call(*args):
+        with pytest.raises(SystemExit) as stop:
+            main([str(arg) for arg in args])
+        out, err = capsys.readouterr()
+        return stop.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    """A converted set of generated shapes in a data folder."""
+    folder = tmp_path_factory.mktemp("shapes")
+    toml = write_shapes(folder / "raw", scenes=9, size=(48, 64), seed=0)
+    with pytest.raises(SystemExit):
+        main(["convert", "folder", str(toml), "--out", str(folder / "data" / "shapes")])
+    return folder
+
+
+def run_options(shapes, tmp_path, *more):
+    return (
+        *("run", "--modality", "thermal", "--data", shapes / "data", "--runs", tmp_path / "runs"),
+        *("--backbone", "sam-toy", "--epochs", "1", *more),
+    )
+
+
+def test_the_whole_job(aims, shapes, tmp_path):
+    for method in METHODS:
+        code, out, err = aims(*run_options(shapes, tmp_path, "--method", method, "--weights", "none"))
+        assert code == 0, err
+        assert "mIoU" in out
+        assert "epoch   1" in err
+    code, out, err = aims("report", "--runs", tmp_path / "runs", "--out", tmp_path / "report")
+    assert code == 0, err
+    assert "RANDOM WEIGHTS, NOT PRETRAINED" in out
+    assert "shapes / thermal" in (tmp_path / "report" / "table1.md").read_text()
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
+        "results.csv",
+        "results.md",
+        "table1.csv",
+        "table1.md",
+        "table1.tex",
+    ]
+    results = (tmp_path / "report" / "results.csv").read_text()
+    assert all(f",{method}," in results for method in METHODS)
+
+
+def test_the_registries_are_complete():
+    assert list(METHODS) == ["linear", "random-embed", "scratch", "simcmf"]
+    assert list(TUNINGS) == ["full", "lora"]
+    assert set(BACKBONES) - {"sam-toy"} == {"sam-tiny", "sam-vit-b", "sam-vit-h", "sam-vit-l"}
+    assert list(LOSSES) == ["dice-ce", "sam"]
+    assert list(PROTOCOLS) == ["paper", "strict"]
+    assert list(COMMANDS) == ["convert", "verify", "run", "report", "synth"]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_combination_runs(aims, shapes, tmp_path, method, tuning, loss, protocol):
+    options = ("--method", method, "--tuning", tuning, "--loss", loss, "--protocol", protocol, "--json")
+    code, out, err = aims(*run_options(shapes, tmp_path, *options, "--weights", "none"))
+    if (method, tuning) == ("scratch", "lora"):
+        assert code == 2
+        assert err.startswith("error: method 'scratch' does not go with tuning 'lora'")
+        assert not (tmp_path / "runs").exists()
+        return
+    assert code == 0, err
+    record = json.loads(out)
+    assert record["config"]["weights"] == "random"
+    assert record["config"]["tuning"] == tuning
+    assert record["selected_on"] == ("test" if protocol == "paper" else "val")
+    assert 0 <= record["scores"]["miou"] <= 1
+
+
+def test_a_finished_run_answers(aims, shapes, tmp_path):
+    options = run_options(shapes, tmp_path, "--method", "scratch")
+    _, first, _ = aims(*options)
+    code, second, err = aims(*options)
+    assert code == 0
+    assert first == second
+    assert "finished before" in err
+    code, _, err = aims(*options, "--fresh")
+    assert code == 0
+    assert "epoch   1" in err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("--method", "simcfm"), "unknown method 'simcfm'; did you mean 'simcmf'?"),
+        (("--method", "simcmf", "--tuning", "lorra"), "did you mean 'lora'?"),
+        (("--method", "simcmf", "--backbone", "sam-vitb"), "did you mean 'sam-vit-b'?"),
+        (("--method", "simcmf", "--protocol", "strikt"), "did you mean 'strict'?"),
+        (("--method", "simcmf", "--precision", "float16"), "did you mean 'float32'?"),
+        (("--method", "simcmf", "--loss", "dice"), "did you mean 'dice-ce'?"),
+        (("--method", "simcmf", "--dataset", "shape"), "did you mean 'shapes'?"),
+        (("--method", "simcmf", "--modality", "termal"), "did you mean 'thermal'?"),
+        (("--method", "simcmf", "--modality", "nir"), "no dataset has the streams of nir (nir)"),
+        (("--method", "simcmf", "--data", "nowhere"), "nowhere: no such folder"),
+        (("--method", "simcmf", "--device", "gpu"), "device 'gpu': use auto, cpu, cuda or cuda:N"),
+        (("--method", "simcmf", "--lr", "-1"), "lr must be a positive number"),
+        (("--method", "simcmf", "--epochs", "0"), "epochs must be at least 1"),
+        (("--method", "simcmf", "--epochs", "many"), "Invalid value for '--epochs'"),
+        (("--method", "simcmf", "--weights", "gone.pth"), "gone.pth: no such file of weights"),
+        (("--method", "scratch", "--weights", "gone.pth"), "starts from random weights"),
+        (("--methd", "simcmf"), "--method"),
+        ((), "Missing option '--method'"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(aims, shapes, tmp_path, change, message):
+    options = run_options(shapes, tmp_path, "--weights", "none")
+    code, out, err = aims(*options, *change)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_weights_all_but_scratch_refuse(aims, shapes, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIMS_CACHE", str(tmp_path / "cache"))
+    for method in METHODS:
+        code, _, err = aims(
+            *run_options(shapes, tmp_path, "--method", method, "--backbone", "sam-vit-b", "--lr", "0")
+        )
+        # The rate is wrong in every case; scratch gets as far as that, weights are looked for after it.
+        assert code == 2
+        assert "lr must be" in err
+    for method in set(METHODS) - {"scratch"}:
+        for backbone in ("sam-vit-b", "sam-tiny"):
+            code, _, err = aims(*run_options(shapes, tmp_path, "--method", method, "--backbone", backbone))
+            assert code == 2
+            assert "--weights none for random weights (recorded as random)" in err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("convret",), "unknown command 'convret'; did you mean 'convert'?"),
+        (("convert", "nyu"), "unknown converter 'nyu'; did you mean 'nyuv2'?"),
+        (("convert", "nyuv2", "--raw", "nowhere"), "get it from https://cs.nyu.edu"),
+        (("convert", "nyuv2", "--raw", "nowhere", "--hha"), "HHA is not available"),
+        (("convert", "folder", "nowhere.toml"), "nowhere.toml"),
+        (("convert", "folder"), "Missing argument"),
+        (("verify", "nowhere"), "nowhere: no such folder"),
+        (("report", "--runs", "nowhere"), "nowhere: no such folder"),
+        (("synth", "nyu", "--out", "x"), "unknown layout 'nyu'"),
+        (("synth", "folder", "--out", "x", "--size", "12"), "give height x width"),
+    ],
+)
+def test_other_mistakes(aims, tmp_path, monkeypatch, args, message):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = aims(*args)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_of_every_command(aims):
+    code, out, _ = aims("--help")
+    assert code == 0
+    assert all(name in out for name in COMMANDS)
+    for name in COMMANDS:
+        code, out, _ = aims(name, "--help")
+        assert code == 0
+        assert len(out.splitlines()) > 3
+    assert aims("--version")[1].startswith("aims, version ")
+
+
+def test_the_short_line_of_every_command_is_its_docstrings(aims):
+    import importlib
+
+    for name, line in COMMANDS.items():
+        command = importlib.import_module(f"aims.cli.{name}").command
+        assert command.help
+        assert line.endswith(".")
+
+
+def test_convert_says_what_was_dropped(aims, shapes, tmp_path):
+    raw = tmp_path / "raw"
+    shutil.copytree(shapes / "raw", raw)
+    picture = sorted((raw / "thermal").glob("*.png"))[0]
+    picture.write_bytes(picture.read_bytes()[:100])
+    code, _, err = aims("convert", "folder", raw / "shapes.toml", "--out", tmp_path / "set")
+    assert code == 2
+    assert str(picture) in err
+    assert err.count("\n") == 1
+    code, out, _ = aims("convert", "folder", raw / "shapes.toml", "--out", tmp_path / "set", "--keep-going")
+    assert code == 0
+    assert "dropped: 1 image (unreadable)" in out
+    line = json.loads((tmp_path / "set" / "dropped.jsonl").read_text())
+    assert line["reason"].startswith(f"thermal/{picture.name}: ")
+    code, out, _ = aims("verify", tmp_path / "set")
+    assert code == 0
+    assert "8 images verified, no problem found" in out
+
+
+def test_verify_names_failures(aims, shapes, tmp_path):
+    shutil.copytree(shapes / "data" / "shapes", tmp_path / "set")
+    (tmp_path / "set" / "data" / "test-00000-of-00001.parquet").unlink()
+    code, out, err = aims("verify", tmp_path / "set")
+    assert code == 1
+    assert "data/test-00000-of-00001.parquet: listed in the manifest but missing" in out
+    assert err.startswith("error: ")
+    code, out, _ = aims("verify", tmp_path / "set", "--json")
+    assert code == 1
+    assert json.loads(out)["problems"][0]["file"] == "data/test-00000-of-00001.parquet"
+
+
+def test_nyuv2_from_the_authors_file_to_a_run(aims, tmp_path):
+    rng = seeded("nyuv2")
+    images = []
+    for k in range(6):
+        labels = np.zeros((40, 60), np.uint16)
+        labels[5:30, 5:25], labels[10:35, 30:55] = 1 + k, 21
+        depth = (1 + labels / 10 + rng.normal(0, 0.01, labels.shape)).astype(np.float32)
+        rgb = rng.integers(0, 255, (40, 60, 3), np.uint8)
+        images.append(NYUv2Image(rgb=rgb, depth=depth, labels=labels, scene=f"room_{k // 2}"))
+    write_official(tmp_path / "raw", images, train=(1, 2, 3, 4), test=(5, 6))
+    data = tmp_path / "data" / "nyuv2"
+    code, _, err = aims("convert", "nyuv2", "--raw", tmp_path / "raw", "--out", data)
+    assert code == 0, err
+    assert aims("verify", data)[0] == 0
+    for modality, channels in (("depth", 1), ("rgb-depth", 4)):
+        code, out, err = aims(
+            *("run", "--method", "simcmf", "--modality", modality, "--data", tmp_path / "data"),
+            *("--backbone", "sam-toy", "--weights", "none", "--epochs", "1", "--protocol", "paper"),
+            *("--runs", tmp_path / "runs", "--json"),
+        )
+        assert code == 0, err
+        preprocessing = json.loads(out)["preprocessing"]
+        assert preprocessing["source"] == "published"
+        assert sorted(preprocessing["channel_order"]) == list(range(channels))
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(shapes, tmp_path):
+    tests = str(Path(toys.__file__).parent)
+    script = f"import sys; sys.path.insert(0, {tests!r}); import toys; from aims.cli import main; main()"
+    options = run_options(shapes, tmp_path, "--method", "simcmf", "--weights", "none", "--epochs", "40")
+    command = [sys.executable, "-c", script, *map(str, options)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+        for line in child.stderr:
+            if line.startswith("epoch   2"):
+                child.send_signal(signal.SIGINT)
+                break
+        rest = child.stderr.read()
+    assert child.returncode == 130, rest
+    assert rest.splitlines()[-1].startswith("error: stopped; everything is saved in ")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first = next(line for line in done.stderr.splitlines() if line.startswith("epoch"))
+    assert int(first.split()[1]) >= 3
+
+
+def test_no_file_is_left_by_a_reader_that_goes_away(shapes):
+    """`aims ... | head` ends without a traceback."""
+    command = f"{sys.executable} -m aims verify {shapes / 'data' / 'shapes'} --json | true"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert done.stderr == ""
