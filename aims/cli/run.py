@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.progress import Progress, TaskID
 from rich.table import Table
+from rich.text import Text
 
 from aims.cli._terminal import err, out, print_json, progress_bar
 from aims.core.config import PRECISIONS
@@ -74,7 +75,7 @@ def command(fresh: bool, as_json: bool, **options: Any) -> None:
         return
     if was_finished:
         err.print("this run was finished before; --fresh makes it again")
-    table = Table(title=str(record.path), title_justify="left", show_header=False)
+    table = Table(title=Text(str(record.path), overflow="fold"), title_justify="left", show_header=False)
     scores, parameters = record.scores, record.content["parameters"]
     counts = f"{scores['instances']:,} instances, {scores['images']:,} images"
     table.add_row("mIoU", f"{_percent(scores['miou'])} (test, {counts})")
@@ -83,8 +84,8 @@ def command(fresh: bool, as_json: bool, **options: Any) -> None:
     table.add_row("trained", f"{parameters['trainable']:,} of {parameters['total']:,} parameters")
     memory = record.content["peak_memory_bytes"] / 1e9
     table.add_row("time", f"{record.content['seconds']:.0f} s, peak memory {memory:.1f} GB")
-    table.add_row("look at", str(record.path / SAMPLES))
     out.print(table)
+    out.print(f"pictures with clicks, truth and prediction: {record.path / SAMPLES}", markup=False)
 
 
 def _percent(score: float) -> str:

@@ -1,0 +1,104 @@
+"""The one model of AIMS: SAM with a layer in front."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class Segmenter(nn.Module):
+    """A promptable segmentation model: alignment, then SAM's three parts, all injected.
+
+    Methods exchange its layers; nothing here knows which method is running. With `nn.Identity` as alignment
+    the state-dict keys are those of the authors' SAM checkpoints.
+
+    Args:
+        alignment: (batch, in_channels, size, size) -> what `image_encoder` takes.
+        image_encoder: segment-anything's `ImageEncoderViT` or a stand-in.
+        prompt_encoder: segment-anything's `PromptEncoder`. It never learns.
+        mask_decoder: segment-anything's `MaskDecoder`.
+        image_size: side of the square model input, in pixels.
+        in_channels: channels of the images that `embed` takes.
+    """
+
+    def __init__(
+        self,
+        *,
+        alignment: nn.Module,
+        image_encoder: nn.Module,
+        prompt_encoder: nn.Module,
+        mask_decoder: nn.Module,
+        image_size: int,
+        in_channels: int,
+    ) -> None:
+        super().__init__()
+        self.alignment = alignment
+        self.image_encoder = image_encoder
+        # Any: `get_dense_pe` is called beside `forward`, and nn.Module's attributes have no types.
+        self.prompt_encoder: Any = prompt_encoder
+        self.mask_decoder = mask_decoder
+        self.image_size = image_size
+        self.in_channels = in_channels
+        self._learning: list[str] = []
+
+    def embed(
+        self, images: Float[Tensor, "batch channels size size"]
+    ) -> Float[Tensor, "batch dim height width"]:
+        """Encodes normalised images once; `decode` then answers any number of prompts on each."""
+        embeddings: Tensor = self.image_encoder(self.alignment(images))
+        return embeddings
+
+    def decode(
+        self,
+        image_embeddings: Float[Tensor, "1 dim height width"],
+        point_coords: Float[Tensor, "prompts points 2"],
+        point_labels: Int[Tensor, "prompts points"],
+    ) -> tuple[Float[Tensor, "prompts 1 4*height 4*width"], Float[Tensor, "prompts 1"]]:
+        """Predicts one mask for every prompt on one image (`multimask_output=False`).
+
+        Args:
+            image_embeddings: of one image, from `embed`.
+            point_coords: (x, y) in pixels of the model input; the centre of the first pixel is (0, 0).
+            point_labels: 1 for object, 0 for background, -1 for padding.
+
+        Returns:
+            Mask logits at a quarter of the model input's size (an object is where they are > 0), and the
+            IoU that the model predicts for each mask.
+        """
+        # Positions are products with frequencies up to tens of periods: bfloat16 would move clicks by pixels.
+        with torch.autocast(image_embeddings.device.type, enabled=False):
+            sparse_embeddings, dense_embeddings = self.prompt_encoder(
+                points=(point_coords.float(), point_labels), boxes=None, masks=None
+            )
+            image_pe = self.prompt_encoder.get_dense_pe()
+        mask_logits, iou_predictions = self.mask_decoder(
+            image_embeddings=image_embeddings,
+            image_pe=image_pe,
+            sparse_prompt_embeddings=sparse_embeddings,
+            dense_prompt_embeddings=dense_embeddings,
+            multimask_output=False,
+        )
+        return mask_logits, iou_predictions
+
+    def learn(self, module: str) -> None:
+        """Declares that a whole module learns, e.g. "image_encoder.patch_embed".
+
+        Stock modules know nothing of the declaration protocol (`aims.models.trainable`), so the model that
+        holds them declares for them.
+
+        Raises:
+            AttributeError: the model has no such module.
+        """
+        self.get_submodule(module)
+        self._learning.append(module)
+
+    def trainable_params(self) -> list[str]:
+        """Names of the parameters of all modules given to `learn`."""
+        return [
+            f"{module}.{name}"
+            for module in self._learning
+            for name, _ in self.get_submodule(module).named_parameters()
+        ]

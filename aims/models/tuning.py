@@ -1,0 +1,116 @@
+"""How a pretrained SAM is fine-tuned: everything, or small layers put into it."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aims.core.registry import Registry
+from aims.models.sam import sam_modeling
+from aims.models.segmenter import Segmenter
+
+
+class Tuning(ABC):
+    """Base of all tunings. Subclasses are frozen, keyword-only dataclasses; their fields are the options."""
+
+    @abstractmethod
+    def apply(self, model: Segmenter) -> None:
+        """Puts layers into a model or declares modules of it; new weights come from torch's generator.
+
+        Neither may touch the prompt encoder: it is frozen under every tuning.
+        """
+
+
+TUNINGS = Registry[type[Tuning]]("tuning")
+
+
+@TUNINGS.register("full")
+@dataclass(frozen=True, kw_only=True)
+class FullTuning(Tuning):
+    """Image encoder and mask decoder learn as a whole."""
+
+    def apply(self, model: Segmenter) -> None:
+        """Declares both."""
+        model.learn("image_encoder")
+        model.learn("mask_decoder")
+
+
+@TUNINGS.register("lora")
+@dataclass(frozen=True, kw_only=True)
+class LoRATuning(Tuning):
+    """Low-rank updates of the query and value projections of every attention, encoder and decoder.
+
+    Attributes:
+        rank: 100 gives the counts of the SimCMF paper's Table 4 (4.3 M for ViT-B).
+    """
+
+    rank: int = 100
+
+    def apply(self, model: Segmenter) -> None:
+        """Replaces the projections; their own weights keep their names and stay frozen."""
+        modeling = sam_modeling()
+        for module in [*model.image_encoder.modules(), *model.mask_decoder.modules()]:
+            if isinstance(module, modeling.image_encoder.Attention):
+                dim = module.qkv.in_features
+                # The fused projection's rows are queries, then keys, then values.
+                queries_and_values = (slice(0, dim), slice(2 * dim, 3 * dim))
+                module.qkv = LoRALinear(module.qkv, rank=self.rank, outputs=queries_and_values)
+            elif isinstance(module, modeling.transformer.Attention):
+                whole = (slice(None),)
+                module.q_proj = LoRALinear(module.q_proj, rank=self.rank, outputs=whole)
+                module.v_proj = LoRALinear(module.v_proj, rank=self.rank, outputs=whole)
+
+
+class LoRALinear(nn.Linear):
+    """A linear layer with trained low-rank updates of some of its outputs: y[s] = (W[s] + B A) x + b[s].
+
+    Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (ICLR 2022), with scaling 1. B is zero at
+    the start, so that the layer begins as the linear layer it replaces. `weight` and `bias` keep their names.
+
+    Args:
+        linear: the layer to replace; its parameters are taken over, not copied.
+        rank: rows of A, columns of B.
+        outputs: slices of the output that get an update each, e.g. queries and values of a fused projection.
+    """
+
+    def __init__(self, linear: nn.Linear, *, rank: int, outputs: tuple[slice, ...]) -> None:
+        # On the meta device, since both parameters are replaced at once: no memory, no random numbers.
+        super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None, device="meta")
+        self.weight = linear.weight
+        self.bias = linear.bias
+        self.outputs = outputs
+        widths = [len(range(self.out_features)[rows]) for rows in outputs]
+        self.lora_a = nn.ParameterList(linear.weight.new_empty(rank, self.in_features) for _ in outputs)
+        self.lora_b = nn.ParameterList(linear.weight.new_zeros(width, rank) for width in widths)
+        for matrix in self.lora_a:
+            nn.init.kaiming_uniform_(matrix, a=math.sqrt(5))
+
+    def forward(self, input: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
+        """Applies the layer. Without gradients the updates are folded into the weight first.
+
+        Folding costs as many products as there are inputs to the layer's weight, not to its tokens; with
+        gradients it would need those of the whole weight, which costs more than it saves.
+        """
+        if not torch.is_grad_enabled():
+            return functional.linear(input, self.folded_weight(), self.bias)
+        result = functional.linear(input, self.weight, self.bias)
+        for rows, down, up in zip(self.outputs, self.lora_a, self.lora_b, strict=True):
+            result[..., rows].add_(functional.linear(functional.linear(input, down), up))
+        return result
+
+    def folded_weight(self) -> Float[Tensor, "outputs inputs"]:
+        """The weight of the plain linear layer that computes the same."""
+        weight = self.weight.clone()
+        for rows, down, up in zip(self.outputs, self.lora_a, self.lora_b, strict=True):
+            weight[rows] += up @ down
+        return weight
+
+    def trainable_params(self) -> list[str]:
+        """A and B of every update; not the weight, not the bias."""
+        return [f"{kind}.{index}" for kind in ("lora_a", "lora_b") for index in range(len(self.outputs))]

@@ -1,0 +1,79 @@
+"""One training step and one evaluation at the real size: SAM ViT-B at 1024 x 1024, stock modules.
+
+    python -m aims.benchmarks.speed.real_size [--backbone sam-vit-b] [--tuning lora] [--batch-size 1]
+
+The weights are random (they do not change the time); the images are generated, 480 x 640, one channel. Prints
+the seconds of the step and of the evaluation of one image with all its instances, and the peak memory of the
+process. Run it once for each setting: the peak is that of a process's whole life.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aims.converters.folder import FolderConverter
+from aims.data.write import convert
+from aims.engine.plan import plan
+from aims.engine.run import run
+from aims.engine.train import Observer
+from aims.synth.shapes import write_shapes
+
+
+class Stopwatch(Observer):
+    """Notes when each stage begins, when its first unit is done, and when it ends."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.name, self.begin = "", 0.0
+
+    def stage(self, name: str, total: int, done: int = 0) -> None:
+        self.name, self.begin = name, time.perf_counter()
+
+    def advance(self, count: int = 1, *, loss: float | None = None) -> None:
+        self.seconds[self.name] = time.perf_counter() - self.begin
+
+    def epoch(self, line: Mapping[str, Any]) -> None:
+        pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="One training step and one evaluation at the real size.")
+    parser.add_argument("--backbone", default="sam-vit-b")
+    parser.add_argument("--tuning", default="lora")
+    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--device", default="auto")
+    options = vars(parser.parse_args())
+    with tempfile.TemporaryDirectory() as folder:
+        toml = write_shapes(Path(folder) / "raw", scenes=3 * options["batch_size"], size=(480, 640), seed=0)
+        convert(FolderConverter(config=toml), Path(folder) / "set")
+        job = plan(
+            method="simcmf",
+            modality="thermal",
+            weights="none",
+            data=Path(folder) / "set",
+            protocol="paper",
+            epochs=1,
+            limit=options["batch_size"],
+            runs=Path(folder) / "runs",
+            **options,
+        )
+        watch = Stopwatch()
+        record, _ = run(job, observer=watch)
+    instances = record.scores["instances"]
+    print(
+        f"{options['backbone']} {options['tuning']} {options['precision']} on {job.device}, "
+        f"batch {options['batch_size']}: training step {watch.seconds['train']:.1f} s, "
+        f"evaluation of {record.scores['images']} image with {instances} instances "
+        f"{watch.seconds['test']:.1f} s, peak memory {record.content['peak_memory_bytes'] / 1e9:.2f} GB, "
+        f"{record.content['flops']['image_and_click'] / 1e12:.2f} TFLOP an image and click"
+    )
+
+
+if __name__ == "__main__":
+    main()

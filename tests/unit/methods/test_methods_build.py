@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from aims.core.errors import InputError
+from aims.methods import BACKBONES, METHODS, TUNINGS, build_model, count_parameters, default_tuning
+from aims.models.sam import build_sam
+from aims.models.segmenter import Segmenter
+from aims.models.trainable import declared_parameters
+
+PAIRS = [
+    (method, tuning) for method in METHODS for tuning in TUNINGS if (method, tuning) != ("scratch", "lora")
+]
+
+
+def tiny(method: str = "simcmf", tuning: str = "lora", **changes: object) -> Segmenter:
+    arguments: dict[str, object] = {"backbone": "sam-tiny", "channels": 4, "weights": None, "seed": 0}
+    return build_model(method=method, tuning=tuning, **{**arguments, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, torch.Tensor]:
+    return {name: tensor + 0.01 for name, tensor in build_sam(BACKBONES["sam-tiny"]).state_dict().items()}
+
+
+def same(one: Segmenter, other: Segmenter) -> bool:
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_all_methods() -> None:
+    assert list(METHODS) == ["linear", "random-embed", "scratch", "simcmf"]
+    assert all(METHODS[name].__doc__ for name in METHODS)
+
+
+@pytest.mark.parametrize(
+    ("method", "tuning", "alignment", "encoder", "decoder"),
+    [
+        ("simcmf", "lora", 5_443, 3_686_400, 588_800),
+        ("linear", "lora", 30, 3_686_400 + 590_592, 588_800),
+        ("random-embed", "lora", 0, 3_686_400 + 256 * 768 * 9 + 768, 588_800),
+        # ViT-B in all but its prompt encoder (6,220); 590,592 is the patch embedding for three channels.
+        ("simcmf", "full", 5_443, 89_670_912, 4_058_340),
+        ("linear", "full", 30, 89_670_912, 4_058_340),
+        ("random-embed", "full", 0, 89_670_912 - 590_592 + 256 * 768 * 9 + 768, 4_058_340),
+        ("scratch", "full", 0, 89_670_912 - 590_592 + 256 * 768 * 9 + 768, 4_058_340),
+    ],
+)
+def test_counts_for_vit_b_at_nine_channels(
+    method: str, tuning: str, alignment: int, encoder: int, decoder: int
+) -> None:
+    with torch.device("meta"):
+        model = build_model(
+            method=method, tuning=tuning, backbone="sam-vit-b", channels=9, weights=None, seed=0
+        )
+    counts = count_parameters(model)
+    assert (counts.trainable_alignment, counts.trainable_encoder, counts.trainable_decoder) == (
+        alignment,
+        encoder,
+        decoder,
+    )
+    assert counts.trainable == alignment + encoder + decoder
+    assert counts.total == sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("method", "tuning"), PAIRS)
+def test_a_step_changes_what_is_declared_and_nothing_else(method: str, tuning: str) -> None:
+    model = tiny(method, tuning)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".lora_b." in name:  # At zero, A would get no gradient in the first step.
+                parameter.normal_(std=0.01)
+    declared = declared_parameters(model)
+    assert not any(name.startswith("prompt_encoder") for name in declared)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    images = torch.randn(1, 4, 128, 128, generator=torch.Generator().manual_seed(0))
+    mask_logits, iou_predictions = model.decode(
+        model.embed(images), torch.full((1, 1, 2), 50.0), torch.ones(1, 1, dtype=torch.long)
+    )
+    (mask_logits.square().mean() + iou_predictions.square().mean()).backward()
+    torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3).step()
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed <= set(declared)
+    # Without a gradient: the three masks that `multimask_output=False` drops, and embeddings of prompts
+    # that do not occur; key biases get rounding noise at most, since softmax ignores what they add.
+    unused = {name for name, p in declared.items() if p.grad is None or not p.grad.any()}
+    assert changed == set(declared) - unused
+    assert all(
+        name.startswith(tuple(f"mask_decoder.output_hypernetworks_mlps.{i}." for i in (1, 2, 3)))
+        for name in unused
+        if not name.endswith("k_proj.bias")
+    )
+
+
+def test_scratch_goes_with_full_tuning_alone() -> None:
+    with pytest.raises(InputError, match=r"'scratch' does not go with tuning 'lora': its weights are random"):
+        tiny("scratch", "lora")
+
+
+def test_scratch_takes_no_weights(weights: dict[str, torch.Tensor]) -> None:
+    with pytest.raises(InputError, match="starts from random weights"):
+        tiny("scratch", "full", weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "simcfm"}, "did you mean 'simcmf'"),
+        ({"tuning": "lorra"}, "did you mean 'lora'"),
+        ({"backbone": "sam-vit-x"}, "unknown backbone"),
+        ({"channels": 0}, "at least one channel, got 0"),
+    ],
+)
+def test_wrong_arguments(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        tiny(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["linear", "random-embed", "simcmf"])
+def test_pretrained_weights_arrive(method: str, weights: dict[str, torch.Tensor]) -> None:
+    state = tiny(method, weights=weights).state_dict()
+    new = {
+        name
+        for name, tensor in weights.items()
+        if state[name].shape != tensor.shape or not torch.equal(state[name], tensor)
+    }
+    patch_embedding = {"image_encoder.patch_embed.proj.weight", "image_encoder.patch_embed.proj.bias"}
+    assert new == (patch_embedding if method == "random-embed" else set())
+
+
+def test_pretrained_weights_are_copied(weights: dict[str, torch.Tensor]) -> None:
+    before = {name: tensor.clone() for name, tensor in weights.items()}
+    model = tiny(tuning="full", weights=weights)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights.items())
+
+
+def test_weights_that_do_not_fit_are_refused(weights: dict[str, torch.Tensor]) -> None:
+    less = {name: tensor for name, tensor in weights.items() if not name.endswith("iou_token.weight")}
+    with pytest.raises(InputError, match=r"1 missing \(mask_decoder\.iou_token\.weight\)"):
+        tiny(weights=less)
+
+
+@pytest.mark.parametrize(("method", "tuning"), PAIRS)
+def test_a_seed_is_a_model(method: str, tuning: str) -> None:
+    torch.manual_seed(1)
+    one = tiny(method, tuning, seed=3)
+    torch.manual_seed(2)
+    assert same(one, tiny(method, tuning, seed=3))
+    other = tiny(method, tuning, seed=4).state_dict()
+    assert not torch.equal(
+        one.state_dict()["image_encoder.neck.0.weight"], other["image_encoder.neck.0.weight"]
+    )
+
+
+def test_global_random_numbers_stay() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    tiny()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_parts_have_their_own_random_numbers(weights: dict[str, torch.Tensor]) -> None:
+    states = [tiny(tuning="lora"), tiny(tuning="full"), tiny(weights=weights)]
+    one, *others = [model.state_dict()["alignment.layers.0.weight"] for model in states]
+    assert all(torch.equal(one, other) for other in others)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 9])
+@pytest.mark.parametrize("method", METHODS)
+def test_shapes(method: str, channels: int) -> None:
+    model = tiny(method, "full", channels=channels)
+    assert (model.in_channels, model.image_size) == (channels, 128)
+    with torch.no_grad():
+        image_embeddings = model.embed(torch.randn(2, channels, 128, 128))
+        mask_logits, iou_predictions = model.decode(
+            image_embeddings[:1], torch.rand(5, 2, 2) * 128, torch.tensor([[1, -1]]).repeat(5, 1)
+        )
+    assert image_embeddings.shape == (2, 128, 16, 16)
+    assert mask_logits.shape == (5, 1, 64, 64)
+    assert iou_predictions.shape == (5, 1)
+
+
+def test_default_tuning() -> None:
+    assert default_tuning("simcmf", True) == "lora"
+    assert default_tuning("simcmf", False) == "full"
+    assert default_tuning("scratch", True) == "full"
+    assert default_tuning("scratch", False) == "full"
+    with pytest.raises(InputError, match="unknown method"):
+        default_tuning("scratsh", False)

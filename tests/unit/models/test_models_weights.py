@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from aims.core.errors import InputError
+from aims.models.sam import BACKBONES, build_sam
+from aims.models.weights import load_weights, resolve_weights, weights_folder
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, torch.Tensor]:
+    return {
+        name: torch.full_like(tensor, index)
+        for index, (name, tensor) in enumerate(build_sam(BACKBONES["sam-tiny"]).state_dict().items())
+    }
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("AIMS_CACHE", str(tmp_path))
+    return tmp_path / "weights"
+
+
+class Malicious:
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.witness,)
+
+
+def test_a_given_file_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "own.pth"
+    path.touch()
+    assert resolve_weights("sam-tiny", path) == path
+
+
+def test_a_given_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"own\.pth: no such file.*--weights PATH.*--weights none"):
+        resolve_weights("sam-vit-b", tmp_path / "own.pth")
+
+
+def test_the_authors_file_is_found_in_the_cache(cache: Path) -> None:
+    cache.mkdir()
+    path = cache / "sam_vit_b_01ec64.pth"
+    path.touch()
+    assert resolve_weights("sam-vit-b", None) == path
+
+
+def test_the_authors_file_is_missing(cache: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve_weights("sam-vit-h", None)
+    for part in ("sam_vit_h_4b8939.pth", str(cache), "--weights PATH", "--weights none", "random"):
+        assert part in str(caught.value)
+
+
+def test_sam_tiny_has_no_weights_yet(cache: Path) -> None:
+    with pytest.raises(InputError, match=r"no pretrained weights of sam-tiny exist yet.*--weights none"):
+        resolve_weights("sam-tiny", None)
+
+
+def test_the_cache_is_the_users_without_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIMS_CACHE", raising=False)
+    assert weights_folder().name == "weights"
+    assert "aims" in weights_folder().parts
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "zip", "legacy"])
+def test_every_tensor_comes_back(kind: str, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pth")
+    if kind == "safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=kind == "zip")
+    loaded = load_weights("sam-tiny", path)
+    assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert set(loaded.state) == set(state)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.state.items())
+
+
+def test_a_truncated_authors_file_says_both_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "sam_vit_b_01ec64.pth"
+    path.write_bytes(bytes(1234))
+    with pytest.raises(InputError, match=r"1,234 bytes where theirs has 375,042,383.*ec2df627"):
+        load_weights("sam-vit-b", path)
+
+
+def test_the_authors_name_is_checked_whatever_the_backbone(
+    state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    path = tmp_path / "sam_vit_b_01ec64.pth"
+    torch.save(state, path)
+    with pytest.raises(InputError, match=r"not the authors' sam_vit_b_01ec64\.pth"):
+        load_weights("sam-tiny", path)
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    witness = tmp_path / "witness"
+    for name, writer in (("zip.pth", torch.save), ("plain.pth", dump)):
+        writer({"weight": Malicious(witness)}, tmp_path / name)
+        with pytest.raises(InputError, match=r"\.pth: refused: .*would run code"):
+            load_weights("sam-tiny", tmp_path / name)
+    assert not witness.exists()
+    pickle.loads((tmp_path / "plain.pth").read_bytes())
+    assert witness.exists(), "the file was harmless: the test shows nothing"
+
+
+def dump(value: object, path: Path) -> None:
+    path.write_bytes(pickle.dumps(value))
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+@pytest.mark.parametrize("keep", [0, 100, 100_000])
+def test_a_damaged_file_is_refused(
+    name: str, keep: int, state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    (save_file if name.endswith("safetensors") else torch.save)(state, path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match="refused: it is damaged"):
+        load_weights("sam-tiny", path)
+
+
+@pytest.mark.parametrize(
+    "value", [torch.zeros(3), {"state": {"weight": torch.zeros(3)}}, {1: torch.zeros(3)}]
+)
+def test_anything_but_named_tensors_is_refused(value: object, tmp_path: Path) -> None:
+    torch.save(value, tmp_path / "w.pth")
+    with pytest.raises(InputError, match="not a dictionary of tensors by name"):
+        load_weights("sam-tiny", tmp_path / "w.pth")
+
+
+def test_tensors_that_do_not_fit_are_named(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    wrong = {**state, "image_encoder.pos_embed": torch.zeros(1), "head.weight": torch.zeros(1)}
+    del wrong["mask_decoder.iou_token.weight"]
+    torch.save(wrong, tmp_path / "w.pth")
+    with pytest.raises(InputError) as caught:
+        load_weights("sam-tiny", tmp_path / "w.pth")
+    for part in (
+        "1 missing (mask_decoder.iou_token.weight)",
+        "1 unexpected (head.weight)",
+        "1 mis-shaped (image_encoder.pos_embed is (1,), not (1, 16, 16, 192))",
+    ):
+        assert part in str(caught.value)
+
+
+def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not readable"):
+        load_weights("sam-tiny", tmp_path / "none.pth")
