@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := demo
+DEMO_SCENES := 120
+DEMO_EPOCHS := 20
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint format clean
@@ -21,12 +23,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(INSTALLED) ## Convert, train, evaluate and report on a small set that is generated (minutes)
-	@test -e $(DEMO)/raw || $(BIN)/aims synth folder --out $(DEMO)/raw --scenes 120
+	@test -e $(DEMO)/raw || $(BIN)/aims synth folder --out $(DEMO)/raw --scenes $(DEMO_SCENES)
 	$(BIN)/aims convert folder $(DEMO)/raw/shapes.toml --out $(DEMO)/aims/shapes
 	$(BIN)/aims verify $(DEMO)/aims/shapes
 	for method in scratch simcmf; do \
 	  $(BIN)/aims run --method $$method --modality thermal --data $(DEMO)/aims --runs $(DEMO)/runs \
-	    --backbone sam-tiny --weights none --epochs 20 || exit; \
+	    --backbone sam-tiny --weights none --epochs $(DEMO_EPOCHS) || exit; \
 	done
 	$(BIN)/aims report --runs $(DEMO)/runs --out $(DEMO)/report
 

@@ -15,7 +15,13 @@ from datasets import Features, Image, List, Value
 from numpy.typing import NDArray
 
 from aims.core.schema import Array, DatasetSpec, InstanceMap, Sample, SampleError, SemanticMap
-from aims.data.instances import MAX_INSTANCES, describe_objects, order_by_first_pixel, split_instances
+from aims.data.instances import (
+    MAX_INSTANCES,
+    describe_objects,
+    first_pixels,
+    order_by_first_pixel,
+    split_instances,
+)
 
 MANIFEST = "aims.json"
 DROPPED = "dropped.jsonl"
@@ -138,14 +144,12 @@ def _instances(sample: Sample, spec: DatasetSpec) -> tuple[NDArray[np.int32], di
     elif isinstance(labels, InstanceMap):
         source, classes = labels.instances, labels.class_ids
         instances = order_by_first_pixel(source)
-    ids, first = np.unique(instances, return_index=True)
+    first = first_pixels(instances)[1:]
+    if len(first) > MAX_INSTANCES:
+        raise SampleError(f"{sample.image_id}: {len(first)} instances; the format holds {MAX_INSTANCES}")
     values = source.ravel()[first].tolist()
-    if ids.size - 1 > MAX_INSTANCES:
-        raise SampleError(f"{sample.image_id}: {ids.size - 1} instances; the format holds {MAX_INSTANCES}")
     class_ids = {
-        int(k): int(value if classes is None else classes[value])
-        for k, value in zip(ids, values, strict=True)
-        if k
+        k: int(value if classes is None else classes[value]) for k, value in enumerate(values, start=1)
     }
     for class_id in set(class_ids.values()):
         if not 1 <= class_id <= len(spec.classes):

@@ -47,10 +47,13 @@ def split_instances(
         )
     if connectivity not in (4, 8):
         raise InputError(f"connectivity is 4 or 8, not {connectivity}")
-    _, dense = np.unique(class_map, return_inverse=True)
-    # Position among the classes plus one, so that 0 is free to mark void; negative classes work too.
-    dense = (dense.reshape(class_map.shape) + 1).astype(np.int32)
-    dense[np.isin(class_map, list(void))] = 0
+    if class_map.size and (class_map.min() < 0 or class_map.max() >= np.iinfo(np.int32).max):
+        _, dense = np.unique(class_map, return_inverse=True)
+        dense = dense.reshape(class_map.shape).astype(np.int32)
+    else:
+        dense = class_map.astype(np.int32)
+    # Plus one, so that 0 is free to mark void.
+    dense = np.where(np.isin(class_map, list(void)), 0, dense + 1)
     labels = measure.label(  # type: ignore[no-untyped-call]
         dense, background=0, connectivity=1 if connectivity == 4 else 2
     )
@@ -59,11 +62,29 @@ def split_instances(
 
 def order_by_first_pixel(instances: IntArray) -> NDArray[np.int32]:
     """Renumbers the non-zero ids of a map 1..n in row-major order of first pixel."""
-    ids, first, inverse = np.unique(instances, return_index=True, return_inverse=True)
-    present = ids != 0
-    rank = np.zeros(len(ids), np.int32)
-    rank[np.flatnonzero(present)[np.argsort(first[present])]] = np.arange(1, present.sum() + 1)
-    return rank[inverse.reshape(instances.shape)]
+    if instances.size and (instances.min() < 0 or instances.max() > instances.size):
+        _, inverse = np.unique(np.append(instances.ravel(), 0), return_inverse=True)
+        # Where 0 has gone: it must stay 0.
+        dense = np.where(inverse == inverse[-1], 0, inverse + 1)[:-1].reshape(instances.shape)
+    else:
+        dense = instances
+    first = first_pixels(dense)
+    present = np.flatnonzero(first[1:] >= 0) + 1
+    rank = np.zeros(len(first), np.int32)
+    rank[present[np.argsort(first[present])]] = np.arange(1, len(present) + 1)
+    return rank[dense]
+
+
+def first_pixels(instances: IntArray) -> NDArray[np.int64]:
+    """Row-major index of the first pixel of each id from 0 to the highest, -1 for one that does not occur.
+
+    In linear time: sorting the pixels, as `np.unique` does, is what conversions would wait for.
+    """
+    flat = instances.ravel()
+    first = np.full(int(flat.max(initial=0)) + 1, -1, np.int64)
+    # Of several values for one place the last is kept, hence backwards.
+    first[flat[::-1]] = np.arange(flat.size - 1, -1, -1)
+    return first
 
 
 def paper_clicks(instances: IntArray) -> NDArray[np.int64]:
@@ -79,10 +100,12 @@ def paper_clicks(instances: IntArray) -> NDArray[np.int64]:
         (ids, 2) clicks (x, y), one for each non-zero id that occurs, in order of id.
     """
     flat = instances.ravel()
-    order = np.argsort(flat, kind="stable")
-    _, start, count = np.unique(flat[order], return_index=True, return_counts=True)
-    middle = order[start + count // 2]
-    middle = middle[flat[middle] != 0]
+    count = np.bincount(flat)
+    # Sixteen bits are sorted by radix, in linear time.
+    order = np.argsort(flat.astype(np.uint16) if len(count) <= 1 << 16 else flat, kind="stable")
+    start = np.cumsum(count) - count
+    ids = np.flatnonzero(count[1:]) + 1
+    middle = order[start[ids] + count[ids] // 2]
     return np.stack((middle % instances.shape[1], middle // instances.shape[1]), axis=1)
 
 

@@ -11,7 +11,7 @@ from aims.models.segmenter import Segmenter
 POSITION_STD = 0.02  # of absolute positions, as in ViT (timm, ViTDet)
 ATTENTION_GAIN = 2.0  # of query and of key projections
 EMBEDDING_STD = 0.5  # of point types, mask tokens and "no mask"; segment-anything has 1
-CONTENT_SCALE = 0.25  # of the image embeddings against the positions added to them
+CONTENT_SCALE = 0.5  # of the image embeddings against the positions added to them
 
 
 @torch.no_grad()
@@ -37,10 +37,9 @@ def initialize_random(model: Segmenter) -> None:
     encoder, prompts, decoder = model.image_encoder, model.prompt_encoder, model.mask_decoder
     nn.init.trunc_normal_(encoder.get_parameter("pos_embed"), std=POSITION_STD)
     nn.init.constant_(encoder.get_parameter("neck.3.weight"), CONTENT_SCALE)
-    embeddings = [*prompts.modules(), *decoder.modules()]
-    for embedding in embeddings:
-        if isinstance(embedding, nn.Embedding):
-            nn.init.normal_(embedding.weight, std=EMBEDDING_STD)
+    for module in [*prompts.modules(), *decoder.modules()]:
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=EMBEDDING_STD)
     for attention in decoder.modules():
         if isinstance(attention, sam_modeling().transformer.Attention):
             _initialize_attention(attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj)

@@ -97,8 +97,15 @@ def test_a_wrong_configuration_is_refused(change, message):
 def test_every_field_of_the_configuration_changes_the_hash():
     others = {
         **dict.fromkeys(("method", "tuning", "modality", "dataset", "fingerprint", "backbone"), "x"),
-        "weights": "x", "loss": "x", "epochs": 2, "lr": 1.0, "batch_size": 2, "seed": 2,
-        "protocol": "strict", "precision": "bf16", "limit": 2,
+        "weights": "x",
+        "loss": "x",
+        "epochs": 2,
+        "lr": 1.0,
+        "batch_size": 2,
+        "seed": 2,
+        "protocol": "strict",
+        "precision": "bf16",
+        "limit": 2,
     }
     assert set(others) == set(asdict(CONFIG))
     hashes = {replace(CONFIG, **{name: value}).hash for name, value in others.items()}

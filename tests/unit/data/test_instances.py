@@ -9,6 +9,7 @@ from skimage import measure
 from aims.core.errors import InputError
 from aims.data.instances import (
     describe_objects,
+    order_by_first_pixel,
     paper_clicks,
     split_instances,
     stretch_nearest,
@@ -75,6 +76,14 @@ def test_split_by_hand():
 def test_split_refuses(class_map, kwargs, message):
     with pytest.raises(InputError, match=message):
         split_instances(class_map, **kwargs)
+
+
+def test_instance_maps_of_any_numbers_are_ordered():
+    for big in (9, 2**40, -3):
+        drawn = np.array([[0, big, 4], [4, 0, big]])
+        np.testing.assert_array_equal(order_by_first_pixel(drawn), [[0, 1, 2], [2, 0, 1]])
+    np.testing.assert_array_equal(order_by_first_pixel(np.full((2, 2), -7)), np.ones((2, 2)))
+    np.testing.assert_array_equal(order_by_first_pixel(np.zeros((2, 2), int)), np.zeros((2, 2)))
 
 
 def test_paper_click_is_the_middle_pixel_in_row_major_order():

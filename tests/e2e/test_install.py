@@ -1,0 +1,157 @@
+"""The package as others get it: a wheel, the Makefile, the README."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def run(command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    out = tmp_path_factory.mktemp("wheel")
+    # A copy: building in place would leave a build folder whose stale files get into the next wheel.
+    source = tmp_path_factory.mktemp("source") / "aims"
+    files = run(["git", "ls-files"], cwd=ROOT).splitlines() if (ROOT / ".git").exists() else None
+    assert files is None or "pyproject.toml" in files
+    for name in files or [path.relative_to(ROOT) for path in ROOT.rglob("*.py")]:
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
+    run([*pip, "--wheel-dir", str(out), str(source)])
+    return next(out.glob("*.whl"))
+
+
+def test_the_wheel_holds_everything(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    for name in (
+        "aims/py.typed",
+        "aims/cli/run.py",
+        "aims/converters/nyuv2.py",
+        "aims/benchmarks/speed/conversion.py",
+        "aims/leaderboards/published.toml",
+        "aims/synth/layouts/nyuv2.py",
+    ):
+        assert name in names, name
+    tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
+    assert tops == {"aims"}
+    packages = {str(path.parent.relative_to(ROOT / "aims")) for path in (ROOT / "aims").rglob("__init__.py")}
+    assert {f"aims/{name}/__init__.py".replace("/./", "/") for name in packages} <= set(names)
+
+
+def test_the_wheel_works_from_any_folder(wheel, tmp_path):
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+
+    def aims(*args):
+        return run([sys.executable, "-m", "aims", *args], cwd=tmp_path, env=environment)
+
+    where = run(
+        [sys.executable, "-c", "import aims.converters; print(aims.converters.__file__)"],
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert where.startswith(str(site))
+    aims("synth", "folder", "--out", "raw", "--scenes", "6", "--size", "32x48")
+    assert "shapes" in aims("convert", "folder", "raw/shapes.toml")
+    assert "no problem found" in aims("verify", "data/aims/shapes")
+    (tmp_path / "runs").mkdir()
+    aims("report")
+    assert "32.08" in (tmp_path / "leaderboards" / "table1.md").read_text()
+
+
+def test_make_demo(tmp_path):
+    out = run(
+        [
+            *("make", "demo", f"BIN={BIN}", f"DEMO={tmp_path / 'demo'}", "DEMO_SCENES=9", "DEMO_EPOCHS=1"),
+            # Already installed here; the rule that installs is what ran before these tests.
+            *("--old-file=.venv/.installed", "INSTALLED="),
+        ],
+        cwd=ROOT,
+    )
+    assert "no problem found" in out
+    assert (tmp_path / "demo" / "report" / "table1.md").is_file()
+    assert len(list((tmp_path / "demo" / "runs").glob("*/samples.png"))) == 2
+
+
+def test_every_make_target_has_help():
+    out = run(["make", "help"], cwd=ROOT)
+    for target in ("demo", "test", "lint", "help"):
+        assert re.search(rf"^{target} ", out, re.MULTILINE)
+
+
+def readme_blocks():
+    return re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+
+
+def readme_commands():
+    return [
+        line.removeprefix("$ ").split("  #")[0]
+        for block in readme_blocks()
+        for line in block.splitlines()
+        if line.startswith("$ ")
+    ]
+
+
+def test_every_command_of_the_readme(tmp_path):
+    """Runs them in order in an empty folder, beside the files that the README tells one to write."""
+    toml = re.search(r"```toml\n(.*?)```", README, re.DOTALL)[1]
+    (tmp_path / "sensor.toml").write_text(toml)
+    write_own_pictures(tmp_path / "recordings")
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
+    commands = readme_commands()
+    makes = [command for command in commands if command.startswith("make ")]
+    # `make demo` has a test of its own, and these are `make test`.
+    assert sorted(makes) == ["make demo", "make test"]
+    others = [command for command in commands if command not in makes]
+    assert {command.split()[1] for command in others} == {"convert", "verify", "run", "report", "synth"}
+    for command in others:
+        run(["bash", "-c", command], cwd=tmp_path, env=environment)
+
+
+def write_own_pictures(folder):
+    """The recordings that the README's description of an own sensor speaks of."""
+    import cv2
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 6), ("test", 2)):
+        for name in ("swir", "labels"):
+            (folder / split / name).mkdir(parents=True)
+        for k in range(count):
+            labels = np.zeros((48, 64, 3), np.uint8)
+            labels[10:30, 5:25], labels[15:40, 35:60] = (0, 200, 0), (0, 0, 200)
+            swir = (1000 + 40 * labels.sum(2) + rng.integers(0, 500, (48, 64))).astype(np.uint16)
+            cv2.imwrite(str(folder / split / "swir" / f"{k:03d}.tiff"), swir)
+            cv2.imwrite(str(folder / split / "labels" / f"{k:03d}.png"), labels)
+
+
+def test_the_readmes_python_runs(tmp_path):
+    for name in ("docs/format.md",):
+        code = re.search(r"```python\n(.*?)```", (ROOT / name).read_text("utf-8"), re.DOTALL)[1]
+        run(
+            [
+                *("bash", "-c"),
+                f"{sys.executable} -m aims synth folder --out raw --scenes 3 --size 32x32 && "
+                f"{sys.executable} -m aims convert folder raw/shapes.toml && {sys.executable} -",
+            ],
+            cwd=tmp_path,
+            input=code,
+        )
