@@ -184,6 +184,8 @@ class FolderConverter(Converter):
                 f"{second[1]}: image {image_id!r} stands twice (first: {first[1]}); list it once"
             )
         hint = "leave it in one"
+        if self._config.splits[second[0]] == "*":
+            hint = "a name stands for one picture of the whole set: rename one of them"
         if self._config.splits[second[0]] == "*" and not self._names.has_split():
             hint = 'with "*", put {split} into ' + self._names.where
         return InputError(

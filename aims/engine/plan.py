@@ -15,7 +15,7 @@ from aims.data.read import find_datasets
 from aims.engine.inputs import choose_dataset
 from aims.engine.losses import LOSSES
 from aims.engine.run import Job
-from aims.methods import BACKBONES, METHODS, TUNINGS, default_tuning
+from aims.methods import BACKBONES, METHODS, TUNINGS, default_tuning, require_pair
 from aims.models.weights import load_weights, resolve_weights
 
 #: Learning rate by (tuning, pretrained). With pretrained weights the paper's peaks on polarization
@@ -81,9 +81,7 @@ def plan(
         raise InputError(f"method {method!r} starts from random weights; leave --weights out")
     random = weights == "none" or not chosen.loads_weights
     tuning = tuning or default_tuning(method, pretrained=not random)
-    objection = chosen().objection(tuning)
-    if objection is not None:
-        raise InputError(f"method {method!r} does not go with tuning {tuning!r}: {objection}")
+    require_pair(method, tuning)
 
     def config(checksum: str) -> RunConfig:
         return RunConfig(

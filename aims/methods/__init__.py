@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 
 from aims.methods.base import METHODS, Method
-from aims.methods.build import build_model, default_tuning
+from aims.methods.build import build_model, default_tuning, require_pair
 from aims.models.sam import BACKBONES
 from aims.models.trainable import ParameterCounts, count_parameters
 from aims.models.tuning import TUNINGS
@@ -24,4 +24,5 @@ __all__ = [
     "build_model",
     "count_parameters",
     "default_tuning",
+    "require_pair",
 ]

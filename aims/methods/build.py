@@ -44,10 +44,8 @@ def build_model(
     Raises:
         InputError: a name is unknown, method and tuning make no sense together, or the weights do not fit.
     """
+    require_pair(method, tuning)
     chosen, chosen_tuning, chosen_backbone = METHODS[method](), TUNINGS[tuning](), BACKBONES[backbone]
-    objection = chosen.objection(tuning)
-    if objection is not None:
-        raise InputError(f"method {method!r} does not go with tuning {tuning!r}: {objection}")
     if weights is not None and not chosen.loads_weights:
         raise InputError(f"method {method!r} starts from random weights, but weights were given")
     if channels < 1:
@@ -61,6 +59,18 @@ def build_model(
         chosen_tuning.apply(model)
     freeze_undeclared(model)
     return model
+
+
+def require_pair(method: str, tuning: str) -> None:
+    """Checks that a method and a tuning make sense together.
+
+    Raises:
+        InputError: a name is unknown, or the pair makes no sense; it gives the reason.
+    """
+    TUNINGS[tuning]
+    objection = METHODS[method]().objection(tuning)
+    if objection is not None:
+        raise InputError(f"method {method!r} does not go with tuning {tuning!r}: {objection}")
 
 
 def default_tuning(method: str, pretrained: bool) -> str:

@@ -30,9 +30,10 @@ def initialize_random(model: Segmenter) -> None:
     - image content, point types and tokens are scaled down, since they are noise in those products.
 
     Absolute positions of the image encoder, zeros there, become a truncated normal. The rest stays.
-    The values were picked by training on synthetic discs and boxes; `docs` and the commit have the figures.
-    Source: our own; the tied projections are those of the project's first prototype. Applies to every
-    backbone. Pretrained weights never pass here.
+    The values were picked by training on synthetic discs and boxes (sam-tiny, clicks anywhere inside, Dice
+    + cross-entropy, Adam at 3e-4, 200 steps of batch 4): mIoU 0.31 (one seed), against 0.00 and 0.01 (two) as
+    segment-anything initialises. Source: our own; the tied projections are those of the project's first
+    prototype. It applies to every backbone; pretrained weights never pass here.
     """
     encoder, prompts, decoder = model.image_encoder, model.prompt_encoder, model.mask_decoder
     nn.init.trunc_normal_(encoder.get_parameter("pos_embed"), std=POSITION_STD)

@@ -103,7 +103,7 @@ def readme_blocks():
 
 def readme_commands():
     return [
-        line.removeprefix("$ ").split("  #")[0]
+        line.removeprefix("$ ").split("  #")[0].strip()
         for block in readme_blocks()
         for line in block.splitlines()
         if line.startswith("$ ")
@@ -132,10 +132,10 @@ def write_own_pictures(folder):
     import numpy as np
 
     rng = np.random.default_rng(0)
-    for split, count in (("train", 6), ("test", 2)):
+    for split, numbers in (("train", range(6)), ("test", range(6, 8))):
         for name in ("swir", "labels"):
             (folder / split / name).mkdir(parents=True)
-        for k in range(count):
+        for k in numbers:
             labels = np.zeros((48, 64, 3), np.uint8)
             labels[10:30, 5:25], labels[15:40, 35:60] = (0, 200, 0), (0, 0, 200)
             swir = (1000 + 40 * labels.sum(2) + rng.integers(0, 500, (48, 64))).astype(np.uint16)
