@@ -26,6 +26,8 @@ from aims.data.instances import (
 MANIFEST = "aims.json"
 DROPPED = "dropped.jsonl"
 CARD = "README.md"
+#: Suffix of a folder in which a dataset is being made.
+PARTIAL = ".partial"
 
 _STREAM = {"data": Value("binary"), "dtype": Value("string"), "shape": List(Value("int32"))}
 _CLICK = List(Value("int32"), length=2)

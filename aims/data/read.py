@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from aims.core.errors import AimsError, InputError, unknown_name
 from aims.core.files import inside, read_json
 from aims.core.schema import FORMAT_VERSION, Array, DatasetSpec
-from aims.data.format import MANIFEST, decode_instances, decode_rgb, decode_tensor
+from aims.data.format import MANIFEST, PARTIAL, decode_instances, decode_rgb, decode_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +185,9 @@ def find_datasets(folder: Path) -> list[Dataset]:
         return [Dataset.open(folder)]
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; `aims convert` makes datasets, or give --data")
-    found = [Dataset.open(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}"))]
+    # A conversion that was stopped at its very end leaves a complete folder that has no name yet.
+    named = (path for path in sorted(folder.glob(f"[!.]*/{MANIFEST}")) if path.parent.suffix != PARTIAL)
+    found = [Dataset.open(path.parent) for path in named]
     if not found:
         raise InputError(f"{folder}: no AIMS dataset here (no {MANIFEST}); `aims convert` makes datasets")
     return found

@@ -21,7 +21,7 @@ from aims.core.errors import InputError
 from aims.core.files import read_json, sha256_file, sha256_json, sync, write_json, write_text
 from aims.core.schema import FORMAT_VERSION, SPLIT_PATTERN, Converter, DatasetSpec
 from aims.data.card import dataset_card
-from aims.data.format import CARD, DROPPED, MANIFEST, arrow_schema, fingerprint
+from aims.data.format import CARD, DROPPED, MANIFEST, PARTIAL, arrow_schema, fingerprint
 from aims.data.shards import RECORDS, Progress, Shard, ShardWriter, Splits, plan_shards, source_name
 from aims.version import __version__
 
@@ -82,7 +82,7 @@ def convert(
     if finished is not None:
         return finished
     on_total(sum(len(ids) for ids in splits.values()))
-    partial = out.with_name(f"{out.name}.partial")
+    partial = out.with_name(f"{out.name}{PARTIAL}")
     partial.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(partial / ".lock", timeout=0):
@@ -144,7 +144,7 @@ def _finished(converter: Converter, spec: DatasetSpec, splits: Splits, out: Path
             f"{out}: holds a dataset from another source or other options; give another --out, or --overwrite"
         )
     # Left by a stop between giving the folder its name and cleaning up.
-    shutil.rmtree(out / RECORDS, ignore_errors=True)
+    _clean(out)
     dropped = [json.loads(line) for line in (out / DROPPED).read_text("utf-8").splitlines()]
     return Conversion(folder=out, manifest=manifest, dropped=dropped, already_there=True)
 
@@ -229,8 +229,6 @@ def _publish(
     write_text(partial / DROPPED, "".join(f"{line}\n" for line in lines))
     write_text(partial / CARD, dataset_card(manifest))
     write_json(partial / MANIFEST, manifest)
-    for name in (_STATE, ".lock"):
-        (partial / name).unlink(missing_ok=True)
     sync(partial / "data")
     if out.exists():
         replaced = out.with_name(f".{out.name}.replaced")
@@ -240,4 +238,11 @@ def _publish(
     else:
         os.replace(partial, out)
     sync(out.parent)
-    shutil.rmtree(out / RECORDS)
+    _clean(out)
+
+
+def _clean(out: Path) -> None:
+    """Removes what only an unfinished conversion needs."""
+    shutil.rmtree(out / RECORDS, ignore_errors=True)
+    for name in (_STATE, ".lock"):
+        (out / name).unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -107,8 +107,7 @@ def to_input_coords(clicks: NDArray[np.int64], grid: tuple[int, int], input_size
     return torch.from_numpy((clicks + 0.5) * scale - 0.5).float()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Batch:
+class Batch(NamedTuple):
     """One training step: an image, a click and its instance's mask for each entry."""
 
     images: Float[Tensor, "batch channels size size"]

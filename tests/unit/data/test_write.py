@@ -10,7 +10,7 @@ import pytest
 
 from aims.core.errors import AimsError, InputError
 from aims.core.schema import SampleError
-from aims.data.read import Dataset
+from aims.data.read import Dataset, find_datasets
 from aims.data.verify import verify_dataset
 from aims.data.write import convert
 from helpers import DTYPES, MadeUp
@@ -132,6 +132,33 @@ convert(MadeUp(raw=Path({str(raw)!r}), die_at={image!r}), Path({str(target)!r}),
     assert len(again) == 18 - finished
     convert(MadeUp(raw=raw), tmp_path / "unbroken", rows_per_shard=2)
     assert files(target) == files(tmp_path / "unbroken")
+
+
+def test_killed_while_the_folder_gets_its_name(raw, tmp_path):
+    call = f"""
+import os, signal
+from pathlib import Path
+from helpers import MadeUp
+import aims.data.write as write
+write.sync = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+write.convert(MadeUp(raw=Path({str(raw)!r})), Path({str(tmp_path / "set")!r}))
+"""
+    assert subprocess.run([sys.executable, "-c", call], env=child_env()).returncode == -9
+    assert (tmp_path / "set.partial" / "aims.json").exists()
+    with pytest.raises(InputError, match="no AIMS dataset here"):
+        find_datasets(tmp_path)
+    before = reads(raw)
+    convert(MadeUp(raw=raw), tmp_path / "set")
+    assert reads(raw) == before
+    assert sorted(files(tmp_path / "set")) == [
+        "README.md",
+        "aims.json",
+        "data/test-00000-of-00001.parquet",
+        "data/train-00000-of-00001.parquet",
+        "dropped.jsonl",
+    ]
+    assert [dataset.name for dataset in find_datasets(tmp_path)] == ["made-up"]
+    assert verify_dataset(tmp_path / "set") == []
 
 
 def test_a_killed_worker_is_reported_and_its_work_redone(raw, tmp_path):
