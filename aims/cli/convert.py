@@ -129,7 +129,8 @@ def _convert(
         return
     if result.already_there:
         err.print(f"{folder} holds this conversion already; --overwrite makes it again")
-    table = Table(title=f"{result.manifest['dataset']['name']}  ->  {folder}", title_justify="left")
+    out.print(f"{result.manifest['dataset']['name']}  ->  {folder}", markup=False)
+    table = Table()
     table.add_column("split")
     table.add_column("images", justify="right")
     table.add_column("instances", justify="right")

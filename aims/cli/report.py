@@ -39,7 +39,8 @@ def command(runs: Path, target: Path, as_json: bool) -> None:
         print_json(result.as_json())
         return
     for section in result.sections:
-        table = Table(title=Text(title(section.condition)), title_justify="left", show_lines=True)
+        out.print(Text(title(section.condition)))
+        table = Table(show_lines=True)
         for k, name in enumerate(_COLUMNS):
             table.add_column(name, justify="right" if k else "left")
         for row in plain_rows(section):

@@ -10,7 +10,6 @@ from typing import Any
 import click
 from rich.progress import Progress, TaskID
 from rich.table import Table
-from rich.text import Text
 
 from aims.cli._terminal import err, out, print_json, progress_bar
 from aims.core.config import PRECISIONS
@@ -75,7 +74,8 @@ def command(fresh: bool, as_json: bool, **options: Any) -> None:
         return
     if was_finished:
         err.print("this run was finished before; --fresh makes it again")
-    table = Table(title=Text(str(record.path), overflow="fold"), title_justify="left", show_header=False)
+    out.print(str(record.path), markup=False)
+    table = Table(show_header=False)
     scores, parameters = record.scores, record.content["parameters"]
     counts = f"{scores['instances']:,} instances, {scores['images']:,} images"
     table.add_row("mIoU", f"{_percent(scores['miou'])} (test, {counts})")
