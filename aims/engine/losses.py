@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from aims.core.registry import Registry
 
 Loss = Callable[
-    [Float[Tensor, "batch mask mask"], Float[Tensor, "batch mask mask"], Float[Tensor, " batch"]],
+    [Float[Tensor, "batch height width"], Float[Tensor, "batch height width"], Float[Tensor, " batch"]],
     Float[Tensor, ""],
 ]
 
@@ -23,8 +23,8 @@ _SMOOTH = 1e-5
 
 @LOSSES.register("dice-ce")
 def dice_ce(
-    mask_logits: Float[Tensor, "batch mask mask"],
-    masks: Float[Tensor, "batch mask mask"],
+    mask_logits: Float[Tensor, "batch height width"],
+    masks: Float[Tensor, "batch height width"],
     iou_predictions: Float[Tensor, " batch"],
 ) -> Float[Tensor, ""]:
     """Dice plus cross-entropy: what the released program trains with (protocol.md, item 1).
@@ -41,8 +41,8 @@ def dice_ce(
 
 @LOSSES.register("sam")
 def sam(
-    mask_logits: Float[Tensor, "batch mask mask"],
-    masks: Float[Tensor, "batch mask mask"],
+    mask_logits: Float[Tensor, "batch height width"],
+    masks: Float[Tensor, "batch height width"],
     iou_predictions: Float[Tensor, " batch"],
 ) -> Float[Tensor, ""]:
     """SAM's own loss: 20 x focal + dice + squared error of the predicted IoU.
