@@ -23,7 +23,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(INSTALLED) ## Convert, train, evaluate and report on a small set that is generated (minutes)
-	@test -e $(DEMO)/raw || $(BIN)/aims synth folder --out $(DEMO)/raw --scenes $(DEMO_SCENES)
+	@test -e $(DEMO)/raw/shapes.toml || \
+	  { rm -rf $(DEMO)/raw; $(BIN)/aims synth folder --out $(DEMO)/raw --scenes $(DEMO_SCENES); }
 	$(BIN)/aims convert folder $(DEMO)/raw/shapes.toml --out $(DEMO)/aims/shapes
 	$(BIN)/aims verify $(DEMO)/aims/shapes
 	for method in scratch simcmf; do \

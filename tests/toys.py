@@ -8,10 +8,12 @@ from typing import Any
 import torch
 
 from aims.core.config import RunConfig
+from aims.core.vocabulary import Protocol
 from aims.data.read import Dataset
 from aims.data.write import convert
-from aims.engine.inputs import choose_dataset
+from aims.engine.inputs import choose_dataset, survey
 from aims.engine.run import Job
+from aims.engine.samples import Source
 from aims.methods import BACKBONES
 from aims.models.sam import Backbone
 from helpers import MadeUp
@@ -40,6 +42,19 @@ def made_up_set(folder: Path, **options: Any) -> Dataset:
     raw.mkdir(parents=True, exist_ok=True)
     convert(MadeUp(raw=raw, **{"images": 8, "size": (40, 52), **options}), folder)
     return Dataset.open(folder)
+
+
+def source(dataset: Dataset, protocol: Protocol, size: int = 64) -> Source:
+    """What turns a made-up set's images into inputs of `size` pixels."""
+    chosen, modality = choose_dataset([dataset], "signal")
+    surveyed = survey(chosen, modality, dataset.index["train"], protocol, seed=0)
+    return Source(
+        dataset=chosen,
+        modality=modality,
+        protocol=protocol,
+        preprocessing=surveyed.preprocessing,
+        input_size=size,
+    )
 
 
 def job(dataset: Dataset, runs: Path, **changes: Any) -> Job:

@@ -28,5 +28,7 @@ def command(layout: str, target: Path, scenes: int, size: str, seed: int) -> Non
     match = re.fullmatch(r"(\d+)x(\d+)", size)
     if not match or min(map(int, match.groups())) < 32:
         raise InputError(f"--size {size!r}: give height x width in pixels, 32 or more, e.g. 96x128")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{target}: is not empty; give a new folder with --out")
     description = write_shapes(target, scenes=scenes, size=(int(match[1]), int(match[2])), seed=seed)
     out.print(f"{scenes} scenes written; convert them with: aims convert folder {description}", markup=False)

@@ -189,6 +189,14 @@ def test_other_mistakes(aims, tmp_path, monkeypatch, args, message):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_synth_overwrites_nothing(aims, tmp_path):
+    (tmp_path / "precious.txt").write_text("mine")
+    code, _, err = aims("synth", "folder", "--out", tmp_path)
+    assert code == 2
+    assert "is not empty" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
 def test_help_of_every_command(aims):
     code, out, _ = aims("--help")
     assert code == 0

@@ -15,8 +15,6 @@ from aims.core.errors import AimsError
 from aims.core.vocabulary import PAPER, STRICT
 from aims.data.instances import stretch_nearest
 from aims.engine.evaluate import evaluate, mean_iou
-from aims.engine.inputs import choose_dataset, survey
-from aims.engine.samples import Source
 
 
 class Answers(nn.Module):
@@ -42,20 +40,8 @@ def dataset(tmp_path_factory):
     return toys.made_up_set(tmp_path_factory.mktemp("sets") / "made-up")
 
 
-def source(dataset, protocol):
-    chosen, modality = choose_dataset([dataset], "signal")
-    surveyed = survey(chosen, modality, dataset.index["train"], protocol, seed=0)
-    return Source(
-        dataset=chosen,
-        modality=modality,
-        protocol=protocol,
-        preprocessing=surveyed.preprocessing,
-        input_size=64,
-    )
-
-
 def scored(dataset, protocol, radius=3.0, masks=True):
-    made = source(dataset, protocol)
+    made = toys.source(dataset, protocol)
     return evaluate(Answers(radius), made, dataset.index["test"], precision="float32", masks=masks)
 
 
@@ -107,7 +93,7 @@ def test_an_instance_that_vanishes(tmp_path):
 
 def test_nothing_to_evaluate_is_an_error(dataset):
     large = replace(PAPER, min_area={}, default_min_area=2_000_000)
-    made = source(dataset, PAPER)
+    made = toys.source(dataset, PAPER)
     with pytest.raises(AimsError, match="nothing to evaluate"):
         evaluate(
             Answers(3),
@@ -120,5 +106,5 @@ def test_nothing_to_evaluate_is_an_error(dataset):
 
 def test_the_model_comes_back_in_the_mode_it_was_in(dataset):
     model = Answers(3).train()
-    evaluate(model, source(dataset, PAPER), dataset.index["test"], precision="float32", masks=False)
+    evaluate(model, toys.source(dataset, PAPER), dataset.index["test"], precision="float32", masks=False)
     assert model.training

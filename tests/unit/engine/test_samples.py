@@ -9,11 +9,9 @@ import toys
 from aims.core.errors import InputError
 from aims.core.vocabulary import PAPER, STRICT
 from aims.data.instances import stretch_nearest
-from aims.engine.inputs import choose_dataset, survey
 from aims.engine.samples import (
     EvaluationSet,
     Schedule,
-    Source,
     TrainingSet,
     loader,
     split_images,
@@ -24,18 +22,6 @@ from aims.engine.samples import (
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     return toys.made_up_set(tmp_path_factory.mktemp("sets") / "made-up", images=15)
-
-
-def source(dataset, protocol, size=64):
-    chosen, modality = choose_dataset([dataset], "signal")
-    surveyed = survey(chosen, modality, dataset.index["train"], protocol, seed=0)
-    return Source(
-        dataset=chosen,
-        modality=modality,
-        protocol=protocol,
-        preprocessing=surveyed.preprocessing,
-        input_size=size,
-    )
 
 
 def ids(refs):
@@ -101,7 +87,7 @@ def test_clicks_move_from_pixel_centre_to_pixel_centre():
 
 
 def test_training_clicks_lie_in_the_mask_and_masks_are_one_instance(dataset):
-    made = source(dataset, PAPER, size=1024)
+    made = toys.source(dataset, PAPER, size=1024)
     data = TrainingSet(made, dataset.index["train"], 256, seed=3)
     batch = data[(0, 0, (0, 4, 7))]
     assert batch.images.shape == (3, 2, 1024, 1024)
@@ -115,7 +101,7 @@ def test_training_clicks_lie_in_the_mask_and_masks_are_one_instance(dataset):
 
 
 def test_what_is_drawn_depends_on_seed_epoch_and_place_alone(dataset):
-    made = source(dataset, PAPER)
+    made = toys.source(dataset, PAPER)
     data = TrainingSet(made, dataset.index["train"], 16, seed=3)
     first = data[(1, 2, (5, 6))].point_coords
     np.testing.assert_array_equal(data[(1, 2, (5, 6))].point_coords, first)
@@ -128,7 +114,7 @@ def test_what_is_drawn_depends_on_seed_epoch_and_place_alone(dataset):
 
 
 def test_worker_processes_read_the_same(dataset):
-    made = source(dataset, PAPER)
+    made = toys.source(dataset, PAPER)
     data = TrainingSet(made, dataset.index["train"], 16, seed=0)
     schedule = Schedule(images=15, batch_size=6, epochs=1, shuffle=True, seed=0)
     here = list(loader(data, schedule.batches(0, 0), 0, False))
@@ -153,7 +139,7 @@ def test_schedule_goes_on_from_any_step():
 
 @pytest.mark.parametrize("protocol", [PAPER, STRICT])
 def test_test_clicks_follow_the_protocol(dataset, protocol):
-    made = source(dataset, protocol, size=1024)
+    made = toys.source(dataset, protocol, size=1024)
     for item in EvaluationSet(made, dataset.index["test"]):
         grid = stretch_nearest(item.native, (1024, 1024))
         for (x, y), instance_id in zip(item.clicks, item.ids, strict=True):
@@ -170,7 +156,7 @@ def test_small_regions_are_left_out(dataset):
     area = 0
     counts = []
     for name in ("made-up", "rgbp-glass", "ivrg-nir", "zju-rgbp"):
-        made = source(replace(dataset, spec=replace(dataset.spec, name=name)), PAPER)
+        made = toys.source(replace(dataset, spec=replace(dataset.spec, name=name)), PAPER)
         counts.append(sum(len(item.ids) for item in EvaluationSet(made, dataset.index["test"])))
         for item in EvaluationSet(made, dataset.index["test"]):
             grid = stretch_nearest(item.native, (1024, 1024))
