@@ -102,7 +102,6 @@ def _parameter(field: dataclasses.Field[Any], hint: Any) -> click.Parameter:
         default=None if required else field.default,
         show_default=not required and field.default is not None,
         help=field.metadata["help"],
-        hidden=field.metadata["hidden"],
     )
 
 

@@ -156,18 +156,15 @@ class SampleError(InputError):
     """One image cannot be read. `--keep-going` lists it in dropped.jsonl and goes on."""
 
 
-def option(
-    default: Any = dataclasses.MISSING, *, help: str, argument: bool = False, hidden: bool = False
-) -> Any:
+def option(default: Any = dataclasses.MISSING, *, help: str, argument: bool = False) -> Any:
     """Declares a converter's option: a dataclass field that the command line offers by its name.
 
     Args:
         default: value when it is not given; without one it must be given.
         help: one line for `--help`.
         argument: a positional argument in place of an option.
-        hidden: not shown in `--help`.
     """
-    return field(default=default, metadata={"help": help, "argument": argument, "hidden": hidden})
+    return field(default=default, metadata={"help": help, "argument": argument})
 
 
 @dataclass(frozen=True, kw_only=True)
