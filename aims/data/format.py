@@ -108,8 +108,11 @@ def decode_rgb(encoded: bytes) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[:, :, ::-1])
 
 
-def encode_row(sample: Sample, spec: DatasetSpec) -> dict[str, Any]:
+def encode_row(sample: Sample, spec: DatasetSpec) -> tuple[dict[str, Any], NDArray[np.int32]]:
     """Turns a sample into a row, splitting a semantic map into instances.
+
+    Returns:
+        The row, and its instance map, which the row holds as PNG.
 
     Raises:
         SampleError: the sample does not fit the spec.
@@ -125,7 +128,7 @@ def encode_row(sample: Sample, spec: DatasetSpec) -> dict[str, Any]:
                 f"{sample.image_id}: stream {name} is {array.dtype} {array.shape}, expected numbers "
                 f"{expected} (height and width of the labels)"
             )
-    return {
+    row = {
         "image_id": sample.image_id,
         "group": sample.group,
         "height": height,
@@ -135,6 +138,7 @@ def encode_row(sample: Sample, spec: DatasetSpec) -> dict[str, Any]:
         "instances": {"bytes": encode_instances(instances), "path": None},
         "objects": describe_objects(instances, class_ids),
     }
+    return row, instances
 
 
 def _instances(sample: Sample, spec: DatasetSpec) -> tuple[NDArray[np.int32], dict[int, int]]:

@@ -12,13 +12,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from aims.core.errors import AimsError
 from aims.core.files import atomic_write, read_json, sha256_file, write_json
 from aims.core.schema import Converter, DatasetSpec, SampleError
-from aims.data.format import decode_instances, encode_row, row_digest
+from aims.data.format import encode_row, row_digest
 
 RECORDS = ".records"
 # A row group is the least that can be read, so it is kept small for random access while training.
@@ -124,8 +126,7 @@ class ShardWriter:
             pq.ParquetWriter(beside, self.schema, compression="zstd") as writer,
         ):
             group: list[dict[str, Any]] = []
-            for row in self._rows(shard, record, on_progress):
-                instances = decode_instances(row["instances"]["bytes"])
+            for row, instances in self._rows(shard, record, on_progress):
                 record["digests"].append(row_digest(shard.split, row, instances, tuple(self.spec.streams)))
                 record["instances"] += len(row["objects"])
                 group.append(row)
@@ -138,8 +139,10 @@ class ShardWriter:
         write_json(self.folder / RECORDS / f"{shard.file}.json", record)
         return record
 
-    def _rows(self, shard: Shard, record: dict[str, Any], on_progress: Progress) -> Iterator[dict[str, Any]]:
-        """Reads the images of a shard; notes their files, and those that are left out."""
+    def _rows(
+        self, shard: Shard, record: dict[str, Any], on_progress: Progress
+    ) -> Iterator[tuple[dict[str, Any], NDArray[np.int32]]]:
+        """Reads images as rows with their instance maps; notes their files, and the images left out."""
 
         def drop(image_id: str, kind: str, reason: str) -> None:
             # The raw folder's place must not show in the result.
@@ -151,14 +154,14 @@ class ShardWriter:
             for path in self.converter.source_files(shard.split, image_id):
                 record["sources"][source_name(self.converter, path)] = sha256_file(path)
             try:
-                row = encode_row(self.converter.read(shard.split, image_id), self.spec)
+                row, instances = encode_row(self.converter.read(shard.split, image_id), self.spec)
             except SampleError as error:
                 if not self.keep_going:
                     raise
                 drop(image_id, "unreadable", str(error))
             else:
                 if row["objects"]:
-                    yield row
+                    yield row, instances
                 else:
                     drop(image_id, "no instance", "the labels hold no instance")
             on_progress(1)

@@ -22,6 +22,7 @@ from aims.core.files import read_json, sha256_file, sha256_json, sync, write_jso
 from aims.core.schema import FORMAT_VERSION, SPLIT_PATTERN, Converter, DatasetSpec
 from aims.data.card import dataset_card
 from aims.data.format import CARD, DROPPED, MANIFEST, PARTIAL, arrow_schema, fingerprint
+from aims.data.read import Dataset
 from aims.data.shards import RECORDS, Progress, Shard, ShardWriter, Splits, plan_shards, source_name
 from aims.version import __version__
 
@@ -77,10 +78,13 @@ def convert(
     """
     spec, splits = converter.spec(), {name: tuple(ids) for name, ids in converter.splits().items()}
     _check_splits(spec, splits)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        # Even to be replaced: --overwrite must not cost anybody a folder of something else.
+        if not (out / MANIFEST).is_file():
+            raise InputError(f"{out}: exists and is no AIMS dataset; give another --out")
+        if not overwrite:
+            return _finished(converter, spec, splits, out)
     key = _conversion_key(converter, spec, splits, rows_per_shard)
-    finished = None if overwrite else _finished(converter, spec, splits, out)
-    if finished is not None:
-        return finished
     on_total(sum(len(ids) for ids in splits.values()))
     partial = out.with_name(f"{out.name}{PARTIAL}")
     partial.mkdir(parents=True, exist_ok=True)
@@ -119,27 +123,26 @@ def _check_splits(spec: DatasetSpec, splits: Splits) -> None:
         raise InputError(f"{spec.name}: no image in any split")
 
 
+def _source_files(converter: Converter, splits: Splits) -> list[Path]:
+    own = (converter.source_files(split, image_id) for split, ids in splits.items() for image_id in ids)
+    return [*converter.shared_files(), *(path for paths in own for path in paths)]
+
+
 def _conversion_key(converter: Converter, spec: DatasetSpec, splits: Splits, rows_per_shard: int) -> str:
     """Tells conversions apart: everything that shapes the result, sources by size and time of change."""
-    files = [*converter.shared_files()]
-    files += [path for split, ids in splits.items() for i in ids for path in converter.source_files(split, i)]
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    stats = [(path, path.stat()) for path in _source_files(converter, splits)]
+    files = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
     return sha256_json(
-        [__version__, converter.name, converter.options(), asdict(spec), splits, rows_per_shard, stats]
+        [__version__, converter.name, converter.options(), asdict(spec), splits, rows_per_shard, files]
     )
 
 
-def _finished(converter: Converter, spec: DatasetSpec, splits: Splits, out: Path) -> Conversion | None:
-    """Answers from a finished conversion of the same source; refuses to touch a folder that holds else."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return None
-    if not (out / MANIFEST).is_file():
-        raise InputError(f"{out}: exists and is no AIMS dataset; give another --out")
-    manifest = read_json(out / MANIFEST)
+def _finished(converter: Converter, spec: DatasetSpec, splits: Splits, out: Path) -> Conversion:
+    """Answers from a finished conversion of the same source; refuses if it is of another."""
+    manifest = Dataset.open(out).manifest
     now = json.loads(json.dumps(_origin(converter, spec)))
-    if {name: manifest.get(name) for name in now} != now or manifest["sources"] != _checksums(
-        converter, splits
-    ):
+    same = {name: manifest.get(name) for name in now} == now
+    if not same or manifest["sources"] != _checksums(converter, splits):
         raise InputError(
             f"{out}: holds a dataset from another source or other options; give another --out, or --overwrite"
         )
@@ -161,8 +164,7 @@ def _origin(converter: Converter, spec: DatasetSpec) -> dict[str, Any]:
 
 
 def _checksums(converter: Converter, splits: Splits) -> dict[str, str]:
-    files = [*converter.shared_files()]
-    files += [path for split, ids in splits.items() for i in ids for path in converter.source_files(split, i)]
+    files = _source_files(converter, splits)
     return dict(sorted((source_name(converter, path), sha256_file(path)) for path in files))
 
 
@@ -230,14 +232,15 @@ def _publish(
     write_text(partial / CARD, dataset_card(manifest))
     write_json(partial / MANIFEST, manifest)
     sync(partial / "data")
-    if out.exists():
-        replaced = out.with_name(f".{out.name}.replaced")
-        os.replace(out, replaced)
-        os.replace(partial, out)
+    replaced = out.with_name(f".{out.name}.replaced")
+    if replaced.exists():  # left by a stop while it was being removed
         shutil.rmtree(replaced)
-    else:
-        os.replace(partial, out)
+    if out.exists():
+        os.replace(out, replaced)
+    os.replace(partial, out)
     sync(out.parent)
+    if replaced.exists():
+        shutil.rmtree(replaced)
     _clean(out)
 
 

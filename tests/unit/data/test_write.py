@@ -193,8 +193,25 @@ def test_answers_from_a_finished_conversion_and_never_overwrites(raw, tmp_path):
     assert verify_dataset(tmp_path / "set") == []
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
-    with pytest.raises(InputError, match="no AIMS dataset"):
-        convert(MadeUp(raw=raw), tmp_path / "mine")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="no AIMS dataset"):
+            convert(MadeUp(raw=raw), tmp_path / "mine", overwrite=overwrite)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
+
+
+def test_overwriting_survives_a_stop_while_the_old_one_is_removed(raw, tmp_path):
+    convert(MadeUp(raw=raw), tmp_path / "set")
+    (tmp_path / ".set.replaced" / "data").mkdir(parents=True)
+    convert(MadeUp(raw=raw, images=4), tmp_path / "set", overwrite=True)
+    assert verify_dataset(tmp_path / "set") == []
+    assert not (tmp_path / ".set.replaced").exists()
+
+
+def test_a_damaged_manifest_is_named(raw, tmp_path):
+    convert(MadeUp(raw=raw), tmp_path / "set")
+    (tmp_path / "set" / "aims.json").write_text("[]")
+    with pytest.raises(InputError, match="not a manifest"):
+        convert(MadeUp(raw=raw), tmp_path / "set")
 
 
 def test_nothing_left_is_an_error(raw, tmp_path):
