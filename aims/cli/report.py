@@ -27,8 +27,9 @@ _COLUMNS = ("mIoU, %", "scratch\npublished", "scratch\nours", "SimCMF\npublished
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(runs: Path, target: Path, as_json: bool) -> None:
-    """Write Table 1 (Markdown, CSV, LaTeX) and the list of all runs, beside the paper's numbers.
+    """Write the tables from the finished runs.
 
+    They are Table 1 beside the paper's numbers (Markdown, CSV, LaTeX) and the list of all runs.
     A cell without a run stays empty. Results of different protocols, backbones or weights never share a
     table.
     """

@@ -54,7 +54,7 @@ same command answers from it, unless --fresh is given.
 @click.option("--fresh", is_flag=True, help="Discard what is there of this run and start again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run record as JSON.")
 def command(fresh: bool, as_json: bool, **options: Any) -> None:
-    """Train and evaluate one method on one modality of a converted dataset."""
+    """Train and evaluate one method on one modality."""
     # Imported here: torch takes seconds.
     from aims.core.records import SAMPLES
     from aims.engine.plan import plan

@@ -20,7 +20,10 @@ LAYOUTS = ("folder",)
 @click.option("--size", default="96x128", show_default=True, help="Height x width in pixels.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the scenes.")
 def command(layout: str, target: Path, scenes: int, size: str, seed: int) -> None:
-    """Generate a small raw dataset in LAYOUT (folder: a made-up thermal sensor with its TOML)."""
+    """Generate a small raw dataset to try things on.
+
+    LAYOUT is "folder": a made-up thermal sensor with its TOML description.
+    """
     from aims.synth.shapes import write_shapes
 
     if layout not in LAYOUTS:

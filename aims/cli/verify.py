@@ -14,9 +14,10 @@ from aims.core.errors import AimsError
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(folder: Path, as_json: bool) -> None:
-    """Check a dataset: schema, checksums, fingerprint, instances, clicks, splits.
+    """Check every promise of a dataset's format.
 
-    Names every failure with file, row and column; the exit code is 1 if there is one.
+    Looks at schema, checksums, fingerprint, instances, clicks and splits. Names every failure
+    with file, row and column; the exit code is 1 if there is one.
     """
     from aims.data.read import Dataset
     from aims.data.verify import verify_dataset
