@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -126,12 +127,16 @@ class Dataset:
                         row=row,
                     )
 
-    def _open(self, file: str) -> pq.ParquetFile:
+    @contextmanager
+    def _open(self, file: str) -> Iterator[pq.ParquetFile]:
+        """Opens a shard; damage, found now or while it is read, is an error that names the file."""
         path = inside(self.folder, file, where=str(self.folder / MANIFEST))
         try:
-            return pq.ParquetFile(path)
+            with pq.ParquetFile(path) as parquet:
+                yield parquet
         except (OSError, pa.ArrowException) as error:
-            raise AimsError(f"{path}: not readable ({error}); see `aims verify {self.folder}`") from None
+            reason = " ".join(str(error).split())
+            raise AimsError(f"{path}: not readable ({reason}); see `aims verify {self.folder}`") from None
 
     def read(self, ref: ImageRef, streams: tuple[str, ...]) -> Image:
         """Reads one image.
