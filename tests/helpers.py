@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import signal
@@ -12,7 +13,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from aims.core.schema import Converter, DatasetSpec, Sample, SampleError, SemanticMap, StreamSpec, option
+from aims.core.schema import (
+    Converter,
+    DatasetSpec,
+    LeftOut,
+    Published,
+    Sample,
+    SampleError,
+    SemanticMap,
+    StreamSpec,
+    option,
+)
 
 DTYPES = ("uint8", "uint16", "int16", "int32", "float16", "float32", "float64")
 
@@ -37,7 +48,7 @@ def class_map(rng: np.random.Generator, size: tuple[int, int], classes: int) -> 
 class MadeUp(Converter):
     """Images from a hash of their id; `broken` ones cannot be read, `blank` ones have no instance.
 
-    `die_at` kills the process with SIGKILL when that image is read, once: the file `died` remembers.
+    `die_at` kills the process with SIGKILL when that image is read, `deaths` times; the file `died` counts.
     """
 
     name: ClassVar[str] = "made-up"
@@ -49,20 +60,24 @@ class MadeUp(Converter):
     broken: tuple[str, ...] = option((), help="Images that cannot be read.")
     blank: tuple[str, ...] = option((), help="Images without an instance.")
     die_at: str = option("", help="Image at which the process is killed.")
+    deaths: int = option(1, help="How often.")
     rgb: bool = option(False, help="With RGB pictures.")
+    stream: tuple[str, ...] = option(
+        ("signal",), help="Streams; each holds the values of the one before, plus one."
+    )
 
     def spec(self) -> DatasetSpec:
         return DatasetSpec(
             name="made-up",
             classes=("box", "can"),
-            streams={"signal": StreamSpec(channels=self.channels, unit="V", missing=0.0)},
+            streams={name: StreamSpec(channels=self.channels, unit="V", missing=0.0) for name in self.stream},
             license="none",
             has_rgb=self.rgb,
         )
 
     def options(self) -> dict[str, object]:
         # A picture that was broken and has been mended is still the same source.
-        return {**super().options(), "die_at": "", "broken": ()}
+        return {**super().options(), "die_at": "", "deaths": 0, "broken": ()}
 
     def splits(self) -> Mapping[str, Sequence[str]]:
         return {
@@ -75,8 +90,10 @@ class MadeUp(Converter):
         return [path] if path.is_file() else []
 
     def read(self, split: str, image_id: str) -> Sample:
-        if image_id == self.die_at and not (self.root / "died").exists():
-            (self.root / "died").touch()
+        died = self.root / "died"
+        if image_id == self.die_at and (died.stat().st_size if died.exists() else 0) < self.deaths:
+            with died.open("a") as log:
+                log.write("x")
             os.kill(os.getpid(), signal.SIGKILL)
         if image_id in self.broken:
             raise SampleError(f"{self.root / image_id}: truncated")
@@ -91,7 +108,7 @@ class MadeUp(Converter):
         return Sample(
             image_id=image_id,
             group=f"scene{int(image_id[1:]) // 3}",
-            streams={"signal": array},
+            streams={name: array + array.dtype.type(k) for k, name in enumerate(self.stream)},
             labels=SemanticMap(class_map=labels * (image_id not in self.blank)),
             rgb=self._png(rng) if self.rgb else None,
         )
@@ -100,3 +117,25 @@ class MadeUp(Converter):
         import cv2
 
         return cv2.imencode(".png", rng.integers(0, 255, (*self.size, 3), np.uint8))[1].tobytes()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known(MadeUp):
+    """Stands for a published set with other numbers of images, of which one is left out."""
+
+    published: ClassVar[Published] = Published(
+        streams=("signal",),
+        license="none",
+        citation="nobody",
+        url="nowhere",
+        images={"train": 1500, "test": 7, "val": 3},
+    )
+
+    covered: str = option("", help="Image with an object that the labels cannot hold.")
+
+    def left_out(self) -> Sequence[LeftOut]:
+        return [LeftOut(split="test", image_id="b099", reason="broken as published")]
+
+    def read(self, split: str, image_id: str) -> Sample:
+        dropped = ("object 7 is wholly covered",) if image_id == self.covered else ()
+        return dataclasses.replace(super().read(split, image_id), dropped=dropped)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from aims.core.config import RunConfig
-from aims.core.vocabulary import Protocol
+from aims.core.vocabulary import STRICT, Protocol
 from aims.data.read import Dataset
 from aims.data.write import convert
 from aims.engine.inputs import choose_dataset, survey
@@ -46,7 +46,7 @@ def made_up_set(folder: Path, **options: Any) -> Dataset:
 
 def source(dataset: Dataset, protocol: Protocol, size: int = 64) -> Source:
     """What turns a made-up set's images into inputs of `size` pixels."""
-    chosen, modality = choose_dataset([dataset], "signal")
+    chosen, modality = choose_dataset([dataset], "signal", STRICT)
     surveyed = survey(chosen, modality, dataset.index["train"], protocol, seed=0)
     return Source(
         dataset=chosen,
@@ -59,7 +59,7 @@ def source(dataset: Dataset, protocol: Protocol, size: int = 64) -> Source:
 
 def job(dataset: Dataset, runs: Path, **changes: Any) -> Job:
     """A job on the toy backbone."""
-    found, modality = choose_dataset([dataset], changes.pop("modality", "signal"))
+    found, modality = choose_dataset([dataset], changes.pop("modality", "signal"), STRICT)
     settings: dict[str, Any] = {
         "method": "simcmf",
         "tuning": "full",

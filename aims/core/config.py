@@ -10,7 +10,7 @@ from typing import Any
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import sha256_json
-from aims.core.vocabulary import PROTOCOLS
+from aims.core.vocabulary import find_protocol
 
 PRECISIONS = ("float32", "bf16")
 RANDOM_WEIGHTS = "random"
@@ -56,8 +56,7 @@ class RunConfig:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        if self.protocol not in PROTOCOLS:
-            raise unknown_name("protocol", self.protocol, PROTOCOLS)
+        find_protocol(self.protocol)
         if self.precision not in PRECISIONS:
             raise unknown_name("precision", self.precision, PRECISIONS)
         for name in ("epochs", "batch_size", "limit"):

@@ -108,6 +108,26 @@ class DatasetSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Published:
+    """What is known of a published set before a file of it is at hand.
+
+    Attributes:
+        streams: the sensor streams that a conversion writes by default.
+        license: licence of the raw data, in its owners' words; says so where none is stated.
+        citation: whom to cite.
+        url: where the raw data can be had, or where it is described.
+        images: number of images in every split as published, the unusable ones among them; a split whose
+            number is not published is left out.
+    """
+
+    streams: tuple[str, ...]
+    license: str
+    citation: str
+    url: str
+    images: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SemanticMap:
     """A class id for every pixel; connected regions of one class become instances.
 
@@ -143,6 +163,7 @@ class Sample:
         streams: (height, width, channels) arrays by stream name, in the source's own dtype.
         labels: class map or instance map of the same height and width.
         rgb: the encoded picture file, byte for byte; None where there is none.
+        dropped: labelled objects of the source that `labels` cannot hold, one line with the reason for each.
     """
 
     image_id: str
@@ -150,6 +171,22 @@ class Sample:
     streams: Mapping[str, Array]
     labels: SemanticMap | InstanceMap
     rgb: bytes | None = None
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """An image of the source that no split holds, for dropped.jsonl.
+
+    Attributes:
+        split: the split it would belong to.
+        image_id: its name.
+        reason: why it is left out.
+    """
+
+    split: str
+    image_id: str
+    reason: str
 
 
 class SampleError(InputError):
@@ -176,10 +213,13 @@ class Converter(ABC):
     handles can be kept in `functools.cached_property`.
 
     Attributes:
+        name: name on the command line; a published set is called the same.
+        published: what is known of the set without its files; None for a converter of any set.
         raw: folder of the raw download.
     """
 
     name: ClassVar[str]
+    published: ClassVar[Published | None] = None
 
     raw: Path | None = option(None, help="Folder of the raw data.")
 
@@ -203,6 +243,10 @@ class Converter(ABC):
     @abstractmethod
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
         """The files that belong to this image alone, for checksums; missing ones are left out."""
+
+    def left_out(self) -> Sequence[LeftOut]:
+        """Images of the source that are known to be unusable and stand in no split."""
+        return ()
 
     def shared_files(self) -> Sequence[Path]:
         """The files that all images share (archives, tables, descriptions)."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from aims.core.errors import unknown_name
+
 
 @dataclass(frozen=True, kw_only=True)
 class Modality:
@@ -110,51 +112,16 @@ STRICT = Protocol(
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({"paper": PAPER, "strict": STRICT})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Constants:
-    """Published mean and standard deviation of each channel, on data scaled as the paper did."""
+def find_protocol(name: str) -> Protocol:
+    """A protocol by its name.
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in PROTOCOLS:
+        raise unknown_name("protocol", name, PROTOCOLS)
+    return PROTOCOLS[name]
 
-
-# ImageNet's; depth takes the mean over the three channels (protocol.md).
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-#: (dataset, stream) -> constants of the `paper` protocol. Sets that are not listed use their training part's.
-PAPER_CONSTANTS: Mapping[tuple[str, str], Constants] = MappingProxyType(
-    {
-        ("nyuv2", "depth"): Constants(mean=(sum(_IMAGENET_MEAN) / 3,), std=(sum(_IMAGENET_STD) / 3,)),
-        ("nyuv2", "hha"): Constants(mean=_IMAGENET_MEAN, std=_IMAGENET_STD),
-        ("nyuv2", "rgb"): Constants(mean=_IMAGENET_MEAN, std=_IMAGENET_STD),
-        ("ivrg-nir", "nir"): Constants(mean=(0.5038126,), std=(0.20589863,)),
-        ("thermal-glass", "thermal"): Constants(mean=(0.35632825,), std=(0.21658015,)),
-        ("thermal-glass", "rgb"): Constants(
-            mean=(0.37960503, 0.39143142, 0.3845801), std=(0.22783901, 0.2329615, 0.2352449)
-        ),
-        ("rgbp-glass", "intensity"): Constants(
-            mean=(0.20545432, 0.21862635, 0.15604725), std=(0.19210099, 0.20711783, 0.18405455)
-        ),
-        ("rgbp-glass", "aolp"): Constants(
-            mean=(0.47199312, 0.4637443, 0.48603472), std=(0.28202084, 0.28334478, 0.25937688)
-        ),
-        ("rgbp-glass", "dolp"): Constants(
-            mean=(0.102636375, 0.10431647, 0.11925355), std=(0.11682395, 0.118849464, 0.12313089)
-        ),
-        ("zju-rgbp", "intensity"): Constants(
-            mean=(141.1251, 141.37535, 138.99559), std=(139.9553, 140.5757, 141.13524)
-        ),
-        ("zju-rgbp", "aolp"): Constants(
-            mean=(-0.01452719, -0.014152956, -0.016532706), std=(0.38503787, 0.38248295, 0.3834839)
-        ),
-        ("zju-rgbp", "dolp"): Constants(
-            mean=(0.15173349, 0.1489902, 0.17018148), std=(0.13344945, 0.13081141, 0.14260896)
-        ),
-    }
-)
-
-#: Streams that the paper scales per image, by minimum and maximum, to 8 bits.
-PAPER_MINMAX_STREAMS = frozenset({"depth", "thermal"})
 
 #: NYUv2 pictures that are broken in the paper's archive: `paper` puts 1134 in their place, `strict` leaves
 #: them out.

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from aims.core.errors import AimsError, InputError, unknown_name
 from aims.core.files import inside, read_json
-from aims.core.schema import FORMAT_VERSION, Array, DatasetSpec
+from aims.core.schema import FORMAT_VERSION, Array, DatasetSpec, StreamSpec
 from aims.data.format import MANIFEST, PARTIAL, decode_instances, decode_rgb, decode_tensor
+from aims.sensors.derived import POLARIZERS, derive, derived_streams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Image:
     Attributes:
         image_id: the source's name of the picture.
         group: scene or sequence.
-        streams: (height, width, channels) arrays as stored; "rgb" is there when asked for and present.
+        streams: (height, width, channels) arrays by name, as asked for: stored, derived, or "rgb".
         instances: (height, width) uint16, 0 = nothing.
         objects: one dictionary an instance (see `aims.data.instances.describe_objects`).
     """
@@ -102,6 +103,24 @@ class Dataset:
         return str(self.manifest["fingerprint"])
 
     @cached_property
+    def derived(self) -> Mapping[str, StreamSpec]:
+        """The streams that `read` computes from stored ones."""
+        return derived_streams(self.spec.streams)
+
+    def stream_spec(self, name: str) -> StreamSpec:
+        """The manifest's words on a stream, stored, derived or "rgb".
+
+        Raises:
+            InputError: the set has no such stream.
+        """
+        streams = {**self.spec.streams, **self.derived}
+        if self.spec.has_rgb:
+            streams["rgb"] = StreamSpec(channels=3, unit="digital number", valid_range=(0, 255))
+        if name not in streams:
+            raise unknown_name("stream", name, streams, where=str(self.folder))
+        return streams[name]
+
+    @cached_property
     def index(self) -> Mapping[str, tuple[ImageRef, ...]]:
         """The images of every split, in order of writing."""
         refs: dict[str, list[ImageRef]] = {split: [] for split in self.manifest["splits"]}
@@ -143,27 +162,31 @@ class Dataset:
 
         Args:
             ref: an entry of `index`.
-            streams: streams to decode; may hold "rgb".
+            streams: streams to decode; may hold "rgb" and derived ones.
 
         Raises:
-            InputError: the set has no such stream, or the image no RGB picture.
-            AimsError: the file is damaged.
+            InputError: the set has no such stream.
+            AimsError: the file is damaged, or the image has no RGB picture.
         """
         for name in streams:
-            if name != "rgb" and name not in self.spec.streams:
-                raise unknown_name("stream", name, self.spec.streams, where=str(self.folder))
-        key = (ref.file, ref.row_group, streams)
+            self.stream_spec(name)
+        derived = [name for name in streams if name in self.derived]
+        needed = (POLARIZERS if name in derived else (name,) for name in streams)
+        stored = tuple(dict.fromkeys(name for names in needed for name in names))
+        key = (ref.file, ref.row_group, stored)
         # Neighbours share a row group: the last one is kept for reading in order.
         if self._cache is None or self._cache[0] != key:
             with self._open(ref.file) as parquet:
-                columns = ["image_id", "group", *streams, "instances", "objects"]
+                columns = ["image_id", "group", *stored, "instances", "objects"]
                 self._cache = (key, parquet.read_row_group(ref.row_group, columns=columns))
         value = self._cache[1].slice(ref.row, 1).to_pylist()[0]
         try:
+            arrays = {name: self._decode(name, value[name]) for name in stored}
+            arrays |= {name: derive(name, arrays) for name in derived}
             return Image(
                 image_id=value["image_id"],
                 group=value["group"],
-                streams={name: self._decode(name, value[name]) for name in streams},
+                streams={name: arrays[name] for name in streams},
                 instances=decode_instances(value["instances"]["bytes"]),
                 objects=value["objects"],
             )

@@ -15,30 +15,32 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aims.core.errors import InputError, unknown_name
-from aims.core.schema import Array, StreamSpec
 from aims.core.vocabulary import (
     CLICK_GRID,
     MODALITIES,
-    PAPER_CONSTANTS,
-    PAPER_MINMAX_STREAMS,
     Modality,
     Protocol,
 )
 from aims.data.instances import stretch_nearest
 from aims.data.read import Dataset, Image, ImageRef
+from aims.sensors.scaling import published_constants, scale, stream_to_read
 
 log = logging.getLogger(__name__)
 
 
 def choose_dataset(
-    datasets: Sequence[Dataset], modality: str, name: str | None = None
+    datasets: Sequence[Dataset], modality: str, protocol: Protocol, name: str | None = None
 ) -> tuple[Dataset, Modality]:
     """Finds the dataset that carries a modality.
 
     Args:
         datasets: the datasets at hand.
-        modality: a listed modality, or a stream of a dataset ("rgb" is its picture).
+        modality: a listed modality, or a stream of a dataset, stored or derived ("rgb" is its picture).
+        protocol: may read another stream in place of a listed one (the paper's folded angle).
         name: the dataset to use; None if the modality decides.
+
+    Returns:
+        The dataset, and the modality with the streams to read and their channels.
 
     Raises:
         InputError: unknown names, no dataset that has the streams, or several that have them.
@@ -59,23 +61,18 @@ def choose_dataset(
         names = ", ".join(dataset.name for dataset in candidates)
         raise InputError(f"several datasets carry {modality}: {names}; choose one with --dataset")
     dataset = (preferred or candidates)[0]
-    channels = sum(_stream_spec(dataset, stream).channels for stream in listed.streams)
+    channels = sum(dataset.stream_spec(stream).channels for stream in listed.streams)
     if listed.channels not in (None, channels):
         raise InputError(
             f"{dataset.name}: {modality} has {listed.channels} channels, but the streams hold {channels}; "
             "give the stream a name of its own"
         )
-    return dataset, replace(listed, channels=channels)
+    streams = tuple(stream_to_read(stream, dataset.derived, protocol) for stream in listed.streams)
+    return dataset, replace(listed, streams=streams, channels=channels)
 
 
 def _columns(dataset: Dataset) -> set[str]:
-    return {*dataset.spec.streams, *(["rgb"] if dataset.spec.has_rgb else [])}
-
-
-def _stream_spec(dataset: Dataset, stream: str) -> StreamSpec:
-    if stream == "rgb":
-        return StreamSpec(channels=3, unit="digital number", valid_range=(0, 255))
-    return dataset.spec.streams[stream]
+    return {*dataset.spec.streams, *dataset.derived, *(["rgb"] if dataset.spec.has_rgb else [])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,48 +98,12 @@ class Preprocessing:
         return asdict(self)
 
 
-def scale(
-    array: Array, stream: str, spec: StreamSpec, protocol: Protocol
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
-    """Scales one stream as the protocol says, before mean and standard deviation.
-
-    `paper`: depth and thermal by each image's own minimum and maximum to 8 bits, then to 0..1; other whole
-    numbers by their type's maximum; floats as they are. `strict`: by the stream's valid range to 0..1, where
-    the manifest states one; else whole numbers by their type's maximum and floats as they are.
-
-    Args:
-        array: (height, width, channels) as stored.
-        stream: name of the stream.
-        spec: the manifest's words on it.
-        protocol: "paper" keeps missing values as they come, only NaN and infinities are left out.
-
-    Returns:
-        The scaled array, and where it holds a measurement.
-    """
-    wide = array.dtype.itemsize > 4 or array.dtype == np.int32
-    values: NDArray[np.floating[Any]] = array.astype(np.float64 if wide else np.float32)
-    valid = np.isfinite(values)
-    if not protocol.per_image_scaling and spec.missing is not None:
-        valid &= array != spec.missing
-    values = np.where(valid, values, 0)
-    if protocol.per_image_scaling and stream in PAPER_MINMAX_STREAMS:
-        low, high = (values[valid].min(), values[valid].max()) if valid.any() else (0, 0)
-        span = high - low if high > low else 1
-        return np.floor((values - low) / span * 255).clip(0, 255) / 255, valid
-    if not protocol.per_image_scaling and spec.valid_range is not None:
-        low, high = spec.valid_range
-        return ((values - low) / (high - low)).clip(0, 1), valid
-    if array.dtype.kind in "iu":
-        return values / np.iinfo(array.dtype).max, valid
-    return values, valid
-
-
 def stack(
     image: Image, dataset: Dataset, modality: Modality, protocol: Protocol
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
     """Scales the streams of a modality and stacks them: (height, width, channels) and its validity."""
     parts = [
-        scale(image.streams[name], name, _stream_spec(dataset, name), protocol) for name in modality.streams
+        scale(image.streams[name], name, dataset.stream_spec(name), protocol) for name in modality.streams
     ]
     return np.concatenate([part for part, _ in parts], 2), np.concatenate([valid for _, valid in parts], 2)
 
@@ -236,7 +197,7 @@ def _preprocessing(
     seed: int,
     measured: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Preprocessing:
-    published = [PAPER_CONSTANTS.get((dataset.name, stream)) for stream in modality.streams]
+    published = [published_constants(dataset.name, stream) for stream in modality.streams]
     constants = [entry for entry in published if entry is not None]
     if protocol.per_image_scaling and len(constants) == len(published):
         source = "published"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aims.core.config import RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import InputError
+from aims.core.vocabulary import find_protocol
 from aims.data.read import find_datasets
 from aims.engine.inputs import choose_dataset
 from aims.engine.losses import LOSSES
@@ -76,7 +77,7 @@ def plan(
     if tuning is not None:
         TUNINGS[tuning]
     target = _device(device)
-    found, resolved = choose_dataset(find_datasets(data), modality, dataset)
+    found, resolved = choose_dataset(find_datasets(data), modality, find_protocol(protocol), dataset)
     if weights not in (None, "none") and not chosen.loads_weights:
         raise InputError(f"method {method!r} starts from random weights; leave --weights out")
     random = weights == "none" or not chosen.loads_weights

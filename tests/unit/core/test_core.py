@@ -13,7 +13,7 @@ from aims.core.files import atomic_write, inside, read_json, write_json
 from aims.core.records import RunRecord
 from aims.core.registry import Registry
 from aims.core.schema import DatasetSpec, StreamSpec
-from aims.core.vocabulary import MODALITIES, PAPER, PAPER_CONSTANTS, STRICT
+from aims.core.vocabulary import PAPER, STRICT
 from helpers import MadeUp
 
 CONFIG = RunConfig(
@@ -160,15 +160,6 @@ def test_smallest_areas_of_both_protocols():
     assert PAPER.smallest_area("nyuv2", training=True) == 1
     assert PAPER.smallest_area("nyuv2", training=False) == 1
     assert STRICT.smallest_area("zju-rgbp", training=False) == 100
-
-
-def test_constants_have_a_value_for_every_channel():
-    for modality in MODALITIES.values():
-        for dataset in modality.datasets:
-            found = [PAPER_CONSTANTS.get((dataset, stream)) for stream in modality.streams]
-            if all(found):
-                assert sum(len(entry.mean) for entry in found) == modality.channels
-                assert sum(len(entry.std) for entry in found) == modality.channels
 
 
 @pytest.mark.parametrize(

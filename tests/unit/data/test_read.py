@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 from aims.core.errors import AimsError, InputError
 from aims.data.read import Dataset
 from aims.data.write import convert
+from aims.sensors.derived import POLARIZERS
+from aims.sensors.polarization import dolp, stokes
 from helpers import MadeUp
 
 TRAIN = "data/train-00000-of-00001.parquet"
@@ -43,8 +48,32 @@ def test_a_damaged_shard_is_named_wherever_the_damage_is(dataset):
 def test_unknown_streams_are_named(dataset):
     with pytest.raises(InputError, match="did you mean 'signal'"):
         dataset.read(dataset.index["train"][0], ("sgnal",))
-    with pytest.raises(AimsError, match="rgb is empty"):
+    with pytest.raises(InputError, match="unknown stream 'rgb'"):
         dataset.read(dataset.index["train"][0], ("rgb",))
+
+
+def test_a_picture_that_is_promised_and_absent(dataset):
+    promised = Dataset(
+        folder=dataset.folder,
+        spec=dataclasses.replace(dataset.spec, has_rgb=True),
+        manifest=dataset.manifest,
+    )
+    with pytest.raises(AimsError, match="rgb is empty"):
+        promised.read(promised.index["train"][0], ("rgb",))
+
+
+def test_derived_streams_are_computed(tmp_path):
+    convert(MadeUp(raw=tmp_path, channels=2, dtypes=("uint8",), stream=POLARIZERS), tmp_path / "set")
+    polarized = Dataset.open(tmp_path / "set")
+    ref = polarized.index["train"][1]
+    image = polarized.read(ref, ("dolp", "i45"))
+    stored = polarized.read(ref, POLARIZERS).streams
+    assert list(image.streams) == ["dolp", "i45"]
+    expected = dolp(*stokes(*stored.values()))
+    np.testing.assert_array_equal(image.streams["dolp"], expected)
+    assert expected.any()
+    np.testing.assert_array_equal(image.streams["i45"], stored["i45"])
+    assert polarized.stream_spec("dolp").channels == 2
 
 
 def test_neighbours_share_a_row_group_and_are_told_apart(dataset):

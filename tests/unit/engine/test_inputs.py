@@ -5,49 +5,13 @@ import pytest
 import torch
 
 from aims.core.errors import InputError
-from aims.core.schema import StreamSpec
 from aims.core.vocabulary import PAPER, STRICT
 from aims.data.read import Dataset
-from aims.engine.inputs import Preprocessing, choose_dataset, scale, survey, to_input
-
-SENSOR = StreamSpec(channels=1, unit="m", valid_range=(0, 10), missing=0)
-
-
-def plane(*values, dtype=np.float32):
-    return np.array(values, dtype).reshape(1, -1, 1)
-
-
-def test_paper_scales_depth_per_image_to_eight_bits():
-    values, valid = scale(plane(1, 2, 5), "depth", SENSOR, PAPER)
-    # (2 - 1) / 4 * 255 = 63.75, cut to 63.
-    np.testing.assert_allclose(values.ravel(), [0, 63 / 255, 1])
-    assert valid.all()
-
-
-def test_paper_leaves_out_what_is_no_number():
-    values, valid = scale(plane(1, np.nan, np.inf, 3), "thermal", SENSOR, PAPER)
-    assert valid.ravel().tolist() == [True, False, False, True]
-    np.testing.assert_allclose(values.ravel()[[0, 3]], [0, 1])
-    constant, _ = scale(plane(4, 4), "thermal", SENSOR, PAPER)
-    assert not constant.any()
-
-
-def test_paper_keeps_other_streams():
-    float_values, _ = scale(plane(-3, 0.5), "aolp", SENSOR, PAPER)
-    np.testing.assert_allclose(float_values.ravel(), [-3, 0.5])
-    eight, _ = scale(plane(0, 51, 255, dtype=np.uint8), "nir", SENSOR, PAPER)
-    np.testing.assert_allclose(eight.ravel(), [0, 0.2, 1])
-    sixteen, _ = scale(plane(65535, dtype=np.uint16), "nir", SENSOR, PAPER)
-    assert sixteen.ravel() == [1]
-
-
-def test_strict_scales_by_the_valid_range_and_leaves_out_the_missing_value():
-    values, valid = scale(plane(0, 2.5, 12, np.nan), "depth", SENSOR, STRICT)
-    np.testing.assert_allclose(values.ravel()[1:3], [0.25, 1])
-    assert valid.ravel().tolist() == [False, True, True, False]
-    unknown = StreamSpec(channels=1, unit="digital number")
-    values, _ = scale(plane(-20_000, 20_000, dtype=np.int32), "x", unknown, STRICT)
-    np.testing.assert_allclose(values.ravel(), np.array([-20_000, 20_000]) / (2**31 - 1))
+from aims.data.write import convert
+from aims.engine.inputs import Preprocessing, choose_dataset, stack, survey, to_input
+from aims.sensors.derived import POLARIZERS
+from aims.sensors.polarization import aolp, aolp_folded, dolp, stokes
+from helpers import MadeUp
 
 
 def test_to_input_normalises_orders_and_stretches():
@@ -82,7 +46,7 @@ def dataset(tmp_path_factory):
 
 
 def test_survey_measures_the_training_part(dataset):
-    chosen, modality = choose_dataset([dataset], "signal")
+    chosen, modality = choose_dataset([dataset], "signal", STRICT)
     refs = dataset.index["train"]
     found = survey(chosen, modality, refs, STRICT, seed=0).preprocessing
     stacked = np.concatenate(
@@ -94,29 +58,42 @@ def test_survey_measures_the_training_part(dataset):
     assert found.channel_order == (0, 1)
 
 
-def test_published_constants_only_for_the_papers_sets():
-    from aims.core.vocabulary import PAPER_CONSTANTS
-
-    # 0.449 and 0.226 are the means over ImageNet's three channels, by hand.
-    assert PAPER_CONSTANTS["nyuv2", "depth"].mean[0] == pytest.approx(0.449)
-    assert PAPER_CONSTANTS["nyuv2", "depth"].std[0] == pytest.approx(0.226)
-    assert ("made-up", "signal") not in PAPER_CONSTANTS
-
-
 def test_choosing(dataset, tmp_path):
     import toys
 
-    assert choose_dataset([dataset], "signal")[1].channels == 2
-    assert choose_dataset([dataset], "rgb")[1].channels == 3
+    assert choose_dataset([dataset], "signal", STRICT)[1].channels == 2
+    assert choose_dataset([dataset], "rgb", STRICT)[1].channels == 3
     with pytest.raises(InputError, match="did you mean 'signal'"):
-        choose_dataset([dataset], "signall")
+        choose_dataset([dataset], "signall", STRICT)
     with pytest.raises(InputError, match=r"no dataset has the streams of depth \(depth\): made-up has rgb"):
-        choose_dataset([dataset], "depth")
+        choose_dataset([dataset], "depth", STRICT)
     with pytest.raises(InputError, match="unknown dataset 'mad-up'; did you mean 'made-up'"):
-        choose_dataset([dataset], "signal", "mad-up")
+        choose_dataset([dataset], "signal", STRICT, "mad-up")
     other = toys.made_up_set(tmp_path / "other")
     with pytest.raises(InputError, match="several datasets carry signal"):
-        choose_dataset([dataset, other], "signal")
+        choose_dataset([dataset, other], "signal", STRICT)
+
+
+def test_polarization_is_derived_as_the_protocol_says(tmp_path):
+    converter = MadeUp(raw=tmp_path, channels=3, dtypes=("uint8",), stream=POLARIZERS, images=2)
+    convert(converter, tmp_path / "set")
+    polarized = Dataset.open(tmp_path / "set")
+    ref = polarized.index["train"][0]
+    pictures = polarized.read(ref, POLARIZERS).streams.values()
+    s0, s1, s2 = stokes(*pictures)
+    for protocol, name, angle in ((PAPER, "aolp_folded", aolp_folded), (STRICT, "aolp", aolp)):
+        _, modality = choose_dataset([polarized], "polarization", protocol)
+        assert modality.streams == ("intensity", name, "dolp")
+        assert modality.channels == 9
+        values, valid = stack(polarized.read(ref, modality.streams), polarized, modality, protocol)
+        assert valid.all()
+        # No range is declared for these pictures: only the two angles and the degree have one.
+        np.testing.assert_allclose(values[:, :, :3], s0, rtol=1e-6)
+        expected = angle(s1, s2) if protocol is PAPER else angle(s1, s2) / np.pi + 0.5
+        np.testing.assert_allclose(values[:, :, 3:6], expected, atol=1e-6)
+        np.testing.assert_allclose(values[:, :, 6:], dolp(s0, s1, s2), rtol=1e-6)
+        found = survey(polarized, modality, [ref], protocol, seed=0).preprocessing
+        assert found.streams == modality.streams
 
 
 def test_a_listed_modality_must_have_its_channels(dataset):
@@ -128,4 +105,4 @@ def test_a_listed_modality_must_have_its_channels(dataset):
         manifest=dataset.manifest,
     )
     with pytest.raises(InputError, match="depth has 1 channels, but the streams hold 2"):
-        choose_dataset([renamed], "depth")
+        choose_dataset([renamed], "depth", STRICT)

@@ -1,0 +1,79 @@
+"""Streams that are computed when a dataset is read, so that conversion stores only what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import pi
+
+from aims.core.schema import Array, StreamSpec
+from aims.sensors.polarization import ANGLES, aolp, aolp_folded, dolp, stokes
+
+#: The streams of pictures taken through polarizers, in the order of `stokes`: all others are derived from them.
+POLARIZERS = tuple(f"i{angle}" for angle in ANGLES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Derivation:
+    """One derived stream.
+
+    Attributes:
+        compute: from the four pictures, in the order of `POLARIZERS`.
+        unit: unit of the result; None for that of the pictures.
+        valid_range: its bounds; None for twice those of the pictures.
+    """
+
+    compute: Callable[[Array, Array, Array, Array], Array]
+    unit: str | None = None
+    valid_range: tuple[float, float] | None = None
+
+
+_DERIVED: Mapping[str, _Derivation] = {
+    "intensity": _Derivation(compute=lambda *pictures: stokes(*pictures)[0]),
+    "aolp": _Derivation(
+        compute=lambda *pictures: aolp(*stokes(*pictures)[1:]), unit="rad", valid_range=(-pi / 2, pi / 2)
+    ),
+    "dolp": _Derivation(compute=lambda *pictures: dolp(*stokes(*pictures)), unit="1", valid_range=(0.0, 1.0)),
+    "aolp_folded": _Derivation(
+        compute=lambda *pictures: aolp_folded(*stokes(*pictures)[1:]),
+        unit="rad",
+        valid_range=(-pi / 4, pi / 4),
+    ),
+}
+
+
+def derived_streams(stored: Mapping[str, StreamSpec]) -> dict[str, StreamSpec]:
+    """The streams that can be computed from those that a dataset stores, without the stored ones.
+
+    From `i0`, `i45`, `i90` and `i135`: `intensity` (the Stokes parameter s0), `aolp` (atan2), `dolp`, and
+    `aolp_folded`, the paper's angle.
+    """
+    pictures = [stored[name] for name in POLARIZERS if name in stored]
+    if len(pictures) < len(POLARIZERS) or len({picture.channels for picture in pictures}) > 1:
+        return {}
+    first = pictures[0]
+    # s0 is half the sum of four.
+    double = first.valid_range and (2 * first.valid_range[0], 2 * first.valid_range[1])
+    return {
+        name: StreamSpec(
+            channels=first.channels,
+            unit=first.unit if entry.unit is None else entry.unit,
+            valid_range=double if entry.valid_range is None else entry.valid_range,
+            wavelength_nm=first.wavelength_nm,
+        )
+        for name, entry in _DERIVED.items()
+        if name not in stored
+    }
+
+
+def derive(name: str, streams: Mapping[str, Array]) -> Array:
+    """Computes a derived stream.
+
+    Args:
+        name: one of `derived_streams`.
+        streams: (height, width, channels) arrays, among them all of `POLARIZERS`.
+
+    Returns:
+        (height, width, channels) floats.
+    """
+    return _DERIVED[name].compute(*(streams[source] for source in POLARIZERS))
