@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import click
 
+from aims.cli._terminal import WarningHandler
 from aims.core.errors import AimsError, unknown_name
 from aims.version import __version__
 
@@ -56,7 +57,7 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line and exits: 0, 1 for a failure, 2 for wrong input, 130 when interrupted."""
-    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, handlers=[WarningHandler()])
     sys.exit(_run(args))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -52,6 +53,19 @@ def progress_bar() -> Iterator[Progress]:
     )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         yield progress
+
+
+class WarningHandler(logging.Handler):
+    """Writes log lines to stderr as it is now: a progress display puts itself in its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes one line."""
+        warn(record.getMessage())
+
+
+def warn(message: str) -> None:
+    """Writes one warning to stderr, above a progress display."""
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -7,16 +7,18 @@ import inspect
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 from rich.table import Table
 
-from aims.cli._terminal import err, out, print_json, progress_bar
+from aims.cli._terminal import err, out, print_json, progress_bar, warn
 from aims.core.errors import AimsError, unknown_name
 from aims.core.schema import Converter
 
 GROUP = "aims.converters"
+ENGINES = ("local", "ray")
 
 
 def installed_converters() -> Mapping[str, EntryPoint]:
@@ -63,18 +65,29 @@ def _command(name: str, converter: type[Converter]) -> click.Command:
         click.Option(
             ["--out"], type=click.Path(path_type=Path), help="Folder to make.  [default: data/aims/NAME]"
         ),
-        click.Option(["--jobs"], type=click.IntRange(1), default=1, show_default=True, help="Processes."),
+        click.Option(["--jobs"], type=click.IntRange(1), help="Processes on this machine.  [default: 1]"),
+        click.Option(
+            ["--engine"],
+            type=click.Choice(ENGINES),
+            default="local",
+            show_default=True,
+            help="Where the work is done; ray: on the cluster that RAY_ADDRESS names.",
+        ),
         click.Option(
             ["--keep-going"], is_flag=True, help="List unreadable images in dropped.jsonl and go on."
         ),
         click.Option(["--overwrite"], is_flag=True, help="Replace a dataset that is there already."),
+        click.Option(
+            ["--strict-counts"], is_flag=True, help="Stop if a split has not as many images as published."
+        ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the manifest as JSON."),
     ]
 
-    def call(
-        out: Path | None, jobs: int, keep_going: bool, overwrite: bool, as_json: bool, **options: Any
-    ) -> None:
-        _convert(converter(**options), out, jobs, keep_going, overwrite, as_json)
+    own = {field.name for field in dataclasses.fields(converter)}
+
+    def call(out: Path | None, as_json: bool, **options: Any) -> None:
+        choices = {option: options.pop(option) for option in tuple(options) if option not in own}
+        _convert(converter(**options), out, as_json, **choices)
 
     return click.Command(
         name, callback=call, params=params, help=inspect.getdoc(converter), short_help=_summary(converter)
@@ -88,8 +101,10 @@ def _summary(converter: type[Converter]) -> str:
 def _parameter(field: dataclasses.Field[Any], hint: Any) -> click.Parameter:
     required = field.default is dataclasses.MISSING
     # "Path | None" is an optional path.
-    base = next(kind for kind in get_args(hint) if kind is not type(None)) if get_args(hint) else hint
-    kind = click.Path(path_type=Path) if base is Path else base
+    base = next(kind for kind in get_args(hint) if kind is not type(None)) if _is_union(hint) else hint
+    kind: Any = click.Path(path_type=Path) if base is Path else base
+    if get_origin(base) is Literal:
+        kind = click.Choice(get_args(base))
     if field.metadata["argument"]:
         return click.Argument([field.name], type=kind, required=required)
     flag = f"--{field.name.replace('_', '-')}"
@@ -105,9 +120,12 @@ def _parameter(field: dataclasses.Field[Any], hint: Any) -> click.Parameter:
     )
 
 
-def _convert(
-    converter: Converter, target: Path | None, jobs: int, keep_going: bool, overwrite: bool, as_json: bool
-) -> None:
+def _is_union(hint: Any) -> bool:
+    return get_origin(hint) in (Union, UnionType)
+
+
+def _convert(converter: Converter, target: Path | None, as_json: bool, **choices: Any) -> None:
+    """Converts; `choices` are further arguments of `aims.data.write.convert`."""
     # Imported here: the format needs `datasets`, which takes a second.
     from aims.data.write import convert
 
@@ -117,11 +135,10 @@ def _convert(
         result = convert(
             converter,
             folder,
-            jobs=jobs,
-            keep_going=keep_going,
-            overwrite=overwrite,
+            **choices,
             on_total=lambda images: progress.update(task, total=images),
             on_progress=lambda images: progress.update(task, advance=images),
+            on_warning=warn,
         )
     if as_json:
         print_json(result.manifest)
@@ -137,7 +154,9 @@ def _convert(
         table.add_row(split, f"{count['images']:,}", f"{count['instances']:,}")
     out.print(table)
     for kind, count in result.manifest["dropped"].items():
-        out.print(f"dropped: {count} image{'s' * (count > 1)} ({kind}), listed in {folder / 'dropped.jsonl'}")
+        what = "labelled object" if kind == "object" else f"image ({kind})"
+        what = what.replace("object", "objects").replace("image", "images") if count > 1 else what
+        out.print(f"left out: {count:,} {what}, listed in {folder / 'dropped.jsonl'}", markup=False)
     out.print(f"fingerprint {result.manifest['fingerprint'][:16]}")
 
 

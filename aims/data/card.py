@@ -61,10 +61,18 @@ def dataset_card(manifest: dict[str, Any]) -> str:
         *([f"Citation: {dataset['citation']}"] if dataset["citation"] else []),
         *([f"Source: {dataset['url']}"] if dataset["url"] else []),
         "",
-        f"Dropped: {sum(manifest['dropped'].values())} images, listed in `dropped.jsonl` with the reasons.",
+        *(f"Note: {line}." for line in manifest["warnings"]),
+        f"Left out: {_left_out(manifest['dropped'])}, listed in `dropped.jsonl` with the reasons.",
         f"Fingerprint of the content: `{manifest['fingerprint']}`.",
     ]
     return "\n".join((*header, *body)) + "\n"
+
+
+def _left_out(dropped: dict[str, int]) -> str:
+    """Images and labelled objects that are not in the dataset, in words."""
+    objects = dropped.get("object", 0)
+    images = sum(dropped.values()) - objects
+    return f"{images:,} image{'s' * (images != 1)}, {objects:,} labelled object{'s' * (objects != 1)}"
 
 
 def _stream_line(name: str, stream: dict[str, Any]) -> str:

@@ -1,14 +1,10 @@
-"""The Parquet files of a conversion: planned, written one by one or in processes, and taken up again."""
+"""The Parquet files of a conversion: each written whole with a record of it, and taken up again."""
 
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,39 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aims.core.errors import AimsError
 from aims.core.files import atomic_write, read_json, sha256_file, write_json
 from aims.core.schema import Converter, DatasetSpec, SampleError
+from aims.data.engines import Engine, Progress, Shard
 from aims.data.format import encode_row, row_digest
 
 RECORDS = ".records"
 # A row group is the least that can be read, so it is kept small for random access while training.
 _ROW_GROUP_BYTES = 2 << 20
 _ROW_GROUP_ROWS = 64
-
-Progress = Callable[[int], None]
-Splits = Mapping[str, tuple[str, ...]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shard:
-    """One unit of work: the images of one Parquet file."""
-
-    file: str
-    split: str
-    image_ids: tuple[str, ...]
-
-
-def plan_shards(splits: Splits, rows_per_shard: int) -> list[Shard]:
-    """Deals the images of all splits to files; a split without images gets one empty file."""
-    shards = []
-    for split, ids in splits.items():
-        count = max(1, -(-len(ids) // rows_per_shard))
-        for i in range(count):
-            part = ids[i * rows_per_shard : (i + 1) * rows_per_shard]
-            name = f"{split}-{i:05d}-of-{count:05d}.parquet"
-            shards.append(Shard(file=name, split=split, image_ids=part))
-    return shards
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,42 +42,21 @@ class ShardWriter:
     folder: Path
     keep_going: bool
 
-    def write_all(self, shards: Sequence[Shard], jobs: int, on_progress: Progress) -> list[dict[str, Any]]:
+    def write_all(
+        self, shards: Sequence[Shard], engine: Engine, on_progress: Progress
+    ) -> list[dict[str, Any]]:
         """Writes the shards that are not there yet; returns the records of all in order.
 
         Raises:
             SampleError: an image cannot be read, and `keep_going` is off.
-            AimsError: a worker process died.
+            AimsError: worker processes died again and again.
         """
         records = {shard.file: self._finished(shard) for shard in shards}
         todo = [shard for shard in shards if records[shard.file] is None]
         on_progress(sum(len(shard.image_ids) for shard in shards if shard not in todo))
-        if jobs == 1 or len(todo) <= 1:
-            for shard in todo:
-                records[shard.file] = self.write(shard, on_progress)
-        else:
-            for shard, record in self._in_processes(todo, jobs):
-                records[shard.file] = record
-                on_progress(len(shard.image_ids))
+        for shard, record in engine(self.write, todo, on_progress):
+            records[shard.file] = record
         return [record for record in records.values() if record is not None]
-
-    def _in_processes(self, todo: Sequence[Shard], jobs: int) -> Iterator[tuple[Shard, dict[str, Any]]]:
-        # Spawned, not forked: a fork of a process with running threads (Arrow, BLAS) can hang. Workers
-        # ignore Ctrl-C so that one message comes, from here.
-        pool = ProcessPoolExecutor(
-            min(jobs, len(todo)), get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-        )
-        try:
-            futures = {pool.submit(self.write, shard): shard for shard in todo}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool:
-            raise AimsError(
-                "a worker process was killed (out of memory?); finished shards are kept: run the same "
-                "command again, with fewer --jobs if memory was short"
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     def _finished(self, shard: Shard) -> dict[str, Any] | None:
         """The record of a shard that an earlier, interrupted call finished."""
@@ -118,7 +69,10 @@ class ShardWriter:
         return None if unreadable and not self.keep_going else record
 
     def write(self, shard: Shard, on_progress: Progress = lambda images: None) -> dict[str, Any]:
-        """Writes one Parquet file and its record."""
+        """Writes one Parquet file and its record, unless a worker that was then killed had finished both."""
+        finished = self._finished(shard)
+        if finished is not None:
+            return finished
         record: dict[str, Any] = {"digests": [], "dropped": [], "sources": {}, "instances": 0}
         path = self.folder / "data" / shard.file
         with (
@@ -154,12 +108,15 @@ class ShardWriter:
             for path in self.converter.source_files(shard.split, image_id):
                 record["sources"][source_name(self.converter, path)] = sha256_file(path)
             try:
-                row, instances = encode_row(self.converter.read(shard.split, image_id), self.spec)
+                sample = self.converter.read(shard.split, image_id)
+                row, instances = encode_row(sample, self.spec)
             except SampleError as error:
                 if not self.keep_going:
                     raise
                 drop(image_id, "unreadable", str(error))
             else:
+                for reason in sample.dropped:
+                    drop(image_id, "object", reason)
                 if row["objects"]:
                     yield row, instances
                 else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from aims.core.errors import InputError
 from aims.core.files import read_json, sha256_file, sha256_json, sync, write_json, write_text
 from aims.core.schema import FORMAT_VERSION, SPLIT_PATTERN, Converter, DatasetSpec
 from aims.data.card import dataset_card
+from aims.data.engines import Progress, Shard, Splits, choose_engine, plan_shards
 from aims.data.format import CARD, DROPPED, MANIFEST, PARTIAL, arrow_schema, fingerprint
 from aims.data.read import Dataset
-from aims.data.shards import RECORDS, Progress, Shard, ShardWriter, Splits, plan_shards, source_name
+from aims.data.shards import RECORDS, ShardWriter, source_name
 from aims.version import __version__
 
 ROWS_PER_SHARD = 64
@@ -51,33 +52,46 @@ def convert(
     converter: Converter,
     out: Path,
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
+    engine: str = "local",
     keep_going: bool = False,
     overwrite: bool = False,
+    strict_counts: bool = False,
     rows_per_shard: int = ROWS_PER_SHARD,
     on_total: Progress = lambda images: None,
     on_progress: Progress = lambda images: None,
+    on_warning: Callable[[str], None] = lambda line: None,
 ) -> Conversion:
     """Converts a raw dataset.
 
-    The result depends on the source and the options alone: not on `jobs`, the place or the time.
+    The result depends on the source and the options alone: not on `jobs`, `engine`, the place or the time.
 
     Args:
         converter: reads the raw dataset.
         out: folder to make. An unfinished conversion of the same source and options is continued.
-        jobs: processes.
+        jobs: processes on this machine; None for this one alone.
+        engine: "local", or "ray" for the Ray cluster at hand (extra `ray`).
         keep_going: list unreadable images in dropped.jsonl instead of stopping at the first.
         overwrite: replace a dataset that is there already.
+        strict_counts: refuse a source whose splits have other sizes than the published set's, instead of
+            noting it in the manifest.
         rows_per_shard: images in one Parquet file.
         on_total: called once with the number of images.
         on_progress: called with the number of further images that are done.
+        on_warning: called, before the work begins, with each line that goes into the manifest's `warnings`.
 
     Raises:
         InputError: the source cannot be read, or `out` holds something else.
-        AimsError: a worker process died.
+        AimsError: worker processes died again and again.
     """
+    run = choose_engine(engine, jobs)
     spec, splits = converter.spec(), {name: tuple(ids) for name, ids in converter.splits().items()}
     _check_splits(spec, splits)
+    warnings = _compare_counts(converter, splits)
+    for line in warnings:
+        if strict_counts:
+            raise InputError(f"{converter.root}: {line}; complete it, or leave --strict-counts out")
+        on_warning(line)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         # Even to be replaced: --overwrite must not cost anybody a folder of something else.
         if not (out / MANIFEST).is_file():
@@ -99,9 +113,10 @@ def convert(
                 folder=partial,
                 keep_going=keep_going,
             )
-            records = writer.write_all(shards, jobs, on_progress)
-            dropped = [line for record in records for line in record["dropped"]]
+            records = writer.write_all(shards, run, on_progress)
+            dropped = [*_left_out(converter), *(line for record in records for line in record["dropped"])]
             manifest = _manifest(converter, spec, splits, shards, records)
+            manifest |= {"dropped": _count_kinds(dropped), "warnings": warnings}
             _publish(partial, out, spec, manifest, dropped)
     except Timeout:
         raise InputError(f"{partial}: another process is converting into it; wait for it") from None
@@ -121,6 +136,30 @@ def _check_splits(spec: DatasetSpec, splits: Splits) -> None:
             seen[image_id] = split
     if not seen:
         raise InputError(f"{spec.name}: no image in any split")
+
+
+def _compare_counts(converter: Converter, splits: Splits) -> list[str]:
+    """One line for every split that has not as many images as the published set's."""
+    published = converter.published.images if converter.published is not None else {}
+    left_out = [line.split for line in converter.left_out()]
+    found = {split: len(splits.get(split, ())) + left_out.count(split) for split in published}
+    return [
+        f"split {split!r} has {found[split]:,} images, {converter.name} as published has {count:,}"
+        for split, count in published.items()
+        if found[split] != count
+    ]
+
+
+def _left_out(converter: Converter) -> list[dict[str, str]]:
+    return [
+        {"split": line.split, "image_id": line.image_id, "kind": "unusable", "reason": line.reason}
+        for line in converter.left_out()
+    ]
+
+
+def _count_kinds(dropped: Sequence[dict[str, str]]) -> dict[str, int]:
+    kinds = [line["kind"] for line in dropped]
+    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
 def _source_files(converter: Converter, splits: Splits) -> list[Path]:
@@ -198,7 +237,6 @@ def _manifest(
     sources = {source_name(converter, path): sha256_file(path) for path in converter.shared_files()}
     for record in records:
         sources |= record["sources"]
-    dropped = [line["kind"] for record in records for line in record["dropped"]]
 
     def total(split: str, what: str) -> int:
         return sum(file[what] for file in files.values() if file["split"] == split)
@@ -209,7 +247,6 @@ def _manifest(
             split: {"images": total(split, "images"), "instances": total(split, "instances")}
             for split in splits
         },
-        "dropped": {kind: dropped.count(kind) for kind in sorted(set(dropped))},
         "fingerprint": fingerprint(spec, [digest for record in records for digest in record["digests"]]),
         "files": files,
         "sources": dict(sorted(sources.items())),

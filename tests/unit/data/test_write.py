@@ -13,7 +13,7 @@ from aims.core.schema import SampleError
 from aims.data.read import Dataset, find_datasets
 from aims.data.verify import verify_dataset
 from aims.data.write import convert
-from helpers import DTYPES, MadeUp
+from helpers import DTYPES, Known, MadeUp
 
 
 def files(folder):
@@ -161,12 +161,70 @@ write.convert(MadeUp(raw=Path({str(raw)!r})), Path({str(tmp_path / "set")!r}))
     assert verify_dataset(tmp_path / "set") == []
 
 
-def test_a_killed_worker_is_reported_and_its_work_redone(raw, tmp_path):
-    with pytest.raises(AimsError, match="worker process was killed"):
-        convert(MadeUp(raw=raw, die_at="a006"), tmp_path / "set", jobs=2, rows_per_shard=2)
-    convert(MadeUp(raw=raw, die_at="a006"), tmp_path / "set", jobs=2, rows_per_shard=2)
+@pytest.mark.parametrize("image_id", ["a000", "a006", "a011", "b005"])
+def test_a_killed_worker_is_replaced(raw, tmp_path, image_id, caplog):
+    convert(MadeUp(raw=raw, die_at=image_id), tmp_path / "set", jobs=2, rows_per_shard=2)
+    assert "a worker process was killed" in caplog.text
+    assert (raw / "died").exists()
     convert(MadeUp(raw=raw), tmp_path / "whole", rows_per_shard=2)
     assert files(tmp_path / "set") == files(tmp_path / "whole")
+    # No image is doubled or lost in the dataset; finished shards were not read again.
+    assert verify_dataset(tmp_path / "set") == []
+
+
+def test_a_worker_that_always_dies_ends_with_an_error_and_nothing_is_lost(raw, tmp_path):
+    with pytest.raises(AimsError, match=r"killed 4 times in a row .* train-00003-of-00006.parquet"):
+        convert(MadeUp(raw=raw, die_at="a006", deaths=99), tmp_path / "set", jobs=2, rows_per_shard=2)
+    before = reads(raw)
+    convert(MadeUp(raw=raw), tmp_path / "set", jobs=2, rows_per_shard=2)
+    # All other shards were there.
+    assert sorted(reads(raw)[len(before) :]) == ["a006", "a007"]
+    convert(MadeUp(raw=raw), tmp_path / "whole", rows_per_shard=2)
+    assert files(tmp_path / "set") == files(tmp_path / "whole")
+
+
+def test_counts_of_the_published_set(raw, tmp_path):
+    warnings = []
+    converter = Known(raw=raw, images=12)
+    with pytest.raises(
+        InputError, match=r"split 'train' has 12 images, made-up as published has 1,500; .*strict"
+    ):
+        convert(converter, tmp_path / "set", strict_counts=True)
+    assert not (raw / "reads.log").exists()
+    made = convert(converter, tmp_path / "set", on_warning=warnings.append)
+    # The six of test and the one that is left out make seven, as published; val is not there at all.
+    assert warnings == [
+        "split 'train' has 12 images, made-up as published has 1,500",
+        "split 'val' has 0 images, made-up as published has 3",
+    ]
+    assert made.manifest["warnings"] == warnings
+    assert made.manifest["dropped"] == {"unusable": 1}
+    assert made.dropped == [
+        {"split": "test", "image_id": "b099", "kind": "unusable", "reason": "broken as published"}
+    ]
+    assert "Note: split 'val' has 0 images" in (tmp_path / "set" / "README.md").read_text()
+    assert verify_dataset(tmp_path / "set") == []
+    # A set that is not a published one promises nothing.
+    assert convert(MadeUp(raw=raw), tmp_path / "own", strict_counts=True).manifest["warnings"] == []
+
+
+def test_labelled_objects_that_do_not_fit_are_listed(raw, tmp_path):
+    made = convert(Known(raw=raw, covered="a003"), tmp_path / "set")
+    line = {"split": "train", "image_id": "a003", "kind": "object", "reason": "object 7 is wholly covered"}
+    assert line in made.dropped
+    assert made.manifest["dropped"] == {"object": 1, "unusable": 1}
+    assert "1 image, 1 labelled object, listed" in (tmp_path / "set" / "README.md").read_text()
+    assert verify_dataset(tmp_path / "set") == []
+
+
+def test_engines_by_name(raw, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"needs Ray: pip install 'aims-bench\[ray\]'"):
+        convert(MadeUp(raw=raw), tmp_path / "set", engine="ray")
+    with pytest.raises(InputError, match='engine \'dask\': use "local" or "ray"'):
+        convert(MadeUp(raw=raw), tmp_path / "set", engine="dask")
+    with pytest.raises(InputError, match="--jobs does not go with --engine ray"):
+        convert(MadeUp(raw=raw), tmp_path / "set", engine="ray", jobs=2)
 
 
 def test_a_changed_source_starts_afresh(raw, tmp_path):

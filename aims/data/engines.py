@@ -1,0 +1,186 @@
+"""Where the shards of a conversion are written: in this process, in several, or on a Ray cluster.
+
+All give the same bytes: a shard depends on its images alone, and is renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from aims.core.errors import AimsError, InputError
+
+log = logging.getLogger(__name__)
+
+#: How often in a row work that loses its worker process is given to another one.
+RETRIES = 3
+
+Progress = Callable[[int], None]
+Splits = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One unit of work: the images of one Parquet file."""
+
+    file: str
+    split: str
+    image_ids: tuple[str, ...]
+
+
+#: Writes a shard, and returns the record of it.
+Write = Callable[..., dict[str, Any]]
+#: Calls `write` for every shard, and yields each with its record as it is done, in any order.
+Engine = Callable[[Write, Sequence[Shard], Progress], Iterator[tuple[Shard, dict[str, Any]]]]
+
+
+def plan_shards(splits: Splits, rows_per_shard: int) -> list[Shard]:
+    """Deals the images of all splits to files; a split without images gets one empty file."""
+    shards = []
+    for split, ids in splits.items():
+        count = max(1, -(-len(ids) // rows_per_shard))
+        for i in range(count):
+            part = ids[i * rows_per_shard : (i + 1) * rows_per_shard]
+            name = f"{split}-{i:05d}-of-{count:05d}.parquet"
+            shards.append(Shard(file=name, split=split, image_ids=part))
+    return shards
+
+
+def choose_engine(name: str, jobs: int | None) -> Engine:
+    """The engine "local", in `jobs` processes, or "ray".
+
+    Raises:
+        InputError: there is none of that name, it is not installed, or it takes no number of jobs.
+    """
+    if name == "local":
+        return one_by_one if jobs in (None, 1) else partial(in_processes, jobs=jobs)
+    if name != "ray":
+        raise InputError(f'engine {name!r}: use "local" or "ray"')
+    if jobs is not None:
+        raise InputError(
+            "--jobs does not go with --engine ray, which uses the CPUs of the cluster; leave it out"
+        )
+    try:
+        import ray  # noqa: F401
+    except ImportError:
+        raise InputError("--engine ray needs Ray: pip install 'aims-bench[ray]'") from None
+    return on_ray
+
+
+def one_by_one(
+    write: Write, shards: Sequence[Shard], on_progress: Progress
+) -> Iterator[tuple[Shard, dict[str, Any]]]:
+    """Writes the shards in this process."""
+    for shard in shards:
+        yield shard, write(shard, on_progress)
+
+
+def in_processes(
+    write: Write, shards: Sequence[Shard], on_progress: Progress, *, jobs: int
+) -> Iterator[tuple[Shard, dict[str, Any]]]:
+    """Writes the shards in `jobs` processes.
+
+    Raises:
+        AimsError: processes were killed again and again without finishing a shard.
+    """
+    pending, deaths = list(shards), 0
+    while pending:
+        try:
+            for shard, record in _in_pool(write, pending, min(jobs, len(pending))):
+                pending.remove(shard)
+                deaths = 0
+                on_progress(len(shard.image_ids))
+                yield shard, record
+        except BrokenProcessPool:
+            deaths += 1
+            if deaths > RETRIES:
+                raise _gave_up(pending[0]) from None
+            # The first ones were being written: they come last now, so that the others get done.
+            pending = pending[jobs:] + pending[:jobs]
+            # Most often memory was short, so that fewer at once may do.
+            jobs = max(1, jobs // 2)
+            log.warning("a worker process was killed (out of memory?); its images are read again")
+
+
+def _in_pool(write: Write, shards: Sequence[Shard], jobs: int) -> Iterator[tuple[Shard, dict[str, Any]]]:
+    # Spawned, not forked: a fork of a process with running threads (Arrow, BLAS) can hang. Workers
+    # ignore Ctrl-C so that one message comes, from here.
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    try:
+        futures = {pool.submit(write, shard): shard for shard in shards}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _gave_up(shard: Shard) -> AimsError:
+    images = f" (images {shard.image_ids[0]!r} to {shard.image_ids[-1]!r})" if shard.image_ids else ""
+    return AimsError(
+        f"worker processes were killed {RETRIES + 1} times in a row (out of memory?), last over "
+        f"{shard.file}{images}; finished shards are kept: free some memory and run the same command again"
+    )
+
+
+def on_ray(
+    write: Write, shards: Sequence[Shard], on_progress: Progress
+) -> Iterator[tuple[Shard, dict[str, Any]]]:
+    """Writes the shards as tasks of the Ray cluster that `ray.init()` finds, or starts on this machine.
+
+    All nodes must see the raw data, the target folder and the working directory under the same paths, and
+    have AIMS installed. Ray itself gives the work of a dead worker or node to another one.
+
+    Raises:
+        AimsError: a node does not see the folders, or workers died again and again.
+    """
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        task = ray.remote(max_retries=RETRIES)(_write_at).remote
+        place = str(Path.cwd())
+        pending = {task(write, shard, place): shard for shard in shards}
+        try:
+            while pending:
+                (done, *_), _ = ray.wait(list(pending))
+                shard = pending.pop(done)
+                try:
+                    record = ray.get(done)
+                except ray.exceptions.RayTaskError as error:
+                    # Its own text is a traceback.
+                    raise error.cause from None
+                except ray.exceptions.RayError as error:
+                    log.debug("%s: %s", shard.file, error)
+                    raise _gave_up(shard) from None
+                on_progress(len(shard.image_ids))
+                yield shard, record
+        finally:
+            for rest in pending:
+                ray.cancel(rest)
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _write_at(write: Write, shard: Shard, place: str) -> dict[str, Any]:
+    """Writes a shard from the folder in which the command was called, so that relative paths hold."""
+    try:
+        os.chdir(place)
+    except OSError:
+        raise AimsError(
+            f"node {socket.gethostname()} has no folder {place}; a Ray cluster needs the working directory, "
+            "the raw data and the target on a file system that all nodes share"
+        ) from None
+    return write(shard)
