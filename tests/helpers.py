@@ -62,6 +62,7 @@ class MadeUp(Converter):
     die_at: str = option("", help="Image at which the process is killed.")
     deaths: int = option(1, help="How often.")
     rgb: bool = option(False, help="With RGB pictures.")
+    suffix: str = option("", help="Added to the name of every group.")
     stream: tuple[str, ...] = option(
         ("signal",), help="Streams; each holds the values of the one before, plus one."
     )
@@ -89,6 +90,9 @@ class MadeUp(Converter):
         path = self.root / f"{image_id}.txt"
         return [path] if path.is_file() else []
 
+    def shared_files(self) -> Sequence[Path]:
+        return [path for path in [self.root / "table.txt"] if path.is_file()]
+
     def read(self, split: str, image_id: str) -> Sample:
         died = self.root / "died"
         if image_id == self.die_at and (died.stat().st_size if died.exists() else 0) < self.deaths:
@@ -107,7 +111,7 @@ class MadeUp(Converter):
             array = (values * (1 if dtype.kind == "f" else 40)).astype(dtype)
         return Sample(
             image_id=image_id,
-            group=f"scene{int(image_id[1:]) // 3}",
+            group=f"scene{int(image_id[1:]) // 3}{self.suffix}",
             streams={name: array + array.dtype.type(k) for k, name in enumerate(self.stream)},
             labels=SemanticMap(class_map=labels * (image_id not in self.blank)),
             rgb=self._png(rng) if self.rgb else None,
@@ -129,6 +133,7 @@ class Known(MadeUp):
         citation="nobody",
         url="nowhere",
         images={"train": 1500, "test": 7, "val": 3},
+        total=1510,
     )
 
     covered: str = option("", help="Image with an object that the labels cannot hold.")

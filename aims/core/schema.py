@@ -118,6 +118,7 @@ class Published:
         url: where the raw data can be had, or where it is described.
         images: number of images in every split as published, the unusable ones among them; a split whose
             number is not published is left out.
+        total: number of images in all splits together, where only that is published.
     """
 
     streams: tuple[str, ...]
@@ -125,6 +126,7 @@ class Published:
     citation: str
     url: str
     images: Mapping[str, int] = field(default_factory=dict)
+    total: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

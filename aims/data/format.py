@@ -56,6 +56,14 @@ def arrow_schema(spec: DatasetSpec) -> pa.Schema:
     return Features(columns).arrow_schema
 
 
+def check_text(where: str, what: str, text: str) -> None:
+    """Raises SampleError where a name from a file system or a table is no Unicode text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise SampleError(f"{where}: {what} {text!r} is not valid Unicode text; rename it") from None
+
+
 def encode_tensor(array: Array) -> dict[str, Any]:
     """Turns an array into a stream value: C-order little-endian bytes, NumPy's dtype name, shape."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
@@ -117,6 +125,7 @@ def encode_row(sample: Sample, spec: DatasetSpec) -> tuple[dict[str, Any], NDArr
     Raises:
         SampleError: the sample does not fit the spec.
     """
+    check_text(sample.image_id, "group", sample.group)
     instances, class_ids = _instances(sample, spec)
     height, width = instances.shape
     if set(sample.streams) != set(spec.streams):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,9 +64,19 @@ class ShardWriter:
         if not path.is_file() or not (self.folder / "data" / shard.file).is_file():
             return None
         record: dict[str, Any] = read_json(path)
+        if record["files"] != self._files(shard):
+            return None
         # Without --keep-going an unreadable image must stop this call too, so its shard is read again.
         unreadable = any(line["kind"] == "unreadable" for line in record["dropped"])
         return None if unreadable and not self.keep_going else record
+
+    def _files(self, shard: Shard) -> list[list[Any]]:
+        """Size and time of change of the shard's own source files."""
+        return file_stats(
+            path
+            for image_id in shard.image_ids
+            for path in self.converter.source_files(shard.split, image_id)
+        )
 
     def write(self, shard: Shard, on_progress: Progress = lambda images: None) -> dict[str, Any]:
         """Writes one Parquet file and its record, unless a worker that was then killed had finished both."""
@@ -74,6 +84,7 @@ class ShardWriter:
         if finished is not None:
             return finished
         record: dict[str, Any] = {"digests": [], "dropped": [], "sources": {}, "instances": 0}
+        record["files"] = self._files(shard)
         path = self.folder / "data" / shard.file
         with (
             atomic_write(path) as beside,
@@ -122,6 +133,12 @@ class ShardWriter:
                 else:
                     drop(image_id, "no instance", "the labels hold no instance")
             on_progress(1)
+
+
+def file_stats(paths: Iterable[Path]) -> list[list[Any]]:
+    """Path, size and time of change of each file, as JSON keeps them."""
+    stats = ((path, path.stat()) for path in paths)
+    return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
 
 
 def _row_bytes(row: dict[str, Any]) -> int:

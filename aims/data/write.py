@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,9 +23,9 @@ from aims.core.files import read_json, sha256_file, sha256_json, sync, write_jso
 from aims.core.schema import FORMAT_VERSION, SPLIT_PATTERN, Converter, DatasetSpec
 from aims.data.card import dataset_card
 from aims.data.engines import Progress, Shard, Splits, choose_engine, plan_shards
-from aims.data.format import CARD, DROPPED, MANIFEST, PARTIAL, arrow_schema, fingerprint
+from aims.data.format import CARD, DROPPED, MANIFEST, PARTIAL, arrow_schema, check_text, fingerprint
 from aims.data.read import Dataset
-from aims.data.shards import RECORDS, ShardWriter, source_name
+from aims.data.shards import RECORDS, ShardWriter, file_stats, source_name
 from aims.version import __version__
 
 ROWS_PER_SHARD = 64
@@ -129,6 +130,7 @@ def _check_splits(spec: DatasetSpec, splits: Splits) -> None:
         if not SPLIT_PATTERN.fullmatch(split):
             raise InputError(f"split name {split!r}: use lower-case letters, digits and '_'")
         for image_id in ids:
+            check_text(spec.name, "image", image_id)
             if image_id in seen:
                 raise InputError(
                     f"{spec.name}: image {image_id!r} is in split {seen[image_id]!r} and again in {split!r}"
@@ -139,15 +141,16 @@ def _check_splits(spec: DatasetSpec, splits: Splits) -> None:
 
 
 def _compare_counts(converter: Converter, splits: Splits) -> list[str]:
-    """One line for every split that has not as many images as the published set's."""
-    published = converter.published.images if converter.published is not None else {}
-    left_out = [line.split for line in converter.left_out()]
-    found = {split: len(splits.get(split, ())) + left_out.count(split) for split in published}
-    return [
-        f"split {split!r} has {found[split]:,} images, {converter.name} as published has {count:,}"
-        for split, count in published.items()
-        if found[split] != count
-    ]
+    """One line for every split that has not as many images as the published set's, and one for the total."""
+    published = converter.published
+    if published is None:
+        return []
+    found = Counter({split: len(ids) for split, ids in splits.items()})
+    found.update(line.split for line in converter.left_out())
+    pairs = [(f"images in split {name!r}", found[name], count) for name, count in published.images.items()]
+    if published.total is not None:
+        pairs.append(("images in all splits", found.total(), published.total))
+    return [f"{what}: {count:,}, as published: {known:,}" for what, count, known in pairs if count != known]
 
 
 def _left_out(converter: Converter) -> list[dict[str, str]]:
@@ -169,8 +172,7 @@ def _source_files(converter: Converter, splits: Splits) -> list[Path]:
 
 def _conversion_key(converter: Converter, spec: DatasetSpec, splits: Splits, rows_per_shard: int) -> str:
     """Tells conversions apart: everything that shapes the result, sources by size and time of change."""
-    stats = [(path, path.stat()) for path in _source_files(converter, splits)]
-    files = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    files = file_stats(converter.shared_files())
     return sha256_json(
         [__version__, converter.name, converter.options(), asdict(spec), splits, rows_per_shard, files]
     )

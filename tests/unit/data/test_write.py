@@ -186,23 +186,22 @@ def test_a_worker_that_always_dies_ends_with_an_error_and_nothing_is_lost(raw, t
 def test_counts_of_the_published_set(raw, tmp_path):
     warnings = []
     converter = Known(raw=raw, images=12)
-    with pytest.raises(
-        InputError, match=r"split 'train' has 12 images, made-up as published has 1,500; .*strict"
-    ):
+    with pytest.raises(InputError, match=r"split 'train': 12, as published: 1,500; .*strict"):
         convert(converter, tmp_path / "set", strict_counts=True)
     assert not (raw / "reads.log").exists()
     made = convert(converter, tmp_path / "set", on_warning=warnings.append)
     # The six of test and the one that is left out make seven, as published; val is not there at all.
     assert warnings == [
-        "split 'train' has 12 images, made-up as published has 1,500",
-        "split 'val' has 0 images, made-up as published has 3",
+        "images in split 'train': 12, as published: 1,500",
+        "images in split 'val': 0, as published: 3",
+        "images in all splits: 19, as published: 1,510",
     ]
     assert made.manifest["warnings"] == warnings
     assert made.manifest["dropped"] == {"unusable": 1}
     assert made.dropped == [
         {"split": "test", "image_id": "b099", "kind": "unusable", "reason": "broken as published"}
     ]
-    assert "Note: split 'val' has 0 images" in (tmp_path / "set" / "README.md").read_text()
+    assert "Note: images in split 'val': 0, as" in (tmp_path / "set" / "README.md").read_text()
     assert verify_dataset(tmp_path / "set") == []
     # A set that is not a published one promises nothing.
     assert convert(MadeUp(raw=raw), tmp_path / "own", strict_counts=True).manifest["warnings"] == []
@@ -227,13 +226,31 @@ def test_engines_by_name(raw, tmp_path, monkeypatch):
         convert(MadeUp(raw=raw), tmp_path / "set", engine="ray", jobs=2)
 
 
-def test_a_changed_source_starts_afresh(raw, tmp_path):
+def test_only_what_changed_is_read_again(raw, tmp_path):
     with pytest.raises(SampleError):
         convert(MadeUp(raw=raw, broken=("b000",)), tmp_path / "set", rows_per_shard=2)
-    (raw / "a000.txt").write_text("now there")
+    (raw / "a003.txt").write_text("now there")
+    (raw / "reads.log").unlink()
+    convert(MadeUp(raw=raw), tmp_path / "set", rows_per_shard=2)
+    # The shard of the changed image, and those that were not written yet.
+    assert reads(raw) == ["a002", "a003", *(f"b{i:03d}" for i in range(6))]
+    convert(MadeUp(raw=raw), tmp_path / "whole", rows_per_shard=2)
+    assert files(tmp_path / "set") == files(tmp_path / "whole")
+
+
+def test_a_changed_table_starts_afresh(raw, tmp_path):
+    (raw / "table.txt").write_text("old")
+    with pytest.raises(SampleError):
+        convert(MadeUp(raw=raw, broken=("b000",)), tmp_path / "set", rows_per_shard=2)
+    (raw / "table.txt").write_text("a new one")
     (raw / "reads.log").unlink()
     convert(MadeUp(raw=raw), tmp_path / "set", rows_per_shard=2)
     assert len(reads(raw)) == 18
+
+
+def test_names_that_are_no_text(raw, tmp_path):
+    with pytest.raises(InputError, match=r"a000: group 'scene0\\udcff' is not valid Unicode"):
+        convert(MadeUp(raw=raw, suffix="\udcff"), tmp_path / "set")
 
 
 def test_answers_from_a_finished_conversion_and_never_overwrites(raw, tmp_path):
