@@ -2,52 +2,132 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from aims.core.errors import InputError, unknown_name
+import numpy as np
+
+from aims.core.errors import InputError
 from aims.core.files import inside
-from aims.core.schema import SPLIT_PATTERN
+from aims.core.schema import SPLIT_PATTERN, DatasetSpec, StreamSpec
+from aims.sensors.polarization import ANGLES, mosaic_places
 
-from ._images import JPEG, LABEL_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
-from ._labels import colour_code
+from ._folder_classes import CodedClasses, coded_classes
+from ._images import ARCHIVE_SUFFIXES, JPEG, LABEL_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
 from ._patterns import Pattern
+from ._toml import Table, is_list_of, read_toml
 
-Kind = Literal["palette", "values", "instance"]
+#: Streams of a polarization mosaic, by the angle of their polarizer.
+MOSAIC_STREAMS = {angle: f"i{angle}" for angle in ANGLES}
+
+_SENSOR_KEYS = ("files", "variable", "unit", "valid_range", "missing", "wavelength_nm")
+_IDS = ("{id}", "{split}/{id}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamEntry:
-    """`[streams.NAME]`: the files, the unit, and the channels kept (None: all)."""
+    """`[streams.NAME]`: the files, the variable in them, what it measures, the channels kept (None: all)."""
 
     files: Pattern
+    where: str
+    variable: str | None
     unit: str
+    valid_range: tuple[float, float] | None
+    missing: float | None
+    wavelength_nm: tuple[float, float] | None
     channels: tuple[int, ...] | None
+
+    def spec(self, channels: int, stored: np.dtype[Any]) -> StreamSpec:
+        """Describes the stream; whole numbers of 8 and 16 bits have a range of their own.
+
+        Args:
+            channels: channels of the stream.
+            stored: dtype of its files.
+        """
+        known = None
+        if stored.kind in "iu":
+            whole = np.iinfo(stored)
+            missing = self.missing or 0
+            if missing != int(missing) or not whole.min <= missing <= whole.max:
+                raise InputError(f"{self.where}: 'missing' is {missing}, which {stored} cannot hold")
+            known = (0.0, float(whole.max)) if stored in (np.uint8, np.uint16) else None
+        return StreamSpec(
+            channels=channels,
+            unit=self.unit,
+            valid_range=self.valid_range or known,
+            missing=self.missing,
+            wavelength_nm=self.wavelength_nm,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MosaicEntry:
+    """`[mosaic]`: the raw frames, the angles of a 2 x 2 cell, and whether gaps are interpolated ("full")."""
+
+    frames: StreamEntry
+    layout: tuple[tuple[int, ...], ...]
+    resolution: Literal["full", "half"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsEntry:
-    """`[labels]`: the files, how they are drawn, and the class id of each number or colour code."""
+    """`[labels]`: the files, and the classes in them; None: COCO's JSON, which names them itself."""
 
     files: Pattern
-    kind: Kind
-    classes: Mapping[int, int]
+    variable: str | None
+    classes: CodedClasses | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderConfig:
-    """The whole description. A split is a tuple of ids, "*", or the name of a text file."""
+    """The whole description. A split is a tuple of names, "*", or the name of a text file.
 
-    name: str
-    license: str
-    classes: tuple[str, ...]
+    Attributes:
+        head: name, classes, licence, citation and URL, as they go into `DatasetSpec`.
+        streams: by name.
+        image_id: how an image is called in the set: "{id}" or "{split}/{id}".
+        group: its first group finds the scene in an image id; None: every image is one of its own.
+    """
+
+    head: Mapping[str, Any]
     splits: Mapping[str, str | tuple[str, ...]]
     streams: Mapping[str, StreamEntry]
+    mosaic: MosaicEntry | None
     rgb: Pattern | None
     labels: LabelsEntry
+    image_id: str
+    group: re.Pattern[str] | None
+
+    def spec(self, streams: Mapping[str, StreamSpec]) -> DatasetSpec:
+        """Describes the set."""
+        return DatasetSpec(**self.head, streams=streams, has_rgb=self.rgb is not None)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; the class id is the place, from 1."""
+        return tuple(self.head["classes"])
+
+    @property
+    def names(self) -> Pattern:
+        """The pattern whose files stand for the images, where a split is "*"."""
+        patterns = [entry.files for entry in self.sensors]
+        patterns += [self.labels.files] if self.labels.classes is not None else []
+        return [*patterns, *([self.rgb] if self.rgb is not None else [])][0]
+
+    @property
+    def sensors(self) -> list[StreamEntry]:
+        """The entries that name sensor files."""
+        return [*self.streams.values(), *([self.mosaic.frames] if self.mosaic else [])]
+
+    @property
+    def own_files(self) -> list[Pattern]:
+        """The patterns of the files that belong to one image alone."""
+        patterns = [entry.files for entry in self.sensors]
+        patterns += [self.labels.files] if self.labels.files.has_id() else []
+        return [*patterns, *([self.rgb] if self.rgb is not None else [])]
 
 
 def load_config(path: Path) -> FolderConfig:
@@ -56,73 +136,42 @@ def load_config(path: Path) -> FolderConfig:
     Raises:
         InputError: the file is missing or not TOML; a key is unknown, missing or of the wrong type.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        top = _Table(tomllib.loads(text), str(path))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; write one like examples/cwfid.toml") from None
-    except OSError as error:
-        raise InputError(f"{path}: not readable ({error.strerror}); check the path and its rights") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not TOML ({error}); correct that line") from error
-    top.only("name", "license", "classes", "splits", "streams", "rgb", "labels")
+    top = read_toml(path)
+    top.only(
+        *("name", "license", "citation", "url", "classes", "image_id", "group"),
+        *("splits", "streams", "mosaic", "rgb", "labels"),
+    )
     classes = tuple(top.strings("classes"))
     if not classes or "" in classes or len(set(classes)) != len(classes):
         raise InputError(f"{path}: 'classes' needs at least one name, each once")
-    streams = top.table("streams", optional=True)
-    rgb = top.table("rgb", optional=True)
-    if not streams.values and not rgb.values:
-        raise InputError(f"{path}: needs a [streams.NAME] or an [rgb] table that says where the images are")
+    streams, rgb = top.table("streams", optional=True), top.table("rgb", optional=True)
+    if not streams.values and not rgb.values and "mosaic" not in top:
+        raise InputError(
+            f"{path}: needs a [streams.NAME], [mosaic] or [rgb] table that says where the images are"
+        )
+    mosaic = _mosaic(top.table("mosaic")) if "mosaic" in top else None
+    for name in MOSAIC_STREAMS.values() if mosaic else ():
+        if name in streams:
+            raise InputError(f"{path}: [mosaic] makes the stream {name!r}; rename [streams.{name}]")
     return FolderConfig(
-        name=top.string("name"),
-        license=top.string("license"),
-        classes=classes,
+        head={
+            "name": top.string("name"),
+            "classes": classes,
+            "license": top.string("license"),
+            "citation": top.optional("citation", top.string),
+            "url": top.optional("url", top.string),
+        },
         splits=_splits(top.table("splits")),
         streams={name: _stream(streams.table(name)) for name in streams.values},
-        rgb=_pattern(rgb.only("files"), RGB_SUFFIXES) if "rgb" in top.values else None,
+        mosaic=mosaic,
+        rgb=_pattern(rgb.only("files"), RGB_SUFFIXES) if "rgb" in top else None,
         labels=_labels(top.table("labels"), classes),
+        image_id=top.optional("image_id", lambda key: _image_id(top, key)) or _IDS[0],
+        group=top.optional("group", lambda key: _group(top, key)),
     )
 
 
-class _Table:
-    """A TOML table that knows where it stands."""
-
-    def __init__(self, values: Mapping[str, Any], where: str) -> None:
-        self.values = values
-        self.where = where
-
-    def only(self, *known: str) -> _Table:
-        for key in self.values:
-            if key not in known:
-                raise unknown_name("key", key, known, where=self.where)
-        return self
-
-    def take(self, key: str, wanted: str, fits: Callable[[Any], bool]) -> Any:
-        if key not in self.values:
-            raise InputError(f"{self.where}: needs {key!r} ({wanted})")
-        if not fits(self.values[key]):
-            raise InputError(f"{self.where}: {key!r} is {self.values[key]!r}; it must be {wanted}")
-        return self.values[key]
-
-    def string(self, key: str) -> str:
-        return cast(str, self.take(key, "a text", lambda value: isinstance(value, str) and value != ""))
-
-    def strings(self, key: str) -> list[str]:
-        return cast("list[str]", self.take(key, "a list of texts", _is_list_of(str)))
-
-    def table(self, key: str, *, optional: bool = False) -> _Table:
-        parent, _, inner = self.where.partition(" [")
-        where = f"{parent} [{inner[:-1]}.{key}]" if inner else f"{parent} [{key}]"
-        if optional and key not in self.values:
-            return _Table({}, where)
-        return _Table(self.take(key, "a table", lambda value: isinstance(value, dict)), where)
-
-
-def _is_list_of(kind: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(type(item) is kind for item in value)
-
-
-def _splits(table: _Table) -> dict[str, str | tuple[str, ...]]:
+def _splits(table: Table) -> dict[str, str | tuple[str, ...]]:
     if not table.values:
         raise InputError(f'{table.where}: needs at least one split, such as train = "*"')
     splits: dict[str, str | tuple[str, ...]] = {}
@@ -133,84 +182,119 @@ def _splits(table: _Table) -> dict[str, str | tuple[str, ...]]:
             splits[name] = value
         else:
             wanted = 'a list of image ids (texts), "*", or the name of a text file'
-            splits[name] = tuple(table.take(name, wanted, _is_list_of(str)))
+            splits[name] = tuple(table.take(name, wanted, is_list_of(str)))
     return splits
 
 
-def _pattern(table: _Table, suffixes: tuple[str, ...]) -> Pattern:
+def _image_id(top: Table, key: str) -> str:
+    return str(top.take(key, '"{id}" or "{split}/{id}"', lambda value: value in _IDS))
+
+
+def _group(top: Table, key: str) -> re.Pattern[str]:
+    text = top.string(key)
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise InputError(f"{top.where}: 'group' is {text!r}, no regular expression ({error})") from None
+    if not pattern.groups:
+        raise InputError(
+            f"{top.where}: 'group' is {text!r}; put the part of the image id that names the scene in (...)"
+        )
+    return pattern
+
+
+def _pattern(table: Table, suffixes: tuple[str, ...], *, needs_id: bool = True) -> Pattern:
     text = table.string("files")
     where = f"{table.where} files"
     inside(Path(), text, where=where)
-    suffix = PurePosixPath(text).suffix.lower()
+    suffix = _fixed_suffix(text)
     if suffixes is LABEL_SUFFIXES and suffix in JPEG:
         raise InputError(f"{where}: JPEG labels are refused, because its compression changes values; use PNG")
-    if suffix and not set(suffix) & set("{}*?") and suffix not in suffixes:
+    if suffix and suffix not in suffixes:
         raise InputError(f"{where}: suffix {suffix!r} is not read here; use {', '.join(suffixes)}")
-    return Pattern(text, where=where)
+    return Pattern(text, where=where, needs_id=needs_id)
 
 
-def _stream(table: _Table) -> StreamEntry:
-    table.only("files", "channels", "unit")
+def _fixed_suffix(text: str) -> str:
+    """The suffix that all files of a pattern have; empty where it leaves that open."""
+    suffix = PurePosixPath(text).suffix.lower()
+    return "" if set(suffix) & set("{}*?") else suffix
+
+
+def _variable(table: Table) -> str | None:
+    """The name of the array, which files that hold several need and the others have not."""
+    variable, suffix = table.optional("variable", table.string), _fixed_suffix(table.string("files"))
+    if suffix in ARCHIVE_SUFFIXES and variable is None:
+        raise InputError(f"{table.where}: needs 'variable', the name of the array in the {suffix} files")
+    if suffix and suffix not in ARCHIVE_SUFFIXES and variable is not None:
+        raise InputError(
+            f"{table.where}: 'variable' is {variable!r}, but {suffix} files hold one picture; leave it out"
+        )
+    return variable
+
+
+def _stream(table: Table) -> StreamEntry:
+    return _sensor(table.only(*_SENSOR_KEYS, "channels"))
+
+
+def _sensor(table: Table) -> StreamEntry:
     channels = None
-    if "channels" in table.values:
-        channels = tuple(table.take("channels", "a list of channel numbers, from 0", _is_list_of(int)))
+    if "channels" in table:
+        channels = tuple(table.take("channels", "a list of channel numbers, from 0", is_list_of(int)))
         if not channels or min(channels) < 0 or len(set(channels)) != len(channels):
             raise InputError(f"{table.where}: 'channels' is {list(channels)}; list numbers from 0, each once")
-    return StreamEntry(files=_pattern(table, STREAM_SUFFIXES), unit=table.string("unit"), channels=channels)
+    wavelength = table.optional("wavelength_nm", table.bounds)
+    if wavelength and wavelength[0] <= 0:
+        raise InputError(f"{table.where}: 'wavelength_nm' is {list(wavelength)}; wavelengths are above 0")
+    return StreamEntry(
+        files=_pattern(table, STREAM_SUFFIXES),
+        where=table.where,
+        variable=_variable(table),
+        unit=table.string("unit"),
+        valid_range=table.optional("valid_range", table.bounds),
+        missing=table.optional("missing", table.number),
+        wavelength_nm=wavelength,
+        channels=channels,
+    )
 
 
-def _labels(table: _Table, classes: tuple[str, ...]) -> LabelsEntry:
-    table.only("files", "kind", "palette", "values")
-    files = _pattern(table, LABEL_SUFFIXES)
-    kind = table.take("kind", '"semantic" or "instance"', lambda value: value in ("semantic", "instance"))
-    given = [key for key in ("palette", "values") if key in table.values]
-    if kind == "instance":
-        if given:
-            raise InputError(f'{table.where}: {given[0]!r} does not go with kind = "instance"; leave it out')
-        if len(classes) != 1:
-            raise InputError(
-                f"{table.where}: kind = \"instance\" tells no classes apart; 'classes' has {len(classes)}: "
-                'give one class, or label files with one value a class and kind = "semantic"'
-            )
-        return LabelsEntry(files=files, kind="instance", classes={})
-    if len(given) != 1:
-        raise InputError(f"{table.where}: needs either 'palette' or 'values', to tell which class is which")
-    entries = table.table(given[0])
-    for name in entries.values:
-        if name not in classes:
-            raise unknown_name("class", name, classes, where=entries.where)
-    codes = _palette_codes if given[0] == "palette" else _value_codes
-    # Black, and 0, is nothing unless a class takes it.
-    ids = {0: 0, **_class_ids(entries, classes, codes)}
-    return LabelsEntry(files=files, kind=cast(Kind, given[0]), classes=ids)
+def _mosaic(table: Table) -> MosaicEntry:
+    table.only(*_SENSOR_KEYS, "layout", "resolution")
+    wanted = "the angles of a 2 x 2 cell row by row, such as [[90, 45], [135, 0]]"
+    layout = table.take(
+        "layout",
+        wanted,
+        lambda value: isinstance(value, list) and len(value) == 2 and all(map(is_list_of(int), value)),
+    )
+    try:
+        mosaic_places(layout)
+    except InputError as error:
+        raise InputError(f"{table.where}: {error}") from None
+    resolution = table.take("resolution", '"full" or "half"', lambda value: value in ("full", "half"))
+    frames = _sensor(table)
+    if resolution == "full" and frames.missing is not None:
+        raise InputError(
+            f"{table.where}: 'missing' does not go with resolution = \"full\", which would average that "
+            'value with its neighbours; use "half"'
+        )
+    return MosaicEntry(frames=frames, layout=tuple(map(tuple, layout)), resolution=resolution)
 
 
-def _class_ids(
-    entries: _Table, classes: tuple[str, ...], codes: Callable[[_Table, str], list[int]]
-) -> dict[int, int]:
-    ids: dict[int, int] = {}
-    for class_id, name in enumerate(classes, start=1):
-        for code in codes(entries, name):
-            if code in ids:
-                other = classes[ids[code] - 1]
-                raise InputError(
-                    f"{entries.where}: {other!r} and {name!r} have the same entry; give each its own"
-                )
-            ids[code] = class_id
-    return ids
-
-
-def _palette_codes(entries: _Table, name: str) -> list[int]:
-    def fits(value: Any) -> bool:
-        return _is_list_of(int)(value) and len(value) == 3 and all(0 <= level <= 255 for level in value)
-
-    red, green, blue = entries.take(name, "a colour [red, green, blue] of numbers 0 to 255", fits)
-    return [colour_code((red, green, blue))]
-
-
-def _value_codes(entries: _Table, name: str) -> list[int]:
-    def fits(value: Any) -> bool:
-        return type(value) is int or (_is_list_of(int)(value) and len(value) > 0)
-
-    value = entries.take(name, "a whole number or a list of them", fits)
-    return value if isinstance(value, list) else [value]
+def _labels(table: Table, classes: tuple[str, ...]) -> LabelsEntry:
+    table.only("files", "variable", "kind", "palette", "values", "void")
+    wanted = '"semantic", "instance" or "coco"'
+    kind = table.take("kind", wanted, lambda value: value in ("semantic", "instance", "coco"))
+    if kind != "coco":
+        files = _pattern(table, LABEL_SUFFIXES)
+        return LabelsEntry(
+            files=files, variable=_variable(table), classes=coded_classes(table, kind, classes)
+        )
+    for key in ("variable", "palette", "values", "void"):
+        if key in table:
+            raise InputError(f'{table.where}: {key!r} does not go with kind = "coco"; leave it out')
+    files = _pattern(table, (".json",), needs_id=False)
+    if files.has_id():
+        raise InputError(
+            f"{files.where}: {files.text!r} has an {{id}}, but one JSON file describes all images of a split"
+        )
+    return LabelsEntry(files=files, variable=None, classes=None)

@@ -19,23 +19,28 @@ class Pattern:
     Args:
         text: the pattern as written.
         where: the file and table it stands in, for messages.
+        needs_id: whether each image has a file of its own.
 
     Raises:
         InputError: `{id}` is missing, or another placeholder stands in it.
     """
 
-    def __init__(self, text: str, *, where: str) -> None:
+    def __init__(self, text: str, *, where: str, needs_id: bool = True) -> None:
         self.text = PurePosixPath(text.replace("\\", "/")).as_posix()
         self.where = where
         self._tokens = [token for token in _TOKEN.split(self.text) if token]
         for token in self._tokens:
             if token[0] == "{" and token not in ("{id}", "{split}"):
                 raise unknown_name("placeholder", token, ("{id}", "{split}"), where=where)
-        if "{id}" not in self._tokens:
+        if needs_id and not self.has_id():
             raise InputError(f"{where}: {text!r} has no {{id}}, so all images would share one file; add it")
         if "**" in self.text:
             raise InputError(f"{where}: '**' in {text!r} is not supported; write one '*' a folder")
         self._wild = bool({"*", "?"} & set(self._tokens))
+
+    def has_id(self) -> bool:
+        """Whether `{id}` stands in it, so that each image has a file of its own."""
+        return "{id}" in self._tokens
 
     def has_split(self) -> bool:
         """Whether `{split}` stands in it."""
@@ -56,7 +61,7 @@ class Pattern:
         # Only the pattern's own * and ? are wildcards: brackets, and all that stands in an id, are literal.
         values = {"{split}": split, "{id}": glob.escape(image_id), "*": "*", "?": "?"}
         wild = "".join(values.get(token) or glob.escape(token) for token in self._tokens)
-        return [root / name for name in sorted(glob.glob(wild, root_dir=root)) if (root / name).is_file()]
+        return [root / name for name in self._glob(root, wild) if (root / name).is_file()]
 
     def ids(self, root: Path, split: str) -> dict[str, Path]:
         """The ids that files below the root have, sorted, each with its (first) file.
@@ -67,11 +72,19 @@ class Pattern:
         wild = "".join(values.get(token) or glob.escape(token) for token in self._tokens)
         regex = re.compile(self._regex(split), re.DOTALL)
         found: dict[str, Path] = {}
-        for name in sorted(glob.glob(wild, root_dir=root)):
+        for name in self._glob(root, wild):
             match = regex.fullmatch(name.replace(os.sep, "/"))
             if match and (root / name).is_file():
                 found.setdefault(match["id"], root / name)
         return dict(sorted(found.items()))
+
+    def _glob(self, root: Path, wild: str) -> list[str]:
+        names = sorted(glob.glob(wild, root_dir=root))
+        for name in names:
+            # Python holds the bytes of such a name as halves of UTF-16 pairs, which cannot be written.
+            if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+                raise InputError(f"{root}: file name {name!a} is not UTF-8; rename it ({self.where})")
+        return names
 
     def _regex(self, split: str) -> str:
         values = {"{split}": re.escape(split), "*": "[^/]*", "?": "[^/]"}

@@ -2,7 +2,10 @@
 
     name = "cwfid"
     license = "non-commercial research"
+    citation = "Haug and Ostermann, 2014"       # optional, as is url = "https://..."
     classes = ["weed", "crop"]                  # class ids 1, 2
+    image_id = "{id}"                           # "{split}/{id}": one name may stand in two splits
+    group = "^(..)"                             # optional: the part of the image id that names its scene
 
     [splits]
     train = ["002", "005"]                      # ids, or "*", or a text file with one id a line
@@ -12,18 +15,44 @@
     files = "images/{id}_image.png"             # {id}, {split}, and the wildcards * and ?
     channels = [1]                              # default: all
     unit = "digital number"
+    valid_range = [0, 255]                      # optional; 8 and 16 bit have one of their own
+    missing = 0                                 # optional: the value of "not measured"; NaN always is
+    wavelength_nm = [700, 1000]                 # optional
+
+    [streams.depth]
+    files = "frames/{id}.mat"                   # several streams may come from one file
+    variable = "scene.depth"                    # npz: an array; mat: a variable, or a field of a struct
+    unit = "m"
+
+    [mosaic]                                    # raw frames of a polarization sensor -> i0, i45, i90, i135
+    files = "raw/{id}.png"                      # variable, valid_range, ... as in a stream
+    layout = [[90, 45], [135, 0]]               # the angles of a 2 x 2 cell, row by row
+    resolution = "full"                         # or "half"
+    unit = "digital number"
 
     [rgb]                                       # optional: png, jpg, tiff, webp, kept byte for byte
     files = "rgb/{id}.jpg"
 
-    [labels]                                    # png, tiff, npy
+    [labels]                                    # png, tiff, npy, npz, mat
     files = "annotations/{id}_annotation.png"
     kind = "semantic"                           # or "instance": one number an instance, one class
     palette = { weed = [255, 0, 0], crop = [0, 255, 0] }     # or values = { weed = 1, crop = [2, 3] }
+    void = [[128, 128, 128]]                    # optional: more colours, or values, that are nothing
 
-Streams are png, jpg, tiff or npy and keep dtype, channel order (RGB) and an alpha channel. A palette PNG is
-refused as a stream, because its numbers are colours of a table and measure nothing. With "*" the ids are
-those of the first stream's files (of the labels', where there is no stream).
+For labels in COCO's JSON, whose category names must be the classes: `files = "annotations/{split}.json"`
+and `kind = "coco"`; see `CocoLabels.read` for how an image finds its entry.
+
+Streams are png, jpg, tiff, npy, npz or mat and keep dtype, channel order (RGB) and an alpha channel. The
+pages of a TIFF become channels in their order. A palette picture is refused as a stream, because its
+numbers are colours of a table and measure nothing. With "*" the ids are those of the first stream's files
+(without streams the mosaic's, then the labels', then the RGB pictures'). `group` is a regular expression
+that is searched in the image id; its first group is the scene, and an image without one is an error.
+
+A mosaic's "full" resolution keeps every raw value at its place in the stream of its angle, as float32
+(float64 for more than 16 bits), and fills in the others as the mean of their neighbours; labels fit as
+drawn on the raw frame. "half" keeps the raw values alone, in their own dtype; labels and other streams must
+have half the size too, as reducing them would lose some. Either way nothing of the raw frame is lost.
+Colour polarization sensors, whose cells are 4 x 4, are not read.
 """
 
 from __future__ import annotations
@@ -33,28 +62,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
-
-import numpy as np
+from typing import Any, ClassVar
 
 from aims.core.errors import InputError
 from aims.core.files import inside
-from aims.core.schema import (
-    Array,
-    Converter,
-    DatasetSpec,
-    InstanceMap,
-    Sample,
-    SampleError,
-    SemanticMap,
-    StreamSpec,
-    option,
-)
+from aims.core.schema import Converter, DatasetSpec, Sample, SampleError, option
 
 from ._folder_config import FolderConfig, load_config
-from ._images import JPEG, check_sizes, load_picture, load_rgb
-from ._labels import class_map, colour_codes, numbers, show_colour, show_value
-from ._patterns import Pattern, read_ids
+from ._folder_files import ImageFiles, Stream, read_streams, stream_entries, words
+from ._folder_labels import CocoLabels, Labels, read_label_file
+from ._images import check_sizes, load_rgb
+from ._patterns import read_ids
 
 # Images tried before the set is called unreadable: a broken first one must not hide the others.
 _TRIES = 20
@@ -75,22 +93,15 @@ class FolderConverter(Converter):
 
     def spec(self) -> DatasetSpec:
         """Describes the set; channels and ranges are those of its first readable image."""
-        config = self._config
-        streams = {}
-        for name, (_, array) in self._first.items():
-            known = array.dtype in (np.uint8, np.uint16)
-            streams[name] = StreamSpec(
-                channels=array.shape[2],
-                unit=config.streams[name].unit,
-                valid_range=(0.0, float(np.iinfo(array.dtype).max)) if known else None,
-            )
-        return DatasetSpec(
-            name=config.name,
-            classes=config.classes,
-            streams=streams,
-            license=config.license,
-            has_rgb=config.rgb is not None,
-        )
+        entries = stream_entries(self._config)
+        streams = {
+            name: entries[name].spec(stream.array.shape[2], stream.stored)
+            for name, stream in self._first.items()
+        }
+        if self._config.labels.classes is None:
+            for split in self._splits:
+                self._coco(split)  # its categories must fit before the slow work starts
+        return self._config.spec(streams)
 
     def splits(self) -> Mapping[str, Sequence[str]]:
         """Image ids as the description lists them; those of "*" are sorted."""
@@ -98,47 +109,60 @@ class FolderConverter(Converter):
 
     def read(self, split: str, image_id: str) -> Sample:
         """Reads one image and checks that its files fit each other and the first image."""
-        config = self._config
-        sizes: list[tuple[Path, tuple[int, int]]] = []
-        streams = {}
-        for name, (first, model) in self._first.items():
-            path, array = self._stream(name, split, image_id)
-            if (array.shape[2], array.dtype) != (model.shape[2], model.dtype):
+        files = self._files(split, image_id)
+        streams = read_streams(self._config, files)
+        for name, stream in streams.items():
+            model = self._first[name]
+            if (stream.array.shape[2], stream.array.dtype) != (model.array.shape[2], model.array.dtype):
                 raise SampleError(
-                    f"{path}: {_kind(array)}, but {first} has {_kind(model)}; "
+                    f"{stream.path}: {words(stream.array)}, but {model.path} has {words(model.array)}; "
                     "all images of a stream must be alike, convert one or leave it out"
                 )
-            sizes.append((path, array.shape[:2]))
-            streams[name] = array
-        label_path = self._file(config.labels.files, split, image_id)
-        labels = self._labels(label_path)
-        content = labels.class_map if isinstance(labels, SemanticMap) else labels.instances
-        sizes.append((label_path, content.shape[:2]))
+        sizes: list[tuple[str, tuple[int, int]]] = [
+            (stream.place, stream.array.shape[:2]) for stream in streams.values()
+        ]
+        labels = self._labels(files)
+        sizes.append((labels.place, labels.size))
         rgb = None
-        if config.rgb is not None:
-            rgb_path = self._file(config.rgb, split, image_id)
+        if self._config.rgb is not None:
+            rgb_path = files.find(self._config.rgb)
             rgb, size = load_rgb(rgb_path)
-            sizes.append((rgb_path, size))
+            sizes.append((str(rgb_path), size))
         check_sizes(sizes)
-        return Sample(image_id=image_id, group=image_id, streams=streams, labels=labels, rgb=rgb)
+        return Sample(
+            image_id=image_id,
+            group=self._group(image_id),
+            streams={name: stream.array for name, stream in streams.items()},
+            labels=labels.labels,
+            rgb=rgb,
+            dropped=labels.dropped,
+        )
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
         """The image's stream, label and RGB files that exist; one that serves twice is listed once."""
-        config = self._config
-        patterns = [stream.files for stream in config.streams.values()] + [config.labels.files]
-        patterns += [config.rgb] if config.rgb is not None else []
-        return tuple(
-            dict.fromkeys(path for pattern in patterns for path in pattern.find(self.root, split, image_id))
-        )
+        name = self._name(split, image_id)
+        found = (path for pattern in self._config.own_files for path in pattern.find(self.root, split, name))
+        return tuple(dict.fromkeys(found))
 
     def shared_files(self) -> Sequence[Path]:
-        """The description, and the text files that list ids."""
+        """The description, the text files that list ids, and the JSON files of all images of a split."""
         lists = [
             inside(self.root, value, where=f"{self.config} [splits]")
             for value in self._config.splits.values()
             if isinstance(value, str) and value != "*"
         ]
+        labels = self._config.labels.files
+        if not labels.has_id():
+            lists += [path for split in self._config.splits for path in labels.find(self.root, split, "")]
         return (self.config, *dict.fromkeys(lists))
+
+    def options(self) -> dict[str, Any]:
+        """The given options, and how a mosaic was taken apart, so that its raw frames can be put together."""
+        mosaic = self._config.mosaic
+        if mosaic is None:
+            return super().options()
+        taken = {"layout": [list(row) for row in mosaic.layout], "resolution": mosaic.resolution}
+        return {**super().options(), "mosaic": taken}
 
     @cached_property
     def _config(self) -> FolderConfig:
@@ -151,43 +175,57 @@ class FolderConverter(Converter):
         seen: dict[str, tuple[str, str]] = {}
         splits: dict[str, tuple[str, ...]] = {}
         for split in self._config.splits:
-            ids = list(self._listed(split))
-            for image_id, where in ids:
+            listed = []
+            for name, where in self._listed(split):
+                inside(self.root, name, where=where)
+                image_id = self._config.image_id.replace("{split}", split).replace("{id}", name)
                 if image_id in seen:
                     raise self._doubled(image_id, seen[image_id], (split, where))
                 seen[image_id] = (split, where)
-                inside(self.root, image_id, where=where)
-            if not ids:
+                self._group(image_id)
+                listed.append(image_id)
+            if not listed:
                 raise InputError(f"{self.config} [splits]: {split!r} has no images; {self._why_empty(split)}")
-            splits[split] = tuple(image_id for image_id, _ in ids)
+            splits[split] = tuple(listed)
         return splits
 
     def _listed(self, split: str) -> Iterator[tuple[str, str]]:
-        """The ids of a split, each with where it stands."""
+        """The names of a split, each with where it stands."""
         value = self._config.splits[split]
         where = f"{self.config} [splits] {split}"
         if isinstance(value, tuple):
-            yield from ((image_id, where) for image_id in value)
+            yield from ((name, where) for name in value)
         elif value == "*":
-            yield from ((found, str(path)) for found, path in self._names.ids(self.root, split).items())
+            ids = self._config.names.ids(self.root, split)
+            yield from ((found, str(path)) for found, path in ids.items())
         else:
             yield from read_ids(self.root, value, where=where)
 
-    @property
-    def _names(self) -> Pattern:
-        """The pattern whose files stand for the images."""
-        return next((stream.files for stream in self._config.streams.values()), self._config.labels.files)
+    def _name(self, split: str, image_id: str) -> str:
+        """What stands for `{id}` in the files of an image."""
+        return image_id.removeprefix(self._config.image_id.partition("{id}")[0].replace("{split}", split))
+
+    def _group(self, image_id: str) -> str:
+        pattern = self._config.group
+        if pattern is None:
+            return image_id
+        match = pattern.search(image_id)
+        if not match or not match[1]:
+            raise InputError(
+                f"{self.config}: 'group' finds no scene in image {image_id!r}; correct {pattern.pattern!r}"
+            )
+        return match[1]
 
     def _doubled(self, image_id: str, first: tuple[str, str], second: tuple[str, str]) -> InputError:
         if first[0] == second[0]:
             return InputError(
                 f"{second[1]}: image {image_id!r} stands twice (first: {first[1]}); list it once"
             )
-        hint = "leave it in one"
-        if self._config.splits[second[0]] == "*":
-            hint = "a name stands for one picture of the whole set: rename one of them"
-        if self._config.splits[second[0]] == "*" and not self._names.has_split():
-            hint = 'with "*", put {split} into ' + self._names.where
+        names, hint = self._config.names, "leave it in one"
+        if self._config.splits[second[0]] == "*" and not names.has_split():
+            hint = 'with "*", put {split} into ' + names.where
+        elif names.has_split():
+            hint = 'rename one of them, or, if they are two pictures, give image_id = "{split}/{id}"'
         return InputError(
             f"image {image_id!r} is in split {first[0]!r} ({first[1]}) and in {second[0]!r} ({second[1]}); "
             f"{hint}"
@@ -195,77 +233,50 @@ class FolderConverter(Converter):
 
     def _why_empty(self, split: str) -> str:
         if self._config.splits[split] == "*":
-            return f"no file below {self.root} fits {self._names.fill(split, '*')} ({self._names.where})"
+            names = self._config.names
+            return f"no file below {self.root} fits {names.fill(split, '*')} ({names.where})"
         return "list at least one id, or leave the split out"
 
     @cached_property
-    def _first(self) -> dict[str, tuple[Path, Array]]:
-        """File and array of each stream, of the first image whose streams can be read."""
+    def _first(self) -> dict[str, Stream]:
+        """The streams of the first image whose streams can be read."""
         problems: list[SampleError] = []
         images = ((split, image_id) for split, ids in self._splits.items() for image_id in ids)
         for split, image_id in itertools.islice(images, _TRIES):
             try:
-                return {name: self._stream(name, split, image_id) for name in self._config.streams}
+                return read_streams(self._config, self._files(split, image_id))
             except SampleError as error:
                 problems.append(error)
         raise problems[0]  # there is one, as no split is empty
 
-    def _file(self, pattern: Pattern, split: str, image_id: str) -> Path:
-        found = pattern.find(self.root, split, image_id)
-        if not found:
-            path = self.root / pattern.fill(split, image_id)
-            raise SampleError(
-                f"{path}: no such file; image {image_id!r} of {split!r} needs it ({pattern.where})"
-            )
-        if len(found) > 1:
-            raise SampleError(
-                f"{found[0]} and {found[1]}: two files for image {image_id!r}; remove one or narrow "
-                f"{pattern.where}"
-            )
-        return found[0]
+    def _files(self, split: str, image_id: str) -> ImageFiles:
+        return ImageFiles(self.root, split, self._name(split, image_id))
 
-    def _stream(self, name: str, split: str, image_id: str) -> tuple[Path, Array]:
-        entry = self._config.streams[name]
-        path = self._file(entry.files, split, image_id)
-        picture = load_picture(path)
-        if picture.palette is not None:
-            raise SampleError(
-                f"{path}: a palette picture, whose numbers measure nothing; convert it to grey or RGB "
-                f"for [streams.{name}]"
-            )
-        if entry.channels is None:
-            return path, picture.array
-        count = picture.array.shape[2]
-        if max(entry.channels) >= count:
-            raise SampleError(
-                f"{path}: has {count} channel{'s' * (count > 1)}, and [streams.{name}] wants channel "
-                f"{max(entry.channels)} (counted from 0); correct 'channels' in {self.config}"
-            )
-        return path, np.ascontiguousarray(picture.array[..., list(entry.channels)])
-
-    def _labels(self, path: Path) -> SemanticMap | InstanceMap:
-        if path.suffix.lower() in JPEG:
-            raise SampleError(
-                f"{path}: JPEG labels are refused, because its compression changes values; use PNG"
-            )
+    def _labels(self, files: ImageFiles) -> Labels:
         entry = self._config.labels
-        picture = load_picture(path)
-        if entry.kind == "palette":
-            codes = colour_codes(path, picture)
-            known = f"palette in {self.config} [labels]"
-            return SemanticMap(class_map=class_map(path, codes, entry.classes, show=show_colour, known=known))
-        values = numbers(path, picture)
-        if entry.kind == "values":
-            known = f"values in {self.config} [labels]"
-            return SemanticMap(class_map=class_map(path, values, entry.classes, show=show_value, known=known))
-        ids = np.unique(values).tolist()
-        if ids[0] < 0:
-            raise SampleError(
-                f"{path}: instance number {ids[0]} is negative; number instances from 1, 0 is nothing"
+        if entry.classes is not None:
+            return read_label_file(entry, entry.classes, files, where=str(self.config))
+        own = (
+            path.relative_to(self.root).as_posix()
+            for pattern in self._config.own_files
+            for path in pattern.find(self.root, files.split, files.name)
+        )
+        return self._coco(files.split).read(files.name, tuple(own))
+
+    @cached_property
+    def _opened(self) -> dict[Path, CocoLabels]:
+        return {}
+
+    def _coco(self, split: str) -> CocoLabels:
+        """The annotations of a split, read once."""
+        pattern = self._config.labels.files
+        found = pattern.find(self.root, split, "")
+        if len(found) != 1:
+            files = " and ".join(map(str, found)) or f"{self.root / pattern.fill(split, '')}: no such file"
+            raise InputError(f"{files}; split {split!r} needs one JSON file ({pattern.where})")
+        if found[0] not in self._opened:
+            names = {self._name(name, image_id) for name, ids in self._splits.items() for image_id in ids}
+            self._opened[found[0]] = CocoLabels(
+                found[0], self._config.classes, names=names, where=str(self.config)
             )
-        return InstanceMap(instances=values, class_ids={number: 1 for number in ids if number})
-
-
-def _kind(array: Array) -> str:
-    count = array.shape[2]
-    return f"{count} channel{'s' * (count > 1)} of {array.dtype}"
+        return self._opened[found[0]]

@@ -1,12 +1,12 @@
-"""The raw layout of the folder converter: one file a picture, and a TOML description."""
+"""The raw layouts of the folder converter: files of every form it reads, and the TOML that describes them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aims.core.errors import AimsError
-from aims.core.files import write_text
+from aims.core.files import write_json, write_text
+from aims.synth.layouts._arrays import write_mat5, write_mat73, write_npz, write_tiff_stack
+from aims.synth.layouts._coco import CocoFile
 
 Colour = tuple[int, int, int]
+#: How streams are written: a PNG where it can hold them, else npy; a TIFF stack with one page a channel; or
+#: all streams of an image together in one file.
+Form = Literal["picture", "tiff", "npz", "mat5", "mat73"]
+
+#: Suffix, and writer of several arrays, of the forms that hold all streams of an image.
+_TOGETHER = {"npz": (".npz", write_npz), "mat5": (".mat", write_mat5), "mat73": (".mat", write_mat73)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +35,8 @@ class FolderImage:
         image_id: its name.
         split: its split.
         labels: (height, width), class ids from 1; 0 is nothing.
-        streams: (height, width) or (height, width, channels) by stream; 1 or 3 channels of uint8 or uint16
-            become a PNG, anything else an npy file.
+        streams: (height, width) or (height, width, channels) by stream.
+        mosaic: (height, width) raw frame of a polarization sensor, or None.
         rgb: (height, width, 3) uint8, or None.
     """
 
@@ -36,6 +44,7 @@ class FolderImage:
     split: str
     labels: NDArray[np.integer]
     streams: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    mosaic: NDArray[Any] | None = None
     rgb: NDArray[np.uint8] | None = None
 
 
@@ -47,8 +56,12 @@ def write_folder(
     license: str,
     palette: Mapping[str, Colour],
     units: Mapping[str, str],
+    form: Form = "picture",
+    coco: bool = False,
+    layout: Sequence[Sequence[int]] = ((90, 45), (135, 0)),
+    resolution: Literal["full", "half"] = "full",
 ) -> Path:
-    """Writes `STREAM/ID.png`, `labels/ID.png` (indices with a palette), `SPLIT.txt` and `NAME.toml`.
+    """Writes the streams, `labels/ID.png` (indices with a palette), `SPLIT.txt` and `NAME.toml`.
 
     Args:
         root: folder to write to; made if it is absent.
@@ -57,68 +70,98 @@ def write_folder(
         license: its licence.
         palette: colour of each class, in the order of the class ids.
         units: unit of each stream.
+        form: how the streams are written.
+        coco: write `annotations/SPLIT.json`, one annotation for each connected region of a class, in place of
+            `labels/`.
+        layout: angles of a cell of `mosaic`, row by row.
+        resolution: what the description says of the mosaic; "half" wants labels of half its size.
 
     Returns:
         The TOML file, which `aims convert folder` reads.
     """
-    files: dict[str, str] = {}
+    tables: dict[str, dict[str, str]] = {}
     splits: dict[str, list[str]] = {}
+    annotations: dict[str, CocoFile] = {}
     for image in images:
-        for stream, array in image.streams.items():
-            files[stream] = _write_stream(root / stream, image.image_id, array)
-        _write_labels(root / "labels", image, palette)
+        for stream, keys in _write_streams(root, image, form).items():
+            tables[f"streams.{stream}"] = {**keys, "unit": _text(units[stream])}
+        if image.mosaic is not None:
+            keys = _write_picture(root / "mosaic", image.image_id, image.mosaic)
+            tables["mosaic"] = {
+                **keys,
+                "unit": '"digital number"',
+                "layout": str([list(row) for row in layout]),
+                "resolution": _text(resolution),
+            }
         if image.rgb is not None:
-            files["rgb"] = _write_stream(root / "rgb", image.image_id, image.rgb)
+            tables["rgb"] = _write_picture(root / "rgb", image.image_id, image.rgb)
+        if coco:
+            annotations.setdefault(image.split, CocoFile(list(palette))).add(
+                f"{image.image_id}.png", image.labels
+            )
+        else:
+            _write_labels(root / "labels", image, palette)
         splits.setdefault(image.split, []).append(image.image_id)
     for split, ids in splits.items():
         write_text(root / f"{split}.txt", "".join(f"{image_id}\n" for image_id in ids))
-    write_text(root / f"{name}.toml", _description(name, license, palette, units, files, splits))
+    for split, file in annotations.items():
+        (root / "annotations").mkdir(exist_ok=True)
+        write_json(root / "annotations" / f"{split}.json", file.content())
+    tables["labels"] = _label_keys(palette, coco)
+    head = {"name": _text(name), "license": _text(license), "classes": _texts(palette)}
+    lists = {split: _text(f"{split}.txt") for split in splits}
+    write_text(root / f"{name}.toml", _toml({"": head, "splits": lists, **tables}))
     return root / f"{name}.toml"
 
 
-def _description(
-    name: str,
-    license: str,
-    palette: Mapping[str, Colour],
-    units: Mapping[str, str],
-    files: Mapping[str, str],
-    splits: Iterable[str],
-) -> str:
-    """The TOML text; `files` holds the pattern of each stream, and of "rgb" where there are pictures."""
-    lines = [
-        f"name = {_text(name)}",
-        f"license = {_text(license)}",
-        f"classes = {_texts(palette)}",
-        "",
-        "[splits]",
-    ]
-    lines += [f"{split} = {_text(f'{split}.txt')}" for split in splits]
-    for stream, unit in units.items():
-        lines += ["", f"[streams.{stream}]", f"files = {_text(files[stream])}", f"unit = {_text(unit)}"]
-    if "rgb" in files:
-        lines += ["", "[rgb]", f"files = {_text(files['rgb'])}"]
+def _toml(tables: Mapping[str, Mapping[str, str]]) -> str:
+    """TOML of tables whose values are TOML already; the one without a name is the top."""
+    parts = []
+    for name, keys in tables.items():
+        lines = [f"[{name}]"] if name else []
+        parts.append("\n".join([*lines, *(f"{key} = {value}" for key, value in keys.items()), ""]))
+    return "\n".join(parts)
+
+
+def _label_keys(palette: Mapping[str, Colour], coco: bool) -> dict[str, str]:
+    if coco:
+        return {"files": '"annotations/{split}.json"', "kind": '"coco"'}
     colours = ", ".join(f"{_text(key)} = {list(colour)}" for key, colour in palette.items())
-    lines += [
-        "",
-        "[labels]",
-        'files = "labels/{id}.png"',
-        'kind = "semantic"',
-        f"palette = {{ {colours} }}",
-        "",
-    ]
-    return "\n".join(lines)
+    return {"files": '"labels/{id}.png"', "kind": '"semantic"', "palette": f"{{ {colours} }}"}
 
 
-def _write_stream(folder: Path, image_id: str, array: NDArray[Any]) -> str:
+def _write_streams(root: Path, image: FolderImage, form: Form) -> dict[str, dict[str, str]]:
+    """Writes the streams; gives the TOML keys that say where each one is."""
+    if form == "picture":
+        return {
+            stream: _write_picture(root / stream, image.image_id, array)
+            for stream, array in image.streams.items()
+        }
+    if form == "tiff":
+        for stream, array in image.streams.items():
+            (root / stream).mkdir(parents=True, exist_ok=True)
+            write_tiff_stack(root / stream / f"{image.image_id}.tiff", array)
+        return {stream: {"files": _text(f"{stream}/{{id}}.tiff")} for stream in image.streams}
+    suffix, write = _TOGETHER[form]
+    (root / "data").mkdir(parents=True, exist_ok=True)
+    write(root / "data" / f"{image.image_id}{suffix}", image.streams)
+    return {
+        stream: {"files": _text(f"data/{{id}}{suffix}"), "variable": _text(stream)}
+        for stream in image.streams
+    }
+
+
+def _write_picture(folder: Path, image_id: str, array: NDArray[Any]) -> dict[str, str]:
+    """A PNG of 1 or 3 channels of uint8 or uint16, or an npy file of anything else."""
     folder.mkdir(parents=True, exist_ok=True)
     channels = 1 if array.ndim == 2 else array.shape[2]
-    if array.dtype in (np.uint8, np.uint16) and channels in (1, 3):
-        path = folder / f"{image_id}.png"
-        if not cv2.imwrite(str(path), array[..., ::-1] if channels == 3 else array):
-            raise AimsError(f"{path}: cannot be written; check the disk and its rights")
-        return f"{folder.name}/{{id}}.png"
-    np.save(folder / f"{image_id}.npy", array)
-    return f"{folder.name}/{{id}}.npy"
+    suffix = ".png" if array.dtype in (np.uint8, np.uint16) and channels in (1, 3) else ".npy"
+    path = folder / f"{image_id}{suffix}"
+    if suffix == ".npy":
+        np.save(path, array)
+    elif not cv2.imwrite(str(path), array[..., ::-1] if channels == 3 else array):
+        raise AimsError(f"{path}: cannot be written; check the disk and its rights")
+    return {"files": _text(f"{folder.name}/{{id}}{suffix}")}
 
 
 def _write_labels(folder: Path, image: FolderImage, palette: Mapping[str, Colour]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from raw_folder import BASE, write_raw
 
@@ -28,3 +29,17 @@ def make(raw: Path) -> Callable[..., FolderConverter]:
         return FolderConverter(config=raw / "field.toml")
 
     return build
+
+
+@pytest.fixture
+def path(raw: Path) -> Path:
+    """Folder and stem of the stream's file; the tests give it a suffix."""
+    (raw / "nir" / "a.png").unlink()
+    return raw / "nir" / "a"
+
+
+@pytest.fixture
+def read(make: Callable[..., FolderConverter], path: Path) -> Callable[[], np.ndarray]:
+    """Reads the stream of the one image."""
+    converter = make(("nir/{id}.png", "nir/{id}.*"), ('train = ["b", "a"]\ntest = ["c"]', 'train = ["a"]'))
+    return lambda: converter.read("train", "a").streams["nir"]

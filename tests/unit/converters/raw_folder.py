@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,8 @@ def write_raw(root: Path) -> Path:
         cv2.imwrite(str(root / "nir" / f"{name}.png"), ramp(1000 * number))
         Image.fromarray(label_map()).save(root / "labels" / f"{name}.png")
     return root
+
+
+def says(*parts: str) -> str:
+    """A pattern for messages that hold these parts in this order, on one line."""
+    return r"\A.*" + ".*".join(map(re.escape, parts)) + r".*\Z"

@@ -21,20 +21,6 @@ from aims.core.schema import SampleError
 Read = Callable[[], np.ndarray]
 
 
-@pytest.fixture
-def path(raw: Path) -> Path:
-    """Folder and stem of the stream's file; the tests give it a suffix."""
-    (raw / "nir" / "a.png").unlink()
-    return raw / "nir" / "a"
-
-
-@pytest.fixture
-def read(make: Callable[..., FolderConverter], path: Path) -> Read:
-    """Reads the stream of the one image."""
-    converter = make(("nir/{id}.png", "nir/{id}.*"), ('train = ["b", "a"]\ntest = ["c"]', 'train = ["a"]'))
-    return lambda: converter.read("train", "a").streams["nir"]
-
-
 def says(text: str) -> str:
     return re.escape(text)
 
@@ -262,22 +248,6 @@ class TestTiff:
             path.with_suffix(".tif"), ramp()[..., 0].astype(np.uint8), photometric="palette", colormap=colours
         )
         with pytest.raises(SampleError, match=says("nir/a.tif: a palette picture")):
-            read()
-
-    def test_several_pages(self, path: Path, read: Read) -> None:
-        stack = np.moveaxis(ramp(0, 5, np.float32), -1, 0)
-        tifffile.imwrite(path.with_suffix(".tif"), stack, photometric="minisblack")
-        with pytest.raises(SampleError, match=says("nir/a.tif: holds 5 pages; save the one that is meant")):
-            read()
-
-    def test_pages_behind_one(self, path: Path, read: Read) -> None:
-        stack = np.moveaxis(ramp(0, 4, np.float32), -1, 0)
-        tifffile.imwrite(path.with_suffix(".tif"), stack, photometric="minisblack", metadata={"axes": "TYX"})
-        content = path.with_suffix(".tif").read_bytes()
-        with tifffile.TiffFile(path.with_suffix(".tif")) as file:
-            next_page = file.pages[0].offset + 2 + 12 * len(file.pages[0].tags)
-        path.with_suffix(".tif").write_bytes(content[:next_page] + bytes(4) + content[next_page + 4 :])
-        with pytest.raises(SampleError, match=says("nir/a.tif: holds 4 pages")):
             read()
 
     @pytest.mark.parametrize("compression", [None, "zlib"])

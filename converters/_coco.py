@@ -1,0 +1,330 @@
+"""COCO instance files, checked before they are believed: JSON in, instance maps out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from aims.core.errors import InputError
+from aims.core.files import inside, read_json
+from aims.core.schema import InstanceMap, SampleError
+
+# With this many pixels every number of a compressed RLE fits six characters; at a seventh, pycocotools shifts
+# an int too far.
+_MAX_PIXELS = 2**29 - 1
+_MAX_CHARACTERS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoImage:
+    """One entry of `images`; `file_name` is as written, with forward slashes, and stays in its folder."""
+
+    id: int
+    file_name: str
+    height: int
+    width: int
+
+
+class Annotations:
+    """One COCO instances file.
+
+    Everything but the segmentations is checked when the file is read; those are checked image by image, as
+    pycocotools reads beyond its memory on some that are malformed.
+
+    Args:
+        path: the JSON file, with `images`, `annotations` and `categories`.
+
+    Attributes:
+        path: the file.
+        classes: category names ordered by category id; class id k is `classes[k - 1]`.
+        images: the images, in the file's order.
+        header: every other key of the file (`info`, `licenses`, ...), unchecked.
+        entries: each image's entry by its id, with all its keys.
+
+    Raises:
+        InputError: the file is missing or is not JSON; a key is missing or of the wrong type; an id, a file
+            name or a category name stands twice; an annotation is of an unknown image or category; a file
+            name leaves its folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        content = _read(path)
+        self.header: Mapping[str, Any] = {
+            key: value for key, value in content.items() if key not in ("images", "annotations", "categories")
+        }
+        categories = {
+            number: _Entry(item, where).text("name")
+            for number, item, where in _entries(path, content, "categories")
+        }
+        _once(path, categories, "category name")
+        order = sorted(categories)
+        self.classes = tuple(categories[number] for number in order)
+        self._class_ids = {number: k for k, number in enumerate(order, start=1)}
+        images = {
+            number: _image(number, item, where) for number, item, where in _entries(path, content, "images")
+        }
+        _once(path, {number: image.file_name for number, image in images.items()}, "file_name")
+        self.images = tuple(images.values())
+        self.entries: Mapping[int, Mapping[str, Any]] = {item["id"]: item for item in content["images"]}
+        self._annotations: dict[int, list[dict[str, Any]]] = {number: [] for number in images}
+        for _, item, where in _entries(path, content, "annotations"):
+            entry = _Entry(item, where)
+            image_id, category = entry.integer("image_id"), entry.integer("category_id")
+            if image_id not in images:
+                raise InputError(f"{where}: image_id {image_id} is not among the file's images; correct it")
+            if category not in categories:
+                raise InputError(
+                    f"{where}: category_id {category} is not among the file's categories; correct it"
+                )
+            if item.get("iscrowd", 0) not in (0, 1):
+                raise InputError(f"{where}: 'iscrowd' is {item['iscrowd']!r}; it must be 0 or 1")
+            self._annotations[image_id].append(item)
+
+    def labels(self, image: CocoImage) -> tuple[InstanceMap, tuple[str, ...]]:
+        """Draws the instance map of one image.
+
+        Larger instances are drawn first, so that smaller ones stay visible; of equally large ones the later
+        annotation wins. Polygons are filled as pycocotools fills them.
+
+        Args:
+            image: an entry of `images`.
+
+        Returns:
+            The instance map, and one line for every annotation that it cannot hold: without a segmentation
+            (a box is no mask), a crowd region, covering no pixel, or wholly covered by others.
+
+        Raises:
+            SampleError: a segmentation is malformed; it names the file and the annotation.
+        """
+        items = self._annotations[image.id]
+        masks: dict[int, _Mask] = {}
+        dropped: list[tuple[int, str]] = []
+        for k, item in enumerate(items, start=1):
+            reason = _unusable(item)
+            if not reason:
+                where = f"{self.path}: annotation {item['id']} (image {image.id}, {image.file_name})"
+                masks[k] = _Mask(_encode(item["segmentation"], image, where))
+                reason = "" if masks[k].area else "covers no pixel"
+            if reason:
+                dropped.append((k, reason))
+        # Columns first, as masks are decoded.
+        instances = np.zeros((image.height, image.width), np.int32, order="F")
+        for k in sorted(masks, key=lambda number: -masks[number].area):
+            masks[k].paint(instances, k)
+        seen = np.bincount(instances.ravel(order="K"), minlength=len(items) + 1)
+        dropped += [
+            (k, "wholly covered by other annotations") for k in masks if masks[k].area and not seen[k]
+        ]
+        class_ids = {k: self._class_ids[items[k - 1]["category_id"]] for k in masks if seen[k]}
+        lines = tuple(f"annotation {items[k - 1]['id']}: {reason}" for k, reason in sorted(dropped))
+        return InstanceMap(instances=np.ascontiguousarray(instances), class_ids=class_ids), lines
+
+
+def read_annotations(path: Path) -> Annotations:
+    """Reads a file, or takes what this process read of it before: workers ask again for every shard.
+
+    Raises:
+        InputError: as `Annotations` does.
+    """
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: {(error.strerror or 'not readable').lower()}") from None
+    return _read_once(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _read_once(path: Path, size: int, modified: int) -> Annotations:
+    return Annotations(path)
+
+
+class _Mask:
+    """A mask as compressed RLE whose counts have been checked."""
+
+    def __init__(self, rle: dict[str, Any]) -> None:
+        self._rle = rle
+        self.area = int(coco_mask.area(rle))
+
+    def paint(self, instances: NDArray[np.int32], value: int) -> None:
+        if self.area:
+            x, y, width, height = (int(side) for side in coco_mask.toBbox(self._rle))
+            box = np.s_[y : y + height, x : x + width]
+            instances[box][coco_mask.decode(self._rle)[box].astype(bool)] = value
+
+
+class _Entry:
+    """A JSON object that knows where it stands."""
+
+    def __init__(self, values: Mapping[str, Any], where: str) -> None:
+        self.values = values
+        self.where = where
+
+    def integer(self, key: str) -> int:
+        return cast(int, self._take(key, int, "a whole number"))
+
+    def text(self, key: str) -> str:
+        text = cast(str, self._take(key, str, "a text"))
+        if not text:
+            raise InputError(f"{self.where}: {key!r} is empty; it must be a text")
+        # JSON can hold half of a UTF-16 pair, which is no character and cannot be written again.
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise InputError(f"{self.where}: {key!r} is {text!a}, which is not UTF-8; correct it")
+        return text
+
+    def _take(self, key: str, kind: type, wanted: str) -> Any:
+        if key not in self.values:
+            raise InputError(f"{self.where}: needs {key!r} ({wanted})")
+        if type(self.values[key]) is not kind:
+            raise InputError(f"{self.where}: {key!r} is {_short(self.values[key])}; it must be {wanted}")
+        return self.values[key]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = read_json(path)
+    except RecursionError:
+        raise InputError(f"{path}: not readable as JSON (nested too deeply)") from None
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(key), list) for key in ("images", "annotations", "categories")
+    ):
+        raise InputError(
+            f"{path}: no COCO instances file; it needs the lists 'images', 'annotations' and 'categories'"
+        )
+    if not content["categories"]:
+        raise InputError(f"{path}: 'categories' is empty; list at least one")
+    return content
+
+
+def _entries(path: Path, content: Mapping[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any], str]]:
+    """The entries of a list with their ids, each of which stands once, and where they stand."""
+    seen: set[int] = set()
+    kind = {"images": "image", "annotations": "annotation", "categories": "category"}[key]
+    for position, item in enumerate(content[key]):
+        if not isinstance(item, dict):
+            raise InputError(f"{path}: {key}[{position}] is {_short(item)}; it must be an object")
+        number = _Entry(item, f"{path}: {key}[{position}]").integer("id")
+        if number in seen:
+            raise InputError(f"{path}: {kind} id {number} stands twice; give each its own")
+        seen.add(number)
+        yield number, item, f"{path}: {kind} {number}"
+
+
+def _image(number: int, item: Mapping[str, Any], where: str) -> CocoImage:
+    entry = _Entry(item, where)
+    name, height, width = entry.text("file_name"), entry.integer("height"), entry.integer("width")
+    if height < 1 or width < 1 or height * width > _MAX_PIXELS:
+        raise InputError(f"{where}: {height} x {width} (height x width) is no size of a picture; correct it")
+    if "\0" in name:
+        raise InputError(f"{where}: file_name {name!r} holds a null character; correct it")
+    file_name = inside(Path(), name, where=where).as_posix()
+    return CocoImage(id=number, file_name=file_name, height=height, width=width)
+
+
+def _once(path: Path, names: Mapping[int, str], what: str) -> None:
+    seen: dict[str, int] = {}
+    for number, name in names.items():
+        if name in seen:
+            raise InputError(
+                f"{path}: {what} {name!r} stands twice (ids {seen[name]} and {number}); rename one"
+            )
+        seen[name] = number
+
+
+def _unusable(item: Mapping[str, Any]) -> str:
+    """Why an annotation is no instance; empty where it may be one."""
+    if item.get("iscrowd", 0):
+        return "a crowd region (iscrowd 1), not one object"
+    if item.get("segmentation") in (None, [], {}, [[]]):
+        return "no segmentation (a box is no mask)"
+    return ""
+
+
+def _encode(segmentation: Any, image: CocoImage, where: str) -> dict[str, Any]:
+    """A segmentation of any of the three kinds as one compressed RLE."""
+    if isinstance(segmentation, list):
+        polygons = [_polygon(points, image, where) for points in segmentation]
+        rles = coco_mask.frPyObjects(polygons, image.height, image.width)
+        return cast("dict[str, Any]", coco_mask.merge(rles))
+    if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
+        raise SampleError(
+            f"{where}: segmentation is {_short(segmentation)}; it must be a list of polygons, or an RLE with "
+            "'size' and 'counts'"
+        )
+    size = [image.height, image.width]
+    if segmentation["size"] != size:
+        raise SampleError(
+            f"{where}: RLE of size {_short(segmentation['size'])}, but the image is {size} (height, width)"
+        )
+    given = segmentation["counts"]
+    counts = _decompress(given, where) if isinstance(given, str) else _plain(given, where)
+    pixels = image.height * image.width
+    # As Python numbers: a sum of damaged counts may exceed 64 bits.
+    if any(count < 0 for count in counts) or sum(counts) != pixels:
+        raise SampleError(
+            f"{where}: RLE counts do not add up to the image's {pixels} pixels; export it again"
+        )
+    if isinstance(given, str):
+        return {"size": size, "counts": given.encode()}
+    rle = coco_mask.frPyObjects({"size": size, "counts": counts}, image.height, image.width)
+    return cast("dict[str, Any]", rle)
+
+
+def _polygon(points: Any, image: CocoImage, where: str) -> list[float]:
+    if not isinstance(points, list) or len(points) < 6 or len(points) % 2:
+        raise SampleError(
+            f"{where}: polygon {_short(points)}; it must be a list of at least three x, y pairs: [x, y, ...]"
+        )
+    for position, value in enumerate(points):
+        side = image.height if position % 2 else image.width
+        if type(value) is not int and not (type(value) is float and math.isfinite(value)):
+            raise SampleError(f"{where}: polygon coordinate {_short(value)} is no finite number; correct it")
+        # A little outside is common and is cut off; far outside it takes pycocotools memory without end.
+        if not -side <= value <= 2 * side:
+            raise SampleError(
+                f"{where}: polygon coordinate {_short(value)} lies far outside the image ({image.height} x "
+                f"{image.width}, height x width); correct it"
+            )
+    return points
+
+
+def _plain(counts: Any, where: str) -> list[int]:
+    if not isinstance(counts, list) or any(type(count) is not int for count in counts):
+        raise SampleError(f"{where}: RLE counts are {_short(counts)}; they must be whole numbers or a text")
+    return counts
+
+
+def _decompress(text: str, where: str) -> list[int]:
+    """The run lengths in a compressed RLE, as `rleFrString` of COCO's maskApi.c reads them.
+
+    Five bits a character, lowest first, 32 marks "goes on"; the last character's bit 16 is the sign. From the
+    fourth number on, each is the difference to the one before the last.
+    """
+    codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
+    if not text.isascii() or not text or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        raise SampleError(f"{where}: RLE counts {_short(text)} are no whole compressed RLE; export it again")
+    last = np.flatnonzero(codes & 32 == 0)
+    start = np.append(0, last[:-1] + 1)
+    length = last + 1 - start
+    if length.max() > _MAX_CHARACTERS:
+        raise SampleError(f"{where}: RLE counts {_short(text)} hold a number beyond 30 bits; export it again")
+    place = 5 * (np.arange(codes.size) - np.repeat(start, length))
+    values = np.add.reduceat((codes & 31) << place, start)
+    values -= np.where(codes[last] & 16, 1 << 5 * length, 0)
+    for parity in (1, 2):
+        values[parity::2] = values[parity::2].cumsum()
+    return cast("list[int]", values.tolist())
+
+
+def _short(value: Any) -> str:
+    """A value as it is written, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

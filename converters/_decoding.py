@@ -1,0 +1,113 @@
+"""What all decoders share: whole files, numbers as stored, and one line about what is wrong with a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from aims.core.schema import Array, SampleError
+
+AGAIN = "copy or download it again"
+_UPRIGHT = (None, 0, 1)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded file.
+
+    Attributes:
+        array: (height, width, channels), in the file's own dtype.
+        palette: (colours, 3) uint8 RGB where `array` holds indices into it.
+    """
+
+    array: Array
+    palette: NDArray[np.uint8] | None = None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Reads a file that must hold something."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise SampleError(f"{path}: no such file; {AGAIN}") from None
+    except OSError as error:
+        raise SampleError(f"{path}: not readable ({error.strerror}); check its rights") from error
+    if not data:
+        raise SampleError(f"{path}: empty (0 bytes); {AGAIN}")
+    return data
+
+
+@contextmanager
+def reasons(path: Path, kind: str) -> Iterator[None]:
+    """Turns whatever a decoder raises into one line about the file."""
+    try:
+        yield
+    except (SampleError, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise SampleError(f"{path}: not a {kind} file, or cut short at its start; {AGAIN}") from error
+    except Image.DecompressionBombError as error:
+        raise SampleError(f"{path}: too large for one picture ({error}); cut it into tiles") from error
+    # Decoders raise what they meet: OSError, SyntaxError, ValueError, struct.error, zlib.error, ...
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SampleError(f"{path}: not a whole {kind} file ({reason}); {AGAIN}") from error
+
+
+def as_picture(path: Path, array: Array) -> Array:
+    """The numbers as (height, width, channels) in this machine's byte order; refuses what is no picture."""
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise SampleError(
+            f"{path}: dtype {array.dtype} is not kept; use bool, integers or floats up to 64 bit"
+        )
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise SampleError(f"{path}: shape {array.shape} is no picture; save it as (height, width, channels)")
+    native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    return native if native.ndim == 3 else native[..., None]
+
+
+def check_upright(path: Path, orientation: object) -> None:
+    """Refuses a turned picture: viewers and the Hugging Face decoder turn it, array readers do not."""
+    if orientation not in _UPRIGHT:
+        raise SampleError(
+            f"{path}: its orientation tag is {orientation}, so programs disagree on which side is up; "
+            "save the picture upright, without the tag"
+        )
+
+
+def several_pages(path: Path, pages: int) -> SampleError:
+    """The error for a file of several pages where one picture is expected."""
+    return SampleError(f"{path}: holds {pages} pages; save the one that is meant as a file of its own")
+
+
+def with_palette(path: Path, indices: Array, palette: NDArray[np.uint8]) -> Picture:
+    """A picture of indices that all lie in its palette."""
+    if int(indices.max()) >= len(palette):
+        raise SampleError(
+            f"{path}: index {indices.max()} lies outside its palette of {len(palette)} colours; save it again"
+        )
+    return Picture(indices, palette)
+
+
+def deep_colours(path: Path, data: bytes) -> Array:
+    """Decodes several 16-bit channels, which Pillow cannot keep, to (height, width, channels), RGB(A)."""
+    with reasons(path, "16-bit"):
+        array = cast("Array | None", cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
+    if array is None:
+        raise SampleError(f"{path}: OpenCV cannot decode it; {AGAIN}")
+    return rgb_order(array)
+
+
+def rgb_order(array: Array) -> Array:
+    """OpenCV's (height, width[, channels]) with its blue, green, red put into RGB order."""
+    if array.ndim == 2:
+        return array[..., None]
+    return array[..., [2, 1, 0, 3][: array.shape[2]]]

@@ -1,0 +1,99 @@
+"""Which number or colour of a label file is which class: the keys of `[labels]` that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from aims.core.errors import InputError, unknown_name
+
+from ._labels import colour_code, show_colour, show_value
+from ._toml import Table, is_list_of
+
+Drawn = Literal["palette", "values", "instance"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodedClasses:
+    """How label files are drawn, and the class id of each number or colour code; 0 is nothing.
+
+    Where every number is one instance, only the numbers that stand for nothing are listed.
+    """
+
+    drawn: Drawn
+    ids: Mapping[int, int]
+
+
+def coded_classes(table: Table, kind: str, classes: tuple[str, ...]) -> CodedClasses:
+    """Reads `palette` or `values`, and `void`, of a `[labels]` table of the kind "semantic" or "instance"."""
+    given = [key for key in ("palette", "values") if key in table]
+    if kind == "instance":
+        if given:
+            raise InputError(f'{table.where}: {given[0]!r} does not go with kind = "instance"; leave it out')
+        if len(classes) != 1:
+            raise InputError(
+                f"{table.where}: kind = \"instance\" tells no classes apart; 'classes' has {len(classes)}: "
+                'give one class, or label files with one value a class and kind = "semantic"'
+            )
+        return CodedClasses(drawn="instance", ids=dict.fromkeys([0, *_void(table, _value_codes)], 0))
+    if len(given) != 1:
+        raise InputError(f"{table.where}: needs either 'palette' or 'values', to tell which class is which")
+    entries = table.table(given[0])
+    for name in entries.values:
+        if name not in classes:
+            raise unknown_name("class", name, classes, where=entries.where)
+    palette = given[0] == "palette"
+    ids = _class_ids(entries, classes, _palette_codes if palette else _value_codes)
+    void = _void(table, _void_colours if palette else _value_codes)
+    for code in void:
+        if code in ids:
+            name, shown = classes[ids[code] - 1], (show_colour if palette else show_value)(code)
+            raise InputError(f"{table.where}: {shown} is 'void' and {name!r}; give it one meaning")
+    # Black, and 0, is nothing unless a class takes it.
+    return CodedClasses(drawn=cast(Drawn, given[0]), ids={0: 0, **dict.fromkeys(void, 0), **ids})
+
+
+def _void(table: Table, codes: Callable[[Table, str], list[int]]) -> list[int]:
+    return codes(table, "void") if "void" in table else []
+
+
+def _class_ids(
+    entries: Table, classes: tuple[str, ...], codes: Callable[[Table, str], list[int]]
+) -> dict[int, int]:
+    ids: dict[int, int] = {}
+    for class_id, name in enumerate(classes, start=1):
+        for code in codes(entries, name):
+            if code in ids:
+                other = classes[ids[code] - 1]
+                raise InputError(
+                    f"{entries.where}: {other!r} and {name!r} have the same entry; give each its own"
+                )
+            ids[code] = class_id
+    return ids
+
+
+def _is_colour(value: Any) -> bool:
+    return is_list_of(int)(value) and len(value) == 3 and all(0 <= level <= 255 for level in value)
+
+
+def _palette_codes(entries: Table, name: str) -> list[int]:
+    red, green, blue = entries.take(name, "a colour [red, green, blue] of numbers 0 to 255", _is_colour)
+    return [colour_code((red, green, blue))]
+
+
+def _void_colours(table: Table, name: str) -> list[int]:
+    def fits(value: Any) -> bool:
+        return _is_colour(value) or (isinstance(value, list) and value != [] and all(map(_is_colour, value)))
+
+    value = table.take(name, "a colour [red, green, blue] or a list of them", fits)
+    colours = [value] if _is_colour(value) else value
+    return [colour_code((red, green, blue)) for red, green, blue in colours]
+
+
+def _value_codes(entries: Table, name: str) -> list[int]:
+    def fits(value: Any) -> bool:
+        return type(value) is int or (is_list_of(int)(value) and len(value) > 0)
+
+    value = entries.take(name, "a whole number or a list of them", fits)
+    return value if isinstance(value, list) else [value]

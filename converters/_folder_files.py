@@ -1,0 +1,133 @@
+"""The files of one image of a folder: found by their patterns, each decoded once, turned into streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aims.core.errors import InputError
+from aims.core.schema import Array, SampleError
+from aims.sensors.polarization import Interpolation, split_mosaic
+
+from ._folder_config import MOSAIC_STREAMS, FolderConfig, MosaicEntry, StreamEntry
+from ._images import Picture, load_picture
+from ._patterns import Pattern
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream of one image.
+
+    Attributes:
+        path: its file.
+        array: (height, width, channels).
+        stored: dtype of the file's numbers; that of `array` unless they were interpolated.
+        place: the file in words, for messages about its size.
+    """
+
+    path: Path
+    array: Array
+    stored: np.dtype[Any]
+    place: str
+
+
+class ImageFiles:
+    """Finds and decodes the files of one image; one that serves several streams is decoded once.
+
+    Args:
+        root: the raw folder.
+        split: the image's split.
+        name: what `{id}` stands for.
+    """
+
+    def __init__(self, root: Path, split: str, name: str) -> None:
+        self.root = root
+        self.split = split
+        self.name = name
+        self._pictures: dict[tuple[Path, str | None, bool], Picture] = {}
+
+    def find(self, pattern: Pattern) -> Path:
+        """The one file of a pattern."""
+        found = pattern.find(self.root, self.split, self.name)
+        needs = f"image {self.name!r} of {self.split!r} needs it ({pattern.where})"
+        if not found:
+            path = self.root / pattern.fill(self.split, self.name)
+            if path.is_symlink():
+                raise SampleError(f"{path}: a link that leads to no file, or in a circle; {needs}")
+            raise SampleError(f"{path}: no such file; {needs}")
+        if len(found) > 1:
+            raise SampleError(
+                f"{found[0]} and {found[1]}: two files for image {self.name!r}; remove one or narrow "
+                f"{pattern.where}"
+            )
+        return found[0]
+
+    def picture(self, path: Path, variable: str | None, *, stack: bool = False) -> Picture:
+        """A decoded file; see `load_picture`."""
+        key = (path, variable, stack)
+        if key not in self._pictures:
+            self._pictures[key] = load_picture(path, variable=variable, stack=stack)
+        return self._pictures[key]
+
+
+def read_streams(config: FolderConfig, files: ImageFiles) -> dict[str, Stream]:
+    """Reads every stream of one image, in the order of the description; a mosaic's come last."""
+    streams = {name: _stream(entry, files) for name, entry in config.streams.items()}
+    return streams | (_mosaic(config.mosaic, files) if config.mosaic else {})
+
+
+def stream_entries(config: FolderConfig) -> Mapping[str, StreamEntry]:
+    """The entry that describes each stream, by the names of `read_streams`."""
+    mosaic = dict.fromkeys(MOSAIC_STREAMS.values(), config.mosaic.frames) if config.mosaic else {}
+    return {**config.streams, **mosaic}
+
+
+def words(array: Array) -> str:
+    """The kind of a stream's array, for messages."""
+    count = array.shape[2]
+    return f"{count} channel{'s' * (count > 1)} of {array.dtype}"
+
+
+def _stream(entry: StreamEntry, files: ImageFiles) -> Stream:
+    path = files.find(entry.files)
+    picture = files.picture(path, entry.variable, stack=True)
+    if picture.palette is not None:
+        raise SampleError(
+            f"{path}: a palette picture, whose numbers measure nothing; convert it to grey or RGB "
+            f"for {entry.where}"
+        )
+    array = picture.array
+    if entry.channels is not None:
+        count = array.shape[2]
+        if max(entry.channels) >= count:
+            raise SampleError(
+                f"{path}: has {count} channel{'s' * (count > 1)}, but {entry.where} wants channel "
+                f"{max(entry.channels)} (counted from 0); correct its 'channels'"
+            )
+        array = np.ascontiguousarray(array[..., list(entry.channels)])
+    return Stream(path, array, array.dtype, str(path))
+
+
+def _mosaic(entry: MosaicEntry, files: ImageFiles) -> dict[str, Stream]:
+    frame = _stream(entry.frames, files)
+    full = entry.resolution == "full"
+    interpolation: Interpolation = "bilinear" if full else "none"
+    place = f"{frame.path}" if full else f"{frame.path} (at half resolution)"
+    try:
+        pictures = split_mosaic(frame.array, entry.layout, interpolation=interpolation)
+    except InputError as error:
+        raise SampleError(f"{frame.path}: {error} ({entry.frames.where})") from None
+    # The interpolated pictures are float32, or float64 for whole numbers of more than 16 bits.
+    if full and frame.stored.kind in "iu" and int(np.abs(frame.array).max()) > 2**53:
+        raise SampleError(
+            f"{frame.path}: float64 cannot hold all of its {frame.stored} values; "
+            f'give resolution = "half" in {entry.frames.where}'
+        )
+    return {
+        name: Stream(frame.path, np.ascontiguousarray(pictures[angle][..., None]), frame.stored, place)
+        for angle, name in MOSAIC_STREAMS.items()
+    }

@@ -1,0 +1,172 @@
+"""The labels of one image of a folder: label files with numbers or colours, or COCO's JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from aims.core.errors import InputError
+from aims.core.schema import InstanceMap, SampleError, SemanticMap
+
+from ._coco import Annotations, CocoImage
+from ._folder_classes import CodedClasses
+from ._folder_config import LabelsEntry
+from ._folder_files import ImageFiles
+from ._images import JPEG, MAT, Picture
+from ._labels import class_map, colour_codes, numbers, show_colour, show_value
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What was read.
+
+    Attributes:
+        place: the file, and the entry in it, for messages.
+        labels: class map or instance map.
+        dropped: labelled objects that the map cannot hold, and why.
+    """
+
+    place: str
+    labels: SemanticMap | InstanceMap
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        labels = self.labels
+        shape = (labels.class_map if isinstance(labels, SemanticMap) else labels.instances).shape
+        return int(shape[0]), int(shape[1])
+
+
+class CocoLabels:
+    """One COCO file whose categories are the description's classes.
+
+    Args:
+        path: the JSON file.
+        classes: the description's classes, in the order of their ids.
+        names: ids of all images of the set, so that none takes the entry of another.
+        where: the description, for messages.
+
+    Raises:
+        InputError: the file is no whole COCO instances file, or its categories are others.
+    """
+
+    def __init__(self, path: Path, classes: tuple[str, ...], *, names: Collection[str], where: str) -> None:
+        self._annotations = Annotations(path)
+        self._names = frozenset(names)
+        known = self._annotations.classes
+        if set(known) != set(classes):
+            lone = [name for name in known if name not in classes]
+            absent = [name for name in classes if name not in known]
+            raise InputError(
+                f"{path}: its categories are not the classes of {where}: only the file has {lone or 'none'}, "
+                f"only 'classes' has {absent or 'none'}; make them the same"
+            )
+        self._class_ids = {k: classes.index(name) + 1 for k, name in enumerate(known, start=1)}
+        self._by_last: dict[str, list[CocoImage]] = {}
+        for image in self._annotations.images:
+            name = PurePosixPath(image.file_name)
+            for last in {name.name, name.stem}:
+                self._by_last.setdefault(last, []).append(image)
+
+    def read(self, name: str, own: Collection[str]) -> Labels:
+        """The labels of one image.
+
+        Its entry is the one whose `file_name`, with or without its suffix, is the image's id; else the one
+        whose `file_name` is a file of the image; else, of those that end with no longer id of the set, the
+        one that ends with the id after a slash; else the one that ends as a file of the image does. Two that
+        fit equally well are an error.
+
+        Args:
+            name: the image's id.
+            own: the image's own files, relative to the raw folder.
+        """
+        path, found = self._annotations.path, self._find(name, own)
+        if not found:
+            raise SampleError(
+                f"{path}: image {name!r} is not in it: no 'file_name' is {name!r} with a suffix, or one of "
+                f"{', '.join(own)}; add it, or leave the image out of [splits]"
+            )
+        if len(found) > 1:
+            raise SampleError(
+                f"{path}: {found[0].file_name!r} and {found[1].file_name!r} both fit image {name!r}; "
+                "rename one, or write more of its folder into [splits]"
+            )
+        labels, dropped = self._annotations.labels(found[0])
+        class_ids = {number: self._class_ids[k] for number, k in labels.class_ids.items()}
+        place = f"{path} ({found[0].file_name})"
+        return Labels(place, InstanceMap(instances=labels.instances, class_ids=class_ids), dropped)
+
+    def _find(self, name: str, own: Collection[str]) -> list[CocoImage]:
+        """The entries that fit an image by the first rule that any entry meets."""
+        lasts = dict.fromkeys(PurePosixPath(path).name for path in (name, *own))
+        entries = dict.fromkeys(entry for last in lasts for entry in self._by_last.get(last, ()))
+
+        def free(entry: CocoImage) -> bool:
+            ends = (end for form in _forms(entry) for end in _ends(form))
+            return not any(end in self._names and len(end) > len(name) for end in ends)
+
+        rules: tuple[Callable[[CocoImage], bool], ...] = (
+            lambda entry: name in _forms(entry),
+            lambda entry: entry.file_name in own,
+            lambda entry: free(entry) and any(name in _ends(form) for form in _forms(entry)),
+            lambda entry: free(entry) and any(_end_alike(entry.file_name, file) for file in own),
+        )
+        for fits in rules:
+            found = [entry for entry in entries if fits(entry)]
+            if found:
+                return found
+        return []
+
+
+def _forms(entry: CocoImage) -> tuple[str, str]:
+    """A file name with and without its suffix."""
+    file = PurePosixPath(entry.file_name)
+    return file.as_posix(), (file.parent / file.stem).as_posix()
+
+
+def _ends(path: str) -> list[str]:
+    """A path, and what is left of it folder by folder."""
+    parts = path.split("/")
+    return ["/".join(parts[k:]) for k in range(len(parts))]
+
+
+def _end_alike(one: str, other: str) -> bool:
+    """Whether one path is the other's end, folder by folder."""
+    return one in _ends(other) or other in _ends(one)
+
+
+def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, *, where: str) -> Labels:
+    """Reads the label file of one image; `where` is the description, for messages."""
+    path = files.find(entry.files)
+    if path.suffix.lower() in JPEG:
+        raise SampleError(f"{path}: JPEG labels are refused, because its compression changes values; use PNG")
+    picture = files.picture(path, entry.variable)
+    picture = _whole(picture) if path.suffix.lower() in MAT else picture
+    known = f"{classes.drawn} in {where} [labels]"
+    if classes.drawn == "palette":
+        colours = class_map(path, colour_codes(path, picture), classes.ids, show=show_colour, known=known)
+        return Labels(str(path), SemanticMap(class_map=colours))
+    values = numbers(path, picture)
+    if classes.drawn == "values":
+        found = class_map(path, values, classes.ids, show=show_value, known=known)
+        return Labels(str(path), SemanticMap(class_map=found))
+    ids = [number for number in np.unique(values).tolist() if number not in classes.ids]
+    if ids and ids[0] < 0:
+        raise SampleError(
+            f"{path}: instance number {ids[0]} is negative; number instances from 1, 0 is nothing"
+        )
+    drawn = np.where(np.isin(values, list(classes.ids)), values.dtype.type(0), values)
+    return Labels(str(path), InstanceMap(instances=drawn, class_ids=dict.fromkeys(ids, 1)))
+
+
+def _whole(picture: Picture) -> Picture:
+    """MATLAB's numbers are doubles: whole ones become integers, fractions stay for the error."""
+    array = picture.array
+    # Beyond 2^53 neighbouring whole numbers are one double.
+    if array.dtype == np.float64 and bool(((np.abs(array) < 2**53) & (np.floor(array) == array)).all()):
+        return Picture(array.astype(np.int64))
+    return picture

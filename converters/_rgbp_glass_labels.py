@@ -1,0 +1,147 @@
+"""Where the glass of RGBP-Glass is labelled: instance maps, COCO instances, or masks of all glass."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from aims.core.errors import InputError
+from aims.core.schema import InstanceMap, SampleError, SemanticMap
+
+from ._coco import Annotations, CocoImage
+from ._files import choose_source, instance_map, list_ids, load_numbers
+from ._images import load_picture
+from ._labels import class_map
+
+FLAG = "--instances"
+#: In order of preference: folder and file name of each source that has one file a picture.
+_FILES = {"png": ("instance_mask", "instance_mask.png"), "components": ("mask", "mask.png")}
+_GLASS = 1
+_CLASSES = {0: 0, 255: _GLASS}
+
+
+class GlassLabels:
+    """The labels of the whole set, from one source.
+
+    Args:
+        folder: the folder with `train` and `test`.
+        splits: names of the splits.
+        source: "png" (`instance_mask/`), "json" (`instances_SPLIT.json`), "components" (`mask/`), or "auto":
+            the first of these that the splits have.
+
+    Raises:
+        InputError: an unknown source; one that only some splits have; two JSON files for a split.
+    """
+
+    def __init__(self, folder: Path, splits: Sequence[str], source: str) -> None:
+        self._folder = folder
+        self._splits = splits
+        images = {split: self._instance_masks(split) for split in splits}
+        tables = {split: self._json(split) for split in splits}
+        self.source = choose_source(
+            FLAG,
+            source,
+            {
+                "png": {path: path.is_dir() for path in images.values()},
+                "json": {path: path.is_file() for path in tables.values()},
+                "components": {},
+            },
+        )
+
+    def file(self, split: str, image_id: str) -> Path | None:
+        """The picture's own label file; None where one table holds those of the split."""
+        if self.source == "json":
+            return None
+        folder, suffix = _FILES[self.source]
+        return self._folder / split / folder / f"{image_id}_{suffix}"
+
+    def files(self, split: str) -> dict[str, Path]:
+        """The label files of a split by picture; empty where one table holds them."""
+        if self.source == "json":
+            return {}
+        folder, suffix = _FILES[self.source]
+        pattern = re.compile(rf"(?P<id>.+)_{re.escape(suffix)}")
+        return list_ids(self._folder / split / folder, pattern, f"ID_{suffix}")
+
+    def shared_files(self) -> Sequence[Path]:
+        """The tables, where labels come from them."""
+        return tuple(self._json(split) for split in self._splits) if self.source == "json" else ()
+
+    def check(self) -> None:
+        """Raises InputError unless the tables, where labels come from them, can be read."""
+        if self.source == "json":
+            _ = self._tables
+
+    def read(self, split: str, image_id: str) -> tuple[Path, SemanticMap | InstanceMap, tuple[str, ...]]:
+        """Reads one picture's labels.
+
+        Returns:
+            The file they come from, the labels, and a line for every object that they cannot hold.
+        """
+        path = self.file(split, image_id)
+        if path is None:
+            return self._from_table(split, image_id)
+        if self.source == "components":
+            values = load_numbers(path, load_picture(path))
+            if values.dtype == np.uint8 and values.max() <= _GLASS:
+                values = values * np.uint8(255)  # a mask saved as 0 and 1
+            return (
+                path,
+                SemanticMap(
+                    class_map=class_map(path, values, _CLASSES, known="the known values (0 and 255)")
+                ),
+                (),
+            )
+        return path, instance_map(path, _GLASS), ()
+
+    def _from_table(self, split: str, image_id: str) -> tuple[Path, InstanceMap, tuple[str, ...]]:
+        table, images = self._tables[split]
+        if image_id not in images:
+            raise SampleError(
+                f"{table.path}: lists no picture {image_id!r}; expected the file_name {image_id}_rgb.tiff in "
+                f"'images'. Choose another source with {FLAG}"
+            )
+        labels, dropped = table.labels(images[image_id])
+        return table.path, labels, dropped
+
+    @cached_property
+    def _tables(self) -> dict[str, tuple[Annotations, dict[str, CocoImage]]]:
+        return {split: _load_table(self._json(split)) for split in self._splits}
+
+    def _instance_masks(self, split: str) -> Path:
+        return self._folder / split / _FILES["png"][0]
+
+    def _json(self, split: str) -> Path:
+        """The table of a split: in the split's folder as the authors have it, or beside."""
+        name = f"instances_{split}.json"
+        places = (self._folder / split / name, self._folder / name)
+        found = [path for path in places if path.is_file()]
+        if len(found) > 1:
+            raise InputError(f"{found[0]} and {found[1]}: two tables for the split {split!r}; remove one")
+        return found[0] if found else places[0]
+
+
+def _load_table(path: Path) -> tuple[Annotations, dict[str, CocoImage]]:
+    """Reads a table and finds the picture that each of its images is."""
+    # What the authors' files hold is unconfirmed, so a failure must leave a way on.
+    way_on = f"a COCO instances file with one category was expected; choose another source with {FLAG}"
+    try:
+        table = Annotations(path)
+    except InputError as error:
+        raise InputError(f"{error} ({way_on})") from error
+    if len(table.classes) != 1:
+        raise InputError(f"{path}: has the categories {', '.join(table.classes)}; {way_on}")
+    images: dict[str, CocoImage] = {}
+    for image in table.images:
+        image_id = PurePosixPath(image.file_name).stem.removesuffix("_rgb").removesuffix("_mask")
+        if image_id in images:
+            raise InputError(
+                f"{path}: {images[image_id].file_name!r} and {image.file_name!r} are both picture "
+                f"{image_id!r}; keep one"
+            )
+        images[image_id] = image
+    return table, images

@@ -1,0 +1,181 @@
+"""TIFF files: one picture, or a stack whose pages become channels."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import tifffile
+
+from aims.core.schema import Array, SampleError
+
+from ._decoding import (
+    AGAIN,
+    Picture,
+    check_upright,
+    deep_colours,
+    reasons,
+    rgb_order,
+    several_pages,
+    with_palette,
+)
+
+_LZW = 5
+_MINISBLACK, _RGB, _PALETTE = 1, 2, 3
+_ORIENTATION = 274
+_AXES = ("YX", "YXS", "SYX")
+_THUMBNAIL_OR_MASK = 1 | 4  # bits of the tag NewSubfileType
+
+
+def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
+    """Decodes a TIFF in full.
+
+    The pages of a stack become channels in the order in which they lie in the file, whatever ImageJ or OME
+    metadata call its axes; a page of several samples gives all of them before the next page.
+
+    Args:
+        path: the file, for messages.
+        data: its bytes.
+        stack: allow several pages. They must be of one size, dtype and kind.
+
+    Raises:
+        SampleError: the file is cut short, of a kind that is not read, or has pages that do not fit.
+    """
+    with reasons(path, "TIFF"), _heeding_tifffile(path), _open(data) as file:
+        pages: list[Any] = list(file.pages)
+        if not pages:
+            raise SampleError(f"{path}: holds no page; {AGAIN}")
+        # ImageJ, MetaMorph and tifffile itself can hide several pages behind one.
+        count = max(len(pages), file.series[0].size // max(pages[0].size, 1))
+        if count > 1 and not stack:
+            raise several_pages(path, count)
+        _check_pages(path, pages, len(data))
+        if count > len(pages):
+            planes = _hidden_pages(path, file, pages, count)
+        elif int(pages[0].compression) == _LZW:
+            planes = _lzw_pages(path, pages, data)
+        else:
+            planes = [_plain_page(path, page) for page in pages]
+    first = pages[0]
+    if int(first.photometric) == _PALETTE:
+        if count > 1:
+            raise SampleError(
+                f"{path}: {count} palette pages, whose numbers measure nothing; convert them to grey"
+            )
+        palette = (first.colormap >> 8).astype(np.uint8).T  # TIFF stores 16 bits a colour
+        return with_palette(path, planes[0], palette)
+    return Picture(np.concatenate([_channels_last(first, plane) for plane in planes], axis=-1))
+
+
+def _open(data: bytes) -> tifffile.TiffFile:
+    # OME and Micro-Manager metadata may name further files, which tifffile would open.
+    return tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False, is_ndtiff=False)
+
+
+@contextmanager
+def _heeding_tifffile(path: Path) -> Iterator[None]:
+    """Makes an error of what tifffile only logs: a tag it cannot read, after which it guesses the dtype."""
+    said: list[str] = []
+
+    def collect(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            said.append(record.getMessage())
+        return False
+
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(collect)
+    try:
+        yield
+    finally:
+        logger.removeFilter(collect)
+    if said:
+        raise SampleError(f"{path}: not a whole TIFF file ({' '.join(said[0].split())}); {AGAIN}")
+
+
+def _check_pages(path: Path, pages: Sequence[Any], size: int) -> None:
+    first = pages[0]
+    for number, page in enumerate(pages, start=1):
+        _check_extents(path, page, size)
+        check_upright(path, int(page.tags[_ORIENTATION].value) if _ORIENTATION in page.tags else None)
+        if page.axes not in _AXES:
+            raise SampleError(
+                f"{path}: TIFF axes {page.axes} are not read; save one (height, width, channels)"
+            )
+        if len(pages) > 1 and int(page.subfiletype) & _THUMBNAIL_OR_MASK:
+            raise SampleError(
+                f"{path}: page {number} of {len(pages)} is marked as a thumbnail or a mask; "
+                "save the pages that are channels as a file of their own"
+            )
+        if _kind(page) != _kind(first):
+            raise SampleError(
+                f"{path}: page {number} is {_words(page)}, but page 1 is {_words(first)}; the pages of a "
+                "stack become channels and must be alike: save them as files of their own"
+            )
+
+
+def _check_extents(path: Path, page: Any, size: int) -> None:
+    extents = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    if not extents or any(count == 0 or start + count > size for start, count in extents):
+        raise SampleError(f"{path}: not a whole TIFF file (pixel data beyond its end or left out); {AGAIN}")
+
+
+def _kind(page: Any) -> tuple[Any, ...]:
+    return page.shape, page.dtype, page.axes, int(page.photometric), int(page.compression)
+
+
+def _words(page: Any) -> str:
+    shape = " x ".join(map(str, page.shape))
+    return f"{shape} {page.dtype} ({page.axes}, {page.photometric.name}, {page.compression.name})"
+
+
+def _channels_last(page: Any, plane: Array) -> Array:
+    if page.axes == "SYX":
+        return np.moveaxis(plane, 0, -1)
+    return plane if plane.ndim == 3 else plane[..., None]
+
+
+def _plain_page(path: Path, page: Any) -> Array:
+    try:
+        return cast(Array, page.asarray())
+    except Exception as error:  # ValueError, or what stands in for the package that is not there
+        if "imagecodecs" not in str(error):
+            raise
+        raise SampleError(
+            f"{path}: TIFF with compression {page.compression.name}, predictor {page.predictor} and "
+            f"{page.bitspersample} bits a sample is not read; save it uncompressed, with 8, 16, 32 or 64 bits"
+        ) from error
+
+
+def _hidden_pages(path: Path, file: Any, pages: Sequence[Any], count: int) -> list[Array]:
+    """Reads pages that lie one after the other behind the first, without tags of their own."""
+    series, first = file.series[0], pages[0]
+    if len(pages) > 1 or series.dataoffset is None or series.size != count * first.size:
+        raise SampleError(
+            f"{path}: its metadata promise {count} pages, but only {len(pages)} can be found; "
+            "save it again as a plain stack"
+        )
+    return list(series.asarray().reshape(count, *first.shape))
+
+
+def _lzw_pages(path: Path, pages: Sequence[Any], data: bytes) -> list[Array]:
+    """Decodes LZW through OpenCV, as tifffile needs one more package for it; the headers must agree."""
+    first = pages[0]
+    arrays: Sequence[Array] = ()
+    if int(first.photometric) in (_MINISBLACK, _RGB) and first.axes in ("YX", "YXS"):
+        arrays = [deep_colours(path, data)] if len(pages) == 1 else _decode_all(data)
+    if len(arrays) != len(pages) or any(
+        array.size != first.size or array.dtype != first.dtype for array in arrays
+    ):
+        raise SampleError(f"{path}: this kind of LZW TIFF is not read; save it uncompressed or with deflate")
+    return [array.reshape(first.shape) for array in arrays]
+
+
+def _decode_all(data: bytes) -> list[Array]:
+    _, arrays = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return [rgb_order(array) for array in arrays]

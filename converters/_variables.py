@@ -1,0 +1,176 @@
+"""Arrays that files hold by name: npz archives and MATLAB's .mat files; and npy, which holds one.
+
+Nothing is unpickled or run: of MATLAB's classes numbers and logicals are read, and fields of a struct.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy.io
+from scipy.io.matlab import MatReadWarning
+
+from aims.core.errors import unknown_name
+from aims.core.schema import Array, SampleError
+
+from ._decoding import AGAIN, reasons
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_USER_BLOCK = 512  # MATLAB puts a text in front of the HDF5 content
+# Version 1.0 and the byte order: "MI" as a 16-bit number, read back.
+_BYTE_ORDERS = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}
+_HEADER = 128
+_WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+_NUMBERS = frozenset({"double", "single", "logical", *_WHOLE})
+
+
+def load_npy(path: Path, data: bytes) -> Array:
+    """Reads the bytes of an npy file. Pickled objects are never unpacked."""
+    return _npy(path, data, "npy")
+
+
+def load_npz(path: Path, data: bytes, variable: str) -> Array:
+    """Reads one array of an npz file, whose checksum must be right. Pickled objects are never unpacked.
+
+    Raises:
+        SampleError: the file is no whole npz file, or holds no such array.
+    """
+    with reasons(path, "npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        _known(path, variable, names)
+        if names.count(variable) > 1:
+            raise SampleError(f"{path}: holds variable {variable!r} twice; save it again")
+        # Read to its end, as zipfile compares the checksum only then.
+        content = archive.read(f"{variable}.npy")
+    return _npy(path, content, f"npz ({variable!r})")
+
+
+def load_mat(path: Path, data: bytes, variable: str) -> Array:
+    """Reads one variable of a .mat file of MATLAB version 5 (also 6 and 7) or 7.3, with MATLAB's own axes.
+
+    The dtype is that of MATLAB's class, where version 5 may store whole doubles in fewer bits.
+
+    Args:
+        path: the file, for messages.
+        data: its bytes.
+        variable: name of a numeric or logical array; `a.b` is field b of the struct a.
+
+    Raises:
+        SampleError: the file is no whole .mat file; it holds no such variable, or one of another class.
+    """
+    if _HDF5 in (data[: len(_HDF5)], data[_USER_BLOCK : _USER_BLOCK + len(_HDF5)]):
+        with reasons(path, "MATLAB 7.3"), h5py.File(io.BytesIO(data), "r") as file:
+            return _hdf5(path, file, variable)
+    order = _BYTE_ORDERS.get(data[_HEADER - 4 : _HEADER])
+    if order is None:
+        raise SampleError(
+            f"{path}: not a MATLAB file of version 5 to 7.3, or cut short at its start; save it with -v7 or "
+            f"-v7.3, or {AGAIN}"
+        )
+    with reasons(path, "MATLAB 5"):
+        _check_elements(path, data, order)
+        return _mat5(path, data, variable)
+
+
+def _npy(path: Path, data: bytes, kind: str) -> Array:
+    with reasons(path, kind):
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+
+
+def _known(path: Path, name: str, names: Iterable[str]) -> None:
+    names = list(names)
+    if name not in names:
+        raise SampleError(str(unknown_name("variable", name, names, where=str(path))))
+
+
+def _refuse(path: Path, variable: str, what: str) -> SampleError:
+    return SampleError(
+        f"{path}: variable {variable!r} is {what}; name a numeric or logical array, or a field of one struct "
+        'as "struct.field"'
+    )
+
+
+def _check_elements(path: Path, data: bytes, order: str) -> None:
+    """Walks the elements of a version 5 file, as scipy reads no further than it must."""
+    position = _HEADER
+    while position < len(data):
+        if position + 8 > len(data):
+            break
+        _, size = struct.unpack_from(f"{order}II", data, position)
+        position += 8 + size
+    if position != len(data):
+        raise SampleError(
+            f"{path}: not a whole MATLAB 5 file (it should go on after its {len(data)} bytes); {AGAIN}"
+        )
+
+
+def _mat5(path: Path, data: bytes, variable: str) -> Array:
+    name, *fields = variable.split(".")
+    kinds = [(found, kind) for found, _, kind in scipy.io.whosmat(io.BytesIO(data))]
+    _known(path, name, (found for found, _ in kinds))
+    kind, *others = (kind for found, kind in kinds if found == name)
+    if others:
+        raise SampleError(f"{path}: holds variable {name!r} twice; save it again")
+    if kind not in _NUMBERS and not (kind == "struct" and fields):
+        raise _refuse(path, name, f"of class {kind}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", MatReadWarning)  # leftover content
+            # scipy would throw the imaginary part away.
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            value: Any = scipy.io.loadmat(io.BytesIO(data), variable_names=[name], mat_dtype=True)[name]
+    except np.exceptions.ComplexWarning:
+        raise _refuse(path, variable, "complex, or beside complex numbers in its struct") from None
+    for field in fields:
+        # Subclasses of ndarray are MATLAB's objects and functions.
+        if type(value) is not np.ndarray or value.dtype.names is None or value.size != 1:
+            raise _refuse(path, name, "no single struct")
+        _known(path, f"{name}.{field}", (f"{name}.{known}" for known in value.dtype.names))
+        name, value = f"{name}.{field}", value[field].item()
+    if type(value) is not np.ndarray or value.dtype.kind not in "biufc":
+        raise _refuse(path, name, "no array of numbers (a struct, cell, text, sparse matrix or object)")
+    return value
+
+
+def _hdf5(path: Path, file: Any, variable: str) -> Array:
+    item, name = file, ""
+    for field in variable.split("."):
+        if not isinstance(item, h5py.Group) or (name and _class(item) != "struct"):
+            raise _refuse(path, name, f"of class {_class(item)}, no single struct")
+        prefix = f"{name}." if name else ""
+        _known(path, prefix + field, (prefix + known for known in item if not known.startswith("#")))
+        name = prefix + field
+        # Soft and external links could lead to other files; MATLAB writes none.
+        if not isinstance(item.get(field, getlink=True), h5py.HardLink):
+            raise _refuse(path, name, "a link")
+        item = item[field]
+    kind = _class(item)
+    if not isinstance(item, h5py.Dataset) or kind not in _NUMBERS:
+        raise _refuse(path, name, f"of class {kind}")
+    if item.external or item.is_virtual:
+        raise _refuse(path, name, "stored in other files")
+    if "MATLAB_empty" in item.attrs:
+        raise _refuse(path, name, "empty")
+    array = np.asarray(item[()])
+    if kind == "logical" and array.dtype == np.uint8:
+        array = array.astype(bool)
+    # MATLAB stores the first axis fastest, so that HDF5 sees the axes in reverse.
+    return array.T
+
+
+def _class(item: Any) -> str:
+    """MATLAB's name of a variable's class; a struct is a group, a sparse matrix one with a mark."""
+    value = item.attrs.get("MATLAB_class")
+    if "MATLAB_sparse" in item.attrs:
+        return "sparse"
+    if value is None:
+        return "unknown (no MATLAB_class: MATLAB has not written it, so the order of its axes is unknown)"
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,271 @@
+"""Pictures with COCO instances: any set of single pictures, and what `aims export` writes.
+
+    RAW/annotations/*.json     or else RAW/*.json; where some are called instances_*.json, only those
+    RAW/.../*.jpg              each at its `file_name` below the folder --images
+
+A JSON file is a split. It is called like the file, in lower case and with "_" for all but letters and digits,
+less `instances_` in front and a year behind: `instances_train2017.json` is `train`. COCO itself is read by
+
+    aims convert coco --raw RAW --images "{split}2017"
+
+An image is called like its picture below RAW, without the suffix, and is a group of its own. Where instances
+lie on each other, the smaller one is seen; what cannot be drawn at all is listed in dropped.jsonl.
+
+Files of `aims export` say the rest under the key "aims": names, groups, streams, units and ranges are taken
+from there, and the dataset comes back whole.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, TypeVar
+
+import numpy as np
+
+from aims.core.errors import InputError
+from aims.core.files import inside
+from aims.core.schema import Array, Converter, DatasetSpec, Sample, SampleError, StreamSpec, option
+
+from ._coco import Annotations, read_annotations
+from ._coco_export import CocoEntry, ExportedSet
+from ._images import PNG, TIFF, check_sizes, load_picture, load_rgb
+
+T = TypeVar("T")
+
+# Images tried before the set is called unreadable: a broken first one must not hide the others.
+_TRIES = 20
+_UNIT = "digital number"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoConverter(Converter):
+    """Pictures with COCO instances: any set, and what `aims export` writes.
+
+    Every JSON file in the raw folder's `annotations/`, or else in the raw folder itself, is a split.
+    COCO itself: --images "{split}2017".
+    """
+
+    name: ClassVar[str] = "coco"
+
+    images: str | None = option(
+        None, help="Folder of the pictures below the raw folder; may hold {split}.  [default: the raw folder]"
+    )
+    stream: str | None = option(None, help="Stream that the pictures are.  [default: they are RGB]")
+    unit: str = option(_UNIT, help="Unit of that stream.")
+    dataset: str = option("coco", help="Name of the dataset.")
+
+    def spec(self) -> DatasetSpec:
+        """Describes the set: as `aims export` wrote it down, else by its first readable picture."""
+        if self._exported is not None:
+            return self._exported.spec
+        streams = {}
+        if self.stream is None:
+            self._first(_load_rgb)
+        else:
+            _, array = self._model
+            known = array.dtype in (np.uint8, np.uint16)
+            bounds = (0.0, float(np.iinfo(array.dtype).max)) if known else None
+            streams[self.stream] = StreamSpec(channels=array.shape[2], unit=self.unit, valid_range=bounds)
+        header = self._files[0].header
+        licenses, info = header.get("licenses"), header.get("info")
+        names = [item.get("name") for item in licenses or () if isinstance(item, dict)]
+        url = info.get("url") if isinstance(info, dict) else None
+        return DatasetSpec(
+            name=self.dataset,
+            classes=self._files[0].classes,
+            streams=streams,
+            license="; ".join(str(name) for name in names if name) or "not stated",
+            url=str(url) if url else None,
+            has_rgb=self.stream is None,
+        )
+
+    def splits(self) -> Mapping[str, Sequence[str]]:
+        """Image ids of every JSON file, in its order."""
+        return {split: tuple(entries) for split, entries in self._entries.items()}
+
+    def read(self, split: str, image_id: str) -> Sample:
+        """Reads one image and draws its instances."""
+        entry, annotations = self._entries[split][image_id], self._splits[split]
+        image = entry.image
+        sizes: list[tuple[Path | str, tuple[int, int]]] = [
+            (f"{annotations.path}: image {image.id}", (image.height, image.width))
+        ]
+        streams = {name: self._load(name, path) for name, path in entry.streams.items()}
+        sizes += [(path, streams[name].shape[:2]) for name, path in entry.streams.items()]
+        rgb = None
+        if entry.rgb is not None:
+            rgb, size = load_rgb(entry.rgb) if self._exported else _load_rgb(entry.rgb)
+            sizes.append((entry.rgb, size))
+        check_sizes(sizes)
+        labels, dropped = annotations.labels(image)
+        return Sample(
+            image_id=image_id, group=entry.group, streams=streams, labels=labels, rgb=rgb, dropped=dropped
+        )
+
+    def source_files(self, split: str, image_id: str) -> Sequence[Path]:
+        """The image's pictures that exist."""
+        return tuple(path for path in self._entries[split][image_id].files if path.is_file())
+
+    def shared_files(self) -> Sequence[Path]:
+        """The JSON files."""
+        return tuple(file.path for file in self._files)
+
+    @cached_property
+    def _files(self) -> tuple[Annotations, ...]:
+        files = tuple(read_annotations(path) for path in _find(self.root))
+        for file in files:
+            if file.classes != files[0].classes:
+                raise InputError(
+                    f"{file.path}: its categories are not those of {files[0].path}; give both the same"
+                )
+        return files
+
+    @cached_property
+    def _exported(self) -> ExportedSet | None:
+        exported = ExportedSet.of(self._files)
+        given = self.images or self.stream or self.unit != _UNIT or self.dataset != "coco"
+        if exported is not None and given:
+            raise InputError(
+                f"{self.root}: an export of {exported.spec.name!r}, which describes itself; leave --images, "
+                "--stream, --unit and --dataset out"
+            )
+        return exported
+
+    @cached_property
+    def _splits(self) -> Mapping[str, Annotations]:
+        """The JSON file of every split."""
+        if self._exported is not None:
+            return self._exported.files
+        files: dict[str, Annotations] = {}
+        for file in self._files:
+            split = _split_name(file.path)
+            if split in files:
+                raise InputError(
+                    f"{file.path}: is split {split!r}, as {files[split].path} is; rename one, or move it away"
+                )
+            files[split] = file
+        return files
+
+    @cached_property
+    def _entries(self) -> dict[str, dict[str, CocoEntry]]:
+        return _collect_once(self, self._files)
+
+    def _collect(self) -> dict[str, dict[str, CocoEntry]]:
+        """The images of every split by id."""
+        entries: dict[str, dict[str, CocoEntry]] = {}
+        for split, file in self._splits.items():
+            entries[split] = {}
+            found = self._exported.entries(self.root, split) if self._exported else self._pictures(split)
+            for entry in found:
+                if entry.image_id in entries[split]:
+                    raise InputError(f"{file.path}: two images are called {entry.image_id!r}; rename one")
+                entries[split][entry.image_id] = entry
+        if not any(entries.values()):
+            raise InputError(f"{self._files[0].path}: 'images' is empty; there is nothing to convert")
+        return entries
+
+    def _pictures(self, split: str) -> Iterator[CocoEntry]:
+        """The images of a split that are one picture each."""
+        folder = PurePosixPath((self.images or "").replace("{split}", split))
+        inside(self.root, folder.as_posix(), where="--images")
+        for image in self._splits[split].images:
+            name = folder / image.file_name
+            path = self.root / name
+            image_id = name.with_suffix("").as_posix()
+            yield CocoEntry(
+                image=image,
+                image_id=image_id,
+                group=image_id,
+                streams={} if self.stream is None else {self.stream: path},
+                rgb=path if self.stream is None else None,
+            )
+
+    def _load(self, name: str, path: Path) -> Array:
+        array = _load_stream(path)
+        if self._exported is not None:
+            count = self._exported.spec.streams[name].channels
+            if array.shape[2] != count:
+                raise SampleError(
+                    f"{path}: has {array.shape[2]} channels, stream {name!r} {count}; export it again"
+                )
+            return array
+        first, model = self._model
+        if (array.shape[2], array.dtype) != (model.shape[2], model.dtype):
+            raise SampleError(
+                f"{path}: channels, dtype are {array.shape[2]} and {array.dtype}, and {model.shape[2]} and "
+                f"{model.dtype} in {first}; all images of a stream must be alike, convert one or leave it out"
+            )
+        return array
+
+    @cached_property
+    def _model(self) -> tuple[Path, Array]:
+        """The picture that says what all of the stream are like."""
+        return self._first(_load_stream)
+
+    def _first(self, load: Callable[[Path], T]) -> tuple[Path, T]:
+        """The first picture that can be read, and its file."""
+        problems: list[SampleError] = []
+        images = (entry for entries in self._entries.values() for entry in entries.values())
+        for entry in itertools.islice(images, _TRIES):
+            path = entry.files[0]
+            if not path.is_file():
+                hint = "say with --images in which folder the pictures are"
+                problems.append(SampleError(f"{path}: no such file; {hint}"))
+                continue
+            try:
+                return path, load(path)
+            except SampleError as error:
+                problems.append(error)
+        raise problems[0]
+
+
+@lru_cache(maxsize=1)
+def _collect_once(
+    converter: CocoConverter, files: tuple[Annotations, ...]
+) -> dict[str, dict[str, CocoEntry]]:
+    """Collects the images once in a process, though its converter comes afresh with every shard."""
+    return converter._collect()
+
+
+def _find(root: Path) -> list[Path]:
+    """The JSON files with instances."""
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; give the folder of the pictures and JSON files with --raw")
+    found = sorted((root / "annotations").glob("*.json")) or sorted(root.glob("*.json"))
+    if not found:
+        raise InputError(f"{root}: no JSON file in it or in its folder 'annotations'; give another --raw")
+    # Beside them COCO has captions and keypoints of the same pictures.
+    return [path for path in found if path.stem.startswith("instances_")] or found
+
+
+def _split_name(path: Path) -> str:
+    name = re.sub(r"[^a-z0-9]+", "_", path.stem.lower().removeprefix("instances_"))
+    name = re.sub(r"(19|20)\d\d$", "", name).strip("_")
+    if not name or not name[0].isalpha():
+        raise InputError(f"{path}: its name gives no name of a split; rename it, for instance train.json")
+    return name
+
+
+def _load_stream(path: Path) -> Array:
+    picture = load_picture(path)
+    if picture.palette is not None:
+        raise SampleError(
+            f"{path}: a palette picture, whose numbers measure nothing; convert it to grey or RGB"
+        )
+    return picture.array
+
+
+def _load_rgb(path: Path) -> tuple[bytes, tuple[int, int]]:
+    """A picture as RGB; one with more than 8 bits would lose some whenever it is looked at."""
+    data, size = load_rgb(path)
+    deep = path.suffix.lower() in PNG and data[24] > 8  # the header's bit depth
+    if deep or (path.suffix.lower() in TIFF and load_picture(path).array.dtype.itemsize > 1):
+        raise SampleError(
+            f"{path}: has more than the 8 bits of an RGB picture; name the stream with --stream"
+        )
+    return data, size

@@ -1,0 +1,232 @@
+"""RGBP-Glass: 4511 pictures of glass by a colour polarization camera (Mei et al., CVPR 2022).
+
+    {train,test}/image/ID_rgb.tiff                       intensity in red, green, blue
+    {train,test}/aolp/ID_aolp.tiff                       angle of linear polarization of each colour
+    {train,test}/dolp/ID_dolp.tiff                       degree of linear polarization of each colour
+    {train,test}/mask/ID_mask.png                        0 nothing, 255 glass
+    {train,test}/instances_{train,test}.json             (authors) COCO instances, format unconfirmed
+    {train,test}/instance_mask/ID_instance_mask.png      (re-distributed, pgsnet/) a number an instance
+
+The set may lie in the raw folder itself, in RGBP-Glass/ or in pgsnet/ below it; `edge/` and `reflection/` are
+not read.
+
+`--instances` says where instances come from: `png` (instance_mask/), `json` (instances_SPLIT.json),
+`components` (mask/, split into 8-connected regions), or `auto`, the first of these that both splits have.
+
+Streams are stored as they are. They are described as float32 from 0 to 1, but the programs that came with the
+set read them with a library that knows 8 bits a channel only; both are accepted, and the manifest says which
+was found. The authors' program reverses the channels of AoLP and DoLP, not of the image; the paper's does
+not, and neither is done here unless `--authors-channel-order` asks for it.
+
+Names begin with the day of the recording and a number (20210717001004), but pictures of one day and nearby
+numbers lie in both splits, so names do not tell sequences apart: each picture is a group of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from aims.core.errors import InputError
+from aims.core.schema import (
+    Array,
+    Converter,
+    DatasetSpec,
+    LeftOut,
+    Published,
+    Sample,
+    SampleError,
+    StreamSpec,
+    option,
+)
+
+from ._files import AUTO, find_set, label_size, list_ids, load_channels, once
+from ._images import check_sizes
+from ._rgbp_glass_labels import GlassLabels
+
+_URL = "https://mhaiyang.github.io/CVPR2022_PGSNet/index.html"
+_CITATION = (
+    "Haiyang Mei, Bo Dong, Wen Dong, Jiaxi Yang, Seung-Hwan Baek, Felix Heide, Pieter Peers, Xiaopeng Wei, "
+    "Xin Yang: Glass Segmentation Using Intensity and Spectral Polarization Cues. CVPR 2022"
+)
+_SPLITS = ("train", "test")
+_FOLDERS = ("RGBP-Glass", "pgsnet")
+#: Folder and file name of each stream, and what its value 1 stands for.
+_STREAMS = {
+    "intensity": ("image", "rgb.tiff", "full scale"),
+    "aolp": ("aolp", "aolp.tiff", "pi"),
+    "dolp": ("dolp", "dolp.tiff", "the intensity"),
+}
+_BROKEN = ("20210808013065", "20210811002205")
+# Images tried before the set is called unreadable: a broken first one must not hide the others.
+_TRIES = 20
+_OUTSIDE = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RGBPGlassConverter(Converter):
+    """RGBP-Glass: intensity, angle and degree of polarization of glass, in three colours each."""
+
+    name: ClassVar[str] = "rgbp-glass"
+    published: ClassVar[Published] = Published(
+        streams=tuple(_STREAMS),
+        license="see the LICENSE file of the download; none is stated elsewhere, research use",
+        citation=_CITATION,
+        url=_URL,
+        images={"train": 3207, "test": 1304},
+    )
+
+    instances: str = option(
+        AUTO,
+        help="Source of instances: png (instance_mask/), json (instances_SPLIT.json), components (of mask/), "
+        "or auto, the first that is there.",
+    )
+    authors_channel_order: bool = option(
+        False, help="Reverse the channels of AoLP and DoLP, as the authors' loader does."
+    )
+
+    def spec(self) -> DatasetSpec:
+        """Describes the set; units and ranges follow the dtype of its first readable image."""
+        self._labels.check()
+        return DatasetSpec(
+            name=self.name,
+            classes=("glass",),
+            streams={name: _describe(name, dtype) for name, (_, dtype) in self._first.items()},
+            license=self.published.license,
+            citation=self.published.citation,
+            url=self.published.url,
+        )
+
+    def splits(self) -> Mapping[str, Sequence[str]]:
+        """Names of the pictures, sorted, without the two broken recordings."""
+        return {split: tuple(k for k in ids if k not in _BROKEN) for split, ids in self._found.items()}
+
+    def left_out(self) -> Sequence[LeftOut]:
+        """The two broken recordings, where they are there."""
+        reason = "broken recording, which the paper leaves out too"
+        return tuple(
+            LeftOut(split=split, image_id=image_id, reason=reason)
+            for split, ids in self._found.items()
+            for image_id in ids
+            if image_id in _BROKEN
+        )
+
+    def read(self, split: str, image_id: str) -> Sample:
+        """Reads one image and checks that its files fit each other and the first image."""
+        streams, sizes = {}, []
+        for name, (first, dtype) in self._first.items():
+            path, array = self._stream(name, split, image_id)
+            if array.dtype != dtype:
+                raise SampleError(
+                    f"{path}: {array.dtype}, but {first} has {dtype}; all images of a stream must be alike"
+                )
+            streams[name] = array
+            sizes.append((path, array.shape[:2]))
+        label_path, labels, dropped = self._labels.read(split, image_id)
+        check_sizes([*sizes, (label_path, label_size(labels))])
+        return Sample(image_id=image_id, group=image_id, streams=streams, labels=labels, dropped=dropped)
+
+    def source_files(self, split: str, image_id: str) -> Sequence[Path]:
+        """The image's own files that exist: three streams, and its label file if it has one."""
+        paths = [self._path(name, split, image_id) for name in _STREAMS]
+        label = self._labels.file(split, image_id)
+        return tuple(path for path in [*paths, *([label] if label else [])] if path.is_file())
+
+    def shared_files(self) -> Sequence[Path]:
+        """The JSON tables, where instances come from them."""
+        return self._labels.shared_files()
+
+    @cached_property
+    def _folder(self) -> Path:
+        folder = find_set(
+            self.root, _FOLDERS, lambda at: any((at / split / "image").is_dir() for split in _SPLITS)
+        )
+        if folder is None:
+            raise InputError(
+                f"{self.root}: no RGBP-Glass; looked for train/ and test/ with image/ID_rgb.tiff, "
+                "aolp/ID_aolp.tiff, dolp/ID_dolp.tiff and mask/ID_mask.png (authors) or "
+                f"instance_mask/ID_instance_mask.png (re-distributed), here and in {' and '.join(_FOLDERS)}; "
+                f"get it from {_URL} and give its folder with --raw"
+            )
+        for split in _SPLITS:
+            if not (folder / split).is_dir():
+                raise InputError(
+                    f"{folder / split}: no such folder; train and test are two downloads of {_URL}: get both"
+                )
+        return folder
+
+    @cached_property
+    def _labels(self) -> GlassLabels:
+        return GlassLabels(self._folder, _SPLITS, self.instances)
+
+    @cached_property
+    def _found(self) -> dict[str, tuple[str, ...]]:
+        """Every name that any folder of a split knows, so that a lost file is met when it is read."""
+        files: dict[str, dict[str, Path]] = {}
+        for split in _SPLITS:
+            known = [self._labels.files(split)]
+            for folder, suffix, _ in _STREAMS.values():
+                pattern = re.compile(rf"(?P<id>.+)_{re.escape(suffix)}")
+                known.append(list_ids(self._folder / split / folder, pattern, f"ID_{suffix}"))
+            files[split] = {image_id: path for part in known for image_id, path in part.items()}
+        once(files)
+        return {split: tuple(sorted(ids)) for split, ids in files.items()}
+
+    @cached_property
+    def _first(self) -> dict[str, tuple[Path, np.dtype[Any]]]:
+        """File and dtype of each stream, of the first image whose streams can be read."""
+        problems: list[SampleError] = []
+        images = ((split, image_id) for split, ids in self.splits().items() for image_id in ids)
+        for split, image_id in itertools.islice(images, _TRIES):
+            try:
+                streams = {name: self._stream(name, split, image_id) for name in _STREAMS}
+                return {name: (path, array.dtype) for name, (path, array) in streams.items()}
+            except SampleError as error:
+                problems.append(error)
+        if not problems:
+            raise InputError(f"{self._folder}: holds no picture but the broken ones; get the set from {_URL}")
+        raise problems[0]
+
+    def _path(self, name: str, split: str, image_id: str) -> Path:
+        folder, suffix, _ = _STREAMS[name]
+        return self._folder / split / folder / f"{image_id}_{suffix}"
+
+    def _stream(self, name: str, split: str, image_id: str) -> tuple[Path, Array]:
+        path = self._path(name, split, image_id)
+        array = load_channels(path)
+        if array.dtype.kind != "f" and array.dtype not in (np.uint8, np.uint16):
+            raise SampleError(f"{path}: {array.dtype} values; expected float32, or 8 or 16 bit")
+        if array.dtype.kind == "f":
+            _check_fractions(path, array)
+        if self.authors_channel_order and name != "intensity":
+            array = np.ascontiguousarray(array[..., ::-1])
+        return path, array
+
+
+def _describe(name: str, dtype: np.dtype[Any]) -> StreamSpec:
+    whole = _STREAMS[name][2]
+    if dtype.kind == "f":
+        return StreamSpec(channels=3, unit=f"fraction of {whole}", valid_range=(0.0, 1.0))
+    top = int(np.iinfo(dtype).max)
+    return StreamSpec(channels=3, unit=f"1/{top} of {whole}", valid_range=(0.0, float(top)))
+
+
+def _check_fractions(path: Path, array: Array) -> None:
+    """Refuses degrees, radians and 8-bit numbers as floats, which would pass for fractions.
+
+    A few values beyond 0..1 (overexposed, or noise in the dark) are left as they are.
+    """
+    values = array[np.isfinite(array)]
+    outside = np.count_nonzero((values < 0) | (values > 1))
+    if outside > _OUTSIDE * values.size:
+        raise SampleError(
+            f"{path}: {100 * outside / values.size:.0f} % of its values lie outside 0 to 1 "
+            f"({values.min():g} to {values.max():g}); expected fractions (AoLP of pi): scale them"
+        )
