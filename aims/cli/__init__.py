@@ -18,8 +18,13 @@ from aims.version import __version__
 #: Command -> what it does, in the order of the help page. Kept here so that help imports no torch.
 COMMANDS = MappingProxyType(
     {
+        "list": "List the datasets that can be converted, and those that are.",
         "convert": "Turn a raw dataset into an AIMS dataset.",
+        "inspect": "Describe a dataset: streams, ranges, classes, sizes, what was dropped.",
+        "view": "Draw a dataset's pictures and instances on a page for the browser.",
         "verify": "Check every promise of a dataset's format.",
+        "audit": "Find near-duplicates and groups that straddle splits.",
+        "export": "Write a dataset as COCO, or as a folder of pictures.",
         "run": "Train and evaluate one method on one modality.",
         "report": "Write the tables from the finished runs.",
         "synth": "Generate a small raw dataset to try things on.",
@@ -31,7 +36,8 @@ class _LazyGroup(click.Group):
     """Knows its commands by name and imports a command's file only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        # Not list(...): once `aims list` is imported, that name means its module here.
+        return [*COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
@@ -41,7 +47,7 @@ class _LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([*COMMANDS.items()])
 
 
 @click.group(

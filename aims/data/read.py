@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -131,20 +131,37 @@ class Dataset:
         return {split: tuple(images) for split, images in refs.items()}
 
     def _index_file(self, file: str, split: str) -> Iterator[ImageRef]:
+        columns = ["image_id", "group", "objects.list.element.id"]
+        for group, row, value in self.rows(file, columns):
+            yield ImageRef(
+                image_id=value["image_id"],
+                group=value["group"],
+                split=split,
+                instances=len(value["objects"]),
+                file=file,
+                row_group=group,
+                row=row,
+            )
+
+    def rows(
+        self, file: str, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """Reads a file of the manifest as it is stored, one row group in memory at a time.
+
+        Args:
+            file: path below the folder, as the manifest has it.
+            columns: columns to read; None for all.
+
+        Yields:
+            Row group, row in it, and the row's values by column.
+
+        Raises:
+            AimsError: the file is damaged.
+        """
         with self._open(file) as parquet:
             for group in range(parquet.num_row_groups):
-                columns = ["image_id", "group", "objects.list.element.id"]
-                table = parquet.read_row_group(group, columns=columns)
-                for row, value in enumerate(table.to_pylist()):
-                    yield ImageRef(
-                        image_id=value["image_id"],
-                        group=value["group"],
-                        split=split,
-                        instances=len(value["objects"]),
-                        file=file,
-                        row_group=group,
-                        row=row,
-                    )
+                for row, value in enumerate(parquet.read_row_group(group, columns=columns).to_pylist()):
+                    yield group, row, value
 
     @contextmanager
     def _open(self, file: str) -> Iterator[pq.ParquetFile]:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from aims.core.files import atomic_write
-from aims.core.schema import Array
 from aims.data.instances import stretch_nearest
+from aims.data.pictures import picture
 from aims.data.read import ImageRef
 from aims.engine.samples import Source
 
@@ -50,9 +50,10 @@ def save_sheet(
     ratio = max(image.instances.shape[0] / image.instances.shape[1] for image in images)
     figure = Figure(figsize=(9.6, count * (3.2 * ratio + 0.3)), dpi=110, layout="constrained")
     panels: NDArray[Any] = figure.subplots(count, 3, squeeze=False)
+    name = source.modality.streams[0]
     for axes, image in zip(panels, images, strict=True):
         instances = by_image[image.image_id]
-        picture = displayable(image.streams[source.modality.streams[0]])
+        shown = picture(image.streams[name], name, source.dataset.stream_spec(name)) / 255
         scores = [row["iou"] for row in instances]
         titles = (
             f"{image.image_id}  {source.modality.name}",
@@ -65,23 +66,13 @@ def save_sheet(
             [_predicted(row, image.instances.shape) for row in instances],
         )
         for k, (panel, title, masks) in enumerate(zip(axes, titles, layers, strict=True)):
-            panel.imshow(_tinted(picture, masks), interpolation="nearest")
+            panel.imshow(_tinted(shown, masks), interpolation="nearest")
             panel.set_title(_shortened(title), fontsize=8, loc="left", parse_math=False)
             panel.set_axis_off()
             if k:
                 _draw_clicks(panel, instances, image.instances.shape)
     with atomic_write(path) as beside:
         figure.savefig(beside, format="png", metadata={"Software": None})
-
-
-def displayable(array: Array) -> NDArray[np.floating[Any]]:
-    """A stream as an RGB picture in 0..1: its first one or three channels, windowed at 2 and 98 percent."""
-    values = array[:, :, : 3 if array.shape[2] >= 3 else 1].astype(np.float64)
-    finite = np.isfinite(values)
-    low, high = np.percentile(values[finite], (2, 98)) if finite.any() else (0, 1)
-    scaled = (np.where(finite, values, low) - low) / (high - low if high > low else 1)
-    picture: NDArray[np.floating[Any]] = np.broadcast_to(scaled.clip(0, 1), (*array.shape[:2], 3))
-    return picture
 
 
 def _predicted(row: dict[str, Any], size: tuple[int, ...]) -> NDArray[np.bool_]:

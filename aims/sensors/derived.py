@@ -9,7 +9,7 @@ from math import pi
 from aims.core.schema import Array, StreamSpec
 from aims.sensors.polarization import ANGLES, aolp, aolp_folded, dolp, stokes
 
-#: The streams of pictures taken through polarizers, in the order of `stokes`: all others are derived from them.
+#: The pictures taken through polarizers, in the order of `stokes`; the other streams are derived from them.
 POLARIZERS = tuple(f"i{angle}" for angle in ANGLES)
 
 

@@ -80,7 +80,10 @@ def test_the_registries_are_complete():
     assert set(BACKBONES) - {"sam-toy"} == {"sam-tiny", "sam-vit-b", "sam-vit-h", "sam-vit-l"}
     assert list(LOSSES) == ["dice-ce", "sam"]
     assert list(PROTOCOLS) == ["paper", "strict"]
-    assert list(COMMANDS) == ["convert", "verify", "run", "report", "synth"]
+    assert list(COMMANDS) == [
+        *("list", "convert", "inspect", "view", "verify", "audit", "export"),
+        *("run", "report", "synth"),
+    ]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -171,7 +174,8 @@ def test_without_weights_all_but_scratch_refuse(aims, shapes, tmp_path, monkeypa
         (("convret",), "unknown command 'convret'; did you mean 'convert'?"),
         (("convert", "nyu"), "unknown converter 'nyu'; did you mean 'nyuv2'?"),
         (("convert", "nyuv2", "--raw", "nowhere"), "get it from https://cs.nyu.edu"),
-        (("convert", "nyuv2", "--raw", "nowhere", "--hha"), "HHA is not available"),
+        (("convert", "nyuv2", "--raw", "nowhere", "--hha-from", "fiels"), "did you mean 'files'?"),
+        (("convert", "nyuv2", "--engine", "dask"), "'dask' is not one of 'local', 'ray'"),
         (("convert", "folder", "nowhere.toml"), "nowhere.toml"),
         (("convert", "folder"), "Missing argument"),
         (("verify", "nowhere"), "nowhere: no such folder"),
@@ -233,7 +237,7 @@ def test_convert_says_what_was_dropped(aims, shapes, tmp_path):
     assert err.count("\n") == 1
     code, out, _ = aims("convert", "folder", raw / "shapes.toml", "--out", tmp_path / "set", "--keep-going")
     assert code == 0
-    assert "dropped: 1 image (unreadable)" in out
+    assert "left out: 1 image (unreadable), listed in" in out
     line = json.loads((tmp_path / "set" / "dropped.jsonl").read_text())
     assert line["reason"].startswith(f"thermal/{picture.name}: ")
     code, out, _ = aims("verify", tmp_path / "set")

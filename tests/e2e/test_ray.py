@@ -31,6 +31,7 @@ raw, here, cluster_out, broken_out, dying_out = map(Path, sys.argv[1:])
 # A relative path, which workers resolve from the command's own folder.
 relative = raw.relative_to(Path.cwd())
 options = dict(blank=("a005",), images=24)
+dying = dict(die_at="a006", deaths=99, **options)
 convert(MadeUp(raw=raw, **options), here, rows_per_shard=2)
 (raw / "reads.log").unlink()
 done = []
@@ -49,7 +50,7 @@ try:
 except SampleError as error:
     print("unreadable:", error)
 try:
-    convert(MadeUp(raw=relative, die_at="a006", deaths=99, **options), dying_out, engine="ray", rows_per_shard=2)
+    convert(MadeUp(raw=relative, **dying), dying_out, engine="ray", rows_per_shard=2)
 except AimsError as error:
     print("gave up:", error)
 ray.shutdown()

@@ -1,0 +1,42 @@
+"""`aims export FOLDER`: a dataset as COCO, or as a folder of pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from aims.cli._terminal import err, out, print_json, progress_bar
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--format", "to", type=click.Choice(["coco", "folder"]), required=True, help="What to write.")
+@click.option("--out", "target", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+def command(folder: Path, to: str, target: Path, as_json: bool) -> None:
+    """Write a dataset as COCO, or as a folder of pictures.
+
+    Both hold every instance, class and sensor value; `aims convert coco --raw OUT` and
+    `aims convert folder OUT/folder.toml` read them back. What a format cannot hold is said.
+    """
+    from aims.data.export import export
+    from aims.data.read import Dataset
+
+    dataset = Dataset.open(folder)
+    images = sum(entry["images"] for entry in dataset.manifest["files"].values())
+    with progress_bar() as progress:
+        task = progress.add_task("export", total=images, note="", unit="images")
+        result = export(
+            dataset, target, to=to, on_progress=lambda count: progress.update(task, advance=count)
+        )
+    if as_json:
+        print_json({**dataclasses.asdict(result), "folder": str(result.folder), "format": to})
+        return
+    for line in result.lost:
+        err.print(f"warning: {line}", markup=False)
+    out.print(
+        f"{folder}  ->  {result.folder} ({to}): {result.images:,} images, {result.instances:,} instances",
+        markup=False,
+    )

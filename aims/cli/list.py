@@ -1,0 +1,184 @@
+"""`aims list datasets`: what can be converted, and what has been."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from aims.cli._terminal import out, print_json
+from aims.cli.convert import installed_converters, load_converter
+from aims.core.errors import AimsError, InputError, unknown_name
+from aims.core.vocabulary import MODALITIES
+
+
+class _Lists(click.Group):
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands:
+            raise unknown_name("list", cmd_name, self.commands)
+        return self.commands[cmd_name]
+
+
+@click.group(cls=_Lists, subcommand_metavar="WHAT")
+def command() -> None:
+    """List the datasets that can be converted, and those that are."""
+
+
+@command.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("data/aims"),
+    show_default=True,
+    help="Folder of converted datasets.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def datasets(data: Path, as_json: bool) -> None:
+    """List the converters and the converted datasets.
+
+    A converter is listed with the modalities that its set serves and the number of images as published.
+    """
+    converters = [_converter(name) for name in installed_converters()]
+    converted = _converted(data)
+    if as_json:
+        print_json({"converters": converters, "data": str(data), "datasets": converted})
+        return
+    for part in (*_show_converters(converters), *_show_converted(data, converted)):
+        # Lines of text are left to the terminal, so that addresses and paths can be copied whole.
+        out.print(part, soft_wrap=isinstance(part, Text))
+
+
+def _converter(name: str) -> dict[str, Any]:
+    """One converter as JSON; with the reason under "error" if it cannot be imported."""
+    found: dict[str, Any] = {
+        "name": name,
+        "modalities": [modality.name for modality in MODALITIES.values() if name in modality.datasets],
+        "error": None,
+        "published": None,
+    }
+    try:
+        published = load_converter(name).published
+    except AimsError as error:
+        return {**found, "error": " ".join(str(error).split())}
+    if published is not None:
+        found["published"] = {
+            "streams": list(published.streams),
+            "images": dict(published.images),
+            "total": published.total,
+            "license": published.license,
+            "citation": published.citation,
+            "url": published.url,
+        }
+    return found
+
+
+def _converted(data: Path) -> list[dict[str, Any]]:
+    """The datasets in a folder as JSON; a damaged one with the reason under "error"."""
+    # Imported here: the format needs `datasets`, which takes a second.
+    from aims.data.format import MANIFEST, PARTIAL
+    from aims.data.read import Dataset
+
+    if (data / MANIFEST).is_file():
+        folders = [data]
+    else:
+        named = (path.parent for path in sorted(data.glob(f"[!.]*/{MANIFEST}")))
+        folders = [folder for folder in named if folder.suffix != PARTIAL]
+    found = []
+    for folder in folders:
+        entry: dict[str, Any] = {"path": str(folder), "error": None}
+        try:
+            dataset = Dataset.open(folder)
+            splits = {split: dict(counts) for split, counts in dataset.manifest["splits"].items()}
+            entry |= {
+                "name": dataset.name,
+                "splits": splits,
+                "images": sum(counts["images"] for counts in splits.values()),
+                "instances": sum(counts["instances"] for counts in splits.values()),
+                "fingerprint": dataset.fingerprint,
+            }
+        except InputError as error:
+            entry["error"] = " ".join(str(error).split())
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            entry["error"] = f"{folder / MANIFEST}: not a manifest ({error!r})"
+        found.append(entry)
+    return found
+
+
+def _show_converters(converters: Sequence[Mapping[str, Any]]) -> Iterable[RenderableType]:
+    yield Text("Datasets that `aims convert` reads", style="bold")
+    table = _table()
+    table.add_column("name", no_wrap=True, style="bold")
+    table.add_column("modalities", min_width=12)
+    table.add_column("streams", min_width=14)
+    table.add_column("images", no_wrap=True)
+    table.add_column("licence")
+    for entry in converters:
+        table.add_row(*_converter_cells(entry))
+    yield table
+    yield from _sources(converters)
+    errors = [entry["error"] for entry in converters if entry["error"]]
+    if errors:
+        yield Text("\nNot to be used", style="bold")
+        yield from (Text(error, style="red") for error in errors)
+
+
+def _converter_cells(entry: Mapping[str, Any]) -> tuple[Text, ...]:
+    published, blank = entry["published"], Text("")
+    name, modalities = Text(entry["name"]), Text(", ".join(entry["modalities"]))
+    if entry["error"]:
+        return name, modalities, Text("not importable", style="red"), blank, blank
+    if published is None:
+        return name, Text("any", style="dim"), Text("any", style="dim"), blank, blank
+    images = [f"{count:,} {split}" for split, count in published["images"].items()]
+    images += [f"{published['total']:,} in all"] if published["total"] else []
+    return (
+        name,
+        modalities,
+        Text(", ".join(published["streams"])),
+        Text("\n".join(images) if images else "not published"),
+        Text(published["license"]),
+    )
+
+
+def _sources(converters: Sequence[Mapping[str, Any]]) -> Iterable[RenderableType]:
+    urls = {entry["name"]: entry["published"]["url"] for entry in converters if entry["published"]}
+    if urls:
+        yield Text("\nWhere to get them", style="bold")
+    width = max(map(len, urls), default=0)
+    for name, url in urls.items():
+        yield Text.assemble(f" {name:<{width}}   ", (url, f"cyan link {url}"))
+
+
+def _show_converted(data: Path, converted: Sequence[Mapping[str, Any]]) -> Iterable[RenderableType]:
+    yield Text(f"\nConverted datasets in {data}", style="bold")
+    if not converted:
+        yield Text("none; `aims convert NAME` makes one, --data looks elsewhere", style="dim")
+        return
+    table = _table()
+    table.add_column("name", no_wrap=True, style="bold")
+    for column in ("images", "instances"):
+        table.add_column(column, no_wrap=True, justify="right")
+    table.add_column("fingerprint", no_wrap=True)
+    table.add_column("path", overflow="fold")
+    for entry in converted:
+        if not entry["error"]:
+            table.add_row(
+                Text(entry["name"]),
+                f"{entry['images']:,}",
+                f"{entry['instances']:,}",
+                entry["fingerprint"][:16],
+                Text(entry["path"]),
+            )
+    if table.row_count:
+        yield table
+    yield from (Text(entry["error"], style="red") for entry in converted if entry["error"])
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, header_style="dim", show_edge=False)

@@ -1,0 +1,73 @@
+"""`aims view FOLDER --out PAGE`: pictures of a dataset on one page for the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aims.cli._terminal import out, print_json, progress_bar
+from aims.core.errors import InputError
+from aims.core.files import write_text
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", "target", type=click.Path(path_type=Path), required=True, help="HTML file to write.")
+@click.option("--images", type=click.IntRange(1), default=24, show_default=True, help="Images at most.")
+@click.option("--split", help="Take images of this split alone.  [default: of all]")
+@click.option("--seed", type=click.IntRange(0), help="Choose at random.  [default: evenly spaced]")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there already.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
+def command(
+    folder: Path,
+    target: Path,
+    images: int,
+    split: str | None,
+    seed: int | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Draw a dataset's pictures and instances on a page for the browser.
+
+    One HTML file that loads nothing: every stream in its colours with a scale, the instances outlined,
+    with the clicks of both protocols.
+    """
+    from aims.data.page import choose_images, render_page
+    from aims.data.read import Dataset
+
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder; give --out a file, e.g. {target / 'page.html'}")
+    if target.exists() and not overwrite:
+        raise InputError(f"{target}: exists; give another --out, or --overwrite")
+    dataset = Dataset.open(folder)
+    refs = choose_images(dataset, images, split=split, seed=seed)
+    _prepare(target)
+    chosen = "evenly spaced over splits and groups" if seed is None else f"chosen at random (seed {seed})"
+    with progress_bar() as progress:
+        task = progress.add_task("draw", total=len(refs), note="", unit="images")
+        page = render_page(
+            dataset,
+            refs,
+            chosen=chosen,
+            on_progress=lambda count: progress.update(task, advance=count),
+        )
+    write_text(target, page)
+    if as_json:
+        ids = [ref.image_id for ref in refs]
+        print_json({"page": str(target), "bytes": target.stat().st_size, "images": ids})
+        return
+    total = sum(map(len, dataset.index.values()))
+    size = target.stat().st_size / 1e6
+    out.print(f"{target}: {len(refs):,} of {total:,} images, {chosen}; {size:.1f} MB", markup=False)
+
+
+def _prepare(target: Path) -> None:
+    """Makes the page's folder and tries to write to it: a refusal must come before the drawing."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        trial = target.with_name(f".{target.name}.tmp")
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None

@@ -1,0 +1,152 @@
+"""The TOML description of an exported folder, as `aims convert folder` reads it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from aims.core.errors import InputError
+from aims.core.files import write_text
+from aims.core.schema import Array, StreamSpec
+from aims.data._export_files import FILE_SUFFIXES, path_name
+from aims.data.read import Dataset
+
+DESCRIPTION = "folder.toml"
+# Usual ways in which an id names its scene; the first that gives every group is written down.
+_GROUPS = (r"(.+)/[^/]+", r"([^/]+)/.+", r"(.+)_[^_]+", r"([^_]+)_.+", r"(.+)-[^-]+", r"([^-]+)-.+")
+
+
+class FolderDescription:
+    """Collects what a description says, image by image, and refuses what it cannot.
+
+    Args:
+        dataset: the dataset that is exported.
+
+    Raises:
+        InputError: an image id cannot be a file's name, or is another image's file.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._spec = dataset.spec
+        self._ids = {split: [ref.image_id for ref in refs] for split, refs in dataset.index.items()}
+        self._groups = {ref.image_id: ref.group for refs in dataset.index.values() for ref in refs}
+        _check_ids(self._groups)
+        self._first: dict[str, tuple[str, str]] = {}
+        self._suffixes: dict[str, str] = {}
+        self._whole: set[str] = set()
+
+    def add(self, image_id: str, arrays: Mapping[str, Array], suffixes: Mapping[str, str]) -> None:
+        """Notes one image.
+
+        Args:
+            image_id: its name.
+            arrays: its streams.
+            suffixes: suffixes of its RGB picture ("images") and its streams ("streams/NAME").
+
+        Raises:
+            InputError: they differ in kind from those of the images before.
+        """
+        kinds = {f"streams/{name}": f"stream {name!r} is {array.dtype}" for name, array in arrays.items()}
+        if self._spec.has_rgb:
+            kinds["images"] = f"the RGB picture is {suffixes.get('images', 'missing')}"
+        for key, kind in kinds.items():
+            first, before = self._first.setdefault(key, (image_id, kind))
+            if kind != before or key not in suffixes:
+                raise InputError(
+                    f"image {image_id!r}: {kind}, and in {first!r} {before}; a folder holds pictures "
+                    "of one kind, in every image: export with --format coco"
+                )
+        self._suffixes |= suffixes
+        self._whole |= {name for name, array in arrays.items() if array.dtype in (np.uint8, np.uint16)}
+
+    def write(self, folder: Path) -> tuple[str, ...]:
+        """Writes the description.
+
+        Returns:
+            What it cannot say, one line each.
+        """
+        group = self._group()
+        write_text(folder / DESCRIPTION, "".join(f"{line}\n" for line in self._lines(group)))
+        lost = [
+            f"split {split!r} has no images and is left out" for split, ids in self._ids.items() if not ids
+        ]
+        for name in sorted(self._whole):
+            if self._spec.streams[name].valid_range is None:
+                lost.append(f"stream {name!r} states no valid range; it will read as that of its dtype")
+        if group is None:
+            lost.append(
+                "no expression finds the groups in the image ids; every image will read as a group of its "
+                "own (`aims convert coco` on the exported folder keeps the groups)"
+            )
+        return tuple(f"{DESCRIPTION}: {line}" for line in lost)
+
+    def _group(self) -> str | None:
+        """A regular expression that gives every image's group; empty where each is one of its own."""
+        if all(group == image_id for image_id, group in self._groups.items()):
+            return ""
+        for text in _GROUPS:
+            found = {image_id: re.fullmatch(text, image_id) for image_id in self._groups}
+            if all(match and match[1] == self._groups[image_id] for image_id, match in found.items()):
+                return f"^{text}$"
+        return None
+
+    def _lines(self, group: str | None) -> Iterator[str]:
+        spec = self._spec
+        yield f"# Written by `aims export`; read it back with `aims convert folder {DESCRIPTION}`."
+        yield f"name = {_text(spec.name)}"
+        yield f"license = {_text(spec.license)}"
+        for key, value in (("citation", spec.citation), ("url", spec.url), ("group", group)):
+            if value:
+                yield f"{key} = {_text(value)}"
+        yield f"classes = {_list(spec.classes)}"
+        for name, stream in spec.streams.items():
+            yield f"\n[streams.{name}]"
+            yield f"files = {_text(f'streams/{name}/{{split}}/{{id}}' + self._suffixes[f'streams/{name}'])}"
+            yield f"unit = {_text(stream.unit)}"
+            yield from _stream_lines(stream)
+        if spec.has_rgb:
+            yield "\n[rgb]"
+            yield f"files = {_text('images/{split}/{id}' + self._suffixes['images'])}"
+        yield "\n[labels]"
+        if len(spec.classes) == 1:
+            yield 'files = "labels/{split}/{id}.png"\nkind = "instance"'
+        else:
+            # Numbers in a picture cannot tell classes apart as well as instances.
+            yield 'files = "annotations/{split}.json"\nkind = "coco"'
+        yield "\n[splits]"
+        for split, ids in self._ids.items():
+            if ids:
+                yield f"{split} = {_list(ids)}"
+
+
+def _check_ids(ids: Collection[str]) -> None:
+    for image_id in ids:
+        path = PurePosixPath(path_name(image_id))
+        for part in (path, *path.parents):
+            # With "a" and "a.png" one picture would be named as the other image is.
+            stem = part.as_posix().removesuffix(part.suffix)
+            if part.suffix in FILE_SUFFIXES and stem in ids:
+                raise InputError(
+                    f"image ids {stem!r} and {image_id!r}: one would be a file of the other; export with "
+                    "--format coco"
+                )
+
+
+def _stream_lines(stream: StreamSpec) -> Iterator[str]:
+    for key in ("valid_range", "missing", "wavelength_nm"):
+        value = getattr(stream, key)
+        if value is not None:
+            yield f"{key} = {json.dumps(value)}"
+
+
+def _list(texts: Sequence[str]) -> str:
+    return f"[{', '.join(map(_text, texts))}]"
+
+
+def _text(text: str) -> str:
+    """A TOML text: JSON's escapes are TOML's, which wants one more."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

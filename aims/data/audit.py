@@ -1,0 +1,245 @@
+"""Leaks between splits: images that show the same thing, and groups that stand in several splits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import dctn
+
+from aims.core.errors import InputError, unknown_name
+from aims.core.schema import Array
+from aims.data.read import Dataset, ImageRef
+
+#: Distance up to which two pictures count as near-duplicates; see `perceptual_hash` for the measurement.
+DISTANCE = 6
+_BITS = 64
+_SIDE = 32
+_BLOCK = 1024
+_MOST_PAIRS = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two images that look alike in at least one stream.
+
+    Attributes:
+        first: the image that comes first in the dataset.
+        second: the other one.
+        distances: Hamming distance of the hashes in every compared stream, 0 to 64; None where one of the
+            two pictures has no hash.
+        identical: streams in which dtype, shape and every value are the same.
+    """
+
+    first: ImageRef
+    second: ImageRef
+    distances: Mapping[str, int | None]
+    identical: tuple[str, ...]
+
+    @property
+    def distance(self) -> int:
+        """The smallest distance of all streams."""
+        return min(value for value in self.distances.values() if value is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What `audit_dataset` compared and found.
+
+    Attributes:
+        images: number of images in every split.
+        streams: the compared streams.
+        distance: the threshold.
+        within: whether pairs inside one split were looked for as well.
+        groups: number of groups.
+        pairs: near-duplicates, the nearest first.
+        straddling: images per split of every group that stands in more than one.
+        plain: images without a hash, and the streams that are too plain for one (see `perceptual_hash`).
+    """
+
+    images: Mapping[str, int]
+    streams: tuple[str, ...]
+    distance: int
+    within: bool
+    groups: int
+    pairs: Sequence[Pair]
+    straddling: Mapping[str, Mapping[str, int]]
+    plain: Sequence[tuple[ImageRef, tuple[str, ...]]]
+
+
+@dataclass
+class _Hashes:
+    """Of one stream: the bits of every picture that has a hash, and the checksum of every picture."""
+
+    bits: list[NDArray[np.bool_] | None] = field(default_factory=list)
+    checksums: list[bytes] = field(default_factory=list)
+
+    def add(self, picture: Array, missing: float | None) -> bool:
+        """Takes the next picture; False if it has no hash."""
+        self.bits.append(perceptual_hash(picture, missing=missing))
+        header = f"{picture.dtype} {picture.shape}".encode()
+        self.checksums.append(hashlib.sha256(header + np.ascontiguousarray(picture).tobytes()).digest())
+        return self.bits[-1] is not None
+
+    def signs(self) -> NDArray[np.float32]:
+        """(images, 64): 1 and -1 for the bits; 0 where a picture has no hash."""
+        none = np.zeros(_BITS, np.float32)
+        return np.array([none if bits is None else np.where(bits, 1, -1) for bits in self.bits], np.float32)
+
+
+def perceptual_hash(picture: Array, *, missing: float | None = None) -> NDArray[np.bool_] | None:
+    """The 64-bit DCT hash of a picture of any modality.
+
+    The mean of the channels is reduced to 32 x 32 by area; of its discrete cosine transform the 8 x 8
+    coefficients that follow the lowest row and column are compared with their median. It does not see gain
+    and offset. Two unrelated pictures differ in about 32 bits, and as a rule in an even number of them.
+
+    Measured on 320 thermal pictures of fixed cameras, 28 near-infrared and 316 RGB ones. Copies that were
+    compressed (JPEG, quality 30), darkened by 20 %, halved in size or cropped by 1 % on each side lie within
+    distance 6; cropped by 2 %, 69 to 92 % do, and brightened by 30 %, which clips, 75 to 100 %. Unrelated
+    RGB and near-infrared pictures are at least 14 apart. Of the 15 thermal pairs within 6, ten were taken
+    within three minutes or as consecutive snapshots and five only share the background; distance 8 would
+    add three of the former and nine of the latter. Mirrored copies are not found.
+
+    Source: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions (2010), section 3.2.1.
+    Ours averages areas where the original smooths with 7 x 7 and picks pixels, and fills missing
+    measurements with the mean of their channel.
+
+    Args:
+        picture: (height, width, channels), any number type.
+        missing: the value that stands for "no measurement"; NaN and infinity always do.
+
+    Returns:
+        (64,) bits, or None for a picture too plain for a hash: constant, without a measurement, or nothing
+        but a gradient along the rows or the columns.
+    """
+    values = picture.astype(np.float64)
+    unknown = ~np.isfinite(values)
+    if missing is not None:
+        unknown |= picture == missing
+    peak = np.abs(values, where=~unknown, out=np.zeros_like(values)).max(initial=0)
+    if peak == 0:
+        return None
+    if unknown.any():
+        means = np.ma.masked_array(values, unknown).mean(axis=(0, 1)).filled(0)
+        values = np.where(unknown, means, values)
+    plane = (values / peak).mean(axis=2)
+    small = cv2.resize(plane, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    low = np.asarray(dctn(small, norm="ortho"))[1:9, 1:9].ravel()
+    contrast = np.abs(low).max()
+    if contrast <= 1e-9:
+        return None
+    # Rounded, so that what is zero but for rounding stays on one side of a median of zero.
+    low = np.round(low / contrast, 6)
+    bits: NDArray[np.bool_] = low > np.median(low)
+    return bits
+
+
+def audit_dataset(
+    folder: Path,
+    *,
+    streams: Sequence[str] = (),
+    distance: int = DISTANCE,
+    within: bool = False,
+    on_progress: Callable[[int], None] = lambda images: None,
+) -> Audit:
+    """Looks for images that show the same thing in two splits, and for groups that stand in several.
+
+    Two images are near-duplicates when any compared stream says so: a leak in one modality is a leak.
+
+    Args:
+        folder: the dataset.
+        streams: streams to compare, "rgb" among them; all if none is named.
+        distance: largest Hamming distance of near-duplicates.
+        within: compare the images of one split with each other as well.
+        on_progress: called with the number of further images that were read.
+
+    Raises:
+        InputError: the folder is no dataset, it has no such stream, or so many pairs lie within `distance`
+            that it tells nothing apart.
+        AimsError: a file of the dataset is damaged.
+    """
+    if not 0 <= distance < _BITS // 2:
+        raise InputError(
+            f"distance {distance}: give 0 to {_BITS // 2 - 1}; unrelated pictures differ in about 32 bits"
+        )
+    dataset = Dataset.open(folder)
+    known = (*dataset.spec.streams, *(("rgb",) if dataset.spec.has_rgb else ()))
+    for name in streams:
+        if name not in known:
+            raise unknown_name("stream", name, known, where=str(folder))
+    chosen = tuple(dict.fromkeys(streams)) or known
+    refs = [ref for images in dataset.index.values() for ref in images]
+    hashes: dict[str, _Hashes] = {name: _Hashes() for name in chosen}
+    plain = []
+    for ref in refs:
+        image = dataset.read(ref, chosen)
+        flat = []
+        for name, found in hashes.items():
+            missing = None if name == "rgb" else dataset.spec.streams[name].missing
+            if not found.add(image.streams[name], missing):
+                flat.append(name)
+        if flat:
+            plain.append((ref, tuple(flat)))
+        on_progress(1)
+    near = _near(refs, [found.signs() for found in hashes.values()], distance, within, folder)
+    pairs = [_pair(refs, hashes, i, j) for i, j in near]
+    return Audit(
+        images={split: len(images) for split, images in dataset.index.items()},
+        streams=chosen,
+        distance=distance,
+        within=within,
+        groups=len({ref.group for ref in refs}),
+        pairs=sorted(pairs, key=lambda pair: (pair.distance, -len(pair.identical))),
+        straddling=_straddling(refs),
+        plain=plain,
+    )
+
+
+def _near(
+    refs: Sequence[ImageRef],
+    signs: Sequence[NDArray[np.float32]],
+    distance: int,
+    within: bool,
+    folder: Path,
+) -> list[tuple[int, int]]:
+    """Index pairs (i < j) that at least one stream puts within the distance, in order."""
+    splits = np.array([ref.split for ref in refs])
+    found: list[tuple[int, int]] = []
+    for start in range(0, len(refs), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        # The dot product of signs is the number of equal bits less that of different ones, 64 - 2 distance.
+        near = np.any([one[rows] @ one.T >= _BITS - 2 * distance for one in signs], axis=0)
+        if not within:
+            near &= splits[rows, None] != splits
+        first, second = np.nonzero(np.triu(near, k=start + 1))
+        found += zip((first + start).tolist(), second.tolist(), strict=True)
+        if len(found) > _MOST_PAIRS:
+            raise InputError(
+                f"{folder}: more than {_MOST_PAIRS:,} pairs lie within distance {distance}, so it tells "
+                "nothing apart; lower --distance, or choose another --stream"
+            )
+    return found
+
+
+def _pair(refs: Sequence[ImageRef], hashes: Mapping[str, _Hashes], i: int, j: int) -> Pair:
+    distances: dict[str, int | None] = {}
+    for name, found in hashes.items():
+        first, second = found.bits[i], found.bits[j]
+        distances[name] = None if first is None or second is None else int((first != second).sum())
+    identical = (name for name, found in hashes.items() if found.checksums[i] == found.checksums[j])
+    return Pair(first=refs[i], second=refs[j], distances=distances, identical=tuple(identical))
+
+
+def _straddling(refs: Sequence[ImageRef]) -> dict[str, dict[str, int]]:
+    """Images per split of every group that stands in more than one."""
+    counts: dict[str, dict[str, int]] = {}
+    for ref in refs:
+        splits = counts.setdefault(ref.group, {})
+        splits[ref.split] = splits.get(ref.split, 0) + 1
+    return {group: splits for group, splits in counts.items() if len(splits) > 1}

@@ -1,0 +1,66 @@
+"""What a conversion left out, and why: dropped.jsonl, grouped."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aims.core.errors import InputError
+from aims.data.format import DROPPED
+
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """Images or objects that were left out for one reason.
+
+    Attributes:
+        kind: what sort of loss it is, as dropped.jsonl says.
+        reason: why; "{id}" stands for the image's name.
+        splits: how many of each split.
+        examples: the first few image ids.
+    """
+
+    kind: str
+    reason: str
+    splits: Mapping[str, int]
+    examples: Sequence[str]
+
+    @property
+    def count(self) -> int:
+        """How many in all."""
+        return sum(self.splits.values())
+
+
+def read_dropped(folder: Path) -> list[Dropped]:
+    """Groups the lines of dropped.jsonl by kind and reason, the most frequent first.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    path = folder / DROPPED
+    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    try:
+        for line in path.read_text("utf-8").splitlines():
+            entry = json.loads(line)
+            # A reason that names the file differs from image to image; without the name they are one.
+            name = rf"(?<![^\W_]){re.escape(entry['image_id'])}(?![^\W_])"
+            reason = re.sub(name, "{id}", entry["reason"]) if entry["image_id"] else entry["reason"]
+            groups.setdefault((entry["kind"], reason), []).append((entry["split"], entry["image_id"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not readable ({error}); see `aims verify {folder}`") from None
+    found = [
+        Dropped(
+            kind=kind,
+            reason=reason,
+            splits=dict(Counter(split for split, _ in entries)),
+            examples=tuple(dict.fromkeys(image_id for _, image_id in entries))[:_EXAMPLES],
+        )
+        for (kind, reason), entries in groups.items()
+    ]
+    return sorted(found, key=lambda item: -item.count)

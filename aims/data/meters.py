@@ -1,0 +1,133 @@
+"""Numbers of a stream over many images: range, mean, deviation, what is missing and what is outside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aims.core.schema import Array, StreamSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelSummary:
+    """Numbers of one channel, or of all channels of a stream, over what was measured.
+
+    Attributes:
+        minimum: smallest value; None where nothing was measured, as for the others.
+        maximum: largest value.
+        mean: mean value.
+        std: standard deviation, of the population.
+    """
+
+    minimum: float | None
+    maximum: float | None
+    mean: float | None
+    std: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSummary:
+    """Numbers of one stream over the pixels that were read.
+
+    Attributes:
+        spec: what the manifest declares.
+        derived: computed when read, not stored.
+        dtypes: NumPy names of the dtypes that occur, with the number of images of each.
+        values: number of values that were looked at, missing ones among them.
+        nan: number of values that are NaN or infinite.
+        missing: number of values that equal the declared missing value.
+        outside: number of measured values outside the declared range.
+        all: over all channels.
+        channels: by channel.
+    """
+
+    spec: StreamSpec
+    derived: bool
+    dtypes: Mapping[str, int]
+    values: int
+    nan: int
+    missing: int
+    outside: int
+    all: ChannelSummary
+    channels: Sequence[ChannelSummary]
+
+
+class StreamMeter:
+    """Measures a stream image by image, in constant memory.
+
+    Means and deviations are merged without cancellation (Chan, Golub and LeVeque 1979, equation 2.1).
+    """
+
+    def __init__(self, spec: StreamSpec) -> None:
+        self._spec = spec
+        self._dtypes: Counter[str] = Counter()
+        self._values = self._nan = self._missing = self._outside = 0
+        channels = spec.channels
+        self._count = np.zeros(channels, np.int64)
+        self._mean, self._squares = np.zeros(channels), np.zeros(channels)
+        self._low, self._high = np.full(channels, np.inf), np.full(channels, -np.inf)
+
+    def add(self, array: Array) -> None:
+        """Takes an image's (height, width, channels) array into account."""
+        self._dtypes[array.dtype.name] += 1
+        self._values += array.size
+        finite = np.isfinite(array)
+        missing = (array == self._spec.missing) if self._spec.missing is not None else np.zeros_like(finite)
+        self._nan += int(array.size - finite.sum())
+        self._missing += int((missing & finite).sum())
+        for channel in range(self._spec.channels):
+            known = (finite & ~missing)[:, :, channel]
+            measured = array[:, :, channel][known]
+            if measured.size:
+                self._outside += self._out_of_range(measured)
+                self._merge(channel, measured.astype(np.float64))
+
+    def _out_of_range(self, measured: Array) -> int:
+        if self._spec.valid_range is None:
+            return 0
+        # A bound such as pi / 2 is rounded as the values were: float32's pi / 2 is not out of range.
+        kind = measured.dtype if measured.dtype.kind == "f" else np.float64
+        low, high = np.array(self._spec.valid_range, kind)
+        return int(((measured < low) | (measured > high)).sum())
+
+    def _merge(self, channel: int, measured: NDArray[np.float64]) -> None:
+        count, mean = measured.size, float(measured.mean())
+        before, step = int(self._count[channel]), mean - self._mean[channel]
+        total = before + count
+        self._squares[channel] += np.square(measured - mean).sum() + step**2 * before * count / total
+        self._mean[channel] += step * count / total
+        self._count[channel] = total
+        self._low[channel] = min(self._low[channel], measured.min())
+        self._high[channel] = max(self._high[channel], measured.max())
+
+    def summary(self, *, derived: bool) -> StreamSummary:
+        """What was found so far."""
+        return StreamSummary(
+            spec=self._spec,
+            derived=derived,
+            dtypes=dict(self._dtypes.most_common()),
+            values=self._values,
+            nan=self._nan,
+            missing=self._missing,
+            outside=self._outside,
+            all=self._over(list(range(self._spec.channels))),
+            channels=[self._over([k]) for k in range(self._spec.channels)],
+        )
+
+    def _over(self, channels: list[int]) -> ChannelSummary:
+        count, mean = self._count[channels], self._mean[channels]
+        total = int(count.sum())
+        if not total:
+            return ChannelSummary(minimum=None, maximum=None, mean=None, std=None)
+        overall = float((mean * count).sum() / total)
+        squares = float((self._squares[channels] + count * np.square(mean - overall)).sum())
+        return ChannelSummary(
+            minimum=float(self._low[channels].min()),
+            maximum=float(self._high[channels].max()),
+            mean=overall,
+            std=float(np.sqrt(squares / total)),
+        )

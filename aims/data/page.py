@@ -1,0 +1,293 @@
+"""A dataset as one HTML page to look at: pictures of every stream, instances, clicks. Nothing is loaded."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from aims.core.errors import InputError, unknown_name
+from aims.data.instances import stretch_nearest
+from aims.data.pictures import HATCH, Scale, draw
+from aims.data.read import Dataset, Image, ImageRef
+from aims.data.summary import evenly, read_image, stream_names
+
+#: Longest side of a picture on the page, in pixels; outlines are drawn on a grid of this size.
+SIDE = 480
+#: Pictures up to this size keep their pixels: lossless, and enlarged without smoothing.
+_SMALL = 160
+_QUALITY = 84
+_LOSSLESS = 101
+_BAR_STOPS = 17
+_OUTLINE_TOLERANCE = 0.6
+# Distinct on greys, viridis, inferno and magma; cyan first, which the warm maps lack.
+_PALETTE = ("#22d3ee", "#ffb020", "#ff5cd6", "#7dea54", "#ff6b5e", "#a78bfa", "#ffe94a", "#5b9dff")
+_GOLDEN_ANGLE = 137.508
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Panel:
+    """One picture: a stream of an image."""
+
+    name: str
+    uri: str
+    small: bool
+    note: str
+    missing: str
+    bar: str
+    ends: tuple[str, str] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outline:
+    """One instance over a picture, in units of the page's grid."""
+
+    colour: str
+    path: str
+    title: str
+    strict: tuple[float, float]
+    paper: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Card:
+    """One image: its pictures and instances."""
+
+    ref: ImageRef
+    height: int
+    width: int
+    grid: tuple[int, int]
+    panels: Sequence[_Panel]
+    outlines: Sequence[_Outline]
+    classes: Sequence[tuple[str, str, int]]
+
+
+def choose_images(
+    dataset: Dataset, count: int, *, split: str | None = None, seed: int | None = None
+) -> list[ImageRef]:
+    """Chooses images spread over splits, over the groups of each split, and evenly within them.
+
+    Every split gets the same number, as far as it has that many. Within a split every group gives one image
+    before any gives a second.
+
+    Args:
+        dataset: an open dataset.
+        count: how many at most.
+        split: from this split alone.
+        seed: choose at random within those rules; None takes evenly spaced images.
+
+    Returns:
+        The images, in the dataset's order.
+
+    Raises:
+        InputError: the split does not exist, or there is no image.
+    """
+    if split is not None and split not in dataset.index:
+        raise unknown_name("split", split, dataset.index, where=str(dataset.folder))
+    pools = [refs for name, refs in dataset.index.items() if split in (None, name)]
+    if not any(pools):
+        where = f"split {split!r}" if split is not None else "any split"
+        raise InputError(f"{dataset.folder}: no image in {where}")
+    shares = [0] * len(pools)
+    for _ in range(min(count, sum(map(len, pools)))):
+        open_pools = [k for k, pool in enumerate(pools) if shares[k] < len(pool)]
+        shares[min(open_pools, key=lambda k: shares[k])] += 1
+    rng = None if seed is None else np.random.default_rng(seed)
+    return [
+        ref
+        for pool, share in zip(pools, shares, strict=True)
+        for ref in _spread_over_groups(pool, share, rng)
+    ]
+
+
+def _spread_over_groups(
+    refs: Sequence[ImageRef], count: int, rng: np.random.Generator | None
+) -> list[ImageRef]:
+    order = list(refs) if rng is None else [refs[k] for k in rng.permutation(len(refs))]
+    seen: Counter[str] = Counter()
+    levels: dict[int, list[ImageRef]] = {}
+    for ref in order:
+        levels.setdefault(seen[ref.group], []).append(ref)
+        seen[ref.group] += 1
+    chosen: set[ImageRef] = set()
+    for level in levels.values():
+        chosen.update(evenly(level, count - len(chosen)))
+    return [ref for ref in refs if ref in chosen]
+
+
+def render_page(
+    dataset: Dataset,
+    refs: Sequence[ImageRef],
+    *,
+    chosen: str = "",
+    on_progress: Callable[[int], None] = lambda images: None,
+) -> str:
+    """Draws images on one page, which holds everything it needs and is the same for the same dataset.
+
+    Args:
+        dataset: an open dataset.
+        refs: the images (`choose_images`).
+        chosen: how they were chosen, in words for the page.
+        on_progress: called with the number of further images that were drawn.
+
+    Returns:
+        HTML. Names from the dataset are escaped.
+
+    Raises:
+        InputError: an image contradicts the manifest.
+        AimsError: a file is damaged.
+    """
+    names, colours = stream_names(dataset), class_colours(len(dataset.spec.classes))
+    cards = []
+    for ref in refs:
+        cards.append(_card(dataset, ref, names, colours))
+        on_progress(1)
+    shown = Counter[str]()
+    for card in cards:
+        shown.update({name: count for name, _, count in card.classes})
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    template = environment.from_string(files("aims.data").joinpath("page.html.j2").read_text("utf-8"))
+    return template.render(
+        name=dataset.name,
+        spec=dataset.spec,
+        streams={name: dataset.stream_spec(name) for name in names},
+        derived=dataset.derived,
+        splits=_splits(dataset),
+        dropped=sum(dataset.manifest["dropped"].values()),
+        warnings=[str(warning) for warning in dataset.manifest.get("warnings", [])],
+        fingerprint=dataset.fingerprint,
+        chosen=chosen,
+        classes=[
+            (name, colour, shown[name])
+            for name, colour in zip(dataset.spec.classes, colours, strict=True)
+            if shown[name]
+        ],
+        cards=cards,
+        hatch=HATCH,
+    )
+
+
+def class_colours(count: int) -> list[str]:
+    """A CSS colour for each class: hand-picked for a few, else hues a golden angle apart in three tones."""
+    if count <= len(_PALETTE):
+        return list(_PALETTE[:count])
+    tones = ("95% 62%", "85% 76%", "80% 46%")
+    return [f"hsl({(190 + k * _GOLDEN_ANGLE) % 360:.0f} {tones[k % 3]})" for k in range(count)]
+
+
+def _splits(dataset: Dataset) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": split,
+            "images": len(refs),
+            "groups": len({ref.group for ref in refs}),
+            "instances": sum(ref.instances for ref in refs),
+        }
+        for split, refs in dataset.index.items()
+    ]
+
+
+def _card(dataset: Dataset, ref: ImageRef, names: tuple[str, ...], colours: Sequence[str]) -> _Card:
+    image = read_image(dataset, ref, names)
+    height, width = image.instances.shape
+    scale = SIDE / max(height, width)
+    grid = max(1, round(height * scale)), max(1, round(width * scale))
+    counts = Counter(item["class_id"] for item in image.objects)
+    return _Card(
+        ref=ref,
+        height=height,
+        width=width,
+        grid=grid,
+        panels=[_panel(dataset, name, array, grid) for name, array in image.streams.items()],
+        outlines=_outlines(dataset, image, grid, colours),
+        classes=[
+            (dataset.spec.classes[class_id - 1], colours[class_id - 1], count)
+            for class_id, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        ],
+    )
+
+
+def _panel(dataset: Dataset, name: str, array: NDArray[Any], grid: tuple[int, int]) -> _Panel:
+    drawing = draw(array, name, dataset.stream_spec(name))
+    pixels = drawing.pixels
+    longest = max(pixels.shape[:2])
+    if longest > SIDE:
+        pixels = cv2.resize(pixels, grid[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)
+    quality = _LOSSLESS if longest <= _SMALL else _QUALITY
+    _, encoded = cv2.imencode(
+        ".webp", np.ascontiguousarray(pixels[:, :, ::-1]), [cv2.IMWRITE_WEBP_QUALITY, quality]
+    )
+    share = 100 * drawing.missing
+    return _Panel(
+        name=name,
+        uri="data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode("ascii"),
+        small=longest <= _SMALL,
+        note=drawing.note,
+        missing="" if not share else "< 0.1" if share < 0.1 else f"{share:.1f}",
+        bar=_bar(drawing.scale),
+        ends=drawing.scale.labels if drawing.scale else None,
+    )
+
+
+def _bar(scale: Scale | None) -> str:
+    """A scale's colours as a CSS gradient."""
+    if scale is None:
+        return ""
+    stops = scale.colours[np.linspace(0, len(scale.colours) - 1, _BAR_STOPS).round().astype(int)]
+    return f"linear-gradient(90deg, {', '.join('#' + bytes(stop).hex() for stop in stops)})"
+
+
+def _outlines(
+    dataset: Dataset, image: Image, grid: tuple[int, int], colours: Sequence[str]
+) -> list[_Outline]:
+    """The instances of an image, large ones first, so that small ones lie on top."""
+    instances = stretch_nearest(image.instances, grid)
+    # An instance thinner than the grid may have no pixel of it; its clicks are shown all the same.
+    boxes = dict(enumerate(ndimage.find_objects(instances), start=1))
+    factors = grid[1] / image.instances.shape[1], grid[0] / image.instances.shape[0]
+
+    def place(click: Sequence[int]) -> tuple[float, float]:
+        x, y = ((at + 0.5) * factor for at, factor in zip(click, factors, strict=True))
+        return round(x, 1), round(y, 1)
+
+    return [
+        _Outline(
+            colour=colours[item["class_id"] - 1],
+            path=_path(instances, item["id"], boxes.get(item["id"])),
+            title=f"{dataset.spec.classes[item['class_id'] - 1]}, instance {item['id']}, {item['area']:,} px",
+            strict=place(item["click_strict"]),
+            paper=place(item["click_paper"]),
+        )
+        for item in sorted(image.objects, key=lambda item: -item["area"])
+    ]
+
+
+def _path(instances: NDArray[np.uint16], instance_id: int, box: tuple[slice, slice] | None) -> str:
+    """The contours of an instance, holes included, as an SVG path in whole pixels of the grid."""
+    if box is None:
+        return ""
+    mask = (instances[box] == instance_id).astype(np.uint8)
+    contours, _ = cv2.findContours(
+        mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(box[1].start, box[0].start)
+    )
+    parts = []
+    for contour in contours:
+        points = cv2.approxPolyDP(contour, _OUTLINE_TOLERANCE, closed=True)[:, 0]
+        steps = " ".join(f"{x} {y}" for x, y in np.diff(points, axis=0).tolist())
+        parts.append(f"M{points[0, 0]} {points[0, 1]}{'l' if steps else ''}{steps}z")
+    return "".join(parts)

@@ -1,0 +1,289 @@
+"""What a dataset holds, in numbers: pictures, streams, classes, sizes, and what was dropped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from aims.core.errors import AimsError, InputError
+from aims.core.files import inside
+from aims.data.dropped import Dropped, read_dropped
+from aims.data.format import MANIFEST
+from aims.data.meters import StreamMeter, StreamSummary
+from aims.data.read import Dataset, Image, ImageRef
+
+#: Images whose pixels are read unless all are asked for.
+DEFAULT_IMAGES = 200
+#: Quantiles of the instance sizes that are listed.
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+_BINS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bin:
+    """One bar of a histogram: how many values lie in low..high, both included."""
+
+    low: int
+    high: int
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSummary:
+    """Numbers of one split, or of the whole set.
+
+    Attributes:
+        images: number of images.
+        instances: number of instances.
+        groups: number of groups (scenes or sequences).
+        pixels: number of pixels of the images, those of no instance among them.
+        per_image: minimum, median and maximum number of instances in an image.
+        class_instances: number of instances by class name; every class is there.
+        class_pixels: number of pixels of those instances by class name.
+    """
+
+    images: int
+    instances: int
+    groups: int
+    pixels: int
+    per_image: tuple[int, float, int]
+    class_instances: Mapping[str, int]
+    class_pixels: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What `summarize` found.
+
+    Attributes:
+        splits: by name, in the dataset's order.
+        total: all splits together.
+        sizes: number of images by (height, width), the most frequent first.
+        areas: histogram of the instances' areas; a bin's bounds are powers of four, so sides double.
+        area_quantiles: area at each of `QUANTILES`; empty without instances.
+        per_image: histogram of instances in an image.
+        images_read: number of images that `streams` is about.
+        streams: by name: RGB where there is one, the stored ones, the derived ones.
+        dropped: what was left out, the most frequent reason first.
+    """
+
+    splits: Mapping[str, SplitSummary]
+    total: SplitSummary
+    sizes: Mapping[tuple[int, int], int]
+    areas: Sequence[Bin]
+    area_quantiles: Mapping[float, float]
+    per_image: Sequence[Bin]
+    images_read: int
+    streams: Mapping[str, StreamSummary]
+    dropped: Sequence[Dropped]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as a JSON object; no NaN in it."""
+        value = asdict(self)
+        value["sizes"] = [
+            {"height": size[0], "width": size[1], "images": count} for size, count in self.sizes.items()
+        ]
+        value["area_quantiles"] = {f"{share:g}": area for share, area in self.area_quantiles.items()}
+        return value
+
+
+def summarize(
+    dataset: Dataset,
+    *,
+    images: int | None = DEFAULT_IMAGES,
+    on_total: Callable[[int], None] = lambda images: None,
+    on_progress: Callable[[int], None] = lambda images: None,
+) -> Summary:
+    """Describes a dataset.
+
+    Instances, classes and sizes are those of every image. Pixels are read one image at a time, of all images
+    or of some, evenly spaced through the set. Memory: one image, and sixteen bytes an instance.
+
+    Args:
+        dataset: an open dataset.
+        images: images whose pixels are read at most; None for all.
+        on_total: called once with the number of images whose pixels will be read.
+        on_progress: called with the number of further images that were read.
+
+    Raises:
+        InputError: dropped.jsonl is damaged, or an instance has a class that the set does not list.
+        AimsError: a shard is damaged.
+    """
+    dropped = read_dropped(dataset.folder)
+    refs = [ref for refs in dataset.index.values() for ref in refs]
+    chosen = evenly(refs, len(refs) if images is None else images)
+    on_total(len(chosen))
+    objects = _read_objects(dataset)
+    streams = _read_streams(dataset, chosen, on_progress)
+    everything = _Objects.joined(list(objects.values()))
+    areas = everything.areas
+    return Summary(
+        splits={split: found.summary(dataset.spec.classes) for split, found in objects.items()},
+        total=everything.summary(dataset.spec.classes),
+        sizes=dict(sorted(everything.sizes.items(), key=lambda item: (-item[1], item[0]))),
+        areas=area_bins(areas),
+        area_quantiles=dict(zip(QUANTILES, np.quantile(areas, QUANTILES).tolist(), strict=True))
+        if len(areas)
+        else {},
+        per_image=count_bins(everything.counts),
+        images_read=len(chosen),
+        streams=streams,
+        dropped=dropped,
+    )
+
+
+def evenly(refs: Sequence[ImageRef], count: int) -> list[ImageRef]:
+    """At most `count` of the images, evenly spaced; the first and the last are among them."""
+    count = min(count, len(refs))
+    return [refs[round(k)] for k in np.linspace(0, len(refs) - 1, count)]
+
+
+def area_bins(areas: NDArray[np.int64]) -> list[Bin]:
+    """Histogram of areas with bounds 1, 4, 16, 64, ...: the side of a square doubles from bin to bin."""
+    if not len(areas):
+        return []
+    # bit_length is exact where log2 may round.
+    powers = Counter((max(1, area).bit_length() - 1) // 2 for area in areas.tolist())
+    return [
+        Bin(low=4**power, high=4 ** (power + 1) - 1, count=powers[power])
+        for power in range(min(powers), max(powers) + 1)
+    ]
+
+
+def count_bins(counts: Sequence[int]) -> list[Bin]:
+    """Histogram of small whole numbers: at most ten bins of one width."""
+    if not counts:
+        return []
+    low, high = min(counts), max(counts)
+    width = -(-(high - low + 1) // _BINS)
+    found = Counter((count - low) // width for count in counts)
+    return [
+        Bin(low=low + k * width, high=min(high, low + (k + 1) * width - 1), count=found[k])
+        for k in range((high - low) // width + 1)
+    ]
+
+
+@dataclass(kw_only=True)
+class _Objects:
+    """What the light columns of some images say."""
+
+    counts: list[int] = field(default_factory=list)
+    groups: set[str] = field(default_factory=set)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    pieces: list[NDArray[np.int64]] = field(default_factory=list)
+
+    @classmethod
+    def joined(cls, parts: Iterable[_Objects]) -> _Objects:
+        whole = cls()
+        for part in parts:
+            whole.counts += part.counts
+            whole.groups |= part.groups
+            whole.sizes += part.sizes
+            whole.pieces += part.pieces
+        return whole
+
+    @cached_property
+    def table(self) -> NDArray[np.int64]:
+        """(instances, 2): class id and area."""
+        return np.concatenate([np.zeros((0, 2), np.int64), *self.pieces])
+
+    @property
+    def areas(self) -> NDArray[np.int64]:
+        return self.table[:, 1]
+
+    def summary(self, classes: Sequence[str]) -> SplitSummary:
+        ids, areas = self.table.T
+        instances = np.bincount(ids, minlength=len(classes) + 1)[1:].tolist()
+        # Not bincount's weights: they are floats.
+        covered = np.zeros(len(classes) + 1, np.int64)
+        np.add.at(covered, ids, areas)
+        counts = self.counts or [0]
+        return SplitSummary(
+            images=len(self.counts),
+            instances=len(ids),
+            groups=len(self.groups),
+            pixels=sum(height * width * count for (height, width), count in self.sizes.items()),
+            per_image=(min(counts), float(np.median(counts)), max(counts)),
+            class_instances=dict(zip(classes, instances, strict=True)),
+            class_pixels=dict(zip(classes, covered[1:].tolist(), strict=True)),
+        )
+
+
+def _read_objects(dataset: Dataset) -> dict[str, _Objects]:
+    """Reads the light columns of every shard, by split."""
+    found = {split: _Objects() for split in dataset.manifest["splits"]}
+    known = len(dataset.spec.classes)
+    for file, entry in dataset.manifest["files"].items():
+        part = found[entry["split"]]
+        for row in _rows(dataset, file):
+            part.counts.append(len(row["objects"]))
+            part.groups.add(row["group"])
+            part.sizes[row["height"], row["width"]] += 1
+            pairs = [(item["class_id"], item["area"]) for item in row["objects"]]
+            if any(not 1 <= class_id <= known for class_id, _ in pairs):
+                raise InputError(
+                    f"{dataset.folder / file}: an instance has a class that the set does not list ({known} "
+                    f"classes); see `aims verify {dataset.folder}`"
+                )
+            part.pieces.append(np.array(pairs, np.int64).reshape(-1, 2))
+    return found
+
+
+_LIGHT = ("group", "height", "width", "objects.list.element.class_id", "objects.list.element.area")
+
+
+def _rows(dataset: Dataset, file: str) -> Iterator[dict[str, Any]]:
+    path = inside(dataset.folder, file, where=str(dataset.folder / MANIFEST))
+    try:
+        with pq.ParquetFile(path) as parquet:
+            for group in range(parquet.num_row_groups):
+                yield from parquet.read_row_group(group, columns=list(_LIGHT)).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise AimsError(f"{path}: not readable ({reason}); see `aims verify {dataset.folder}`") from None
+
+
+def _read_streams(
+    dataset: Dataset, refs: Sequence[ImageRef], on_progress: Callable[[int], None]
+) -> dict[str, StreamSummary]:
+    names = stream_names(dataset)
+    meters = {name: StreamMeter(dataset.stream_spec(name)) for name in names}
+    for ref in refs:
+        image = read_image(dataset, ref, names)
+        for name, array in image.streams.items():
+            meters[name].add(array)
+        on_progress(1)
+    return {name: meter.summary(derived=name in dataset.derived) for name, meter in meters.items()}
+
+
+def read_image(dataset: Dataset, ref: ImageRef, names: tuple[str, ...]) -> Image:
+    """Reads an image and makes sure that its arrays and classes are those of the manifest.
+
+    Raises:
+        InputError: they are not.
+        AimsError: the file is damaged.
+    """
+    image = dataset.read(ref, names)
+    where = f"{dataset.folder / ref.file}: image {ref.image_id!r}"
+    for name, array in image.streams.items():
+        expected = (*image.instances.shape, dataset.stream_spec(name).channels)
+        if array.shape != expected:
+            raise InputError(
+                f"{where}: {name} has shape {array.shape}, not {expected}; see `aims verify {dataset.folder}`"
+            )
+    if any(not 1 <= item["class_id"] <= len(dataset.spec.classes) for item in image.objects):
+        raise InputError(f"{where}: a class that the set does not list; see `aims verify {dataset.folder}`")
+    return image
+
+
+def stream_names(dataset: Dataset) -> tuple[str, ...]:
+    """Everything that can be read of an image: RGB where there is one, stored and derived streams."""
+    return (*(("rgb",) if dataset.spec.has_rgb else ()), *dataset.spec.streams, *dataset.derived)
