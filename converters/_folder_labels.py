@@ -11,7 +11,7 @@ import numpy as np
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, SemanticMap
 
-from ._coco import Annotations, CocoImage
+from ._coco import CocoImage, read_annotations
 from ._folder_classes import CodedClasses
 from ._folder_config import LabelsEntry
 from ._folder_files import ImageFiles
@@ -55,7 +55,7 @@ class CocoLabels:
     """
 
     def __init__(self, path: Path, classes: tuple[str, ...], *, names: Collection[str], where: str) -> None:
-        self._annotations = Annotations(path)
+        self._annotations = read_annotations(path)
         self._names = frozenset(names)
         known = self._annotations.classes
         if set(known) != set(classes):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from aims.core.errors import InputError
-from aims.core.schema import Sample, SampleError, SemanticMap
+from aims.core.schema import Array, LeftOut, Sample, SampleError, SemanticMap
+from aims.core.vocabulary import BROKEN_IMAGES
 
 from ._images import check_sizes, load_picture, load_rgb
 from ._labels import class_map, numbers
 from ._nyuv2_classes import CLASS_NAMES
+from ._nyuv2_hha import compute_hha
 
 _SPLITS = ("train", "test")
 _FARTHEST_M = 100
@@ -24,23 +27,67 @@ _CLASSES = {0: 0, 255: 0, **{class_id: class_id for class_id in range(1, 41)}}
 
 
 class FolderLayout:
-    """`RGB/N.jpg`, `Depth/N.npy`, `Mask_gt/N.png`, and the lists `train.txt` and `test.txt`.
+    """`RGB/N.jpg`, `Depth/N.npy`, `HHA/N.jpg`, `Mask_gt/N.png`, and the lists `train.txt` and `test.txt`.
 
     Labels are 1 to 40; 0 and 255 are nothing. Scenes are not named, so each image is a group of its own.
+    HHA files are JPEG, hence not exact; they are read in the channel order of the file. Images 398 and 1133
+    are known to be broken here: the protocols say what to do with them, so they are converted where they
+    can be read, and else are left out.
+
+    Args:
+        root: folder of the files.
+        streams: the streams to read: "depth", "hha".
+        hha_from: "files", "depth", or "auto": files where there is a folder of them.
     """
 
     classes = CLASS_NAMES
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, streams: Collection[str] = ("depth",), *, hha_from: str = "auto") -> None:
         self.root = root
+        self.streams = streams
+        found = "files" if (root / "HHA").is_dir() else "depth"
+        self.hha_from = found if hha_from == "auto" else hha_from
 
     def check(self) -> None:
-        """Raises InputError unless the lists can be read."""
-        _ = self.splits
+        """Raises InputError unless the lists can be read and the streams can be had."""
+        if "raw_depth" in self.streams:
+            raise InputError(
+                f"{self.root}: --raw-depth: this layout holds no depth as measured; leave it out, or "
+                "give the folder of the authors' nyu_depth_v2_labeled.mat with --raw"
+            )
+        if "hha" in self.streams and self.hha_from == "files" and not (self.root / "HHA").is_dir():
+            raise InputError(
+                f"{self.root / 'HHA'}: no such folder; --hha-from depth computes HHA from Depth/ instead"
+            )
+        _ = self._listed_ids
 
-    @cached_property
+    @property
     def splits(self) -> Mapping[str, Sequence[str]]:
         """Ids of both splits, in the order of their lists."""
+        absent = {item.image_id for item in self.left_out}
+        return {
+            split: tuple(image_id for image_id in ids if image_id not in absent)
+            for split, ids in self._listed_ids.items()
+        }
+
+    @cached_property
+    def left_out(self) -> Sequence[LeftOut]:
+        """Those of the images known to be broken that cannot be read."""
+        broken = BROKEN_IMAGES["nyuv2"]
+        listed = ((split, i) for split, ids in self._listed_ids.items() for i in ids if i in broken)
+        return tuple(item for split, image_id in listed if (item := self._unusable(split, image_id)))
+
+    def _unusable(self, split: str, image_id: str) -> LeftOut | None:
+        try:
+            self.read(image_id)
+        except SampleError as error:
+            # Where the raw folder lies must not show in the dataset.
+            reason = str(error).replace(f"{self.root}{os.sep}", "")
+            return LeftOut(split=split, image_id=image_id, reason=f"broken in this archive: {reason}")
+        return None
+
+    @cached_property
+    def _listed_ids(self) -> Mapping[str, Sequence[str]]:
         seen: dict[str, str] = {}
         return {split: tuple(self._listed(split, seen)) for split in _SPLITS}
 
@@ -71,30 +118,36 @@ class FolderLayout:
 
     def read(self, image_id: str) -> Sample:
         """Reads one image: RGB file untouched, depth as stored."""
-        rgb_path, depth_path, label_path = self._files(image_id)
+        rgb_path, depth_path, label_path = self._files(image_id)[:3]
         rgb, size = load_rgb(rgb_path)
-        depth = load_picture(depth_path).array
-        if depth.shape[2] != 1:
-            raise SampleError(
-                f"{depth_path}: {depth.shape[2]} channels, expected one depth map (height, width)"
-            )
-        # The sensor reaches 10 m: such a picture is in millimetres, and the manifest says metres.
-        if np.median(depth) > _FARTHEST_M:
-            raise SampleError(
-                f"{depth_path}: median depth is {np.median(depth):g}, expected metres; "
-                "divide millimetres by 1000"
-            )
+        depth = _depth(depth_path)
         labels = class_map(
             label_path, numbers(label_path, load_picture(label_path)), _CLASSES, known="1 to 40"
         )
         check_sizes([(rgb_path, size), (depth_path, depth.shape[:2]), (label_path, labels.shape[:2])])
+        streams = {"depth": depth}
+        if "hha" in self.streams:
+            streams["hha"] = self._hha(image_id, depth)
         return Sample(
             image_id=image_id,
             group=image_id,
-            streams={"depth": depth},
+            streams=streams,
             labels=SemanticMap(class_map=labels),
             rgb=rgb,
         )
+
+    def _hha(self, image_id: str, depth: Array) -> Array:
+        depth_path, hha_path = self._files(image_id)[1], self._hha_file(image_id)
+        if self.hha_from == "depth":
+            return compute_hha(depth_path, depth[..., 0])
+        hha = load_picture(hha_path).array
+        if hha.shape[2] != 3:
+            raise SampleError(
+                f"{hha_path}: {hha.shape[2]} channel(s), expected disparity, height and angle; copy it "
+                "again, or compute HHA with --hha-from depth"
+            )
+        check_sizes([(depth_path, depth.shape[:2]), (hha_path, hha.shape[:2])])
+        return hha
 
     def source_files(self, image_id: str) -> Sequence[Path]:
         """The image's own files that exist."""
@@ -104,9 +157,28 @@ class FolderLayout:
         """The two lists."""
         return tuple(self.root / f"{split}.txt" for split in _SPLITS)
 
-    def _files(self, image_id: str) -> tuple[Path, Path, Path]:
-        return (
+    def _files(self, image_id: str) -> tuple[Path, ...]:
+        """RGB, depth, labels, and HHA where it is read."""
+        files = (
             self.root / "RGB" / f"{image_id}.jpg",
             self.root / "Depth" / f"{image_id}.npy",
             self.root / "Mask_gt" / f"{image_id}.png",
         )
+        read_hha = "hha" in self.streams and self.hha_from == "files"
+        return (*files, self._hha_file(image_id)) if read_hha else files
+
+    def _hha_file(self, image_id: str) -> Path:
+        return self.root / "HHA" / f"{image_id}.jpg"
+
+
+def _depth(path: Path) -> Array:
+    """Reads (height, width, 1) metres, as stored."""
+    depth = load_picture(path).array
+    if depth.shape[2] != 1:
+        raise SampleError(f"{path}: {depth.shape[2]} channels, expected one depth map (height, width)")
+    # The sensor reaches 10 m: such a picture is in millimetres, and the manifest says metres.
+    if np.median(depth) > _FARTHEST_M:
+        raise SampleError(
+            f"{path}: median depth is {np.median(depth):g}, expected metres; divide millimetres by 1000"
+        )
+    return depth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aims.core.errors import InputError
-from aims.core.schema import Array, Sample, SampleError, SemanticMap
+from aims.core.schema import Array, LeftOut, Sample, SampleError, SemanticMap
 
 from ._labels import class_map
 from ._nyuv2_classes import CLASS_NAMES, CLASS_OF_LABEL
+from ._nyuv2_hha import compute_hha
 
 LABELED = "nyu_depth_v2_labeled.mat"
 SPLITS = "splits.mat"
@@ -32,11 +33,19 @@ class OfficialLayout:
     """`nyu_depth_v2_labeled.mat`, `splits.mat` and, where it is there, `classMapping40.mat`.
 
     MATLAB stores the first axis fastest, so that HDF5 sees the axes in reverse: `images` is (N, 3, W, H),
-    `depths` and `labels` are (N, W, H). Image ids count from 1, as `splits.mat` does.
+    `depths` and `labels` are (N, W, H). Image ids count from 1, as `splits.mat` does. HHA is computed from
+    `depths`, which are completed, with the zeros of `rawDepths` as missing, as in the original pipeline.
+
+    Args:
+        root: folder of the files.
+        streams: the streams to read: "depth", "raw_depth", "hha".
     """
 
-    def __init__(self, root: Path) -> None:
+    hha_from = "depth"
+
+    def __init__(self, root: Path, streams: Collection[str] = ("depth",)) -> None:
         self.root = root
+        self.streams = streams
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -52,6 +61,8 @@ class OfficialLayout:
             "depths": ("f", (count, width, height)),
             "labels": ("u", (count, width, height)),
         }
+        if self._needs_raw:
+            expected["rawDepths"] = expected["depths"]
         for name, (kind, shape) in expected.items():
             array = self._array(name)
             if array.shape != shape or array.dtype.kind != kind or array.size == 0:
@@ -86,16 +97,37 @@ class OfficialLayout:
         """Reads one image: RGB as a PNG without loss, depth in metres, 40 classes."""
         index = int(image_id) - 1
         labels = self._image("labels", index)
-        depth = self._image("depths", index)
         _, classes = self._mapping
         source = self._labeled.with_name(f"{LABELED}, labels of image {image_id}")
         return Sample(
             image_id=image_id,
             group=self._scene(index),
-            streams={"depth": depth[..., None]},
+            streams=self._streams(index),
             labels=SemanticMap(class_map=class_map(source, labels, classes, known=MAPPING)),
             rgb=encode_png(self._image("images", index)),
         )
+
+    def _streams(self, index: int) -> dict[str, Array]:
+        depth = self._image("depths", index)
+        streams = {"depth": depth[..., None]}
+        if not self._needs_raw:
+            return streams
+        raw = self._image("rawDepths", index)
+        if "raw_depth" in self.streams:
+            streams["raw_depth"] = raw[..., None]
+        if "hha" in self.streams:
+            source = self._labeled.with_name(f"{LABELED}, depths of image {index + 1}")
+            streams["hha"] = compute_hha(source, depth, raw == 0)
+        return streams
+
+    @property
+    def _needs_raw(self) -> bool:
+        return "raw_depth" in self.streams or "hha" in self.streams
+
+    @property
+    def left_out(self) -> Sequence[LeftOut]:
+        """None: every image of this file is whole."""
+        return ()
 
     def source_files(self, image_id: str) -> Sequence[Path]:
         """None: all images share the same files."""
@@ -122,7 +154,13 @@ class OfficialLayout:
             ) from error
 
     def _array(self, name: str) -> Any:
-        found = self._file.get(name)
+        # Links to other files, and data kept there, could lead out of the raw folder; the real file has none.
+        linked = not isinstance(self._file.get(name, getlink=True), h5py.HardLink | None)
+        found = None if linked else self._file.get(name)
+        if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
+            linked = True
+        if linked:
+            raise InputError(f"{self._labeled}: {name!r} is kept in another file; get the file from {URL}")
         if not isinstance(found, h5py.Dataset):
             raise InputError(f"{self._labeled}: has no array {name!r}; this is not the file of {URL}")
         return found
@@ -138,8 +176,14 @@ class OfficialLayout:
             ) from error
 
     def _scene(self, index: int) -> str:
-        characters = self._file[self._array("scenes")[()].ravel()[index]][()]
-        return "".join(chr(code) for code in characters.ravel())
+        units = self._file[self._array("scenes")[()].ravel()[index]][()]
+        try:
+            return np.ascontiguousarray(units, "<u2").tobytes().decode("utf-16-le")
+        except UnicodeDecodeError as error:
+            raise SampleError(
+                f"{self._labeled}: the scene of image {index + 1} is no text ({error.reason}); download it "
+                f"again from {URL}"
+            ) from error
 
     @cached_property
     def _mapping(self) -> tuple[tuple[str, ...], Mapping[int, int]]:

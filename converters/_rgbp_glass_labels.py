@@ -12,7 +12,7 @@ import numpy as np
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, SemanticMap
 
-from ._coco import Annotations, CocoImage
+from ._coco import Annotations, CocoImage, read_annotations
 from ._files import choose_source, instance_map, list_ids, load_numbers
 from ._images import load_picture
 from ._labels import class_map
@@ -130,7 +130,7 @@ def _load_table(path: Path) -> tuple[Annotations, dict[str, CocoImage]]:
     # What the authors' files hold is unconfirmed, so a failure must leave a way on.
     way_on = f"a COCO instances file with one category was expected; choose another source with {FLAG}"
     try:
-        table = Annotations(path)
+        table = read_annotations(path)
     except InputError as error:
         raise InputError(f"{error} ({way_on})") from error
     if len(table.classes) != 1:

@@ -2,7 +2,8 @@
 
 Two layouts are read: the authors' `nyu_depth_v2_labeled.mat` with `splits.mat` (and `classMapping40.mat` by
 Gupta et al. where it is there), and the re-distributed folder `NYUDepthv2/`. Where both are found, the
-authors' is taken.
+authors' is taken. Images 398 and 1133, broken in the re-distributed folder, are converted all the same: a
+protocol decides on reading what stands in for them.
 """
 
 from __future__ import annotations
@@ -11,41 +12,70 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from aims.core.errors import InputError
-from aims.core.schema import Converter, DatasetSpec, Sample, StreamSpec, option
+from aims.core.errors import InputError, unknown_name
+from aims.core.schema import Converter, DatasetSpec, LeftOut, Published, Sample, StreamSpec, option
 
 from ._nyuv2_folder import FolderLayout
+from ._nyuv2_hha import COMPUTED, STORED
 from ._nyuv2_official import LABELED, MAPPING, SPLITS, URL, OfficialLayout
 
 _FOLDER = "NYUDepthv2"
-_CITATION = (
-    "Nathan Silberman, Derek Hoiem, Pushmeet Kohli, Rob Fergus: Indoor Segmentation and Support Inference "
-    "from RGBD Images. ECCV 2012"
+_PUBLISHED = Published(
+    streams=("depth",),
+    license="non-commercial research",
+    citation=(
+        "Nathan Silberman, Derek Hoiem, Pushmeet Kohli, Rob Fergus: Indoor Segmentation and Support "
+        "Inference from RGBD Images. ECCV 2012"
+    ),
+    url=URL,
+    images={"train": 795, "test": 654},
 )
+_HHA_SOURCES = ("auto", "files", "depth")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NYUv2Converter(Converter):
-    """NYUv2: depth in metres, RGB, and 40 classes."""
+    """NYUv2: depth in metres, RGB, and 40 classes.
+
+    HHA is computed for the camera of the full 640 x 480 frame, scaled for pictures of another size.
+    """
 
     name: ClassVar[str] = "nyuv2"
+    published: ClassVar[Published] = _PUBLISHED
 
-    hha: bool = option(False, help="Add the stream hha (not available in this version).")
+    hha: bool = option(False, help="Add the stream hha: disparity, height above ground, angle with gravity.")
+    hha_from: str = option(
+        "auto", help="Where hha is from: files (HHA/N.jpg), depth (computed), auto (files where they are)."
+    )
+    raw_depth: bool = option(
+        False, help="Add the stream raw_depth: depth as measured, 0 where it is missing."
+    )
 
     def spec(self) -> DatasetSpec:
         """Describes the set. Depth 0 is a missing measurement; the sensor reaches 10 m."""
-        if self.hha:
-            raise InputError("--hha: HHA is not available in this version, it comes later; leave it out")
+        if self.hha_from not in _HHA_SOURCES:
+            raise unknown_name("source of hha", self.hha_from, _HHA_SOURCES, where="--hha-from")
+        if self.hha_from != "auto" and not self.hha:
+            raise InputError(
+                f"--hha-from {self.hha_from}: says where hha is from; add --hha, or leave it out"
+            )
         self._layout.check()
+        depth = StreamSpec(channels=1, unit="m", valid_range=(0.0, 10.0), missing=0.0)
+        unit = STORED if self._layout.hha_from == "files" else COMPUTED
+        streams = {
+            "depth": depth,
+            "raw_depth": depth,
+            "hha": StreamSpec(channels=3, unit=unit, valid_range=(0.0, 255.0)),
+        }
         return DatasetSpec(
             name=self.name,
             classes=self._layout.classes,
-            streams={"depth": StreamSpec(channels=1, unit="m", valid_range=(0.0, 10.0), missing=0.0)},
-            license="non-commercial research",
-            citation=_CITATION,
-            url=URL,
+            streams={name: streams[name] for name in self._streams},
+            license=_PUBLISHED.license,
+            citation=_PUBLISHED.citation,
+            url=_PUBLISHED.url,
             has_rgb=True,
         )
 
@@ -65,17 +95,34 @@ class NYUv2Converter(Converter):
         """The tables and lists of the layout."""
         return self._layout.shared_files()
 
+    def left_out(self) -> Sequence[LeftOut]:
+        """Images 398 and 1133 where the re-distributed folder has them in a state that cannot be read."""
+        return self._layout.left_out
+
+    def options(self) -> dict[str, Any]:
+        """The options; `hha_from` is the source that was used, None without hha."""
+        return {**super().options(), "hha_from": self._layout.hha_from if self.hha else None}
+
+    @property
+    def _streams(self) -> tuple[str, ...]:
+        return ("depth", *["raw_depth"] * self.raw_depth, *["hha"] * self.hha)
+
     @cached_property
     def _layout(self) -> OfficialLayout | FolderLayout:
         if (self.root / LABELED).is_file():
-            return OfficialLayout(self.root)
+            if self.hha_from == "files":
+                raise InputError(
+                    f"{self.root / LABELED}: --hha-from files: the authors' layout holds no HHA; leave it "
+                    f"out and HHA is computed from the depth, or give the folder {_FOLDER}/ with --raw"
+                )
+            return OfficialLayout(self.root, self._streams)
         for folder in (self.root, self.root / _FOLDER):
             if (folder / "RGB").is_dir() or any(
                 (folder / f"{split}.txt").is_file() for split in ("train", "test")
             ):
-                return FolderLayout(folder)
+                return FolderLayout(folder, self._streams, hha_from=self.hha_from)
         raise InputError(
             f"{self.root}: neither the authors' NYUv2 ({LABELED}, {SPLITS}, and if you have it {MAPPING} by "
-            f"Gupta et al.) nor the re-distributed one (RGB/, Depth/, Mask_gt/, train.txt, test.txt, here or "
-            f"in {_FOLDER}/); get it from {URL} and give its folder with --raw"
+            f"Gupta et al.) nor the re-distributed one (RGB/, Depth/, HHA/, Mask_gt/, train.txt, test.txt, "
+            f"here or in {_FOLDER}/); get it from {URL} and give its folder with --raw"
         )

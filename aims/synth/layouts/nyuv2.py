@@ -26,12 +26,17 @@ class NYUv2Image:
         depth: (height, width) metres.
         labels: (height, width); raw labels 0 to 894 in the authors' layout, 0 to 40 in the folder.
         scene: name of the scene; the folder layout has no place for it.
+        raw_depth: (height, width) metres as measured, 0 = missing; None where it equals the depth. The folder
+            layout has no place for it.
+        hha: (height, width, 3) uint8: disparity, height, angle; the authors' layout has no place for it.
     """
 
     rgb: NDArray[np.uint8]
     depth: NDArray[np.floating]
     labels: NDArray[np.integer]
     scene: str = "scene_0001"
+    raw_depth: NDArray[np.floating] | None = None
+    hha: NDArray[np.uint8] | None = None
 
 
 def write_official(
@@ -85,6 +90,9 @@ def write_folder(
         Image.fromarray(image.rgb).save(folder / "RGB" / f"{number}.jpg", quality=95)
         np.save(folder / "Depth" / f"{number}.npy", image.depth)
         Image.fromarray(image.labels.astype(np.uint8)).save(folder / "Mask_gt" / f"{number}.png")
+        if image.hha is not None:
+            (folder / "HHA").mkdir(exist_ok=True)
+            Image.fromarray(image.hha).save(folder / "HHA" / f"{number}.jpg", quality=95)
     for split, numbers in (("train", train), ("test", test)):
         lines = (f"RGB/{number}.jpg\tMask_gt/{number}.png\n" for number in numbers)
         (folder / f"{split}.txt").write_text("".join(lines), encoding="utf-8", newline="\n")
@@ -103,7 +111,8 @@ def _write_arrays(file: Any, images: Sequence[NYUv2Image]) -> None:
     }
     for index, image in enumerate(images):
         arrays["images"][index] = image.rgb.T
-        arrays["depths"][index] = arrays["rawDepths"][index] = image.depth.T
+        arrays["depths"][index] = image.depth.T
+        arrays["rawDepths"][index] = (image.depth if image.raw_depth is None else image.raw_depth).T
         arrays["labels"][index] = image.labels.T
         arrays["instances"][index] = image.labels.T > 0
     for array in arrays.values():

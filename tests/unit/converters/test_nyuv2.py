@@ -4,6 +4,7 @@ import dataclasses
 import io
 import pickle
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from PIL import Image
 from aims.converters._nyuv2_classes import CLASS_NAMES, CLASS_OF_LABEL
 from aims.converters.nyuv2 import NYUv2Converter
 from aims.core.errors import InputError
-from aims.core.schema import Sample, SampleError, SemanticMap, StreamSpec
+from aims.core.schema import LeftOut, Sample, SampleError, SemanticMap, StreamSpec
+from aims.data.read import Dataset
+from aims.data.verify import verify_dataset
 from aims.data.write import convert
+from aims.sensors.hha import Camera, encode_hha
 from aims.synth.layouts.nyuv2 import NYUv2Image, write_folder, write_official
 
 HEIGHT, WIDTH = 6, 9
@@ -172,7 +176,7 @@ class TestOfficial:
         converter.spec()
         assert converter.source_files("train", "1") == ()
         assert len(converter.shared_files()) == 2
-        assert converter.options() == {"hha": False}
+        assert converter.options() == {"hha": False, "hha_from": None, "raw_depth": False}
         copy = pickle.loads(pickle.dumps(converter))
         assert copy.read("train", "1").rgb == converter.read("train", "1").rgb
 
@@ -417,8 +421,298 @@ class TestNeither:
     def test_default_folder(self) -> None:
         assert NYUv2Converter().root == Path("data/raw/nyuv2")
 
-    def test_hha_is_refused_before_anything_is_read(self, tmp_path: Path) -> None:
-        converter = NYUv2Converter(raw=tmp_path / "absent", hha=True)
-        with pytest.raises(InputError, match=says("HHA is not available in this version, it comes later")):
-            converter.spec()
-        assert dataclasses.replace(converter, hha=False).options() == {"hha": False}
+    def test_facts(self) -> None:
+        published = NYUv2Converter.published
+        assert published.images == {"train": 795, "test": 654}
+        assert published.streams == ("depth",)
+        assert (published.url, published.license) == (URL, "non-commercial research")
+
+
+# One fortieth of the full frame: the smallest 4:3 picture in which planes can be fitted.
+FRAME = (12, 16)
+
+
+def room(number: int) -> NYUv2Image:
+    """A floor before a wall, with holes in the raw depth, and HHA that no depth gives."""
+    rows, columns = np.mgrid[: FRAME[0], : FRAME[1]]
+    depth = np.minimum(3 + number / 8, 30 / (rows + 1.0)).astype(np.float32)
+    raw = (depth + np.float32(0.25)).astype(np.float32)
+    raw[(rows + columns + number) % 5 == 0] = 0
+    labels = np.where(rows < 8, 5, 21).astype(np.uint16)
+    smooth = np.stack([rows * 8, columns * 6 + 90, rows + columns + 150], axis=-1)
+    rgb = np.stack([rows * 5, columns * 5 + 80, rows + columns + 180 + number], axis=-1)
+    return NYUv2Image(
+        rgb=rgb.astype(np.uint8),
+        depth=depth,
+        raw_depth=raw,
+        labels=labels,
+        hha=(smooth + number).astype(np.uint8),
+    )
+
+
+# By hand: 518.8579 / 40, 519.4696 / 40, (325.58245 - 0.5) / 40 + 0.5, (253.73617 - 0.5) / 40 + 0.5.
+SMALL_CAMERA = Camera(
+    fx=12.971447529362562,
+    fy=12.986740278028122,
+    cx=8.627061235279758,
+    cy=6.830904158350116,
+    first_pixel=1,
+)
+
+
+@pytest.fixture
+def official_rooms(tmp_path: Path) -> Path:
+    write_official(tmp_path / "raw", [room(number) for number in (1, 2, 3)], train=[3, 1], test=[2])
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def folder_rooms(tmp_path: Path) -> Path:
+    return write_folder(
+        tmp_path / "raw", {number: room(number) for number in (1, 2, 30)}, train=[30, 1], test=[2]
+    )
+
+
+def check_dataset(converter: NYUv2Converter, out: Path, streams: Sequence[str]) -> Dataset:
+    """Converts, verifies, and compares every stream of every image with what the converter read."""
+    convert(converter, out)
+    assert verify_dataset(out) == []
+    dataset = Dataset.open(out)
+    assert list(dataset.spec.streams) == list(streams)
+    for split, refs in dataset.index.items():
+        assert [ref.image_id for ref in refs] == list(converter.splits()[split])
+        for ref in refs:
+            image, sample = dataset.read(ref, tuple(streams)), converter.read(split, ref.image_id)
+            for name in streams:
+                np.testing.assert_array_equal(image.streams[name], sample.streams[name])
+                assert image.streams[name].dtype == sample.streams[name].dtype
+    return dataset
+
+
+class TestOfficialExtras:
+    def test_raw_depth(self, official_rooms: Path) -> None:
+        converter = NYUv2Converter(raw=official_rooms, raw_depth=True)
+        depth = StreamSpec(channels=1, unit="m", valid_range=(0.0, 10.0), missing=0.0)
+        assert dict(converter.spec().streams) == {"depth": depth, "raw_depth": depth}
+        sample, made = converter.read("train", "3"), room(3)
+        assert made.raw_depth is not None
+        np.testing.assert_array_equal(sample.streams["raw_depth"], made.raw_depth[..., None])
+        np.testing.assert_array_equal(sample.streams["depth"], made.depth[..., None])
+        assert sample.streams["raw_depth"].dtype == np.float32
+
+    def test_hha(self, official_rooms: Path) -> None:
+        converter = NYUv2Converter(raw=official_rooms, hha=True)
+        hha = converter.spec().streams["hha"]
+        assert (hha.channels, hha.valid_range, hha.missing) == (3, (0.0, 255.0), None)
+        assert hha.unit.startswith(
+            "disparity 31000 / max(depth in cm, 100), height above ground in cm, angle"
+        )
+        sample, made = converter.read("train", "3"), room(3)
+        assert made.raw_depth is not None
+        missing = made.raw_depth == 0
+        expected = encode_hha(made.depth, missing=missing, camera=SMALL_CAMERA)
+        np.testing.assert_array_equal(sample.streams["hha"], expected)
+        assert sample.streams["hha"].dtype == np.uint8
+        # By hand: the wall is at 3.375 m, 31000 / 337.5 = 91.85.
+        assert sample.streams["hha"][0, 0, 0] == 92
+        assert set(sample.streams) == {"depth", "hha"}
+        # The mask is that of the raw depth, and so is the camera that of the frame.
+        for other in (
+            encode_hha(made.depth, camera=SMALL_CAMERA),
+            encode_hha(made.raw_depth, camera=SMALL_CAMERA),
+            encode_hha(made.depth, missing=missing),
+        ):
+            assert (other != expected).any()
+
+    def test_full_frame(self, tmp_path: Path) -> None:
+        scale = np.ones((40, 40), np.float32)
+        images = [
+            NYUv2Image(
+                rgb=np.zeros((480, 640, 3), np.uint8),
+                depth=np.kron(image.depth, scale),
+                raw_depth=np.kron(image.raw_depth, scale),
+                labels=np.ones((480, 640), np.uint16),
+            )
+            for image in (room(1), room(2))
+            if image.raw_depth is not None
+        ]
+        write_official(tmp_path, images, train=[1], test=[2])
+        read = NYUv2Converter(raw=tmp_path, hha=True).read("train", "1").streams["hha"]
+        raw = images[0].raw_depth
+        assert raw is not None
+        np.testing.assert_array_equal(read, encode_hha(images[0].depth, missing=raw == 0))
+
+    def test_other_shapes_have_no_known_camera(self, official: Path) -> None:
+        parts = ("labeled.mat, depths of image 1: 6 x 9 (height x width) is not the full 4:3 frame", "--hha")
+        with pytest.raises(SampleError, match=says(*parts)):
+            NYUv2Converter(raw=official, hha=True).read("train", "1")
+
+    def test_millimetres(self, tmp_path: Path) -> None:
+        image = dataclasses.replace(room(1), depth=room(1).depth * 1000)
+        write_official(tmp_path, [image, image], train=[1], test=[2])
+        with pytest.raises(SampleError, match=says("depths of image 1: no HHA can be computed (", "m")):
+            NYUv2Converter(raw=tmp_path, hha=True).read("train", "1")
+
+    @pytest.mark.parametrize("flag", ["hha", "raw_depth"])
+    @pytest.mark.parametrize(
+        ("array", "message"),
+        [
+            (None, "has no array 'rawDepths'"),
+            (np.zeros((3, *FRAME), np.float32), "'rawDepths' is float32 (3, 12, 16), which does not fit"),
+            (np.zeros((3, *FRAME[::-1]), np.uint16), "'rawDepths' is uint16 (3, 16, 12), which does not fit"),
+        ],
+    )
+    def test_wrong_raw_depth(
+        self, official_rooms: Path, flag: str, array: np.ndarray | None, message: str
+    ) -> None:
+        with h5py.File(official_rooms / "nyu_depth_v2_labeled.mat", "r+") as file:
+            del file["rawDepths"]
+            if array is not None:
+                file["rawDepths"] = array
+        with pytest.raises(InputError, match=says("labeled.mat: ", message)):
+            NYUv2Converter(raw=official_rooms, **{flag: True}).spec()
+        NYUv2Converter(raw=official_rooms).spec()
+
+    def test_there_are_no_files_of_hha(self, official_rooms: Path) -> None:
+        parts = ("labeled.mat: --hha-from files: the authors' layout holds no HHA", "NYUDepthv2/")
+        with pytest.raises(InputError, match=says(*parts)):
+            NYUv2Converter(raw=official_rooms, hha=True, hha_from="files").spec()
+
+    @pytest.mark.parametrize("source", ["auto", "depth"])
+    def test_becomes_a_dataset(self, official_rooms: Path, tmp_path: Path, source: str) -> None:
+        converter = NYUv2Converter(raw=official_rooms, hha=True, raw_depth=True, hha_from=source)
+        copy = pickle.loads(pickle.dumps(converter))
+        dataset = check_dataset(copy, tmp_path / "out", ("depth", "raw_depth", "hha"))
+        options = dataset.manifest["converter"]["options"]
+        assert options == {"hha": True, "hha_from": "depth", "raw_depth": True}
+        assert list(converter.left_out()) == []
+
+
+class TestFolderExtras:
+    def test_files_are_read_as_they_are(self, folder_rooms: Path) -> None:
+        converter = NYUv2Converter(raw=folder_rooms, hha=True)
+        assert "as HHA/N.jpg has them" in converter.spec().streams["hha"].unit
+        sample = converter.read("train", "30")
+        with Image.open(folder_rooms / "HHA/30.jpg") as stored:
+            np.testing.assert_array_equal(sample.streams["hha"], np.asarray(stored))
+        made = room(30).hha
+        assert made is not None
+        # JPEG is not exact, but near enough to see the channels in their order.
+        assert np.abs(sample.streams["hha"].astype(int) - made).max() < 12
+        assert converter.source_files("train", "30")[-1] == folder_rooms / "HHA/30.jpg"
+        assert len(converter.source_files("train", "30")) == 4
+
+    @pytest.mark.parametrize("source", ["auto", "depth"])
+    def test_computed(self, folder_rooms: Path, source: str) -> None:
+        if source == "auto":
+            shutil.rmtree(folder_rooms / "HHA")
+        converter = NYUv2Converter(raw=folder_rooms, hha=True, hha_from=source)
+        assert converter.spec().streams["hha"].unit.startswith("disparity 31000")
+        read = converter.read("train", "30").streams["hha"]
+        np.testing.assert_array_equal(read, encode_hha(room(30).depth, camera=SMALL_CAMERA))
+        assert len(converter.source_files("train", "30")) == 3
+        assert converter.options()["hha_from"] == "depth"
+
+    @pytest.mark.parametrize(("files", "source"), [(True, "files"), (False, "depth")])
+    def test_becomes_a_dataset(self, folder_rooms: Path, tmp_path: Path, files: bool, source: str) -> None:
+        if not files:
+            shutil.rmtree(folder_rooms / "HHA")
+        converter = NYUv2Converter(raw=folder_rooms.parent, hha=True)
+        dataset = check_dataset(converter, tmp_path / "out", ("depth", "hha"))
+        options = dataset.manifest["converter"]["options"]
+        assert options == {"hha": True, "hha_from": source, "raw_depth": False}
+        assert ("NYUDepthv2/HHA/30.jpg" in dataset.manifest["sources"]) is files
+
+    def test_no_files(self, folder_rooms: Path) -> None:
+        shutil.rmtree(folder_rooms / "HHA")
+        with pytest.raises(InputError, match=says("HHA: no such folder; --hha-from depth computes")):
+            NYUv2Converter(raw=folder_rooms, hha=True, hha_from="files").spec()
+
+    def test_missing_and_cut_files(self, folder_rooms: Path) -> None:
+        path = folder_rooms / "HHA/30.jpg"
+        converter = NYUv2Converter(raw=folder_rooms, hha=True)
+        path.write_bytes(path.read_bytes()[:-30])
+        with pytest.raises(SampleError, match=says("HHA/30.jpg: not a whole JPEG file")):
+            converter.read("train", "30")
+        path.unlink()
+        with pytest.raises(SampleError, match=says("HHA/30.jpg: no such file")):
+            converter.read("train", "30")
+
+    @pytest.mark.parametrize(
+        ("image", "message"),
+        [
+            (Image.new("L", FRAME[::-1]), "1 channel(s), expected disparity, height and angle"),
+            (Image.new("RGB", FRAME), "16 x 12 (height x width), but "),
+        ],
+    )
+    def test_wrong_files(self, folder_rooms: Path, image: Image.Image, message: str) -> None:
+        image.save(folder_rooms / "HHA/30.jpg")
+        with pytest.raises(SampleError, match=says("HHA/30.jpg: ", message)):
+            NYUv2Converter(raw=folder_rooms, hha=True).read("train", "30")
+
+    def test_there_is_no_raw_depth(self, folder_rooms: Path) -> None:
+        parts = (
+            "NYUDepthv2: --raw-depth: this layout holds no depth as measured",
+            "nyu_depth_v2_labeled.mat",
+        )
+        with pytest.raises(InputError, match=says(*parts)):
+            NYUv2Converter(raw=folder_rooms, raw_depth=True).spec()
+
+    def test_depth_in_whole_numbers(self, folder_rooms: Path) -> None:
+        np.save(folder_rooms / "Depth/30.npy", np.ones(FRAME, np.uint16))
+        with pytest.raises(SampleError, match=says("Depth/30.npy: no HHA can be computed (")):
+            NYUv2Converter(raw=folder_rooms, hha=True, hha_from="depth").read("train", "30")
+
+
+class TestBrokenImages:
+    """398 and 1133 of the folder: the protocols treat them, the conversion neither drops nor stops."""
+
+    @pytest.fixture
+    def broken(self, tmp_path: Path) -> Path:
+        images = {number: room(number % 50) for number in (398, 1133, 1134, 5)}
+        return write_folder(tmp_path / "raw", images, train=[5, 398, 1133, 1134], test=[6])
+
+    def test_are_converted_where_they_can_be(self, broken: Path) -> None:
+        converter = NYUv2Converter(raw=broken)
+        assert converter.splits()["train"] == ("5", "398", "1133", "1134")
+        assert list(converter.left_out()) == []
+        assert converter.read("train", "398").image_id == "398"
+
+    def test_are_left_out_where_they_cannot(self, broken: Path, tmp_path: Path) -> None:
+        (broken / "RGB/398.jpg").write_bytes(b"")
+        (broken / "HHA/1133.jpg").unlink()
+        converter = NYUv2Converter(raw=broken)
+        assert converter.splits() == {"train": ("5", "1133", "1134"), "test": ("6",)}
+        reason = "broken in this archive: RGB/398.jpg: empty (0 bytes); copy or download it again"
+        assert list(converter.left_out()) == [LeftOut(split="train", image_id="398", reason=reason)]
+        with_hha = NYUv2Converter(raw=broken, hha=True)
+        assert [item.image_id for item in with_hha.left_out()] == ["398", "1133"]
+        write_folder(broken.parent, {6: room(6)}, train=[5, 398, 1133, 1134], test=[6])
+        result = convert(with_hha, tmp_path / "out")
+        assert result.manifest["splits"]["train"]["images"] == 2
+
+    def test_others_still_stop_it(self, broken: Path) -> None:
+        (broken / "RGB/1134.jpg").write_bytes(b"")
+        converter = NYUv2Converter(raw=broken)
+        assert "1134" in converter.splits()["train"]
+        with pytest.raises(SampleError, match=says("RGB/1134.jpg: empty")):
+            converter.read("train", "1134")
+
+
+class TestOptions:
+    def test_unknown_source(self, folder_rooms: Path) -> None:
+        with pytest.raises(
+            InputError, match=says("--hha-from: unknown source of hha 'file'; did you mean 'files'")
+        ):
+            NYUv2Converter(raw=folder_rooms, hha=True, hha_from="file").spec()
+
+    def test_source_without_hha(self, folder_rooms: Path) -> None:
+        with pytest.raises(InputError, match=says("--hha-from depth: says where hha is from; add --hha")):
+            NYUv2Converter(raw=folder_rooms, hha_from="depth").spec()
+
+    def test_without_extras_nothing_else_is_read(self, folder_rooms: Path) -> None:
+        shutil.rmtree(folder_rooms / "HHA")
+        converter = NYUv2Converter(raw=folder_rooms)
+        assert set(converter.read("train", "30").streams) == {"depth"}
+        assert converter.options() == {"hha": False, "hha_from": None, "raw_depth": False}
+        assert NYUv2Converter(raw=folder_rooms / "absent").options()["hha_from"] is None

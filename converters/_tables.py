@@ -1,0 +1,128 @@
+"""The tables of the paper's re-distributed archives: one picture a line, paths in columns two and three.
+
+They are CSV in GBK. The released program reads them with pandas, which takes the first line for column names
+whatever it holds. Here a first line whose second column is a path (a slash in it, or a picture's suffix at
+its end) is a picture, so that a table without names loses none; any other first line holds the names.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from aims.core.errors import InputError
+from aims.core.schema import Array, InstanceMap, SampleError
+from aims.data.instances import split_instances
+
+from ._images import JPEG, RGB_SUFFIXES, Picture, load_picture
+
+SPLITS = ("train", "test")
+# Characters from here on take three bytes or more in UTF-8, which GBK text hardly ever looks like.
+_THREE_BYTES = "\u0800"
+
+
+class Row(NamedTuple):
+    """One picture of a table.
+
+    Attributes:
+        picture: path as written, with forward slashes.
+        mask: path as written, with forward slashes.
+        where: table and line, for messages.
+    """
+
+    picture: str
+    mask: str
+    where: str
+
+
+def read_tables(folder: Path, names: Mapping[str, str]) -> dict[str, list[Row]]:
+    """Reads the table of every split; `names` holds their file names in `folder`.
+
+    Raises:
+        InputError: a table is absent, is not GBK, is no CSV of three columns, or lists nothing.
+    """
+    return {split: read_table(folder / name) for split, name in names.items()}
+
+
+def read_table(path: Path) -> list[Row]:
+    """Reads one table; see the module's text for what counts as its first line.
+
+    Raises:
+        InputError: as for `read_tables`.
+    """
+    reader = csv.reader(io.StringIO(_gbk_text(path), newline=""), strict=True)
+    rows = []
+    try:
+        for number, cells in enumerate(filter(any, reader)):
+            where = f"{path}, line {reader.line_num}"
+            columns = [cell.strip().replace("\\", "/") for cell in cells]
+            if len(columns) < 3:
+                raise InputError(
+                    f"{where}: {len(columns)} column(s), expected a number, a path, a mask's path"
+                )
+            if number == 0 and not _is_path(columns[1]):
+                continue
+            if not columns[1] or not columns[2]:
+                raise InputError(
+                    f"{where}: a path is empty; give the picture's and its mask's, or drop the line"
+                )
+            rows.append(Row(columns[1], columns[2], where))
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: no CSV ({error}); copy it again") from error
+    if not rows:
+        raise InputError(f"{path}: lists no picture; copy it again")
+    return rows
+
+
+def load_mask(path: Path) -> Picture:
+    """Reads a mask that a table names; JPEG is refused because it changes values."""
+    if path.suffix.lower() in JPEG:
+        raise SampleError(f"{path}: JPEG changes the values of a mask; get it as PNG")
+    return load_picture(path)
+
+
+def regions_by_value(values: Array) -> InstanceMap:
+    """The 8-connected regions of equal value in a (height, width) map, all of class 1; 0 is nothing.
+
+    Of a class map these are its regions; a map that numbers its regions gets them back, unless one number
+    stands for pieces that do not touch.
+    """
+    instances = split_instances(values)
+    return InstanceMap(instances=instances, class_ids=dict.fromkeys(range(1, int(instances.max()) + 1), 1))
+
+
+def _gbk_text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; it lists the pictures of a split, get it again") from None
+    except OSError as error:
+        raise InputError(f"{path}: not readable ({error.strerror}); check its rights") from error
+    try:
+        text = data.decode("gbk")
+    except UnicodeDecodeError as error:
+        raise _not_gbk(path, f"byte {error.start} does not fit") from None
+    # UTF-8 and UTF-16 may decode as GBK too, to other characters.
+    if "\0" in text or data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise _not_gbk(path, "it looks like UTF-16")
+    if _looks_like_utf8(data):
+        raise _not_gbk(path, "it looks like UTF-8")
+    return text
+
+
+def _looks_like_utf8(data: bytes) -> bool:
+    try:
+        return max(data.decode("utf-8"), default="") >= _THREE_BYTES
+    except UnicodeDecodeError:
+        return False
+
+
+def _not_gbk(path: Path, why: str) -> InputError:
+    return InputError(f"{path}: not GBK text ({why}); copy it again, or save it in the encoding GBK")
+
+
+def _is_path(cell: str) -> bool:
+    return "/" in cell or cell.lower().endswith(RGB_SUFFIXES)

@@ -1,0 +1,236 @@
+"""IVRG RGB-NIR: 477 pairs of RGB and near infrared (Brown and Suesstrunk, CVPR 2011), with masks.
+
+    IVRG_RGBNIR/                                the re-distributed archive
+        IVRG-nir_{train,test}_GroundTruth.csv   GBK; NIR path, mask path in columns two and three
+        Outdoor_dataset/                        the paths are relative to this folder
+            NIRimages/NAME_nir.*                grey, or three equal channels
+            RGBimages/NAME_rgb.*                found by the NIR picture's name
+            ...                                 masks, where the table says
+
+The tables and the disk may differ in upper and lower case. Nothing at hand says who drew the masks, what
+their numbers mean, or whether 255 stands for "unlabelled". So all regions are of one class, "region": the
+8-connected pixels of equal non-zero value, 255 among them. The released program too takes every non-zero
+value for an object.
+
+Each picture is a group of its own. The scene categories of the set (street, field, ...) are no scenes: their
+pictures show different places, and nothing keeps the pictures of one category in one split.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from aims.core.errors import InputError
+from aims.core.files import inside
+from aims.core.schema import Array, Converter, DatasetSpec, Published, Sample, SampleError, StreamSpec
+
+from ._files import find_set, load_numbers
+from ._images import RGB_SUFFIXES, check_sizes, load_picture, load_rgb
+from ._tables import SPLITS, Row, load_mask, read_tables, regions_by_value
+
+_ARCHIVE, _PICTURES = "IVRG_RGBNIR", "Outdoor_dataset"
+_NIR, _RGB = "NIRimages", "RGBimages"
+_TABLES = MappingProxyType({split: f"IVRG-nir_{split}_GroundTruth.csv" for split in SPLITS})
+_URL = "https://www.epfl.ch/labs/ivrl/research/downloads/rgb-nir-scene-dataset/"
+# Silicon behind a filter that stops the visible: about this band.
+_BAND_NM = (750.0, 1_100.0)
+# Images tried before the set is called unreadable: a broken first one must not hide the others.
+_TRIES = 20
+
+
+class _Files(NamedTuple):
+    nir: Path
+    rgb: Path
+    mask: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class IVRGNIRConverter(Converter):
+    """IVRG RGB-NIR: near infrared and RGB of outdoor scenes, and regions without class names."""
+
+    name: ClassVar[str] = "ivrg-nir"
+    published: ClassVar[Published] = Published(
+        streams=("nir",),
+        license="not stated; research use",
+        citation=(
+            "Matthew Brown, Sabine Suesstrunk: Multispectral SIFT for Scene Category Recognition. CVPR 2011"
+        ),
+        url=_URL,
+        total=477,
+    )
+
+    def spec(self) -> DatasetSpec:
+        """Describes the set; the range is that of the dtype of its first readable image."""
+        dtype = self._first[1]
+        known = (0.0, float(np.iinfo(dtype).max)) if dtype.kind == "u" else None
+        nir = StreamSpec(channels=1, unit="digital number", valid_range=known, wavelength_nm=_BAND_NM)
+        return DatasetSpec(
+            name=self.name,
+            classes=("region",),
+            streams={"nir": nir},
+            license=self.published.license,
+            citation=self.published.citation,
+            url=self.published.url,
+            has_rgb=True,
+        )
+
+    def splits(self) -> Mapping[str, Sequence[str]]:
+        """Names without _nir, below NIRimages, in the order of the tables."""
+        return {split: tuple(files) for split, files in self._files.items()}
+
+    def read(self, split: str, image_id: str) -> Sample:
+        """Reads one image: RGB file untouched, near infrared as stored."""
+        files = self._files[split][image_id]
+        nir = _load_nir(files.nir)
+        first, dtype = self._first
+        if nir.dtype != dtype:
+            raise SampleError(
+                f"{files.nir}: {nir.dtype} values, but {first} has {dtype}; all images of a stream must be "
+                "alike, convert one or leave it out"
+            )
+        rgb, size = load_rgb(files.rgb)
+        mask = load_numbers(files.mask, load_mask(files.mask))
+        check_sizes([(files.nir, nir.shape[:2]), (files.rgb, size), (files.mask, mask.shape[:2])])
+        return Sample(
+            image_id=image_id, group=image_id, streams={"nir": nir}, labels=regions_by_value(mask), rgb=rgb
+        )
+
+    def source_files(self, split: str, image_id: str) -> Sequence[Path]:
+        """The image's NIR, RGB and mask, those that exist."""
+        return tuple(path for path in self._files[split][image_id] if path.is_file())
+
+    def shared_files(self) -> Sequence[Path]:
+        """The two tables."""
+        return tuple(self._folder / name for name in _TABLES.values())
+
+    @cached_property
+    def _folder(self) -> Path:
+        def holds(at: Path) -> bool:
+            return (at / _PICTURES).is_dir() or any((at / name).is_file() for name in _TABLES.values())
+
+        folder = find_set(self.root, (_ARCHIVE,), holds)
+        if folder is None:
+            raise InputError(
+                f"{self.root}: no IVRG RGB-NIR; looked for {' and '.join(_TABLES.values())} with "
+                f"{_PICTURES}/{_NIR}/ and {_PICTURES}/{_RGB}/, here and in {_ARCHIVE}/; the archive with "
+                "tables and masks comes with the SimCMF paper, the pictures alone are at "
+                f"{_URL}: give its folder with --raw"
+            )
+        return folder
+
+    @cached_property
+    def _files(self) -> dict[str, dict[str, _Files]]:
+        """The files of every image, by split and id."""
+        disk = _AnyCase(self._folder / _PICTURES)
+        listed: dict[str, str] = {}
+        tables = read_tables(self._folder, _TABLES)
+        return {split: dict(_listed_files(disk, rows, listed)) for split, rows in tables.items()}
+
+    @cached_property
+    def _first(self) -> tuple[Path, np.dtype[Any]]:
+        """File and dtype of the first readable NIR picture."""
+        problems: list[SampleError] = []
+        paths = (files.nir for part in self._files.values() for files in part.values())
+        for path in itertools.islice(paths, _TRIES):
+            try:
+                return path, _load_nir(path).dtype
+            except SampleError as error:
+                problems.append(error)
+        raise problems[0]  # there is one, as no table is empty
+
+
+@dataclass(frozen=True)
+class _AnyCase:
+    """A folder whose files are known up to upper and lower case."""
+
+    root: Path
+    _names: dict[Path, list[str]] = field(default_factory=dict)
+
+    def find(self, relative: str, where: str) -> Path:
+        """A file by its path: as written, else with other letters; as written too where there is none.
+
+        Raises:
+            InputError: the path leaves the folder, or several files fit it.
+        """
+        path = self.root
+        for part in inside(self.root, relative, where=where).relative_to(self.root).parts:
+            fitting = [name for name in self._list(path) if name.casefold() == part.casefold()]
+            path /= part if part in fitting else _only(path, fitting, where) or part
+        return path
+
+    def find_stem(self, folder: Path, stem: str, where: str) -> Path | None:
+        """The one RGB picture of that name, whatever its suffix; None where there is none."""
+        names = (name for name in self._list(folder) if name.lower().endswith(RGB_SUFFIXES))
+        fitting = [name for name in names if name.rpartition(".")[0].casefold() == stem.casefold()]
+        found = _only(folder, fitting, where)
+        return None if found is None else folder / found
+
+    def _list(self, folder: Path) -> list[str]:
+        if folder not in self._names:
+            try:
+                self._names[folder] = sorted(os.listdir(folder))
+            except (FileNotFoundError, NotADirectoryError):
+                self._names[folder] = []
+            except OSError as error:
+                raise InputError(f"{folder}: not readable as a folder ({error.strerror})") from error
+        return self._names[folder]
+
+
+def _only(folder: Path, names: Sequence[str], where: str) -> str | None:
+    if len(names) > 1:
+        raise InputError(f"{where}: {folder / names[0]} and {names[1]} both fit; remove or rename one")
+    return names[0] if names else None
+
+
+def _listed_files(
+    disk: _AnyCase, rows: Sequence[Row], listed: dict[str, str]
+) -> Iterator[tuple[str, _Files]]:
+    """Files of a table's pictures; `listed` holds where the ids of all tables so far stand."""
+    for row in rows:
+        nir, mask = disk.find(row.picture, row.where), disk.find(row.mask, row.where)
+        parts = nir.relative_to(disk.root).parts
+        places = [index for index, part in enumerate(parts[:-1]) if part.casefold() == _NIR.casefold()]
+        stem, ending = nir.stem[: -len("_nir")], nir.stem[-len("_nir") :]
+        if not places or not stem or ending.casefold() != "_nir":
+            raise InputError(
+                f"{row.where}: path {row.picture!r} is no {_NIR}/NAME_nir.*, so its RGB picture cannot be "
+                "told; mend the table"
+            )
+        image_id = "/".join((*parts[places[-1] + 1 : -1], stem))
+        # On some disks names that differ in case are one file.
+        if image_id.casefold() in listed:
+            raise InputError(
+                f"{row.where}: image {image_id!r} is listed already in {listed[image_id.casefold()]}; "
+                "keep one"
+            )
+        listed[image_id.casefold()] = row.where
+        written = "/".join((*parts[: places[-1]], _RGB, *parts[places[-1] + 1 : -1]))
+        folder = disk.find(written, row.where)
+        rgb = disk.find_stem(folder, f"{stem}_rgb", row.where) or folder / f"{stem}_rgb{nir.suffix}"
+        yield image_id, _Files(nir, rgb, mask)
+
+
+def _load_nir(path: Path) -> Array:
+    """Reads (height, width, 1) in the file's dtype; three equal channels are one."""
+    picture = load_picture(path)
+    array = picture.array
+    if picture.palette is not None:
+        raise SampleError(f"{path}: a palette picture, whose numbers measure nothing; convert it to grey")
+    if array.dtype.kind == "b":
+        raise SampleError(f"{path}: one bit a pixel is no near infrared; get it as 8 or 16 bit grey")
+    equal = (np.array_equal(array[..., 0], array[..., k], equal_nan=True) for k in range(array.shape[2]))
+    if array.shape[2] not in (1, 3) or not all(equal):
+        raise SampleError(
+            f"{path}: {array.shape[2]} channels that are not one and the same, but near infrared is one; "
+            "save the one that measures it as grey"
+        )
+    return np.ascontiguousarray(array[..., :1])

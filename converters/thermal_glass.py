@@ -1,0 +1,236 @@
+"""RGB-Thermal glass: 5551 pairs of RGB and temperature, with masks of glass (Huo et al., TIP 2023).
+
+    {train,test}/SCENE/IMAGE/rgb.png            the authors' layout; a name with a "." is no scene or image
+                            /temperature.npy    floats, degrees Celsius
+                            /mask.png           0, and 255 for glass
+                            /boundary.png       not read: it follows from the mask
+
+    RGB-Thermal-Glass/                          the re-distributed archive
+        RGB_T_Glass_{train,test}_GroundTruth.csv    GBK; RGB path, mask path in columns two and three
+
+Where the tables are, they say what belongs to the set. The temperature lies beside the RGB picture. The
+released program opens the table's paths as they are, so they may begin with the place where the archive once
+lay: what stands before `RGB-Thermal-Glass/` is left out. What is left may not leave the folder.
+
+The released program also takes every non-zero value of a mask of the archive for one pane. Whether its masks
+number their panes so, or have 255 for all, is unconfirmed: a mask of other values than 0 and 255 is refused,
+unless `--numbered-masks` says what they are. Either way panes are 8-connected regions of equal value.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from aims.core.errors import InputError
+from aims.core.files import inside
+from aims.core.schema import (
+    Array,
+    Converter,
+    DatasetSpec,
+    Published,
+    Sample,
+    SampleError,
+    StreamSpec,
+    option,
+)
+
+from ._files import find_set, load_numbers, once
+from ._images import check_sizes, load_picture, load_rgb
+from ._labels import class_map, colour_code, colour_codes, show_colour
+from ._tables import SPLITS, Row, load_mask, read_tables, regions_by_value
+
+_ARCHIVE = "RGB-Thermal-Glass"
+_TABLES = MappingProxyType({split: f"RGB_T_Glass_{split}_GroundTruth.csv" for split in SPLITS})
+_URL = "https://github.com/Dong-Huo/RGB-T-Glass-Segmentation"
+_GLASS = MappingProxyType({colour_code((0, 0, 0)): 0, colour_code((255, 255, 255)): 1})
+# No data sheet of the set's camera was at hand. Uncooled hand-held cameras state about this range in their
+# sensitive mode, and the long-wave band below; what lies outside is stored all the same.
+_RANGE_C = (-20.0, 120.0)
+_BAND_NM = (7_500.0, 14_000.0)
+# A median beyond it is no scene in degrees Celsius, but one in Kelvin or in raw counts.
+_HOTTEST_MEDIAN_C = 200.0
+
+
+class _Files(NamedTuple):
+    rgb: Path
+    thermal: Path
+    mask: Path
+    scene: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThermalGlassConverter(Converter):
+    """RGB-Thermal glass: temperature in degrees Celsius, RGB, and panes of glass."""
+
+    name: ClassVar[str] = "thermal-glass"
+    published: ClassVar[Published] = Published(
+        streams=("thermal",),
+        license="not stated; research use",
+        citation=(
+            "Dong Huo, Jian Wang, Yiming Qian, Yee-Hong Yang: Glass Segmentation with RGB-Thermal Image "
+            "Pairs. IEEE Transactions on Image Processing 32, 2023"
+        ),
+        url=_URL,
+        total=5551,
+    )
+
+    numbered_masks: bool = option(
+        False, help="Masks number their panes: every value but 0 is glass, not only 255."
+    )
+
+    def spec(self) -> DatasetSpec:
+        """Describes the set."""
+        _ = self._files
+        thermal = StreamSpec(channels=1, unit="degree Celsius", valid_range=_RANGE_C, wavelength_nm=_BAND_NM)
+        return DatasetSpec(
+            name=self.name,
+            classes=("glass",),
+            streams={"thermal": thermal},
+            license=self.published.license,
+            citation=self.published.citation,
+            url=self.published.url,
+            has_rgb=True,
+        )
+
+    def splits(self) -> Mapping[str, Sequence[str]]:
+        """Ids SCENE/IMAGE: sorted in the authors' layout, in the order of the tables in the archive."""
+        return {split: tuple(files) for split, files in self._files.items()}
+
+    def read(self, split: str, image_id: str) -> Sample:
+        """Reads one image: RGB file untouched, temperature as stored."""
+        files = self._files[split][image_id]
+        rgb, size = load_rgb(files.rgb)
+        thermal = _load_thermal(files.thermal)
+        mask = self._load_mask(files.mask)
+        check_sizes([(files.rgb, size), (files.thermal, thermal.shape[:2]), (files.mask, mask.shape[:2])])
+        return Sample(
+            image_id=image_id,
+            group=files.scene,
+            streams={"thermal": thermal},
+            labels=regions_by_value(mask),
+            rgb=rgb,
+        )
+
+    def source_files(self, split: str, image_id: str) -> Sequence[Path]:
+        """The image's RGB, temperature and mask, those that exist."""
+        return tuple(path for path in self._files[split][image_id][:3] if path.is_file())
+
+    def shared_files(self) -> Sequence[Path]:
+        """The two tables of the archive; none in the authors' layout."""
+        paths = (self._folder / name for name in _TABLES.values())
+        return tuple(path for path in paths if path.is_file())
+
+    @cached_property
+    def _folder(self) -> Path:
+        def holds(at: Path) -> bool:
+            return any((at / table).is_file() or (at / split).is_dir() for split, table in _TABLES.items())
+
+        folder = find_set(self.root, (_ARCHIVE,), holds)
+        if folder is None:
+            raise InputError(
+                f"{self.root}: no RGB-Thermal glass; looked for the authors' train/ and test/ "
+                f"(SCENE/IMAGE/rgb.png, temperature.npy, mask.png) and for {' and '.join(_TABLES.values())}, "
+                f"here and in {_ARCHIVE}/; get it from {_URL} and give its folder with --raw"
+            )
+        return folder
+
+    @cached_property
+    def _files(self) -> dict[str, dict[str, _Files]]:
+        """The files of every image, by split and id."""
+        folder = self._folder
+        if not any((folder / table).is_file() for table in _TABLES.values()):
+            found = {split: dict(_authors_files(folder / split)) for split in SPLITS}
+            once({split: {key: files.rgb for key, files in part.items()} for split, part in found.items()})
+            return found
+        listed: dict[str, str] = {}
+        tables = read_tables(folder, _TABLES)
+        return {split: dict(_listed_files(folder, rows, listed)) for split, rows in tables.items()}
+
+    def _load_mask(self, path: Path) -> Array:
+        """Reads (height, width): 0 is nothing; 1 is glass, or the panes have numbers."""
+        picture = load_mask(path)
+        if self.numbered_masks:
+            return load_numbers(path, picture)
+        if picture.array.dtype not in (np.bool_, np.uint8):
+            raise SampleError(
+                f"{path}: {picture.array.dtype} values, expected 8 bits, 0 and 255; if they number the "
+                "panes, give --numbered-masks"
+            )
+        known = "0 and 255; if the mask numbers its panes, give --numbered-masks"
+        return class_map(path, colour_codes(path, picture), _GLASS, show=show_colour, known=known)
+
+
+def _authors_files(split: Path) -> Iterator[tuple[str, _Files]]:
+    count = 0
+    for scene in _folders(split, "SCENE/IMAGE/rgb.png"):
+        for image in _folders(scene, "IMAGE/rgb.png"):
+            rgb, thermal, mask = (image / name for name in ("rgb.png", "temperature.npy", "mask.png"))
+            yield f"{scene.name}/{image.name}", _Files(rgb, thermal, mask, scene.name)
+            count += 1
+    if not count:
+        raise InputError(f"{split}: holds no SCENE/IMAGE/rgb.png; unpack the archive again")
+
+
+def _folders(at: Path, what: str) -> list[Path]:
+    """The folders in a folder, sorted; names with a "." are neither scenes nor images."""
+    try:
+        paths = [at / name for name in sorted(os.listdir(at)) if "." not in name]
+    except OSError as error:
+        raise InputError(f"{at}: not readable as a folder ({error.strerror}); it holds {what}") from None
+    for path in paths:
+        if "\ufffd" in os.fsencode(path.name).decode(errors="replace"):
+            raise InputError(f"{at}: name {path.name!r} is not UTF-8; unpack the archive again as UTF-8")
+        if not path.is_dir():
+            raise InputError(f"{path}: no folder, but {at.name}/ holds {what}; remove or rename it")
+    return paths
+
+
+def _listed_files(folder: Path, rows: Sequence[Row], listed: dict[str, str]) -> Iterator[tuple[str, _Files]]:
+    """Files of a table's pictures; `listed` holds where the ids of all tables so far stand."""
+    for row in rows:
+        rgb, mask = (inside(folder, _below(path), where=row.where) for path in (row.picture, row.mask))
+        parts = rgb.relative_to(folder).parts
+        if len(parts) < 3:
+            raise InputError(
+                f"{row.where}: path {row.picture!r} is no .../SCENE/IMAGE/rgb.png; mend the table"
+            )
+        scene, image_id = parts[-3], "/".join(parts[-3:-1])
+        if image_id in listed:
+            raise InputError(
+                f"{row.where}: image {image_id!r} is listed already in {listed[image_id]}; keep one"
+            )
+        listed[image_id] = row.where
+        yield image_id, _Files(rgb, rgb.with_name("temperature.npy"), mask, scene)
+
+
+def _below(path: str) -> str:
+    """What stands behind the archive's own folder in a path."""
+    _, found, below = f"/{path}".rpartition(f"/{_ARCHIVE}/")
+    return below if found else path
+
+
+def _load_thermal(path: Path) -> Array:
+    thermal = load_picture(path).array
+    if thermal.shape[2] != 1:
+        raise SampleError(
+            f"{path}: {thermal.shape[2]} channels, expected one temperature map (height, width)"
+        )
+    if thermal.dtype.kind != "f":
+        raise SampleError(
+            f"{path}: {thermal.dtype} values, expected floats in degrees Celsius; convert raw counts first"
+        )
+    measured = thermal[np.isfinite(thermal)]
+    if measured.size and np.median(measured) > _HOTTEST_MEDIAN_C:
+        raise SampleError(
+            f"{path}: median is {np.median(measured):g}, expected degrees Celsius; convert Kelvin or raw "
+            "counts first"
+        )
+    return thermal
