@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +18,11 @@ from ._images import Picture, load_picture
 from ._labels import numbers
 
 AUTO = "auto"
+# Images tried before a set is called unreadable: a broken first one must not hide the others.
+_TRIES = 20
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def find_set(root: Path, names: Sequence[str], holds: Callable[[Path], bool]) -> Path | None:
@@ -59,6 +66,23 @@ def choose_source(flag: str, value: str, sources: Mapping[str, Mapping[Path, boo
             )
     looked = ", ".join(str(path) for places in sources.values() for path in places)
     raise InputError(f"no labels: looked for {looked}; get them with the rest of the set")
+
+
+def first_readable(images: Iterable[T], read: Callable[[T], R]) -> R | None:
+    """What `read` makes of the first image that can be read; None if there is no image.
+
+    Raises:
+        SampleError: that of the first image, if none of the first twenty can be read.
+    """
+    problems: list[SampleError] = []
+    for image in itertools.islice(images, _TRIES):
+        try:
+            return read(image)
+        except SampleError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
+    return None
 
 
 def list_ids(folder: Path, pattern: re.Pattern[str], what: str) -> dict[str, Path]:

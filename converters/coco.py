@@ -17,7 +17,6 @@ from there, and the dataset comes back whole.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,12 +32,11 @@ from aims.core.schema import Array, Converter, DatasetSpec, Sample, SampleError,
 
 from ._coco import Annotations, read_annotations
 from ._coco_export import CocoEntry, ExportedSet
+from ._files import first_readable
 from ._images import PNG, TIFF, check_sizes, load_picture, load_rgb
 
 T = TypeVar("T")
 
-# Images tried before the set is called unreadable: a broken first one must not hide the others.
-_TRIES = 20
 _UNIT = "digital number"
 
 
@@ -209,19 +207,17 @@ class CocoConverter(Converter):
 
     def _first(self, load: Callable[[Path], T]) -> tuple[Path, T]:
         """The first picture that can be read, and its file."""
-        problems: list[SampleError] = []
-        images = (entry for entries in self._entries.values() for entry in entries.values())
-        for entry in itertools.islice(images, _TRIES):
+
+        def read(entry: CocoEntry) -> tuple[Path, T]:
             path = entry.files[0]
             if not path.is_file():
-                hint = "say with --images in which folder the pictures are"
-                problems.append(SampleError(f"{path}: no such file; {hint}"))
-                continue
-            try:
-                return path, load(path)
-            except SampleError as error:
-                problems.append(error)
-        raise problems[0]
+                raise SampleError(f"{path}: no such file; say with --images in which folder the pictures are")
+            return path, load(path)
+
+        first = first_readable((entry for part in self._entries.values() for entry in part.values()), read)
+        if first is None:
+            raise InputError(f"{self.root}: its JSON files list no picture")
+        return first
 
 
 @lru_cache(maxsize=1)

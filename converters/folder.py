@@ -57,7 +57,6 @@ Colour polarization sensors, whose cells are 4 x 4, are not read.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,14 +67,12 @@ from aims.core.errors import InputError
 from aims.core.files import inside
 from aims.core.schema import Converter, DatasetSpec, Sample, SampleError, option
 
+from ._files import first_readable
 from ._folder_config import FolderConfig, load_config
 from ._folder_files import ImageFiles, Stream, read_streams, stream_entries, words
 from ._folder_labels import CocoLabels, Labels, read_label_file
 from ._images import check_sizes, load_rgb
 from ._patterns import read_ids
-
-# Images tried before the set is called unreadable: a broken first one must not hide the others.
-_TRIES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,14 +237,8 @@ class FolderConverter(Converter):
     @cached_property
     def _first(self) -> dict[str, Stream]:
         """The streams of the first image whose streams can be read."""
-        problems: list[SampleError] = []
         images = ((split, image_id) for split, ids in self._splits.items() for image_id in ids)
-        for split, image_id in itertools.islice(images, _TRIES):
-            try:
-                return read_streams(self._config, self._files(split, image_id))
-            except SampleError as error:
-                problems.append(error)
-        raise problems[0]  # there is one, as no split is empty
+        return first_readable(images, lambda image: read_streams(self._config, self._files(*image))) or {}
 
     def _files(self, split: str, image_id: str) -> ImageFiles:
         return ImageFiles(self.root, split, self._name(split, image_id))

@@ -18,7 +18,6 @@ pictures show different places, and nothing keeps the pictures of one category i
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ from aims.core.errors import InputError
 from aims.core.files import inside
 from aims.core.schema import Array, Converter, DatasetSpec, Published, Sample, SampleError, StreamSpec
 
-from ._files import find_set, load_numbers
+from ._files import find_set, first_readable, load_numbers
 from ._images import RGB_SUFFIXES, check_sizes, load_picture, load_rgb
 from ._tables import SPLITS, Row, load_mask, read_tables, regions_by_value
 
@@ -43,8 +42,6 @@ _TABLES = MappingProxyType({split: f"IVRG-nir_{split}_GroundTruth.csv" for split
 _URL = "https://www.epfl.ch/labs/ivrl/research/downloads/rgb-nir-scene-dataset/"
 # Silicon behind a filter that stops the visible: about this band.
 _BAND_NM = (750.0, 1_100.0)
-# Images tried before the set is called unreadable: a broken first one must not hide the others.
-_TRIES = 20
 
 
 class _Files(NamedTuple):
@@ -138,14 +135,11 @@ class IVRGNIRConverter(Converter):
     @cached_property
     def _first(self) -> tuple[Path, np.dtype[Any]]:
         """File and dtype of the first readable NIR picture."""
-        problems: list[SampleError] = []
         paths = (files.nir for part in self._files.values() for files in part.values())
-        for path in itertools.islice(paths, _TRIES):
-            try:
-                return path, _load_nir(path).dtype
-            except SampleError as error:
-                problems.append(error)
-        raise problems[0]  # there is one, as no table is empty
+        first = first_readable(paths, lambda path: (path, _load_nir(path).dtype))
+        if first is None:
+            raise InputError(f"{self._folder}: the tables list no picture; copy them again")
+        return first
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ numbers lie in both splits, so names do not tell sequences apart: each picture i
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +46,7 @@ from aims.core.schema import (
     option,
 )
 
-from ._files import AUTO, find_set, label_size, list_ids, load_channels, once
+from ._files import AUTO, find_set, first_readable, label_size, list_ids, load_channels, once
 from ._images import check_sizes
 from ._rgbp_glass_labels import GlassLabels
 
@@ -65,8 +64,6 @@ _STREAMS = {
     "dolp": ("dolp", "dolp.tiff", "the intensity"),
 }
 _BROKEN = ("20210808013065", "20210811002205")
-# Images tried before the set is called unreadable: a broken first one must not hide the others.
-_TRIES = 20
 _OUTSIDE = 0.1
 
 
@@ -182,17 +179,16 @@ class RGBPGlassConverter(Converter):
     @cached_property
     def _first(self) -> dict[str, tuple[Path, np.dtype[Any]]]:
         """File and dtype of each stream, of the first image whose streams can be read."""
-        problems: list[SampleError] = []
+
+        def read(image: tuple[str, str]) -> dict[str, tuple[Path, np.dtype[Any]]]:
+            streams = {name: self._stream(name, *image) for name in _STREAMS}
+            return {name: (path, array.dtype) for name, (path, array) in streams.items()}
+
         images = ((split, image_id) for split, ids in self.splits().items() for image_id in ids)
-        for split, image_id in itertools.islice(images, _TRIES):
-            try:
-                streams = {name: self._stream(name, split, image_id) for name in _STREAMS}
-                return {name: (path, array.dtype) for name, (path, array) in streams.items()}
-            except SampleError as error:
-                problems.append(error)
-        if not problems:
+        first = first_readable(images, read)
+        if first is None:
             raise InputError(f"{self._folder}: holds no picture but the broken ones; get the set from {_URL}")
-        raise problems[0]
+        return first
 
     def _path(self, name: str, split: str, image_id: str) -> Path:
         folder, suffix, _ = _STREAMS[name]

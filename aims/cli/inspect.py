@@ -16,6 +16,7 @@ from rich.text import Text
 
 from aims.cli._terminal import err, out, print_json, progress_bar
 from aims.core.errors import InputError
+from aims.data.meters import show_number
 
 if TYPE_CHECKING:
     from aims.data.meters import ChannelSummary, StreamSummary
@@ -178,7 +179,7 @@ def _streams(summary: Summary) -> Table:
     )
     for name, stream in summary.streams.items():
         spec = stream.spec
-        declared = "" if spec.valid_range is None else "{:.4g} to {:.4g}".format(*spec.valid_range)
+        declared = "" if spec.valid_range is None else " to ".join(map(show_number, spec.valid_range))
         if spec.missing is not None:
             declared += f"{', ' if declared else ''}{spec.missing:g} = missing"
         if spec.wavelength_nm is not None:
@@ -225,7 +226,7 @@ def _values(summary: Summary) -> RenderableType:
 
 def _numbers(channel: ChannelSummary) -> list[str]:
     values = (channel.minimum, channel.maximum, channel.mean, channel.std)
-    return ["-" if value is None else f"{value:.4g}" for value in values]
+    return ["-" if value is None else show_number(value) for value in values]
 
 
 def _classes(summary: Summary) -> Iterable[RenderableType]:

@@ -13,6 +13,7 @@ from aims.core.errors import InputError
 from aims.data.format import DROPPED
 
 _EXAMPLES = 3
+_KEYS = ("split", "image_id", "kind", "reason")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,23 +38,32 @@ class Dropped:
         return sum(self.splits.values())
 
 
-def read_dropped(folder: Path) -> list[Dropped]:
-    """Groups the lines of dropped.jsonl by kind and reason, the most frequent first.
+def dropped_lines(folder: Path) -> list[dict[str, str]]:
+    """The lines of dropped.jsonl: split, image_id, kind and reason.
 
     Raises:
         InputError: the file is missing or damaged.
     """
     path = folder / DROPPED
-    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
     try:
-        for line in path.read_text("utf-8").splitlines():
-            entry = json.loads(line)
-            # A reason that names the file differs from image to image; without the name they are one.
-            name = rf"(?<![^\W_]){re.escape(entry['image_id'])}(?![^\W_])"
-            reason = re.sub(name, "{id}", entry["reason"]) if entry["image_id"] else entry["reason"]
-            groups.setdefault((entry["kind"], reason), []).append((entry["split"], entry["image_id"]))
+        entries = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        return [{key: str(entry[key]) for key in _KEYS} for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not readable ({error}); see `aims verify {folder}`") from None
+
+
+def read_dropped(folder: Path) -> list[Dropped]:
+    """Groups the lines of dropped.jsonl by kind and reason, the most frequent first.
+
+    Raises:
+        InputError: as `dropped_lines`.
+    """
+    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for entry in dropped_lines(folder):
+        # A reason that names the file differs from image to image; without the name they are one.
+        name = rf"(?<![^\W_]){re.escape(entry['image_id'])}(?![^\W_])"
+        reason = re.sub(name, "{id}", entry["reason"]) if entry["image_id"] else entry["reason"]
+        groups.setdefault((entry["kind"], reason), []).append((entry["split"], entry["image_id"]))
     found = [
         Dropped(
             kind=kind,

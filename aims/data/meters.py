@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 from aims.core.schema import Array, StreamSpec
 
 
+def show_number(value: float, digits: int = 4) -> str:
+    """A measured value as text: thousands are whole and grouped, smaller values have so many digits."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.{digits}g}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChannelSummary:
     """Numbers of one channel, or of all channels of a stream, over what was measured.

@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from aims.core.errors import InputError, unknown_name
 from aims.data.instances import stretch_nearest
+from aims.data.meters import show_number
 from aims.data.pictures import HATCH, Scale, draw
 from aims.data.read import Dataset, Image, ImageRef
 from aims.data.summary import evenly, read_image, stream_names
@@ -161,6 +162,7 @@ def render_page(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["show_number"] = show_number
     template = environment.from_string(files("aims.data").joinpath("page.html.j2").read_text("utf-8"))
     return template.render(
         name=dataset.name,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aims.core.schema import Array, StreamSpec
+from aims.data.meters import show_number
 
 Values = NDArray[np.floating[Any]]
 
@@ -46,7 +47,9 @@ class Scale:
         span = abs(self.high - self.low)
         largest = max(abs(self.low), abs(self.high), 1e-300)
         digits = 3 if span == 0 else min(9, max(3, 2 + math.ceil(math.log10(largest / span))))
-        low, high = (f"{value:.{digits}g}" for value in (self.low, self.high))
+        # Whole thousands would not tell ends apart that are a few units from each other.
+        ends = (self.low, self.high)
+        low, high = (show_number(end, digits) if span > 10 else f"{end:.{digits}g}" for end in ends)
         return low, f"{high} {self.unit}".strip() if self.unit != "°" else f"{high}°"
 
 

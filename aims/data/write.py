@@ -22,6 +22,7 @@ from aims.core.errors import InputError
 from aims.core.files import read_json, sha256_file, sha256_json, sync, write_json, write_text
 from aims.core.schema import FORMAT_VERSION, SPLIT_PATTERN, Converter, DatasetSpec
 from aims.data.card import dataset_card
+from aims.data.dropped import dropped_lines
 from aims.data.engines import Progress, Shard, Splits, choose_engine, plan_shards
 from aims.data.format import CARD, DROPPED, MANIFEST, PARTIAL, arrow_schema, check_text, fingerprint
 from aims.data.read import Dataset
@@ -189,8 +190,7 @@ def _finished(converter: Converter, spec: DatasetSpec, splits: Splits, out: Path
         )
     # Left by a stop between giving the folder its name and cleaning up.
     _clean(out)
-    dropped = [json.loads(line) for line in (out / DROPPED).read_text("utf-8").splitlines()]
-    return Conversion(folder=out, manifest=manifest, dropped=dropped, already_there=True)
+    return Conversion(folder=out, manifest=manifest, dropped=dropped_lines(out), already_there=True)
 
 
 def _origin(converter: Converter, spec: DatasetSpec) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from aims.core.errors import InputError
 from aims.core.vocabulary import BROKEN_IMAGES, CLICK_GRID, IOU_GRID, Modality, Protocol
+from aims.data.dropped import dropped_lines
 from aims.data.instances import paper_clicks, stretch_nearest
 from aims.data.read import Dataset, ImageRef
 from aims.engine.inputs import Preprocessing, click_grid, stack, to_input, usable_instances
@@ -45,9 +46,7 @@ def split_images(
         if not dataset.index.get(split):
             held = ", ".join(dataset.index) or "none"
             raise InputError(f"{dataset.folder}: needs a {split!r} split with images; it has: {held}")
-    splits = {
-        split: _without_broken(dataset, refs, protocol)[:limit] for split, refs in dataset.index.items()
-    }
+    splits = {split: _without_broken(dataset, split, protocol)[:limit] for split in dataset.index}
     parts = {"train": splits["train"], "test": splits["test"]}
     if protocol.select_on == "val":
         parts["train"], parts["val"] = (
@@ -59,14 +58,20 @@ def split_images(
     return parts
 
 
-def _without_broken(dataset: Dataset, refs: Sequence[ImageRef], protocol: Protocol) -> tuple[ImageRef, ...]:
-    broken = BROKEN_IMAGES.get(dataset.name, {})
+def _without_broken(dataset: Dataset, split: str, protocol: Protocol) -> tuple[ImageRef, ...]:
+    refs, broken = dataset.index[split], BROKEN_IMAGES.get(dataset.name, {})
     if not broken:
-        return tuple(refs)
+        return refs
     if protocol.name == "strict":
         return tuple(ref for ref in refs if ref.image_id not in broken)
     everywhere = {ref.image_id: ref for images in dataset.index.values() for ref in images}
-    return tuple(everywhere.get(broken.get(ref.image_id, ref.image_id), ref) for ref in refs)
+    replaced = [everywhere.get(broken.get(ref.image_id, ref.image_id), ref) for ref in refs]
+    # Those that could not even be converted are replaced too, at the end.
+    for line in dropped_lines(dataset.folder):
+        other = everywhere.get(broken.get(line["image_id"], ""))
+        if line["split"] == split and line["kind"] != "object" and other is not None:
+            replaced.append(other)
+    return tuple(replaced)
 
 
 def _hold_out(refs: Sequence[ImageRef], seed: int) -> tuple[tuple[ImageRef, ...], tuple[ImageRef, ...]]:

@@ -23,19 +23,6 @@ from aims.synth.shapes import write_shapes
 from helpers import seeded
 
 
-@pytest.fixture
-def aims(capsys):
-    """Runs a command line; returns exit code, stdout, stderr."""
-
-    def call(*args):
-        with pytest.raises(SystemExit) as stop:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
     """A converted set of generated shapes in a data folder."""

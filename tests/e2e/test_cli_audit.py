@@ -8,24 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from aims.cli import main
 from aims.synth.layouts.nyuv2 import NYUv2Image, write_official
 from helpers import seeded
 
 SIZE = (40, 48)
-
-
-@pytest.fixture
-def aims(capsys):
-    """Runs a command line; returns exit code, stdout, stderr."""
-
-    def call(*args):
-        with pytest.raises(SystemExit) as stop:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return call
 
 
 def picture(number, scene, gain=1.0):

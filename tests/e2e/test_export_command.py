@@ -6,22 +6,8 @@ import json
 
 import pytest
 
-from aims.cli import main
 from aims.data.write import convert
 from helpers import MadeUp
-
-
-@pytest.fixture
-def aims(capsys):
-    """Runs a command line; returns exit code, stdout, stderr."""
-
-    def call(*args):
-        with pytest.raises(SystemExit) as stop:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture

@@ -79,6 +79,28 @@ def test_broken_pictures_of_nyuv2(dataset):
     assert ids(strict["test"]) == ["8"]
 
 
+def test_broken_pictures_that_could_not_be_converted(dataset, tmp_path):
+    def named(ref, image_id):
+        return replace(ref, image_id=image_id)
+
+    lines = [("test", "1133", "unusable"), ("train", "5", "unusable"), ("train", "398", "object")]
+    (tmp_path / "dropped.jsonl").write_text(
+        "".join(
+            f'{{"split": "{split}", "image_id": "{name}", "kind": "{kind}", "reason": "broken"}}\n'
+            for split, name, kind in lines
+        )
+    )
+    nyu = replace(dataset, folder=tmp_path, spec=replace(dataset.spec, name="nyuv2"))
+    nyu.__dict__["index"] = {
+        "train": (named(dataset.index["train"][0], "7"), named(dataset.index["train"][3], "1134")),
+        "test": (named(dataset.index["test"][1], "8"),),
+    }
+    # 1133 is replaced in its split; 5 is not one of the two, and of 398 only an object was lost.
+    paper = split_images(nyu, PAPER, seed=0, limit=None)
+    assert (ids(paper["train"]), ids(paper["test"])) == (["7", "1134"], ["8", "1134"])
+    assert ids(split_images(nyu, STRICT, seed=0, limit=None)["test"]) == ["8"]
+
+
 def test_clicks_move_from_pixel_centre_to_pixel_centre():
     clicks = np.array([[0, 0], [3, 1]])
     # A grid of 2 rows x 4 columns on an input of 8: pixels are 2 wide and 4 high.
