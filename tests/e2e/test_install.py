@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from aims.cli import COMMANDS
 from aims.synth.layouts.nyuv2 import NYUv2Image, write_official
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +82,7 @@ def test_the_wheel_works_from_any_folder(wheel, tmp_path):
     aims("synth", "folder", "--out", "raw", "--scenes", "6", "--size", "32x48")
     assert "shapes" in aims("convert", "folder", "raw/shapes.toml")
     assert "no problem found" in aims("verify", "data/aims/shapes")
+    assert "6 of 6 images" in aims("view", "data/aims/shapes", "--out", "page.html")
     (tmp_path / "runs").mkdir()
     aims("report")
     assert "32.08" in (tmp_path / "leaderboards" / "table1.md").read_text()
@@ -130,7 +132,7 @@ def test_every_command_of_the_readme(tmp_path):
     # `make demo` has a test of its own, and these are `make test`.
     assert sorted(makes) == ["make demo", "make test"]
     others = [command for command in commands if command not in makes]
-    assert {command.split()[1] for command in others} == {"convert", "verify", "run", "report", "synth"}
+    assert {command.split()[1] for command in others} == set(COMMANDS)
     for command in others:
         run(["bash", "-c", command], cwd=tmp_path, env=environment)
 
@@ -140,7 +142,7 @@ def test_every_command_in_the_readmes_text(source, tmp_path):
     assert set(re.findall(r"`((?:aims|make|pip|python) [^`]+)`", text)) == {
         "pip install -c constraints.txt .",
         "aims run --method simcmf --modality depth",
-        "aims convert nyuv2",
+        "aims convert nyuv2 --hha",
     }
     run([*PIP, "install", *OFFLINE, "--target", tmp_path / "site", "-c", "constraints.txt", "."], cwd=source)
     assert (tmp_path / "site" / "aims" / "cli" / "__init__.py").is_file()
@@ -154,7 +156,7 @@ def test_every_command_in_the_readmes_text(source, tmp_path):
     ]
     write_official(tmp_path / "data" / "raw" / "nyuv2", images, train=(1, 2), test=(3,))
     aims = [sys.executable, "-m", "aims"]
-    assert "nyuv2" in run([*aims, "convert", "nyuv2"], cwd=tmp_path)
+    assert "nyuv2" in run([*aims, "convert", "nyuv2", "--hha"], cwd=tmp_path)
     # Without the weights it refuses to start, as the README says.
     environment = {**os.environ, "AIMS_CACHE": str(tmp_path / "cache")}
     command = [*aims, "run", "--method", "simcmf", "--modality", "depth"]
