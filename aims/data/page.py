@@ -20,7 +20,7 @@ from aims.data.instances import stretch_nearest
 from aims.data.meters import show_number
 from aims.data.pictures import HATCH, Scale, draw
 from aims.data.read import Dataset, Image, ImageRef
-from aims.data.summary import evenly, read_image, stream_names
+from aims.data.summary import evenly, read_image
 
 #: Longest side of a picture on the page, in pixels; outlines are drawn on a grid of this size.
 SIDE = 480
@@ -147,7 +147,7 @@ def render_page(
         InputError: an image contradicts the manifest.
         AimsError: a file is damaged.
     """
-    names, colours = stream_names(dataset), class_colours(len(dataset.spec.classes))
+    names, colours = tuple(dataset.streams), class_colours(len(dataset.spec.classes))
     cards = []
     for ref in refs:
         cards.append(_card(dataset, ref, names, colours))
@@ -167,7 +167,7 @@ def render_page(
     return template.render(
         name=dataset.name,
         spec=dataset.spec,
-        streams={name: dataset.stream_spec(name) for name in names},
+        streams=dataset.streams,
         derived=dataset.derived,
         splits=_splits(dataset),
         dropped=sum(dataset.manifest["dropped"].values()),
@@ -225,7 +225,7 @@ def _card(dataset: Dataset, ref: ImageRef, names: tuple[str, ...], colours: Sequ
 
 
 def _panel(dataset: Dataset, name: str, array: NDArray[Any], grid: tuple[int, int]) -> _Panel:
-    drawing = draw(array, name, dataset.stream_spec(name))
+    drawing = draw(array, name, dataset.streams[name])
     pixels = drawing.pixels
     longest = max(pixels.shape[:2])
     if longest > SIDE:

@@ -107,18 +107,11 @@ class Dataset:
         """The streams that `read` computes from stored ones."""
         return derived_streams(self.spec.streams)
 
-    def stream_spec(self, name: str) -> StreamSpec:
-        """The manifest's words on a stream, stored, derived or "rgb".
-
-        Raises:
-            InputError: the set has no such stream.
-        """
-        streams = {**self.spec.streams, **self.derived}
-        if self.spec.has_rgb:
-            streams["rgb"] = StreamSpec(channels=3, unit="digital number", valid_range=(0, 255))
-        if name not in streams:
-            raise unknown_name("stream", name, streams, where=str(self.folder))
-        return streams[name]
+    @cached_property
+    def streams(self) -> Mapping[str, StreamSpec]:
+        """Everything that `read` gives of an image: RGB where there is one, stored and derived streams."""
+        rgb = StreamSpec(channels=3, unit="digital number", valid_range=(0, 255))
+        return {**({"rgb": rgb} if self.spec.has_rgb else {}), **self.spec.streams, **self.derived}
 
     @cached_property
     def index(self) -> Mapping[str, tuple[ImageRef, ...]]:
@@ -186,7 +179,8 @@ class Dataset:
             AimsError: the file is damaged, or the image has no RGB picture.
         """
         for name in streams:
-            self.stream_spec(name)
+            if name not in self.streams:
+                raise unknown_name("stream", name, self.streams, where=str(self.folder))
         derived = [name for name in streams if name in self.derived]
         needed = (POLARIZERS if name in derived else (name,) for name in streams)
         stored = tuple(dict.fromkeys(name for names in needed for name in names))

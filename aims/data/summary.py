@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aims.core.errors import AimsError, InputError
-from aims.core.files import inside
+from aims.core.errors import InputError
 from aims.data.dropped import Dropped, read_dropped
-from aims.data.format import MANIFEST
 from aims.data.meters import StreamMeter, StreamSummary
 from aims.data.read import Dataset, Image, ImageRef
 
@@ -223,7 +219,7 @@ def _read_objects(dataset: Dataset) -> dict[str, _Objects]:
     known = len(dataset.spec.classes)
     for file, entry in dataset.manifest["files"].items():
         part = found[entry["split"]]
-        for row in _rows(dataset, file):
+        for _, _, row in dataset.rows(file, _LIGHT):
             part.counts.append(len(row["objects"]))
             part.groups.add(row["group"])
             part.sizes[row["height"], row["width"]] += 1
@@ -240,22 +236,11 @@ def _read_objects(dataset: Dataset) -> dict[str, _Objects]:
 _LIGHT = ("group", "height", "width", "objects.list.element.class_id", "objects.list.element.area")
 
 
-def _rows(dataset: Dataset, file: str) -> Iterator[dict[str, Any]]:
-    path = inside(dataset.folder, file, where=str(dataset.folder / MANIFEST))
-    try:
-        with pq.ParquetFile(path) as parquet:
-            for group in range(parquet.num_row_groups):
-                yield from parquet.read_row_group(group, columns=list(_LIGHT)).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise AimsError(f"{path}: not readable ({reason}); see `aims verify {dataset.folder}`") from None
-
-
 def _read_streams(
     dataset: Dataset, refs: Sequence[ImageRef], on_progress: Callable[[int], None]
 ) -> dict[str, StreamSummary]:
-    names = stream_names(dataset)
-    meters = {name: StreamMeter(dataset.stream_spec(name)) for name in names}
+    names = tuple(dataset.streams)
+    meters = {name: StreamMeter(dataset.streams[name]) for name in names}
     for ref in refs:
         image = read_image(dataset, ref, names)
         for name, array in image.streams.items():
@@ -274,7 +259,7 @@ def read_image(dataset: Dataset, ref: ImageRef, names: tuple[str, ...]) -> Image
     image = dataset.read(ref, names)
     where = f"{dataset.folder / ref.file}: image {ref.image_id!r}"
     for name, array in image.streams.items():
-        expected = (*image.instances.shape, dataset.stream_spec(name).channels)
+        expected = (*image.instances.shape, dataset.streams[name].channels)
         if array.shape != expected:
             raise InputError(
                 f"{where}: {name} has shape {array.shape}, not {expected}; see `aims verify {dataset.folder}`"
@@ -282,8 +267,3 @@ def read_image(dataset: Dataset, ref: ImageRef, names: tuple[str, ...]) -> Image
     if any(not 1 <= item["class_id"] <= len(dataset.spec.classes) for item in image.objects):
         raise InputError(f"{where}: a class that the set does not list; see `aims verify {dataset.folder}`")
     return image
-
-
-def stream_names(dataset: Dataset) -> tuple[str, ...]:
-    """Everything that can be read of an image: RGB where there is one, stored and derived streams."""
-    return (*(("rgb",) if dataset.spec.has_rgb else ()), *dataset.spec.streams, *dataset.derived)

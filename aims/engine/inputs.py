@@ -50,18 +50,20 @@ def choose_dataset(
             raise unknown_name("dataset", name, {dataset.name for dataset in datasets})
         datasets = [dataset for dataset in datasets if dataset.name == name]
     listed = MODALITIES.get(modality, Modality(name=modality, streams=(modality,)))
-    candidates = [dataset for dataset in datasets if set(listed.streams) <= _columns(dataset)]
+    candidates = [dataset for dataset in datasets if set(listed.streams) <= set(dataset.streams)]
     if not candidates:
         if modality not in MODALITIES:
-            raise unknown_name("modality", modality, set(MODALITIES).union(*map(_columns, datasets)))
-        held = "; ".join(f"{d.name} has {', '.join(sorted(_columns(d)))}" for d in datasets)
+            raise unknown_name(
+                "modality", modality, set(MODALITIES).union(*(dataset.streams for dataset in datasets))
+            )
+        held = "; ".join(f"{d.name} has {', '.join(sorted(d.streams))}" for d in datasets)
         raise InputError(f"no dataset has the streams of {modality} ({', '.join(listed.streams)}): {held}")
     preferred = [d for known in listed.datasets for d in candidates if d.name == known]
     if not preferred and len(candidates) > 1:
         names = ", ".join(dataset.name for dataset in candidates)
         raise InputError(f"several datasets carry {modality}: {names}; choose one with --dataset")
     dataset = (preferred or candidates)[0]
-    channels = sum(dataset.stream_spec(stream).channels for stream in listed.streams)
+    channels = sum(dataset.streams[stream].channels for stream in listed.streams)
     if listed.channels not in (None, channels):
         raise InputError(
             f"{dataset.name}: {modality} has {listed.channels} channels, but the streams hold {channels}; "
@@ -69,10 +71,6 @@ def choose_dataset(
         )
     streams = tuple(stream_to_read(stream, dataset.derived, protocol) for stream in listed.streams)
     return dataset, replace(listed, streams=streams, channels=channels)
-
-
-def _columns(dataset: Dataset) -> set[str]:
-    return {*dataset.spec.streams, *dataset.derived, *(["rgb"] if dataset.spec.has_rgb else [])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +100,7 @@ def stack(
     image: Image, dataset: Dataset, modality: Modality, protocol: Protocol
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
     """Scales the streams of a modality and stacks them: (height, width, channels) and its validity."""
-    parts = [
-        scale(image.streams[name], name, dataset.stream_spec(name), protocol) for name in modality.streams
-    ]
+    parts = [scale(image.streams[name], name, dataset.streams[name], protocol) for name in modality.streams]
     return np.concatenate([part for part, _ in parts], 2), np.concatenate([valid for _, valid in parts], 2)
 
 

@@ -53,7 +53,7 @@ def save_sheet(
     name = source.modality.streams[0]
     for axes, image in zip(panels, images, strict=True):
         instances = by_image[image.image_id]
-        shown = picture(image.streams[name], name, source.dataset.stream_spec(name)) / 255
+        shown = picture(image.streams[name], name, source.dataset.streams[name]) / 255
         scores = [row["iou"] for row in instances]
         titles = (
             f"{image.image_id}  {source.modality.name}",

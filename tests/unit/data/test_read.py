@@ -73,7 +73,7 @@ def test_derived_streams_are_computed(tmp_path):
     np.testing.assert_array_equal(image.streams["dolp"], expected)
     assert expected.any()
     np.testing.assert_array_equal(image.streams["i45"], stored["i45"])
-    assert polarized.stream_spec("dolp").channels == 2
+    assert polarized.streams["dolp"].channels == 2
 
 
 def test_neighbours_share_a_row_group_and_are_told_apart(dataset):
