@@ -14,8 +14,9 @@ from aims.core.errors import InputError
 from aims.core.schema import Array, LeftOut, Sample, SampleError, SemanticMap
 from aims.core.vocabulary import BROKEN_IMAGES
 
+from ._files import load_numbers
 from ._images import check_sizes, load_picture, load_rgb
-from ._labels import class_map, numbers
+from ._labels import class_map
 from ._nyuv2_classes import CLASS_NAMES
 from ._nyuv2_hha import compute_hha
 
@@ -122,7 +123,7 @@ class FolderLayout:
         rgb, size = load_rgb(rgb_path)
         depth = _depth(depth_path)
         labels = class_map(
-            label_path, numbers(label_path, load_picture(label_path)), _CLASSES, known="1 to 40"
+            label_path, load_numbers(label_path, load_picture(label_path)), _CLASSES, known="1 to 40"
         )
         check_sizes([(rgb_path, size), (depth_path, depth.shape[:2]), (label_path, labels.shape[:2])])
         streams = {"depth": depth}
