@@ -30,7 +30,7 @@ from ._decoding import (
 from ._tiff import load_tiff
 from ._variables import load_mat, load_npy, load_npz
 
-__all__ = ["Picture", "check_sizes", "load_npy", "load_picture", "load_rgb", "read_bytes"]
+__all__ = ["Picture", "check_sizes", "load_picture", "load_rgb"]
 
 PNG = (".png",)
 JPEG = (".jpg", ".jpeg")

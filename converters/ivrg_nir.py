@@ -70,13 +70,10 @@ class IVRGNIRConverter(Converter):
         dtype = self._first[1]
         known = (0.0, float(np.iinfo(dtype).max)) if dtype.kind == "u" else None
         nir = StreamSpec(channels=1, unit="digital number", valid_range=known, wavelength_nm=_BAND_NM)
-        return DatasetSpec(
-            name=self.name,
+        return self.published.describe(
+            self.name,
             classes=("region",),
             streams={"nir": nir},
-            license=self.published.license,
-            citation=self.published.citation,
-            url=self.published.url,
             has_rgb=True,
         )
 

@@ -69,13 +69,10 @@ class NYUv2Converter(Converter):
             "raw_depth": depth,
             "hha": StreamSpec(channels=3, unit=unit, valid_range=(0.0, 255.0)),
         }
-        return DatasetSpec(
-            name=self.name,
+        return _PUBLISHED.describe(
+            self.name,
             classes=self._layout.classes,
             streams={name: streams[name] for name in self._streams},
-            license=_PUBLISHED.license,
-            citation=_PUBLISHED.citation,
-            url=_PUBLISHED.url,
             has_rgb=True,
         )
 

@@ -92,13 +92,10 @@ class RGBPGlassConverter(Converter):
     def spec(self) -> DatasetSpec:
         """Describes the set; units and ranges follow the dtype of its first readable image."""
         self._labels.check()
-        return DatasetSpec(
-            name=self.name,
+        return self.published.describe(
+            self.name,
             classes=("glass",),
             streams={name: _describe(name, dtype) for name, (_, dtype) in self._first.items()},
-            license=self.published.license,
-            citation=self.published.citation,
-            url=self.published.url,
         )
 
     def splits(self) -> Mapping[str, Sequence[str]]:

@@ -90,13 +90,10 @@ class ThermalGlassConverter(Converter):
         """Describes the set."""
         _ = self._files
         thermal = StreamSpec(channels=1, unit="degree Celsius", valid_range=_RANGE_C, wavelength_nm=_BAND_NM)
-        return DatasetSpec(
-            name=self.name,
+        return self.published.describe(
+            self.name,
             classes=("glass",),
             streams={"thermal": thermal},
-            license=self.published.license,
-            citation=self.published.citation,
-            url=self.published.url,
             has_rgb=True,
         )
 

@@ -97,13 +97,10 @@ class ZJURGBPConverter(Converter):
         """Describes the set. Instance maps name no classes: all is "object"."""
         _ = self._files
         stream = StreamSpec(channels=3, unit="digital number", valid_range=(0.0, 255.0))
-        return DatasetSpec(
-            name=self.name,
+        return self.published.describe(
+            self.name,
             classes=CLASSES if self._kind == "classes" else ("object",),
             streams=dict.fromkeys(self.published.streams, stream),
-            license=self.published.license,
-            citation=self.published.citation,
-            url=self.published.url,
         )
 
     def splits(self) -> Mapping[str, Sequence[str]]:

@@ -128,6 +128,25 @@ class Published:
     images: Mapping[str, int] = field(default_factory=dict)
     total: int | None = None
 
+    def describe(
+        self,
+        name: str,
+        *,
+        classes: tuple[str, ...],
+        streams: Mapping[str, StreamSpec],
+        has_rgb: bool = False,
+    ) -> DatasetSpec:
+        """Completes the facts to the description of a conversion; see `DatasetSpec`."""
+        return DatasetSpec(
+            name=name,
+            classes=classes,
+            streams=streams,
+            license=self.license,
+            citation=self.citation,
+            url=self.url,
+            has_rgb=has_rgb,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class SemanticMap:
