@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from aims.cli._terminal import err, out, print_json, progress_bar
+from aims.cli._terminal import out, print_json, progress_bar, warn
 
 
 @click.command()
@@ -35,7 +35,7 @@ def command(folder: Path, to: str, target: Path, as_json: bool) -> None:
         print_json({**dataclasses.asdict(result), "folder": str(result.folder), "format": to})
         return
     for line in result.lost:
-        err.print(f"warning: {line}", markup=False)
+        warn(line)
     out.print(
         f"{folder}  ->  {result.folder} ({to}): {result.images:,} images, {result.instances:,} instances",
         markup=False,
