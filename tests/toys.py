@@ -15,17 +15,16 @@ from aims.engine.inputs import choose_dataset, survey
 from aims.engine.run import Job
 from aims.engine.samples import Source
 from aims.methods import BACKBONES
-from aims.models.sam import Backbone
+from aims.models.sam import SAM
 from helpers import MadeUp
 
 if "sam-toy" not in BACKBONES:
     BACKBONES.register("sam-toy")(
-        Backbone(
+        SAM(
             width=24,
             depth=2,
             heads=2,
             global_blocks=(1,),
-            checkpoint=None,
             image_size=64,
             patch_size=8,
             window=4,
@@ -47,7 +46,7 @@ def made_up_set(folder: Path, **options: Any) -> Dataset:
 def source(dataset: Dataset, protocol: Protocol, size: int = 64) -> Source:
     """What turns a made-up set's images into inputs of `size` pixels."""
     chosen, modality = choose_dataset([dataset], "signal", STRICT)
-    surveyed = survey(chosen, modality, dataset.index["train"], protocol, seed=0)
+    surveyed = survey(chosen, modality, dataset.index["train"], protocol, shuffle_seed=0)
     return Source(
         dataset=chosen,
         modality=modality,

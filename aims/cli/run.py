@@ -11,21 +11,30 @@ import click
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from aims.cli._options import SETTINGS, extra_options
 from aims.cli._terminal import err, out, print_json, progress_bar
-from aims.core.config import PRECISIONS
+from aims.core.config import NO_TUNING, PRECISIONS
 from aims.core.vocabulary import PROTOCOLS
 
 _EPILOG = """
 \b
-Ctrl-C saves and stops; the same command goes on from there. A finished run is not made again: the
-same command answers from it, unless --fresh is given.
+Methods, with options of their own:
+  scratch, random-embed, linear, linear-frozen, mlp, simcmf (--kernel, --width, --depth),
+  transformer (--patch-size, --width, --depth), channel-batch, simcmf-released, zero-shot;
+  with RGB stacked with a sensor: vipt, cmx
+\b
+Tunings: full, lora (--rank), adapter (--bottleneck), prompt and prefix (--tokens), linear-probe
+\b
+`aims info --all` says what each is and what it costs. Ctrl-C saves and stops; the same command goes
+on from there. A finished run is not made again: the same command answers from it, unless --fresh is
+given.
 """
 
 
-@click.command(epilog=_EPILOG)
-@click.option("--method", required=True, help="scratch, random-embed, linear, simcmf.")
+@click.command(epilog=_EPILOG, context_settings=SETTINGS)
+@click.option("--method", required=True, help="How SAM is made to take the sensor; below.")
 @click.option("--modality", required=True, help="depth, nir, thermal, ... or a stream of your own set.")
-@click.option("--tuning", help="full or lora.  [default: lora; full with random weights]")
+@click.option("--tuning", help="How it is tuned; below.  [default: lora; full with random weights]")
 @click.option("--dataset", help="Name of the dataset, where several carry the modality.")
 @click.option(
     "--data",
@@ -53,18 +62,22 @@ same command answers from it, unless --fresh is given.
 )
 @click.option("--fresh", is_flag=True, help="Discard what is there of this run and start again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run record as JSON.")
-def command(fresh: bool, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any) -> None:
     """Train and evaluate one method on one modality."""
     # Imported here: torch takes seconds.
     from aims.core.records import SAMPLES
     from aims.engine.plan import plan
     from aims.engine.run import run
 
-    job = plan(**options)
+    job = plan(**arguments, options=extra_options(ctx))
+    config = job.config
+    changed = f" ({config.options_text})" if config.options else ""
+    training = "nothing is trained" if config.tuning == NO_TUNING else f"lr {config.lr:g}"
     err.print(
-        f"{job.config.method} x {job.config.tuning}, {job.config.backbone} "
-        f"({'random' if job.weights is None else 'pretrained'} weights), {job.config.modality} of "
-        f"{job.config.dataset}, protocol {job.config.protocol}, lr {job.config.lr:g}, on {job.device}",
+        f"{config.method} x {config.tuning}{changed}, {config.backbone} "
+        f"({'random' if job.weights is None else 'pretrained'} weights), {config.modality} of "
+        f"{config.dataset}, protocol {config.protocol}, {training}, on {job.device}",
         markup=False,
     )
     with _observer() as observer:
@@ -79,9 +92,11 @@ def command(fresh: bool, as_json: bool, **options: Any) -> None:
     scores, parameters = record.scores, record.content["parameters"]
     counts = f"{scores['instances']:,} instances, {scores['images']:,} images"
     table.add_row("mIoU", f"{_percent(scores['miou'])} (test, {counts})")
-    on_validation = f"validation mIoU {_percent(scores['val_miou'])}" if "val_miou" in scores else ""
-    table.add_row("selected", f"epoch {scores['epoch']}, {on_validation or 'the peak on the test split'}")
-    table.add_row("trained", f"{parameters['trainable']:,} of {parameters['total']:,} parameters")
+    if config.tuning != NO_TUNING:
+        on_validation = f"validation mIoU {_percent(scores['val_miou'])}" if "val_miou" in scores else ""
+        table.add_row("selected", f"epoch {scores['epoch']}, {on_validation or 'the peak on the test split'}")
+    trained = parameters["trainable"]["total"]
+    table.add_row("trained", f"{trained:,} of {parameters['total']:,} parameters")
     memory = record.content["peak_memory_bytes"] / 1e9
     table.add_row("time", f"{record.content['seconds']:.0f} s, peak memory {memory:.1f} GB")
     out.print(table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aims.core.errors import InputError, unknown_name
@@ -14,6 +14,8 @@ from aims.core.vocabulary import find_protocol
 
 PRECISIONS = ("float32", "bf16")
 RANDOM_WEIGHTS = "random"
+#: In place of a tuning, for methods that train nothing.
+NO_TUNING = "none"
 _TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
 
 
@@ -23,20 +25,21 @@ class RunConfig:
 
     Attributes:
         method: name in the registry of methods.
-        tuning: name in the registry of tunings.
+        tuning: name in the registry of tunings, or "none" for a method that trains nothing.
         modality: name of a listed modality or of a stream of the dataset.
         dataset: name of the dataset.
         fingerprint: fingerprint of the dataset's content.
         backbone: name in the registry of backbones.
         weights: "random", or the SHA-256 of the checkpoint file.
-        epochs: passes over the training part.
-        lr: peak learning rate.
+        epochs: passes over the training part; 0 where nothing is trained.
+        lr: peak learning rate; 0 where nothing is trained.
         batch_size: images in a step.
         seed: seed of weights, clicks, order and validation part.
         protocol: "paper" or "strict".
         precision: "float32", or "bf16" (autocast; losses and metrics stay float32).
         loss: name in the registry of losses.
         limit: only the first so many images of each split; None for all. Limited runs are marked in reports.
+        options: options of method and tuning by name, those that differ from their defaults.
     """
 
     method: str
@@ -54,17 +57,21 @@ class RunConfig:
     precision: str
     loss: str
     limit: int | None = None
+    options: Mapping[str, int | float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         find_protocol(self.protocol)
         if self.precision not in PRECISIONS:
             raise unknown_name("precision", self.precision, PRECISIONS)
+        trains = self.tuning != NO_TUNING
         for name in ("epochs", "batch_size", "limit"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value is not None and value < 1 and (trains or name != "epochs"):
                 raise InputError(f"{name.replace('_', '-')} must be at least 1, not {value}")
-        if not 0 < self.lr < float("inf"):
+        if trains and not 0 < self.lr < float("inf"):
             raise InputError(f"lr must be a positive number, not {self.lr}")
+        if not trains and (self.epochs, self.lr) != (0, 0):
+            raise InputError(f"nothing is trained: epochs and lr must be 0, not {self.epochs} and {self.lr}")
         if self.seed < 0:
             raise InputError(f"seed must not be negative, is {self.seed}")
 
@@ -72,6 +79,11 @@ class RunConfig:
     def hash(self) -> str:
         """Ten hexadecimal digits that tell configurations apart."""
         return sha256_json(dataclasses.asdict(self))[:10]
+
+    @property
+    def options_text(self) -> str:
+        """The changed options for people, e.g. "kernel 5, rank 8"; empty with the defaults."""
+        return ", ".join(f"{name} {value}" for name, value in sorted(self.options.items()))
 
     @property
     def run_name(self) -> str:
@@ -94,7 +106,10 @@ class RunConfig:
         for name in value:
             if name not in fields:
                 raise unknown_name("configuration field", name, fields, where=where)
+        options = _options(value.get("options", {}), where)
         for name, kind in fields.items():
+            if name == "options":
+                continue
             if name not in value:
                 raise InputError(f"{where}: configuration field {name!r} is missing")
             if value[name] is None and kind.endswith(" | None"):
@@ -107,4 +122,15 @@ class RunConfig:
                 raise InputError(f"{where}: {name} is {value[name]!r}, not a printable name")
             if not isinstance(value[name], str) and abs(value[name]) > sys.float_info.max:
                 raise InputError(f"{where}: {name} is too large for a number")
-        return cls(**value)
+        return cls(**{**value, "options": options})
+
+
+def _options(value: Any, where: str) -> dict[str, int | float]:
+    """Options of a run record; runs from before there were any have none."""
+    numbers = isinstance(value, Mapping) and all(
+        isinstance(option, int | float) and not isinstance(option, bool) and abs(option) <= sys.float_info.max
+        for option in value.values()
+    )
+    if not numbers or not all(name and name.isprintable() for name in value):
+        raise InputError(f"{where}: options is {value!r}, not numbers by name")
+    return dict(value)

@@ -32,3 +32,14 @@ def unknown_name(kind: str, name: str, choices: Iterable[str], *, where: str = "
     hint = f"; did you mean {near[0]!r}?" if near else ""
     prefix = f"{where}: " if where else ""
     return InputError(f"{prefix}unknown {kind} {name!r}{hint} (known: {', '.join(known) or 'none'})")
+
+
+def require_at_least_one(**options: int) -> None:
+    """Checks options that count something.
+
+    Raises:
+        InputError: one is below 1.
+    """
+    for name, value in options.items():
+        if value < 1:
+            raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {value}")

@@ -41,12 +41,12 @@ class TrainingState:
 
 
 def save_weights(path: Path, model: Segmenter, metadata: Mapping[str, str]) -> None:
-    """Writes the trained parameters alone."""
+    """Writes what was trained alone: parameters, and buffers such as running statistics."""
     _save(path, trainable_state(model), metadata)
 
 
 def load_weights(path: Path, model: Segmenter) -> None:
-    """Reads the trained parameters into a model that was built the same way."""
+    """Reads what was trained into a model that was built the same way."""
     tensors, _ = _load(path)
     load_trainable_state(model, tensors, source=str(path))
 

@@ -23,7 +23,7 @@ from aims.core.vocabulary import (
 )
 from aims.data.instances import stretch_nearest
 from aims.data.read import Dataset, Image, ImageRef
-from aims.sensors.scaling import published_constants, scale, stream_to_read
+from aims.sensors.scaling import IMAGENET, published_constants, scale, stream_to_read
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,8 @@ def choose_dataset(
 
     Args:
         datasets: the datasets at hand.
-        modality: a listed modality, or a stream of a dataset, stored or derived ("rgb" is its picture).
+        modality: a listed modality, a stream of a dataset, stored or derived ("rgb" is its picture), or
+            "rgb-" and a stream: the picture with the stream stacked behind it.
         protocol: may read another stream in place of a listed one (the paper's folded angle).
         name: the dataset to use; None if the modality decides.
 
@@ -49,7 +50,7 @@ def choose_dataset(
         if name not in {dataset.name for dataset in datasets}:
             raise unknown_name("dataset", name, {dataset.name for dataset in datasets})
         datasets = [dataset for dataset in datasets if dataset.name == name]
-    listed = MODALITIES.get(modality, Modality(name=modality, streams=(modality,)))
+    listed = MODALITIES.get(modality) or _own_modality(modality, datasets)
     candidates = [dataset for dataset in datasets if set(listed.streams) <= set(dataset.streams)]
     if not candidates:
         if modality not in MODALITIES:
@@ -73,6 +74,14 @@ def choose_dataset(
     return dataset, replace(listed, streams=streams, channels=channels)
 
 
+def _own_modality(name: str, datasets: Sequence[Dataset]) -> Modality:
+    """A modality that is not listed: a stream, or RGB with a stream."""
+    streams = {stream for dataset in datasets for stream in dataset.streams}
+    sensor = name.removeprefix("rgb-")
+    stacked = name not in streams and sensor != name and sensor in streams
+    return Modality(name=name, streams=("rgb", sensor) if stacked else (name,))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """How images of one modality become model inputs; saved in the run record.
@@ -81,7 +90,7 @@ class Preprocessing:
         streams: streams in stacking order.
         mean: mean of every stacked channel after scaling.
         std: standard deviation of every stacked channel after scaling.
-        source: where mean and std come from: "published" or "training part".
+        source: where mean and std come from: "published" or "training part", with the exception named.
         channel_order: the stacked channels in the order in which the model sees them.
     """
 
@@ -148,10 +157,19 @@ def survey(
     modality: Modality,
     refs: Sequence[ImageRef],
     protocol: Protocol,
-    seed: int,
+    *,
+    shuffle_seed: int | None,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> Survey:
     """Reads the training part once: channel statistics, and which images can be trained on.
+
+    Args:
+        dataset: the dataset.
+        modality: what is stacked.
+        refs: images of the training part.
+        protocol: scaling and sizes.
+        shuffle_seed: of the channel order where RGB is stacked with a sensor; None keeps RGB in front.
+        on_progress: called with the number of further images that are read.
 
     Raises:
         InputError: no image has an instance of sufficient size, or a channel holds no measurement at all.
@@ -182,7 +200,8 @@ def survey(
         log.warning("%s: a channel of %s is constant over the training part", dataset.name, modality.name)
     measured = (mean, np.where(std > 0, std, 1))
     return Survey(
-        preprocessing=_preprocessing(dataset, modality, protocol, seed, measured), usable=tuple(usable)
+        preprocessing=_preprocessing(dataset, modality, protocol, shuffle_seed, measured),
+        usable=tuple(usable),
     )
 
 
@@ -190,22 +209,35 @@ def _preprocessing(
     dataset: Dataset,
     modality: Modality,
     protocol: Protocol,
-    seed: int,
+    shuffle_seed: int | None,
     measured: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Preprocessing:
     published = [published_constants(dataset.name, stream) for stream in modality.streams]
     constants = [entry for entry in published if entry is not None]
+    source = "training part"
+    mean, std = (list(values.tolist()) for values in measured)
     if protocol.per_image_scaling and len(constants) == len(published):
         source = "published"
-        mean = tuple(value for entry in constants for value in entry.mean)
-        std = tuple(value for entry in constants for value in entry.std)
-    else:
-        source = "training part"
-        mean, std = (tuple(values.tolist()) for values in measured)
+        mean = [value for entry in constants for value in entry.mean]
+        std = [value for entry in constants for value in entry.std]
+    elif not protocol.per_image_scaling and "rgb" in modality.streams:
+        source = "training part; rgb: ImageNet"
+        place = slice(*_channels_of("rgb", dataset, modality))
+        mean[place], std[place] = IMAGENET.mean, IMAGENET.std
     order = np.arange(len(mean))
-    if modality.mixes_rgb:
-        # No method may know which channels are RGB (paper, Table 2).
-        order = np.random.default_rng(seed).permutation(order)
+    if modality.mixes_rgb and shuffle_seed is not None:
+        order = np.random.default_rng(shuffle_seed).permutation(order)
     return Preprocessing(
-        streams=modality.streams, mean=mean, std=std, source=source, channel_order=tuple(order.tolist())
+        streams=modality.streams,
+        mean=tuple(mean),
+        std=tuple(std),
+        source=source,
+        channel_order=tuple(order.tolist()),
     )
+
+
+def _channels_of(stream: str, dataset: Dataset, modality: Modality) -> tuple[int, int]:
+    """First and one past the last of the stacked channels that are a stream's."""
+    before = modality.streams[: modality.streams.index(stream)]
+    first = sum(dataset.streams[name].channels for name in before)
+    return first, first + dataset.streams[stream].channels

@@ -5,23 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from aims.core.config import RANDOM_WEIGHTS, RunConfig
+from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import InputError
 from aims.core.vocabulary import find_protocol
 from aims.data.read import find_datasets
 from aims.engine.inputs import choose_dataset
 from aims.engine.losses import LOSSES
 from aims.engine.run import Job
-from aims.methods import BACKBONES, METHODS, TUNINGS, default_tuning, require_pair
+from aims.methods import (
+    BACKBONES,
+    METHODS,
+    build_model,
+    changed_options,
+    default_tuning,
+    require_modality,
+    require_pair,
+)
 from aims.models.weights import load_weights, resolve_weights
 
-#: Learning rate by (tuning, pretrained). With pretrained weights the paper's peaks on polarization
-#: (Figure 5a); it printed none for random weights.
-DEFAULT_LR = {("full", True): 1e-5, ("lora", True): 3e-4, ("full", False): 3e-4, ("lora", False): 3e-4}
+#: Learning rate of full tuning with pretrained weights, and of everything else: the paper's peaks on
+#: polarization for full tuning and for LoRA (Figure 5a). It printed none for the others or random weights.
+FULL_LR, DEFAULT_LR = 1e-5, 3e-4
 _WORKERS_ON_GPU = 8
 
 
@@ -45,20 +54,22 @@ def plan(
     workers: int | None = None,
     limit: int | None = None,
     runs: Path = Path("runs"),
+    options: Mapping[str, object] = MappingProxyType({}),
 ) -> Job:
     """Resolves everything that a run needs before any slow work starts.
 
     Args:
         method: name in the registry of methods.
         modality: a listed modality or a stream of the dataset.
-        tuning: name in the registry of tunings; None for the method's default.
+        tuning: name in the registry of tunings, or "none" for a method that trains nothing; None for the
+            method's default.
         dataset: name of the dataset; None if the modality decides.
         data: a converted folder, or a folder of several.
         backbone: name in the registry of backbones.
         weights: a checkpoint file, "none" for random weights, None for the cache folder. Ignored by methods
             that start from random weights unless a file is named, which is refused.
         epochs: passes over the training part.
-        lr: peak learning rate; None for `DEFAULT_LR`.
+        lr: peak learning rate; None for the default of tuning and weights.
         batch_size: images in a step.
         seed: of everything that is drawn.
         protocol: "paper" or "strict".
@@ -68,6 +79,7 @@ def plan(
         workers: reading processes; None for none on a CPU and eight beside a GPU.
         limit: only the first so many images of each split.
         runs: folder of runs.
+        options: of the method and the tuning by name; words are read as numbers.
 
     Raises:
         InputError: a name, a file or a number cannot be used; nothing has been written then.
@@ -75,7 +87,7 @@ def plan(
     # Looked up for their errors: a mistyped name must be told before gigabytes are read.
     chosen, _, _ = METHODS[method], BACKBONES[backbone], LOSSES[loss]
     if tuning is not None:
-        TUNINGS[tuning]
+        require_pair(method, tuning)
     target = _device(device)
     found, resolved = choose_dataset(find_datasets(data), modality, find_protocol(protocol), dataset)
     if weights not in (None, "none") and not chosen.loads_weights:
@@ -83,6 +95,11 @@ def plan(
     random = weights == "none" or not chosen.loads_weights
     tuning = tuning or default_tuning(method, pretrained=not random)
     require_pair(method, tuning)
+    require_modality(method, resolved)
+    changed = changed_options(method, tuning, options)
+    if tuning == NO_TUNING:
+        # Nothing is trained: the same run whatever was asked.
+        epochs, lr, batch_size = 0, 0.0, 1
 
     def config(checksum: str) -> RunConfig:
         return RunConfig(
@@ -94,16 +111,28 @@ def plan(
             backbone=backbone,
             weights=checksum,
             epochs=epochs,
-            lr=DEFAULT_LR.get((tuning, not random), 3e-4) if lr is None else lr,
+            lr=_default_lr(tuning, random) if lr is None else lr,
             batch_size=batch_size,
             seed=seed,
             protocol=protocol,
             precision=precision,
             loss=loss,
             limit=limit,
+            options=changed,
         )
 
-    config(RANDOM_WEIGHTS)  # its checks come before the weights are read, which takes long
+    # Its checks, and those of the layers, come before the weights are read, which takes long.
+    config(RANDOM_WEIGHTS)
+    with torch.device("meta"):
+        build_model(
+            method=method,
+            tuning=tuning,
+            backbone=backbone,
+            channels=resolved.channels or 0,
+            weights=None,
+            seed=seed,
+            options=changed,
+        )
     state, checksum = (None, RANDOM_WEIGHTS) if random else _weights(backbone, weights)
     return Job(
         config=config(checksum),
@@ -119,6 +148,10 @@ def plan(
 def _weights(backbone: str, weights: str | None) -> tuple[Mapping[str, Tensor], str]:
     loaded = load_weights(backbone, resolve_weights(backbone, Path(weights) if weights else None))
     return loaded.state, loaded.sha256
+
+
+def _default_lr(tuning: str, random: bool) -> float:
+    return FULL_LR if tuning == "full" and not random else DEFAULT_LR
 
 
 def _device(name: str) -> torch.device:

@@ -19,8 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from filelock import FileLock, Timeout
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
 from aims.core.config import RunConfig
 from aims.core.errors import AimsError, InputError
@@ -36,15 +35,17 @@ from aims.core.records import (
     RunRecord,
 )
 from aims.core.vocabulary import PROTOCOLS, Modality
-from aims.data.read import Dataset
+from aims.data.read import Dataset, ImageRef
 from aims.engine.checkpoint import TrainingState, load_weights
 from aims.engine.evaluate import evaluate, mean_iou
 from aims.engine.inputs import Survey, survey
 from aims.engine.samples import Source, split_images
 from aims.engine.sheet import save_sheet
 from aims.engine.train import Observer, Stopped, Trainer
-from aims.methods import BACKBONES, build_model, count_parameters
+from aims.methods import BACKBONES, METHODS, build_model, count_parameters, known_options
+from aims.models.flops import count_flops
 from aims.models.segmenter import Segmenter
+from aims.models.trainable import declared_parameters
 from aims.version import __version__
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,9 @@ def run(job: Job, *, fresh: bool = False, observer: Observer | None = None) -> t
                 folder.mkdir()
             if (folder / RECORD).is_file() and read_json(folder / RECORD).get("status") == "finished":
                 return RunRecord.load(folder), True
-            return _run(job, observer or Observer()), False
+            # Dropout and data loaders draw from torch's global generators.
+            with torch.random.fork_rng([job.device] if job.device.type == "cuda" else []):
+                return _run(job, observer or Observer()), False
     except Timeout:
         raise InputError(f"{folder}: another process is working on this run") from None
 
@@ -111,7 +114,15 @@ def _run(job: Job, observer: Observer) -> RunRecord:
     config, protocol = job.config, PROTOCOLS[job.config.protocol]
     refs = split_images(job.dataset, protocol, config.seed, config.limit)
     observer.stage("read", len(refs["train"]))
-    surveyed = survey(job.dataset, job.modality, refs["train"], protocol, config.seed, observer.advance)
+    surveyed = survey(
+        job.dataset,
+        job.modality,
+        refs["train"],
+        protocol,
+        # No method may know which channels are RGB but those that are told (paper, Table 2).
+        shuffle_seed=None if METHODS[config.method].knows_rgb else config.seed,
+        on_progress=observer.advance,
+    )
     refs["train"] = surveyed.usable
     backbone = BACKBONES[config.backbone]
     model = build_model(
@@ -121,6 +132,7 @@ def _run(job: Job, observer: Observer) -> RunRecord:
         channels=job.modality.channels or 0,
         weights=job.weights,
         seed=config.seed,
+        options=config.options,
     )
     record = _provenance(job, model, surveyed, {split: len(images) for split, images in refs.items()})
     write_json(job.folder / RECORD, record)
@@ -132,49 +144,59 @@ def _run(job: Job, observer: Observer) -> RunRecord:
         preprocessing=surveyed.preprocessing,
         input_size=backbone.image_size,
     )
-    trainer = Trainer(
-        config=config,
-        folder=job.folder,
-        model=model,
-        source=source,
-        refs=refs,
-        mask_size=4 * (backbone.image_size // backbone.patch_size),
-        workers=job.workers,
-        observer=observer,
-    )
     try:
-        state = trainer.run()
-        rows = _test(trainer, observer)
+        state = _train(job, model, source, refs, backbone.mask_size, observer)
+        observer.stage("test", len(refs["test"]))
+        rows = evaluate(
+            model,
+            source,
+            refs["test"],
+            precision=config.precision,
+            masks=True,
+            workers=job.workers,
+            on_image=observer.advance,
+        )
     except Stopped:
         raise
     except AimsError as error:
         write_json(job.folder / RECORD, {**record, "status": "failed", "reason": str(error)})
         raise
-    return _finish(job, trainer, state, rows, record)
+    save_sheet(job.folder / SAMPLES, source, refs["test"], rows)
+    return _finish(job, state, rows, record)
 
 
-def _test(trainer: Trainer, observer: Observer) -> list[dict[str, Any]]:
-    """Evaluates the selected weights on the test split, keeping the masks."""
-    load_weights(trainer.folder / WEIGHTS, trainer.model)
-    observer.stage("test", len(trainer.refs["test"]))
-    return evaluate(
-        trainer.model,
-        trainer.source,
-        trainer.refs["test"],
-        precision=trainer.config.precision,
-        masks=True,
-        workers=trainer.workers,
-        on_image=observer.advance,
+def _train(
+    job: Job,
+    model: Segmenter,
+    source: Source,
+    refs: Mapping[str, tuple[ImageRef, ...]],
+    mask_size: int,
+    observer: Observer,
+) -> TrainingState:
+    """Trains and leaves the model with the selected weights; a model without anything to train stays."""
+    if not declared_parameters(model):
+        return TrainingState(best={"epoch": 0})
+    trainer = Trainer(
+        config=job.config,
+        folder=job.folder,
+        model=model,
+        source=source,
+        refs=refs,
+        mask_size=mask_size,
+        workers=job.workers,
+        observer=observer,
     )
+    state = trainer.run()
+    load_weights(job.folder / WEIGHTS, model)
+    return state
 
 
 def _finish(
-    job: Job, trainer: Trainer, state: TrainingState, rows: Sequence[dict[str, Any]], record: dict[str, Any]
+    job: Job, state: TrainingState, rows: Sequence[dict[str, Any]], record: dict[str, Any]
 ) -> RunRecord:
     assert state.best is not None  # the last epoch is always scored
     with atomic_write(job.folder / INSTANCES) as beside:
         pq.write_table(pa.Table.from_pylist(list(rows), INSTANCE_SCHEMA), beside, compression="zstd")
-    save_sheet(job.folder / SAMPLES, trainer.source, trainer.refs["test"], rows)
     scores = {
         "miou": mean_iou(rows),
         "instances": len(rows),
@@ -205,38 +227,14 @@ def _provenance(job: Job, model: Segmenter, surveyed: Survey, images: dict[str, 
         "preprocessing": surveyed.preprocessing.as_json(),
         "images": images,
         "selected_on": protocol.select_on,
-        "parameters": dataclasses.asdict(count_parameters(model)),
-        "flops": {"image_and_click": _flops(model)},
+        "options": known_options(job.config.method, job.config.tuning) | dict(job.config.options),
+        "parameters": count_parameters(model).as_json(),
+        "flops": dataclasses.asdict(count_flops(model)),
         "code": {"aims": __version__, "commit": _commit(), "torch": torch.__version__},
         "hardware": _hardware(job.device),
         "command": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _flops(model: Segmenter) -> int:
-    """Floating-point operations of one image with one click, counted on the meta device.
-
-    The prompt encoder is left out: it picks by value, which the meta device cannot, and its share is nil.
-    """
-
-    def on_meta(module: nn.Module, *args: Tensor, **kwargs: Any) -> Any:
-        state = {name: torch.empty_like(value, device="meta") for name, value in module.state_dict().items()}
-        return torch.func.functional_call(module, state, args, kwargs)
-
-    images = torch.empty(1, model.in_channels, model.image_size, model.image_size, device="meta")
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        embeddings = on_meta(model.image_encoder, on_meta(model.alignment, images))
-        on_meta(
-            model.mask_decoder,
-            image_embeddings=embeddings,
-            image_pe=torch.empty_like(embeddings),
-            # A click and the padding point that SAM adds where there is no box.
-            sparse_prompt_embeddings=torch.empty(1, 2, embeddings.shape[1], device="meta"),
-            dense_prompt_embeddings=torch.empty_like(embeddings),
-            multimask_output=False,
-        )
-    return int(counter.get_total_flops())
 
 
 def _hardware(device: torch.device) -> dict[str, Any]:

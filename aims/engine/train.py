@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -145,6 +146,8 @@ class Trainer:
             self._set_rate()
             self.model.train()
             while state.step < steps:
+                # Dropout draws what depends on the step alone, however often the run was stopped.
+                torch.manual_seed(_step_seed(self.config.seed, state.epoch, state.step))
                 loss = self._step(next(batches))
                 state.step, state.loss = state.step + 1, state.loss + loss
                 clock.tick()
@@ -232,6 +235,10 @@ class Trainer:
         save_resume(self.folder / RESUME, self.model, self.optimizer, self.state)
         lines = "".join(f"{json.dumps(line)}\n" for line in self.state.metrics)
         write_text(self.folder / METRICS, lines)
+
+
+def _step_seed(seed: int, epoch: int, step: int) -> int:
+    return int(np.random.SeedSequence((seed, epoch, step)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 class _Clock:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from aims.core.errors import InputError
-from aims.methods.base import METHODS
-from aims.models.initialization import initialize_random
-from aims.models.sam import BACKBONES, Backbone, build_sam
+from aims.methods.options import configure
+from aims.models.backbone import BACKBONES, Backbone
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import freeze_undeclared, require_match
-from aims.models.tuning import TUNINGS
 
 
 def build_model(
@@ -26,6 +25,7 @@ def build_model(
     channels: int,
     weights: Mapping[str, Tensor] | None,
     seed: int,
+    options: Mapping[str, object] = MappingProxyType({}),
 ) -> Segmenter:
     """Builds a model on the CPU, with exactly the declared parameters requiring a gradient.
 
@@ -35,17 +35,19 @@ def build_model(
 
     Args:
         method: name in `METHODS`.
-        tuning: name in `TUNINGS`.
+        tuning: name in `TUNINGS`, or "none" for a method that trains nothing.
         backbone: name in `BACKBONES`.
         channels: channels of the images.
         weights: all tensors of the plain SAM (`load_weights`), copied; None for random weights.
         seed: of all random weights.
+        options: of the method and the tuning by name, where they differ from the defaults.
 
     Raises:
-        InputError: a name is unknown, method and tuning make no sense together, or the weights do not fit.
+        InputError: a name or an option is unknown, method and tuning make no sense together, or with this
+            backbone or number of channels, or the weights do not fit.
     """
-    require_pair(method, tuning)
-    chosen, chosen_tuning, chosen_backbone = METHODS[method](), TUNINGS[tuning](), BACKBONES[backbone]
+    chosen, chosen_tuning = configure(method, tuning, options)
+    chosen_backbone = BACKBONES[backbone]
     if weights is not None and not chosen.loads_weights:
         raise InputError(f"method {method!r} starts from random weights, but weights were given")
     if channels < 1:
@@ -56,43 +58,19 @@ def build_model(
         chosen.adapt(model, channels)
     model.in_channels = channels
     with _seeded(seed, "tuning"):
-        chosen_tuning.apply(model)
+        if chosen_tuning is not None:
+            chosen_tuning.apply(model)
     freeze_undeclared(model)
     return model
 
 
-def require_pair(method: str, tuning: str) -> None:
-    """Checks that a method and a tuning make sense together.
-
-    Raises:
-        InputError: a name is unknown, or the pair makes no sense; it gives the reason.
-    """
-    TUNINGS[tuning]
-    objection = METHODS[method]().objection(tuning)
-    if objection is not None:
-        raise InputError(f"method {method!r} does not go with tuning {tuning!r}: {objection}")
-
-
-def default_tuning(method: str, pretrained: bool) -> str:
-    """The tuning when none is asked for: "lora", or "full" where the weights are random.
-
-    Args:
-        method: name in `METHODS`.
-        pretrained: whether pretrained weights were given.
-
-    Raises:
-        InputError: the method is unknown.
-    """
-    return "lora" if METHODS[method].loads_weights and pretrained else "full"
-
-
 def _build_plain(backbone: Backbone, weights: Mapping[str, Tensor] | None) -> Segmenter:
     if weights is None:
-        model = build_sam(backbone)
-        initialize_random(model)
+        model = backbone.build()
+        backbone.initialize(model)
         return model
     with torch.device("meta"):
-        model = build_sam(backbone)
+        model = backbone.build()
     require_match(
         {name: tensor.shape for name, tensor in model.state_dict().items()}, weights, source="weights"
     )

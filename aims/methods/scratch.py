@@ -20,6 +20,6 @@ class Scratch(Method):
         """Exchanges the patch embedding."""
         renew_patch_embedding(model, channels)
 
-    def objection(self, tuning: str) -> str | None:
+    def tuning_objection(self, tuning: str) -> str | None:
         """Only full tuning: parameter-efficient layers would sit on an encoder that stays random."""
         return None if tuning == "full" else "its weights are random, and would stay random where frozen"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from aims.models.sam import sam_modeling
+from aims.models.segment_anything import sam_modeling
 from aims.models.segmenter import Segmenter
 
 POSITION_STD = 0.02  # of absolute positions, as in ViT (timm, ViTDet)

@@ -1,74 +1,21 @@
-"""SAM's backbones, built from segment-anything's own modules.
-
-segment-anything (Kirillov et al., ICCV 2023, https://github.com/facebookresearch/segment-anything) is used
-as installed and never copied.
-"""
+"""SAM's backbones, built from segment-anything's own modules."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 
 from torch import nn
 
-from aims.core.errors import AimsError
-from aims.core.registry import Registry
+from aims.models.backbone import BACKBONES, Backbone, Checkpoint
+from aims.models.encoder import ImageEncoder
+from aims.models.initialization import initialize_random
+from aims.models.segment_anything import sam_modeling
 from aims.models.segmenter import Segmenter
 
-_PRIVATE_NAME = "aims.models._segment_anything"
-
-
-@functools.cache
-def sam_modeling() -> ModuleType:
-    """Imports `segment_anything.modeling` as a private package, without `segment_anything/__init__.py`.
-
-    That file pulls in the predictor, which needs torchvision; the modules alone need torch only. The entry
-    `segment_anything` in `sys.modules` is neither read nor made.
-
-    Raises:
-        AimsError: segment-anything is not installed.
-    """
-    package = importlib.util.find_spec("segment_anything")
-    folders = package.submodule_search_locations if package is not None else None
-    if not folders:
-        raise AimsError("segment-anything is not installed; run `pip install segment-anything==1.0`")
-    folder = Path(folders[0]) / "modeling"
-    spec = importlib.util.spec_from_file_location(
-        _PRIVATE_NAME, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    if spec is None or spec.loader is None or not (folder / "__init__.py").is_file():
-        raise AimsError(f"{folder}: no modeling package; reinstall segment-anything==1.0")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[_PRIVATE_NAME] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[_PRIVATE_NAME]
-        raise
-    return module
-
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """The authors' file of pretrained weights.
-
-    Attributes:
-        file_name: its name on the authors' server.
-        size_bytes: its size, for the message about a truncated file.
-        sha256: what identifies it.
-    """
-
-    file_name: str
-    size_bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Backbone:
+class SAM(Backbone):
     """Hyper-parameters of one SAM; those of `segment_anything/build_sam.py` stand as defaults.
 
     Attributes:
@@ -89,7 +36,7 @@ class Backbone:
     depth: int
     heads: int
     global_blocks: tuple[int, ...]
-    checkpoint: Checkpoint | None
+    checkpoint: Checkpoint | None = None
     image_size: int = 1024
     patch_size: int = 16
     window: int = 14
@@ -97,11 +44,70 @@ class Backbone:
     decoder_mlp_dim: int = 2048
     iou_hidden_dim: int = 256
 
+    @property
+    def mask_size(self) -> int:
+        """Side of the mask logits: a quarter of SAM's input at its patch size of 16."""
+        return 4 * (self.image_size // self.patch_size)
 
-BACKBONES = Registry[Backbone]("backbone")
+    def build(self) -> Segmenter:
+        """Builds a plain SAM with segment-anything's own initialisation.
+
+        Its state-dict keys are those of the authors' checkpoints.
+        """
+        modeling = sam_modeling()
+        grid = self.image_size // self.patch_size
+        encoder = modeling.ImageEncoderViT(
+            img_size=self.image_size,
+            patch_size=self.patch_size,
+            embed_dim=self.width,
+            depth=self.depth,
+            num_heads=self.heads,
+            mlp_ratio=4,
+            out_chans=self.prompt_dim,
+            qkv_bias=True,
+            norm_layer=functools.partial(nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            window_size=self.window,
+            global_attn_indexes=self.global_blocks,
+        )
+        return Segmenter(
+            alignment=nn.Identity(),
+            image_encoder=ImageEncoder(
+                patch_embed=encoder.patch_embed,
+                pos_embed=encoder.pos_embed,
+                blocks=encoder.blocks,
+                neck=encoder.neck,
+                stages=self.global_blocks,
+            ),
+            prompt_encoder=modeling.PromptEncoder(
+                embed_dim=self.prompt_dim,
+                image_embedding_size=(grid, grid),
+                input_image_size=(self.image_size, self.image_size),
+                mask_in_chans=16,
+            ),
+            mask_decoder=modeling.MaskDecoder(
+                num_multimask_outputs=3,
+                transformer=modeling.TwoWayTransformer(
+                    depth=2,
+                    embedding_dim=self.prompt_dim,
+                    mlp_dim=self.decoder_mlp_dim,
+                    num_heads=8,
+                ),
+                transformer_dim=self.prompt_dim,
+                iou_head_depth=3,
+                iou_head_hidden_dim=self.iou_hidden_dim,
+            ),
+            image_size=self.image_size,
+            in_channels=3,
+        )
+
+    def initialize(self, model: Segmenter) -> None:
+        """Gives random weights from which SAM learns at once."""
+        initialize_random(model)
+
 
 BACKBONES.register("sam-vit-b")(
-    Backbone(
+    SAM(
         width=768,
         depth=12,
         heads=12,
@@ -114,7 +120,7 @@ BACKBONES.register("sam-vit-b")(
     )
 )
 BACKBONES.register("sam-vit-l")(
-    Backbone(
+    SAM(
         width=1024,
         depth=24,
         heads=16,
@@ -127,7 +133,7 @@ BACKBONES.register("sam-vit-l")(
     )
 )
 BACKBONES.register("sam-vit-h")(
-    Backbone(
+    SAM(
         width=1280,
         depth=32,
         heads=16,
@@ -141,12 +147,11 @@ BACKBONES.register("sam-vit-h")(
 )
 # Ours: SAM's architecture at a size that trains on a CPU. Decoder widths keep SAM's ratios to prompt_dim.
 BACKBONES.register("sam-tiny")(
-    Backbone(
+    SAM(
         width=192,
         depth=6,
         heads=6,
         global_blocks=(2, 5),
-        checkpoint=None,
         image_size=128,
         patch_size=8,
         window=8,
@@ -155,50 +160,3 @@ BACKBONES.register("sam-tiny")(
         iou_hidden_dim=128,
     )
 )
-
-
-def build_sam(backbone: Backbone) -> Segmenter:
-    """Builds a plain SAM with segment-anything's own initialisation, for three channels.
-
-    Its state-dict keys are those of the authors' checkpoints. Build it below `torch.device("meta")` where
-    only names and shapes are wanted.
-    """
-    modeling = sam_modeling()
-    grid = backbone.image_size // backbone.patch_size
-    return Segmenter(
-        alignment=nn.Identity(),
-        image_encoder=modeling.ImageEncoderViT(
-            img_size=backbone.image_size,
-            patch_size=backbone.patch_size,
-            embed_dim=backbone.width,
-            depth=backbone.depth,
-            num_heads=backbone.heads,
-            mlp_ratio=4,
-            out_chans=backbone.prompt_dim,
-            qkv_bias=True,
-            norm_layer=functools.partial(nn.LayerNorm, eps=1e-6),
-            use_rel_pos=True,
-            window_size=backbone.window,
-            global_attn_indexes=backbone.global_blocks,
-        ),
-        prompt_encoder=modeling.PromptEncoder(
-            embed_dim=backbone.prompt_dim,
-            image_embedding_size=(grid, grid),
-            input_image_size=(backbone.image_size, backbone.image_size),
-            mask_in_chans=16,
-        ),
-        mask_decoder=modeling.MaskDecoder(
-            num_multimask_outputs=3,
-            transformer=modeling.TwoWayTransformer(
-                depth=2,
-                embedding_dim=backbone.prompt_dim,
-                mlp_dim=backbone.decoder_mlp_dim,
-                num_heads=8,
-            ),
-            transformer_dim=backbone.prompt_dim,
-            iou_head_depth=3,
-            iou_head_hidden_dim=backbone.iou_hidden_dim,
-        ),
-        image_size=backbone.image_size,
-        in_channels=3,
-    )

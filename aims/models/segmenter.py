@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from aims.models.encoder import ImageEncoder
+
 
 class Segmenter(nn.Module):
     """A promptable segmentation model: alignment, then SAM's three parts, all injected.
@@ -16,8 +18,10 @@ class Segmenter(nn.Module):
     the state-dict keys are those of the authors' SAM checkpoints.
 
     Args:
-        alignment: (batch, in_channels, size, size) -> what `image_encoder` takes.
-        image_encoder: segment-anything's `ImageEncoderViT` or a stand-in.
+        alignment: (batch, in_channels, size, size) -> (batch * views, 3, size, size), or whatever else
+            `image_encoder` takes. Usually views is 1; several views of an image lie one after the other, and
+            their embeddings are averaged.
+        image_encoder: the backbone's, or what a method made of it.
         prompt_encoder: segment-anything's `PromptEncoder`. It never learns.
         mask_decoder: segment-anything's `MaskDecoder`.
         image_size: side of the square model input, in pixels.
@@ -28,7 +32,7 @@ class Segmenter(nn.Module):
         self,
         *,
         alignment: nn.Module,
-        image_encoder: nn.Module,
+        image_encoder: ImageEncoder,
         prompt_encoder: nn.Module,
         mask_decoder: nn.Module,
         image_size: int,
@@ -49,7 +53,9 @@ class Segmenter(nn.Module):
     ) -> Float[Tensor, "batch dim height width"]:
         """Encodes normalised images once; `decode` then answers any number of prompts on each."""
         embeddings: Tensor = self.image_encoder(self.alignment(images))
-        return embeddings
+        if len(embeddings) == len(images):
+            return embeddings
+        return embeddings.reshape(len(images), -1, *embeddings.shape[1:]).mean(1)
 
     def decode(
         self,
@@ -83,22 +89,26 @@ class Segmenter(nn.Module):
         )
         return mask_logits, iou_predictions
 
-    def learn(self, module: str) -> None:
-        """Declares that a whole module learns, e.g. "image_encoder.patch_embed".
+    def learn(self, name: str) -> None:
+        """Declares that a module with all it holds, or a single parameter, learns.
 
         Stock modules know nothing of the declaration protocol (`aims.models.trainable`), so the model that
         holds them declares for them.
 
+        Args:
+            name: e.g. "image_encoder.patch_embed" or "image_encoder.pos_embed".
+
         Raises:
-            AttributeError: the model has no such module.
+            AttributeError: the model has neither a module nor a parameter of that name.
         """
-        self.get_submodule(module)
-        self._learning.append(module)
+        if name not in dict(self.named_parameters()):
+            self.get_submodule(name)
+        self._learning.append(name)
 
     def trainable_params(self) -> list[str]:
-        """Names of the parameters of all modules given to `learn`."""
+        """Names of all parameters given to `learn`, and of those of the modules given to it."""
         return [
-            f"{module}.{name}"
-            for module in self._learning
-            for name, _ in self.get_submodule(module).named_parameters()
+            name
+            for name, _ in self.named_parameters()
+            if any(name == learning or name.startswith(f"{learning}.") for learning in self._learning)
         ]

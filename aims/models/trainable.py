@@ -1,20 +1,23 @@
 """Which parameters learn: layers declare theirs, everything else is frozen.
 
 The protocol is torchtune's adapter protocol: a layer with a method `trainable_params` names those of its own
-parameters that learn. No parameter is ever picked by a part of its name.
+parameters that learn. No parameter is ever picked by a part of its name. Buffers that training changes, such
+as running statistics, are named the same way; they belong to a checkpoint, but not to an optimizer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from aims.core.errors import InputError
 from aims.models.segmenter import Segmenter
+
+T = TypeVar("T", bound=Tensor)
 
 
 @runtime_checkable
@@ -26,15 +29,47 @@ class Trainable(Protocol):
         ...
 
 
+@runtime_checkable
+class Tracking(Protocol):
+    """A layer that declares buffers which training changes."""
+
+    def trained_buffers(self) -> list[str]:
+        """Names of these buffers, relative to the layer."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class ParameterCounts:
-    """Numbers of parameters of a model, and of those that learn in each of its parts."""
+    """Numbers of parameters of a model, and of those that learn in each of its parts.
+
+    Attributes:
+        total: of the whole model.
+        alignment: that learn before the image encoder.
+        encoder: that learn in the image encoder, its patch embedding included.
+        decoder: that learn in the mask decoder.
+    """
 
     total: int
-    trainable: int
-    trainable_alignment: int
-    trainable_encoder: int
-    trainable_decoder: int
+    alignment: int
+    encoder: int
+    decoder: int
+
+    @property
+    def trainable(self) -> int:
+        """All that learn; the prompt encoder never does."""
+        return self.alignment + self.encoder + self.decoder
+
+    def as_json(self) -> dict[str, Any]:
+        """For run.json and `aims info --json`."""
+        return {
+            "total": self.total,
+            "trainable": {
+                "alignment": self.alignment,
+                "encoder": self.encoder,
+                "decoder": self.decoder,
+                "total": self.trainable,
+            },
+        }
 
 
 def declared_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -49,10 +84,22 @@ def declared_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
         if isinstance(module, Trainable)
         for name in module.trainable_params()
     }
-    found = {name: parameter for name, parameter in model.named_parameters() if name in declared}
-    if len(found) < len(declared):
-        raise ValueError(f"declared as trainable but not there: {sorted(declared - set(found))}")
-    return found
+    return _pick(dict(model.named_parameters()), declared, "trainable")
+
+
+def declared_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """Collects the buffers that layers declare as changed by training, in the model's own order.
+
+    Raises:
+        ValueError: a layer declares a buffer that it does not have.
+    """
+    declared = {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        if isinstance(module, Tracking)
+        for name in module.trained_buffers()
+    }
+    return _pick(dict(model.named_buffers()), declared, "a trained buffer")
 
 
 def freeze_undeclared(model: nn.Module) -> None:
@@ -63,13 +110,16 @@ def freeze_undeclared(model: nn.Module) -> None:
 
 
 def trainable_state(model: nn.Module) -> dict[str, Tensor]:
-    """The declared parameters by name, detached. They share the model's memory: clone to keep a moment."""
-    return {name: parameter.detach() for name, parameter in declared_parameters(model).items()}
+    """The declared parameters and buffers by name, detached.
+
+    They share the model's memory: clone to keep a moment.
+    """
+    return {name: tensor.detach() for name, tensor in _declared(model).items()}
 
 
 @torch.no_grad()
 def load_trainable_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
-    """Copies a state of `trainable_state` into a model that declares the same parameters.
+    """Copies a state of `trainable_state` into a model that declares the same.
 
     Args:
         model: what `build_model` made.
@@ -79,10 +129,10 @@ def load_trainable_state(model: nn.Module, state: Mapping[str, Tensor], *, sourc
     Raises:
         InputError: names or shapes differ from what the model declares; nothing is copied then.
     """
-    declared = declared_parameters(model)
-    require_match({name: parameter.shape for name, parameter in declared.items()}, state, source=source)
-    for name, parameter in declared.items():
-        parameter.copy_(state[name])
+    declared = _declared(model)
+    require_match({name: tensor.shape for name, tensor in declared.items()}, state, source=source)
+    for name, tensor in declared.items():
+        tensor.copy_(state[name])
 
 
 def require_match(shapes: Mapping[str, torch.Size], state: Mapping[str, Tensor], *, source: str) -> None:
@@ -110,18 +160,27 @@ def require_match(shapes: Mapping[str, torch.Size], state: Mapping[str, Tensor],
 
 
 def count_parameters(model: Segmenter) -> ParameterCounts:
-    """Counts parameters after `freeze_undeclared`; the patch embedding belongs to the encoder."""
+    """Counts parameters after `freeze_undeclared`."""
 
     def learning(module: nn.Module) -> int:
         return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
     return ParameterCounts(
         total=sum(parameter.numel() for parameter in model.parameters()),
-        trainable=learning(model),
-        trainable_alignment=learning(model.alignment),
-        trainable_encoder=learning(model.image_encoder),
-        trainable_decoder=learning(model.mask_decoder),
+        alignment=learning(model.alignment),
+        encoder=learning(model.image_encoder),
+        decoder=learning(model.mask_decoder),
     )
+
+
+def _declared(model: nn.Module) -> dict[str, Tensor]:
+    return {**declared_parameters(model), **declared_buffers(model)}
+
+
+def _pick(tensors: Mapping[str, T], declared: set[str], kind: str) -> dict[str, T]:
+    if not declared <= tensors.keys():
+        raise ValueError(f"declared as {kind} but not there: {sorted(declared - tensors.keys())}")
+    return {name: tensor for name, tensor in tensors.items() if name in declared}
 
 
 def _first(names: Sequence[str], limit: int = 3) -> str:

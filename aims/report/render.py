@@ -26,8 +26,8 @@ from aims.report.wording import (
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _RESULT_FIELDS = (
-    *("dataset", "modality", "fingerprint", "method", "tuning", "lr", "epochs", "batch_size", "loss"),
-    *("precision", "seeds", "miou", "low", "high", "val_miou", "instances", "images"),
+    *("dataset", "modality", "fingerprint", "method", "tuning", "options", "lr", "epochs", "batch_size"),
+    *("loss", "precision", "seeds", "miou", "low", "high", "val_miou", "instances", "images"),
 )
 
 
@@ -104,14 +104,14 @@ def _results_title(condition: Condition) -> str:
 
 
 def _results_table(results: Iterable[Result]) -> list[str]:
-    header = ["dataset", "content", "modality", "method", "tuning", "loss", "precision", "seeds"]
+    header = ["dataset", "content", "modality", "method", "tuning", "options", "loss", "precision", "seeds"]
     left = len(header)
     header += ["lr", "epochs", "batch", "mIoU", "95 % interval", "validation mIoU", "instances", "images"]
     rows = []
     for item in results:
         config = item.config
         names = [config.dataset, config.fingerprint[:8], config.modality, config.method, config.tuning]
-        names += [config.loss, config.precision, seeds(item)]
+        names += [config.options_text, config.loss, config.precision, seeds(item)]
         numbers = [f"{config.lr:g}", str(config.epochs), str(config.batch_size), percent(item.miou)]
         numbers += [interval(item), percent(item.val_miou), str(item.instances), str(item.images)]
         rows.append([*map(escape_markdown, names), *numbers])
@@ -134,6 +134,7 @@ def _result_fields(result: Result | None) -> dict[str, Any]:
     fields = {name: getattr(config, name) for name in _RESULT_FIELDS if hasattr(config, name)}
     return {
         **fields,
+        "options": config.options_text,
         "seeds": " ".join(map(str, result.seeds)),
         "miou": percent(result.miou),
         "low": percent(low),

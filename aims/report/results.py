@@ -42,7 +42,8 @@ class Result:
         return (
             *(config.protocol, config.backbone, config.limit or 0, config.weights == RANDOM_WEIGHTS),
             *(config.weights, config.dataset, config.modality, config.fingerprint, config.method),
-            *(config.tuning, config.lr, config.epochs, config.batch_size, config.loss, config.precision),
+            *(config.tuning, config.options_text, config.lr, config.epochs, config.batch_size),
+            *(config.loss, config.precision),
         )
 
     def as_json(self) -> dict[str, Any]:

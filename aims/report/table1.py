@@ -95,10 +95,14 @@ class Section:
 
 
 def build_sections(results: list[Result], published: PublishedTable1) -> tuple[Section, ...]:
-    """Lays out Table 1 once per condition; without runs, one section with the published numbers alone."""
+    """Lays out Table 1 once per condition; without runs, one section with the published numbers alone.
+
+    Results with changed options (another kernel, another rank) are of other models than the paper's: they
+    stand in the table of all results alone.
+    """
     conditions: dict[tuple[str, str, int | None], list[Result]] = {}
     for result in results:
-        if result.config.method in TABLE1_METHODS:
+        if result.config.method in TABLE1_METHODS and not result.config.options:
             config = result.config
             conditions.setdefault((config.protocol, config.backbone, config.limit), []).append(result)
     sections = []

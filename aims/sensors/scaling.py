@@ -27,7 +27,7 @@ class Scaling:
     """What the `paper` protocol does to one stream.
 
     `strict` has one rule for all: the valid range of the manifest becomes 0..1, and mean and deviation are
-    measured on the training part.
+    measured on the training part; those of RGB pictures are ImageNet's, which the pretrained weights expect.
 
     Attributes:
         rule: "min-max": each image by its own minimum and maximum to 8 bits, then to 0..1. "type": whole
@@ -41,25 +41,26 @@ class Scaling:
     constants: Mapping[str, Constants] = field(default_factory=dict)
 
 
-# ImageNet's; depth takes the mean over the three channels (protocol.md).
-_IMAGENET = Constants(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+#: ImageNet's, on pictures scaled to 0..1: SAM was trained on pictures normalised by them.
+IMAGENET = Constants(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 #: The rules of the `paper` protocol; a stream that is not listed has the default one and no constants.
 SCALING: Mapping[str, Scaling] = MappingProxyType(
     {
         "depth": Scaling(
             rule="min-max",
-            constants={"nyuv2": Constants(mean=(sum(_IMAGENET.mean) / 3,), std=(sum(_IMAGENET.std) / 3,))},
+            # The mean over ImageNet's three channels (protocol.md).
+            constants={"nyuv2": Constants(mean=(sum(IMAGENET.mean) / 3,), std=(sum(IMAGENET.std) / 3,))},
         ),
         "thermal": Scaling(
             rule="min-max",
             constants={"thermal-glass": Constants(mean=(0.35632825,), std=(0.21658015,))},
         ),
-        "hha": Scaling(constants={"nyuv2": _IMAGENET}),
+        "hha": Scaling(constants={"nyuv2": IMAGENET}),
         "nir": Scaling(constants={"ivrg-nir": Constants(mean=(0.5038126,), std=(0.20589863,))}),
         "rgb": Scaling(
             constants={
-                "nyuv2": _IMAGENET,
+                "nyuv2": IMAGENET,
                 "thermal-glass": Constants(
                     mean=(0.37960503, 0.39143142, 0.3845801), std=(0.22783901, 0.2329615, 0.2352449)
                 ),

@@ -21,7 +21,8 @@ ARROWS = {
     "suites": {"engine"},
     "report": set(),
     "synth": {"sensors", "data"},
-    "cli": {"suites", "report", "engine", "synth", "data", "methods"},
+    # `aims info` and `aims weights` answer from methods and models alone.
+    "cli": {"suites", "report", "engine", "synth", "data", "methods", "models"},
     "converters": {"data", "sensors"},
 }
 TORCHLESS = {"core", "data", "sensors", "report", "synth", "converters"}

@@ -87,6 +87,7 @@ def test_paths_do_not_leave_their_folder(name):
         ({"lr": float("inf")}, "lr must be a positive number"),
         ({"lr": float("nan")}, "lr must be a positive number"),
         ({"seed": -1}, "seed must not be negative"),
+        ({"tuning": "none"}, "nothing is trained: epochs and lr must be 0, not"),
     ],
 )
 def test_a_wrong_configuration_is_refused(change, message):
@@ -106,6 +107,7 @@ def test_every_field_of_the_configuration_changes_the_hash():
         "protocol": "strict",
         "precision": "bf16",
         "limit": 2,
+        "options": {"kernel": 5},
     }
     assert set(others) == set(asdict(CONFIG))
     hashes = {replace(CONFIG, **{name: value}).hash for name, value in others.items()}
@@ -121,11 +123,33 @@ def test_every_field_of_the_configuration_changes_the_hash():
         ({"dataset": "a\nb"}, "not a printable name"),
         ({"lr": 10**400}, "too large"),
         ({"epoch": 5}, "did you mean 'epochs'"),
+        ({"options": {"kernel": "5"}}, "not numbers by name"),
+        ({"options": {"kernel": True}}, "not numbers by name"),
+        ({"options": {"a\nb": 5}}, "not numbers by name"),
+        ({"options": [5]}, "not numbers by name"),
     ],
 )
 def test_records_of_others_are_checked(change, message):
     with pytest.raises(InputError, match=message):
         RunConfig.from_json({**asdict(CONFIG), **change}, where="run.json")
+
+
+def test_options_go_round_and_tell_configurations_apart():
+    changed = replace(CONFIG, options={"rank": 8, "kernel": 5})
+    assert changed.options_text == "kernel 5, rank 8"
+    assert CONFIG.options_text == ""
+    assert RunConfig.from_json(asdict(changed), where="x") == changed
+    assert len({CONFIG, changed, replace(CONFIG, options={"kernel": 5, "rank": 8})}) == 2
+    older = asdict(CONFIG)
+    del older["options"]
+    assert RunConfig.from_json(older, where="x") == CONFIG
+
+
+def test_without_training_there_are_no_epochs():
+    still = replace(CONFIG, tuning="none", epochs=0, lr=0)
+    assert still.epochs == 0
+    with pytest.raises(InputError, match="batch-size must be at least 1"):
+        replace(still, batch_size=0)
 
 
 def test_a_missing_field_is_named():

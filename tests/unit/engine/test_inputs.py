@@ -48,7 +48,7 @@ def dataset(tmp_path_factory):
 def test_survey_measures_the_training_part(dataset):
     chosen, modality = choose_dataset([dataset], "signal", STRICT)
     refs = dataset.index["train"]
-    found = survey(chosen, modality, refs, STRICT, seed=0).preprocessing
+    found = survey(chosen, modality, refs, STRICT, shuffle_seed=0).preprocessing
     stacked = np.concatenate(
         [dataset.read(ref, ("signal",)).streams["signal"].reshape(-1, 2) for ref in refs]
     )
@@ -56,6 +56,35 @@ def test_survey_measures_the_training_part(dataset):
     np.testing.assert_allclose(found.std, stacked.std(0, np.float64), rtol=1e-6)
     assert found.source == "training part"
     assert found.channel_order == (0, 1)
+
+
+def test_rgb_with_a_sensor_is_shuffled_but_for_those_who_are_told(dataset):
+    chosen, modality = choose_dataset([dataset], "rgb-signal", STRICT)
+    assert modality.streams == ("rgb", "signal")
+    assert modality.channels == 5
+    assert modality.mixes_rgb
+    refs = dataset.index["train"][:1]
+    orders = [
+        survey(chosen, modality, refs, STRICT, shuffle_seed=seed).preprocessing.channel_order
+        for seed in (0, 0, 1, None)
+    ]
+    assert orders[0] == orders[1] != orders[2]
+    assert orders[0] != orders[3] == (0, 1, 2, 3, 4)
+    assert all(sorted(order) == [0, 1, 2, 3, 4] for order in orders)
+
+
+def test_pictures_are_normalised_as_sam_expects_them(dataset):
+    chosen, modality = choose_dataset([dataset], "rgb-signal", STRICT)
+    refs = dataset.index["train"][:1]
+    strict = survey(chosen, modality, refs, STRICT, shuffle_seed=0).preprocessing
+    # ImageNet's, on pictures in 0..1 (torchvision's documentation of its models).
+    assert strict.mean[:3] == (0.485, 0.456, 0.406)
+    assert strict.std[:3] == (0.229, 0.224, 0.225)
+    assert strict.source == "training part; rgb: ImageNet"
+    paper = survey(chosen, modality, refs, PAPER, shuffle_seed=0).preprocessing
+    assert paper.source == "training part"
+    assert paper.mean[:3] != strict.mean[:3]
+    assert paper.mean[3:] == strict.mean[3:]
 
 
 def test_choosing(dataset, tmp_path):
@@ -92,7 +121,7 @@ def test_polarization_is_derived_as_the_protocol_says(tmp_path):
         expected = angle(s1, s2) if protocol is PAPER else angle(s1, s2) / np.pi + 0.5
         np.testing.assert_allclose(values[:, :, 3:6], expected, atol=1e-6)
         np.testing.assert_allclose(values[:, :, 6:], dolp(s0, s1, s2), rtol=1e-6)
-        found = survey(polarized, modality, [ref], protocol, seed=0).preprocessing
+        found = survey(polarized, modality, [ref], protocol, shuffle_seed=0).preprocessing
         assert found.streams == modality.streams
 
 

@@ -25,7 +25,7 @@ from aims.engine.train import Observer, Stopped
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    return toys.made_up_set(tmp_path_factory.mktemp("sets") / "made-up")
+    return toys.made_up_set(tmp_path_factory.mktemp("sets") / "made-up", rgb=True)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ def test_the_record_holds_everything(unbroken):
     assert content["status"] == "finished"
     assert unbroken.config.weights == "random"
     assert content["selected_on"] == "val"
-    assert content["parameters"]["trainable_alignment"] == 9 * 2 * 64 + 64 + 64 * 3 + 3
-    assert content["flops"]["image_and_click"] > 1e6
+    assert content["parameters"]["trainable"]["alignment"] == 9 * 2 * 64 + 64 + 64 * 3 + 3
+    assert content["flops"]["forward"] > content["flops"]["alignment"] > 1e6
     assert content["code"]["aims"]
     assert content["hardware"]["device"] == "cpu"
     assert 0 < content["peak_memory_bytes"] < 64e9
@@ -107,10 +107,19 @@ class StopAt(Observer):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.parametrize("protocol", ["paper", "strict"])
-def test_stopped_at_any_unit_it_ends_with_the_same_numbers(dataset, tmp_path, protocol):
-    whole = run(toys.job(dataset, tmp_path / "whole", epochs=5, protocol=protocol))[0]
-    job = toys.job(dataset, tmp_path / "stopped", epochs=5, protocol=protocol)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"protocol": "paper"},
+        {"protocol": "strict"},
+        {"tuning": "prompt", "options": {"tokens": 4}},  # its dropout draws random numbers
+        {"method": "cmx", "modality": "rgb-signal"},  # its norms keep statistics beside the parameters
+    ],
+    ids=["paper", "strict", "prompt", "cmx"],
+)
+def test_stopped_at_any_unit_it_ends_with_the_same_numbers(dataset, tmp_path, changes):
+    whole = run(toys.job(dataset, tmp_path / "whole", epochs=5, **changes))[0]
+    job = toys.job(dataset, tmp_path / "stopped", epochs=5, **changes)
     stops: list[BaseException] = []
     # Units: surveying, steps and scored images alike; each attempt gets a little further.
     for unit in (9, 10, 12, 3, 14, 11, 9, 13, 10, 12, 8, 30):
@@ -153,6 +162,26 @@ run(toys.job(Dataset.open(Path({str(dataset.folder)!r})), Path({str(tmp_path)!r}
     for path in job.folder.glob("*.safetensors"):
         load_file(path)  # whole, whenever the kill came
     same_result(unbroken, run(job)[0])
+
+
+def test_training_leaves_the_global_random_numbers(dataset, tmp_path):
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    run(toys.job(dataset, tmp_path, epochs=1, tuning="prompt", options={"tokens": 4}))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_without_anything_to_train_the_model_is_tested_as_it_is(dataset, tmp_path):
+    still = {"method": "zero-shot", "modality": "rgb-signal", "tuning": "none", "epochs": 0, "lr": 0.0}
+    record, _ = run(toys.job(dataset, tmp_path, **still))
+    assert record.scores["epoch"] == 0
+    assert record.scores["instances"] > 0
+    assert record.content["parameters"]["trainable"]["total"] == 0
+    assert record.content["preprocessing"]["channel_order"] == [0, 1, 2, 3, 4]
+    names = sorted(path.name for path in record.path.iterdir())
+    assert names == ["instances.parquet", "run.json", "samples.png"]
+    assert run(toys.job(dataset, tmp_path, **still))[1]
 
 
 def test_nan_fails_the_run_and_says_what_to_do(dataset, tmp_path, monkeypatch):

@@ -1,16 +1,44 @@
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 
+from aims.core.config import NO_TUNING
 from aims.core.errors import InputError
-from aims.methods import BACKBONES, METHODS, TUNINGS, build_model, count_parameters, default_tuning
-from aims.models.sam import build_sam
+from aims.core.vocabulary import MODALITIES
+from aims.methods import (
+    BACKBONES,
+    METHODS,
+    TUNINGS,
+    build_model,
+    count_parameters,
+    default_tuning,
+    require_pair,
+)
 from aims.models.segmenter import Segmenter
-from aims.models.trainable import declared_parameters
+from aims.models.trainable import declared_parameters, trainable_state
 
-PAIRS = [
-    (method, tuning) for method in METHODS for tuning in TUNINGS if (method, tuning) != ("scratch", "lora")
+RGBX = ("vipt", "cmx")
+CHANNELS = sorted({modality.channels or 0 for modality in MODALITIES.values()})
+
+
+def makes_sense(method: str, tuning: str) -> bool:
+    try:
+        require_pair(method, tuning)
+    except InputError:
+        return False
+    return True
+
+
+PAIRS = [pair for pair in product(METHODS, [*TUNINGS, NO_TUNING]) if makes_sense(*pair)]
+#: Every pair with every number of channels that a listed modality has.
+CASES = [
+    (*pair, channels)
+    for pair in PAIRS
+    for channels in CHANNELS
+    if pair[0] not in ("vipt", "cmx") or channels > 3
 ]
 
 
@@ -21,7 +49,7 @@ def tiny(method: str = "simcmf", tuning: str = "lora", **changes: object) -> Seg
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, torch.Tensor]:
-    return {name: tensor + 0.01 for name, tensor in build_sam(BACKBONES["sam-tiny"]).state_dict().items()}
+    return {name: tensor + 0.01 for name, tensor in BACKBONES["sam-tiny"].build().state_dict().items()}
 
 
 def same(one: Segmenter, other: Segmenter) -> bool:
@@ -29,9 +57,9 @@ def same(one: Segmenter, other: Segmenter) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_all_methods() -> None:
-    assert list(METHODS) == ["linear", "random-embed", "scratch", "simcmf"]
+def test_every_entry_says_what_it_is() -> None:
     assert all(METHODS[name].__doc__ for name in METHODS)
+    assert all(TUNINGS[name].__doc__ for name in TUNINGS)
 
 
 @pytest.mark.parametrize(
@@ -55,37 +83,51 @@ def test_counts_for_vit_b_at_nine_channels(
             method=method, tuning=tuning, backbone="sam-vit-b", channels=9, weights=None, seed=0
         )
     counts = count_parameters(model)
-    assert (counts.trainable_alignment, counts.trainable_encoder, counts.trainable_decoder) == (
-        alignment,
-        encoder,
-        decoder,
-    )
+    assert (counts.alignment, counts.encoder, counts.decoder) == (alignment, encoder, decoder)
     assert counts.trainable == alignment + encoder + decoder
     assert counts.total == sum(parameter.numel() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize(("method", "tuning"), PAIRS)
-def test_a_step_changes_what_is_declared_and_nothing_else(method: str, tuning: str) -> None:
-    model = tiny(method, tuning)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if ".lora_b." in name:  # At zero, A would get no gradient in the first step.
-                parameter.normal_(std=0.01)
+def test_all_pairs_and_channels() -> None:
+    assert CHANNELS == [1, 3, 4, 6, 9]
+    # Twelve methods and six tunings: seven methods go with all six, linear-frozen with four, cmx with six on
+    # the three counts that RGB and a sensor can have; scratch, vipt and zero-shot with one each.
+    assert len(PAIRS) == 8 * 6 + 4 + 3
+    assert len(CASES) == (7 * 6 + 4 + 2) * 5 + (6 + 1) * 3
+
+
+@pytest.mark.parametrize(("method", "tuning", "channels"), CASES)
+def test_a_step_changes_what_is_declared_and_nothing_else(
+    method: str, tuning: str, channels: int, weights: dict[str, torch.Tensor]
+) -> None:
+    given = weights if METHODS[method].loads_weights else None
+    model = tiny(method, tuning, channels=channels, weights=given)
     declared = declared_parameters(model)
+    with torch.no_grad():
+        for parameter in declared.values():
+            if not parameter.any():  # A zero factor would keep the gradient from the other one.
+                parameter.normal_(std=0.01)
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == set(declared)
     assert not any(name.startswith("prompt_encoder") for name in declared)
+    if tuning == NO_TUNING:
+        assert not declared
+        return
+    buffers = set(trainable_state(model)) - set(declared)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    images = torch.randn(1, 4, 128, 128, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(1, channels, 128, 128, generator=torch.Generator().manual_seed(0))
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     mask_logits, iou_predictions = model.decode(
         model.embed(images), torch.full((1, 1, 2), 50.0), torch.ones(1, 1, dtype=torch.long)
     )
     (mask_logits.square().mean() + iou_predictions.square().mean()).backward()
-    torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3).step()
+    optimizer.step()
+    assert len(optimizer.state) == sum(p.grad is not None for p in declared.values())
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
-    assert changed <= set(declared)
+    assert changed <= set(declared) | buffers
     # Without a gradient: the three masks that `multimask_output=False` drops, and embeddings of prompts
     # that do not occur; key biases get rounding noise at most, since softmax ignores what they add.
     unused = {name for name, p in declared.items() if p.grad is None or not p.grad.any()}
-    assert changed == set(declared) - unused
+    assert changed - buffers == set(declared) - unused
     assert all(
         name.startswith(tuple(f"mask_decoder.output_hypernetworks_mlps.{i}." for i in (1, 2, 3)))
         for name in unused
@@ -117,9 +159,9 @@ def test_wrong_arguments(changes: dict[str, object], message: str) -> None:
         tiny(**changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("method", ["linear", "random-embed", "simcmf"])
+@pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].loads_weights])
 def test_pretrained_weights_arrive(method: str, weights: dict[str, torch.Tensor]) -> None:
-    state = tiny(method, weights=weights).state_dict()
+    state = tiny(method, METHODS[method].own_tuning or "lora", weights=weights).state_dict()
     new = {
         name
         for name, tensor in weights.items()
@@ -173,7 +215,9 @@ def test_parts_have_their_own_random_numbers(weights: dict[str, torch.Tensor]) -
 @pytest.mark.parametrize("channels", [1, 3, 9])
 @pytest.mark.parametrize("method", METHODS)
 def test_shapes(method: str, channels: int) -> None:
-    model = tiny(method, "full", channels=channels)
+    if method in RGBX:
+        channels += 3
+    model = tiny(method, default_tuning(method, pretrained=False), channels=channels)
     assert (model.in_channels, model.image_size) == (channels, 128)
     with torch.no_grad():
         image_embeddings = model.embed(torch.randn(2, channels, 128, 128))
@@ -183,12 +227,3 @@ def test_shapes(method: str, channels: int) -> None:
     assert image_embeddings.shape == (2, 128, 16, 16)
     assert mask_logits.shape == (5, 1, 64, 64)
     assert iou_predictions.shape == (5, 1)
-
-
-def test_default_tuning() -> None:
-    assert default_tuning("simcmf", True) == "lora"
-    assert default_tuning("simcmf", False) == "full"
-    assert default_tuning("scratch", True) == "full"
-    assert default_tuning("scratch", False) == "full"
-    with pytest.raises(InputError, match="unknown method"):
-        default_tuning("scratsh", False)

@@ -7,8 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from aims.methods import BACKBONES
 from aims.models.initialization import initialize_random
-from aims.models.sam import BACKBONES, Backbone, build_sam, sam_modeling
+from aims.models.sam import SAM
+from aims.models.segment_anything import sam_modeling
 from aims.models.segmenter import Segmenter
 
 # Small enough for a few dozen steps in a test: a grid of 8 x 8 patches, one block.
@@ -17,8 +19,8 @@ SMALL = dataclasses.replace(
 )
 
 
-def made(backbone: Backbone) -> Segmenter:
-    model = build_sam(backbone)
+def made(backbone: SAM) -> Segmenter:
+    model = backbone.build()
     initialize_random(model)
     return model
 
@@ -39,7 +41,7 @@ def test_every_attention_of_the_decoder_fetches_what_is_alike() -> None:
 
 def test_keys_and_shapes_stay() -> None:
     with torch.device("meta"):
-        plain = build_sam(BACKBONES["sam-vit-b"])
+        plain = BACKBONES["sam-vit-b"].build()
         changed = made(BACKBONES["sam-vit-b"])
     assert {name: tensor.shape for name, tensor in plain.state_dict().items()} == {
         name: tensor.shape for name, tensor in changed.state_dict().items()
@@ -80,7 +82,7 @@ def trained_iou(model: Segmenter, steps: int) -> float:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_training_finds_the_click_at_once(seed: int) -> None:
     torch.manual_seed(seed)
-    stock = build_sam(SMALL)
+    stock = SMALL.build()
     torch.manual_seed(seed)
     ours = made(SMALL)
     assert trained_iou(ours, 30) > 0.3
@@ -89,7 +91,7 @@ def test_training_finds_the_click_at_once(seed: int) -> None:
 
 def test_unrelated_weights_are_segment_anythings() -> None:
     torch.manual_seed(0)
-    plain = build_sam(SMALL)
+    plain = SMALL.build()
     torch.manual_seed(0)
     changed = made(SMALL).state_dict()
     same = {name for name, tensor in plain.state_dict().items() if torch.equal(tensor, changed[name])}

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from aims.core.errors import AimsError, InputError
-from aims.models.sam import BACKBONES, build_sam, sam_modeling
+from aims.methods import BACKBONES
+from aims.models.segment_anything import sam_modeling
 
 
 def test_segment_anything_itself_is_not_imported() -> None:
@@ -43,7 +44,7 @@ def test_backbones_are_frozen() -> None:
 
 def test_sam_tiny_is_small_and_has_no_checkpoint() -> None:
     with torch.device("meta"):
-        model = build_sam(BACKBONES["sam-tiny"])
+        model = BACKBONES["sam-tiny"].build()
     assert 3_000_000 < sum(parameter.numel() for parameter in model.parameters()) < 4_000_000
     assert BACKBONES["sam-tiny"].checkpoint is None
 
@@ -51,7 +52,7 @@ def test_sam_tiny_is_small_and_has_no_checkpoint() -> None:
 @pytest.mark.parametrize("name", ["sam-vit-b", "sam-vit-l", "sam-vit-h"])
 def test_checkpoint_sizes_agree_with_the_number_of_weights(name: str) -> None:
     with torch.device("meta"):
-        state = build_sam(BACKBONES[name]).state_dict()
+        state = BACKBONES[name].build().state_dict()
     checkpoint = BACKBONES[name].checkpoint
     assert checkpoint is not None
     # Float32 plus PyTorch's zip entries, which take 315 to 317 bytes a tensor in all three files.
@@ -61,6 +62,6 @@ def test_checkpoint_sizes_agree_with_the_number_of_weights(name: str) -> None:
 
 def test_a_wrong_part_cannot_be_declared() -> None:
     with torch.device("meta"):
-        model = build_sam(BACKBONES["sam-tiny"])
+        model = BACKBONES["sam-tiny"].build()
     with pytest.raises(AttributeError):
         model.learn("image_encoder.patch_embedding")

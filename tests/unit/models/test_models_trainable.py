@@ -8,6 +8,7 @@ from aims.core.errors import InputError
 from aims.methods import build_model
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import (
+    declared_buffers,
     declared_parameters,
     freeze_undeclared,
     load_trainable_state,
@@ -24,6 +25,15 @@ class Half(nn.Module):
         self.names = names
 
     def trainable_params(self) -> list[str]:
+        return list(self.names)
+
+
+class Tracked(nn.BatchNorm1d):
+    def __init__(self, *names: str) -> None:
+        super().__init__(2)
+        self.names = names
+
+    def trained_buffers(self) -> list[str]:
         return list(self.names)
 
 
@@ -93,3 +103,35 @@ def test_long_lists_are_cut() -> None:
     state: dict[str, Tensor] = {}
     with pytest.raises(InputError, match=r"10 missing \(layer\.0, layer\.1, layer\.2, \.\.\.\)$"):
         require_match(shapes, state, source="x")
+
+
+def test_declared_buffers_belong_to_the_state_but_do_not_learn() -> None:
+    one, other = (
+        nn.Sequential(Half("learns"), Tracked("running_var", "num_batches_tracked")) for _ in range(2)
+    )
+    freeze_undeclared(one)
+    one[1](torch.tensor([[1.0, 2.0], [3.0, 6.0]]))
+    assert list(declared_parameters(one)) == ["0.learns"]
+    assert list(declared_buffers(one)) == ["1.running_var", "1.num_batches_tracked"]
+    state = trainable_state(one)
+    assert list(state) == ["0.learns", "1.running_var", "1.num_batches_tracked"]
+    load_trainable_state(other, state, source="memory")
+    # A tenth of the unbiased variances 2 and 8, nine tenths of the 1 at the start.
+    torch.testing.assert_close(other[1].running_var, torch.tensor([1.1, 1.7]))
+    assert other[1].num_batches_tracked.dtype == torch.int64
+    assert other[1].num_batches_tracked == 1
+    # Not declared, so it stays behind.
+    assert one[1].running_mean.any()
+    assert not other[1].running_mean.any()
+
+
+def test_a_state_without_its_buffers_is_refused() -> None:
+    model = nn.Sequential(Half("learns"), Tracked("running_mean"))
+    with pytest.raises(InputError, match=r"1 missing \(1\.running_mean\)"):
+        load_trainable_state(model, {"0.learns": torch.ones(2)}, source="x")
+    assert not model[0].learns.any()
+
+
+def test_a_buffer_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"a trained buffer but not there: \['0\.runing_mean'\]"):
+        declared_buffers(nn.Sequential(Tracked("runing_mean")))

@@ -155,6 +155,7 @@ def test_csv_has_one_line_a_cell(report: ReportResult) -> None:
         "fingerprint": "f1" * 32,
         "method": "simcmf",
         "tuning": "lora",
+        "options": "",
         "lr": "0.0003",
         "epochs": "50",
         "batch_size": "4",
@@ -236,7 +237,7 @@ def test_names_mean_themselves(runs: Path, tmp_path: Path, add_run: AddRun, name
     assert table[7][0] == f"{name} / {name}"
     assert [len(cells) for cells in table] == [5] * 8
     (table,) = table_cells(text["results.md"])
-    assert table[1][:6] == [name, "f1f1f1f1", name, "simcmf", name, name]
+    assert table[1][:7] == [name, "f1f1f1f1", name, "simcmf", name, "", name]
     html = MarkdownIt("commonmark").enable("table").render(text["table1.md"] + text["results.md"])
     assert "<script" not in html
     assert "<a " not in html

@@ -94,9 +94,10 @@ def test_scratch_stands_beside_every_start_of_its_condition(runs: Path, add_run:
     }
 
 
-def test_other_methods_are_not_in_table_1(runs: Path, add_run: AddRun) -> None:
+def test_other_methods_and_changed_options_are_not_in_table_1(runs: Path, add_run: AddRun) -> None:
     add_run(method="random-embed")
     add_run(method="simcmf-released")
+    add_run(options={"kernel": 5})
 
     (section,) = sections(runs)
 

@@ -1,9 +1,8 @@
-"""How a pretrained SAM is fine-tuned: everything, or small layers put into it."""
+"""LoRA: low-rank updates of attention projections."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -11,34 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aims.core.registry import Registry
-from aims.models.sam import sam_modeling
+from aims.core.errors import require_at_least_one
 from aims.models.segmenter import Segmenter
-
-
-class Tuning(ABC):
-    """Base of all tunings. Subclasses are frozen, keyword-only dataclasses; their fields are the options."""
-
-    @abstractmethod
-    def apply(self, model: Segmenter) -> None:
-        """Puts layers into a model or declares modules of it; new weights come from torch's generator.
-
-        Neither may touch the prompt encoder: it is frozen under every tuning.
-        """
-
-
-TUNINGS = Registry[type[Tuning]]("tuning")
-
-
-@TUNINGS.register("full")
-@dataclass(frozen=True, kw_only=True)
-class FullTuning(Tuning):
-    """Image encoder and mask decoder learn as a whole."""
-
-    def apply(self, model: Segmenter) -> None:
-        """Declares both."""
-        model.learn("image_encoder")
-        model.learn("mask_decoder")
+from aims.models.tuning.base import TUNINGS, Tuning, find_layers, is_attention, is_fused_attention
 
 
 @TUNINGS.register("lora")
@@ -52,19 +26,24 @@ class LoRATuning(Tuning):
 
     rank: int = 100
 
+    def __post_init__(self) -> None:
+        require_at_least_one(rank=self.rank)
+
     def apply(self, model: Segmenter) -> None:
         """Replaces the projections; their own weights keep their names and stay frozen."""
-        modeling = sam_modeling()
-        for module in [*model.image_encoder.modules(), *model.mask_decoder.modules()]:
-            if isinstance(module, modeling.image_encoder.Attention):
-                dim = module.qkv.in_features
+        for _, _, attention in find_layers(model, is_attention, "attention"):
+            if is_fused_attention(attention):
+                qkv = attention.get_submodule("qkv")
+                assert isinstance(qkv, nn.Linear)
+                dim = qkv.out_features // 3
                 # The fused projection's rows are queries, then keys, then values.
                 queries_and_values = (slice(0, dim), slice(2 * dim, 3 * dim))
-                module.qkv = LoRALinear(module.qkv, rank=self.rank, outputs=queries_and_values)
-            elif isinstance(module, modeling.transformer.Attention):
-                whole = (slice(None),)
-                module.q_proj = LoRALinear(module.q_proj, rank=self.rank, outputs=whole)
-                module.v_proj = LoRALinear(module.v_proj, rank=self.rank, outputs=whole)
+                attention.qkv = LoRALinear(qkv, rank=self.rank, outputs=queries_and_values)
+            else:
+                for name in ("q_proj", "v_proj"):
+                    linear = attention.get_submodule(name)
+                    assert isinstance(linear, nn.Linear)
+                    setattr(attention, name, LoRALinear(linear, rank=self.rank, outputs=(slice(None),)))
 
 
 class LoRALinear(nn.Linear):

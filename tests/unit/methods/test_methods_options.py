@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from aims.core.config import NO_TUNING
+from aims.core.errors import InputError
+from aims.core.vocabulary import MODALITIES
+from aims.methods import (
+    METHODS,
+    TUNINGS,
+    all_options,
+    changed_options,
+    default_tuning,
+    known_options,
+    require_modality,
+    require_pair,
+)
+
+
+def test_options_are_the_fields() -> None:
+    assert known_options("simcmf", "lora") == {"kernel": 3, "width": 64, "depth": 2, "rank": 100}
+    assert known_options("linear", "full") == {}
+    assert known_options("vipt", "prompt") == {}  # ViPT's prompts are its own, not the tuning's
+    assert known_options("zero-shot", NO_TUNING) == {}
+    assert "simcmf" in all_options()["kernel"]
+    assert all_options()["rank"] == ("lora",)
+
+
+def test_no_method_shares_an_option_with_a_tuning() -> None:
+    assert all(
+        set(owners) <= set(METHODS) or set(owners) <= set(TUNINGS) for owners in all_options().values()
+    )
+
+
+def test_only_what_differs_is_kept() -> None:
+    assert changed_options("simcmf", "lora", {"width": "32", "kernel": "3", "rank": 8}) == {
+        "rank": 8,
+        "width": 32,
+    }
+    assert list(changed_options("simcmf", "lora", {"width": "32", "depth": "4"})) == ["depth", "width"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernal": "5"}, "method 'simcmf', tuning 'lora': unknown option 'kernal'; did you mean 'kernel'"),
+        ({"bottleneck": "5"}, "unknown option 'bottleneck'"),
+        ({"kernel": "three"}, "--kernel is 'three', not a whole number"),
+        ({"kernel": "3.0"}, "--kernel is '3.0', not a whole number"),
+        ({"kernel": 2.5}, "--kernel is 2.5, not a whole number"),
+        ({"kernel": True}, "--kernel is True, not a whole number"),
+        ({"kernel": None}, "--kernel is None, not a whole number"),
+    ],
+)
+def test_wrong_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        changed_options("simcmf", "lora", options)
+
+
+def test_every_pair_is_fine_or_refused_with_a_reason() -> None:
+    refused = {}
+    for method, tuning in product(METHODS, [*TUNINGS, NO_TUNING]):
+        try:
+            require_pair(method, tuning)
+        except InputError as error:
+            refused[method, tuning] = str(error)
+    for (method, tuning), message in refused.items():
+        assert message.startswith(f"method {method!r} does not go with tuning {tuning!r}: ")
+    only = {"scratch": "full", "vipt": "prompt", "zero-shot": NO_TUNING}
+    assert {pair for pair in refused if pair[0] in only} == {
+        (method, tuning) for method in only for tuning in [*TUNINGS, NO_TUNING] if tuning != only[method]
+    }
+    assert {pair for pair in refused if pair[0] not in only} == {
+        *((method, NO_TUNING) for method in METHODS if method not in only),
+        ("linear-frozen", "full"),
+        ("linear-frozen", "linear-probe"),
+    }
+    assert "choose one of adapter, full" in refused["simcmf", NO_TUNING]
+
+
+def test_every_method_goes_with_every_modality_or_gives_a_reason() -> None:
+    refused = {}
+    for method, modality in product(METHODS, MODALITIES.values()):
+        try:
+            require_modality(method, modality)
+        except InputError as error:
+            refused[method, modality.name] = str(error)
+    for (method, name), message in refused.items():
+        assert message.startswith(f"method {method!r} does not go with modality {name!r}: ")
+    without_rgb = {name for name, modality in MODALITIES.items() if not modality.mixes_rgb}
+    assert set(refused) == {
+        *(("vipt", name) for name in without_rgb),
+        *(("cmx", name) for name in without_rgb),
+        ("zero-shot", "aolp-dolp"),
+    }
+
+
+def test_default_tuning() -> None:
+    assert default_tuning("simcmf", True) == "lora"
+    assert default_tuning("simcmf", False) == "full"
+    assert default_tuning("scratch", True) == "full"
+    assert default_tuning("scratch", False) == "full"
+    assert default_tuning("cmx", True) == "full"
+    assert default_tuning("linear-frozen", False) == "lora"
+    assert default_tuning("vipt", False) == "prompt"
+    assert default_tuning("zero-shot", True) == NO_TUNING
+    with pytest.raises(InputError, match="unknown method"):
+        default_tuning("scratsh", False)
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(InputError, match="did you mean 'lora'"):
+        require_pair("simcmf", "lorra")
+    with pytest.raises(InputError, match="did you mean 'simcmf'"):
+        require_pair("simcfm", "lora")
