@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import sys
@@ -15,9 +16,10 @@ import torch
 from beartype import beartype
 from jaxtyping import jaxtyped
 
-from aims.models.sam import BACKBONES, Backbone, build_sam, sam_modeling
+from aims.methods import BACKBONES, TUNINGS
+from aims.models.sam import SAM
+from aims.models.segment_anything import sam_modeling
 from aims.models.segmenter import Segmenter
-from aims.models.tuning import LoRATuning
 
 REDUCED = {
     # Windows of 14 on a grid of 16: padded windows and global blocks both occur.
@@ -51,13 +53,31 @@ def randomize(model: torch.nn.Module) -> None:
         parameter.data.add_(0.05 * torch.randn(parameter.shape, generator=generator))
 
 
-def pair(backbone: Backbone) -> tuple[Segmenter, Any]:
+def stock_encoder(backbone: SAM) -> Any:
+    """The authors' image encoder as their builder makes it, at the backbone's size."""
+    return sam_modeling().ImageEncoderViT(
+        depth=backbone.depth,
+        embed_dim=backbone.width,
+        img_size=backbone.image_size,
+        mlp_ratio=4,
+        norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6),
+        num_heads=backbone.heads,
+        patch_size=backbone.patch_size,
+        qkv_bias=True,
+        use_rel_pos=True,
+        global_attn_indexes=backbone.global_blocks,
+        window_size=backbone.window,
+        out_chans=backbone.prompt_dim,
+    )
+
+
+def pair(backbone: SAM) -> tuple[Segmenter, Any]:
     """Ours, and the authors' `Sam` around modules of its own, with the same random weights."""
-    ours = build_sam(backbone)
+    ours = backbone.build()
     randomize(ours)
-    modules = build_sam(backbone)
+    modules = backbone.build()
     theirs = sam_modeling().Sam(
-        modules.image_encoder,
+        stock_encoder(backbone),
         modules.prompt_encoder,
         modules.mask_decoder,
         pixel_mean=[0.0, 0.0, 0.0],
@@ -71,7 +91,7 @@ def pair(backbone: Backbone) -> tuple[Segmenter, Any]:
 def test_keys_and_shapes_are_those_of_the_authors_builder(name: str, authors_program: Any) -> None:
     with torch.device("meta"):
         theirs = getattr(authors_program, AUTHORS_BUILDERS[name])().state_dict()
-        ours = build_sam(BACKBONES[name]).state_dict()
+        ours = BACKBONES[name].build().state_dict()
     assert {key: value.shape for key, value in ours.items()} == {
         key: value.shape for key, value in theirs.items()
     }
@@ -79,7 +99,7 @@ def test_keys_and_shapes_are_those_of_the_authors_builder(name: str, authors_pro
 
 def test_vit_b_has_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
-        model = build_sam(BACKBONES["sam-vit-b"])
+        model = BACKBONES["sam-vit-b"].build()
     assert sum(parameter.numel() for parameter in model.parameters()) == 93_735_472
 
 
@@ -137,25 +157,59 @@ def test_decode_equals_the_stock_prompt_encoder_and_decoder_bit_for_bit() -> Non
     assert all(torch.equal(ours_, theirs_) for ours_, theirs_ in zip(found, expected, strict=True))
 
 
-@pytest.mark.parametrize("gradients", [True, False])
-def test_a_fresh_lora_is_plain_sam_bit_for_bit(gradients: bool) -> None:
-    plain, theirs = pair(REDUCED["sam-tiny"])
-    LoRATuning().apply(plain)
+def image_and_clicks() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     images = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-    point_coords, point_labels = torch.full((2, 1, 2), 40.0), torch.ones(2, 1, dtype=torch.long)
+    return images, torch.full((2, 1, 2), 40.0), torch.ones(2, 1, dtype=torch.long)
+
+
+def our_outputs(ours: Segmenter) -> tuple[torch.Tensor, ...]:
+    """Image embeddings, mask logits, predicted IoUs."""
+    images, point_coords, point_labels = image_and_clicks()
+    image_embeddings = ours.embed(images)
+    return image_embeddings, *ours.decode(image_embeddings, point_coords, point_labels)
+
+
+def their_outputs(theirs: Any) -> tuple[torch.Tensor, ...]:
+    """The same from the authors' modules."""
+    images, point_coords, point_labels = image_and_clicks()
+    image_embeddings = theirs.image_encoder(images)
+    sparse, dense = theirs.prompt_encoder(points=(point_coords, point_labels), boxes=None, masks=None)
+    mask_logits, iou_predictions = theirs.mask_decoder(
+        image_embeddings=image_embeddings,
+        image_pe=theirs.prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=False,
+    )
+    return image_embeddings, mask_logits, iou_predictions
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("tuning", ["lora", "adapter"])
+def test_a_fresh_tuning_is_plain_sam_bit_for_bit(tuning: str, gradients: bool) -> None:
+    ours, theirs = pair(REDUCED["sam-tiny"])
+    TUNINGS[tuning]().apply(ours)
     with torch.set_grad_enabled(gradients):
-        image_embeddings = plain.embed(images)
-        assert torch.equal(image_embeddings, theirs.image_encoder(images))
-        mask_logits, _ = plain.decode(image_embeddings, point_coords, point_labels)
-        stock = Segmenter(
-            alignment=torch.nn.Identity(),
-            image_encoder=theirs.image_encoder,
-            prompt_encoder=theirs.prompt_encoder,
-            mask_decoder=theirs.mask_decoder,
-            image_size=128,
-            in_channels=3,
-        )
-        assert torch.equal(mask_logits, stock.decode(image_embeddings, point_coords, point_labels)[0])
+        found, expected = our_outputs(ours), their_outputs(theirs)
+    assert all(torch.equal(ours_, theirs_) for ours_, theirs_ in zip(found, expected, strict=True))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tuning", ["prompt", "prefix"])
+@pytest.mark.parametrize("zeros", [False, True])
+def test_a_fresh_prompt_or_prefix_is_not_plain_sam(tuning: str, zeros: bool) -> None:
+    """The softmax gives the new keys a share of the attention, whatever they and their values are.
+
+    A key of zeros has a logit of zero, not of minus infinity: it takes its share from the image's keys.
+    """
+    ours, theirs = pair(REDUCED["sam-tiny"])
+    TUNINGS[tuning]().apply(ours)
+    for name, parameter in ours.named_parameters():
+        if zeros and ".extra." in name:
+            parameter.zero_()
+    found, expected = our_outputs(ours.eval()), their_outputs(theirs)
+    for ours_, theirs_ in zip(found, expected, strict=True):
+        assert (ours_ - theirs_).abs().max() > 0.01 * theirs_.abs().max()
 
 
 def test_clicks_keep_their_place_under_bfloat16_autocast() -> None:

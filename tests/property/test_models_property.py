@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from aims.models.alignment import ConvAlignment
-from aims.models.trainable import load_trainable_state, trainable_state
-from aims.models.tuning import LoRALinear
+from aims.models.trainable import declared_parameters, load_trainable_state, trainable_state
+from aims.models.tuning.adapter import AdaptedMLP
+from aims.models.tuning.lora import LoRALinear
 
 small = st.integers(1, 8)
 # The first call of a torch function may take long, on a busy machine any.
@@ -63,6 +64,45 @@ def test_a_step_moves_lora_and_leaves_the_rest(layers: tuple[nn.Linear, LoRALine
     for name, tensor in lora.state_dict().items():
         assert name in declared or torch.equal(tensor, before[name])
     assert all(matrix.any() for matrix in lora.lora_b)
+
+
+@st.composite
+def adapted_mlps(draw: st.DrawFn) -> tuple[nn.Module, AdaptedMLP]:
+    """What a block adds without an adapter (an MLP, perhaps behind a norm), and with one."""
+    torch.manual_seed(draw(st.integers(0, 1000)))
+    inputs, hidden, outputs = (draw(small) for _ in range(3))
+    mlp = nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, outputs))
+    norm = draw(st.sampled_from([None, nn.LayerNorm(inputs)]))
+    plain = mlp if norm is None else nn.Sequential(norm, mlp)
+    return plain, AdaptedMLP(mlp, norm=norm, bottleneck=draw(small))
+
+
+@unhurried
+@given(layers=adapted_mlps(), tokens=st.lists(st.integers(1, 4), max_size=3), gradients=st.booleans())
+def test_a_fresh_adapter_adds_nothing_bit_for_bit(
+    layers: tuple[nn.Module, AdaptedMLP], tokens: list[int], gradients: bool
+) -> None:
+    plain, adapted = layers
+    inputs = torch.randn(*tokens, adapted.adapter.down.in_features)
+    with torch.set_grad_enabled(gradients):
+        assert torch.equal(adapted(inputs), plain(inputs))
+
+
+@unhurried
+@given(layers=adapted_mlps())
+def test_a_step_moves_an_adapter_and_leaves_the_rest(layers: tuple[nn.Module, AdaptedMLP]) -> None:
+    _, adapted = layers
+    with torch.no_grad():
+        # At zero, `up` would give `down` no gradient; where no unit is active there is none either.
+        adapted.adapter.up.weight.uniform_(0.5, 1)
+        adapted.adapter.down.bias.fill_(10)
+    declared = declared_parameters(adapted)
+    before = {name: tensor.clone() for name, tensor in adapted.state_dict().items()}
+    adapted(torch.rand(2, adapted.adapter.down.in_features) + 0.1).sum().backward()
+    torch.optim.SGD(declared.values(), lr=1.0).step()
+    changed = {name for name, tensor in adapted.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == set(declared)
+    assert changed == {"adapter.down.weight", "adapter.down.bias", "adapter.up.weight", "adapter.up.bias"}
 
 
 @unhurried

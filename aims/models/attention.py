@@ -1,0 +1,199 @@
+"""Attention with learned keys and values beside those of the image; names as in segment-anything."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from aims.models.segment_anything import sam_modeling
+
+Projection = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
+class ExtraTokens(nn.Module, ABC):
+    """What a layer of attention appends to its keys and values: (1 or batch, extra, dim) each."""
+
+    @abstractmethod
+    def inputs(self, batch: int) -> tuple[Tensor, Tensor]:
+        """What is appended to the inputs of the key and of the value projection."""
+
+    @abstractmethod
+    def keys_and_values(self, batch: int, project: Projection) -> tuple[Tensor, Tensor]:
+        """What is appended to keys and values; `project` is the layer's own fused projection."""
+
+
+class FusedAttention(nn.Module):
+    """Self-attention of an image encoder, with extra keys and values that every window gets.
+
+    Computes what segment-anything's `image_encoder.Attention` does, bit for bit where nothing is appended.
+    The layers are taken over and keep their names.
+
+    Args:
+        qkv: dim -> 3 * dim: queries, keys, values.
+        proj: dim -> dim, after the attention.
+        num_heads: heads; they divide dim.
+        scale: factor of the queries.
+        rel_pos: relative positions of rows and of columns, (2 * height - 1, dim / heads) and likewise; None
+            if the attention has none.
+        extra: what is appended. It has no position: no bias is added to its logits.
+    """
+
+    def __init__(
+        self,
+        *,
+        qkv: nn.Linear,
+        proj: nn.Linear,
+        num_heads: int,
+        scale: float,
+        rel_pos: tuple[nn.Parameter, nn.Parameter] | None,
+        extra: ExtraTokens,
+    ) -> None:
+        super().__init__()
+        self.qkv = qkv
+        self.proj = proj
+        self.num_heads = num_heads
+        self.scale = scale
+        self.rel_pos_h: nn.Parameter | None
+        self.rel_pos_w: nn.Parameter | None
+        self.rel_pos_h, self.rel_pos_w = rel_pos or (None, None)
+        self.extra = extra
+
+    def forward(self, tokens: Float[Tensor, "batch *grid dim"]) -> Float[Tensor, "batch *grid dim"]:
+        """Attends within each entry of the batch; an entry is a window or a whole image."""
+        batch, *grid, _ = tokens.shape
+        queries, keys, values = self._project(tokens.flatten(1, -2))
+        extra_keys, extra_values = self.extra.keys_and_values(batch, self._project)
+        keys, values = _append(keys, extra_keys), _append(values, extra_values)
+        queries, keys, values = (_split_heads(each, self.num_heads) for each in (queries, keys, values))
+        bias = None
+        if self.rel_pos_h is not None and self.rel_pos_w is not None:
+            bias = RelativePositions(self.rel_pos_h, self.rel_pos_w, (grid[0], grid[1]))
+        attended = attend(queries, keys, values, scale=self.scale, bias=bias)
+        projected: Tensor = self.proj(_merge_heads(attended, self.num_heads).reshape(batch, *grid, -1))
+        return projected
+
+    def _project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        queries, keys, values = self.qkv(tokens).chunk(3, dim=-1)
+        return queries, keys, values
+
+
+class SplitAttention(nn.Module):
+    """Attention of a mask decoder, with extra tokens before its key and value projections.
+
+    Computes what segment-anything's `transformer.Attention` does, up to the order of a scaling. The layers
+    are taken over and keep their names.
+
+    Args:
+        q_proj: dim -> inner dim.
+        k_proj: likewise.
+        v_proj: likewise.
+        out_proj: inner dim -> dim.
+        num_heads: heads; they divide the inner dim.
+        extra: what is appended.
+    """
+
+    def __init__(
+        self,
+        *,
+        q_proj: nn.Linear,
+        k_proj: nn.Linear,
+        v_proj: nn.Linear,
+        out_proj: nn.Linear,
+        num_heads: int,
+        extra: ExtraTokens,
+    ) -> None:
+        super().__init__()
+        self.q_proj = q_proj
+        self.k_proj = k_proj
+        self.v_proj = v_proj
+        self.out_proj = out_proj
+        self.num_heads = num_heads
+        self.extra = extra
+
+    def forward(
+        self,
+        q: Float[Tensor, "batch queries dim"],
+        k: Float[Tensor, "batch keys dim"],
+        v: Float[Tensor, "batch keys dim"],
+    ) -> Float[Tensor, "batch queries dim"]:
+        """Attends; the names of the arguments are those by which segment-anything's blocks call it."""
+        extra_k, extra_v = self.extra.inputs(len(k))
+        queries = _split_heads(self.q_proj(q), self.num_heads)
+        keys = _split_heads(self.k_proj(_append(k, extra_k)), self.num_heads)
+        values = _split_heads(self.v_proj(_append(v, extra_v)), self.num_heads)
+        attended = attend(queries, keys, values, scale=queries.shape[-1] ** -0.5)
+        projected: Tensor = self.out_proj(_merge_heads(attended, self.num_heads))
+        return projected
+
+
+@dataclass(frozen=True)
+class RelativePositions:
+    """SAM's decomposed relative positions of one attention, for the logits of an image's own keys.
+
+    Attributes:
+        rows: (2 * height - 1, head dim); interpolated where the grid has another height.
+        columns: (2 * width - 1, head dim).
+        grid: height and width of the tokens.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    grid: tuple[int, int]
+
+    def add_to(
+        self, logits: Float[Tensor, "heads tokens tokens"], queries: Float[Tensor, "heads tokens head_dim"]
+    ) -> Float[Tensor, "heads tokens tokens"]:
+        """Adds them, with segment-anything's own function."""
+        add = sam_modeling().image_encoder.add_decomposed_rel_pos
+        biased: Tensor = add(logits, queries, self.rows, self.columns, self.grid, self.grid)
+        return biased
+
+
+def attend(
+    queries: Float[Tensor, "heads tokens head_dim"],
+    keys: Float[Tensor, "heads keys head_dim"],
+    values: Float[Tensor, "heads keys head_dim"],
+    *,
+    scale: float,
+    bias: RelativePositions | None = None,
+) -> Float[Tensor, "heads tokens head_dim"]:
+    """Softmax attention of all heads of all entries of a batch, which lie in one dimension.
+
+    Args:
+        queries: one for each token.
+        keys: those of the tokens first, then any number of extra ones.
+        values: in the same order.
+        scale: factor of the queries in the logits; the bias takes them unscaled, as in SAM.
+        bias: added to the logits of the tokens' own keys, and not to the extra ones.
+    """
+    logits = (queries * scale) @ keys.transpose(-2, -1)
+    if bias is not None:
+        own = queries.shape[-2]
+        logits = torch.cat([bias.add_to(logits[..., :own], queries), logits[..., own:]], dim=-1)
+    return logits.softmax(dim=-1) @ values
+
+
+def _append(
+    tokens: Float[Tensor, "batch tokens dim"], extra: Float[Tensor, "views extra dim"]
+) -> Float[Tensor, "batch more dim"]:
+    """Appends extra tokens (of each entry of the batch, or one set for all), in the type of the tokens."""
+    return torch.cat([tokens, extra.to(tokens.dtype).expand(len(tokens), -1, -1)], dim=1)
+
+
+def _split_heads(
+    tokens: Float[Tensor, "batch tokens dim"], num_heads: int
+) -> Float[Tensor, "heads tokens head_dim"]:
+    batch, count, dim = tokens.shape
+    return tokens.reshape(batch, count, num_heads, dim // num_heads).transpose(1, 2).flatten(0, 1)
+
+
+def _merge_heads(
+    tokens: Float[Tensor, "heads tokens head_dim"], num_heads: int
+) -> Float[Tensor, "batch tokens dim"]:
+    heads, count, head_dim = tokens.shape
+    return tokens.reshape(heads // num_heads, num_heads, count, head_dim).transpose(1, 2).flatten(2)

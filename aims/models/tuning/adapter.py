@@ -1,0 +1,112 @@
+"""Adapters: a small MLP beside every MLP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aims.core.errors import require_at_least_one
+from aims.models.segmenter import Segmenter
+from aims.models.tuning.base import TUNINGS, Tuning, find_layers, is_attention
+
+SCALE = 0.1
+
+
+@TUNINGS.register("adapter")
+@dataclass(frozen=True, kw_only=True)
+class AdapterTuning(Tuning):
+    """A bottleneck beside the MLP of every transformer block, encoder and decoder.
+
+    Chen et al., "AdaptFormer" (NeurIPS 2022). It reads the residual stream, to which the MLP's output is
+    added. In an image encoder that is what the norm before the MLP reads, as in SimCMF's released program;
+    AdaptFormer's text has the bottleneck read what the norm returns. The mask decoder's blocks have no norm
+    before their MLP. Its heads (hypernetworks, predicted IoU) are not blocks and get no adapter.
+
+    Attributes:
+        bottleneck: width; 200 gives the counts of the SimCMF paper's Table 4 (3.9 M for ViT-B).
+    """
+
+    bottleneck: int = 200
+
+    def __post_init__(self) -> None:
+        require_at_least_one(bottleneck=self.bottleneck)
+
+    def apply(self, model: Segmenter) -> None:
+        """Replaces the MLPs, and moves the norm `norm2` before an encoder's MLP into the new layer.
+
+        In the encoder the keys `norm2.*` and `mlp.*` of a block become `mlp.norm.*` and `mlp.mlp.*`, in the
+        decoder `mlp.*` becomes `mlp.mlp.*`.
+        """
+        in_encoder = set(model.image_encoder.modules())
+        for _, _, block in find_layers(model, _is_block, "MLP in a transformer block"):
+            children = dict(block.named_children())
+            norm = children.get("norm2") if block in in_encoder else None
+            block.mlp = AdaptedMLP(children["mlp"], norm=norm, bottleneck=self.bottleneck)
+            if norm is not None:
+                block.norm2 = nn.Identity()
+
+
+def _is_block(module: nn.Module) -> bool:
+    """A transformer block: attentions and a module `mlp` that holds linear layers."""
+    children = dict(module.named_children())
+    return "mlp" in children and bool(_linears(children["mlp"])) and any(map(is_attention, children.values()))
+
+
+def _linears(module: nn.Module) -> list[nn.Linear]:
+    return [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+
+
+class AdaptedMLP(nn.Module):
+    """An MLP, the norm before it if there is one, and an adapter beside both: mlp(norm(x)) + adapter(x).
+
+    Args:
+        mlp: the MLP; the adapter takes its widths from the first and the last linear layer.
+        norm: what comes before it; None if nothing does.
+        bottleneck: width of the adapter.
+    """
+
+    def __init__(self, mlp: nn.Module, *, norm: nn.Module | None, bottleneck: int) -> None:
+        super().__init__()
+        linears = _linears(mlp)
+        self.norm = nn.Identity() if norm is None else norm
+        self.mlp = mlp
+        self.adapter = Adapter(linears[0].in_features, linears[-1].out_features, bottleneck=bottleneck)
+
+    def forward(self, stream: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
+        """Computes what the block adds to the residual stream."""
+        result: Tensor = self.mlp(self.norm(stream)) + self.adapter(stream)
+        return result
+
+
+class Adapter(nn.Module):
+    """0.1 * up(relu(down(x))), zero at the start.
+
+    Weights as in AdaptFormer's program: down is Kaiming-uniform with a bias of zero, up is zero. Its dropout
+    inside the bottleneck is not in SimCMF's, and not here.
+
+    Args:
+        inputs: width of x.
+        outputs: width of the result.
+        bottleneck: width in between.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, bottleneck: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(inputs, bottleneck)
+        self.up = nn.Linear(bottleneck, outputs)
+        # The weight keeps nn.Linear's own initialisation, which is AdaptFormer's.
+        nn.init.zeros_(self.down.bias)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, stream: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
+        """Computes the update."""
+        result: Tensor = SCALE * self.up(functional.relu(self.down(stream)))
+        return result
+
+    def trainable_params(self) -> list[str]:
+        """All of it."""
+        return [name for name, _ in self.named_parameters()]

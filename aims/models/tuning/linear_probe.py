@@ -1,0 +1,24 @@
+"""The linear probe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aims.models.segmenter import Segmenter
+from aims.models.tuning.base import TUNINGS, Tuning
+
+
+@TUNINGS.register("linear-probe")
+@dataclass(frozen=True, kw_only=True)
+class LinearProbeTuning(Tuning):
+    """Patch embedding and position embedding learn, the blocks and the mask decoder stay as they are.
+
+    The name is that of the SimCMF program. Elsewhere a linear probe trains the last layer; this one trains
+    the first.
+    """
+
+    def apply(self, model: Segmenter) -> None:
+        """Declares both; a backbone without absolute positions has the patch embedding alone."""
+        model.learn("image_encoder.patch_embed")
+        if model.image_encoder.pos_embed is not None:
+            model.learn("image_encoder.pos_embed")
