@@ -12,9 +12,31 @@ from aims.models.segmenter import Segmenter
 @METHODS.register("linear")
 @dataclass(frozen=True, kw_only=True)
 class Linear(Method):
-    """A 1 x 1 convolution C -> 3 before pretrained SAM, whose patch embedding learns under every tuning."""
+    """A 1 x 1 convolution C -> 3 before pretrained SAM, whose patch embedding learns under every tuning.
+
+    Source: section 4.3 and Figure 4 of the SimCMF paper.
+    """
 
     def adapt(self, model: Segmenter, channels: int) -> None:
         """Puts the convolution in front and declares the patch embedding."""
         model.alignment = ConvAlignment(channels=channels, kernel=1, width=3, depth=1)
         model.learn("image_encoder.patch_embed")
+
+
+@METHODS.register("linear-frozen")
+@dataclass(frozen=True, kw_only=True)
+class LinearFrozen(Method):
+    """A 1 x 1 convolution C -> 3 before pretrained SAM, whose patch embedding stays frozen.
+
+    Source: section 4.3 and Figure 4 of the SimCMF paper.
+    """
+
+    def adapt(self, model: Segmenter, channels: int) -> None:
+        """Puts the convolution in front."""
+        model.alignment = ConvAlignment(channels=channels, kernel=1, width=3, depth=1)
+
+    def tuning_objection(self, tuning: str) -> str | None:
+        """No tuning that trains the patch embedding, for the method is that it is frozen."""
+        if tuning in ("full", "linear-probe"):
+            return "it would train the patch embedding, and that is method 'linear'"
+        return None

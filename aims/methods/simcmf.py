@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aims.core.errors import InputError, require_at_least_one
 from aims.methods.base import METHODS, Method
 from aims.models.alignment import ConvAlignment
 from aims.models.segmenter import Segmenter
@@ -12,17 +13,25 @@ from aims.models.segmenter import Segmenter
 @METHODS.register("simcmf")
 @dataclass(frozen=True, kw_only=True)
 class SimCMF(Method):
-    """The paper's alignment module C -> 3; the pretrained patch embedding stays frozen unless tuning is full.
+    """The paper's module of convolutions C -> 64 -> 3 before pretrained SAM.
+
+    Source: section 3.1 and Figures 2 and 6 of the SimCMF paper; `simcmf-released` is the module of the
+    authors' program. The patch embedding stays frozen unless the tuning trains it.
 
     Attributes:
-        kernel: side of the convolutions (Figure 6, k).
+        kernel: side of all convolutions but the last, which is 1 x 1 (Figure 6, k).
         width: channels between them (Figure 6, d).
-        depth: number of convolutions (Figure 6, n).
+        depth: number of convolutions (Figure 6, n); at 1 the 1 x 1 convolution alone is left.
     """
 
     kernel: int = 3
     width: int = 64
     depth: int = 2
+
+    def __post_init__(self) -> None:
+        require_at_least_one(kernel=self.kernel, width=self.width, depth=self.depth)
+        if self.kernel % 2 == 0:
+            raise InputError(f"--kernel must be odd, so that images keep their size, not {self.kernel}")
 
     def adapt(self, model: Segmenter, channels: int) -> None:
         """Puts the alignment module in front."""

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
-from aims.core.errors import InputError
+
+class Alignment(nn.Module):
+    """Base of the layers in front of the image encoder: whatever parameters one has, all of them learn."""
+
+    def trainable_params(self) -> list[str]:
+        """All parameters."""
+        return [name for name, _ in self.named_parameters()]
 
 
-class ConvAlignment(nn.Module):
+class ConvAlignment(Alignment):
     """Convolutions from C channels to 3, with ReLU between them; height and width stay.
 
     SimCMF's cross-modal alignment module (Figures 2 and 6 of the paper): first convolution k x k, C -> d;
@@ -20,18 +27,10 @@ class ConvAlignment(nn.Module):
         kernel: k, odd.
         width: d, channels between the convolutions.
         depth: number of convolutions; 1 is a single 1 x 1 convolution C -> 3, without `kernel` and `width`.
-
-    Raises:
-        InputError: a number is below 1, or the kernel is even.
     """
 
     def __init__(self, *, channels: int, kernel: int, width: int, depth: int) -> None:
         super().__init__()
-        if min(channels, kernel, width, depth) < 1 or kernel % 2 == 0:
-            raise InputError(
-                "alignment module: channels, width and depth must be at least 1 and the kernel odd, got "
-                f"channels={channels}, kernel={kernel}, width={width}, depth={depth}"
-            )
         layers: list[nn.Module] = []
         for _ in range(depth - 1):
             layers += [nn.Conv2d(channels, width, kernel, padding=kernel // 2), nn.ReLU()]
@@ -45,6 +44,78 @@ class ConvAlignment(nn.Module):
         aligned: Tensor = self.layers(images)
         return aligned
 
-    def trainable_params(self) -> list[str]:
-        """All parameters: an alignment module always learns."""
-        return [name for name, _ in self.named_parameters()]
+
+class TransformerAlignment(Alignment):
+    """Patches of C channels through transformer blocks, back to an image of 3 channels of the same size.
+
+    Section 4.3 of the SimCMF paper ("transformer blocks before the pretrained embedding layer") names it
+    without details; the form is that of the released program (`preattn`): a convolution with kernel and
+    stride p, C -> d; pre-norm blocks with attention among all patches (8 heads) and an MLP four times as
+    wide (GELU); a linear layer d -> 3 p p. No positions are added, as there.
+
+    Ours departs from it twice. The program's reshape from patches to an image exchanges no axes, so that
+    the pixels of a row of patches land in one another's places; here every patch goes back to where it was
+    cut out. And weights of the attention start as torch's `nn.MultiheadAttention` does (Xavier).
+
+    Args:
+        channels: C, channels of the images.
+        patch_size: p, side of a patch in pixels; divides height and width.
+        width: d, channels of the tokens; a multiple of `HEADS`.
+        depth: number of blocks.
+    """
+
+    HEADS = 8
+
+    def __init__(self, *, channels: int, patch_size: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.patch_embed = nn.Conv2d(channels, width, patch_size, stride=patch_size)
+        # Not nn.TransformerEncoder: it copies one block, so that all would start with the same weights.
+        # Not batch_first: with it torch takes another way without gradients, which on a CPU holds the whole
+        # attention map (half a gigabyte at 4,096 tokens) and rounds differently from training.
+        self.blocks = nn.Sequential(
+            *(
+                nn.TransformerEncoderLayer(
+                    d_model=width,
+                    nhead=self.HEADS,
+                    dim_feedforward=4 * width,
+                    dropout=0.0,
+                    activation="gelu",
+                    norm_first=True,
+                )
+                for _ in range(depth)
+            )
+        )
+        self.to_pixels = nn.Linear(width, 3 * patch_size**2)
+
+    def forward(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Aligns a batch of normalised images."""
+        grid: Tensor = self.patch_embed(images)
+        tokens = self.blocks(grid.flatten(2).permute(2, 0, 1))
+        pixels = self.to_pixels(tokens).permute(1, 2, 0).unflatten(2, grid.shape[2:])
+        return functional.pixel_shuffle(pixels, self.patch_size)
+
+
+class ChannelViews(Alignment):
+    """Every channel as a grey picture of its own: C views of each image in the batch dimension.
+
+    The views of an image lie one after the other, as `Segmenter.embed` expects. Nothing learns.
+    """
+
+    def forward(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch*channels 3 height width"]:
+        """Repeats each channel three times."""
+        return images.flatten(0, 1).unsqueeze(1).expand(-1, 3, -1, -1)
+
+
+class FirstThreeChannels(Alignment):
+    """The first three channels as they are, or a single one repeated three times. Nothing learns."""
+
+    def forward(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Picks the channels of one or of at least three."""
+        return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images[:, :3]
