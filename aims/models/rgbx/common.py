@@ -1,0 +1,85 @@
+"""What the encoders of ViPT and CMX share: images with RGB first, and a second patch embedding."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from aims.core.errors import InputError
+from aims.core.vocabulary import Modality
+from aims.models.encoder import ImageEncoder
+
+#: RGB are the first channels of an image, X, the sensor's, all after them.
+RGB = 3
+
+
+def rgb_objection(modality: Modality) -> str | None:
+    """Why images of a modality are not RGB with a sensor's channels after it; None if they are."""
+    if modality.mixes_rgb and modality.streams[0] == "rgb":
+        return None
+    return (
+        "it fuses RGB with a sensor, and takes RGB first and the sensor's channels after it, as rgb-depth has"
+    )
+
+
+class RGBXEncoder(ImageEncoder):
+    """A backbone's image encoder with a second patch embedding for X. Subclasses say how the streams meet.
+
+    The second one starts as a copy of the backbone's, which takes three channels. As in ViPT and CMX, a
+    single channel is repeated three times and three stay as they are. Neither paper has other counts n: here
+    the copy's kernel is averaged over RGB, times 3 / n, for each of the n channels, so that an image which is
+    equal in all of them gives the same tokens as a grey RGB image.
+
+    Args:
+        encoder: the backbone's; its parts are taken over, not copied.
+        channels: of the images, RGB included.
+
+    Raises:
+        InputError: there is no channel beside RGB.
+    """
+
+    def __init__(self, encoder: ImageEncoder, *, channels: int) -> None:
+        if channels <= RGB:
+            raise InputError(
+                f"the first {RGB} channels have to be RGB, and a sensor's come after them: "
+                f"at least {RGB + 1} in all, got {channels}"
+            )
+        super().__init__(
+            patch_embed=encoder.patch_embed,
+            pos_embed=encoder.pos_embed,
+            blocks=encoder.blocks,
+            neck=encoder.neck,
+            stages=encoder.stages,
+        )
+        self.x_patch_embed = copy.deepcopy(encoder.patch_embed)
+        x_channels = channels - RGB
+        if x_channels not in (1, 3):
+            _spread_kernel(self.x_patch_embed, x_channels)
+
+    def embed_rgb(
+        self, images: Float[Tensor, "batch channels size size"]
+    ) -> Float[Tensor, "batch height width dim"]:
+        """Turns the first three channels into tokens with their positions."""
+        return self.embed(images[:, :RGB])
+
+    def embed_x(
+        self, images: Float[Tensor, "batch channels size size"]
+    ) -> Float[Tensor, "batch height width dim"]:
+        """Turns the channels after RGB into tokens, without positions."""
+        x = images[:, RGB:]
+        if x.shape[1] == 1:
+            x = x.expand(-1, 3, -1, -1)
+        tokens: Tensor = self.x_patch_embed(x)
+        return tokens
+
+
+def _spread_kernel(patch_embed: nn.Module, channels: int) -> None:
+    convolution = patch_embed.get_submodule("proj")
+    assert isinstance(convolution, nn.Conv2d)
+    with torch.no_grad():
+        each = convolution.weight.sum(1, keepdim=True) / channels
+        convolution.weight = nn.Parameter(each.repeat(1, channels, 1, 1))
+    convolution.in_channels = channels
