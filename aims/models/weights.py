@@ -19,7 +19,7 @@ from torch import Tensor
 
 from aims.core.errors import InputError
 from aims.core.files import sha256_file
-from aims.models.sam import BACKBONES, Checkpoint, build_sam
+from aims.models.backbone import BACKBONES, Checkpoint
 from aims.models.trainable import require_match
 
 WAYS_ON = "give a file with --weights PATH, or --weights none for random weights (recorded as random)"
@@ -65,7 +65,7 @@ def resolve_weights(backbone: str, path: Path | None) -> Path:
     if not cached.is_file():
         raise InputError(
             f"{checkpoint.file_name}, the pretrained weights of {backbone}, is not in {cached.parent}; "
-            f"put it there, {WAYS_ON}"
+            f"fetch it with `aims weights {backbone}`, {WAYS_ON}"
         )
     return cached
 
@@ -81,7 +81,7 @@ def load_weights(backbone: str, path: Path) -> LoadedWeights:
             or its tensors do not fit the backbone.
     """
     with torch.device("meta"):
-        shapes = {name: tensor.shape for name, tensor in build_sam(BACKBONES[backbone]).state_dict().items()}
+        shapes = {name: tensor.shape for name, tensor in BACKBONES[backbone].build().state_dict().items()}
     try:
         sha256 = sha256_file(path)
     except OSError as error:
@@ -104,7 +104,7 @@ def _require_authors_file(path: Path, sha256: str) -> None:
     raise InputError(
         f"{path}: not the authors' {expected.file_name}: {path.stat().st_size:,} bytes where theirs has "
         f"{expected.size_bytes:,}, SHA-256 {sha256} where theirs is {expected.sha256}; "
-        "fetch it again, or rename a file of your own"
+        "delete it and fetch it with `aims weights`, or rename a file of your own"
     )
 
 

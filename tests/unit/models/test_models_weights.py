@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from aims.core.errors import InputError
-from aims.models.sam import BACKBONES, build_sam
+from aims.methods import BACKBONES
 from aims.models.weights import load_weights, resolve_weights, weights_folder
 
 
@@ -17,7 +17,7 @@ from aims.models.weights import load_weights, resolve_weights, weights_folder
 def state() -> dict[str, torch.Tensor]:
     return {
         name: torch.full_like(tensor, index)
-        for index, (name, tensor) in enumerate(build_sam(BACKBONES["sam-tiny"]).state_dict().items())
+        for index, (name, tensor) in enumerate(BACKBONES["sam-tiny"].build().state_dict().items())
     }
 
 
@@ -56,7 +56,10 @@ def test_the_authors_file_is_found_in_the_cache(cache: Path) -> None:
 def test_the_authors_file_is_missing(cache: Path) -> None:
     with pytest.raises(InputError) as caught:
         resolve_weights("sam-vit-h", None)
-    for part in ("sam_vit_h_4b8939.pth", str(cache), "--weights PATH", "--weights none", "random"):
+    for part in (
+        *("sam_vit_h_4b8939.pth", str(cache), "fetch it with `aims weights sam-vit-h`"),
+        *("--weights PATH", "--weights none", "random"),
+    ):
         assert part in str(caught.value)
 
 
@@ -87,7 +90,9 @@ def test_every_tensor_comes_back(kind: str, state: dict[str, torch.Tensor], tmp_
 def test_a_truncated_authors_file_says_both_sizes(tmp_path: Path) -> None:
     path = tmp_path / "sam_vit_b_01ec64.pth"
     path.write_bytes(bytes(1234))
-    with pytest.raises(InputError, match=r"1,234 bytes where theirs has 375,042,383.*ec2df627"):
+    with pytest.raises(
+        InputError, match=r"1,234 bytes where theirs has 375,042,383.*ec2df627.*delete it .*`aims weights`"
+    ):
         load_weights("sam-vit-b", path)
 
 

@@ -1,0 +1,170 @@
+"""`aims weights BACKBONE`: fetch the authors' pretrained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.progress import Progress, TaskID
+from rich.table import Table
+
+from aims.cli._terminal import err, out, print_json, progress_bar, warn
+from aims.core.errors import InputError
+
+if TYPE_CHECKING:
+    from aims.models.download import Download
+
+_EPILOG = """
+\b
+The files go to $AIMS_CACHE/weights, else to the user's cache folder, where `aims run` looks.
+AIMS_WEIGHTS_URL names a mirror of the authors' server; the checksum is theirs in any case.
+Ctrl-C keeps what was fetched; the same command goes on from there.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("backbone", required=False)
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Copy the authors' file from here; nothing is fetched.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(backbone: str | None, source: Path | None, as_json: bool) -> None:
+    """Fetch SAM's pretrained weights.
+
+    BACKBONE is sam-vit-b, sam-vit-l or sam-vit-h; without it, all are listed. The file is checked against
+    the authors' SHA-256 before it gets its name.
+    """
+    # Imported here: torch takes seconds.
+    from aims.models.download import plan_download
+
+    if backbone is None:
+        if source is not None:
+            raise InputError("--from needs a backbone: aims weights BACKBONE --from FILE")
+        _list(as_json)
+        return
+    download = plan_download(backbone)
+    fetched = _obtain(download, source)
+    checkpoint = download.checkpoint
+    if as_json:
+        result = {"bytes": checkpoint.size_bytes, "sha256": checkpoint.sha256, "fetched": fetched}
+        print_json({"backbone": backbone, "path": str(download.path), **result})
+        return
+    err.print("checked: it is the authors' file, by its SHA-256" if fetched else "it was there, and is right")
+    out.print(f"{backbone}  ->  {download.path}", markup=False)
+
+
+def _obtain(download: Download, source: Path | None) -> bool:
+    from aims.models.download import fetch, is_there, take
+
+    with _observer() as observer:
+        if source is not None:
+            return take(download, source, observer)
+        if is_there(download, observer):
+            return False
+        _announce(download)
+        try:
+            return fetch(download, observer)
+        except KeyboardInterrupt:
+            if done := download.fetched_bytes:
+                warn(f"{done:,} bytes are kept in {download.partial}; the same command goes on from there")
+            raise
+
+
+def _announce(download: Download) -> None:
+    from aims.models.download import LICENSE
+
+    size = download.checkpoint.size_bytes
+    lines = {
+        "fetching": f"{download.checkpoint.file_name}, the pretrained weights of {download.backbone}",
+        "size": f"{size:,} bytes ({_megabytes(size)})",
+        "licence": f"{LICENSE}, by the authors of Segment Anything (Meta AI)",
+        "from": download.url,
+        "to": str(download.path),
+    }
+    if done := download.fetched_bytes:
+        lines["there"] = f"{done:,} bytes of an earlier attempt; going on from there"
+    for name, text in lines.items():
+        err.print(f"{name:<9} {text}", markup=False, soft_wrap=True)
+
+
+def _list(as_json: bool) -> None:
+    from aims.models.backbone import BACKBONES
+    from aims.models.download import LICENSE, plan_download
+    from aims.models.weights import weights_folder
+
+    downloads = [plan_download(name) for name in BACKBONES if BACKBONES[name].checkpoint is not None]
+    downloads.sort(key=lambda download: download.checkpoint.size_bytes)
+    if as_json:
+        rows = [_row(download) for download in downloads]
+        print_json({"folder": str(weights_folder()), "license": LICENSE, "weights": rows})
+        return
+    table = Table()
+    for name in ("backbone", "file", "size", "licence", "in the cache"):
+        table.add_column(name, justify="right" if name == "size" else "left")
+    for download in downloads:
+        checkpoint = download.checkpoint
+        size = _megabytes(checkpoint.size_bytes)
+        table.add_row(download.backbone, checkpoint.file_name, size, LICENSE, _state(download))
+    out.print(table)
+    out.print(f"cache: {weights_folder()}", markup=False)
+    out.print("Only sizes were compared; `aims weights BACKBONE` compares the content, or fetches it.")
+
+
+def _row(download: Download) -> Mapping[str, Any]:
+    checkpoint = download.checkpoint
+    return {
+        "backbone": download.backbone,
+        "path": str(download.path),
+        "bytes": checkpoint.size_bytes,
+        "sha256": checkpoint.sha256,
+        "url": download.url,
+        "in_cache_by_size": _state(download) == "yes",
+    }
+
+
+def _state(download: Download) -> str:
+    size = download.checkpoint.size_bytes
+    if download.path.is_file():
+        there = download.path.stat().st_size
+        return "yes" if there == size else f"wrong: {there:,} bytes"
+    return f"{download.fetched_bytes / size:.0%} of it" if download.fetched_bytes else "no"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
+@contextmanager
+def _observer() -> Iterator[Any]:
+    """Shows a download on the terminal."""
+    from aims.models.download import Observer
+
+    class Display(Observer):
+        def __init__(self, progress: Progress) -> None:
+            self.progress_bar, self.task = progress, TaskID(-1)
+
+        def stage(self, name: str, total: int | None, done: int = 0) -> None:
+            for task in self.progress_bar.task_ids:
+                self.progress_bar.remove_task(task)
+            if total is None:
+                err.print(f"{name} ...")
+                return
+            # In megabytes, which the bar's columns show as whole numbers.
+            self.task = self.progress_bar.add_task(name, total=total / 1e6, note="MB", unit="MB")
+            self.progress(done)
+
+        def progress(self, done: int) -> None:
+            self.progress_bar.update(self.task, completed=done / 1e6)
+
+        def remark(self, text: str) -> None:
+            warn(text)
+
+    with progress_bar() as progress:
+        yield Display(progress)

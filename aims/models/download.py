@@ -1,0 +1,213 @@
+"""Fetching the authors' checkpoints: shown, resumable, checked before they get their name, never executed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from aims.core.errors import AimsError, InputError
+from aims.core.files import atomic_write, sync
+from aims.models._transfer import DISK_FULL, Observer, fetch_rest, usable_bytes
+from aims.models.backbone import BACKBONES, Checkpoint
+from aims.models.weights import weights_folder
+
+__all__ = [
+    "BASE_URL",
+    "LICENSE",
+    "URL_VARIABLE",
+    "Download",
+    "Observer",
+    "fetch",
+    "is_there",
+    "plan_download",
+    "take",
+]
+
+#: Where the authors' files lie (README of https://github.com/facebookresearch/segment-anything).
+BASE_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
+#: Names a mirror in the place of `BASE_URL`; what comes from there is checked all the same.
+URL_VARIABLE = "AIMS_WEIGHTS_URL"
+#: Of the authors' code and weights alike.
+LICENSE = "Apache-2.0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """What is fetched for a backbone, from where and to where.
+
+    Attributes:
+        backbone: name in `BACKBONES`.
+        checkpoint: the authors' file, with its size and SHA-256.
+        url: where it is fetched.
+        path: where it will lie; the file has this name only if its content is right.
+    """
+
+    backbone: str
+    checkpoint: Checkpoint
+    url: str
+    path: Path
+
+    @property
+    def partial(self) -> Path:
+        """The unfinished file, beside the final name."""
+        return self.path.with_name(f"{self.path.name}.partial")
+
+    @property
+    def fetched_bytes(self) -> int:
+        """Size of the unfinished file; 0 if there is none, or if it is too long to be a beginning."""
+        return usable_bytes(self.partial, self.checkpoint.size_bytes)
+
+
+def plan_download(backbone: str) -> Download:
+    """Looks up what would be fetched for a backbone; touches neither disk nor network.
+
+    Raises:
+        InputError: the backbone is unknown or has no pretrained weights, or $AIMS_WEIGHTS_URL is no address.
+    """
+    checkpoint = BACKBONES[backbone].checkpoint
+    if checkpoint is None:
+        raise InputError(
+            f"no pretrained weights of {backbone} exist, so there is nothing to fetch; "
+            "`aims run` trains it from random weights with --weights none"
+        )
+    base = os.environ.get(URL_VARIABLE) or BASE_URL
+    if not base.startswith(("http://", "https://")):
+        raise InputError(f"{URL_VARIABLE}={base!r} is no http:// or https:// address; correct or unset it")
+    return Download(
+        backbone=backbone,
+        checkpoint=checkpoint,
+        url=f"{base.rstrip('/')}/{checkpoint.file_name}",
+        path=weights_folder() / checkpoint.file_name,
+    )
+
+
+def is_there(download: Download, observer: Observer | None = None) -> bool:
+    """Whether the authors' file lies in its place, by its checksum.
+
+    Raises:
+        InputError: another file lies there. It is left alone.
+    """
+    if not download.path.exists():
+        return False
+    wrong = _difference(download.path, download.checkpoint, observer or Observer())
+    if wrong:
+        raise InputError(
+            f"{download.path}: not the authors' file: {wrong}; delete or move it, then give the command again"
+        )
+    return True
+
+
+def fetch(download: Download, observer: Observer | None = None) -> bool:
+    """Fetches the authors' file unless it is there, going on where an earlier attempt stopped.
+
+    A second process waits for the first one. On any failure, and on Ctrl-C, what was fetched is kept in
+    `download.partial`; only a whole file whose content is wrong is removed.
+
+    Returns:
+        Whether anything was done; False if the right file was there.
+
+    Raises:
+        InputError: another file lies in its place, or HF_HUB_OFFLINE forbids it.
+        AimsError: no space, no answer, a wrong answer, or wrong content.
+    """
+    observer = observer or Observer()
+    # Before the lock: a shared cache that one may only read is fine where the file is there.
+    if is_there(download, observer):
+        return False
+    with _alone(download, observer):
+        if is_there(download, observer):
+            return False
+        _require_space(download, download.checkpoint.size_bytes - download.fetched_bytes)
+        fetch_rest(download.url, download.partial, download.checkpoint.size_bytes, observer)
+        wrong = _difference(download.partial, download.checkpoint, observer)
+        if wrong:
+            download.partial.unlink()
+            raise AimsError(
+                f"{download.url}: what came is not the authors' file: {wrong}; it was removed. Give the "
+                f"command again; if that ends here too, the address is wrong (${URL_VARIABLE} names another)"
+            )
+        sync(download.partial)
+        os.replace(download.partial, download.path)
+        sync(download.path.parent)
+    return True
+
+
+def take(download: Download, source: Path, observer: Observer | None = None) -> bool:
+    """Copies the authors' file, fetched in some other way, to its place unless it is there; no network.
+
+    Returns:
+        Whether anything was done; False if the right file was there.
+
+    Raises:
+        InputError: `source` is missing or is not the authors' file, or another file lies in its place.
+        AimsError: no space.
+    """
+    observer = observer or Observer()
+    if not source.is_file():
+        raise InputError(f"{source}: no such file of weights")
+    wrong = _difference(source, download.checkpoint, observer)
+    if wrong:
+        raise InputError(f"{source}: not the authors' {download.checkpoint.file_name}: {wrong}")
+    if is_there(download, observer):
+        return False
+    with _alone(download, observer):
+        if is_there(download, observer):
+            return False
+        _require_space(download, download.checkpoint.size_bytes)
+        observer.stage("copy", None)
+        try:
+            with atomic_write(download.path) as beside:
+                shutil.copyfile(source, beside)
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise AimsError(f"{download.path.parent}: the disk is full; make room") from None
+            raise
+        download.partial.unlink(missing_ok=True)
+    return True
+
+
+def _difference(path: Path, checkpoint: Checkpoint, observer: Observer) -> str:
+    """What is wrong with a file, in words; empty if it is the authors'."""
+    size = path.stat().st_size
+    if size != checkpoint.size_bytes:
+        return f"{size:,} bytes where theirs has {checkpoint.size_bytes:,}"
+    observer.stage("check", size)
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 22):
+            digest.update(piece)
+            observer.progress(file.tell())
+    sha256 = digest.hexdigest()
+    return "" if sha256 == checkpoint.sha256 else f"SHA-256 {sha256} where theirs is {checkpoint.sha256}"
+
+
+@contextmanager
+def _alone(download: Download, observer: Observer) -> Iterator[None]:
+    download.path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(download.path.with_name(f".{download.path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        observer.remark("another process is fetching this file; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _require_space(download: Download, needed: int) -> None:
+    folder = download.path.parent
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise AimsError(
+            f"{folder}: {needed:,} bytes are needed and {free:,} are free; make room, or set $AIMS_CACHE to "
+            "a folder on another disk"
+        )
