@@ -21,11 +21,12 @@ from aims.models.sam import SAM
 from aims.models.segment_anything import sam_modeling
 from aims.models.segmenter import Segmenter
 
+#: The widths and heads of every backbone, with fewer blocks. Windows of 14 on a grid of 16: padded windows
+#: and global blocks both occur.
 REDUCED = {
-    # Windows of 14 on a grid of 16: padded windows and global blocks both occur.
-    "sam-vit-b": dataclasses.replace(BACKBONES["sam-vit-b"], image_size=256, depth=3, global_blocks=(2,)),
-    "sam-tiny": BACKBONES["sam-tiny"],
-}
+    name: dataclasses.replace(BACKBONES[name], image_size=256, depth=2, global_blocks=(1,))
+    for name in ("sam-vit-b", "sam-vit-l", "sam-vit-h")
+} | {"sam-tiny": BACKBONES["sam-tiny"]}
 AUTHORS_BUILDERS = {
     "sam-vit-b": "build_sam_vit_b",
     "sam-vit-l": "build_sam_vit_l",
@@ -134,9 +135,17 @@ def test_embed_and_decode_equal_sam_forward(name: str) -> None:
             multimask_output=False,
         )
         # Sam.forward encodes one image at a time; another batch size may sum in another order.
-        torch.testing.assert_close(mask_logits, expected["low_res_logits"], rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(iou_predictions, expected["iou_predictions"], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(mask_logits, expected["low_res_logits"], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(iou_predictions, expected["iou_predictions"], rtol=1e-5, atol=1e-5)
         assert mask_logits.std() > 0.01
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_vit_b_at_its_full_size() -> None:
+    ours, theirs = pair(BACKBONES["sam-vit-b"])
+    images = torch.randn(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(ours.embed(images), theirs.image_encoder(images))
 
 
 @torch.no_grad()
