@@ -19,13 +19,16 @@ from aims.version import __version__
 COMMANDS = MappingProxyType(
     {
         "list": "List the datasets that can be converted, and those that are.",
+        "info": "Count the parameters and operations of a method.",
         "convert": "Turn a raw dataset into an AIMS dataset.",
         "inspect": "Describe a dataset: streams, ranges, classes, sizes, what was dropped.",
         "view": "Draw a dataset's pictures and instances on a page for the browser.",
         "verify": "Check every promise of a dataset's format.",
         "audit": "Find near-duplicates and groups that straddle splits.",
         "export": "Write a dataset as COCO, or as a folder of pictures.",
+        "weights": "Fetch SAM's pretrained weights.",
         "run": "Train and evaluate one method on one modality.",
+        "export-model": "Fold a run's trained layers into plain SAM weights.",
         "report": "Write the tables from the finished runs.",
         "synth": "Generate a small raw dataset to try things on.",
     }
@@ -42,7 +45,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             raise unknown_name("command", cmd_name, COMMANDS)
-        command: click.Command = importlib.import_module(f"aims.cli.{cmd_name}").command
+        module = importlib.import_module(f"aims.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

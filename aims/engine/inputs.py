@@ -105,6 +105,16 @@ class Preprocessing:
         return asdict(self)
 
 
+def dataset_facts(dataset: Dataset, modality: Modality) -> dict[str, Any]:
+    """What a run record keeps of its dataset: licence, source, and how its streams were stored."""
+    return {
+        "license": dataset.spec.license,
+        "citation": dataset.spec.citation,
+        "url": dataset.spec.url,
+        "streams": {name: asdict(dataset.streams[name]) for name in modality.streams},
+    }
+
+
 def stack(
     image: Image, dataset: Dataset, modality: Modality, protocol: Protocol
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:

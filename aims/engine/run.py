@@ -38,7 +38,7 @@ from aims.core.vocabulary import PROTOCOLS, Modality
 from aims.data.read import Dataset, ImageRef
 from aims.engine.checkpoint import TrainingState, load_weights
 from aims.engine.evaluate import evaluate, mean_iou
-from aims.engine.inputs import Survey, survey
+from aims.engine.inputs import Survey, dataset_facts, survey
 from aims.engine.samples import Source, split_images
 from aims.engine.sheet import save_sheet
 from aims.engine.train import Observer, Stopped, Trainer
@@ -224,6 +224,7 @@ def _provenance(job: Job, model: Segmenter, surveyed: Survey, images: dict[str, 
         "version": RUN_VERSION,
         "status": "running",
         "config": dataclasses.asdict(job.config),
+        "dataset": dataset_facts(job.dataset, job.modality),
         "preprocessing": surveyed.preprocessing.as_json(),
         "images": images,
         "selected_on": protocol.select_on,

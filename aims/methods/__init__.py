@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 
 from aims.methods.base import METHODS, Method
 from aims.methods.build import build_model
+from aims.methods.describe import Description, build_shapes, describe
 from aims.methods.options import (
     all_options,
     changed_options,
@@ -45,13 +46,16 @@ __all__ = [
     "BACKBONES",
     "METHODS",
     "TUNINGS",
+    "Description",
     "Method",
     "ParameterCounts",
     "all_options",
     "build_model",
+    "build_shapes",
     "changed_options",
     "count_parameters",
     "default_tuning",
+    "describe",
     "known_options",
     "require_modality",
     "require_pair",

@@ -15,9 +15,10 @@ import pytest
 import toys
 
 from aims.cli import COMMANDS, main
+from aims.core.config import NO_TUNING
 from aims.core.vocabulary import PROTOCOLS
 from aims.engine.losses import LOSSES
-from aims.methods import BACKBONES, METHODS, TUNINGS
+from aims.methods import BACKBONES, METHODS, TUNINGS, all_options
 from aims.synth.layouts.nyuv2 import NYUv2Image, write_official
 from aims.synth.shapes import write_shapes
 from helpers import seeded
@@ -27,29 +28,30 @@ from helpers import seeded
 def shapes(tmp_path_factory):
     """A converted set of generated shapes in a data folder."""
     folder = tmp_path_factory.mktemp("shapes")
-    toml = write_shapes(folder / "raw", scenes=9, size=(48, 64), seed=0)
+    toml = write_shapes(folder / "raw", scenes=9, size=(48, 64), seed=0, rgb=True)
     with pytest.raises(SystemExit):
         main(["convert", "folder", str(toml), "--out", str(folder / "data" / "shapes")])
     return folder
 
 
-def run_options(shapes, tmp_path, *more):
+def run_options(shapes, tmp_path, *more, modality="thermal"):
     return (
-        *("run", "--modality", "thermal", "--data", shapes / "data", "--runs", tmp_path / "runs"),
+        *("run", "--modality", modality, "--data", shapes / "data", "--runs", tmp_path / "runs"),
         *("--backbone", "sam-toy", "--epochs", "1", *more),
     )
 
 
 def test_the_whole_job(aims, shapes, tmp_path):
     for method in METHODS:
-        code, out, err = aims(*run_options(shapes, tmp_path, "--method", method, "--weights", "none"))
+        options = ("--method", method, "--weights", "none")
+        code, out, err = aims(*run_options(shapes, tmp_path, *options, modality="rgb-thermal"))
         assert code == 0, err
         assert "mIoU" in out
-        assert "epoch   1" in err
+        assert ("nothing is trained" if method == "zero-shot" else "epoch   1") in err
     code, out, err = aims("report", "--runs", tmp_path / "runs", "--out", tmp_path / "report")
     assert code == 0, err
     assert "RANDOM WEIGHTS, NOT PRETRAINED" in out
-    assert "shapes / thermal" in (tmp_path / "report" / "table1.md").read_text()
+    assert "shapes / rgb-thermal" in (tmp_path / "report" / "table1.md").read_text()
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
         "results.csv",
         "results.md",
@@ -62,35 +64,84 @@ def test_the_whole_job(aims, shapes, tmp_path):
 
 
 def test_the_registries_are_complete():
-    assert list(METHODS) == ["linear", "random-embed", "scratch", "simcmf"]
-    assert list(TUNINGS) == ["full", "lora"]
+    assert list(METHODS) == [
+        *("channel-batch", "cmx", "linear", "linear-frozen", "mlp", "random-embed", "scratch", "simcmf"),
+        *("simcmf-released", "transformer", "vipt", "zero-shot"),
+    ]
+    assert list(TUNINGS) == ["adapter", "full", "linear-probe", "lora", "prefix", "prompt"]
     assert set(BACKBONES) - {"sam-toy"} == {"sam-tiny", "sam-vit-b", "sam-vit-h", "sam-vit-l"}
     assert list(LOSSES) == ["dice-ce", "sam"]
     assert list(PROTOCOLS) == ["paper", "strict"]
     assert list(COMMANDS) == [
-        *("list", "convert", "inspect", "view", "verify", "audit", "export"),
-        *("run", "report", "synth"),
+        *("list", "info", "convert", "inspect", "view", "verify", "audit", "export"),
+        *("weights", "run", "export-model", "report", "synth"),
     ]
+
+
+@pytest.mark.parametrize("tuning", [*TUNINGS, NO_TUNING])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_pair_runs_or_is_refused_before_anything_is_made(aims, shapes, tmp_path, method, tuning):
+    options = ("--method", method, "--tuning", tuning, "--json", "--weights", "none")
+    code, out, err = aims(*run_options(shapes, tmp_path, *options, modality="rgb-thermal"))
+    if code:
+        assert code == 2
+        assert err.startswith(f"error: method {method!r} does not go with tuning {tuning!r}: ")
+        assert err.count("\n") == 1
+        assert not (tmp_path / "runs").exists()
+        return
+    record = json.loads(out)
+    assert record["config"]["weights"] == "random"
+    assert record["config"]["tuning"] == tuning
+    assert 0 <= record["scores"]["miou"] <= 1
+    assert (record["parameters"]["trainable"]["total"] == 0) == (method == "zero-shot")
+    told = ("cmx", "vipt", "zero-shot")
+    in_order = record["preprocessing"]["channel_order"] == [0, 1, 2, 3]
+    assert in_order == (method in told)  # seed 0 happens to move a channel
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("tuning", TUNINGS)
-@pytest.mark.parametrize("method", METHODS)
-def test_every_combination_runs(aims, shapes, tmp_path, method, tuning, loss, protocol):
-    options = ("--method", method, "--tuning", tuning, "--loss", loss, "--protocol", protocol, "--json")
-    code, out, err = aims(*run_options(shapes, tmp_path, *options, "--weights", "none"))
-    if (method, tuning) == ("scratch", "lora"):
-        assert code == 2
-        assert err.startswith("error: method 'scratch' does not go with tuning 'lora'")
-        assert not (tmp_path / "runs").exists()
-        return
+def test_every_loss_runs_under_every_protocol(aims, shapes, tmp_path, loss, protocol):
+    options = ("--method", "simcmf", "--loss", loss, "--protocol", protocol, "--json", "--weights", "none")
+    code, out, err = aims(*run_options(shapes, tmp_path, *options))
     assert code == 0, err
     record = json.loads(out)
-    assert record["config"]["weights"] == "random"
-    assert record["config"]["tuning"] == tuning
     assert record["selected_on"] == ("test" if protocol == "paper" else "val")
-    assert 0 <= record["scores"]["miou"] <= 1
+
+
+def test_options_of_methods_and_tunings(aims, shapes, tmp_path):
+    options = ("--method", "simcmf", "--tuning", "lora", "--weights", "none", "--kernel", "5", "--rank=3")
+    code, out, err = aims(*run_options(shapes, tmp_path, *options, "--width", "64", "--json"))
+    assert code == 0, err
+    assert "simcmf x lora (kernel 5, rank 3), sam-toy" in err
+    record = json.loads(out)
+    assert record["config"]["options"] == {"kernel": 5, "rank": 3}
+    assert record["options"] == {"kernel": 5, "width": 64, "depth": 2, "rank": 3}
+    assert record["parameters"]["trainable"]["alignment"] == 5 * 5 * 64 + 64 + 64 * 3 + 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--kernal", "5"), "no such option: --kernal; did you mean --kernel?"),
+        (("--epoch", "5"), "no such option: --epoch; did you mean --epochs?"),
+        (("--rank", "5"), "method 'simcmf', tuning 'full': unknown option 'rank'"),
+        (("--kernel",), "option --kernel needs a value"),
+        (("--kernel", "--seed", "1"), "option --kernel needs a value"),
+        (("--kernel", "3", "--kernel=5"), "option --kernel is given twice"),
+        (("--kernel", "4"), "odd"),
+        (("--width", "0"), "--width must be at least 1, not 0"),
+        (("nir",), "unexpected argument 'nir'"),
+    ],
+)
+def test_wrong_options_of_methods_and_tunings(aims, shapes, tmp_path, options, message):
+    arguments = ("--method", "simcmf", "--tuning", "full", "--weights", "none", *options)
+    code, out, err = aims(*run_options(shapes, tmp_path, *arguments))
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_finished_run_answers(aims, shapes, tmp_path):
@@ -202,7 +253,7 @@ def test_help_of_every_command(aims):
 
 def test_the_short_line_of_every_command_is_its_docstrings():
     for name, line in COMMANDS.items():
-        help_text = importlib.import_module(f"aims.cli.{name}").command.help
+        help_text = importlib.import_module(f"aims.cli.{name.replace('-', '_')}").command.help
         assert help_text.splitlines()[0] == line
 
 
@@ -211,6 +262,7 @@ def test_the_help_of_run_names_every_entry(aims):
     text = " ".join(aims("run", "--help")[1].split())
     for name in (*METHODS, *TUNINGS, *LOSSES, *PROTOCOLS, "sam-vit-b", "sam-tiny"):
         assert name in text
+    assert all(f"--{name.replace('_', '-')}" in text for name in all_options())
 
 
 def test_convert_says_what_was_dropped(aims, shapes, tmp_path):

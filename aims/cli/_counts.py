@@ -1,0 +1,157 @@
+"""What `aims info --all` counts: every method and tuning, beside what the paper prints."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import tomllib
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+from aims.core.config import NO_TUNING
+from aims.core.errors import InputError
+from aims.core.vocabulary import MODALITIES
+from aims.methods import (
+    BACKBONES,
+    METHODS,
+    TUNINGS,
+    Description,
+    ParameterCounts,
+    build_shapes,
+    count_parameters,
+    default_tuning,
+    describe,
+    known_options,
+    require_modality,
+    require_pair,
+)
+from aims.report.published import PAPER_BACKBONE
+
+#: What the other methods are compared with; tunings and depths are counted with it.
+REFERENCE = "simcmf"
+#: Where the modules before the encoder are counted: a modality of every number of channels in the paper.
+_ALIGNMENT_AT = ("depth", "hha", "rgb-depth", "rgb-hha", "polarization")
+#: Where operations are counted: at the first of these that a method takes, and at one channel.
+_WIDE, _NARROW = ("polarization", "rgb-hha"), "depth"
+
+
+def count_all(backbone: str) -> dict[str, Any]:
+    """Counts every method with its default tuning, every tuning, and Figure 6's depths, as JSON.
+
+    Raises:
+        InputError: the backbone is unknown.
+    """
+    BACKBONES[backbone]  # looked up for its error, before the counting
+    file = resources.files("aims.leaderboards").joinpath("published.toml")
+    published = tomllib.loads(file.read_text(encoding="utf-8"))
+    table4 = published["table4"] if backbone == PAPER_BACKBONE else {}
+    depths = published["figure6"]["n"]
+    return {
+        "backbone": backbone,
+        "methods": [_method(backbone, method) for method in METHODS],
+        "tunings": [_tuning(backbone, tuning, table4.get(tuning)) for tuning in TUNINGS],
+        "depths": [
+            {
+                "depth": depth,
+                "alignment": _parameters(backbone, REFERENCE, _WIDE[0], depth=depth).alignment,
+                "published_thousands": thousands,
+            }
+            for depth, thousands in zip(depths["values"], depths["params_k"], strict=True)
+        ],
+    }
+
+
+def _method(backbone: str, method: str) -> dict[str, Any]:
+    """One method as JSON; null where it does not take the modality."""
+    wide = next((modality for modality in _WIDE if _takes(method, modality)), None)
+    found = _describe(backbone, method, wide).as_json() if wide else {}
+    return {
+        "name": method,
+        "summary": _summary(METHODS[method]),
+        "options": known_options(method, NO_TUNING),
+        "tunings": [name for name in (*TUNINGS, NO_TUNING) if _passes(require_pair, method, name)],
+        "alignment": {
+            str(_channels(modality)): (
+                _parameters(backbone, method, modality).alignment if _takes(method, modality) else None
+            )
+            for modality in _ALIGNMENT_AT
+        },
+        "tuning": default_tuning(method, pretrained=True),
+        "modality": wide,
+        "channels": found.get("channels"),
+        "parameters": found.get("parameters"),
+        "flops": found.get("flops"),
+        "ratio": {"same": _ratio(backbone, method, wide), "one_channel": _ratio(backbone, method, _NARROW)},
+    }
+
+
+def _tuning(backbone: str, tuning: str, published: float | None) -> dict[str, Any]:
+    """One tuning as JSON; the alignment module is left out, as in the paper's Table 4."""
+    counts = _parameters(backbone, REFERENCE, _WIDE[0], tuning=tuning)
+    of_method = known_options(REFERENCE, NO_TUNING)
+    options = known_options(REFERENCE, tuning)
+    return {
+        "name": tuning,
+        "summary": _summary(TUNINGS[tuning]),
+        "options": {name: value for name, value in options.items() if name not in of_method},
+        "encoder": counts.encoder,
+        "decoder": counts.decoder,
+        "total": counts.encoder + counts.decoder,
+        "frozen": counts.total - counts.trainable,
+        "published_millions": published,
+    }
+
+
+@functools.cache
+def _describe(backbone: str, method: str, modality: str) -> Description:
+    tuning = default_tuning(method, pretrained=True)
+    return describe(method=method, tuning=tuning, backbone=backbone, channels=_channels(modality))
+
+
+@functools.cache
+def _parameters(
+    backbone: str, method: str, modality: str, *, tuning: str | None = None, **options: int
+) -> ParameterCounts:
+    if tuning is None and not options and modality in (_WIDE[0], _NARROW):
+        # Described as well, so built already.
+        return _describe(backbone, method, modality).parameters
+    model = build_shapes(
+        method=method,
+        tuning=tuning or default_tuning(method, pretrained=True),
+        backbone=backbone,
+        channels=_channels(modality),
+        options=options,
+    )
+    return count_parameters(model)
+
+
+def _ratio(backbone: str, method: str, modality: str | None) -> float | None:
+    """Operations of a method over those of `REFERENCE`; None where either does not take the modality."""
+    if modality is None or not _takes(method, modality):
+        return None
+    reference = _describe(backbone, REFERENCE, modality).flops.forward
+    return round(_describe(backbone, method, modality).flops.forward / reference, 4)
+
+
+def _takes(method: str, modality: str) -> bool:
+    return _passes(require_modality, method, MODALITIES[modality])
+
+
+def _passes(check: Callable[..., None], *arguments: object) -> bool:
+    try:
+        check(*arguments)
+    except InputError:
+        return False
+    return True
+
+
+def _channels(modality: str) -> int:
+    channels = MODALITIES[modality].channels
+    assert channels is not None  # of the modalities above
+    return channels
+
+
+def _summary(kind: type[object]) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(kind) or "").split("\n", 1)[0]

@@ -1,0 +1,155 @@
+"""The content of model.json: how raw numbers become inputs, hyper-parameters, scores, licences."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from torch import nn
+
+from aims.core.records import RunRecord
+from aims.core.vocabulary import find_protocol
+from aims.engine.restore import preprocessing_of
+from aims.methods import BACKBONES
+from aims.models.download import LICENSE
+from aims.models.merging import layer_source
+from aims.models.sam import SAM
+from aims.models.segmenter import Segmenter
+from aims.sensors.scaling import scaling
+from aims.version import __version__
+
+VERSION = 1
+#: What `aims.sensors.scaling.scale` does, in words; x is a number as it is stored.
+_RULES = {
+    "valid-range": "clip((x - low) / (high - low), 0, 1), with the valid range from low to high",
+    "type": "whole numbers divided by the maximum of their type (uint8: 255), floats as they are",
+    "min-max": "clip(floor((x - a) / (b - a) * 255), 0, 255) / 255, with a and b the least and the greatest "
+    "finite value of the image in this stream; where they are equal, b - a is taken as 1",
+}
+
+
+def describe(record: RunRecord, backbone: SAM, plain: Segmenter, layers: nn.Sequential) -> dict[str, Any]:
+    """The content of model.json.
+
+    Args:
+        record: of the run.
+        backbone: its backbone.
+        plain: the plain model with the run's folded weights.
+        layers: the alignment.
+    """
+    config, content = record.config, record.content
+    # Records from before there was this entry say nothing of ranges and licence.
+    facts: dict[str, Any] | None = content.get("dataset")
+    return {
+        "version": VERSION,
+        "aims": __version__,
+        "run": config.run_name,
+        "code": content.get("code"),
+        "method": config.method,
+        "tuning": config.tuning,
+        "options": content.get("options", dict(config.options)),
+        "backbone": config.backbone,
+        "modules": _modules(backbone, plain.in_channels),
+        "patch_embedding": layer_source(plain.get_submodule("image_encoder.patch_embed.proj")),
+        "alignment": [layer_source(layer) for layer in layers],
+        "views": _views(layers, plain),
+        "input": _input(record, backbone, facts),
+        "mask_size": backbone.mask_size,
+        "weights": {"start": config.weights, "seed": config.seed, "license": _license(config.weights)},
+        "dataset": {
+            "name": config.dataset,
+            "fingerprint": config.fingerprint,
+            "modality": config.modality,
+            "license": facts["license"] if facts else None,
+            "citation": facts["citation"] if facts else None,
+            "url": facts["url"] if facts else None,
+        },
+        "config": dataclasses.asdict(config),
+        "scores": record.scores,
+        "selected_on": content.get("selected_on"),
+    }
+
+
+def _modules(backbone: SAM, channels: int) -> dict[str, dict[str, Any]]:
+    """Arguments of segment-anything's classes; LayerNorm's eps of 1e-6 in the encoder is no number there."""
+    grid = backbone.image_size // backbone.patch_size
+    return {
+        "image_encoder": {
+            "img_size": backbone.image_size,
+            "patch_size": backbone.patch_size,
+            "in_chans": channels,
+            "embed_dim": backbone.width,
+            "depth": backbone.depth,
+            "num_heads": backbone.heads,
+            "mlp_ratio": 4,
+            "out_chans": backbone.prompt_dim,
+            "qkv_bias": True,
+            "use_rel_pos": True,
+            "window_size": backbone.window,
+            "global_attn_indexes": list(backbone.global_blocks),
+        },
+        "prompt_encoder": {
+            "embed_dim": backbone.prompt_dim,
+            "image_embedding_size": [grid, grid],
+            "input_image_size": [backbone.image_size, backbone.image_size],
+            "mask_in_chans": 16,
+        },
+        "mask_decoder": {
+            "transformer_dim": backbone.prompt_dim,
+            "num_multimask_outputs": 3,
+            "iou_head_depth": 3,
+            "iou_head_hidden_dim": backbone.iou_hidden_dim,
+        },
+        "transformer": {
+            "depth": 2,
+            "embedding_dim": backbone.prompt_dim,
+            "num_heads": 8,
+            "mlp_dim": backbone.decoder_mlp_dim,
+        },
+    }
+
+
+def _views(layers: nn.Sequential, plain: Segmenter) -> int:
+    """Pictures that the layers make of one image."""
+    channels = [layer.out_channels for layer in layers if isinstance(layer, nn.Conv2d)]
+    return channels[-1] // plain.in_channels if channels else 1
+
+
+def _license(weights: str) -> str | None:
+    """Of the weights that the run started from; None if there were none or nothing is known of them."""
+    checkpoints = [BACKBONES[name].checkpoint for name in BACKBONES]
+    return LICENSE if weights in {known.sha256 for known in checkpoints if known is not None} else None
+
+
+def _input(record: RunRecord, backbone: SAM, facts: dict[str, Any] | None) -> dict[str, Any]:
+    """How a raw recording becomes the model's input: what `aims.engine.inputs` did in the run."""
+    preprocessing = preprocessing_of(record)
+    streams = [
+        _stream(name, record.config.protocol, facts["streams"][name] if facts else None)
+        for name in preprocessing.streams
+    ]
+    used = sorted({stream["scaling"] for stream in streams} - {None})
+    return {
+        "size": backbone.image_size,
+        "channels": len(preprocessing.channel_order),
+        "streams": streams,
+        "rules": {name: _RULES[name] for name in used},
+        "mean": preprocessing.mean,
+        "std": preprocessing.std,
+        "constants": preprocessing.source,
+        "channel_order": preprocessing.channel_order,
+    }
+
+
+def _stream(name: str, protocol: str, spec: dict[str, Any] | None) -> dict[str, Any]:
+    """One stream and the rule of `aims.sensors.scaling.scale` that applies to it; None where unknown."""
+    per_image = find_protocol(protocol).per_image_scaling
+    stream: dict[str, Any] = {"name": name, "scaling": None}
+    if spec is not None:
+        stream |= {key: spec[key] for key in ("channels", "unit", "valid_range")}
+        stream["missing"] = None if per_image else spec["missing"]
+    if per_image:
+        stream["scaling"] = scaling(name).rule
+    elif spec is not None:
+        stream["scaling"] = "type" if spec["valid_range"] is None else "valid-range"
+    return stream

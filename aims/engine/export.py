@@ -1,0 +1,130 @@
+"""A finished run as plain SAM weights that need no AIMS.
+
+model.safetensors       SAM's tensors under segment-anything's own keys, trained layers folded in
+alignment.safetensors   the layers in front of SAM, where there are any with weights
+model.json              everything else: how raw numbers become inputs, hyper-parameters, scores, licences
+README.md               a model card with a loading example
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from aims.core.errors import InputError
+from aims.core.files import sync, write_json, write_text
+from aims.core.records import RunRecord
+from aims.engine._export_card import model_card
+from aims.engine._export_description import describe
+from aims.engine.restore import build_untrained, load_model, load_record, preprocessing_of
+from aims.methods import BACKBONES
+from aims.models.backbone import Backbone
+from aims.models.merging import alignment_layers, largest_differences, plain_model
+from aims.models.sam import SAM
+from aims.version import __version__
+
+MODEL, ALIGNMENT, DESCRIPTION, CARD = "model.safetensors", "alignment.safetensors", "model.json", "README.md"
+#: More than this between the model and its export is no rounding (`largest_differences`).
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelExport:
+    """What `export_model` wrote.
+
+    Attributes:
+        folder: the folder.
+        description: the content of model.json.
+    """
+
+    folder: Path
+    description: dict[str, Any]
+
+
+def export_model(run_folder: Path, out: Path | None = None, weights: Path | None = None) -> ModelExport:
+    """Folds a run's trained layers into plain SAM weights and writes them with all that their use needs.
+
+    Whether a model can be exported is decided by what it is: its folded tensors must be those of plain SAM,
+    its alignment must be made of stock layers, and what is written must compute what the run's model does.
+
+    Args:
+        run_folder: folder of a finished run.
+        out: folder to make; None for `exported/` and the run's name.
+        weights: the pretrained weights that the run started from; None for the cache folder.
+
+    Raises:
+        InputError: the run cannot be read or exported, or `out` is there already.
+    """
+    record = load_record(run_folder)
+    preprocessing_of(record)
+    backbone = BACKBONES[record.config.backbone]
+    out = out or Path("exported") / record.config.run_name
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"{out}: exists already; give another --out, or remove it")
+    _require_exportable(record, backbone)
+    assert isinstance(backbone, SAM)
+    model = load_model(run_folder, weights)
+    plain, layers = plain_model(model, backbone), alignment_layers(model)
+    differences = largest_differences(model, plain, layers)
+    if not all(difference <= TOLERANCE for difference in differences.values()):  # NaN is no equality
+        raise _refusal(record, f"its output is not that of its folded weights (they differ by {differences})")
+    description = describe(record, backbone, plain, layers) | {"largest_differences": differences}
+    with _staged(out) as folder:
+        _save(folder / MODEL, plain)
+        if layers.state_dict():
+            _save(folder / ALIGNMENT, layers)
+        write_json(folder / DESCRIPTION, description)
+        write_text(folder / CARD, model_card(description))
+    return ModelExport(folder=out, description=description)
+
+
+def _require_exportable(record: RunRecord, backbone: Backbone) -> None:
+    """Refuses a model that is not plain SAM behind stock layers, before its weights are read."""
+    if not isinstance(backbone, SAM):
+        raise _refusal(record, f"its backbone, {record.config.backbone}, is none of segment-anything's")
+    with torch.device("meta"):
+        model = build_untrained(record, None)
+    try:
+        plain_model(model, backbone)
+        alignment_layers(model)
+    except InputError as error:
+        raise _refusal(record, str(error)) from None
+
+
+def _refusal(record: RunRecord, reason: str) -> InputError:
+    config = record.config
+    return InputError(
+        f"{record.path}: {config.method} x {config.tuning} cannot leave AIMS as plain SAM weights: {reason}; "
+        "keep the run and load it with aims.engine.restore.load_model"
+    )
+
+
+def _save(path: Path, module: nn.Module) -> None:
+    tensors = {name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}
+    save_file(tensors, path, {"format": "pt", "aims": __version__})
+    sync(path)
+
+
+@contextmanager
+def _staged(out: Path) -> Iterator[Path]:
+    """A folder beside `out`, which gets its name at the end and vanishes after an error."""
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if out.is_dir():
+            out.rmdir()
+        os.replace(partial, out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    sync(out.parent)

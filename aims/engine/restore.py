@@ -1,0 +1,169 @@
+"""From a finished run back to its model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from aims.core.config import RANDOM_WEIGHTS
+from aims.core.errors import AimsError, InputError
+from aims.core.records import RECORD, WEIGHTS, RunRecord
+from aims.engine.checkpoint import load_weights as load_trained
+from aims.engine.inputs import Preprocessing
+from aims.methods import BACKBONES, build_model
+from aims.models.segmenter import Segmenter
+from aims.models.trainable import declared_parameters
+from aims.models.weights import load_weights, weights_folder
+
+log = logging.getLogger(__name__)
+
+
+def load_model(run_folder: Path, weights: Path | None = None) -> Segmenter:
+    """Rebuilds the model that a run scored, on the CPU, ready for `embed` and `decode`.
+
+    Args:
+        run_folder: folder of a finished run.
+        weights: the pretrained weights that the run started from; None for the authors' file in the cache
+            folder. Random weights are drawn again from the run's seed.
+
+    Raises:
+        InputError: the folder is of no finished run, a file is missing or damaged, or the pretrained weights
+            are not those that the run started from.
+    """
+    record = load_record(run_folder)
+    model = build_untrained(record, base_weights(record, weights))
+    if declared_parameters(model):
+        _load_trained(record, model)
+    return model.eval()
+
+
+def load_record(run_folder: Path) -> RunRecord:
+    """Reads the record of a finished run.
+
+    Raises:
+        InputError: the folder is of no finished run.
+    """
+    if not run_folder.is_dir():
+        raise InputError(f"{run_folder}: no such folder; give the folder of a run, as `aims run` prints it")
+    if not (run_folder / RECORD).is_file():
+        raise InputError(f"{run_folder}: not a run (no {RECORD}); give a folder that `aims run` made")
+    return RunRecord.load(run_folder)
+
+
+def preprocessing_of(record: RunRecord) -> Preprocessing:
+    """How a run made images into inputs.
+
+    Raises:
+        InputError: the record does not tell, or contradicts itself.
+    """
+    try:
+        said = record.content["preprocessing"]
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
+        found = Preprocessing(**fields)
+        lengths = {len(found.mean), len(found.std), len(found.channel_order)}
+        if lengths != {len(found.mean)} or sorted(found.channel_order) != list(range(len(found.mean))):
+            raise ValueError("mean, std and channel_order are not of the same channels")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{record.path / RECORD}: its preprocessing is not readable ({error!r})") from None
+    return found
+
+
+def build_untrained(record: RunRecord, weights: Mapping[str, Tensor] | None) -> Segmenter:
+    """Builds a run's model as it was before training; below `torch.device("meta")` its shapes alone.
+
+    Args:
+        record: of the run.
+        weights: what `base_weights` gives.
+
+    Raises:
+        InputError: the record names a method, a tuning, a backbone or an option that is not there.
+    """
+    config = record.config
+    return build_model(
+        method=config.method,
+        tuning=config.tuning,
+        backbone=config.backbone,
+        channels=len(preprocessing_of(record).channel_order),
+        weights=weights,
+        seed=config.seed,
+        options=config.options,
+    )
+
+
+def base_weights(record: RunRecord, path: Path | None) -> Mapping[str, Tensor] | None:
+    """Finds the pretrained weights that a run started from.
+
+    Args:
+        record: of the run.
+        path: where they lie; None for the cache folder.
+
+    Returns:
+        Tensors of the plain model, or None where the run started from random weights.
+
+    Raises:
+        InputError: there is no such file, or it is not the run's.
+    """
+    config = record.config
+    if config.weights == RANDOM_WEIGHTS:
+        if path is not None:
+            raise InputError(f"{record.path}: the run started from random weights; leave --weights out")
+        _warn_of_other_numbers(record)
+        return None
+    if path is None:
+        checkpoint = BACKBONES[config.backbone].checkpoint
+        if checkpoint is None or checkpoint.sha256 != config.weights:
+            raise InputError(
+                f"{record.path}: the run started from weights of its own, SHA-256 {config.weights}; "
+                "give that file with --weights PATH"
+            )
+        path = weights_folder() / checkpoint.file_name
+        ways_on = f"fetch it with `aims weights {config.backbone}`, or give it with --weights PATH"
+    else:
+        ways_on = "give the file that the run started from"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file of weights; {ways_on}")
+    loaded = load_weights(config.backbone, path)
+    if loaded.sha256 != config.weights:
+        raise InputError(
+            f"{path}: not the weights that {record.path} started from: SHA-256 {loaded.sha256}, "
+            f"the run's {config.weights}; with them it would be another model"
+        )
+    return loaded.state
+
+
+def _load_trained(record: RunRecord, model: Segmenter) -> None:
+    path = record.path / WEIGHTS
+    ways_on = "make the run again with `aims run ... --fresh`"
+    if not path.is_file():
+        raise InputError(f"{path}: missing, and with it what was trained; {ways_on}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            owner = (file.metadata() or {}).get("run")
+        load_trained(path, model)
+    except InputError:
+        raise
+    except (AimsError, OSError, SafetensorError):
+        raise InputError(f"{path}: damaged; {ways_on}") from None
+    if owner != record.config.run_name:
+        raise InputError(
+            f"{path}: holds what the run {owner} trained, not {record.config.run_name}; {ways_on}"
+        )
+
+
+def _warn_of_other_numbers(record: RunRecord) -> None:
+    """What a seed draws is fixed for one version of torch only."""
+    there = record.content.get("code", {}).get("torch")
+    if there != torch.__version__:
+        log.warning(
+            "%s started from random weights under torch %s; they are drawn again by torch %s, and those that "
+            "were not trained may differ",
+            record.path,
+            there,
+            torch.__version__,
+        )

@@ -1,0 +1,124 @@
+"""What a method with a tuning costs: counted from shapes, without weights, data or computing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from aims.core.errors import InputError
+from aims.methods.build import build_model
+from aims.methods.options import Option, changed_options, known_options
+from aims.models.backbone import BACKBONES
+from aims.models.flops import Flops, count_flops
+from aims.models.segmenter import Segmenter
+from aims.models.trainable import ParameterCounts, count_parameters
+
+#: Of channels and options. Sizes made of larger ones overflow torch's 64 bits.
+LARGEST = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """A method with a tuning on a backbone, counted.
+
+    Attributes:
+        method: name in `METHODS`.
+        tuning: name in `TUNINGS`, or "none" for a method that trains nothing.
+        backbone: name in `BACKBONES`.
+        channels: channels of the images.
+        options: all options of method and tuning, defaults filled in.
+        parameters: in all, and those that learn in each part.
+        flops: for one image with one click; a multiplication with its addition counts as two.
+        image_size: side of the square model input, in pixels.
+        mask_size: side of the square mask logits, in pixels.
+    """
+
+    method: str
+    tuning: str
+    backbone: str
+    channels: int
+    options: Mapping[str, Option]
+    parameters: ParameterCounts
+    flops: Flops
+    image_size: int
+    mask_size: int
+
+    def as_json(self) -> dict[str, Any]:
+        """For `aims info --json`; parameters and operations under the names of run.json."""
+        return {
+            "method": self.method,
+            "tuning": self.tuning,
+            "channels": self.channels,
+            "backbone": self.backbone,
+            "options": dict(self.options),
+            "parameters": self.parameters.as_json(),
+            "flops": asdict(self.flops),
+            "image_size": self.image_size,
+            "mask_size": self.mask_size,
+        }
+
+
+def describe(
+    *,
+    method: str,
+    tuning: str,
+    backbone: str,
+    channels: int,
+    options: Mapping[str, object] = MappingProxyType({}),
+) -> Description:
+    """Counts parameters and operations of what `build_model` would make.
+
+    Args:
+        method: name in `METHODS`.
+        tuning: name in `TUNINGS`, or "none" for a method that trains nothing.
+        backbone: name in `BACKBONES`.
+        channels: channels of the images.
+        options: of the method and the tuning by name, where they differ from the defaults; words are read
+            as numbers.
+
+    Raises:
+        InputError: as `build_model`; or a number is above `LARGEST`.
+    """
+    model = build_shapes(method=method, tuning=tuning, backbone=backbone, channels=channels, options=options)
+    return Description(
+        method=method,
+        tuning=tuning,
+        backbone=backbone,
+        channels=channels,
+        options=known_options(method, tuning) | changed_options(method, tuning, options),
+        parameters=count_parameters(model),
+        flops=count_flops(model),
+        image_size=model.image_size,
+        mask_size=BACKBONES[backbone].mask_size,
+    )
+
+
+def build_shapes(
+    *,
+    method: str,
+    tuning: str,
+    backbone: str,
+    channels: int,
+    options: Mapping[str, object] = MappingProxyType({}),
+) -> Segmenter:
+    """Builds a model on torch's meta device: names, shapes and what learns, but no numbers and no memory.
+
+    Arguments and errors are those of `describe`.
+    """
+    for name, value in {"channels": channels, **changed_options(method, tuning, options)}.items():
+        if value > LARGEST:
+            raise InputError(f"--{name.replace('_', '-')} {value} is more than {LARGEST:,}: is it a slip?")
+    with torch.device("meta"):
+        return build_model(
+            method=method,
+            tuning=tuning,
+            backbone=backbone,
+            channels=channels,
+            weights=None,
+            seed=0,
+            options=options,
+        )

@@ -1,0 +1,168 @@
+"""From a fine-tuned model back to plain SAM weights: trained layers folded away, the alignment set apart."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from aims.core.errors import InputError
+from aims.models.backbone import Backbone
+from aims.models.segmenter import Segmenter
+from aims.models.trainable import require_match
+
+_PATCHES = "image_encoder.patch_embed.proj"
+#: Layers that `layer_source` can write down; they know nothing of AIMS.
+_STOCK = (nn.Conv2d, nn.ReLU, nn.GELU, nn.Identity)
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A layer that computes what a plain layer with this `weight`, and its own `bias`, does."""
+
+    def folded_weight(self) -> Tensor:
+        """The plain layer's weight."""
+        ...
+
+
+@torch.no_grad()
+def folded_state(model: Segmenter) -> dict[str, Tensor]:
+    """The tensors of a model behind its alignment, with every `Foldable` layer folded.
+
+    Returns:
+        Tensors by name. Those that were not folded share the model's memory.
+    """
+    state = {name: t for name, t in model.state_dict().items() if not name.startswith("alignment.")}
+    for prefix, layer in model.named_modules():
+        if isinstance(layer, Foldable):
+            plain = {f"{prefix}.weight", f"{prefix}.bias"}
+            for name in [name for name in state if name.startswith(f"{prefix}.") and name not in plain]:
+                del state[name]
+            state[f"{prefix}.weight"] = layer.folded_weight()
+    return state
+
+
+def plain_model(model: Segmenter, backbone: Backbone) -> Segmenter:
+    """The backbone's own model with a model's folded weights: what is left without the alignment.
+
+    What can be folded is decided by the model alone: names and shapes of its folded tensors have to be the
+    backbone's, but for the channels of the patch embedding. `largest_differences` tells whether the outputs
+    are the same, too.
+
+    Args:
+        model: a model that was made from the backbone; on the meta device nothing but the check is done.
+        backbone: its backbone.
+
+    Raises:
+        InputError: tensors are left that the plain model has no place for, or are missing.
+    """
+    state = folded_state(model)
+    with torch.device("meta"):
+        plain = backbone.build()
+        old = plain.get_submodule(_PATCHES)
+        assert isinstance(old, nn.Conv2d)
+        kernel = state.get(f"{_PATCHES}.weight", old.weight)
+        if kernel.shape[1] != old.in_channels:
+            side, stride = (old.kernel_size[0], old.kernel_size[1]), (old.stride[0], old.stride[1])
+            new = nn.Conv2d(kernel.shape[1], old.out_channels, side, stride=stride)
+            plain.image_encoder.patch_embed.proj = new
+            plain.in_channels = new.in_channels
+    shapes = {name: tensor.shape for name, tensor in plain.state_dict().items()}
+    require_match(shapes, state, source="its folded weights are not plain")
+    plain.load_state_dict(state, assign=True)
+    return plain.eval()
+
+
+@torch.no_grad()
+def alignment_layers(model: Segmenter) -> nn.Sequential:
+    """A model's alignment as stock layers of torch; empty if there is none.
+
+    A module around one `nn.Sequential` of convolutions and activations is that sequence. One without
+    parameters, which can only pick or mix channels, becomes a 1 x 1 convolution that is read off its output
+    for single channels; its outputs are the views of the image, one after the other.
+
+    Raises:
+        InputError: the alignment is of another kind.
+    """
+    alignment = model.alignment
+    if isinstance(alignment, nn.Identity):
+        return nn.Sequential()
+    if not alignment.state_dict():
+        return nn.Sequential(_as_convolution(alignment, model))
+    inner = [alignment] if isinstance(alignment, nn.Sequential) else list(alignment.children())
+    if len(inner) == 1 and isinstance(inner[0], nn.Sequential):
+        layers = inner[0]
+        if all(type(layer) in _STOCK for layer in layers) and len(layers.state_dict()) == len(
+            alignment.state_dict()
+        ):
+            return layers
+    raise InputError(
+        f"its alignment module, {type(alignment).__name__}, is no sequence of convolutions that could be "
+        "built without AIMS"
+    )
+
+
+def _as_convolution(alignment: nn.Module, model: Segmenter) -> nn.Conv2d:
+    """The 1 x 1 convolution of an alignment without parameters."""
+    shape = (1, model.in_channels, model.image_size, model.image_size)
+    zero: Tensor = alignment(torch.zeros(shape))[:, :, 0, 0].flatten()
+    layer = nn.Conv2d(model.in_channels, len(zero), 1)
+    assert layer.bias is not None
+    layer.bias.copy_(zero)
+    for channel in range(model.in_channels):
+        image = torch.zeros(shape)
+        image[:, channel] = 1
+        layer.weight[:, channel, 0, 0] = alignment(image)[:, :, 0, 0].flatten() - zero
+    return layer
+
+
+def layer_source(layer: nn.Module) -> str:
+    """The Python expression that builds a stock layer, with `torch.nn` as `nn`."""
+    if not isinstance(layer, nn.Conv2d):
+        return f"nn.{layer!r}"
+    plain = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros"}
+    values = {name: _short(getattr(layer, name)) for name in plain}
+    words = [str(layer.in_channels), str(layer.out_channels), repr(_short(layer.kernel_size))]
+    words += [f"{name}={value!r}" for name, value in values.items() if value != plain[name]]
+    words += ["bias=False"] if layer.bias is None else []
+    return f"nn.Conv2d({', '.join(words)})"
+
+
+def _short(value: object) -> object:
+    """3 for (3, 3)."""
+    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
+
+
+def largest_differences(model: Segmenter, plain: Segmenter, alignment: nn.Sequential) -> dict[str, float]:
+    """Compares a model with its plain weights behind its alignment, on one random image and click.
+
+    The model runs with its layers unfolded; none of its parameters requires a gradient afterwards.
+
+    Returns:
+        For "image_embeddings" and "mask_logits": the largest absolute difference, divided by the largest
+        magnitude where that is above 1.
+    """
+    generator = torch.Generator().manual_seed(0)
+    size = model.image_size
+    images = torch.randn(1, model.in_channels, size, size, generator=generator)
+    point_coords = torch.full((1, 1, 2), size / 3)
+    point_labels = torch.ones(1, 1, dtype=torch.int64)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    # LoRA's layers fold themselves where gradients are off: that would compare folding with folding.
+    with torch.enable_grad():
+        embeddings = model.embed(images)
+        logits, _ = model.decode(embeddings, point_coords, point_labels)
+    with torch.no_grad():
+        views: Tensor = alignment(images).reshape(-1, plain.in_channels, size, size)
+        others = plain.embed(views).mean(0, keepdim=True)
+        other_logits, _ = plain.decode(others, point_coords, point_labels)
+    return {
+        "image_embeddings": _difference(embeddings, others),
+        "mask_logits": _difference(logits, other_logits),
+    }
+
+
+def _difference(one: Tensor, other: Tensor) -> float:
+    return float((one - other).abs().max() / one.abs().max().clamp(min=1))

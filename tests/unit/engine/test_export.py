@@ -1,0 +1,499 @@
+"""Exported models: what is written is the run's model, and is used without AIMS."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import toys
+from safetensors.torch import load_file, save_file
+
+from aims.core.config import NO_TUNING, RunConfig
+from aims.core.errors import AimsError, InputError
+from aims.core.files import sha256_file, write_json
+from aims.core.records import RunRecord
+from aims.core.schema import StreamSpec
+from aims.core.vocabulary import PROTOCOLS, STRICT, Modality
+from aims.engine._export_card import model_card
+from aims.engine._export_description import describe
+from aims.engine.checkpoint import save_weights
+from aims.engine.evaluate import evaluate, mean_iou
+from aims.engine.export import export_model
+from aims.engine.inputs import Preprocessing, choose_dataset, dataset_facts, stack, to_input
+from aims.engine.restore import load_model
+from aims.engine.run import run
+from aims.methods import BACKBONES, build_model
+from aims.models.merging import alignment_layers, plain_model
+from aims.models.trainable import declared_parameters
+
+CHANNELS = 4
+CONFIG = {
+    "method": "simcmf",
+    "tuning": "lora",
+    "modality": "signal",
+    "dataset": "made-up",
+    "fingerprint": "f" * 64,
+    "backbone": "sam-toy",
+    "weights": "random",
+    "epochs": 3,
+    "lr": 1e-3,
+    "batch_size": 3,
+    "seed": 2,
+    "protocol": "strict",
+    "precision": "float32",
+    "loss": "dice-ce",
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return toys.made_up_set(tmp_path_factory.mktemp("sets") / "made-up", channels=CHANNELS)
+
+
+def made_run(runs: Path, *, channels: int = CHANNELS, base: Mapping[str, Any] | None = None, **changes: Any):
+    """A run folder as `aims run` leaves it, with random numbers in place of what training would find."""
+    config = RunConfig(**{**CONFIG, **changes})
+    model = build_model(
+        method=config.method,
+        tuning=config.tuning,
+        backbone=config.backbone,
+        channels=channels,
+        weights=base,
+        seed=config.seed,
+        options=config.options,
+    ).eval()
+    generator = torch.Generator().manual_seed(7)
+    for parameter in declared_parameters(model).values():
+        # B of LoRA and relative positions are zero at the start.
+        parameter.data.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    folder = runs / config.run_name
+    folder.mkdir(parents=True)
+    if declared_parameters(model):
+        save_weights(folder / "weights.safetensors", model, {"epoch": "2", "run": config.run_name})
+    preprocessing = Preprocessing(
+        streams=("signal",),
+        mean=tuple(0.5 + k for k in range(channels)),
+        std=tuple(1.5 + k for k in range(channels)),
+        source="training part",
+        channel_order=tuple(reversed(range(channels))),
+    )
+    record = {
+        "version": 1,
+        "status": "finished",
+        "config": dataclasses.asdict(config),
+        "preprocessing": preprocessing.as_json(),
+        "options": dict(config.options),
+        "selected_on": "val",
+        "scores": {"miou": 0.4321, "instances": 19, "images": 4, "epoch": 2},
+        "code": {"aims": "0.0.1", "commit": None, "torch": torch.__version__},
+    }
+    write_json(folder / "run.json", record)
+    return folder, model
+
+
+def changed(folder: Path, **changes: Any) -> None:
+    """Edits a run record."""
+    content = json.loads((folder / "run.json").read_text())
+    write_json(folder / "run.json", {**content, **changes})
+
+
+def outputs(model, images, point_coords):
+    """Embeddings and mask logits, LoRA's layers unfolded."""
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    embeddings = model.embed(images)
+    logits, _ = model.decode(embeddings, point_coords, torch.ones(point_coords.shape[:2], dtype=torch.long))
+    return embeddings, logits
+
+
+#: Names of the card's code that are compared.
+SEEN = ("images", "point_coords", "embeddings", "mask_logits")
+TORCHVISION = {
+    # segment_anything/__init__.py imports its predictor, which takes these from torchvision, and never calls
+    # them for what a card does; whoever installs segment-anything has torchvision, these tests have not.
+    "torchvision/__init__.py": "",
+    "torchvision/transforms/__init__.py": "",
+    "torchvision/transforms/functional.py": "resize = to_pil_image = None\n",
+    "torchvision/ops/__init__.py": "",
+    "torchvision/ops/boxes.py": "batched_nms = box_area = None\n",
+}
+
+
+def code_blocks(folder: Path) -> str:
+    """All Python of the card, in order."""
+    return "\n".join(re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL))
+
+
+def run_cards(folders: list[Path], tmp_path: Path) -> list[dict[str, torch.Tensor]]:
+    """Runs the cards' code as it stands, in one process in which AIMS cannot be imported."""
+    for name, text in TORCHVISION.items():
+        path = tmp_path / "stub" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(tmp_path / "stub")!r})
+sys.modules["aims"] = None
+from safetensors.torch import save_file
+for folder, code in {[(str(folder), code_blocks(folder)) for folder in folders]!r}:
+    os.chdir(folder)
+    names = {{}}
+    exec(code, names)
+    seen = {{name: names[name].contiguous() for name in {SEEN!r}}}
+    save_file(seen, folder + ".seen")
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [load_file(f"{folder}.seen") for folder in folders]
+
+
+def test_the_card_works_as_written_without_aims(tmp_path):
+    runs = [
+        made_run(tmp_path / "runs", method="simcmf", options={"depth": 3, "kernel": 5}),
+        made_run(tmp_path / "runs", method="random-embed", backbone="sam-tiny"),
+        made_run(tmp_path / "runs", method="channel-batch", tuning="full"),
+    ]
+    folders = [export_model(folder, tmp_path / "out" / folder.name).folder for folder, _ in runs]
+    for (_, model), seen in zip(runs, run_cards(folders, tmp_path), strict=True):
+        assert seen["images"].shape == (1, CHANNELS, model.image_size, model.image_size)
+        embeddings, logits = outputs(model, seen["images"], seen["point_coords"])
+        assert torch.allclose(seen["embeddings"], embeddings, rtol=1e-5, atol=1e-5)
+        assert torch.allclose(seen["mask_logits"], logits, rtol=1e-5, atol=1e-5)
+        assert logits.std() > 1e-3  # not all the same, or nothing would be compared
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["simcmf", "random-embed"])
+def test_the_card_of_a_backbone_of_real_size_works(tmp_path, method):
+    folder, model = made_run(tmp_path / "runs", method=method, backbone="sam-vit-b")
+    out = export_model(folder, tmp_path / "out").folder
+    assert 'sam_model_registry["vit_b"]()' in code_blocks(out)
+    (seen,) = run_cards([out], tmp_path)
+    embeddings, logits = outputs(model, seen["images"], seen["point_coords"])
+    assert torch.allclose(seen["embeddings"], embeddings, rtol=1e-5, atol=1e-5)
+    assert torch.allclose(seen["mask_logits"], logits, rtol=1e-5, atol=1e-5)
+
+
+def test_loading_takes_ten_lines_with_the_authors_registry(tmp_path):
+    folder, _ = made_run(tmp_path / "runs", channels=1)
+    description = export_model(folder, tmp_path / "out").description
+    for backbone, name in (("sam-vit-b", "vit_b"), ("sam-vit-l", "vit_l"), ("sam-vit-h", "vit_h")):
+        loading = model_card({**description, "backbone": backbone}).split("```python\n")[1].split("```")[0]
+        assert f'sam = sam_model_registry["{name}"]()\n' in loading
+        assert len([line for line in loading.splitlines() if line]) <= 10
+        compile(loading, backbone, "exec")
+        if backbone == "sam-vit-b":
+            # The page shows what a card says.
+            assert loading in (Path(__file__).parents[3] / "docs" / "export.md").read_text()
+
+
+def test_what_is_written(tmp_path, dataset):
+    folder, model = made_run(tmp_path / "runs", fingerprint=dataset.fingerprint, limit=5)
+    _, modality = choose_dataset([dataset], "signal", STRICT)
+    changed(folder, dataset=dataset_facts(dataset, modality))
+    result = export_model(folder, tmp_path / "out")
+    assert sorted(path.name for path in result.folder.iterdir()) == [
+        *("README.md", "alignment.safetensors", "model.json", "model.safetensors")
+    ]
+    state, plain = load_file(result.folder / "model.safetensors"), BACKBONES["sam-toy"].build().state_dict()
+    assert {name: t.shape for name, t in state.items()} == {name: t.shape for name, t in plain.items()}
+    attention = model.image_encoder.blocks[0].attn
+    assert torch.equal(state["image_encoder.blocks.0.attn.qkv.weight"], attention.qkv.folded_weight())
+    assert not torch.equal(state["image_encoder.blocks.0.attn.qkv.weight"], attention.qkv.weight)
+    alignment = load_file(result.folder / "alignment.safetensors")
+    assert {name: tuple(t.shape) for name, t in alignment.items()} == {
+        "0.weight": (64, 4, 3, 3),
+        "0.bias": (64,),
+        "2.weight": (3, 64, 1, 1),
+        "2.bias": (3,),
+    }
+    said = json.loads((result.folder / "model.json").read_text())
+    assert said == json.loads(json.dumps(result.description))
+    assert said["input"] == {
+        "size": 64,
+        "channels": 4,
+        "streams": [
+            {
+                "name": "signal",
+                "channels": 4,
+                "unit": "V",
+                "valid_range": None,
+                "missing": 0.0,
+                "scaling": "type",
+            }
+        ],
+        "rules": {
+            "type": "whole numbers divided by the maximum of their type (uint8: 255), floats as they are"
+        },
+        "mean": [0.5, 1.5, 2.5, 3.5],
+        "std": [1.5, 2.5, 3.5, 4.5],
+        "constants": "training part",
+        "channel_order": [3, 2, 1, 0],
+    }
+    assert said["dataset"]["license"] == "none"
+    assert said["weights"] == {"start": "random", "seed": 2, "license": None}
+    assert said["scores"]["miou"] == 0.4321
+    assert max(said["largest_differences"].values()) < 1e-5
+    card = (result.folder / "README.md").read_text()
+    for part in (
+        "Mean IoU 43.21 %: 19 instances of 4 test images",
+        f"made-up (fingerprint `{dataset.fingerprint}`), protocol `strict`",
+        "**Only the first 5 images of each split were used.**",
+        "| `signal` | 4 | V | none | 0.0 | `type` |",
+        "mean [0.5, 1.5, 2.5, 3.5]",
+        "the order [3, 2, 1, 0]",
+        "**It started from random weights**",
+    ):
+        assert part in card
+
+
+def test_a_record_that_does_not_describe_its_dataset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder, _ = made_run(tmp_path / "runs")
+    result = export_model(folder)
+    assert result.folder == Path("exported") / folder.name
+    assert "| `signal` | not known | not known |" in (result.folder / "README.md").read_text()
+
+
+def test_the_run_record_describes_the_dataset(tmp_path):
+    folder, _ = made_run(tmp_path / "runs", protocol="strict")
+    spec = StreamSpec(channels=4, unit="K", valid_range=(250.0, 350.0), missing=-1.0)
+    facts = {"license": "CC-BY-4.0", "citation": "A. Body", "url": None}
+    changed(folder, dataset={**facts, "streams": {"signal": dataclasses.asdict(spec)}})
+    result = export_model(folder, tmp_path / "out")
+    card = (result.folder / "README.md").read_text()
+    assert "| `signal` | 4 | K | 250.0 to 350.0 | -1.0 | `valid-range` |" in card
+    assert "Licence of the dataset that it was trained on: CC-BY-4.0." in card
+    assert "Citation: A. Body" in card
+
+
+def followed(given: dict[str, Any], arrays: dict[str, np.ndarray]) -> torch.Tensor:
+    """Raw numbers to inputs by the card's five sentences, and by nothing else."""
+    scaled, measured = [], []
+    for stream in given["streams"]:
+        raw = arrays[stream["name"]]
+        valid = np.isfinite(raw)
+        if stream["missing"] is not None:
+            valid &= raw != stream["missing"]
+        x = np.where(valid, raw, 0).astype(np.float64)
+        if stream["scaling"] == "valid-range":
+            low, high = stream["valid_range"]
+            x = np.clip((x - low) / (high - low), 0, 1)
+        elif stream["scaling"] == "min-max":
+            a, b = x[valid].min(), x[valid].max()
+            x = np.clip(np.floor((x - a) / ((b - a) or 1) * 255), 0, 255) / 255
+        elif raw.dtype.kind in "iu":
+            x = x / np.iinfo(raw.dtype).max
+        scaled.append(x)
+        measured.append(valid)
+    x, valid = np.concatenate(scaled, 2), np.concatenate(measured, 2)
+    x = np.where(valid, (x - np.array(given["mean"])) / np.array(given["std"]), 0)[
+        :, :, given["channel_order"]
+    ]
+    tensor = torch.from_numpy(x.transpose(2, 0, 1).astype(np.float32))[None]
+    return torch.nn.functional.interpolate(
+        tensor, (given["size"], given["size"]), mode="bilinear", align_corners=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "rules"), [("strict", ["type", "valid-range"]), ("paper", ["min-max", "type"])]
+)
+def test_the_described_steps_are_those_of_the_run(tmp_path, protocol, rules):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "thermal": rng.normal(300, 40, (30, 40, 1)).astype(np.float32),
+        "counts": rng.integers(0, 65535, (30, 40, 2)).astype(np.uint16),
+    }
+    arrays["thermal"][3:9, 4:20] = np.nan
+    arrays["counts"][10:20, 5:9] = 7
+    specs = {
+        "thermal": StreamSpec(channels=1, unit="K", valid_range=(250, 350)),
+        "counts": StreamSpec(channels=2, unit="digital number", missing=7),
+    }
+    preprocessing = Preprocessing(
+        streams=("thermal", "counts"),
+        mean=(0.4, 0.5, 0.6),
+        std=(0.1, 0.2, 0.3),
+        source="training part",
+        channel_order=(2, 0, 1),
+    )
+    folder, model = made_run(tmp_path / "runs", protocol=protocol, channels=3)
+    facts = {"license": "", "citation": None, "url": None}
+    facts["streams"] = {name: dataclasses.asdict(spec) for name, spec in specs.items()}
+    changed(folder, preprocessing=preprocessing.as_json(), dataset=facts)
+    backbone = BACKBONES["sam-toy"]
+    given = describe(RunRecord.load(folder), backbone, plain_model(model, backbone), alignment_layers(model))[
+        "input"
+    ]
+    assert list(given["rules"]) == rules
+    values, valid = stack(
+        SimpleNamespace(streams=arrays),
+        SimpleNamespace(streams=specs),
+        Modality(name="both", streams=preprocessing.streams, channels=3),
+        PROTOCOLS[protocol],
+    )
+    expected = to_input(values, valid, preprocessing, 64)[None]
+    assert torch.allclose(followed(json.loads(json.dumps(given)), arrays), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "tuning"), [("simcmf", "lora"), ("zero-shot", NO_TUNING)])
+def test_the_loaded_model_scores_what_the_run_scored(dataset, tmp_path, method, tuning):
+    untrained = {"epochs": 0, "lr": 0.0, "batch_size": 1} if tuning == NO_TUNING else {"epochs": 1}
+    record, _ = run(toys.job(dataset, tmp_path / "runs", method=method, tuning=tuning, **untrained))
+    protocol = PROTOCOLS["strict"]
+    preprocessed = Preprocessing(
+        **{k: tuple(v) if isinstance(v, list) else v for k, v in record.content["preprocessing"].items()}
+    )
+    source = dataclasses.replace(toys.source(dataset, protocol), preprocessing=preprocessed)
+    model = load_model(record.path)
+    assert not model.training
+    rows = evaluate(model, source, dataset.index["test"], precision="float32", masks=False)
+    assert mean_iou(rows) == pytest.approx(record.scores["miou"], abs=1e-12)
+    export_model(record.path, tmp_path / "out")
+
+
+def test_pretrained_weights_are_needed_again_and_checked(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIMS_CACHE", str(tmp_path / "cache"))
+    base = {name: tensor + 0.01 for name, tensor in BACKBONES["sam-toy"].build().state_dict().items()}
+    save_file(base, tmp_path / "right.safetensors")
+    save_file({name: tensor + 0.01 for name, tensor in base.items()}, tmp_path / "wrong.safetensors")
+    checksum = sha256_file(tmp_path / "right.safetensors")
+    folder, model = made_run(tmp_path / "runs", base=base, weights=checksum)
+    with pytest.raises(
+        InputError, match=rf"weights of its own, SHA-256 {checksum}; give that file with --wei"
+    ):
+        load_model(folder)
+    with pytest.raises(
+        InputError, match=r"gone: no such file of weights; give the file that the run started"
+    ):
+        load_model(folder, tmp_path / "gone")
+    with pytest.raises(InputError, match=r"wrong\.safetensors: not the weights that .* it would be another"):
+        load_model(folder, tmp_path / "wrong.safetensors")
+    loaded = load_model(folder, tmp_path / "right.safetensors")
+    assert all(torch.equal(t, model.state_dict()[name]) for name, t in loaded.state_dict().items())
+    description = export_model(folder, tmp_path / "out", weights=tmp_path / "right.safetensors").description
+    assert description["weights"] == {"start": checksum, "seed": 2, "license": None}
+    authors = BACKBONES["sam-vit-b"].checkpoint.sha256
+    changed(folder, config={**json.loads((folder / "run.json").read_text())["config"], "weights": authors})
+    config = json.loads((folder / "run.json").read_text())["config"]
+    changed(folder, config={**config, "backbone": "sam-vit-b"})
+    with pytest.raises(
+        InputError, match=r"sam_vit_b_01ec64\.pth: no such .* `aims weights sam-vit-b`, or give"
+    ):
+        load_model(folder)
+
+
+def test_random_weights_take_no_file_and_tell_of_another_torch(tmp_path, caplog):
+    folder, _ = made_run(tmp_path / "runs")
+    with pytest.raises(InputError, match="started from random weights; leave --weights out"):
+        load_model(folder, tmp_path / "any")
+    load_model(folder)
+    assert caplog.messages == []
+    changed(folder, code={"torch": "1.0"})
+    load_model(folder)
+    (message,) = caplog.messages
+    assert "under torch 1.0; they are drawn again by torch" in message
+
+
+@pytest.mark.parametrize(
+    ("method", "tuning", "reason"),
+    [
+        ("simcmf", "adapter", "its folded weights are not plain"),
+        ("simcmf", "prompt", r"its folded weights are not plain: .* unexpected \(image_encoder\."),
+        ("transformer", "lora", "its alignment module, TransformerAlignment, is no sequence of convolutions"),
+    ],
+)
+def test_what_is_not_plain_is_refused_before_anything_is_read(tmp_path, method, tuning, reason):
+    folder, _ = made_run(tmp_path / "runs", method=method, tuning=tuning)
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(InputError, match=rf"{method} x {tuning} cannot leave AIMS .*{reason}") as caught:
+        export_model(folder, tmp_path / "out")
+    assert str(caught.value).endswith("keep the run and load it with aims.engine.restore.load_model")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("difference", [float("nan"), 1e-3])
+@pytest.mark.parametrize("name", ["image_embeddings", "mask_logits"])
+def test_what_computes_something_else_is_refused(tmp_path, monkeypatch, name, difference):
+    folder, _ = made_run(tmp_path / "runs")
+    differences = {"image_embeddings": 0.0, "mask_logits": 0.0, name: difference}
+    monkeypatch.setattr("aims.engine.export.largest_differences", lambda *_: differences)
+    with pytest.raises(InputError, match="its output is not that of its folded weights"):
+        export_model(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_overwritten_and_nothing_half_done_stays(tmp_path, monkeypatch):
+    folder, _ = made_run(tmp_path / "runs")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "precious.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"out: exists already; give another --out, or remove it"):
+        export_model(folder, tmp_path / "out")
+
+    def fail(description):
+        raise AimsError("no card")
+
+    monkeypatch.setattr("aims.engine.export.model_card", fail)
+    with pytest.raises(AimsError, match="no card"):
+        export_model(folder, tmp_path / "elsewhere" / "out")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def damage(folder: Path, what: str) -> Path:
+    if what == "gone":
+        return folder.with_name("nowhere")
+    if what == "other":
+        (folder / "run.json").unlink()
+    if what == "unfinished":
+        changed(folder, status="running")
+    if what == "method":
+        changed(folder, config={**json.loads((folder / "run.json").read_text())["config"], "method": "mine"})
+    if what == "preprocessing":
+        changed(folder, preprocessing={"streams": ["signal"]})
+    if what == "order":
+        said = json.loads((folder / "run.json").read_text())["preprocessing"]
+        changed(folder, preprocessing={**said, "channel_order": [0, 1, 1, 3]})
+    weights = folder / "weights.safetensors"
+    if what == "missing":
+        weights.unlink()
+    if what == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    if what == "foreign":
+        save_file(load_file(weights), weights, {"epoch": "2", "run": "another"})
+    if what == "shapes":
+        state = load_file(weights)
+        save_file({name: t for name, t in state.items() if "bias" not in name}, weights)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("gone", "nowhere: no such folder; give the folder of a run"),
+        ("other", r"not a run \(no run\.json\)"),
+        ("unfinished", "the run is running, not finished"),
+        ("method", "unknown method 'mine'"),
+        ("preprocessing", r"run\.json: its preprocessing is not readable"),
+        ("order", "mean, std and channel_order are not of the same channels"),
+        ("missing", r"weights\.safetensors: missing, and with it what was trained"),
+        ("truncated", r"weights\.safetensors: damaged; make the run again"),
+        ("foreign", "holds what the run another trained, not made-up-signal"),
+        ("shapes", r"tensors do not fit the model: 2 missing \(alignment\.layers\.0\.bias"),
+    ],
+)
+def test_damaged_runs_get_a_line_each(tmp_path, what, message):
+    folder, _ = made_run(tmp_path / "runs")
+    with pytest.raises(InputError, match=message):
+        export_model(damage(folder, what), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
