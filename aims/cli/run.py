@@ -79,6 +79,7 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
         f"({'random' if job.weights is None else 'pretrained'} weights), {config.modality} of "
         f"{config.dataset}, protocol {config.protocol}, {training}, on {job.device}",
         markup=False,
+        soft_wrap=True,
     )
     with _observer() as observer:
         record, was_finished = run(job, fresh=fresh, observer=observer)
@@ -97,8 +98,8 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
         table.add_row("selected", f"epoch {scores['epoch']}, {on_validation or 'the peak on the test split'}")
     trained = parameters["trainable"]["total"]
     table.add_row("trained", f"{trained:,} of {parameters['total']:,} parameters")
-    memory = record.content["peak_memory_bytes"] / 1e9
-    table.add_row("time", f"{record.content['seconds']:.0f} s, peak memory {memory:.1f} GB")
+    memory = f"peak memory {record.content['peak_memory_bytes'] / 1e9:.1f} GB"
+    table.add_row("time", f"{record.content['seconds']:.0f} s, {memory}")
     out.print(table)
     out.print(f"pictures with clicks, truth and prediction: {record.path / SAMPLES}", markup=False)
 

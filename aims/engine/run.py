@@ -10,6 +10,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,6 +148,7 @@ def _run(job: Job, observer: Observer) -> RunRecord:
     try:
         state = _train(job, model, source, refs, backbone.mask_size, observer)
         observer.stage("test", len(refs["test"]))
+        began = time.perf_counter()
         rows = evaluate(
             model,
             source,
@@ -156,6 +158,7 @@ def _run(job: Job, observer: Observer) -> RunRecord:
             workers=job.workers,
             on_image=observer.advance,
         )
+        state.seconds += time.perf_counter() - began
     except Stopped:
         raise
     except AimsError as error:

@@ -143,6 +143,7 @@ def test_every_command_in_the_readmes_text(source, tmp_path):
         "pip install -c constraints.txt .",
         "aims run --method simcmf --modality depth",
         "aims convert nyuv2 --hha",
+        "aims weights sam-vit-b",
     }
     run([*PIP, "install", *OFFLINE, "--target", tmp_path / "site", "-c", "constraints.txt", "."], cwd=source)
     assert (tmp_path / "site" / "aims" / "cli" / "__init__.py").is_file()
