@@ -33,8 +33,8 @@ demo: $(INSTALLED) ## Convert, train, evaluate and report on a small set that is
 	done
 	$(BIN)/aims report --runs $(DEMO)/runs --out $(DEMO)/report
 
-test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## Run the tests, one process a core
+	$(BIN)/python -m pytest -n logical --dist worksteal
 
 lint: $(INSTALLED) ## Ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ from aims.engine.run import Job
 from aims.methods import (
     BACKBONES,
     METHODS,
-    build_model,
+    build_shapes,
     changed_options,
     default_tuning,
     require_modality,
@@ -123,16 +123,13 @@ def plan(
 
     # Its checks, and those of the layers, come before the weights are read, which takes long.
     config(RANDOM_WEIGHTS)
-    with torch.device("meta"):
-        build_model(
-            method=method,
-            tuning=tuning,
-            backbone=backbone,
-            channels=resolved.channels or 0,
-            weights=None,
-            seed=seed,
-            options=changed,
-        )
+    build_shapes(
+        method=method,
+        tuning=tuning,
+        backbone=backbone,
+        channels=resolved.channels or 0,
+        options=changed,
+    )
     state, checksum = (None, RANDOM_WEIGHTS) if random else _weights(backbone, weights)
     return Job(
         config=config(checksum),

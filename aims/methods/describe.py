@@ -9,16 +9,12 @@ from typing import Any
 
 import torch
 
-from aims.core.errors import InputError
 from aims.methods.build import build_model
-from aims.methods.options import Option, changed_options, known_options
+from aims.methods.options import Option, changed_options, known_options, require_size
 from aims.models.backbone import BACKBONES
 from aims.models.flops import Flops, count_flops
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import ParameterCounts, count_parameters
-
-#: Of channels and options. Sizes made of larger ones overflow torch's 64 bits.
-LARGEST = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +105,7 @@ def build_shapes(
 
     Arguments and errors are those of `describe`.
     """
-    for name, value in {"channels": channels, **changed_options(method, tuning, options)}.items():
-        if value > LARGEST:
-            raise InputError(f"--{name.replace('_', '-')} {value} is more than {LARGEST:,}: is it a slip?")
+    require_size("channels", channels)
     with torch.device("meta"):
         return build_model(
             method=method,

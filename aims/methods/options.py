@@ -13,6 +13,8 @@ from aims.methods.base import METHODS, Method
 from aims.models.tuning import TUNINGS, Tuning
 
 Option = int | float
+#: Of options and channels. Sizes made of larger ones overflow torch's 64 bits.
+LARGEST = 2**20
 
 
 def known_options(method: str, tuning: str) -> dict[str, Option]:
@@ -46,11 +48,23 @@ def changed_options(method: str, tuning: str, given: Mapping[str, object]) -> di
         given: values by name; words are read as numbers, as they come from a command line.
 
     Raises:
-        InputError: an option is unknown to both, or its value is not a number of its type.
+        InputError: an option is unknown to both, or its value is no number of its type or above `LARGEST`.
     """
     known = known_options(method, tuning)
     values = {name: _value(name, value, known, method, tuning) for name, value in given.items()}
+    for name, value in values.items():
+        require_size(name, value)
     return {name: values[name] for name in sorted(values) if values[name] != known[name]}
+
+
+def require_size(name: str, value: Option) -> None:
+    """Checks that a number, given as `--name`, is not above `LARGEST`.
+
+    Raises:
+        InputError: it is.
+    """
+    if value > LARGEST:
+        raise InputError(f"--{name.replace('_', '-')} {value} is more than {LARGEST:,}: is it a slip?")
 
 
 def configure(method: str, tuning: str, options: Mapping[str, object]) -> tuple[Method, Tuning | None]:

@@ -131,6 +131,7 @@ def test_options_of_methods_and_tunings(aims, shapes, tmp_path):
         (("--kernel", "3", "--kernel=5"), "option --kernel is given twice"),
         (("--kernel", "4"), "odd"),
         (("--width", "0"), "--width must be at least 1, not 0"),
+        (("--width", f"{10**30}"), "is more than 1,048,576: is it a slip?"),
         (("nir",), "unexpected argument 'nir'"),
     ],
 )
@@ -192,17 +193,19 @@ def test_mistakes_get_one_line_and_exit_code_2(aims, shapes, tmp_path, change, m
 
 def test_without_weights_all_but_scratch_refuse(aims, shapes, tmp_path, monkeypatch):
     monkeypatch.setenv("AIMS_CACHE", str(tmp_path / "cache"))
-    for method in METHODS:
-        code, _, err = aims(
-            *run_options(shapes, tmp_path, "--method", method, "--backbone", "sam-vit-b", "--lr", "0")
-        )
-        # The rate is wrong in every case; scratch gets as far as that, weights are looked for after it.
+
+    def refusal(method, *options):
+        options = run_options(shapes, tmp_path, "--method", method, *options, modality="rgb-thermal")
+        code, _, err = aims(*options)
         assert code == 2
-        assert "lr must be" in err
+        return err
+
+    for method in set(METHODS) - {"zero-shot"}:
+        # The rate is wrong in every case; scratch gets as far as that, weights are looked for after it.
+        assert "lr must be" in refusal(method, "--backbone", "sam-vit-b", "--lr", "0")
     for method in set(METHODS) - {"scratch"}:
         for backbone in ("sam-vit-b", "sam-tiny"):
-            code, _, err = aims(*run_options(shapes, tmp_path, "--method", method, "--backbone", backbone))
-            assert code == 2
+            err = refusal(method, "--backbone", backbone)
             assert "--weights none for random weights (recorded as random)" in err
 
 

@@ -21,7 +21,7 @@ from aims.methods import (
     require_modality,
     require_pair,
 )
-from aims.methods.describe import LARGEST
+from aims.methods.options import LARGEST
 from aims.models.flops import count_flops
 
 #: Of a modality that every method takes.
