@@ -161,9 +161,10 @@ def _run(job: Job, observer: Observer) -> RunRecord:
         state.seconds += time.perf_counter() - began
     except Stopped:
         raise
-    except AimsError as error:
-        write_json(job.folder / RECORD, {**record, "status": "failed", "reason": str(error)})
-        raise
+    except (AimsError, RuntimeError) as error:
+        failure = _as_failure(error, job)
+        write_json(job.folder / RECORD, {**record, "status": "failed", "reason": str(failure)})
+        raise failure from None
     save_sheet(job.folder / SAMPLES, source, refs["test"], rows)
     return _finish(job, state, rows, record)
 
@@ -192,6 +193,18 @@ def _train(
     state = trainer.run()
     load_weights(job.folder / WEIGHTS, model)
     return state
+
+
+def _as_failure(error: AimsError | RuntimeError, job: Job) -> Exception:
+    """Puts torch's lack of memory into words; every other error stays as it is."""
+    # On a CPU it is a plain RuntimeError.
+    lacking = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    if not lacking:
+        return error
+    return AimsError(
+        f"out of memory on {job.device} with batches of {job.config.batch_size}: try a smaller --batch-size, "
+        f"--precision bf16, or a smaller --backbone (the last epoch is kept in {job.folder})"
+    )
 
 
 def _finish(

@@ -1,10 +1,11 @@
 """One training step and one evaluation at the real size: SAM ViT-B at 1024 x 1024, stock modules.
 
-    python -m aims.benchmarks.speed.real_size [--backbone sam-vit-b] [--tuning lora] [--batch-size 1]
+    python -m aims.benchmarks.speed.real_size [--method simcmf] [--tuning lora] [--batch-size 1] ...
 
-The weights are random (they do not change the time); the images are generated, 480 x 640, one channel. Prints
-the seconds of the step and of the evaluation of one image with all its instances, and the peak memory of the
-process. Run it once for each setting: the peak is that of a process's whole life.
+The weights are random (they do not change the time); the images are generated, 480 x 640, one channel, or
+four with `--modality rgb-thermal`. Prints the seconds of the step and of the evaluation of one image with all
+its instances, and the peak memory of the process. Run it once for each setting: the peak is that of a
+process's whole life.
 """
 
 from __future__ import annotations
@@ -44,17 +45,18 @@ class Stopwatch(Observer):
 def main() -> None:
     parser = argparse.ArgumentParser(description="One training step and one evaluation at the real size.")
     parser.add_argument("--backbone", default="sam-vit-b")
+    parser.add_argument("--method", default="simcmf")
     parser.add_argument("--tuning", default="lora")
+    parser.add_argument("--modality", default="thermal")
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--device", default="auto")
     options = vars(parser.parse_args())
     with tempfile.TemporaryDirectory() as folder:
-        toml = write_shapes(Path(folder) / "raw", scenes=3 * options["batch_size"], size=(480, 640), seed=0)
+        scenes = 3 * options["batch_size"]
+        toml = write_shapes(Path(folder) / "raw", scenes=scenes, size=(480, 640), seed=0, rgb=True)
         convert(FolderConverter(config=toml), Path(folder) / "set")
         job = plan(
-            method="simcmf",
-            modality="thermal",
             weights="none",
             data=Path(folder) / "set",
             protocol="paper",
@@ -67,7 +69,8 @@ def main() -> None:
         record, _ = run(job, observer=watch)
     instances = record.scores["instances"]
     print(
-        f"{options['backbone']} {options['tuning']} {options['precision']} on {job.device}, "
+        f"{options['backbone']} {options['method']} {options['tuning']}, {options['modality']}, "
+        f"{options['precision']} on {job.device}, "
         f"batch {options['batch_size']}: training step {watch.seconds['train']:.1f} s, "
         f"evaluation of {record.scores['images']} image with {instances} instances "
         f"{watch.seconds['test']:.1f} s, peak memory {record.content['peak_memory_bytes'] / 1e9:.2f} GB, "

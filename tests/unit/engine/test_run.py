@@ -196,6 +196,24 @@ def test_nan_fails_the_run_and_says_what_to_do(dataset, tmp_path, monkeypatch):
         RunRecord.load(job.folder)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_lack_of_memory_fails_the_run_and_says_what_to_do(dataset, tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("aims.engine.train.Trainer._step", fail)
+    job = toys.job(dataset, tmp_path)
+    with pytest.raises(AimsError, match="out of memory on cpu with batches of 3: try a smaller"):
+        run(job)
+    assert json.loads((job.folder / "run.json").read_text())["status"] == "failed"
+
+
 def test_two_processes_do_not_work_on_one_run(dataset, tmp_path):
     from filelock import FileLock
 
