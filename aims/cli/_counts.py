@@ -22,6 +22,7 @@ from aims.methods import (
     count_parameters,
     default_tuning,
     describe,
+    has_model,
     known_options,
     require_modality,
     require_pair,
@@ -116,6 +117,10 @@ def _parameters(
     if tuning is None and not options and modality in (_WIDE[0], _NARROW):
         # Described as well, so built already.
         return _describe(backbone, method, modality).parameters
+    if not has_model(method):
+        return describe(
+            method=method, tuning=NO_TUNING, backbone=backbone, channels=_channels(modality)
+        ).parameters
     model = build_shapes(
         method=method,
         tuning=tuning or default_tuning(method, pretrained=True),

@@ -12,7 +12,7 @@ from rich.text import Text
 from aims.cli._options import SETTINGS, extra_options
 from aims.cli._quick import quick_start
 from aims.cli._terminal import err, out, print_json
-from aims.core.config import NO_TUNING
+from aims.core.config import NO_MODEL, NO_TUNING
 from aims.core.errors import InputError, unknown_name
 from aims.core.vocabulary import MODALITIES, Modality
 
@@ -114,7 +114,8 @@ def _show(found: Description, modality: str | None) -> None:
     counts, flops = found.parameters, found.flops
     channels = f"{found.channels} channel{'s' if found.channels > 1 else ''}"
     images = f"{modality} ({channels})" if modality else channels
-    out.print(Text(f"{found.method} x {found.tuning} on {found.backbone}, {images}", style="bold"))
+    where = "" if found.backbone == NO_MODEL else f" on {found.backbone}"
+    out.print(Text(f"{found.method} x {found.tuning}{where}, {images}", style="bold"))
     if found.options:
         words = (f"{name.replace('_', '-')} {value}" for name, value in found.options.items())
         out.print(Text(", ".join(words), style="dim"))
@@ -125,6 +126,10 @@ def _show(found: Description, modality: str | None) -> None:
     share = "nothing is trained" if found.tuning == NO_TUNING else f"{counts.trainable / counts.total:.2%}"
     table.add_row("parameters", f"{counts.total:,}", "in all")
     table.add_row("  trained", f"{counts.trainable:,}", share)
+    if found.backbone == NO_MODEL:
+        out.print(table, soft_wrap=False)
+        out.print(Text("a floor: it has no model, and sees no sensor", style="dim"))
+        return
     for part in ("alignment", "encoder", "decoder"):
         table.add_row(f"    {part}", f"{getattr(counts, part):,}")
     table.add_row("GFLOPs", f"{flops.forward / 1e9:,.1f}", "one image with one click")

@@ -10,7 +10,10 @@ from rich.text import Text
 
 from aims.cli._terminal import err, out, print_json
 
-_COLUMNS = ("mIoU, %", "scratch\npublished", "scratch\nours", "SimCMF\npublished", "SimCMF\nours")
+_COLUMNS = (
+    *("mIoU, %", "scratch\npublished", "scratch\nours", "SimCMF\npublished", "SimCMF\nours"),
+    *("disc\nours", "oracle-\ndisc\nours"),
+)
 
 
 @click.command()
@@ -47,7 +50,7 @@ def command(runs: Path, target: Path, as_json: bool) -> None:
         for row in plain_rows(section):
             table.add_row(*(Text(cell) for cell in row))
         out.print(table)
-        for note in (*section.notes, *section.footnotes):
+        for note in (*section.notes, *section.footnotes, section.floor_note):
             out.print(Text(note))
     if not result.results:
         out.print(Text(f"{runs} holds no finished run: our cells are empty"))

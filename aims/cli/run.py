@@ -13,7 +13,7 @@ from rich.table import Table
 
 from aims.cli._options import SETTINGS, extra_options
 from aims.cli._terminal import err, out, print_json, progress_bar
-from aims.core.config import NO_TUNING, PRECISIONS
+from aims.core.config import NO_MODEL, NO_TUNING, PRECISIONS
 from aims.core.vocabulary import PROTOCOLS
 
 _EPILOG = """
@@ -21,7 +21,8 @@ _EPILOG = """
 Methods, with options of their own:
   scratch, random-embed, linear, linear-frozen, mlp, simcmf (--kernel, --width, --depth),
   transformer (--patch-size, --width, --depth), channel-batch, simcmf-released, zero-shot;
-  with RGB stacked with a sensor: vipt, cmx
+  with RGB stacked with a sensor: vipt, cmx;
+  floors without sensor and model, to read the others against: disc, oracle-disc
 \b
 Tunings: full, lora (--rank), adapter (--bottleneck), prompt and prefix (--tokens), linear-probe
 \b
@@ -74,9 +75,11 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
     config = job.config
     changed = f" ({config.options_text})" if config.options else ""
     training = "nothing is trained" if config.tuning == NO_TUNING else f"lr {config.lr:g}"
+    start = f"{config.backbone} ({'random' if job.weights is None else 'pretrained'} weights)"
+    if config.backbone == NO_MODEL:
+        start = "a floor (no sensor is seen, there is no model)"
     err.print(
-        f"{config.method} x {config.tuning}{changed}, {config.backbone} "
-        f"({'random' if job.weights is None else 'pretrained'} weights), {config.modality} of "
+        f"{config.method} x {config.tuning}{changed}, {start}, {config.modality} of "
         f"{config.dataset}, protocol {config.protocol}, {training}, on {job.device}",
         markup=False,
         soft_wrap=True,
@@ -96,12 +99,18 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
     if config.tuning != NO_TUNING:
         on_validation = f"validation mIoU {_percent(scores['val_miou'])}" if "val_miou" in scores else ""
         table.add_row("selected", f"epoch {scores['epoch']}, {on_validation or 'the peak on the test split'}")
-    trained = parameters["trainable"]["total"]
-    table.add_row("trained", f"{trained:,} of {parameters['total']:,} parameters")
+    for name, value in record.content.get("chosen", {}).items():
+        table.add_row(name, f"{value:g}, the best on {_CHOSEN_ON[record.content['selected_on']]}")
+    if config.backbone != NO_MODEL:
+        trained = parameters["trainable"]["total"]
+        table.add_row("trained", f"{trained:,} of {parameters['total']:,} parameters")
     memory = f"peak memory {record.content['peak_memory_bytes'] / 1e9:.1f} GB"
     table.add_row("time", f"{record.content['seconds']:.0f} s, {memory}")
     out.print(table)
     out.print(f"pictures with clicks, truth and prediction: {record.path / SAMPLES}", markup=False)
+
+
+_CHOSEN_ON = {"train": "the training part", "test": "the test split"}
 
 
 def _percent(score: float) -> str:

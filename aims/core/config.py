@@ -16,6 +16,8 @@ PRECISIONS = ("float32", "bf16")
 RANDOM_WEIGHTS = "random"
 #: In place of a tuning, for methods that train nothing.
 NO_TUNING = "none"
+#: In place of backbone, weights and loss, for methods that have no model (the floors).
+NO_MODEL = "none"
 _TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
 
 
@@ -29,15 +31,15 @@ class RunConfig:
         modality: name of a listed modality or of a stream of the dataset.
         dataset: name of the dataset.
         fingerprint: fingerprint of the dataset's content.
-        backbone: name in the registry of backbones.
-        weights: "random", or the SHA-256 of the checkpoint file.
+        backbone: name in the registry of backbones, or "none" for a method that has no model.
+        weights: "random", the SHA-256 of the checkpoint file, or "none" where there is no model.
         epochs: passes over the training part; 0 where nothing is trained.
         lr: peak learning rate; 0 where nothing is trained.
         batch_size: images in a step.
         seed: seed of weights, clicks, order and validation part.
         protocol: "paper" or "strict".
         precision: "float32", or "bf16" (autocast; losses and metrics stay float32).
-        loss: name in the registry of losses.
+        loss: name in the registry of losses, or "none" where there is no model.
         limit: only the first so many images of each split; None for all. Limited runs are marked in reports.
         options: options of method and tuning by name, those that differ from their defaults.
     """
@@ -72,6 +74,11 @@ class RunConfig:
             raise InputError(f"lr must be a positive number, not {self.lr}")
         if not trains and (self.epochs, self.lr) != (0, 0):
             raise InputError(f"nothing is trained: epochs and lr must be 0, not {self.epochs} and {self.lr}")
+        if (self.backbone == NO_MODEL) != (self.weights == NO_MODEL):
+            raise InputError(
+                f"without a model backbone and weights are both {NO_MODEL!r}, not {self.backbone!r} and "
+                f"{self.weights!r}"
+            )
         if self.seed < 0:
             raise InputError(f"seed must not be negative, is {self.seed}")
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from aims.core.errors import AimsError
 from aims.core.vocabulary import IOU_GRID, Protocol
 from aims.data.read import ImageRef
-from aims.engine.samples import EvaluationImage, EvaluationSet, Source, loader
+from aims.engine.samples import EvaluationImage, EvaluationSet, Source, Targets, loader
 from aims.models.segmenter import Segmenter
 
 #: Prompts decoded at once; and logits held at once at the picture's size.
@@ -66,11 +66,19 @@ def evaluate(
                 on_image(1)
     finally:
         model.train(training)
+    return require_rows(rows, source.dataset.name, source.protocol)
+
+
+def require_rows(rows: list[dict[str, Any]], dataset: str, protocol: Protocol) -> list[dict[str, Any]]:
+    """Gives scored instances back.
+
+    Raises:
+        AimsError: there are none.
+    """
     if not rows:
-        smallest = source.protocol.smallest_area(source.dataset.name, training=False)
         raise AimsError(
-            f"{source.dataset.name}: no test instance has {smallest} pixels or more at 1024 x 1024; "
-            "nothing to evaluate"
+            f"{dataset}: no test instance has {protocol.smallest_area(dataset, training=False)} pixels or "
+            "more at 1024 x 1024; nothing to evaluate"
         )
     return rows
 
@@ -91,24 +99,49 @@ def _score_image(
         logits = _predict(model, embeddings, item.point_coords[part], precision)
         grid = _threshold(logits, (IOU_GRID, IOU_GRID))
         at_native = _threshold(logits, (height, width)) if native else None
-        for k, instance_id in enumerate(item.ids[part].tolist()):
-            index = start + k
-            iou_grid = _iou(grid[k], item.grid, instance_id, protocol.smoothing)
-            iou_native = None if at_native is None else _iou(at_native[k], item.native, instance_id, 0)
-            yield {
-                "image_id": item.ref.image_id,
-                "group": item.ref.group,
-                "instance_id": instance_id,
-                "class_id": item.class_ids[index],
-                "area": item.areas[index],
-                "click": item.clicks[index].tolist(),
-                "click_size": list(item.click_size),
-                "iou": iou_native if native else iou_grid,
-                "iou_grid": iou_grid,
-                "iou_native": iou_native,
-                "rle_grid": _encode(grid[k]) if masks else None,
-                "rle_native": _encode(at_native[k]) if masks and at_native is not None else None,
-            }
+        for k in range(len(grid)):
+            mask = None if at_native is None else at_native[k]
+            yield score_instance(item, start + k, grid[k], mask, protocol, masks)
+
+
+def score_instance(
+    item: Targets,
+    index: int,
+    grid: NDArray[np.bool_],
+    native: NDArray[np.bool_] | None,
+    protocol: Protocol,
+    masks: bool,
+) -> dict[str, Any]:
+    """Scores the masks of one instance.
+
+    Args:
+        item: its image.
+        index: its place in the image's `ids`.
+        grid: its mask at 256 x 256.
+        native: its mask at the picture's size; None under `paper`.
+        protocol: decides on smoothing.
+        masks: keep the masks as COCO RLE.
+
+    Returns:
+        A row of `aims.core.records.INSTANCE_SCHEMA`.
+    """
+    instance_id = int(item.ids[index])
+    iou_grid = _iou(grid, item.grid, instance_id, protocol.smoothing)
+    iou_native = None if native is None else _iou(native, item.native, instance_id, 0)
+    return {
+        "image_id": item.ref.image_id,
+        "group": item.ref.group,
+        "instance_id": instance_id,
+        "class_id": item.class_ids[index],
+        "area": item.areas[index],
+        "click": item.clicks[index].tolist(),
+        "click_size": list(item.click_size),
+        "iou": iou_grid if native is None else iou_native,
+        "iou_grid": iou_grid,
+        "iou_native": iou_native,
+        "rle_grid": _encode(grid) if masks else None,
+        "rle_native": _encode(native) if masks and native is not None else None,
+    }
 
 
 def _predict(

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
+from aims.core.config import NO_MODEL, NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import InputError
 from aims.core.vocabulary import find_protocol
 from aims.data.read import find_datasets
@@ -23,6 +23,7 @@ from aims.methods import (
     build_shapes,
     changed_options,
     default_tuning,
+    has_model,
     require_modality,
     require_pair,
 )
@@ -65,7 +66,8 @@ def plan(
             method's default.
         dataset: name of the dataset; None if the modality decides.
         data: a converted folder, or a folder of several.
-        backbone: name in the registry of backbones.
+        backbone: name in the registry of backbones. Where there is no model it is not used, nor are
+            precision, loss and device.
         weights: a checkpoint file, "none" for random weights, None for the cache folder. Ignored by methods
             that start from random weights unless a file is named, which is refused.
         epochs: passes over the training part.
@@ -85,13 +87,16 @@ def plan(
         InputError: a name, a file or a number cannot be used; nothing has been written then.
     """
     # Looked up for their errors: a mistyped name must be told before gigabytes are read.
-    chosen, _, _ = METHODS[method], BACKBONES[backbone], LOSSES[loss]
+    chosen = METHODS[method]
+    if has_model(method):
+        BACKBONES[backbone], LOSSES[loss]
     if tuning is not None:
         require_pair(method, tuning)
     target = _device(device)
     found, resolved = choose_dataset(find_datasets(data), modality, find_protocol(protocol), dataset)
     if weights not in (None, "none") and not chosen.loads_weights:
-        raise InputError(f"method {method!r} starts from random weights; leave --weights out")
+        starts = "starts from random weights" if has_model(method) else "has no model"
+        raise InputError(f"method {method!r} {starts}; leave --weights out")
     random = weights == "none" or not chosen.loads_weights
     tuning = tuning or default_tuning(method, pretrained=not random)
     require_pair(method, tuning)
@@ -100,6 +105,9 @@ def plan(
     if tuning == NO_TUNING:
         # Nothing is trained: the same run whatever was asked.
         epochs, lr, batch_size = 0, 0.0, 1
+    if not has_model(method):
+        backbone, loss, precision = NO_MODEL, NO_MODEL, "float32"
+        target = torch.device("cpu")
 
     def config(checksum: str) -> RunConfig:
         return RunConfig(
@@ -121,16 +129,20 @@ def plan(
             options=changed,
         )
 
+    state: Mapping[str, Tensor] | None = None
+    checksum = RANDOM_WEIGHTS if has_model(method) else NO_MODEL
     # Its checks, and those of the layers, come before the weights are read, which takes long.
-    config(RANDOM_WEIGHTS)
-    build_shapes(
-        method=method,
-        tuning=tuning,
-        backbone=backbone,
-        channels=resolved.channels or 0,
-        options=changed,
-    )
-    state, checksum = (None, RANDOM_WEIGHTS) if random else _weights(backbone, weights)
+    config(checksum)
+    if has_model(method):
+        build_shapes(
+            method=method,
+            tuning=tuning,
+            backbone=backbone,
+            channels=resolved.channels or 0,
+            options=changed,
+        )
+    if not random:
+        state, checksum = _weights(backbone, weights)
     return Job(
         config=config(checksum),
         dataset=found,

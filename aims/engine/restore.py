@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from aims.core.config import RANDOM_WEIGHTS
+from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.core.errors import AimsError, InputError
 from aims.core.records import RECORD, WEIGHTS, RunRecord
 from aims.engine.checkpoint import load_weights as load_trained
@@ -44,16 +44,19 @@ def load_model(run_folder: Path, weights: Path | None = None) -> Segmenter:
 
 
 def load_record(run_folder: Path) -> RunRecord:
-    """Reads the record of a finished run.
+    """Reads the record of a finished run that has a model.
 
     Raises:
-        InputError: the folder is of no finished run.
+        InputError: the folder is of no finished run, or of one that has no model.
     """
     if not run_folder.is_dir():
         raise InputError(f"{run_folder}: no such folder; give the folder of a run, as `aims run` prints it")
     if not (run_folder / RECORD).is_file():
         raise InputError(f"{run_folder}: not a run (no {RECORD}); give a folder that `aims run` made")
-    return RunRecord.load(run_folder)
+    record = RunRecord.load(run_folder)
+    if record.config.backbone == NO_MODEL:
+        raise InputError(f"{run_folder}: method {record.config.method!r} has no model; there is none to load")
+    return record
 
 
 def preprocessing_of(record: RunRecord) -> Preprocessing:

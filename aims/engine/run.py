@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
-import platform
-import resource
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -37,13 +33,23 @@ from aims.core.records import (
 )
 from aims.core.vocabulary import PROTOCOLS, Modality
 from aims.data.read import Dataset, ImageRef
+from aims.engine._machine import commit, hardware, peak_memory
 from aims.engine.checkpoint import TrainingState, load_weights
 from aims.engine.evaluate import evaluate, mean_iou
-from aims.engine.inputs import Survey, dataset_facts, survey
+from aims.engine.floors import run_floor
+from aims.engine.inputs import dataset_facts, survey
 from aims.engine.samples import Source, split_images
 from aims.engine.sheet import save_sheet
 from aims.engine.train import Observer, Stopped, Trainer
-from aims.methods import BACKBONES, METHODS, build_model, count_parameters, known_options
+from aims.methods import (
+    BACKBONES,
+    METHODS,
+    build_model,
+    count_parameters,
+    describe,
+    has_model,
+    known_options,
+)
 from aims.models.flops import count_flops
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
@@ -114,6 +120,8 @@ def run(job: Job, *, fresh: bool = False, observer: Observer | None = None) -> t
 def _run(job: Job, observer: Observer) -> RunRecord:
     config, protocol = job.config, PROTOCOLS[job.config.protocol]
     refs = split_images(job.dataset, protocol, config.seed, config.limit)
+    if not has_model(config.method):
+        return _run_floor(job, refs, observer)
     observer.stage("read", len(refs["train"]))
     surveyed = survey(
         job.dataset,
@@ -135,7 +143,11 @@ def _run(job: Job, observer: Observer) -> RunRecord:
         seed=config.seed,
         options=config.options,
     )
-    record = _provenance(job, model, surveyed, {split: len(images) for split, images in refs.items()})
+    record = _provenance(job, refs) | {
+        "preprocessing": surveyed.preprocessing.as_json(),
+        "parameters": count_parameters(model).as_json(),
+        "flops": dataclasses.asdict(count_flops(model)),
+    }
     write_json(job.folder / RECORD, record)
     model.to(job.device)
     source = Source(
@@ -165,8 +177,35 @@ def _run(job: Job, observer: Observer) -> RunRecord:
         failure = _as_failure(error, job)
         write_json(job.folder / RECORD, {**record, "status": "failed", "reason": str(failure)})
         raise failure from None
-    save_sheet(job.folder / SAMPLES, source, refs["test"], rows)
+    save_sheet(job.folder / SAMPLES, job.dataset, job.modality, refs["test"], rows)
     return _finish(job, state, rows, record)
+
+
+def _run_floor(job: Job, refs: Mapping[str, tuple[ImageRef, ...]], observer: Observer) -> RunRecord:
+    """The run of a method without a model: nothing is built, surveyed or trained, and no sensor is read."""
+    config, began = job.config, time.perf_counter()
+    counted = describe(
+        method=config.method,
+        tuning=config.tuning,
+        backbone=config.backbone,
+        channels=job.modality.channels or 0,
+        options=config.options,
+    )
+    record = _provenance(job, refs) | {
+        "preprocessing": None,
+        "parameters": counted.parameters.as_json(),
+        "flops": dataclasses.asdict(counted.flops),
+    }
+    write_json(job.folder / RECORD, record)
+    try:
+        outcome = run_floor(config, job.dataset, refs, observer)
+    except AimsError as error:
+        write_json(job.folder / RECORD, {**record, "status": "failed", "reason": str(error)})
+        raise
+    record |= {"selected_on": outcome.chosen_on, "chosen": dict(outcome.chosen)}
+    save_sheet(job.folder / SAMPLES, job.dataset, job.modality, refs["test"], outcome.rows)
+    best = {"epoch": 0} if outcome.val_miou is None else {"epoch": 0, "val_miou": outcome.val_miou}
+    return _finish(job, TrainingState(seconds=time.perf_counter() - began, best=best), outcome.rows, record)
 
 
 def _train(
@@ -226,7 +265,7 @@ def _finish(
         "status": "finished",
         "scores": scores,
         "seconds": round(state.seconds, 3),
-        "peak_memory_bytes": _peak_memory(job.device),
+        "peak_memory_bytes": peak_memory(job.device),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(job.folder / RECORD, record)
@@ -234,60 +273,18 @@ def _finish(
     return RunRecord.load(job.folder)
 
 
-def _provenance(job: Job, model: Segmenter, surveyed: Survey, images: dict[str, int]) -> dict[str, Any]:
+def _provenance(job: Job, refs: Mapping[str, tuple[ImageRef, ...]]) -> dict[str, Any]:
     protocol = PROTOCOLS[job.config.protocol]
     return {
         "version": RUN_VERSION,
         "status": "running",
         "config": dataclasses.asdict(job.config),
         "dataset": dataset_facts(job.dataset, job.modality),
-        "preprocessing": surveyed.preprocessing.as_json(),
-        "images": images,
+        "images": {split: len(images) for split, images in refs.items()},
         "selected_on": protocol.select_on,
         "options": known_options(job.config.method, job.config.tuning) | dict(job.config.options),
-        "parameters": count_parameters(model).as_json(),
-        "flops": dataclasses.asdict(count_flops(model)),
-        "code": {"aims": __version__, "commit": _commit(), "torch": torch.__version__},
-        "hardware": _hardware(job.device),
+        "code": {"aims": __version__, "commit": commit(), "torch": torch.__version__},
+        "hardware": hardware(job.device),
         "command": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _hardware(device: torch.device) -> dict[str, Any]:
-    name = platform.processor() or platform.machine()
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-    return {
-        "device": device.type,
-        "name": name,
-        "threads": torch.get_num_threads(),
-        "cpus": os.cpu_count(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-    }
-
-
-def _peak_memory(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    # Linux counts in kilobytes, macOS in bytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _commit() -> str | None:
-    """The commit of the code, with "+" if it was changed; None outside a checkout."""
-    folder = Path(__file__).parent
-
-    def git(*args: str) -> str:
-        return subprocess.run(
-            ("git", "-C", str(folder), *args), capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        # A checkout of something else, with AIMS installed below it, is not the code's commit.
-        if Path(git("rev-parse", "--show-toplevel")) != folder.parent.parent:
-            return None
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None

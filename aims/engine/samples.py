@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -182,16 +182,14 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationImage:
-    """One image with the clicks of all its instances of sufficient size.
+class Targets:
+    """The instances of sufficient size of one image, with their clicks: all that scoring needs.
 
     Attributes:
         ref: where it comes from.
-        image: model input.
         ids: instance ids, in order.
         clicks: (x, y) as pixel indices of `click_size`.
         click_size: (height, width) of the map on which the clicks were placed.
-        point_coords: the clicks in pixels of the model input.
         grid: instance map at 256 x 256.
         native: instance map at the picture's size.
         class_ids: class of each id in `ids`.
@@ -199,15 +197,64 @@ class EvaluationImage:
     """
 
     ref: ImageRef
-    image: Float[Tensor, "1 channels size size"]
     ids: NDArray[np.int64]
     clicks: NDArray[np.int64]
     click_size: tuple[int, int]
-    point_coords: Float[Tensor, "instances 1 2"]
     grid: NDArray[np.uint16]
     native: NDArray[np.uint16]
     class_ids: list[int]
     areas: list[int]
+
+
+def find_targets(
+    ref: ImageRef,
+    instances: NDArray[np.uint16],
+    objects: Sequence[Mapping[str, Any]],
+    dataset: str,
+    protocol: Protocol,
+) -> Targets:
+    """Finds what a protocol scores in an image, and where it clicks.
+
+    Args:
+        ref: where the image comes from.
+        instances: (height, width) map.
+        objects: the dataset's `objects` of it.
+        dataset: name of the dataset, which may decide on the smallest size.
+        protocol: clicks and sizes.
+    """
+    grid = click_grid(instances)
+    ids = usable_instances(grid, protocol.smallest_area(dataset, training=False))
+    by_id = {entry["id"]: entry for entry in objects}
+    if protocol.name == "paper":
+        # The paper's click is the middle pixel of the stretched map, not of the picture.
+        kept = np.where(np.isin(grid, ids), grid, 0)
+        clicks, size = paper_clicks(kept), (CLICK_GRID, CLICK_GRID)
+    else:
+        clicks = np.array([by_id[k]["click_strict"] for k in ids.tolist()], np.int64).reshape(-1, 2)
+        size = instances.shape[0], instances.shape[1]
+    return Targets(
+        ref=ref,
+        ids=ids,
+        clicks=clicks,
+        click_size=size,
+        grid=stretch_nearest(grid, (IOU_GRID, IOU_GRID)),
+        native=instances,
+        class_ids=[by_id[k]["class_id"] for k in ids.tolist()],
+        areas=[by_id[k]["area"] for k in ids.tolist()],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationImage(Targets):
+    """One image as a model is tested on it.
+
+    Attributes:
+        image: model input.
+        point_coords: the clicks in pixels of the model input.
+    """
+
+    image: Float[Tensor, "1 channels size size"]
+    point_coords: Float[Tensor, "instances 1 2"]
 
 
 @dataclass(frozen=True)
@@ -224,27 +271,12 @@ class EvaluationSet(TorchDataset[EvaluationImage]):
         source, ref = self.source, self.refs[index]
         image = source.dataset.read(ref, source.modality.streams)
         values, valid = stack(image, source.dataset, source.modality, source.protocol)
-        grid = click_grid(image.instances)
-        ids = usable_instances(grid, source.protocol.smallest_area(source.dataset.name, training=False))
-        objects = {entry["id"]: entry for entry in image.objects}
-        if source.protocol.name == "paper":
-            # The paper's click is the middle pixel of the stretched map, not of the picture.
-            kept = np.where(np.isin(grid, ids), grid, 0)
-            clicks, size = paper_clicks(kept), (CLICK_GRID, CLICK_GRID)
-        else:
-            clicks = np.array([objects[k]["click_strict"] for k in ids.tolist()], np.int64).reshape(-1, 2)
-            size = image.instances.shape[0], image.instances.shape[1]
+        found = find_targets(ref, image.instances, image.objects, source.dataset.name, source.protocol)
+        coords = to_input_coords(found.clicks, found.click_size, source.input_size)
         return EvaluationImage(
-            ref=ref,
+            **vars(found),
             image=to_input(values, valid, source.preprocessing, source.input_size)[None],
-            ids=ids,
-            clicks=clicks,
-            click_size=size,
-            point_coords=to_input_coords(clicks, size, source.input_size)[:, None],
-            grid=stretch_nearest(grid, (IOU_GRID, IOU_GRID)),
-            native=image.instances,
-            class_ids=[objects[k]["class_id"] for k in ids.tolist()],
-            areas=[objects[k]["area"] for k in ids.tolist()],
+            point_coords=coords[:, None],
         )
 
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from aims.core.files import atomic_write
+from aims.core.vocabulary import Modality
 from aims.data.instances import stretch_nearest
 from aims.data.pictures import picture
-from aims.data.read import ImageRef
-from aims.engine.samples import Source
+from aims.data.read import Dataset, ImageRef
 
 PICTURES = 6
 _TINT = 0.55
@@ -25,7 +25,8 @@ _TINT = 0.55
 
 def save_sheet(
     path: Path,
-    source: Source,
+    dataset: Dataset,
+    modality: Modality,
     refs: Sequence[ImageRef],
     rows: Sequence[dict[str, Any]],
     pictures: int = PICTURES,
@@ -34,7 +35,8 @@ def save_sheet(
 
     Args:
         path: PNG to write.
-        source: where the pictures come from.
+        dataset: where the pictures come from.
+        modality: what is shown of them: its first stream.
         refs: the test images.
         rows: scored instances with masks (`aims.engine.evaluate`).
         pictures: how many at most.
@@ -45,18 +47,18 @@ def save_sheet(
     scored = [ref for ref in refs if ref.image_id in by_image]
     count = min(pictures, len(scored))
     chosen = [scored[round(k)] for k in np.linspace(0, len(scored) - 1, count)]
-    images = [source.dataset.read(ref, source.modality.streams) for ref in chosen]
+    images = [dataset.read(ref, modality.streams) for ref in chosen]
     # A panel is 3.2 inches wide; its height follows the pictures.
     ratio = max(image.instances.shape[0] / image.instances.shape[1] for image in images)
     figure = Figure(figsize=(9.6, count * (3.2 * ratio + 0.3)), dpi=110, layout="constrained")
     panels: NDArray[Any] = figure.subplots(count, 3, squeeze=False)
-    name = source.modality.streams[0]
+    name = modality.streams[0]
     for axes, image in zip(panels, images, strict=True):
         instances = by_image[image.image_id]
-        shown = picture(image.streams[name], name, source.dataset.streams[name]) / 255
+        shown = picture(image.streams[name], name, dataset.streams[name]) / 255
         scores = [row["iou"] for row in instances]
         titles = (
-            f"{image.image_id}  {source.modality.name}",
+            f"{image.image_id}  {modality.name}",
             f"truth, {len(instances)} instance{'s' * (len(instances) > 1)}",
             f"prediction, IoU {np.mean(scores):.2f}",
         )

@@ -10,7 +10,7 @@ import logging
 import pkgutil
 from importlib.metadata import entry_points
 
-from aims.methods.base import METHODS, Method
+from aims.methods.base import METHODS, Baseline, ClickedMap, Floor, Method, has_model
 from aims.methods.build import build_model
 from aims.methods.describe import Description, build_shapes, describe
 from aims.methods.options import (
@@ -46,7 +46,10 @@ __all__ = [
     "BACKBONES",
     "METHODS",
     "TUNINGS",
+    "Baseline",
+    "ClickedMap",
     "Description",
+    "Floor",
     "Method",
     "ParameterCounts",
     "all_options",
@@ -56,6 +59,7 @@ __all__ = [
     "count_parameters",
     "default_tuning",
     "describe",
+    "has_model",
     "known_options",
     "require_modality",
     "require_pair",

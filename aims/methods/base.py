@@ -1,19 +1,26 @@
-"""What a method is: how a plain SAM is made to take images of C channels."""
+"""What a method is: how a plain SAM is made to take images of C channels, or a floor that has no model."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
+from aims.core.config import NO_TUNING
 from aims.core.registry import Registry
 from aims.core.vocabulary import Modality
 from aims.models.segmenter import Segmenter
 
 
-class Method(ABC):
-    """Base of all methods. Subclasses are frozen, keyword-only dataclasses; their fields are the options.
+class Baseline:
+    """What `METHODS` holds: a `Method`, which has a model, or a `Floor`, which has none.
+
+    Entries are frozen, keyword-only dataclasses; their fields are the options.
 
     Attributes:
         loads_weights: whether the method starts from pretrained weights.
@@ -29,6 +36,18 @@ class Method(ABC):
     own_tuning: ClassVar[str | None] = None
     preferred_tuning: ClassVar[str] = "lora"
 
+    def tuning_objection(self, tuning: str) -> str | None:
+        """Why it makes no sense with a tuning; None if it does."""
+        return None
+
+    def modality_objection(self, modality: Modality) -> str | None:
+        """Why it makes no sense with a modality; None if it does."""
+        return None
+
+
+class Method(Baseline, ABC):
+    """Base of all methods with a model."""
+
     @abstractmethod
     def adapt(self, model: Segmenter, channels: int) -> None:
         """Exchanges layers of a plain SAM so that it takes `channels` channels.
@@ -40,16 +59,69 @@ class Method(ABC):
             InputError: an option or the number of channels makes no sense.
         """
 
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClickedMap:
+    """All that a floor is shown of an image: its instances and their clicks, and no sensor.
+
+    Attributes:
+        instances: (height, width) map on which the protocol counts its score.
+        ids: (n,) instances in it, in rising order; `paper` may name some that vanish on its small grid.
+        clicks: (n, 2) clicks (x, y) in pixels of the map, whole numbers at pixel centres.
+    """
+
+    instances: NDArray[np.integer[Any]]
+    ids: NDArray[np.int64]
+    clicks: NDArray[np.float64]
+
+
+class Floor(Baseline, ABC):
+    """Base of methods without sensor, model and weights: marks that every learned method is read against."""
+
+    loads_weights: ClassVar[bool] = False
+    own_tuning: ClassVar[str | None] = NO_TUNING
+
+    def fit(self, images: Iterable[ClickedMap]) -> dict[str, float]:
+        """Chooses what is the same for all images; a floor that has nothing to choose looks at none.
+
+        Args:
+            images: those on which the protocol lets one choose, read when asked for.
+
+        Raises:
+            InputError: there is nothing to choose on.
+        """
+        return {}
+
+    @abstractmethod
+    def predict(
+        self, image: ClickedMap, sizes: Sequence[tuple[int, int]], chosen: Mapping[str, float]
+    ) -> Iterator[tuple[NDArray[np.bool_], ...]]:
+        """Gives the mask of every instance, in the order of `ids`.
+
+        Args:
+            image: the image. What it tells beside the clicks is the truth, for upper marks alone.
+            sizes: (height, width) of the maps to which the image is stretched.
+            chosen: what `fit` gave.
+
+        Yields:
+            One instance's masks, one for each of `sizes`.
+        """
+
     def tuning_objection(self, tuning: str) -> str | None:
-        """Why the method makes no sense with a tuning; None if it does."""
-        return None
-
-    def modality_objection(self, modality: Modality) -> str | None:
-        """Why the method makes no sense with a modality; None if it does."""
-        return None
+        """None at all: nothing is trained."""
+        return None if tuning == NO_TUNING else "it trains nothing; leave the tuning out"
 
 
-METHODS = Registry[type[Method]]("method")
+METHODS = Registry[type[Baseline]]("method")
+
+
+def has_model(method: str) -> bool:
+    """Whether a method has a model; the floors have none.
+
+    Raises:
+        InputError: the method is unknown.
+    """
+    return not issubclass(METHODS[method], Floor)
 
 
 def patch_convolution(model: Segmenter) -> nn.Conv2d:

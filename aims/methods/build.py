@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from aims.core.errors import InputError
+from aims.methods.base import Method
 from aims.methods.options import configure
 from aims.models.backbone import BACKBONES, Backbone
 from aims.models.segmenter import Segmenter
@@ -44,9 +45,11 @@ def build_model(
 
     Raises:
         InputError: a name or an option is unknown, method and tuning make no sense together, or with this
-            backbone or number of channels, or the weights do not fit.
+            backbone or number of channels, the weights do not fit, or the method has no model.
     """
     chosen, chosen_tuning = configure(method, tuning, options)
+    if not isinstance(chosen, Method):
+        raise InputError(f"method {method!r} has no model that could be built")
     chosen_backbone = BACKBONES[backbone]
     if weights is not None and not chosen.loads_weights:
         raise InputError(f"method {method!r} starts from random weights, but weights were given")

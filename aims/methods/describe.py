@@ -9,8 +9,11 @@ from typing import Any
 
 import torch
 
+from aims.core.config import NO_MODEL
+from aims.core.vocabulary import IOU_GRID
+from aims.methods.base import has_model
 from aims.methods.build import build_model
-from aims.methods.options import Option, changed_options, known_options, require_size
+from aims.methods.options import Option, changed_options, known_options, require_pair, require_size
 from aims.models.backbone import BACKBONES
 from aims.models.flops import Flops, count_flops
 from aims.models.segmenter import Segmenter
@@ -24,13 +27,13 @@ class Description:
     Attributes:
         method: name in `METHODS`.
         tuning: name in `TUNINGS`, or "none" for a method that trains nothing.
-        backbone: name in `BACKBONES`.
+        backbone: name in `BACKBONES`, or "none" for a method that has no model; all its counts are 0.
         channels: channels of the images.
         options: all options of method and tuning, defaults filled in.
         parameters: in all, and those that learn in each part.
         flops: for one image with one click; a multiplication with its addition counts as two.
-        image_size: side of the square model input, in pixels.
-        mask_size: side of the square mask logits, in pixels.
+        image_size: side of the square model input, in pixels; 0 without a model.
+        mask_size: side of the square mask logits, in pixels; without a model that of the grid of IoU.
     """
 
     method: str
@@ -79,6 +82,20 @@ def describe(
     Raises:
         InputError: as `build_model`; or a number is above `LARGEST`.
     """
+    if not has_model(method):
+        require_pair(method, tuning)
+        require_size("channels", channels)
+        return Description(
+            method=method,
+            tuning=tuning,
+            backbone=NO_MODEL,
+            channels=channels,
+            options=known_options(method, tuning) | changed_options(method, tuning, options),
+            parameters=ParameterCounts(total=0, alignment=0, encoder=0, decoder=0),
+            flops=Flops(forward=0, alignment=0),
+            image_size=0,
+            mask_size=IOU_GRID,
+        )
     model = build_shapes(method=method, tuning=tuning, backbone=backbone, channels=channels, options=options)
     return Description(
         method=method,

@@ -9,7 +9,7 @@ from typing import Any
 from aims.core.config import NO_TUNING
 from aims.core.errors import InputError, unknown_name
 from aims.core.vocabulary import Modality
-from aims.methods.base import METHODS, Method
+from aims.methods.base import METHODS, Baseline
 from aims.models.tuning import TUNINGS, Tuning
 
 Option = int | float
@@ -67,7 +67,7 @@ def require_size(name: str, value: Option) -> None:
         raise InputError(f"--{name.replace('_', '-')} {value} is more than {LARGEST:,}: is it a slip?")
 
 
-def configure(method: str, tuning: str, options: Mapping[str, object]) -> tuple[Method, Tuning | None]:
+def configure(method: str, tuning: str, options: Mapping[str, object]) -> tuple[Baseline, Tuning | None]:
     """Makes a method and a tuning with their options.
 
     Returns:

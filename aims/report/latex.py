@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aims.report.floors import FLOORS
 from aims.report.published import TABLE1_METHODS, PublishedTable1
 from aims.report.table1 import Row, Section
 from aims.report.wording import caption, cell_lines, footnote_marks, published_text, title
@@ -46,17 +47,19 @@ def _table(section: Section, published: PublishedTable1, index: int) -> str:
     marks = footnote_marks(section)
     text = f"Scratch and SimCMF: {title(section.condition)}. {caption(section, published)}"
     heads = [rf"\multicolumn{{2}}{{c}}{{{escape_latex(name)}}}" for name in TABLE1_METHODS.values()]
+    heads += [escape_latex(name) for name in FLOORS]
+    kinds = ["published", "ours"] * len(TABLE1_METHODS) + ["ours"] * len(FLOORS)
     rules = [rf"\cmidrule(lr){{{2 * i + 2}-{2 * i + 3}}}" for i in range(len(TABLE1_METHODS))]
     lines = [
         r"\begin{table}",
         r"  \centering",
         rf"  \caption{{{escape_latex(text)}}}",
         rf"  \label{{tab:aims-table1-{index}}}",
-        rf"  \begin{{tabular}}{{l{'rr' * len(TABLE1_METHODS)}}}",
+        rf"  \begin{{tabular}}{{l{'r' * len(kinds)}}}",
         r"    \toprule",
         f"    & {' & '.join(heads)} \\\\",
         f"    {' '.join(rules)}",
-        f"    {' & '.join(['modality'] + ['published', 'ours'] * len(TABLE1_METHODS))} \\\\",
+        f"    {' & '.join(['modality', *kinds])} \\\\",
         r"    \midrule",
         *_body(section, marks),
         r"    \bottomrule",
@@ -64,7 +67,7 @@ def _table(section: Section, published: PublishedTable1, index: int) -> str:
     ]
     for note, mark in marks.items():
         lines.append(rf"  \par\smallskip{{\footnotesize $^{{{mark}}}$ {escape_latex(note)}}}")
-    for note in section.notes:
+    for note in (*section.notes, section.floor_note):
         lines.append(rf"  \par\smallskip{{\footnotesize Note: {escape_latex(note)}}}")
     return "\n".join([*lines, r"\end{table}", ""])
 
@@ -83,9 +86,10 @@ def _body(section: Section, marks: dict[str, str]) -> list[str]:
 
 def _row(row: Row, marks: dict[str, str]) -> str:
     texts = [escape_latex(row.label)]
-    for cell in row.cells.values():
+    for method, cell in row.cells.items():
         mark = f"$^{{{marks[cell.footnote]}}}$" if cell.footnote else ""
-        texts += [published_text(cell) + mark, _stack(cell_lines(cell, escape_latex))]
+        texts += [] if method in FLOORS else [published_text(cell) + mark]
+        texts.append(_stack(cell_lines(cell, escape_latex)))
     return " & ".join(texts)
 
 

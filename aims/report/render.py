@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from aims.core.config import RANDOM_WEIGHTS
+from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
+from aims.report.floors import FLOORS
 from aims.report.published import TABLE1_METHODS, PublishedTable1
 from aims.report.results import Result
 from aims.report.table1 import Cell, Condition, Row, Section
 from aims.report.wording import (
+    below_disc,
     caption,
     cell_lines,
     footnote_marks,
@@ -28,6 +30,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _RESULT_FIELDS = (
     *("dataset", "modality", "fingerprint", "method", "tuning", "options", "lr", "epochs", "batch_size"),
     *("loss", "precision", "seeds", "miou", "low", "high", "val_miou", "instances", "images"),
+    *("disc", "below_disc"),
 )
 
 
@@ -46,6 +49,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> l
 def table1_markdown(sections: Sequence[Section], published: PublishedTable1) -> str:
     """Table 1 in Markdown, one heading a section."""
     header = [""] + [f"{name}, {kind}" for name in TABLE1_METHODS.values() for kind in ("published", "ours")]
+    header += [f"{name}, ours" for name in FLOORS]
     lines = ["# Table 1: training from scratch and SimCMF", ""]
     for section in sections:
         marks = footnote_marks(section)
@@ -53,7 +57,7 @@ def table1_markdown(sections: Sequence[Section], published: PublishedTable1) -> 
         lines += [escape_markdown(caption(section, published)), ""]
         lines += [*_table(header, [_markdown_row(row, marks) for row in section.rows], left=1), ""]
         lines += [f"({mark}) {escape_markdown(note)}\n" for note, mark in marks.items()]
-        lines += [f"Note: {escape_markdown(note)}\n" for note in section.notes]
+        lines += [f"Note: {escape_markdown(note)}\n" for note in (*section.notes, section.floor_note)]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -63,9 +67,10 @@ def _capital(text: str) -> str:
 
 def _markdown_row(row: Row, marks: dict[str, str]) -> list[str]:
     texts = [f"**{row.label}**" if row.kind == "average" else escape_markdown(row.label)]
-    for cell in row.cells.values():
+    for method, cell in row.cells.items():
         mark = f" ({marks[cell.footnote]})" if cell.footnote else ""
-        texts += [published_text(cell) + mark, "<br>".join(cell_lines(cell, escape_markdown))]
+        texts += [] if method in FLOORS else [published_text(cell) + mark]
+        texts.append("<br>".join(cell_lines(cell, escape_markdown)))
     return texts
 
 
@@ -80,6 +85,8 @@ def results_markdown(results: Sequence[Result], left_out: int) -> str:
     lines += [
         "Every finished run, grouped over seeds. "
         "mIoU in percent with its 95 % interval (bootstrap over images). "
+        "Disc: what one disc around every click scores on the same test instances without seeing anything; a "
+        "method below it is marked. "
         f"Run folders left out: {left_out}" + (" (`aims report` says why)." if left_out else "."),
         "",
     ]
@@ -96,24 +103,29 @@ def _condition(result: Result) -> Condition:
 
 
 def _results_title(condition: Condition) -> str:
-    weights = condition.weights_label
+    if condition.backbone == NO_MODEL:
+        weights = "floors: no sensor, no model"
+    else:
+        weights = f"backbone {condition.backbone}, {condition.weights_label}"
     if condition.weights == RANDOM_WEIGHTS:
-        weights = "RANDOM WEIGHTS, not pretrained"
+        weights = f"backbone {condition.backbone}, RANDOM WEIGHTS, not pretrained"
     limit = "" if condition.limit is None else f", LIMITED to {condition.limit} images of each split"
-    return f"Protocol {condition.protocol}, backbone {condition.backbone}, {weights}{limit}"
+    return f"Protocol {condition.protocol}, {weights}{limit}"
 
 
 def _results_table(results: Iterable[Result]) -> list[str]:
     header = ["dataset", "content", "modality", "method", "tuning", "options", "loss", "precision", "seeds"]
     left = len(header)
-    header += ["lr", "epochs", "batch", "mIoU", "95 % interval", "validation mIoU", "instances", "images"]
+    header += ["lr", "epochs", "batch", "mIoU", "95 % interval", "disc", "validation mIoU"]
+    header += ["instances", "images"]
     rows = []
     for item in results:
         config = item.config
         names = [config.dataset, config.fingerprint[:8], config.modality, config.method, config.tuning]
         names += [config.options_text, config.loss, config.precision, seeds(item)]
         numbers = [f"{config.lr:g}", str(config.epochs), str(config.batch_size), percent(item.miou)]
-        numbers += [interval(item), percent(item.val_miou), str(item.instances), str(item.images)]
+        numbers += [interval(item), "<br>".join([percent(item.disc), *below_disc(item)[:1]])]
+        numbers += [percent(item.val_miou), str(item.instances), str(item.images)]
         rows.append([*map(escape_markdown, names), *numbers])
     return _table(header, rows, left)
 
@@ -142,6 +154,8 @@ def _result_fields(result: Result | None) -> dict[str, Any]:
         "val_miou": percent(result.val_miou),
         "instances": result.instances,
         "images": result.images,
+        "disc": percent(result.disc),
+        "below_disc": "yes" if result.below_disc else "",
     }
 
 
@@ -156,7 +170,8 @@ def table1_csv(sections: Sequence[Section]) -> str:
         for section in sections
         for row in section.rows
         for method, cell in row.cells.items()
-        if row.kind != "other" or cell.result  # an empty cell of a row of ours says nothing
+        # An empty cell of a row of ours, or of a floor, says nothing.
+        if cell.miou is not None or (row.kind != "other" and method not in FLOORS)
     ]
     return _csv((*section_fields, "row", *_RESULT_FIELDS, "cell_weights", "published"), rows)
 

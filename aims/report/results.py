@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from aims.core.config import RANDOM_WEIGHTS, RunConfig
+from aims.report.floors import DISC, FLOORS, TestKey
 from aims.report.intervals import clustered_interval
 from aims.report.runs import LeftOut, Run
 
@@ -25,6 +26,7 @@ class Result:
         val_miou: mean over seeds, or None unless every seed has one.
         instances: number of test instances.
         images: number of test images that hold them.
+        disc: `miou` of the floor `disc` on the same test instances, or None where there is no such run.
     """
 
     config: RunConfig
@@ -34,6 +36,23 @@ class Result:
     val_miou: float | None
     instances: int
     images: int
+    disc: float | None = None
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether it is a floor's, which has no model."""
+        return self.config.method in FLOORS
+
+    @property
+    def below_disc(self) -> bool:
+        """Whether a method that sees the sensor does worse than a disc that sees nothing."""
+        return self.disc is not None and not self.is_floor and self.miou < self.disc
+
+    @property
+    def test_key(self) -> TestKey:
+        """What results have in common that scored the same test instances; a floor needs no modality."""
+        config = self.config
+        return config.protocol, config.limit, config.dataset, config.fingerprint, self.instances, self.images
 
     @property
     def setting(self) -> tuple[Any, ...]:
@@ -58,6 +77,8 @@ class Result:
             "val_miou": self.val_miou,
             "instances": self.instances,
             "images": self.images,
+            "disc": self.disc,
+            "below_disc": self.below_disc,
         }
 
 
@@ -75,7 +96,16 @@ def pool_seeds(runs: list[Run]) -> tuple[list[Result], list[LeftOut]]:
             left_out += [LeftOut(folder=run.folder, reason=reason) for run in group]
         else:
             results.append(_pool(sorted(group, key=lambda run: run.config.seed)))
-    return sorted(results, key=lambda result: result.setting), left_out
+    return _with_disc(sorted(results, key=lambda result: result.setting)), left_out
+
+
+def _with_disc(results: list[Result]) -> list[Result]:
+    """Puts the floor beside every result; of several (its seeds choose other radii) the highest."""
+    discs: dict[TestKey, float] = {}
+    for result in results:
+        if result.config.method == DISC:
+            discs[result.test_key] = max(result.miou, discs.get(result.test_key, 0))
+    return [dataclasses.replace(result, disc=discs.get(result.test_key)) for result in results]
 
 
 def _pool(group: list[Run]) -> Result:

@@ -8,7 +8,8 @@ from typing import Any
 
 from aims.core.config import RANDOM_WEIGHTS
 from aims.core.vocabulary import MODALITIES
-from aims.report.published import TABLE1_METHODS, PublishedTable1
+from aims.report.floors import FLOORS, load_floor_notes
+from aims.report.published import PAPER_PROTOCOL, TABLE1_METHODS, PublishedTable1
 from aims.report.results import Result
 
 
@@ -63,7 +64,7 @@ class Row:
         kind: "paper" (one of the paper's five), "average", or "other" (never beside a published number).
         dataset: name of the dataset, empty for the average.
         modality: name of the modality, "average" for the average.
-        cells: by method.
+        cells: by method, the floors last.
     """
 
     label: str
@@ -81,10 +82,12 @@ class Section:
         condition: what its results share; None for the empty table of a report without runs.
         rows: the paper's five, their average, then other datasets and modalities.
         notes: what was not picked, and why.
+        floor_note: what the floors score on real label maps.
     """
 
     condition: Condition | None
     rows: tuple[Row, ...]
+    floor_note: str
     notes: tuple[str, ...] = ()
 
     @property
@@ -98,8 +101,10 @@ def build_sections(results: list[Result], published: PublishedTable1) -> tuple[S
     """Lays out Table 1 once per condition; without runs, one section with the published numbers alone.
 
     Results with changed options (another kernel, another rank) are of other models than the paper's: they
-    stand in the table of all results alone.
+    stand in the table of all results alone. Floors have neither backbone nor weights: they stand in every
+    section of their protocol and limit.
     """
+    floors = [result for result in results if result.is_floor]
     conditions: dict[tuple[str, str, int | None], list[Result]] = {}
     for result in results:
         if result.config.method in TABLE1_METHODS and not result.config.options:
@@ -114,14 +119,20 @@ def build_sections(results: list[Result], published: PublishedTable1) -> tuple[S
             chosen = [
                 item for item in members if item.config.method == "scratch" or item.config.weights == weights
             ]
+            chosen += [
+                item for item in floors if (item.config.protocol, item.config.limit) == (protocol, limit)
+            ]
             condition = Condition(protocol=protocol, backbone=backbone, limit=limit, weights=weights)
             sections.append(_section(condition, chosen, published))
     return tuple(sections) or (_section(None, [], published),)
 
 
 def _section(condition: Condition | None, results: list[Result], published: PublishedTable1) -> Section:
+    floors = [result for result in results if result.is_floor]
     places: dict[tuple[str, str], dict[str, list[Result]]] = {}
     for result in results:
+        if result.is_floor:  # they stand in the rows of others
+            continue
         config = result.config
         by_content = places.setdefault((config.dataset, config.modality), {})
         by_content.setdefault(config.fingerprint, []).append(result)
@@ -134,12 +145,14 @@ def _section(condition: Condition | None, results: list[Result], published: Publ
             members = []
         else:
             members = [item for content in places.pop(place, {}).values() for item in content]
-        rows.append(_paper_row(place, members, published, notes))
+        rows.append(_paper_row(place, members, floors, published, notes))
     rows.append(_average_row(rows, published))
     for place, contents in sorted(places.items()):
         for fingerprint, members in sorted(contents.items()):
-            rows.append(_other_row(place, fingerprint if len(contents) > 1 else None, members, notes))
-    return Section(condition=condition, rows=tuple(rows), notes=tuple(notes))
+            named = fingerprint if len(contents) > 1 else None
+            rows.append(_other_row(place, named, members, floors, notes))
+    note = load_floor_notes()[condition.protocol if condition else PAPER_PROTOCOL]
+    return Section(condition=condition, rows=tuple(rows), floor_note=note, notes=tuple(notes))
 
 
 def _contents_note(place: tuple[str, str], fingerprints: list[str]) -> str:
@@ -151,7 +164,11 @@ def _contents_note(place: tuple[str, str], fingerprints: list[str]) -> str:
 
 
 def _paper_row(
-    place: tuple[str, str], members: list[Result], published: PublishedTable1, notes: list[str]
+    place: tuple[str, str],
+    members: list[Result],
+    floors: list[Result],
+    published: PublishedTable1,
+    notes: list[str],
 ) -> Row:
     dataset, modality = place
     cells = {}
@@ -163,23 +180,29 @@ def _paper_row(
             result=result,
             footnote=published.footnotes.get((method, modality)),
         )
+    here = [item for item in floors if (item.config.dataset, item.config.modality) == place]
+    cells |= _floor_cells(members or here, floors)
     return Row(label=modality, kind="paper", dataset=dataset, modality=modality, cells=cells)
 
 
 def _average_row(rows: list[Row], published: PublishedTable1) -> Row:
     cells = {}
-    for method in TABLE1_METHODS:
+    for method in (*TABLE1_METHODS, *FLOORS):
         ours = [row.cells[method].miou for row in rows]
         known = [value for value in ours if value is not None]
         cells[method] = Cell(
-            published=published.average[method],
+            published=published.average.get(method),
             miou=sum(known) / len(known) if len(known) == len(ours) else None,
         )
     return Row(label="Average", kind="average", dataset="", modality="average", cells=cells)
 
 
 def _other_row(
-    place: tuple[str, str], fingerprint: str | None, members: list[Result], notes: list[str]
+    place: tuple[str, str],
+    fingerprint: str | None,
+    members: list[Result],
+    floors: list[Result],
+    notes: list[str],
 ) -> Row:
     dataset, modality = place
     label = f"{dataset} / {modality}" + (f" (content {fingerprint[:8]})" if fingerprint else "")
@@ -187,7 +210,20 @@ def _other_row(
     for method in TABLE1_METHODS:
         result = _select([item for item in members if item.config.method == method], label, notes)
         cells[method] = Cell(miou=result.miou if result else None, result=result)
+    cells |= _floor_cells(members, floors)
     return Row(label=label, kind="other", dataset=dataset, modality=modality, cells=cells)
+
+
+def _floor_cells(members: list[Result], floors: list[Result]) -> dict[str, Cell]:
+    """The floors of a row: those on its members' test instances, whatever modality they were asked for."""
+    keys = {member.test_key for member in members}
+    cells = {}
+    for method in FLOORS:
+        there = [item for item in floors if item.config.method == method and item.test_key in keys]
+        # Of several contents of a dataset none is picked.
+        result = max(there, key=lambda item: item.miou, default=None) if len(keys) == 1 else None
+        cells[method] = Cell(miou=result.miou if result else None, result=result)
+    return cells
 
 
 def _select(candidates: list[Result], label: str, notes: list[str]) -> Result | None:
@@ -231,5 +267,5 @@ def section_json(section: Section) -> dict[str, Any]:
             }
             for row in section.rows
         ],
-        "notes": [*section.footnotes, *section.notes],
+        "notes": [*section.footnotes, *section.notes, section.floor_note],
     }

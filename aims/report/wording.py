@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aims.core.config import RANDOM_WEIGHTS
+from aims.report.floors import DISC, FLOORS
 from aims.report.intervals import RESAMPLES
 from aims.report.published import PAPER_BACKBONE, PAPER_PROTOCOL, PublishedTable1
 from aims.report.results import Result
@@ -48,6 +49,10 @@ def caption(section: Section, published: PublishedTable1) -> str:
         f"(percentile bootstrap over images, {RESAMPLES} resamples; it does not cover the spread over seeds)."
     )
     sentences.append(_SELECTION[condition.protocol])
+    sentences.append(
+        f"{' and '.join(FLOORS)} are floors that see no sensor: one disc around every click, and the best "
+        f"disc for each. A result below the first is marked."
+    )
     differences = _differences(condition, published)
     if differences:
         sentences.append(f"Ours differs from the published column in {' and '.join(differences)}.")
@@ -96,7 +101,9 @@ def _count(number: int, word: str) -> str:
 
 
 def cell_lines(cell: Cell, escape: Callable[[str], str] = str) -> list[str]:
-    """Our part of a cell: score and interval, setting, seeds, counts. One line for an average, none if empty.
+    """Our part of a cell: score and interval, setting, seeds, counts, and whether it lies below the floor.
+
+    One line for an average and for a floor, none if empty.
 
     Args:
         cell: the cell.
@@ -105,12 +112,21 @@ def cell_lines(cell: Cell, escape: Callable[[str], str] = str) -> list[str]:
     if cell.result is None:
         return [percent(cell.miou)] if cell.miou is not None else []
     result, config = cell.result, cell.result.config
+    score = f"{percent(result.miou)} {interval(result)}".strip()
+    if result.is_floor:
+        return [score]
     return [
-        f"{percent(result.miou)} {interval(result)}".strip(),
+        score,
+        *below_disc(result),
         f"{escape(config.tuning)}, lr {config.lr:g}, {_count(config.epochs, 'epoch')}",
         seeds(result),
         f"{_count(result.instances, 'instance')}, {_count(result.images, 'image')}",
     ]
+
+
+def below_disc(result: Result) -> list[str]:
+    """One line where a result lies below the floor `disc`, else none."""
+    return [f"BELOW {DISC} ({percent(result.disc)})"] if result.below_disc else []
 
 
 def published_text(cell: Cell) -> str:
@@ -124,12 +140,15 @@ def footnote_marks(section: Section) -> dict[str, str]:
 
 
 def plain_rows(section: Section) -> list[list[str]]:
-    """A section as plain text, for a terminal: label, then published and ours of each method."""
+    """A section as plain text, for a terminal: label, published and ours of each method, then the floors."""
     return [_plain_row(row) for row in section.rows]
 
 
 def _plain_row(row: Row) -> list[str]:
     texts = [row.label]
-    for cell in row.cells.values():
-        texts += [published_text(cell), "\n".join(cell_lines(cell))]
+    for method, cell in row.cells.items():
+        if method in FLOORS:
+            texts.append(percent(cell.miou))
+        else:
+            texts += [published_text(cell), "\n".join(cell_lines(cell))]
     return texts

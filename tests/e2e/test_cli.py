@@ -18,7 +18,7 @@ from aims.cli import COMMANDS, main
 from aims.core.config import NO_TUNING
 from aims.core.vocabulary import PROTOCOLS
 from aims.engine.losses import LOSSES
-from aims.methods import BACKBONES, METHODS, TUNINGS, all_options
+from aims.methods import BACKBONES, METHODS, TUNINGS, all_options, has_model
 from aims.synth.layouts.nyuv2 import NYUv2Image, write_official
 from aims.synth.shapes import write_shapes
 from helpers import seeded
@@ -47,7 +47,7 @@ def test_the_whole_job(aims, shapes, tmp_path):
         code, out, err = aims(*run_options(shapes, tmp_path, *options, modality="rgb-thermal"))
         assert code == 0, err
         assert "mIoU" in out
-        assert ("nothing is trained" if method == "zero-shot" else "epoch   1") in err
+        assert ("nothing is trained" if METHODS[method].own_tuning == NO_TUNING else "epoch   1") in err
     code, out, err = aims("report", "--runs", tmp_path / "runs", "--out", tmp_path / "report")
     assert code == 0, err
     assert "RANDOM WEIGHTS, NOT PRETRAINED" in out
@@ -65,9 +65,10 @@ def test_the_whole_job(aims, shapes, tmp_path):
 
 def test_the_registries_are_complete():
     assert list(METHODS) == [
-        *("channel-batch", "cmx", "linear", "linear-frozen", "mlp", "random-embed", "scratch", "simcmf"),
-        *("simcmf-released", "transformer", "vipt", "zero-shot"),
+        *("channel-batch", "cmx", "disc", "linear", "linear-frozen", "mlp", "oracle-disc", "random-embed"),
+        *("scratch", "simcmf", "simcmf-released", "transformer", "vipt", "zero-shot"),
     ]
+    assert [method for method in METHODS if not has_model(method)] == ["disc", "oracle-disc"]
     assert list(TUNINGS) == ["adapter", "full", "linear-probe", "lora", "prefix", "prompt"]
     assert set(BACKBONES) - {"sam-toy"} == {"sam-tiny", "sam-vit-b", "sam-vit-h", "sam-vit-l"}
     assert list(LOSSES) == ["dice-ce", "sam"]
@@ -90,10 +91,14 @@ def test_every_pair_runs_or_is_refused_before_anything_is_made(aims, shapes, tmp
         assert not (tmp_path / "runs").exists()
         return
     record = json.loads(out)
-    assert record["config"]["weights"] == "random"
     assert record["config"]["tuning"] == tuning
     assert 0 <= record["scores"]["miou"] <= 1
-    assert (record["parameters"]["trainable"]["total"] == 0) == (method == "zero-shot")
+    assert (record["parameters"]["trainable"]["total"] == 0) == (tuning == NO_TUNING)
+    if not has_model(method):
+        assert (record["config"]["weights"], record["config"]["backbone"]) == ("none", "none")
+        assert (record["preprocessing"], record["parameters"]["total"]) == (None, 0)
+        return
+    assert record["config"]["weights"] == "random"
     told = ("cmx", "vipt", "zero-shot")
     in_order = record["preprocessing"]["channel_order"] == [0, 1, 2, 3]
     assert in_order == (method in told)  # seed 0 happens to move a channel
@@ -200,10 +205,10 @@ def test_without_weights_all_but_scratch_refuse(aims, shapes, tmp_path, monkeypa
         assert code == 2
         return err
 
-    for method in set(METHODS) - {"zero-shot"}:
+    for method in set(METHODS) - {"zero-shot", "disc", "oracle-disc"}:
         # The rate is wrong in every case; scratch gets as far as that, weights are looked for after it.
         assert "lr must be" in refusal(method, "--backbone", "sam-vit-b", "--lr", "0")
-    for method in set(METHODS) - {"scratch"}:
+    for method in set(METHODS) - {"scratch", "disc", "oracle-disc"}:
         for backbone in ("sam-vit-b", "sam-tiny"):
             err = refusal(method, "--backbone", backbone)
             assert "--weights none for random weights (recorded as random)" in err

@@ -68,7 +68,8 @@ def test_every_pair_is_fine_or_refused_with_a_reason() -> None:
             refused[method, tuning] = str(error)
     for (method, tuning), message in refused.items():
         assert message.startswith(f"method {method!r} does not go with tuning {tuning!r}: ")
-    only = {"scratch": "full", "vipt": "prompt", "zero-shot": NO_TUNING}
+    untrained = dict.fromkeys(("disc", "oracle-disc", "zero-shot"), NO_TUNING)
+    only = {"scratch": "full", "vipt": "prompt", **untrained}
     assert {pair for pair in refused if pair[0] in only} == {
         (method, tuning) for method in only for tuning in [*TUNINGS, NO_TUNING] if tuning != only[method]
     }

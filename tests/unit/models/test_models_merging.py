@@ -9,7 +9,7 @@ from torch import nn
 
 from aims.core.config import NO_TUNING
 from aims.core.errors import InputError
-from aims.methods import BACKBONES, METHODS, TUNINGS, build_model
+from aims.methods import BACKBONES, METHODS, TUNINGS, build_model, has_model
 from aims.models.alignment import ConvAlignment
 from aims.models.merging import (
     alignment_layers,
@@ -24,7 +24,7 @@ from aims.models.tuning.lora import LoRALinear
 TOY = BACKBONES["sam-toy"]
 PAIRS = [
     (method, tuning)
-    for method in METHODS
+    for method in filter(has_model, METHODS)
     for tuning in (*TUNINGS, NO_TUNING)
     if METHODS[method].own_tuning in (None, tuning)
     and (tuning != NO_TUNING or METHODS[method].own_tuning == NO_TUNING)

@@ -62,9 +62,12 @@ def write_run(
     scores: Mapping[str, Any] = {},
     **changes: Any,
 ) -> Path:
-    """Writes a finished run. Scratch starts from random weights unless said otherwise."""
+    """Writes a finished run. Scratch starts from random weights unless said otherwise, floors from none."""
     if changes.get("method") == "scratch":
         changes = {"weights": "random", "tuning": "full", **changes}
+    if changes.get("method") in ("disc", "oracle-disc"):
+        nothing = dict.fromkeys(("tuning", "weights", "backbone", "loss"), "none")
+        changes = {**nothing, "epochs": 0, "lr": 0.0, "batch_size": 1, **changes}
     config = dataclasses.replace(CONFIG, **changes)
     if not isinstance(scored, Mapping):
         scored = {"image-1": [scored], "image-2": [scored]}

@@ -74,9 +74,10 @@ def test_no_runs(runs: Path, tmp_path: Path) -> None:
 
     text = texts(report)
     (table,) = table_cells(text["table1.md"])
-    assert table[1] == ["thermal", "32.08", "", "57.25", ""]
-    assert table[5] == ["nir", "7.99", "", "50.36 (a)", ""]
-    assert table[6] == ["Average", "22.15", "", "53.88", ""]
+    assert table[0][5:] == ["disc, ours", "oracle-disc, ours"]
+    assert table[1] == ["thermal", "32.08", "", "57.25", "", "", ""]
+    assert table[5] == ["nir", "7.99", "", "50.36 (a)", "", "", ""]
+    assert table[6] == ["Average", "22.15", "", "53.88", "", "", ""]
     assert "No runs of scratch or SimCMF yet" in text["table1.md"]
     assert "No runs of scratch or SimCMF yet" in text["table1.tex"]
     assert [line["miou"] for line in lines_of(text["table1.csv"])] == [""] * 12
@@ -101,7 +102,7 @@ def test_markdown_cell_names_score_interval_setting_and_counts(report: ReportRes
     # Images (0.2, 0.4) and (0.9): resamples give 0.3, 0.5 and 0.9.
     cell = "50.00 [30.00, 90.00]<br>lora, lr 0.0003, 50 epochs<br>3 seeds: 0, 1, 2<br>3 instances, 2 images"
     scratch = "12.50 [12.50, 12.50]<br>full, lr 0.0003, 50 epochs<br>1 seed: 0<br>2 instances, 2 images"
-    assert table_cells(text)[0][5] == ["nir", "7.99", scratch, "50.36 (a)", cell]
+    assert table_cells(text)[0][5] == ["nir", "7.99", scratch, "50.36 (a)", cell, "", ""]
 
 
 def test_caption_names_the_condition_and_the_differences(report: ReportResult) -> None:
@@ -168,6 +169,8 @@ def test_csv_has_one_line_a_cell(report: ReportResult) -> None:
         "val_miou": "",
         "instances": "3",
         "images": "2",
+        "disc": "",
+        "below_disc": "",
         "cell_weights": SHA,
         "published": "50.36",
     }
@@ -215,6 +218,7 @@ def test_json_and_plain_rows(report: ReportResult) -> None:
     assert rows[4][3:] == [
         "50.36",
         "50.00 [30.00, 90.00]\nlora, lr 0.0003, 50 epochs\n3 seeds: 0, 1, 2\n3 instances, 2 images",
+        *("", ""),
     ]
 
 
@@ -235,7 +239,7 @@ def test_names_mean_themselves(runs: Path, tmp_path: Path, add_run: AddRun, name
 
     (table,) = table_cells(text["table1.md"])
     assert table[7][0] == f"{name} / {name}"
-    assert [len(cells) for cells in table] == [5] * 8
+    assert [len(cells) for cells in table] == [7] * 8
     (table,) = table_cells(text["results.md"])
     assert table[1][:7] == [name, "f1f1f1f1", name, "simcmf", name, "", name]
     html = MarkdownIt("commonmark").enable("table").render(text["table1.md"] + text["results.md"])
@@ -247,7 +251,7 @@ def test_names_mean_themselves(runs: Path, tmp_path: Path, add_run: AddRun, name
 
 
 def check_latex(text: str) -> None:
-    """Balanced braces and environments, five columns a row, no bracket or star right after a line break."""
+    """Balanced braces and environments, seven columns a row, no bracket or star right after a line break."""
     bare = re.sub(r"\\[\\{}_&%#$]", lambda match: "\n" if match[0] == "\\\\" else "", text)
     depth = 0
     for character in bare:
@@ -264,7 +268,7 @@ def check_latex(text: str) -> None:
     assert not re.search(r"\\\\\s*[\[*]", text)
     rows = re.findall(r"^    (?!\\)(?!&)(.*) \\\\$", text, flags=re.MULTILINE)
     for row in rows:
-        assert len(re.findall(r"(?<!\\)&", row)) == 4, row
+        assert len(re.findall(r"(?<!\\)&", row)) == 6, row
 
 
 def test_latex_of_a_full_report(report: ReportResult) -> None:

@@ -1,0 +1,127 @@
+"""The floors' part of a run: what is chosen on one split, and the scored masks of the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aims.core.config import RunConfig
+from aims.core.errors import InputError
+from aims.core.vocabulary import IOU_GRID, PROTOCOLS, Protocol
+from aims.data.read import Dataset, ImageRef
+from aims.engine.evaluate import mean_iou, require_rows, score_instance
+from aims.engine.samples import Targets, find_targets
+from aims.engine.train import Observer
+from aims.methods import METHODS, ClickedMap, Floor
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloorOutcome:
+    """What a floor's run leaves.
+
+    Attributes:
+        chosen: what was chosen, by name; empty where a floor has nothing to choose.
+        chosen_on: the split it was chosen on, or None.
+        val_miou: mean IoU on the validation part, where there is one.
+        rows: the scored test instances, with masks.
+    """
+
+    chosen: Mapping[str, float]
+    chosen_on: str | None
+    val_miou: float | None
+    rows: list[dict[str, Any]]
+
+
+def run_floor(
+    config: RunConfig, dataset: Dataset, refs: Mapping[str, Sequence[ImageRef]], observer: Observer
+) -> FloorOutcome:
+    """Chooses where there is something to choose, and scores validation part and test split.
+
+    `paper` chooses on the test split, as it does with everything; `strict` on the training part without what
+    is held out for validation (protocol.md). Clicks and sizes are those of evaluation in either case.
+
+    Args:
+        config: names the floor and the protocol.
+        dataset: the dataset.
+        refs: images of train, test and, where the protocol has one, val.
+        observer: is told of progress.
+
+    Raises:
+        AimsError: there is nothing to choose on, or nothing to score.
+    """
+    protocol, kind = PROTOCOLS[config.protocol], METHODS[config.method]
+    if not issubclass(kind, Floor):
+        raise InputError(f"method {config.method!r} has a model and is none of the floors")
+    floor = kind(**config.options)
+
+    def read(stage: str, split: str) -> Iterator[Targets]:
+        observer.stage(stage, len(refs[split]))
+        yield from read_targets(dataset, refs[split], protocol, observer.advance)
+
+    split = "test" if protocol.select_on == "test" else "train"
+    try:
+        chosen = fit_floor(floor, read("fit", split), protocol)
+    except InputError as error:
+        raise InputError(f"{dataset.name}, {split}: {error}") from None
+    validated = []
+    if "val" in refs:
+        validated = list(score_floor(floor, read("score val", "val"), protocol, chosen, masks=False))
+    rows = list(score_floor(floor, read("test", "test"), protocol, chosen, masks=True))
+    return FloorOutcome(
+        chosen=chosen,
+        chosen_on=split if chosen else None,
+        val_miou=mean_iou(validated) if validated else None,
+        rows=require_rows(rows, dataset.name, protocol),
+    )
+
+
+def read_targets(
+    dataset: Dataset, refs: Iterable[ImageRef], protocol: Protocol, on_image: Callable[[int], None]
+) -> Iterator[Targets]:
+    """Reads instances and clicks, one image at a time and none of their sensors."""
+    for ref in refs:
+        image = dataset.read(ref, ())
+        yield find_targets(ref, image.instances, image.objects, dataset.name, protocol)
+        on_image(1)
+
+
+def fit_floor(floor: Floor, images: Iterable[Targets], protocol: Protocol) -> dict[str, float]:
+    """Lets a floor choose on the given images, which are read only where it does.
+
+    Raises:
+        InputError: there is nothing to choose on.
+    """
+    return floor.fit(clicked_map(item, protocol) for item in images)
+
+
+def score_floor(
+    floor: Floor, images: Iterable[Targets], protocol: Protocol, chosen: Mapping[str, float], *, masks: bool
+) -> Iterator[dict[str, Any]]:
+    """Scores every instance of sufficient size, as `aims.engine.evaluate` does for models.
+
+    Args:
+        floor: what predicts.
+        images: the images.
+        protocol: clicks, sizes, the maps on which IoU is counted.
+        chosen: what `fit_floor` gave.
+        masks: keep the predicted masks as COCO RLE.
+
+    Yields:
+        Rows of `aims.core.records.INSTANCE_SCHEMA`, in order of image and instance.
+    """
+    for item in images:
+        grid = (IOU_GRID, IOU_GRID)
+        native = (item.native.shape[0], item.native.shape[1])
+        sizes = (grid, native) if protocol.name == "strict" else (grid,)
+        predicted = floor.predict(clicked_map(item, protocol), sizes, chosen)
+        for index, (on_grid, *at_native) in enumerate(predicted):
+            yield score_instance(item, index, on_grid, next(iter(at_native), None), protocol, masks)
+
+
+def clicked_map(item: Targets, protocol: Protocol) -> ClickedMap:
+    """What a floor is shown: the map on which the protocol counts, and the clicks in its pixels."""
+    instances = item.native if protocol.name == "strict" else item.grid
+    height, width = item.click_size
+    scale = (instances.shape[1] / width, instances.shape[0] / height)
+    return ClickedMap(instances=instances, ids=item.ids, clicks=(item.clicks + 0.5) * scale - 0.5)
