@@ -1,37 +1,120 @@
-"""`aims synth LAYOUT`: a small raw dataset, to try the other commands on."""
+"""`aims synth LAYOUT`: a raw dataset of made-up scenes; `aims synth --look PAGE`: one of them on a page."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import click
 
-from aims.cli._terminal import out
+from aims.cli._terminal import out, progress_bar
 from aims.core.errors import InputError, unknown_name
+from aims.core.files import write_text
 
-LAYOUTS = ("folder",)
+_SIZE, _LOOK_SIZE = "96x128", "240x320"
+_SHAPES = "folder"
+_MIN_SIDE = 32
 
 
 @click.command()
-@click.argument("layout")
-@click.option("--out", "target", type=click.Path(path_type=Path), required=True, help="Folder to make.")
-@click.option("--scenes", type=click.IntRange(3), default=60, show_default=True, help="Number of pictures.")
-@click.option("--size", default="96x128", show_default=True, help="Height x width in pixels.")
+@click.argument("layout", required=False)
+@click.option("--out", "target", type=click.Path(path_type=Path), help="Folder to make.")
+@click.option("--scenes", type=click.IntRange(3), help="Number of pictures.  [default: 60]")
+@click.option("--size", help=f"Height x width in pixels.  [default: {_SIZE}; with --look {_LOOK_SIZE}]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the scenes.")
-def command(layout: str, target: Path, scenes: int, size: str, seed: int) -> None:
+@click.option("--family", help="Kind of scenes: rooms or wilds.  [default: rooms]")
+@click.option("--look", type=click.Path(path_type=Path), help="Draw one scene on an HTML page instead.")
+@click.option("--scene", type=click.IntRange(0), help="The scene that --look draws.  [default: 0]")
+@click.option("--overwrite", is_flag=True, help="Let --look replace a file that is there already.")
+def command(
+    layout: str | None,
+    target: Path | None,
+    scenes: int | None,
+    size: str | None,
+    seed: int,
+    family: str | None,
+    look: Path | None,
+    scene: int | None,
+    overwrite: bool,
+) -> None:
     """Generate a small raw dataset to try things on.
 
-    LAYOUT is "folder": a made-up thermal sensor with its TOML description.
+    LAYOUT is "folder" (a made-up thermal sensor with its TOML description), or that of a real dataset:
+    nyuv2, rgbp-glass, zju-rgbp, thermal-glass or ivrg-nir. These show rendered 3-D scenes as the dataset's
+    own sensors would see them, the same scenes in each for the same seed. `--look PAGE` takes no layout: it
+    draws one scene as every sensor sees it.
     """
-    from aims.synth.shapes import write_shapes
+    shape = _parse_size(size or (_LOOK_SIZE if look else _SIZE))
+    if look is not None:
+        _refuse("--look", {"LAYOUT": layout, "--out": target, "--scenes": scenes})
+        _look(look, family or "rooms", seed, scene or 0, shape, overwrite)
+        return
+    _refuse("a layout", {"--scene": scene, "--overwrite": overwrite or None})
+    _write(layout, target, scenes or 60, shape, seed, family)
 
-    if layout not in LAYOUTS:
-        raise unknown_name("layout", layout, LAYOUTS)
+
+def _refuse(what: str, options: dict[str, object]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(f"{name} does not go with {what}; leave it out")
+
+
+def _parse_size(size: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)x(\d+)", size)
-    if not match or min(map(int, match.groups())) < 32:
-        raise InputError(f"--size {size!r}: give height x width in pixels, 32 or more, e.g. 96x128")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target}: is not empty; give a new folder with --out")
-    description = write_shapes(target, scenes=scenes, size=(int(match[1]), int(match[2])), seed=seed)
-    out.print(f"{scenes} scenes written; convert them with: aims convert folder {description}", markup=False)
+    if not match or min(map(int, match.groups())) < _MIN_SIDE:
+        raise InputError(f"--size {size!r}: give height x width in pixels, {_MIN_SIDE} or more, e.g. {_SIZE}")
+    return int(match[1]), int(match[2])
+
+
+def _write(
+    layout: str | None, target: Path | None, scenes: int, size: tuple[int, int], seed: int, family: str | None
+) -> None:
+    from aims.synth.datasets import LAYOUTS, check_empty, convert_options, write
+
+    names = (_SHAPES, *LAYOUTS)
+    if layout is None:
+        raise InputError(f"name a layout ({', '.join(names)}), or a page with --look")
+    if layout not in names:
+        raise unknown_name("layout", layout, names)
+    if target is None:
+        raise InputError("name the folder to make with --out")
+    check_empty(target)
+    if layout == _SHAPES:
+        _refuse(f"the layout {_SHAPES!r}", {"--family": family})
+        from aims.synth.shapes import write_shapes
+
+        description = write_shapes(target, scenes=scenes, size=size, seed=seed)
+        out.print(
+            f"{scenes} scenes written; convert them with: aims convert folder {description}", markup=False
+        )
+        return
+    with progress_bar() as progress:
+        task = progress.add_task("render", total=scenes, note="", unit="scenes")
+        write(
+            layout,
+            target,
+            scenes=scenes,
+            size=size,
+            seed=seed,
+            family=family or "rooms",
+            on_progress=lambda count: progress.update(task, advance=count),
+        )
+    following = shlex.join(["aims", "convert", layout, "--raw", str(target), *convert_options(layout, size)])
+    out.print(f"{scenes} scenes written; convert them with: {following}", markup=False)
+
+
+def _look(page: Path, family: str, seed: int, scene: int, size: tuple[int, int], overwrite: bool) -> None:
+    if page.is_dir():
+        raise InputError(f"{page}: is a folder; give --look a file, e.g. {page / 'page.html'}")
+    if page.exists() and not overwrite:
+        raise InputError(f"{page}: exists; give another --look, or --overwrite")
+    from aims.synth.look import render_page
+    from aims.synth.recordings import record
+
+    text = render_page(next(record(family, seed, [scene], size)), seed=seed)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_text(page, text)
+    out.print(
+        f"{page}: scene {scene} of {family}, seed {seed}; {page.stat().st_size / 1e6:.1f} MB", markup=False
+    )

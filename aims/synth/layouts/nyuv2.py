@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 from PIL import Image
+
+from aims.synth.layouts._arrays import write_mat5
 
 _USERBLOCK = 512
 _HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Thu Jan  1 00:00:00 1970 HDF5 schema 1.00 ."
@@ -41,7 +42,7 @@ class NYUv2Image:
 
 def write_official(
     root: Path,
-    images: Sequence[NYUv2Image],
+    images: Collection[NYUv2Image],
     *,
     train: Sequence[int],
     test: Sequence[int],
@@ -51,7 +52,7 @@ def write_official(
 
     Args:
         root: folder to write to; made if it is absent.
-        images: pictures of one size.
+        images: pictures of one size; each is taken once, in order, and not kept.
         train: numbers of the training pictures, from 1.
         test: numbers of the test pictures, from 1.
         mapping: the class of each raw label from 1 on, and the names of the classes.
@@ -62,16 +63,14 @@ def write_official(
     root.mkdir(parents=True, exist_ok=True)
     path = root / "nyu_depth_v2_labeled.mat"
     with h5py.File(path, "w", userblock_size=_USERBLOCK) as file:
-        _write_arrays(file, images)
-        _write_scenes(file, [image.scene for image in images])
+        _write_scenes(file, _write_arrays(file, images))
     with path.open("r+b") as block:
         block.write(_HEADER.ljust(124, b" ") + b"\x00\x02IM")  # text, then MATLAB's version and byte order
-    splits = {"trainNdxs": _column(train), "testNdxs": _column(test)}
-    scipy.io.savemat(root / "splits.mat", splits)
+    write_mat5(root / "splits.mat", {"trainNdxs": _column(train), "testNdxs": _column(test)})
     if mapping is not None:
         numbers, names = mapping
         table = {"mapClass": np.array([numbers], np.uint8), "className": np.array([list(names)], object)}
-        scipy.io.savemat(root / "classMapping40.mat", table)
+        write_mat5(root / "classMapping40.mat", table)
     return path
 
 
@@ -99,25 +98,35 @@ def write_folder(
     return folder
 
 
-def _write_arrays(file: Any, images: Sequence[NYUv2Image]) -> None:
-    height, width = images[0].depth.shape
-    planes = (len(images), width, height)  # MATLAB's axes, reversed by HDF5
-    arrays = {
-        "images": file.create_dataset("images", (len(images), 3, width, height), np.uint8),
-        "depths": file.create_dataset("depths", planes, np.float32),
-        "rawDepths": file.create_dataset("rawDepths", planes, np.float32),
-        "labels": file.create_dataset("labels", planes, np.uint16),
-        "instances": file.create_dataset("instances", planes, np.uint8),
-    }
+def _write_arrays(file: Any, images: Collection[NYUv2Image]) -> list[str]:
+    """Writes all pictures; returns the name of each one's scene."""
+    arrays: dict[str, Any] = {}
+    scenes = []
     for index, image in enumerate(images):
+        arrays = arrays or _make_arrays(file, len(images), image.depth.shape)
+        scenes.append(image.scene)
         arrays["images"][index] = image.rgb.T
         arrays["depths"][index] = image.depth.T
         arrays["rawDepths"][index] = (image.depth if image.raw_depth is None else image.raw_depth).T
         arrays["labels"][index] = image.labels.T
         arrays["instances"][index] = image.labels.T > 0
+    return scenes
+
+
+def _make_arrays(file: Any, count: int, size: tuple[int, ...]) -> dict[str, Any]:
+    height, width = size
+    planes = (count, width, height)  # MATLAB's axes, reversed by HDF5
+    arrays = {
+        "images": file.create_dataset("images", (count, 3, width, height), np.uint8),
+        "depths": file.create_dataset("depths", planes, np.float32),
+        "rawDepths": file.create_dataset("rawDepths", planes, np.float32),
+        "labels": file.create_dataset("labels", planes, np.uint16),
+        "instances": file.create_dataset("instances", planes, np.uint8),
+    }
     for array in arrays.values():
         kind = {np.dtype(np.float32): b"single"}.get(array.dtype, array.dtype.name.encode())
         array.attrs["MATLAB_class"] = np.bytes_(kind)
+    return arrays
 
 
 def _write_scenes(file: Any, scenes: Sequence[str]) -> None:

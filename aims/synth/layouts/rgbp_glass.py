@@ -47,8 +47,7 @@ def write_authors(
     """
     for split, images in splits.items():
         for image_id, image in images.items():
-            _write_streams(root / split, image_id, image)
-            _write_png(root / split / "mask" / f"{image_id}_mask.png", (image.instances > 0) * np.uint8(255))
+            _write_image(root / split, image_id, image)
         if tables:
             write_json(root / split / f"instances_{split}.json", _coco(images))
     return root
@@ -57,24 +56,29 @@ def write_authors(
 def write_redistributed(root: Path, splits: Mapping[str, Mapping[str, RGBPGlassImage]]) -> Path:
     """Writes the archive `pgsnet/` below `root`: streams, `mask/` and `instance_mask/`.
 
+    Each picture is taken once, in order, and not kept.
+
     Returns:
         The folder.
     """
-    folder = write_authors(root / "pgsnet", splits, tables=False)
+    folder = root / "pgsnet"
     for split, images in splits.items():
         for image_id, image in images.items():
+            _write_image(folder / split, image_id, image)
             dtype = np.uint8 if image.instances.max() < 256 else np.uint16
             path = folder / split / "instance_mask" / f"{image_id}_instance_mask.png"
             _write_png(path, image.instances.astype(dtype))
     return folder
 
 
-def _write_streams(folder: Path, image_id: str, image: RGBPGlassImage) -> None:
+def _write_image(folder: Path, image_id: str, image: RGBPGlassImage) -> None:
+    """The three streams, and the mask of all glass."""
     files = {"image/{}_rgb": image.intensity, "aolp/{}_aolp": image.aolp, "dolp/{}_dolp": image.dolp}
     for name, array in files.items():
         path = folder / f"{name.format(image_id)}.tiff"
         path.parent.mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(path, array, photometric="rgb")
+    _write_png(folder / "mask" / f"{image_id}_mask.png", (image.instances > 0) * np.uint8(255))
 
 
 def _write_png(path: Path, array: NDArray[Any]) -> None:

@@ -74,4 +74,5 @@ def write_redistributed(root: Path, splits: Mapping[str, Mapping[str, ZJURGBPIma
 
 def _write(path: Path, array: NDArray[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
+    # Noise does not get smaller by trying harder, which is what writing would wait for.
+    Image.fromarray(array).save(path, compress_level=1)

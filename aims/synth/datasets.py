@@ -1,0 +1,210 @@
+"""Sets of made-up scenes in the raw layouts of the five real datasets, for their converters to read.
+
+Every layout of one seed shows the same scenes, the first two thirds for training. All visible objects are
+annotated, in the sets of glass too. Two layouts hold arrays as they are (depth in metres and temperature in
+degrees Celsius, float32; no scaling to grey); ZJU's pictures behind polarizers are rounded to 8 bits.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+
+from aims.core.errors import InputError, unknown_name
+from aims.core.files import write_json
+from aims.sensors.polarization import aolp, dolp, stokes
+from aims.synth.layouts import ivrg_nir, nyuv2, rgbp_glass, thermal_glass, zju_rgbp
+from aims.version import __version__
+
+if TYPE_CHECKING:
+    # What renders needs torch, which takes seconds to load.
+    from aims.synth.recordings import Recording, Recordings
+
+#: What a sweep that was stopped leaves in its folder; the next one starts afresh.
+UNFINISHED = ".unfinished"
+#: Says which scenes a folder shows; written last.
+DESCRIPTION = "synth.json"
+
+_LABELS_OF_NYUV2 = 894
+
+_Picture = TypeVar("_Picture")
+_Make = Callable[["Recording"], _Picture]
+_Progress = Callable[[int], None]
+#: Folder, scenes, how many of them are for training, progress.
+_Write = Callable[[Path, "Recordings", int, _Progress], None]
+
+
+def write(
+    layout: str,
+    out: Path,
+    *,
+    scenes: int,
+    size: tuple[int, int],
+    seed: int,
+    family: str = "rooms",
+    device: str = "cpu",
+    on_progress: _Progress = lambda scenes: None,
+) -> Path:
+    """Writes the scenes 0, 1, ... of a seed in a raw layout; the same arguments give the same bytes.
+
+    Args:
+        layout: a name in `LAYOUTS`.
+        out: folder to write to; made if it is absent. The files of the layout appear in it at the end,
+            all at once, with `synth.json` beside them.
+        scenes: how many, at least 2.
+        size: (height, width) in pixels.
+        seed: at least 0.
+        family: "rooms" or "wilds".
+        device: where to render.
+        on_progress: called with the number of further scenes.
+
+    Returns:
+        The folder, which `aims convert LAYOUT --raw` reads (`convert_options` says with what options).
+
+    Raises:
+        InputError: no such layout or family; too few scenes; too small a size; a folder that is not empty.
+    """
+    if layout not in LAYOUTS:
+        raise unknown_name("layout", layout, LAYOUTS)
+    if scenes < 2:
+        raise InputError(f"scenes is {scenes}; give at least 2, one for training and one for the test")
+    check_empty(out)
+    from aims.synth.recordings import recordings
+
+    seen = recordings(family, seed, range(scenes), size, device)
+    _ = seen[0]  # complains of its arguments before a folder is made
+    work = out / UNFINISHED
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        LAYOUTS[layout].write(work, seen, scenes - max(1, round(scenes / 3)), on_progress)
+        for path in sorted(work.iterdir()):
+            path.rename(out / path.name)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    about = {"layout": layout, "family": family, "seed": seed, "scenes": scenes, "size": list(size)}
+    write_json(out / DESCRIPTION, {"made_up": f"rendered by AIMS {__version__}", **about})
+    return out
+
+
+def check_empty(out: Path) -> None:
+    """Raises InputError where a folder holds more than a stopped sweep has left, or is no folder."""
+    if out.exists() and (not out.is_dir() or any(path.name != UNFINISHED for path in out.iterdir())):
+        raise InputError(f"{out}: is not empty; give a new folder with --out")
+
+
+def convert_options(layout: str, size: tuple[int, int]) -> tuple[str, ...]:
+    """The options of `aims convert` that read all there is in a set of that layout."""
+    if layout == "nyuv2":
+        # The converter knows the camera of the whole 4:3 frame, and of no other.
+        return ("--hha",) if size[0] * 4 == size[1] * 3 else ()
+    return LAYOUTS[layout].options
+
+
+class _Pictures(Mapping[str, _Picture], Generic[_Picture]):
+    """Pictures by name, each made when it is asked for: a batch of scenes is in memory, not the set."""
+
+    def __init__(
+        self, seen: Recordings, places: Mapping[str, int], make: _Make[_Picture], on_progress: _Progress
+    ) -> None:
+        self._seen, self._places, self._make, self._on_progress = seen, places, make, on_progress
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __getitem__(self, name: str) -> _Picture:
+        picture = self._make(self._seen[self._places[name]])
+        self._on_progress(1)
+        return picture
+
+
+def _nyuv2(root: Path, seen: Recordings, training: int, on_progress: _Progress) -> None:
+    """Depth with the sensor's holes as `depths` and `rawDepths`; raw label k is the family's class k."""
+
+    def picture(scene: Recording) -> nyuv2.NYUv2Image:
+        return nyuv2.NYUv2Image(
+            rgb=scene.rgb, depth=scene.depth_m, labels=scene.classes, scene=f"{scene.family}_{scene.scene_id}"
+        )
+
+    names = seen[0].class_names
+    places = {name: place for place, name in enumerate(seen.scene_ids)}
+    numbers = [min(label, len(names)) for label in range(1, _LABELS_OF_NYUV2 + 1)]
+    nyuv2.write_official(
+        root,
+        _Pictures(seen, places, picture, on_progress).values(),
+        train=range(1, training + 1),
+        test=range(training + 1, len(seen) + 1),
+        mapping=(numbers, names),
+    )
+
+
+def _rgbp_glass(scene: Recording) -> rgbp_glass.RGBPGlassImage:
+    s0, s1, s2 = stokes(*scene.polarizers)
+    return rgbp_glass.RGBPGlassImage(
+        intensity=np.minimum(s0, 1),
+        # From a half turn about 0 to shares of one from 0 on.
+        aolp=(aolp(s1, s2) / np.float32(np.pi)) % np.float32(1),
+        dolp=dolp(s0, s1, s2),
+        instances=scene.instances,
+    )
+
+
+def _zju_rgbp(scene: Recording) -> zju_rgbp.ZJURGBPImage:
+    i0, i45, i90, i135 = np.rint(255 * scene.polarizers).astype(np.uint8)
+    return zju_rgbp.ZJURGBPImage(i0=i0, i45=i45, i90=i90, i135=i135, labels=scene.instances)
+
+
+def _thermal_glass(scene: Recording) -> thermal_glass.ThermalGlassImage:
+    return thermal_glass.ThermalGlassImage(rgb=scene.rgb, temperature=scene.thermal_c, panes=scene.instances)
+
+
+def _ivrg_nir(scene: Recording) -> ivrg_nir.IVRGNIRImage:
+    return ivrg_nir.IVRGNIRImage(nir=scene.nir, rgb=scene.rgb, regions=scene.instances)
+
+
+def _by_split(make: _Make[_Picture], write_splits: Callable[[Path, Any], object], ending: str = "") -> _Write:
+    """A writer for layouts that keep their splits apart; `ending` follows the names of the pictures."""
+
+    def write_set(root: Path, seen: Recordings, training: int, on_progress: _Progress) -> None:
+        places = [(f"{name}{ending}", place) for place, name in enumerate(seen.scene_ids)]
+        parts = {"train": places[:training], "test": places[training:]}
+        pictures = {split: _Pictures(seen, dict(part), make, on_progress) for split, part in parts.items()}
+        write_splits(root, pictures)
+
+    return write_set
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One raw layout.
+
+    Attributes:
+        write: fills a folder from all scenes, of which the first so many are for training.
+        options: what `aims convert` needs to be told.
+    """
+
+    write: _Write
+    options: tuple[str, ...] = ()
+
+
+def _numbered(root: Path, splits: Mapping[str, Mapping[str, thermal_glass.ThermalGlassImage]]) -> None:
+    thermal_glass.write_authors(root, splits, numbered=True)
+
+
+#: Layout by the name of its converter.
+LAYOUTS: dict[str, Layout] = {
+    "nyuv2": Layout(_nyuv2),
+    "rgbp-glass": Layout(_by_split(_rgbp_glass, rgbp_glass.write_redistributed)),
+    "zju-rgbp": Layout(_by_split(_zju_rgbp, zju_rgbp.write_redistributed)),
+    # Its group is the scene's folder, so each picture needs its own.
+    "thermal-glass": Layout(_by_split(_thermal_glass, _numbered, "/view"), ("--numbered-masks",)),
+    "ivrg-nir": Layout(_by_split(_ivrg_nir, ivrg_nir.write_redistributed)),
+}

@@ -1,0 +1,1 @@
+"""Metric 3-D scenes, rendered once into the geometry from which every sensor makes its picture."""

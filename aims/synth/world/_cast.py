@@ -1,0 +1,134 @@
+"""Ray casting of a batch: nearest solid of every pixel, and the share of the main light that arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aims.synth.world._tables import NEAR_M, Tables, View
+from aims.synth.world.solids import SURROUNDINGS, Kind, Span, Vector, span
+
+#: Ground farther than this counts as sky, in metres.
+FAR_M = 80.0
+# Points are lifted off their surface by a pixel of the light's picture; they must lie this much (and half a
+# pixel) behind a caster's middle to be in its shadow, in metres.
+_SHADOW_BIAS_M = 0.01
+_INFINITY = 0x7F800000  # its bits
+
+
+def cast(tables: Tables, scenes: int) -> tuple[Tensor, Tensor]:
+    """Finds the solid nearest to the camera in every pixel.
+
+    Returns:
+        depth in metres (0 = nothing is seen) and number of the solid, each (scenes * height * width).
+    """
+    view = tables.camera
+    nearest = _surroundings(tables, scenes).flatten()
+    for solid, pixel, (enter, leave) in _spans(tables, view, tables.kinds > max(SURROUNDINGS)):
+        enter = torch.where((enter <= leave) & (enter > NEAR_M), enter, torch.inf)
+        nearest.scatter_reduce_(0, pixel, _key(enter, solid), "amin")
+    depth = (nearest >> 32).to(torch.int32).view(torch.float32)
+    return torch.where(depth == torch.inf, 0.0, depth), nearest & 0xFFFFFFFF
+
+
+def light_share(tables: Tables, points: Vector, normals: Vector, scenes: int) -> Tensor:
+    """The share of the main light that reaches points, from a picture of the casters as the light sees them.
+
+    It holds the middle of each caster rather than its face, so that faces do not shade themselves. The four
+    pixels around a point are compared and blended, so that a shadow's edge is as soft as a pixel is wide.
+
+    Args:
+        tables: the scenes.
+        points: (scenes * n) each, in the camera's frame.
+        normals: of their surfaces.
+        scenes: how many there are.
+
+    Returns:
+        (scenes, n), 0 in full shadow.
+    """
+    height, width = tables.light.size
+    texel = tables.texel_m[:, None]
+    x, y, z = (
+        point.view(scenes, -1) + texel * off.view(scenes, -1)
+        for point, off in zip(points, normals, strict=True)
+    )
+    bits = torch.full((scenes * height * width,), _INFINITY, dtype=torch.int32, device=x.device)
+    for _, pixel, (enter, leave) in _spans(tables, tables.light, tables.casts):
+        halfway = torch.where(enter <= leave, (enter + leave) / 2, torch.inf)
+        bits.scatter_reduce_(0, pixel, _bits(halfway), "amin")
+    middle = bits.view(torch.float32)
+    maps = tables.light_map.permute(1, 2, 0)[..., None]
+    column, row, depth = (axis[0] * x + axis[1] * y + axis[2] * z + axis[3] for axis in maps)
+    depth = depth - (_SHADOW_BIAS_M + texel / 2)
+    column, row = column.clamp(0, width - 1.001), row.clamp(0, height - 1.001)
+    left, top = column.floor(), row.floor()
+    first = torch.arange(scenes, device=x.device)[:, None] * (height * width)
+    corner = (top * width + left).to(torch.int64) + first
+    lit = [(middle.take(corner + step) > depth).to(torch.float32) for step in (0, 1, width, width + 1)]
+    across, down = column - left, row - top
+    above = lit[0] + across * (lit[1] - lit[0])
+    below = lit[2] + across * (lit[3] - lit[2])
+    share: Tensor = above + down * (below - above)
+    return share
+
+
+def _surroundings(tables: Tables, scenes: int) -> Tensor:
+    """The key of every pixel before any solid is drawn, (scenes, height * width)."""
+    view = tables.camera
+    height, width = view.size
+    place = torch.arange(height * width, dtype=torch.float32, device=view.rays.device)
+    row = ((place + 0.5) / width).floor()
+    origin, direction, form = _rays(view, view.rays[:, :scenes, None], place - row * width, row)
+    enter = span(Kind(int(tables.kinds[0])), origin, direction, form)[0]
+    enter = torch.where((enter > NEAR_M) & (enter < FAR_M), enter, torch.inf)
+    return _key(enter, torch.arange(scenes, device=enter.device)[:, None])
+
+
+def _spans(tables: Tables, view: View, wanted: NDArray[np.bool_]) -> Iterator[tuple[Tensor, Tensor, Span]]:
+    """For each kind of solid: number of the solid, pixel of the batch and span of all pairs of the two."""
+    height, width = view.size
+    device = view.rays.device
+    area = view.boxes[:, 2] * view.boxes[:, 3]
+    drawn = wanted & (area > 0)
+    for kind in np.unique(tables.kinds[drawn]):
+        solids = np.flatnonzero(drawn & (tables.kinds == kind))
+        counts = area[solids]
+        rows = np.stack([*view.boxes[solids, :3].T, counts.cumsum() - counts])
+        which = torch.arange(len(solids), dtype=torch.int32, device=device).repeat_interleave(
+            torch.from_numpy(counts).to(device), output_size=int(counts.sum())
+        )
+        left, top, box_width, first = _table(rows, np.int32, device).index_select(1, which)
+        place = (torch.arange(len(which), dtype=torch.int32, device=device) - first).to(torch.float32)
+        # Half a pixel off whole numbers of rows, so that rounding cannot change the row (to 2^22 pixels).
+        line = ((place + 0.5) / box_width).floor()
+        column, row = place - line * box_width + left, line + top
+        numbers = np.stack([solids, tables.scenes[solids] * (height * width)])
+        solid, start = _table(numbers, np.int64, device).index_select(1, which)
+        rays = view.rays[:, torch.from_numpy(solids).to(device)].index_select(1, which)
+        origin, direction, form = _rays(view, rays, column, row)
+        pixel = start + (row * width + column).to(torch.int32)
+        yield solid, pixel, span(Kind(int(kind)), origin, direction, form)
+
+
+def _table(rows: NDArray[np.int64], kind: type, device: torch.device) -> Tensor:
+    return torch.from_numpy(rows.astype(kind)).to(device)
+
+
+def _rays(view: View, rays: Tensor, column: Tensor, row: Tensor) -> tuple[Vector, Vector, Tensor]:
+    """Origins and directions, in each solid's frame, of the rays through pixels, and the solid's form."""
+    x, y, z = rays[3:6] + rays[6:9] * column + rays[9:12] * row
+    same, changing = (rays[0], rays[1], rays[2]), (x, y, z)
+    return (changing, same, rays[12]) if view.parallel else (same, changing, rays[12])
+
+
+def _key(enter: Tensor, solid: Tensor) -> Tensor:
+    """Positive floats order like their bits; the solid's number breaks ties, in any batch alike."""
+    return (_bits(enter).to(torch.int64) << 32) | solid
+
+
+def _bits(values: Tensor) -> Tensor:
+    return values.contiguous().view(torch.int32)

@@ -1,0 +1,263 @@
+"""Scenes as tables: one column a solid or a surface, for a whole batch, in the camera's frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aims.synth.world.geometry import Intrinsics
+from aims.synth.world.scene import SceneSpec
+from aims.synth.world.solids import SURROUNDINGS, Kind
+
+Array = NDArray[np.float64]
+Pixels = NDArray[np.int64]
+
+#: Nothing nearer than this is seen, in metres.
+NEAR_M = 0.05
+# What the sky has for a surface: zeros, and a scale to divide by.
+_NO_SURFACE = (0.0, 0.0, 0.0, 0.0, 1.0, *(0.0,) * 10)
+_CORNERS = np.array(list(product((-1.0, 1.0), repeat=3)))
+_TIPS = np.concatenate([np.eye(3), -np.eye(3), np.eye(3)[:2]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """How rays of one picture run in the frames of the solids, and which pixels each solid may cover.
+
+    Either where a ray starts or where it runs to is the same for all pixels; the other changes with column
+    and row. Rays of the camera have z = 1 in its frame, those of the light have unit length.
+
+    Attributes:
+        rays: by solids, x y z each of: what is the same, the other's value at pixel (0, 0), its change per
+            column, its change per row; then the solid's form (13).
+        parallel: whether it is the direction that is the same.
+        boxes: first column, first row, width and height in pixels, (solids, 4).
+        size: (height, width) of the picture.
+    """
+
+    rays: Tensor
+    parallel: bool
+    boxes: Pixels
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """A batch of scenes. The surroundings of all scenes come first, one each, then the solids scene by scene.
+
+    Attributes:
+        kinds: kind of each solid.
+        scenes: scene of each solid.
+        casts: whether it casts a shadow.
+        solids: by solids; rows: the affine map into the solid's frame (12: for each axis, three of the matrix
+            and the offset), half sizes (3), form, kind, surface.
+        surfaces: by surfaces, of which the first is nothing; rows as in `Surface`, a colour three of them.
+        camera: the camera's rays.
+        light: the light's rays.
+        light_map: per scene, the map from a point in the camera's frame to column, row and depth of the
+            light's picture, (scenes, 3, 4).
+        texel_m: size of the pixels of that picture in metres.
+        light_direction: unit vector to the light, in the camera's frame, (scenes, 3).
+        down: unit vector of gravity there.
+    """
+
+    kinds: NDArray[np.int64]
+    scenes: NDArray[np.int64]
+    casts: NDArray[np.bool_]
+    solids: Tensor
+    surfaces: Tensor
+    camera: View
+    light: View
+    light_map: Tensor
+    texel_m: Tensor
+    light_direction: Tensor
+    down: Tensor
+
+
+def tabulate(
+    specs: Sequence[SceneSpec], intrinsics: Intrinsics, size: tuple[int, int], device: torch.device
+) -> Tables:
+    """Packs scenes that all have surroundings of one kind."""
+    solids = [(spec.surroundings, index) for index, spec in enumerate(specs)]
+    solids += [(solid, index) for index, spec in enumerate(specs) for solid in spec.solids]
+    scenes = np.array([index for _, index in solids])
+    first_surfaces = np.cumsum([1] + [len(spec.surfaces) for spec in specs])
+    kinds = np.array([int(solid.kind) for solid, _ in solids])
+    numbers = np.array(
+        [
+            (*solid.centre, *solid.half, *solid.angles, solid.form, solid.surface, solid.kind)
+            for solid, _ in solids
+        ]
+    )
+    cameras = _rotations(np.array([spec.camera.angles for spec in specs]))
+    places = np.array([(spec.camera.x, -spec.camera.height, spec.camera.z) for spec in specs])
+    matrices, offsets, corners = _affine(numbers, cameras[scenes], places[scenes])
+    rows = np.concatenate(
+        [
+            np.concatenate([matrices, offsets[:, :, None]], axis=2).reshape(-1, 12).T,
+            numbers[:, 3:6].T,
+            numbers[:, 9][None],
+            kinds[None],
+            (numbers[:, 10] + first_surfaces[scenes])[None],
+        ]
+    )
+    casts = np.array([solid.casts_shadow and solid.kind not in SURROUNDINGS for solid, _ in solids])
+    towards = _into_camera(cameras, np.array([spec.light.towards for spec in specs]))
+    light_size = (max(size),) * 2
+    light_map, texels = _light_map(towards, corners, scenes, casts, light_size[0])
+    down = _into_camera(cameras, np.tile([0.0, 1.0, 0.0], (len(specs), 1)))
+    return Tables(
+        kinds=kinds,
+        scenes=scenes,
+        casts=casts,
+        solids=_tensor(rows, device),
+        surfaces=_tensor(_surface_rows(specs), device),
+        camera=_camera_view(matrices, offsets, corners, numbers[:, 9], intrinsics, size, device),
+        light=_light_view(matrices, offsets, corners, numbers[:, 9], light_map[scenes], light_size, device),
+        light_map=_tensor(light_map, device),
+        texel_m=_tensor(texels, device),
+        light_direction=_tensor(towards, device),
+        down=_tensor(down, device),
+    )
+
+
+def _surface_rows(specs: Sequence[SceneSpec]) -> Array:
+    rows: list[tuple[float, ...]] = [_NO_SURFACE]
+    rows += [
+        (*surface[:6], *surface.colour, *surface.second_colour, *surface[8:])
+        for spec in specs
+        for surface in spec.surfaces
+    ]
+    return np.array(rows, np.float64).T
+
+
+def _rotations(angles: Array) -> Array:
+    """Yaw, pitch and roll -> matrices that turn the rolled, pitched and yawed frame into the outer one."""
+    (sy, sp, sr), (cy, cp, cr) = np.sin(angles.T), np.cos(angles.T)
+    zero, one = np.zeros_like(sy), np.ones_like(sy)
+    yaw = np.stack([cy, zero, sy, zero, one, zero, -sy, zero, cy], axis=1).reshape(-1, 3, 3)
+    pitch = np.stack([one, zero, zero, zero, cp, sp, zero, -sp, cp], axis=1).reshape(-1, 3, 3)
+    roll = np.stack([cr, -sr, zero, sr, cr, zero, zero, zero, one], axis=1).reshape(-1, 3, 3)
+    turned: Array = yaw @ pitch @ roll
+    return turned
+
+
+def _into_camera(cameras: Array, directions: Array) -> Array:
+    turned: Array = (directions[:, None, :] @ cameras)[:, 0]
+    return turned
+
+
+def _affine(numbers: Array, cameras: Array, places: Array) -> tuple[Array, Array, Array]:
+    """Matrix and offset from the camera's frame into each solid's, and its hull in the camera's."""
+    centres, half = numbers[:, :3], numbers[:, 3:6]
+    turns = _rotations(numbers[:, 6:9])
+    inverse = turns.transpose(0, 2, 1) / half[:, :, None]
+    offsets = (inverse @ (places - centres)[:, :, None])[:, :, 0]
+    world = (_hulls(numbers[:, 11], numbers[:, 9]) * half[:, None, :]) @ turns.transpose(0, 2, 1) + (
+        centres - places
+    )[:, None, :]
+    return inverse @ cameras, offsets, world @ cameras
+
+
+def _hulls(kinds: Array, forms: Array) -> Array:
+    """Eight points of which each solid lies in the hull, (solids, 8, 3); for most the corners of the cube."""
+    points = np.tile(_CORNERS, (len(kinds), 1, 1))
+    upper = points[:, :, 1] < 0
+    form = np.broadcast_to(forms[:, None], upper.shape)
+    cone, wedge, dome = ((kinds == kind)[:, None] for kind in (Kind.CONE, Kind.WEDGE, Kind.DOME))
+    points[cone & upper] *= np.stack([form, np.ones_like(form), form], axis=2)[cone & upper]
+    points[:, :, 0] = np.where(wedge & upper, form, points[:, :, 0])
+    points[:, :, 1] = np.where(dome & ~upper, form, points[:, :, 1])
+    points[kinds == Kind.CRYSTAL] = _TIPS
+    return points
+
+
+def _camera_view(
+    matrices: Array,
+    offsets: Array,
+    corners: Array,
+    forms: Array,
+    intrinsics: Intrinsics,
+    size: tuple[int, int],
+    device: torch.device,
+) -> View:
+    fx, fy, cx, cy = intrinsics
+    across, down = matrices[:, :, 0] / fx, matrices[:, :, 1] / fy
+    value = matrices[:, :, 2] - cx * across - cy * down
+    depth = corners[:, :, 2]
+    seen = np.maximum(depth, NEAR_M)
+    columns, rows = fx * corners[:, :, 0] / seen + cx, fy * corners[:, :, 1] / seen + cy
+    # A solid that reaches behind the camera may appear anywhere.
+    behind = (depth < NEAR_M).any(axis=1) & (depth > NEAR_M).any(axis=1)
+    boxes = _boxes(columns, rows, size)
+    boxes[behind] = (0, 0, size[1], size[0])
+    boxes[(depth < NEAR_M).all(axis=1)] = 0
+    rays = np.concatenate([offsets.T, value.T, across.T, down.T, forms[None]])
+    return View(rays=_tensor(rays, device), parallel=False, boxes=boxes, size=size)
+
+
+def _light_map(
+    towards: Array, corners: Array, scenes: NDArray[np.int64], casts: NDArray[np.bool_], side: int
+) -> tuple[Array, Array]:
+    """The picture of all that casts shadows, as seen from the light, and the size of its pixels."""
+    helper = np.where(np.abs(towards[:, :1]) < 0.6, [[1.0, 0.0, 0.0]], [[0.0, 0.0, 1.0]])
+    across = np.cross(helper, towards)
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    axes = np.stack([across, np.cross(towards, across), -towards], axis=1)
+    flat = np.einsum("ncd,nad->nca", corners, axes[scenes])
+    low = np.full((len(towards), 3), np.inf)
+    high = np.full((len(towards), 3), -np.inf)
+    np.minimum.at(low, scenes[casts], flat[casts].min(axis=1))
+    np.maximum.at(high, scenes[casts], flat[casts].max(axis=1))
+    empty = np.isinf(low).any(axis=1)
+    low[empty], high[empty] = -1.0, 1.0
+    texels = (high - low)[:, :2].max(axis=1) / (side - 3)
+    maps = np.concatenate([axes, np.zeros((len(towards), 3, 1))], axis=2)
+    maps[:, :2, :3] /= texels[:, None, None]
+    # One free pixel all around: what lies outside of the picture reads it and is lit.
+    maps[:, :2, 3] = 1 - low[:, :2] / texels[:, None]
+    # Casters are at least a metre deep: positive numbers order like their bits.
+    maps[:, 2, 3] = 1 - low[:, 2]
+    return maps, texels
+
+
+def _light_view(
+    matrices: Array,
+    offsets: Array,
+    corners: Array,
+    forms: Array,
+    maps: Array,
+    size: tuple[int, int],
+    device: torch.device,
+) -> View:
+    # The axes are orthogonal, so their inverse is their transpose over the squared scale.
+    scale = (maps[:, :2, :3] ** 2).sum(axis=2)
+    across = (matrices @ (maps[:, 0, :3] / scale[:, :1])[:, :, None])[:, :, 0]
+    down = (matrices @ (maps[:, 1, :3] / scale[:, 1:])[:, :, None])[:, :, 0]
+    step = (matrices @ maps[:, 2, :3, None])[:, :, 0]
+    start = offsets - maps[:, 0, 3:] * across - maps[:, 1, 3:] * down - maps[:, 2, 3:] * step
+    pixels = np.einsum("ncd,nad->nca", corners, maps[:, :2, :3]) + maps[:, None, :2, 3]
+    rays = np.concatenate([step.T, start.T, across.T, down.T, forms[None]])
+    boxes = _boxes(pixels[:, :, 0], pixels[:, :, 1], size)
+    return View(rays=_tensor(rays, device), parallel=True, boxes=boxes, size=size)
+
+
+def _boxes(columns: Array, rows: Array, size: tuple[int, int]) -> Pixels:
+    """The pixels whose centres lie between a solid's corners, a little widened against rounding."""
+    edges = []
+    for places, length in ((columns, size[1]), (rows, size[0])):
+        first = np.clip(np.ceil(places.min(axis=1) - 0.01), 0, length)
+        last = np.clip(np.floor(places.max(axis=1) + 0.01), -1, length - 1)
+        edges.append((first, np.maximum(last + 1 - first, 0)))
+    (left, width), (top, height) = edges
+    return np.stack([left, top, width, height], axis=1).astype(np.int64)
+
+
+def _tensor(values: Array, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(device)

@@ -1,0 +1,126 @@
+"""What a pinhole camera sees of a batch of scenes, before any sensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from aims.synth.world.materials import Materials, material_table
+
+#: Focal lengths and principal point of NYUv2's colour camera at 640 x 480 pixels, as (fx, fy, cx, cy); from
+#: the toolbox of Silberman et al. (ECCV 2012), which counts pixels from 1. Here pixel (0, 0)'s centre is (0, 0).
+NYUV2_INTRINSICS = (518.85790117450188, 519.46961112127485, 324.58244941119034, 252.73616633400465)
+_NYUV2_SIZE = (480, 640)
+
+Intrinsics = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """Geometry, materials and light of a batch of scenes, per pixel.
+
+    The frame is the camera's: x right, y down, z forward, in metres. A pixel that sees nothing (the sky) has
+    depth, points, normals, instance, class and material 0. `render` lays vectors and colours in memory by
+    planes.
+
+    Attributes:
+        family: "rooms" or "wilds"; it decides the material table.
+        seeds: one number per scene, from which sensors draw their noise.
+        intrinsics: (fx, fy, cx, cy) in pixels.
+        depth_m: z of the point that is seen.
+        points: that point.
+        normals: unit normal of its surface, towards the camera.
+        instances: 0 = background, 1..n dense within each scene.
+        classes: 0 = background, else 1 + the index in the family's class names.
+        materials: row of the material table.
+        albedo_rgb: textured reflectance, 0..1.
+        albedo_nir: the same in the near infrared.
+        temperature_k: temperature of the surface.
+        lit: share of the main light that arrives, 0 in full shadow; the angle to the light is not in it.
+        light_direction: unit vector from every surface towards the main light.
+        light_rgb: irradiance of the main light on a surface that faces it, over pi: what white radiates.
+        ambient_rgb: the same of the light from all around.
+        light_nir: as light_rgb.
+        ambient_nir: as ambient_rgb.
+        air_k: temperature of the air, and of what surfaces mirror where nothing else is known.
+        down: unit vector of gravity.
+    """
+
+    family: str
+    seeds: Int[Tensor, " batch"]
+    intrinsics: Intrinsics
+    depth_m: Float[Tensor, "batch height width"]
+    points: Float[Tensor, "batch height width 3"]
+    normals: Float[Tensor, "batch height width 3"]
+    instances: Int[Tensor, "batch height width"]
+    classes: Int[Tensor, "batch height width"]
+    materials: Int[Tensor, "batch height width"]
+    albedo_rgb: Float[Tensor, "batch height width 3"]
+    albedo_nir: Float[Tensor, "batch height width"]
+    temperature_k: Float[Tensor, "batch height width"]
+    lit: Float[Tensor, "batch height width"]
+    light_direction: Float[Tensor, "batch 3"]
+    light_rgb: Float[Tensor, "batch 3"]
+    ambient_rgb: Float[Tensor, "batch 3"]
+    light_nir: Float[Tensor, " batch"]
+    ambient_nir: Float[Tensor, " batch"]
+    air_k: Float[Tensor, " batch"]
+    down: Float[Tensor, "batch 3"]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.depth_m.device
+
+    def to(self, device: torch.device | str) -> Geometry:
+        """The same geometry on another device."""
+        moved: dict[str, Any] = {
+            field.name: value.to(device)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
+
+    def view_directions(self) -> Float[Tensor, "batch height width 3"]:
+        """Unit vectors from what is seen towards the camera; defined for the sky as well."""
+        batch, height, width = self.depth_m.shape
+        x, y = pixel_rays(self.intrinsics, (height, width), self.device)
+        length = (x * x + y * y + 1).sqrt()
+        planes = torch.stack([-x / length, -y / length, -1 / length])
+        return planes.movedim(0, -1).expand(batch, -1, -1, -1)
+
+
+def family_of(geometry: Geometry) -> Materials:
+    """The material table of the geometry's family, on its device."""
+    return material_table(geometry.family, geometry.device)
+
+
+def scaled_intrinsics(size: tuple[int, int]) -> Intrinsics:
+    """NYUv2's camera at another resolution: the whole picture is kept, each axis scaled by itself.
+
+    Args:
+        size: (height, width) in pixels.
+
+    Returns:
+        (fx, fy, cx, cy) in pixels.
+    """
+    fx, fy, cx, cy = NYUV2_INTRINSICS
+    down, across = size[0] / _NYUV2_SIZE[0], size[1] / _NYUV2_SIZE[1]
+    # Pixel edges scale, and they lie half a pixel outside the centres.
+    return fx * across, fy * down, (cx + 0.5) * across - 0.5, (cy + 0.5) * down - 0.5
+
+
+def pixel_rays(
+    intrinsics: Intrinsics, size: tuple[int, int], device: torch.device | str = "cpu"
+) -> tuple[Float[Tensor, "height width"], Float[Tensor, "height width"]]:
+    """x and y of the ray through each pixel's centre, where its z is 1."""
+    fx, fy, cx, cy = intrinsics
+    columns = torch.arange(size[1], dtype=torch.float64, device=device)
+    rows = torch.arange(size[0], dtype=torch.float64, device=device)
+    x = ((columns - cx) / fx).to(torch.float32)
+    y = ((rows - cy) / fy).to(torch.float32)
+    return x.expand(size), y[:, None].expand(size)

@@ -1,0 +1,227 @@
+"""The family "rooms", for the benchmark: furnished rooms, seen from inside."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from aims.synth.world._builder import Builder
+from aims.synth.world._furniture import FREE, HUNG, SMALL, WALL, Spot, Top, pigment, rug
+from aims.synth.world._room_textures import TEXTURES
+from aims.synth.world.materials import ROOMS
+from aims.synth.world.scene import Camera, Dice, Family, Light, SceneSpec, Solid
+from aims.synth.world.solids import Kind
+
+#: Names of the classes 1, 2, ...
+CLASSES = (
+    "table",
+    "chair",
+    "sofa",
+    "cabinet",
+    "shelves",
+    "lamp",
+    "plant",
+    "box",
+    "bottle",
+    "ball",
+    "television",
+    "picture",
+    "window",
+    "rug",
+    "radiator",
+)
+
+# Things at most: along the walls, and in all.
+_MOST_AT_WALLS, _MOST = 7, 14
+_TRIES = 12
+_QUARTER = math.pi / 2
+
+
+def build(rng: np.random.Generator) -> SceneSpec:
+    """Furnishes one room: 5 to 14 things, mostly within the picture.
+
+    Args:
+        rng: the scene's own generator.
+    """
+    dice = Dice(rng)
+    width, depth, height = dice.within(3.2, 6.0), dice.within(3.2, 7.5), dice.within(2.3, 3.0)
+    camera = Camera(
+        x=dice.within(-0.2, 0.2) * width,
+        height=dice.within(0.8, 1.8),
+        z=0.25,
+        angles=(dice.within(-0.3, 0.3), math.radians(dice.within(0, 40)), dice.within(-0.06, 0.06)),
+    )
+    spec = SceneSpec(
+        camera=camera,
+        light=_light(dice),
+        air_k=dice.within(290.0, 298.0),
+        surroundings=Solid(Kind.SHELL, 0, (0, -height / 2, depth / 2), (width / 2, height / 2, depth / 2)),
+    )
+    room = Builder(spec, dice, materials=ROOMS, classes=CLASSES, textures=tuple(TEXTURES))
+    _faces(room)
+    _furnish(room, _Plan(room, width, depth))
+    return spec
+
+
+def _light(dice: Dice) -> Light:
+    """A lamp or a window, high up; its colour from warm to cool."""
+    raised, turn = math.radians(dice.within(35, 75)), dice.within(0, 2 * math.pi)
+    strength, around, warm = dice.within(0.5, 0.85), dice.within(0.2, 0.4), dice.within(-0.12, 0.12)
+    return Light(
+        towards=(math.cos(raised) * math.sin(turn), -math.sin(raised), math.cos(raised) * math.cos(turn)),
+        rgb=(strength * (1 + warm), strength, strength * (1 - warm)),
+        ambient_rgb=(around, around, around),
+        nir=strength * dice.within(0.6, 1.2),
+        ambient_nir=around * dice.within(0.7, 1.1),
+    )
+
+
+def _faces(room: Builder) -> None:
+    """Walls, ceiling and floor, in the order of a shell's faces."""
+    dice = room.dice
+    texture, scale = dice.pick((("plain", 1.0), ("mottle", 0.5), ("stripes", 0.22), ("bricks", 0.09)))
+    colour = pigment(room) if dice.happens(0.5) else None
+
+    def wall() -> None:
+        room.surface("plaster", texture, scale=scale, colour=colour)
+
+    wall()
+    wall()
+    room.surface("plaster", "plain")
+    _floor(room)
+    wall()
+    wall()
+
+
+def _floor(room: Builder) -> None:
+    dice = room.dice
+    kind = dice.pick(("boards", "boards", "tiles", "carpet"))
+    if kind == "boards":
+        room.surface("parquet", "planks", scale=dice.within(0.1, 0.18))
+    elif kind == "tiles":
+        texture, scale = dice.pick(("tiles", "checks")), dice.within(0.2, 0.45)
+        room.surface("ceramic", texture, scale=scale, colour=pigment(room))
+    else:
+        room.surface("carpet", dice.pick(("mottle", "plain")), scale=0.3, colour=pigment(room))
+
+
+class _Plan:
+    """Which parts of the floor are taken: circles (x, z, radius)."""
+
+    def __init__(self, room: Builder, width: float, depth: float) -> None:
+        self.width, self.depth = width, depth
+        camera = room.spec.camera
+        self._eye = (camera.x, camera.z, camera.angles[0])
+        self._near, self._far = camera.floor_in_sight(depth)
+        self._circles = [(camera.x, camera.z, 0.75)]
+
+    def take(self, x: float, z: float, radius: float) -> bool:
+        """Takes a circle if it is free."""
+        if any(math.hypot(x - other[0], z - other[1]) < radius + other[2] for other in self._circles):
+            return False
+        self._circles.append((x, z, radius))
+        return True
+
+    def find(self, dice: Dice, radius: float) -> tuple[float, float] | None:
+        """Takes a circle somewhere in sight."""
+        x0, z0, yaw = self._eye
+        for _ in range(_TRIES):
+            # Things rise above the floor, so those a little behind its upper end are in sight as well.
+            far = dice.within(max(0.8, self._near) + 0.8 * radius, max(1.3 * self._far, 2.0 + radius))
+            aside = yaw + dice.within(-0.5, 0.5)
+            x, z = x0 + far * math.sin(aside), z0 + far * math.cos(aside)
+            inside = abs(x) < self.width / 2 - radius and z < self.depth - radius
+            if inside and self.take(x, z, 0.85 * radius):
+                return x, z
+        return None
+
+    def on_wall(self, yaw: float, along: float, off: float) -> tuple[float, float]:
+        """A point `off` from the wall behind a thing that is turned by yaw, `along` it from its middle."""
+        if yaw == 0:
+            return along, self.depth - off
+        side = 1 if yaw > 0 else -1
+        return side * (self.width / 2 - off), self.depth / 2 + along
+
+
+def _furnish(room: Builder, plan: _Plan) -> None:
+    dice = room.dice
+    tops: list[Top] = []
+    if dice.happens(0.5):
+        x, z = dice.within(-0.2, 0.2) * plan.width, dice.within(0.4, 0.7) * plan.depth
+        rug(room, Spot(x, z, dice.within(-0.4, 0.4)))
+    for yaw, share in ((0.0, 0.9), (-_QUARTER, 0.55), (_QUARTER, 0.55)):
+        _hang(room, plan, yaw, share)
+        tops += _line(room, plan, yaw, share)
+    for _ in range(dice.count(3, 6)):
+        maker, radius = dice.pick(FREE)
+        place = plan.find(dice, radius)
+        if place is not None:
+            tops += maker(room, Spot(*place, dice.within(-math.pi, math.pi)))
+    for _ in range(min(_MOST - room.spec.instances, dice.count(2, 6))):
+        if tops:
+            _set_down(room, tops.pop(int(dice.share() * len(tops))))
+
+
+def _wall_ends(plan: _Plan, yaw: float) -> tuple[float, float]:
+    """From where to where a wall is in sight, from its middle."""
+    half = plan.depth / 2 if yaw else plan.width / 2
+    return (1.3 - half if yaw else -half), half
+
+
+def _hang(room: Builder, plan: _Plan, yaw: float, share: float) -> None:
+    """Hangs things side by side on a wall, each with the probability `share`."""
+    dice = room.dice
+    start, end = _wall_ends(plan, yaw)
+    start += dice.within(0.0, 0.8)
+    while room.spec.instances < _MOST_AT_WALLS:
+        maker, half, (low, high) = dice.pick(HUNG)
+        if start + 2 * half > end:
+            break
+        if dice.happens(share):
+            maker(room, Spot(*plan.on_wall(yaw, start + half, 0.0), yaw, dice.within(low, high)))
+        start += 2 * half + dice.within(0.1, 0.8)
+
+
+def _line(room: Builder, plan: _Plan, yaw: float, share: float) -> list[Top]:
+    """Stands things side by side with their backs to a wall."""
+    dice = room.dice
+    tops: list[Top] = []
+    start, end = _wall_ends(plan, yaw)
+    start += dice.within(0.0, 0.8)
+    while room.spec.instances < _MOST_AT_WALLS:
+        maker, half, deep = dice.pick(WALL)
+        if start + 2 * half > end:
+            break
+        x, z = plan.on_wall(yaw, start + half, deep)
+        if dice.happens(share) and plan.take(x, z, max(0.75 * half, deep)):
+            tops += maker(room, Spot(x, z, yaw))
+        start += 2 * half + dice.within(0.05, 0.6)
+    return tops
+
+
+def _set_down(room: Builder, top: Top) -> None:
+    """Puts one or two small things on a table or a board."""
+    dice = room.dice
+    cos, sin = math.cos(top.spot.yaw), math.sin(top.spot.yaw)
+    start = -top.half_x
+    for _ in range(dice.count(1, 2)):
+        maker, radius = dice.pick(SMALL)
+        if start + 2 * radius > top.half_x or room.spec.instances >= _MOST:
+            return
+        aside = start + radius + dice.within(0.0, 0.7) * (top.half_x - start - 2 * radius)
+        across = dice.within(-1.0, 1.0) * max(top.half_z - radius, 0.0)
+        x, z = top.spot.x + cos * aside + sin * across, top.spot.z - sin * aside + cos * across
+        maker(room, Spot(x, z, top.spot.yaw + dice.within(-0.5, 0.5), top.spot.base))
+        start = aside + radius
+
+
+#: The family as the renderer knows it.
+FAMILY = Family(
+    number=1,
+    classes=CLASSES,
+    kinds=frozenset({Kind.SHELL, Kind.BOX, Kind.CYLINDER, Kind.SPHERE}),
+    textures=TEXTURES,
+    purpose=600,
+    build=build,
+)

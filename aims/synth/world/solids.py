@@ -1,0 +1,311 @@
+"""Solids in closed form: where a ray enters and leaves each, and the normal of what it hits.
+
+Every solid lies in the cube -1..1 of its own frame (y points down where it stands upright) and is convex, so
+that a ray has one interval in it. An affine map takes it into the scene. Origins, directions and points are
+triples of tensors (x, y, z) that broadcast; only exactly rounded operations are used, so that a ray gives the
+same bits in every batch. Which kinds a family of scenes may use is the family's own choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+Vector = tuple[Tensor, Tensor, Tensor]
+Span = tuple[Tensor, Tensor]
+SpanFunction = Callable[[Vector, Vector, Tensor], Span]
+NormalFunction = Callable[[Vector, Tensor], Vector]
+
+# Keeps divisions finite where a ray runs along a face.
+_TINY = 1e-12
+
+
+class Kind(IntEnum):
+    """The kinds of solids; each has one number of its own, `form`, where it says so.
+
+    The first two surround the scene: every ray meets them at most once, from inside or from above.
+    """
+
+    SHELL = 0
+    """The inside of a box: a room. Its faces are -x, +x, -y (ceiling), +y (floor), -z, +z."""
+    TERRAIN = 1
+    """All that lies below y = 0."""
+    BOX = 2
+    CYLINDER = 3
+    """Radius 1 about the y axis, with caps."""
+    SPHERE = 4
+    DOME = 5
+    """The unit ball above the plane y = form."""
+    CONE = 6
+    """Radius 1 at y = 1, form at y = -1, with caps."""
+    WEDGE = 7
+    """A prism along z: base from x = -1 to 1 at y = 1, ridge at x = form, y = -1."""
+    CRYSTAL = 8
+    """An octahedron."""
+    CAPSULE = 9
+    """Radius 1 about the y axis, with rounded ends of height form (0..1)."""
+
+
+SURROUNDINGS = (Kind.SHELL, Kind.TERRAIN)
+
+
+def span(kind: Kind, origin: Vector, direction: Vector, form: Tensor) -> Span:
+    """Where rays enter and leave a solid, as multiples of their direction.
+
+    Only a hit has enter <= leave: a miss has enter > leave, or NaN for both.
+
+    Args:
+        kind: any kind; a shell is entered from inside, and neither it nor terrain is left.
+        origin: where the rays start, in the solid's frame.
+        direction: their directions there, of any length above 0.
+        form: the solid's number.
+    """
+    return _SOLIDS[kind].span(origin, direction, form)
+
+
+def normal(kind: Kind, point: Vector, form: Tensor) -> Vector:
+    """A vector along the outward normal at points on a solid's surface, in its frame, not of unit length.
+
+    Args:
+        kind: any kind; the normals of a shell point inwards.
+        point: points on the surface, up to rounding.
+        form: the solid's number.
+    """
+    return _SOLIDS[kind].normal(point, form)
+
+
+def shell_face(inwards: Vector) -> Tensor:
+    """The face of a shell by its normal from `normal`: 0..5 in the order -x, +x, -y, +y, -z, +z."""
+    x, y, z = inwards
+    return (2 * y.abs() + 4 * z.abs() + (x + y + z < 0)).to(torch.int64)
+
+
+def _dot(a: Vector, b: Vector) -> Tensor:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _inverse(value: Tensor) -> Tensor:
+    """1 / value, finite also at 0; elsewhere what is added rounds away."""
+    return 1 / (value + _TINY)
+
+
+def _meet(*spans: Span) -> Span:
+    enter, leave = spans[0]
+    for other in spans[1:]:
+        enter, leave = torch.maximum(enter, other[0]), torch.minimum(leave, other[1])
+    return enter, leave
+
+
+def _slab(origin: Tensor, direction: Tensor, half: Tensor | float = 1.0) -> Span:
+    inverse = _inverse(direction)
+    middle, reach = -origin * inverse, half * inverse.abs()
+    return middle - reach, middle + reach
+
+
+def _below(value: Tensor, slope: Tensor) -> Span:
+    """Where value + t * slope <= 0."""
+    inverse = _inverse(slope)
+    crossing, leaving = -value * inverse, inverse > 0
+    return torch.where(leaving, -torch.inf, crossing), torch.where(leaving, crossing, torch.inf)
+
+
+def _ball(origin: Vector, direction: Vector) -> Span:
+    """The unit ball, about the point of the ray nearest to the centre: far away that loses no digits."""
+    inverse = 1 / _dot(direction, direction)
+    nearest = -_dot(origin, direction) * inverse
+    x, y, z = (start + nearest * step for start, step in zip(origin, direction, strict=True))
+    return _around(nearest, 1 - (x * x + y * y + z * z), inverse)
+
+
+def _pipe(origin: Vector, direction: Vector) -> Span:
+    """The endless cylinder of radius 1 about the y axis."""
+    inverse = 1 / (direction[0] * direction[0] + direction[2] * direction[2]).clamp_min(_TINY)
+    nearest = -(origin[0] * direction[0] + origin[2] * direction[2]) * inverse
+    x, z = origin[0] + nearest * direction[0], origin[2] + nearest * direction[2]
+    return _around(nearest, 1 - (x * x + z * z), inverse)
+
+
+def _around(middle: Tensor, square: Tensor, inverse: Tensor) -> Span:
+    # The root of a negative number, where the ray misses, is NaN and stays so.
+    half = (square * inverse).sqrt()
+    return middle - half, middle + half
+
+
+def _box_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
+    return _meet(*(_slab(start, step) for start, step in zip(origin, direction, strict=True)))
+
+
+def _shell_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
+    leave = _box_span(origin, direction, form)[1]
+    return leave, torch.full_like(leave, torch.inf)
+
+
+def _box_normal(point: Vector, form: Tensor) -> Vector:
+    x, y, z = point
+    a, b, c = x.abs(), y.abs(), z.abs()
+    on_x = a >= torch.maximum(b, c)
+    on_y = b >= c
+    return (
+        torch.where(on_x, x.sign(), 0.0),
+        torch.where(on_y & ~on_x, y.sign(), 0.0),
+        torch.where(on_x | on_y, 0.0, z.sign()),
+    )
+
+
+def _shell_normal(point: Vector, form: Tensor) -> Vector:
+    x, y, z = _box_normal(point, form)
+    return -x, -y, -z
+
+
+def _terrain_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
+    enter = -origin[1] * _inverse(direction[1])
+    return torch.where(direction[1] > _TINY, enter, torch.inf), torch.full_like(enter, torch.inf)
+
+
+def _terrain_normal(point: Vector, form: Tensor) -> Vector:
+    zero = torch.zeros_like(point[0])
+    return zero, zero - 1, zero
+
+
+def _cylinder_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
+    return _meet(_pipe(origin, direction), _slab(origin[1], direction[1]))
+
+
+def _cylinder_normal(point: Vector, form: Tensor) -> Vector:
+    x, y, z = point
+    cap = y * y > x * x + z * z
+    return torch.where(cap, 0.0, x), torch.where(cap, y.sign(), 0.0), torch.where(cap, 0.0, z)
+
+
+def _sphere_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
+    return _ball(origin, direction)
+
+
+def _sphere_normal(point: Vector, form: Tensor) -> Vector:
+    return point
+
+
+def _dome_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
+    return _meet(_ball(origin, direction), _below(origin[1] - form, direction[1]))
+
+
+def _dome_normal(point: Vector, form: Tensor) -> Vector:
+    x, y, z = point
+    cut = form - y < 1 - (x * x + y * y + z * z).sqrt()
+    return torch.where(cut, 0.0, x), torch.where(cut, 1.0, y), torch.where(cut, 0.0, z)
+
+
+def _cone_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
+    middle, growth = (1 + form) / 2, (1 - form) / 2
+    nearest = -_dot(origin, direction) / _dot(direction, direction)
+    x, y, z = (start + nearest * step for start, step in zip(origin, direction, strict=True))
+    radius, widening = middle + growth * y, growth * direction[1]
+    # The side: square * t^2 + 2 * half * t + rest = 0.
+    square = direction[0] * direction[0] + direction[2] * direction[2] - widening * widening
+    half = x * direction[0] + z * direction[2] - radius * widening
+    rest = x * x + z * z - radius * radius
+    root, inverse = (half * half - square * rest).sqrt(), _inverse(square)
+    one, other = (-half - root) * inverse, (-half + root) * inverse
+    low, high = torch.minimum(one, other), torch.maximum(one, other)
+    # A ray steeper than the side stays within once it is in, on the way down.
+    steep, down = square < 0, direction[1] > 0
+    enter = torch.where(steep, torch.where(down, high, -torch.inf), low)
+    leave = torch.where(steep, torch.where(down, torch.inf, low), high)
+    return _meet((enter + nearest, leave + nearest), _slab(origin[1], direction[1]))
+
+
+def _cone_normal(point: Vector, form: Tensor) -> Vector:
+    x, y, z = point
+    growth = (1 - form) / 2
+    out = (x * x + z * z).sqrt()
+    cap = 1 - y.abs() < (1 + form) / 2 + growth * y - out
+    return torch.where(cap, 0.0, x), torch.where(cap, y.sign(), -growth * out), torch.where(cap, 0.0, z)
+
+
+def _wedge_sides(form: Tensor) -> tuple[tuple[float, Tensor, Tensor], ...]:
+    """Both slopes as (x, y, limit): x * px + y * py <= limit."""
+    return (2.0, form - 1, 1 + form), (-2.0, -1 - form, 1 - form)
+
+
+def _wedge_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
+    slopes = (
+        _below(x * origin[0] + y * origin[1] - limit, x * direction[0] + y * direction[1])
+        for x, y, limit in _wedge_sides(form)
+    )
+    return _meet(_slab(origin[1], direction[1]), _slab(origin[2], direction[2]), *slopes)
+
+
+def _wedge_normal(point: Vector, form: Tensor) -> Vector:
+    x, y, z = point
+    sides = [((limit - a * x - b * y) / (a * a + b * b).sqrt(), a, b) for a, b, limit in _wedge_sides(form)]
+    (right, right_x, right_y), (left, left_x, left_y) = sides
+    base, end = 1 - y, 1 - z.abs()
+    slope, flat = torch.minimum(right, left), torch.minimum(base, end)
+    on_slope, on_right, on_base = slope < flat, right < left, base < end
+    nx = torch.where(on_right, right_x, left_x)
+    ny = torch.where(on_right, right_y, left_y)
+    return (
+        torch.where(on_slope, nx, 0.0),
+        torch.where(on_slope, ny, on_base.to(x.dtype)),
+        torch.where(on_slope | on_base, 0.0, z.sign()),
+    )
+
+
+def _crystal_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
+    def slab(sy: int, sz: int) -> Span:
+        start, step = (each[0] + sy * each[1] + sz * each[2] for each in (origin, direction))
+        return _slab(start, step)
+
+    return _meet(slab(1, 1), slab(1, -1), slab(-1, 1), slab(-1, -1))
+
+
+def _crystal_normal(point: Vector, form: Tensor) -> Vector:
+    # No sign(): a point on an edge still needs a normal.
+    x, y, z = (1 - 2 * (each < 0).to(each.dtype) for each in point)
+    return x, y, z
+
+
+def _capsule_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
+    straight = 1 - form
+    enter, leave = _meet(_pipe(origin, direction), _slab(origin[1], direction[1], straight))
+    hit = enter <= leave
+    enter, leave = torch.where(hit, enter, torch.inf), torch.where(hit, leave, -torch.inf)
+    for end in (-straight, straight):
+        rounded = _ball(
+            (origin[0], (origin[1] - end) / form, origin[2]),
+            (direction[0], direction[1] / form, direction[2]),
+        )
+        hit = rounded[0] <= rounded[1]
+        enter = torch.minimum(enter, torch.where(hit, rounded[0], torch.inf))
+        leave = torch.maximum(leave, torch.where(hit, rounded[1], -torch.inf))
+    return enter, leave
+
+
+def _capsule_normal(point: Vector, form: Tensor) -> Vector:
+    x, y, z = point
+    beyond = (y.abs() - (1 - form)).clamp_min(0) * y.sign()
+    return x, beyond / (form * form), z
+
+
+@dataclass(frozen=True)
+class _Solid:
+    span: SpanFunction
+    normal: NormalFunction
+
+
+_SOLIDS = {
+    Kind.SHELL: _Solid(_shell_span, _shell_normal),
+    Kind.TERRAIN: _Solid(_terrain_span, _terrain_normal),
+    Kind.BOX: _Solid(_box_span, _box_normal),
+    Kind.CYLINDER: _Solid(_cylinder_span, _cylinder_normal),
+    Kind.SPHERE: _Solid(_sphere_span, _sphere_normal),
+    Kind.DOME: _Solid(_dome_span, _dome_normal),
+    Kind.CONE: _Solid(_cone_span, _cone_normal),
+    Kind.WEDGE: _Solid(_wedge_span, _wedge_normal),
+    Kind.CRYSTAL: _Solid(_crystal_span, _crystal_normal),
+    Kind.CAPSULE: _Solid(_capsule_span, _capsule_normal),
+}

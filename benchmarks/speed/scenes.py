@@ -1,0 +1,95 @@
+"""Speed of the embedded world: geometry and every sensor, in scenes a second and core.
+
+    python -m aims.benchmarks.speed.scenes [--size 128x128] [--batch 32] [--repeats 7] [--device cpu]
+
+Renders scenes of each family in one thread and looks at them with every sensor in `aims.synth.sensors`. It
+prints milliseconds a scene, median and fastest of the repeats (other scenes in each), and the scenes a second
+of all together. On a CPU that is the processor's time, so that waiting for other programs does not count,
+else the clock's. It ends with exit code 1 if a family is below 100 a second (median) at 128 x 128 on the CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from aims.synth import sensors
+from aims.synth.world.render import FAMILIES, render
+
+LIMIT_PER_SECOND = 100.0
+
+
+def sensor_functions() -> dict[str, Callable[..., Any]]:
+    """`sense` of every public module in `aims.synth.sensors`, by the module's name."""
+    names = [
+        module.name for module in pkgutil.iter_modules(sensors.__path__) if not module.name.startswith("_")
+    ]
+    modules = {name: importlib.import_module(f"{sensors.__name__}.{name}") for name in sorted(names)}
+    return {name: module.sense for name, module in modules.items() if hasattr(module, "sense")}
+
+
+def clock(work: Callable[[], Any], device: torch.device) -> tuple[Any, float]:
+    """What the work returns, and its milliseconds."""
+    now = time.process_time if device.type == "cpu" else time.perf_counter
+    start = now()
+    result = work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return result, 1e3 * (now() - start)
+
+
+def measure(
+    family: str, size: tuple[int, int], batch: int, repeats: int, device: torch.device
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Milliseconds a scene of each stage, one per repeat; the first run is not counted."""
+    stages: dict[str, list[float]] = {}
+    for repeat in range(repeats + 1):
+        numbers = range(repeat * batch, (repeat + 1) * batch)
+        geometry, elapsed = clock(partial(render, family, 0, numbers, size, device), device)
+        stages.setdefault("geometry", []).append(elapsed / batch)
+        for name, sense in sensor_functions().items():
+            _, elapsed = clock(partial(sense, geometry), device)
+            stages.setdefault(name, []).append(elapsed / batch)
+    return {name: np.array(times[1:]) for name, times in stages.items()}
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """HEIGHTxWIDTH -> (height, width)."""
+    height, width = text.lower().split("x")
+    return int(height), int(width)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", type=size_of, default=(128, 128), help="HEIGHTxWIDTH")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    device = torch.device(options.device)
+    slow = False
+    for family in FAMILIES:
+        stages = measure(family, options.size, options.batch, options.repeats, device)
+        together = np.sum(list(stages.values()), axis=0)
+        for name, times in {**stages, "all": together}.items():
+            print(f"{family:6} {name:13} {np.median(times):7.2f} ms  fastest {times.min():7.2f} ms")
+        rate = 1e3 / float(np.median(together))
+        print(f"{family:6} {rate:.0f} scenes a second (fastest {1e3 / together.min():.0f})")
+        slow |= options.size == (128, 128) and device.type == "cpu" and rate < LIMIT_PER_SECOND
+    return int(slow)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
