@@ -12,7 +12,7 @@ from torch import Tensor
 from aims.synth.world.materials import Materials, material_table
 
 #: Focal lengths and principal point of NYUv2's colour camera at 640 x 480 pixels, as (fx, fy, cx, cy); from
-#: the toolbox of Silberman et al. (ECCV 2012), which counts pixels from 1. Here pixel (0, 0)'s centre is (0, 0).
+#: the toolbox of Silberman et al. (ECCV 2012), which counts pixels from 1. Here they count from 0.
 NYUV2_INTRINSICS = (518.85790117450188, 519.46961112127485, 324.58244941119034, 252.73616633400465)
 _NYUV2_SIZE = (480, 640)
 
