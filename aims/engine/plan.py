@@ -92,7 +92,7 @@ def plan(
         BACKBONES[backbone], LOSSES[loss]
     if tuning is not None:
         require_pair(method, tuning)
-    target = _device(device)
+    target = find_device(device)
     found, resolved = choose_dataset(find_datasets(data), modality, find_protocol(protocol), dataset)
     if weights not in (None, "none") and not chosen.loads_weights:
         starts = "starts from random weights" if has_model(method) else "has no model"
@@ -163,7 +163,12 @@ def _default_lr(tuning: str, random: bool) -> float:
     return FULL_LR if tuning == "full" and not random else DEFAULT_LR
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device of a name: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        InputError: there is no such device.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -22,6 +22,10 @@ from aims.core.files import sha256_file
 from aims.models.backbone import BACKBONES, Checkpoint
 from aims.models.trainable import require_match
 
+#: Where weights that come with AIMS lie, each as `{backbone}.safetensors` with underscores for hyphens. There
+#: are none for backbones with authors' weights.
+PACKAGED = Path(__file__).parent
+
 WAYS_ON = "give a file with --weights PATH, or --weights none for random weights (recorded as random)"
 
 
@@ -49,7 +53,8 @@ def resolve_weights(backbone: str, path: Path | None) -> Path:
 
     Args:
         backbone: name in `BACKBONES`.
-        path: the file that was asked for; None for the authors' file in `weights_folder()`.
+        path: the file that was asked for; None for the authors' file in `weights_folder()`, or for the one
+            that comes with AIMS where the authors have none.
 
     Raises:
         InputError: there is no such file, or the backbone has no pretrained weights.
@@ -60,6 +65,9 @@ def resolve_weights(backbone: str, path: Path | None) -> Path:
             raise InputError(f"{path}: no such file of weights; {WAYS_ON}")
         return path
     if checkpoint is None:
+        packaged = PACKAGED / f"{backbone.replace('-', '_')}.safetensors"
+        if packaged.is_file():
+            return packaged
         raise InputError(f"no pretrained weights of {backbone} exist yet; {WAYS_ON}")
     cached = weights_folder() / checkpoint.file_name
     if not cached.is_file():
@@ -74,7 +82,7 @@ def load_weights(backbone: str, path: Path) -> LoadedWeights:
     """Reads weights of a plain SAM from a safetensors file or a PyTorch file, and checks them.
 
     A file with one of the authors' names must be the authors' file. Any other is taken if it holds exactly
-    the tensors of the plain model.
+    the tensors of the plain model. Tensors in half precision are given as float32.
 
     Raises:
         InputError: the file is not the one that it is named after, is damaged, holds anything but tensors,
@@ -89,7 +97,11 @@ def load_weights(backbone: str, path: Path) -> LoadedWeights:
     _require_authors_file(path, sha256)
     state = _read(path)
     require_match(shapes, state, source=f"{path} for {backbone}")
-    return LoadedWeights(state=state, sha256=sha256)
+    # Shipped files are in half precision to be small; everything computes in float32.
+    whole = {
+        name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in state.items()
+    }
+    return LoadedWeights(state=whole, sha256=sha256)
 
 
 def _require_authors_file(path: Path, sha256: str) -> None:

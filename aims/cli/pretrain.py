@@ -1,0 +1,121 @@
+"""`aims pretrain`: pretrain sam-tiny on generated scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import Progress, TaskID
+from rich.table import Table
+
+from aims.cli._terminal import err, out, print_json, progress_bar, warn
+
+_EPILOG = """
+\b
+Ctrl-C saves and stops; the same command goes on from there. --finish writes weights and card of what
+is there without another step. The folder holds weights.safetensors (half precision, for --weights of
+`aims run`), card.json and README.md (recipe and scores, each beside the fixed disc), curves.png,
+metrics.jsonl, and the checkpoint.
+\b
+The recipe, its figures, and what may be shipped: docs/pretraining.md.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option(
+    "--out", "folder", type=click.Path(path_type=Path), required=True, help="Folder of this pretraining."
+)
+@click.option("--images", type=int, help="How many images are seen: this, or --hours.")
+@click.option("--hours", type=float, help="How long it takes.")
+@click.option("--backbone", default="sam-tiny", show_default=True, help="What is trained.")
+@click.option("--batch-size", type=int, default=8, show_default=True, help="Images in a step.")
+@click.option("--clicks", type=int, default=6, show_default=True, help="Clicks on an image.")
+@click.option("--lr", type=float, default=5e-4, show_default=True, help="Highest learning rate.")
+@click.option(
+    "--photos", type=click.Path(path_type=Path), help="Also learn from photographs, in BSDS500's layout."
+)
+@click.option("--share-of-photos", type=float, help="Share of the images.  [default: 0.3 with --photos]")
+@click.option("--bsds", type=click.Path(path_type=Path), help="Also score on the photographs of this folder.")
+@click.option("--held-out", type=int, default=200, show_default=True, help="Scored scenes of each family.")
+@click.option("--score-every", type=int, default=20_000, show_default=True, help="Images between scores.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--precision", default="float32", show_default=True, help="float32 or bf16.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Processes that make images ahead; with 0, scenes are made on the device.",
+)
+@click.option("--finish", is_flag=True, help="Write weights and card of what is there; train no further.")
+@click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
+def command(finish: bool, as_json: bool, **arguments: Any) -> None:
+    """Pretrain sam-tiny on generated scenes.
+
+    Every scene of the family "wilds" is seen once, from a few clicks; the family "rooms" is only scored.
+    """
+    # Imported here: torch takes seconds.
+    from aims.engine.pretrain import plan_pretraining, pretrain
+
+    job = plan_pretraining(**arguments)
+    config = job.config
+    length = f"{config.images:,} images" if config.images else f"{config.hours:g} hours"
+    err.print(
+        f"{config.backbone}, {length}, batches of {config.batch_size} x {config.clicks} clicks, "
+        f"lr {config.lr:g}, {config.precision} on {job.device}",
+        markup=False,
+        soft_wrap=True,
+    )
+    if config.share_of_photos:
+        warn("photographs are learned from: unless their licence is free, the weights may not be shipped")
+    with _observer() as observer:
+        card = pretrain(job, finish=finish, observer=observer)
+    if as_json:
+        print_json(card)
+        return
+    out.print(str(job.folder / card["weights"]["file"]), markup=False)
+    table = Table(title=f"mIoU from one click, %, after {card['images_seen']:,} images")
+    for name in ("held out", "instances", "model", "disc", "best disc"):
+        table.add_column(name, justify="left" if name == "held out" else "right")
+    for name, numbers in card["scores"].items():
+        shares = (f"{100 * numbers[key]:.1f}" for key in ("miou", "disc", "best_disc"))
+        table.add_row(name, f"{numbers['instances']:,}", *shares)
+        shares = (f"{100 * numbers[key]:.1f}" for key in ("miou_large", "disc_large", "best_disc_large"))
+        table.add_row("  large", f"{numbers['large_instances']:,}", *shares)
+    out.print(table)
+
+
+@contextmanager
+def _observer() -> Iterator[Any]:
+    """Shows a pretraining on the terminal; where stderr is no terminal, one line a score."""
+    from aims.engine.train import Observer
+
+    class Display(Observer):
+        def __init__(self, progress: Progress) -> None:
+            self.progress, self.task = progress, TaskID(-1)
+
+        def stage(self, name: str, total: int, done: int = 0) -> None:
+            for task in self.progress.task_ids:
+                self.progress.remove_task(task)
+            unit = "images" if name == "train" else "sets"
+            self.task = self.progress.add_task(name, total=total or None, completed=done, note="", unit=unit)
+
+        def advance(self, count: int = 1, *, loss: float | None = None) -> None:
+            self.progress.update(self.task, advance=count)
+            if loss is not None:
+                self.progress.update(self.task, note=f"loss {loss:.3f}")
+
+        def epoch(self, line: Mapping[str, Any]) -> None:
+            scores = (
+                f"{name} {100 * numbers['miou']:.1f} % (disc {100 * line['floors'][name]['disc']:.1f})"
+                for name, numbers in line["scores"].items()
+            )
+            text = f"{line['images']:>11,} images  {line['seconds']:>8,.0f} s  {'  '.join(scores)}"
+            err.print(text, markup=False, soft_wrap=True)
+
+    with progress_bar() as progress:
+        yield Display(progress)

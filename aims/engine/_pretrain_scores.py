@@ -1,0 +1,203 @@
+"""How well a pretrained model answers one click: held-out scenes and photographs, each beside the disc."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from aims.core.errors import AimsError
+from aims.core.vocabulary import STRICT
+from aims.data.instances import split_instances, strict_clicks
+from aims.engine._pretrain_pictures import Photographs, picture_scenes, to_input
+from aims.engine.inputs import click_grid, usable_instances
+from aims.engine.samples import to_input_coords
+from aims.methods import ClickedMap
+from aims.methods.disc import RADII, radius_scores
+from aims.models.segmenter import Segmenter
+
+#: Seed of all held-out scenes; training with it is refused.
+HELD_OUT_SEED = 2_026
+SCENE_FAMILIES = ("wilds", "rooms")
+#: Scores are also given for what fills at least this share of the picture.
+LARGE = 0.005
+
+_RENDERED_AT_ONCE = 16
+_PROMPTS = 64
+
+
+@dataclass(frozen=True)
+class Item:
+    """One held-out picture.
+
+    Attributes:
+        image: R, G, B at the model's input size.
+        clicked: instances at the picture's size, those that are scored, and the strict protocol's clicks.
+        large: which of these fill at least `LARGE` of the picture.
+    """
+
+    image: UInt8[Tensor, "size size 3"]
+    clicked: ClickedMap
+    large: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Pictures that no training saw, and others of their kind on which the disc's radius is chosen.
+
+    Attributes:
+        name: "wilds", "rooms" or "photographs".
+        items: the pictures that are scored.
+        others: makes the instances of the others.
+    """
+
+    name: str
+    items: tuple[Item, ...]
+    others: Callable[[], Iterable[Item]]
+
+
+def held_out_scenes(family: str, count: int, size: int, seed: int) -> HeldOut:
+    """Held-out scenes of a family; the others are the first scenes of the training's own seed.
+
+    Raises:
+        AimsError: too few scenes to hold an instance.
+    """
+    items = tuple(_scenes(family, HELD_OUT_SEED, count, size))
+    return _require_instances(HeldOut(family, items, lambda: _scenes(family, seed, count, size)))
+
+
+def held_out_photographs(val: Photographs, train: Photographs, size: int) -> HeldOut:
+    """The validation pictures with the first person's regions; the others are the training pictures.
+
+    Pictures are stretched to the model's square, and scored at their own size.
+
+    Raises:
+        AimsError: no region in any of them.
+    """
+    items = tuple(_photographs(val, size))
+    return _require_instances(HeldOut("photographs", items, lambda: _photographs(train, size)))
+
+
+def _require_instances(held_out: HeldOut) -> HeldOut:
+    if not any(item.large.any() for item in held_out.items):
+        raise AimsError(
+            f"{held_out.name}: none of the {len(held_out.items)} held-out pictures has an instance of "
+            f"{LARGE:.1%} of its area; hold out more"
+        )
+    return held_out
+
+
+def _scenes(family: str, seed: int, count: int, size: int) -> Iterator[Item]:
+    for first in range(0, count, _RENDERED_AT_ONCE):
+        numbers = range(first, min(first + _RENDERED_AT_ONCE, count))
+        pictures, geometry = picture_scenes(family, seed, numbers, size)
+        for image, instances in zip(pictures.images, geometry.instances, strict=True):
+            yield _item(image, split_instances(instances.numpy()))
+
+
+def _photographs(photographs: Photographs, size: int) -> Iterator[Item]:
+    for index in range(len(photographs.names)):
+        picture, regions = photographs.read(index)
+        small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+        yield _item(torch.from_numpy(small), regions)
+
+
+def _item(image: Tensor, instances: NDArray[Any]) -> Item:
+    area = np.bincount(instances.ravel())
+    area[0] = 0
+    narrow = instances.astype(np.uint16)
+    ids = usable_instances(click_grid(narrow), STRICT.smallest_area("pretraining", training=False))
+    clicks = strict_clicks(instances)[np.isin(np.flatnonzero(area), ids)]
+    clicked = ClickedMap(instances=narrow, ids=ids, clicks=clicks.astype(np.float64))
+    return Item(image, clicked, area[ids] >= LARGE * instances.size)
+
+
+def score(model: Segmenter, held_out: HeldOut, *, precision: str) -> dict[str, float]:
+    """Mean IoU of all instances from their strict clicks, at the pictures' own size.
+
+    Args:
+        model: the model; its device is used.
+        held_out: the pictures.
+        precision: "float32" or "bf16".
+
+    Returns:
+        "miou" over all instances that the strict protocol counts, "miou_large" over the large ones.
+    """
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            scores = np.concatenate([_ious(model, item, precision) for item in held_out.items])
+    finally:
+        model.train(training)
+    return {"miou": float(scores.mean()), "miou_large": float(scores[_large(held_out.items)].mean())}
+
+
+def _large(items: Sequence[Item]) -> NDArray[np.bool_]:
+    return np.concatenate([item.large for item in items])
+
+
+def _ious(model: Segmenter, item: Item, precision: str) -> NDArray[np.float64]:
+    device = next(model.parameters()).device
+    height, width = item.clicked.instances.shape
+    coords = to_input_coords(item.clicked.clicks.astype(np.int64), (height, width), model.image_size).to(
+        device
+    )
+    ids = torch.from_numpy(item.clicked.ids.astype(np.int64)).to(device)
+    instances = torch.from_numpy(item.clicked.instances.astype(np.int32)).to(device)
+    found = [np.zeros(0)]
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        embeddings = model.embed(to_input(item.image[None].to(device)))
+        for start in range(0, len(ids), _PROMPTS):
+            part = slice(start, start + _PROMPTS)
+            labels = torch.ones(len(ids[part]), 1, dtype=torch.int64, device=device)
+            logits, _ = model.decode(embeddings, coords[part, None], labels)
+            found.append(_iou(logits, instances, ids[part]).cpu().numpy())
+    return np.concatenate(found)
+
+
+def _iou(logits: Tensor, instances: Tensor, ids: Tensor) -> Float[Tensor, " prompts"]:
+    size = (instances.shape[0], instances.shape[1])
+    masks = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)[:, 0] > 0
+    truth = instances == ids[:, None, None]
+    return (masks & truth).sum((1, 2)).double() / (masks | truth).sum((1, 2)).double()
+
+
+def disc_scores(held_out: HeldOut) -> dict[str, float]:
+    """What discs score on the same instances (`aims.methods.disc`).
+
+    Returns:
+        "disc" with the radius that is best on the other pictures, "best_disc" with the best radius for each
+        instance, and both for the large instances alone (the radius is chosen on large ones then);
+        "instances" and "large_instances" count them.
+
+    Raises:
+        AimsError: the other pictures have no instance to choose a radius on.
+    """
+    found, large = _disc_table(held_out.items)
+    chosen, chosen_large = _disc_table(tuple(held_out.others()))
+    if not chosen_large.any():
+        raise AimsError(
+            f"{held_out.name}: no large instance to choose a disc's radius on; hold out more pictures"
+        )
+    numbers: dict[str, float] = {"instances": len(found), "large_instances": int(large.sum())}
+    for suffix, here, there in (("", found, chosen), ("_large", found[large], chosen[chosen_large])):
+        index = int(there.mean(0).argmax())
+        numbers |= {
+            f"disc{suffix}": float(here[:, index].mean()),
+            f"best_disc{suffix}": float(here.max(1).mean()),
+            f"radius{suffix}": float(RADII[index]),
+        }
+    return numbers
+
+
+def _disc_table(items: Sequence[Item]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    return np.concatenate([radius_scores(item.clicked) for item in items]), _large(items)

@@ -1,0 +1,337 @@
+"""Pretraining of a small SAM on generated scenes, and on photographs with region maps if there are any."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from torch import nn
+
+from aims.core.errors import AimsError, InputError
+from aims.core.files import read_json, write_json
+from aims.engine._pretrain_card import CARD, WEIGHTS, draw_curves, write_card, write_weights
+from aims.engine._pretrain_config import RECIPE, PretrainConfig, PretrainJob, plan_pretraining
+from aims.engine._pretrain_pictures import Photographs, Pictures, Stream, steps_ahead
+from aims.engine._pretrain_scores import (
+    SCENE_FAMILIES,
+    HeldOut,
+    disc_scores,
+    held_out_photographs,
+    held_out_scenes,
+    score,
+)
+from aims.engine._pretrain_state import (
+    CHECKPOINT,
+    Average,
+    Progress,
+    load_checkpoint,
+    mean_losses,
+    save_checkpoint,
+    write_metrics,
+)
+from aims.engine._pretrain_step import LOSS_NAMES, decode_batch, draw_targets, mask_losses, pair_loss
+from aims.engine.train import Observer, Stopped, StopRequest
+from aims.methods import BACKBONES
+from aims.models.segmenter import Segmenter
+from aims.models.weights import load_weights
+
+__all__ = ["PretrainConfig", "PretrainJob", "plan_pretraining", "pretrain"]
+
+SETTINGS = "pretraining.json"
+
+_LOG_EVERY = 50
+_SAVE_SECONDS = 180.0
+
+
+def pretrain(job: PretrainJob, *, finish: bool = False, observer: Observer | None = None) -> dict[str, Any]:
+    """Pretrains, or goes on with what is in the folder, and writes weights and card.
+
+    Args:
+        job: what to do.
+        finish: make weights and card of what is there, without another step.
+        observer: is told of progress.
+
+    Returns:
+        The content of card.json.
+
+    Raises:
+        InputError: the folder holds something else, or photographs are missing.
+        Stopped: on Ctrl-C or SIGTERM, after saving.
+        AimsError: the loss became NaN or infinite, or another process works in the folder.
+    """
+    _require_folder(job, finish)
+    photographs = _photographs(job)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(job.folder / ".lock", timeout=0), torch.random.fork_rng(devices=[]):
+            write_json(job.folder / SETTINGS, _settings(job))
+            trainer = _Pretraining(job, photographs, observer or Observer())
+            if finish:
+                return trainer.finish()
+            if trainer.share_done() >= 1 and (job.folder / CARD).is_file():
+                card: dict[str, Any] = read_json(job.folder / CARD)
+                return card
+            trainer.run()
+            return trainer.finish()
+    except Timeout:
+        raise InputError(f"{job.folder}: another process is working here") from None
+
+
+def _settings(job: PretrainJob) -> dict[str, Any]:
+    # As JSON has it: pairs become lists.
+    recipe = {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(RECIPE).items()}
+    return dataclasses.asdict(job.config) | {"recipe": recipe}
+
+
+def _require_folder(job: PretrainJob, finish: bool) -> None:
+    """Refuses a folder that is not a pretraining's, or one of another configuration."""
+    folder = job.folder
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give a folder with --out")
+    if not (folder / SETTINGS).is_file():
+        if finish or (folder.is_dir() and any(folder.iterdir())):
+            what = "no pretraining to finish here" if finish else "holds something else; give a new folder"
+            raise InputError(f"{folder}: {what}")
+        return
+    if finish and not (folder / CHECKPOINT).is_file():
+        raise InputError(f"{folder}: nothing is saved here yet; there is nothing to finish")
+    before = read_json(folder / SETTINGS)
+    for name, value in dataclasses.asdict(job.config).items():
+        if before.get(name) != value:
+            raise InputError(
+                f"{folder}: was begun with {name.replace('_', '-')} {before.get(name)}, not {value}; repeat "
+                "the same command to go on, or give another --out"
+            )
+
+
+def _photographs(job: PretrainJob) -> dict[str, Photographs]:
+    """What is learned from, and what is scored and fits its disc."""
+    found: dict[str, Photographs] = {}
+    if job.photos is not None and job.config.share_of_photos:
+        found["learn"] = Photographs.find(job.photos, "train")
+    if job.bsds is not None:
+        found |= {split: Photographs.find(job.bsds, split) for split in ("train", "val")}
+    return found
+
+
+class _Pretraining:
+    """The loop; everything that changes is in the checkpoint."""
+
+    def __init__(self, job: PretrainJob, photographs: dict[str, Photographs], observer: Observer) -> None:
+        self.job, self.config, self.observer = job, job.config, observer
+        self.photographs = photographs
+        backbone = BACKBONES[self.config.backbone]
+        # Drawn on the CPU, so that every device starts alike.
+        torch.default_generator.manual_seed(self.config.seed)
+        model = backbone.build()
+        backbone.initialize(model)
+        self.model = model.to(job.device)
+        self.mask_size = backbone.mask_size
+        self.average = Average(self.model, RECIPE.average_decay)
+        self.optimizer = torch.optim.AdamW(_groups(self.model), lr=self.config.lr, betas=RECIPE.betas)
+        self.sums = torch.zeros(len(LOSS_NAMES) + 1, device=job.device)
+        self.progress = Progress()
+        self._held_out: list[HeldOut] = []
+        self._stop = StopRequest()
+        self._logged = (0, 0.0)
+        if (job.folder / CHECKPOINT).is_file():
+            self.progress = load_checkpoint(job.folder, self.model, self.average, self.optimizer, self.sums)
+
+    @property
+    def images(self) -> int:
+        """Images seen."""
+        return self.progress.step * self.config.batch_size
+
+    def share_done(self) -> float:
+        """Share of the whole, 0..1, by images or by the clock."""
+        if self.config.images is not None:
+            return min(1.0, self.images / self.config.images)
+        return min(1.0, self.progress.seconds / (3600 * (self.config.hours or math.inf)))
+
+    def run(self) -> None:
+        """Trains to the end, saving, logging and scoring on the way."""
+        with self._stop.listening():
+            self._loop()
+
+    def _loop(self) -> None:
+        stream = Stream(
+            seed=self.config.seed,
+            size=self.model.image_size,
+            batch_size=self.config.batch_size,
+            photographs=self.photographs.get("learn"),
+            share=self.config.share_of_photos,
+            device="cpu" if self.job.workers else str(self.job.device),
+        )
+        batches = iter(steps_ahead(stream, _count_from(self.progress.step), self.job.workers))
+        self._stage_train()
+        clock = saved = time.perf_counter()
+        self._logged = (self.progress.step, self.progress.seconds)
+        while self.share_done() < 1:
+            self._step(next(batches))
+            now = time.perf_counter()
+            self.progress.seconds, clock = self.progress.seconds + now - clock, now
+            self.observer.advance(self.config.batch_size)
+            if self.progress.step % _LOG_EVERY == 0:
+                self._log()
+            if self.images - self.progress.scored >= self.config.score_every and self.share_done() < 1:
+                self._score()
+                self._save()
+                self._stage_train()
+                self.progress.seconds += time.perf_counter() - now
+                clock = saved = time.perf_counter()
+            elif now - saved > _SAVE_SECONDS:
+                self._save()
+                saved = time.perf_counter()
+            if self._stop.signal is not None:
+                self._save()
+                raise Stopped(
+                    f"stopped; everything is saved in {self.job.folder}: the same command goes on from here"
+                )
+        if self.sums[-1] > 0:
+            self._log()
+        self._save()
+
+    def _step(self, pictures: Pictures) -> None:
+        device, share = self.job.device, self.share_done()
+        pictures = Pictures(*(tensor.to(device, non_blocking=True) for tensor in pictures))
+        targets = draw_targets(pictures, self.config.clicks, self.mask_size)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate(share)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            embeddings = self.model.embed(targets.images)
+            logits, iou = decode_batch(self.model, embeddings, targets.point_coords)
+        balance = max(0.0, 1 - share / RECIPE.balanced_share)
+        entropy, dice, iou_error = mask_losses(logits, iou, targets.masks, balance)
+        pairs = pair_loss(embeddings, targets.regions)
+        loss = entropy + dice + iou_error + RECIPE.pair_weight * (1 - share) * pairs
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), RECIPE.gradient_norm)
+        self.optimizer.step()
+        self.progress.step += 1
+        self.average.update(self.model, self.progress.step)
+        # Kept on the device: reading them here would make a GPU wait in every step.
+        self.sums += torch.stack([entropy, dice, iou_error, pairs, torch.ones_like(pairs)]).detach()
+
+    def _rate(self, share: float) -> float:
+        """Linear warm-up by steps, then a cosine over the whole down to a hundredth."""
+        warm = min(1.0, (self.progress.step + 1) / RECIPE.warm_up_steps)
+        low: float = RECIPE.last_rate
+        return self.config.lr * warm * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
+
+    def _log(self) -> None:
+        losses = mean_losses(self.sums)
+        if not all(map(math.isfinite, losses.values())):
+            raise AimsError(
+                f"a loss is not finite after {self.images:,} images ({losses}): try a lower --lr than "
+                f"{self.config.lr:g} (what was saved last is kept in {self.job.folder})"
+            )
+        self.sums.zero_()
+        step, seconds = self._logged
+        took = max(self.progress.seconds - seconds, 1e-9)
+        self.progress.lines.append(
+            {
+                "step": self.progress.step,
+                "images": self.images,
+                "seconds": round(self.progress.seconds, 1),
+                "images_per_second": round((self.progress.step - step) * self.config.batch_size / took, 1),
+                "lr": self.optimizer.param_groups[0]["lr"],
+                **losses,
+            }
+        )
+        self._logged = (self.progress.step, self.progress.seconds)
+        self.observer.advance(0, loss=losses["entropy"] + losses["dice"])
+
+    def _stage_train(self) -> None:
+        self.observer.stage("train", self.config.images or 0, self.images)
+
+    def _save(self) -> None:
+        save_checkpoint(self.job.folder, self.model, self.average, self.optimizer, self.sums, self.progress)
+        draw_curves(self.job.folder, self.progress)
+
+    def held_out(self) -> list[HeldOut]:
+        """The held-out sets, made once, and what discs score on them."""
+        if not self._held_out:
+            size, config = self.model.image_size, self.config
+            self.observer.stage("held-out pictures", 3)
+            self._held_out = [
+                held_out_scenes(name, config.held_out, size, config.seed) for name in SCENE_FAMILIES
+            ]
+            if "val" in self.photographs:
+                val, train = self.photographs["val"], self.photographs["train"]
+                self._held_out.append(held_out_photographs(val, train, size))
+            for held_out in self._held_out:
+                if held_out.name not in self.progress.floors:
+                    self.progress.floors[held_out.name] = disc_scores(held_out)
+        return self._held_out
+
+    def _score(self) -> None:
+        """Scores the averaged weights and notes the scores."""
+        kept = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model.load_state_dict(self.average.state(self.model))
+        scores = self._scores(self.config.precision)
+        self.model.load_state_dict(kept)
+        self.progress.scored = self.images
+        self.observer.epoch({**self._note(scores), "scores": scores, "floors": self.progress.floors})
+
+    def _note(self, scores: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+        """Adds a line of scores to metrics.jsonl and gives it back."""
+        line = {"step": self.progress.step, "images": self.images, "seconds": round(self.progress.seconds, 1)}
+        line |= {f"{name}_{key}": value for name, found in scores.items() for key, value in found.items()}
+        self.progress.lines.append(line)
+        return line
+
+    def _scores(self, precision: str) -> dict[str, dict[str, float]]:
+        held_outs = self.held_out()
+        self.observer.stage("score", len(held_outs))
+        scores = {}
+        for held_out in held_outs:
+            scores[held_out.name] = score(self.model, held_out, precision=precision)
+            self.observer.advance(1)
+        return scores
+
+    def finish(self) -> dict[str, Any]:
+        """Writes the averaged weights in half precision, and the card with the scores of that very file."""
+        folder, began = self.job.folder, time.perf_counter()
+        write_weights(folder / WEIGHTS, self.average.state(self.model))
+        self.model.load_state_dict(load_weights(self.config.backbone, folder / WEIGHTS).state)
+        scores = self._scores("float32")
+        card = write_card(
+            folder,
+            settings=_settings(self.job),
+            progress=self.progress,
+            share_done=self.share_done(),
+            scores=scores,
+            photographs=self.photographs,
+            model=self.model,
+            device=self.job.device,
+            scoring_seconds=time.perf_counter() - began,
+        )
+        # Not in the checkpoint: training that goes on starts from what it was.
+        self._note(scores)
+        write_metrics(folder, self.progress)
+        draw_curves(folder, self.progress)
+        return card
+
+
+def _groups(model: Segmenter) -> list[dict[str, Any]]:
+    """Weights of linear and convolutional layers decay; biases, norms, positions and embeddings do not."""
+    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+    decaying = [module.weight for module in model.modules() if isinstance(module, kinds)]
+    known = set(map(id, decaying))
+    others = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    return [
+        {"params": decaying, "weight_decay": RECIPE.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
+def _count_from(first: int) -> Iterable[int]:
+    while True:
+        yield first
+        first += 1
