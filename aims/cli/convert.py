@@ -131,7 +131,7 @@ def _convert(converter: Converter, target: Path | None, as_json: bool, **choices
 
     with progress_bar() as progress:
         task = progress.add_task("convert", total=None, note="", unit="images")
-        folder = target or Path("data/aims") / converter.spec().name
+        folder = target or Path("data/aims") / converter.description().name
         result = convert(
             converter,
             folder,

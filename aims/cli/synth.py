@@ -13,7 +13,6 @@ from aims.core.errors import InputError, unknown_name
 from aims.core.files import write_text
 
 _SIZE, _LOOK_SIZE = "96x128", "240x320"
-_SHAPES = "folder"
 _MIN_SIDE = 32
 
 
@@ -23,6 +22,7 @@ _MIN_SIDE = 32
 @click.option("--scenes", type=click.IntRange(3), help="Number of pictures.  [default: 60]")
 @click.option("--size", help=f"Height x width in pixels.  [default: {_SIZE}; with --look {_LOOK_SIZE}]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the scenes.")
+@click.option("--test", type=click.IntRange(1), help="How many of them are for testing.  [default: a third]")
 @click.option("--family", help="Kind of scenes: rooms or wilds.  [default: rooms]")
 @click.option("--look", type=click.Path(path_type=Path), help="Draw one scene on an HTML page instead.")
 @click.option("--scene", type=click.IntRange(0), help="The scene that --look draws.  [default: 0]")
@@ -31,6 +31,7 @@ def command(
     layout: str | None,
     target: Path | None,
     scenes: int | None,
+    test: int | None,
     size: str | None,
     seed: int,
     family: str | None,
@@ -40,18 +41,19 @@ def command(
 ) -> None:
     """Generate a small raw dataset to try things on.
 
-    LAYOUT is "folder" (a made-up thermal sensor with its TOML description), or that of a real dataset:
-    nyuv2, rgbp-glass, zju-rgbp, thermal-glass or ivrg-nir. These show rendered 3-D scenes as the dataset's
-    own sensors would see them, the same scenes in each for the same seed. `--look PAGE` takes no layout: it
-    draws one scene as every sensor sees it.
+    LAYOUT is that of a real dataset: nyuv2, rgbp-glass, zju-rgbp, thermal-glass or ivrg-nir. These show
+    rendered 3-D scenes as the dataset's own sensors would see them, the same scenes in each for the same
+    seed. "folder" with --family holds every sensor of these scenes and a TOML description; without it, flat
+    shapes of a made-up thermal sensor. `--look PAGE` takes no layout: it draws one scene as every sensor
+    sees it.
     """
     shape = _parse_size(size or (_LOOK_SIZE if look else _SIZE))
     if look is not None:
-        _refuse("--look", {"LAYOUT": layout, "--out": target, "--scenes": scenes})
+        _refuse("--look", {"LAYOUT": layout, "--out": target, "--scenes": scenes, "--test": test})
         _look(look, family or "rooms", seed, scene or 0, shape, overwrite)
         return
     _refuse("a layout", {"--scene": scene, "--overwrite": overwrite or None})
-    _write(layout, target, scenes or 60, shape, seed, family)
+    _write(layout, target, scenes=scenes or 60, test=test, size=shape, seed=seed, family=family)
 
 
 def _refuse(what: str, options: dict[str, object]) -> None:
@@ -68,40 +70,47 @@ def _parse_size(size: str) -> tuple[int, int]:
 
 
 def _write(
-    layout: str | None, target: Path | None, scenes: int, size: tuple[int, int], seed: int, family: str | None
+    layout: str | None,
+    target: Path | None,
+    *,
+    scenes: int,
+    test: int | None,
+    size: tuple[int, int],
+    seed: int,
+    family: str | None,
 ) -> None:
-    from aims.synth.datasets import LAYOUTS, check_empty, convert_options, write
+    from aims.synth.datasets import FOLDER, LAYOUTS, check_empty, convert_arguments, write
 
-    names = (_SHAPES, *LAYOUTS)
     if layout is None:
-        raise InputError(f"name a layout ({', '.join(names)}), or a page with --look")
-    if layout not in names:
-        raise unknown_name("layout", layout, names)
+        raise InputError(f"name a layout ({', '.join(LAYOUTS)}), or a page with --look")
+    if layout not in LAYOUTS:
+        raise unknown_name("layout", layout, LAYOUTS)
     if target is None:
         raise InputError("name the folder to make with --out")
     check_empty(target)
-    if layout == _SHAPES:
-        _refuse(f"the layout {_SHAPES!r}", {"--family": family})
+    if layout == FOLDER and family is None:
+        _refuse(f"the layout {FOLDER!r} without --family", {"--test": test})
         from aims.synth.shapes import write_shapes
 
         description = write_shapes(target, scenes=scenes, size=size, seed=seed)
-        out.print(
-            f"{scenes} scenes written; convert them with: aims convert folder {description}", markup=False
-        )
-        return
-    with progress_bar() as progress:
-        task = progress.add_task("render", total=scenes, note="", unit="scenes")
-        write(
-            layout,
-            target,
-            scenes=scenes,
-            size=size,
-            seed=seed,
-            family=family or "rooms",
-            on_progress=lambda count: progress.update(task, advance=count),
-        )
-    following = shlex.join(["aims", "convert", layout, "--raw", str(target), *convert_options(layout, size)])
-    out.print(f"{scenes} scenes written; convert them with: {following}", markup=False)
+        following = [FOLDER, str(description)]
+    else:
+        family = family or "rooms"
+        with progress_bar() as progress:
+            task = progress.add_task("render", total=scenes, note="", unit="scenes")
+            write(
+                layout,
+                target,
+                scenes=scenes,
+                size=size,
+                seed=seed,
+                family=family,
+                test=test,
+                on_progress=lambda count: progress.update(task, advance=count),
+            )
+        following = convert_arguments(layout, target, size, family)
+    command = shlex.join(["aims", "convert", *following])
+    out.print(f"{scenes} scenes written; convert them with: {command}", markup=False)
 
 
 def _look(page: Path, family: str, seed: int, scene: int, size: tuple[int, int], overwrite: bool) -> None:

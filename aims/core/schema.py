@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from aims.core.errors import InputError
 
 FORMAT_VERSION = 1
+#: Lies in a raw folder that `aims synth` rendered.
+MADE_UP = "synth.json"
 
 Array = NDArray[Any]
 
@@ -248,6 +250,23 @@ class Converter(ABC):
     def root(self) -> Path:
         """The raw folder: as given, else data/raw/NAME below the working directory."""
         return self.raw if self.raw is not None else Path("data/raw") / self.name
+
+    @property
+    def made_up(self) -> bool:
+        """Whether `aims synth` rendered the raw folder, which then only has a published set's layout."""
+        return self.published is not None and (self.root / MADE_UP).is_file()
+
+    def description(self) -> DatasetSpec:
+        """What a conversion is called and says of itself: `spec`, unless the set is made up.
+
+        A made-up set gets a name of its own, so that none of its scores stands beside published ones, and
+        neither the real set's constants nor its broken pictures are applied to it.
+        """
+        spec = self.spec()
+        if not self.made_up:
+            return spec
+        own = {"name": f"made-up-{spec.name}", "license": "Apache-2.0", "citation": None, "url": None}
+        return dataclasses.replace(spec, **own)
 
     @abstractmethod
     def spec(self) -> DatasetSpec:

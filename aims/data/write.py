@@ -87,7 +87,7 @@ def convert(
         AimsError: worker processes died again and again.
     """
     run = choose_engine(engine, jobs)
-    spec, splits = converter.spec(), {name: tuple(ids) for name, ids in converter.splits().items()}
+    spec, splits = converter.description(), {name: tuple(ids) for name, ids in converter.splits().items()}
     _check_splits(spec, splits)
     warnings = _compare_counts(converter, splits)
     for line in warnings:
@@ -144,7 +144,7 @@ def _check_splits(spec: DatasetSpec, splits: Splits) -> None:
 def _compare_counts(converter: Converter, splits: Splits) -> list[str]:
     """One line for every split that has not as many images as the published set's, and one for the total."""
     published = converter.published
-    if published is None:
+    if published is None or converter.made_up:
         return []
     found = Counter({split: len(ids) for split, ids in splits.items()})
     found.update(line.split for line in converter.left_out())

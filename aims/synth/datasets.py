@@ -1,12 +1,15 @@
-"""Sets of made-up scenes in the raw layouts of the five real datasets, for their converters to read.
+"""Sets of made-up scenes in raw layouts, for the converters to read.
 
-Every layout of one seed shows the same scenes, the first two thirds for training. All visible objects are
-annotated, in the sets of glass too. Two layouts hold arrays as they are (depth in metres and temperature in
-degrees Celsius, float32; no scaling to grey); ZJU's pictures behind polarizers are rounded to 8 bits.
+Five layouts are those of real datasets, each with its own sensors; the sixth, the folder converter's, holds
+every sensor of every scene. Every layout of one seed shows the same scenes, the first ones for training. All
+visible objects are annotated, in the sets of glass too. Arrays are kept as the sensors give them (depth in
+metres and temperature in degrees Celsius, float32; no scaling to grey); ZJU's pictures behind polarizers are
+rounded to 8 bits.
 """
 
 from __future__ import annotations
 
+import colorsys
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,11 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import write_json
+from aims.core.schema import MADE_UP
 from aims.sensors.polarization import aolp, dolp, stokes
-from aims.synth.layouts import ivrg_nir, nyuv2, rgbp_glass, thermal_glass, zju_rgbp
+from aims.synth.layouts import folder, ivrg_nir, nyuv2, rgbp_glass, thermal_glass, zju_rgbp
 from aims.version import __version__
 
 if TYPE_CHECKING:
@@ -28,7 +33,10 @@ if TYPE_CHECKING:
 #: What a sweep that was stopped leaves in its folder; the next one starts afresh.
 UNFINISHED = ".unfinished"
 #: Says which scenes a folder shows; written last.
-DESCRIPTION = "synth.json"
+DESCRIPTION = MADE_UP
+
+#: The layout that holds all sensors.
+FOLDER = "folder"
 
 _LABELS_OF_NYUV2 = 894
 
@@ -47,6 +55,7 @@ def write(
     size: tuple[int, int],
     seed: int,
     family: str = "rooms",
+    test: int | None = None,
     device: str = "cpu",
     on_progress: _Progress = lambda scenes: None,
 ) -> Path:
@@ -60,11 +69,12 @@ def write(
         size: (height, width) in pixels.
         seed: at least 0.
         family: "rooms" or "wilds".
+        test: how many of them, the last ones, are for testing; None for a third.
         device: where to render.
         on_progress: called with the number of further scenes.
 
     Returns:
-        The folder, which `aims convert LAYOUT --raw` reads (`convert_options` says with what options).
+        The folder, which the command of `convert_arguments` reads.
 
     Raises:
         InputError: no such layout or family; too few scenes; too small a size; a folder that is not empty.
@@ -73,6 +83,9 @@ def write(
         raise unknown_name("layout", layout, LAYOUTS)
     if scenes < 2:
         raise InputError(f"scenes is {scenes}; give at least 2, one for training and one for the test")
+    testing = max(1, round(scenes / 3)) if test is None else test
+    if not 0 < testing < scenes:
+        raise InputError(f"{testing} of {scenes} scenes for testing leave none for training or none to test")
     check_empty(out)
     from aims.synth.recordings import recordings
 
@@ -82,12 +95,13 @@ def write(
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        LAYOUTS[layout].write(work, seen, scenes - max(1, round(scenes / 3)), on_progress)
+        LAYOUTS[layout].write(work, seen, scenes - testing, on_progress)
         for path in sorted(work.iterdir()):
             path.rename(out / path.name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    about = {"layout": layout, "family": family, "seed": seed, "scenes": scenes, "size": list(size)}
+    about = {"layout": layout, "family": family, "seed": seed, "scenes": scenes, "test": testing}
+    about |= {"size": list(size)}
     write_json(out / DESCRIPTION, {"made_up": f"rendered by AIMS {__version__}", **about})
     return out
 
@@ -98,12 +112,15 @@ def check_empty(out: Path) -> None:
         raise InputError(f"{out}: is not empty; give a new folder with --out")
 
 
-def convert_options(layout: str, size: tuple[int, int]) -> tuple[str, ...]:
-    """The options of `aims convert` that read all there is in a set of that layout."""
-    if layout == "nyuv2":
-        # The converter knows the camera of the whole 4:3 frame, and of no other.
-        return ("--hha",) if size[0] * 4 == size[1] * 3 else ()
-    return LAYOUTS[layout].options
+def convert_arguments(layout: str, raw: Path, size: tuple[int, int], family: str) -> list[str]:
+    """What `aims convert` is given to read all there is in a set of that layout."""
+    if layout == FOLDER:
+        return [layout, str(raw / f"{family}.toml")]
+    options = LAYOUTS[layout].options
+    # The converter of NYUv2 knows the camera of the whole 4:3 frame, and of no other.
+    if layout == "nyuv2" and size[0] * 4 == size[1] * 3:
+        options = ("--hha",)
+    return [layout, "--raw", str(raw), *options]
 
 
 class _Pictures(Mapping[str, _Picture], Generic[_Picture]):
@@ -146,15 +163,16 @@ def _nyuv2(root: Path, seen: Recordings, training: int, on_progress: _Progress) 
     )
 
 
-def _rgbp_glass(scene: Recording) -> rgbp_glass.RGBPGlassImage:
+def _polarization(scene: Recording) -> dict[str, NDArray[np.float32]]:
+    """Intensity, AoLP and DoLP as RGBP-Glass has them, all from 0 to 1."""
     s0, s1, s2 = stokes(*scene.polarizers)
-    return rgbp_glass.RGBPGlassImage(
-        intensity=np.minimum(s0, 1),
-        # From a half turn about 0 to shares of one from 0 on.
-        aolp=(aolp(s1, s2) / np.float32(np.pi)) % np.float32(1),
-        dolp=dolp(s0, s1, s2),
-        instances=scene.instances,
-    )
+    # From a half turn about 0 to shares of one from 0 on.
+    turns = (aolp(s1, s2) / np.float32(np.pi)) % np.float32(1)
+    return {"intensity": np.minimum(s0, 1), "aolp": turns, "dolp": dolp(s0, s1, s2)}
+
+
+def _rgbp_glass(scene: Recording) -> rgbp_glass.RGBPGlassImage:
+    return rgbp_glass.RGBPGlassImage(**_polarization(scene), instances=scene.instances)
 
 
 def _zju_rgbp(scene: Recording) -> zju_rgbp.ZJURGBPImage:
@@ -168,6 +186,56 @@ def _thermal_glass(scene: Recording) -> thermal_glass.ThermalGlassImage:
 
 def _ivrg_nir(scene: Recording) -> ivrg_nir.IVRGNIRImage:
     return ivrg_nir.IVRGNIRImage(nir=scene.nir, rgb=scene.rgb, regions=scene.instances)
+
+
+#: What the description says of the streams of the folder layout; the ranges are those of the real sets'
+#: converters.
+_FOLDER_STREAMS: Mapping[str, Mapping[str, object]] = {
+    "thermal": {"unit": "degree Celsius", "valid_range": [-20, 120]},
+    "depth": {"unit": "m", "valid_range": [0, 10], "missing": 0},
+    "hha": {"unit": "disparity, height above ground in cm, angle with gravity in degrees + 38"},
+    "nir": {"unit": "digital number"},
+    "intensity": {"unit": "fraction of full scale", "valid_range": [0, 1]},
+    "aolp": {"unit": "fraction of 180 degrees", "valid_range": [0, 1]},
+    "dolp": {"unit": "fraction of 1", "valid_range": [0, 1]},
+}
+
+
+def _folder(root: Path, seen: Recordings, training: int, on_progress: _Progress) -> None:
+    """Every sensor and RGB of every scene; labels are the family's classes."""
+
+    def images() -> Iterator[folder.FolderImage]:
+        for place, scene in enumerate(seen):
+            yield folder.FolderImage(
+                image_id=scene.scene_id,
+                split="train" if place < training else "test",
+                labels=scene.classes,
+                streams={
+                    "thermal": scene.thermal_c,
+                    "depth": scene.depth_m,
+                    "hha": scene.hha,
+                    "nir": scene.nir,
+                    **_polarization(scene),
+                },
+                rgb=scene.rgb,
+            )
+            on_progress(1)
+
+    first = seen[0]
+    names = first.class_names
+    folder.write_folder(
+        root,
+        images(),
+        name=first.family,
+        license="Apache-2.0",
+        palette={name: _hue(place / len(names)) for place, name in enumerate(names)},
+        streams=_FOLDER_STREAMS,
+    )
+
+
+def _hue(turn: float) -> folder.Colour:
+    red, green, blue = (round(255 * level) for level in colorsys.hsv_to_rgb(turn, 0.8, 0.9))
+    return red, green, blue
 
 
 def _by_split(make: _Make[_Picture], write_splits: Callable[[Path, Any], object], ending: str = "") -> _Write:
@@ -201,6 +269,7 @@ def _numbered(root: Path, splits: Mapping[str, Mapping[str, thermal_glass.Therma
 
 #: Layout by the name of its converter.
 LAYOUTS: dict[str, Layout] = {
+    FOLDER: Layout(_folder),
     "nyuv2": Layout(_nyuv2),
     "rgbp-glass": Layout(_by_split(_rgbp_glass, rgbp_glass.write_redistributed)),
     "zju-rgbp": Layout(_by_split(_zju_rgbp, zju_rgbp.write_redistributed)),

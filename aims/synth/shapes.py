@@ -53,9 +53,8 @@ def write_shapes(out: Path, *, scenes: int, size: tuple[int, int], seed: int, rg
     if min(size) < _MIN_SIDE:
         raise InputError(f"size is {size[0]} x {size[1]}; give at least {_MIN_SIDE} x {_MIN_SIDE} pixels")
     images = _images(scenes, size, np.random.default_rng(seed), rgb)
-    return write_folder(
-        out, images, name="shapes", license="CC0-1.0", palette=PALETTE, units={"thermal": "digital number"}
-    )
+    streams = {"thermal": {"unit": "digital number"}}
+    return write_folder(out, images, name="shapes", license="CC0-1.0", palette=PALETTE, streams=streams)
 
 
 def _images(scenes: int, size: tuple[int, int], rng: np.random.Generator, rgb: bool) -> Iterator[FolderImage]:

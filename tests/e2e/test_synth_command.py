@@ -14,6 +14,7 @@ from aims.synth.datasets import LAYOUTS
 
 SMALL = ("--scenes", "3", "--size", "36x48")
 STREAMS = {
+    "folder": {"thermal", "depth", "hha", "nir", "intensity", "aolp", "dolp"},
     "nyuv2": {"depth", "hha"},
     "rgbp-glass": {"intensity", "aolp", "dolp"},
     "zju-rgbp": {"i0", "i45", "i90", "i135"},
@@ -29,7 +30,7 @@ def test_every_layout_is_here():
 @pytest.mark.parametrize("layout", STREAMS)
 def test_what_is_written_is_converted_by_the_printed_command(aims, tmp_path, layout):
     raw = tmp_path / "a raw folder"
-    code, out, _ = aims("synth", layout, "--out", raw, *SMALL)
+    code, out, _ = aims("synth", layout, "--out", raw, *SMALL, "--family", "rooms")
     assert code == 0
     said, _, command = out.strip().partition("; convert them with: ")
     assert said == "3 scenes written"
@@ -92,7 +93,11 @@ def test_look(aims, tmp_path):
         (("nyuv2",), "name the folder to make with --out"),
         (("nyuv", "--out", "x"), "unknown layout 'nyuv'; did you mean 'nyuv2'?"),
         (("nyuv2", "--out", "x", "--family", "room"), "did you mean 'rooms'?"),
-        (("folder", "--out", "x", "--family", "rooms"), "--family does not go with the layout 'folder'"),
+        (
+            ("folder", "--out", "x", "--test", "1"),
+            "--test does not go with the layout 'folder' without --family",
+        ),
+        (("nyuv2", "--out", "x", "--scenes", "3", "--test", "3"), "3 of 3 scenes for testing leave none"),
         (("nyuv2", "--out", "x", "--scene", "1"), "--scene does not go with a layout"),
         (("nyuv2", "--out", "x", "--overwrite"), "--overwrite does not go with a layout"),
         (("nyuv2", "--out", "x", "--size", "31x64"), "give height x width in pixels, 32 or more"),
@@ -136,4 +141,4 @@ def test_torch_is_loaded_only_for_a_world(tmp_path):
 
 
 def test_the_words_of_the_help_name_every_layout():
-    assert all(layout in synth.command.help for layout in ("folder", *LAYOUTS))
+    assert all(layout in synth.command.help for layout in LAYOUTS)

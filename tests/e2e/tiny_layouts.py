@@ -59,8 +59,10 @@ def write_folder(raw: Path) -> list[str]:
         for k, (split, name) in enumerate(_names())
     ]
     palette = {"weed": (255, 0, 0), "crop": (0, 255, 0)}
-    units = {"nir": "digital number", "heat": "K"}
-    written = folder.write_folder(raw, images, name="field", license="CC0-1.0", palette=palette, units=units)
+    facts = {"nir": {"unit": "digital number"}, "heat": {"unit": "K"}}
+    written = folder.write_folder(
+        raw, images, name="field", license="CC0-1.0", palette=palette, streams=facts
+    )
     for name in ("laser", "sonar", "rgb"):
         (raw / name).mkdir()
     for k, (_, name) in enumerate(_names()):
@@ -99,9 +101,9 @@ def write_folder_archives(raw: Path) -> list[str]:
         for k, (split, name) in enumerate(_names())
     ]
     palette = {"weed": (255, 0, 0), "crop": (0, 255, 0)}
-    units = {"nir": "digital number", "heat": "K"}
+    facts = {"nir": {"unit": "digital number"}, "heat": {"unit": "K"}}
     written = folder.write_folder(
-        raw, images, name="field", license="CC0-1.0", palette=palette, units=units, form="npz", coco=True
+        raw, images, name="field", license="CC0-1.0", palette=palette, streams=facts, form="npz", coco=True
     )
     written.rename(toml(raw))
     return ["folder", str(toml(raw)), "--raw", str(raw)]

@@ -55,7 +55,7 @@ def write_folder(
     name: str,
     license: str,
     palette: Mapping[str, Colour],
-    units: Mapping[str, str],
+    streams: Mapping[str, Mapping[str, object]],
     form: Form = "picture",
     coco: bool = False,
     layout: Sequence[Sequence[int]] = ((90, 45), (135, 0)),
@@ -69,7 +69,7 @@ def write_folder(
         name: name of the set.
         license: its licence.
         palette: colour of each class, in the order of the class ids.
-        units: unit of each stream.
+        streams: what the description says of each stream: its unit, and its valid_range, missing, ...
         form: how the streams are written.
         coco: write `annotations/SPLIT.json`, one annotation for each connected region of a class, in place of
             `labels/`.
@@ -84,7 +84,8 @@ def write_folder(
     annotations: dict[str, CocoFile] = {}
     for image in images:
         for stream, keys in _write_streams(root, image, form).items():
-            tables[f"streams.{stream}"] = {**keys, "unit": _text(units[stream])}
+            facts = {key: json.dumps(value, ensure_ascii=False) for key, value in streams[stream].items()}
+            tables[f"streams.{stream}"] = keys | facts
         if image.mosaic is not None:
             keys = _write_picture(root / "mosaic", image.image_id, image.mosaic)
             tables["mosaic"] = {

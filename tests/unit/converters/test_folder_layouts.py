@@ -39,9 +39,9 @@ def images() -> list[FolderImage]:
 
 
 def converted(root: Path, made: list[FolderImage], **options: Any) -> Dataset:
-    units = dict.fromkeys(made[0].streams, "digital number")
+    facts = dict.fromkeys(made[0].streams, {"unit": "digital number"})
     config = write_folder(
-        root / "raw", made, name="made-up", license="CC0-1.0", palette=PALETTE, units=units, **options
+        root / "raw", made, name="made-up", license="CC0-1.0", palette=PALETTE, streams=facts, **options
     )
     assert convert(FolderConverter(config=config), root / "out").dropped == []
     return Dataset.open(root / "out")
@@ -81,7 +81,7 @@ def test_the_same_arrays_give_the_same_bytes(tmp_path: Path, form: str) -> None:
             name="made-up",
             license="CC0-1.0",
             palette=PALETTE,
-            units=dict.fromkeys(streams(0), "digital number"),
+            streams=dict.fromkeys(streams(0), {"unit": "digital number"}),
             form=form,
             coco=True,
         )

@@ -134,7 +134,7 @@ def test_folder_layout_keeps_arrays(tmp_path: Path) -> None:
         name="made-up",
         license='a "quoted" licence, ä',
         palette={"red thing": (200, 10, 20), "blue": (20, 10, 200)},
-        units=dict.fromkeys(streams, "digital number"),
+        streams={name: {"unit": "digital number"} for name in streams},
     )
     converter = FolderConverter(config=config)
     spec = converter.spec()

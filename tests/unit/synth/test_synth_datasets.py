@@ -21,7 +21,7 @@ from aims.data.write import convert
 from aims.sensors.hha import Camera, encode_hha
 from aims.sensors.polarization import aolp, dolp, stokes
 from aims.synth import recordings
-from aims.synth.datasets import DESCRIPTION, LAYOUTS, UNFINISHED, convert_options, write
+from aims.synth.datasets import DESCRIPTION, FOLDER, LAYOUTS, UNFINISHED, convert_arguments, write
 from aims.synth.recordings import Recording, record
 
 SIZE, SCENES, SEED = (48, 64), 5, 11
@@ -41,7 +41,8 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
     for layout in LAYOUTS:
         folder = tmp_path_factory.mktemp(layout)
         raw = write(layout, folder / "raw", scenes=SCENES, size=SIZE, seed=SEED)
-        convert(load_converter(layout)(raw=raw, **OPTIONS.get(layout, {})), folder / "set")
+        options = {"config": raw / "rooms.toml"} if layout == FOLDER else {"raw": raw}
+        convert(load_converter(layout)(**options, **OPTIONS.get(layout, {})), folder / "set")
         found[layout] = Dataset.open(folder / "set")
     return found
 
@@ -50,6 +51,10 @@ def read(dataset: Dataset) -> list[Row]:
     """All images, in the order of the scenes."""
     streams = tuple(dataset.streams) + ("rgb",) * dataset.spec.has_rgb
     return [dataset.read(ref, streams) for refs in dataset.index.values() for ref in refs]
+
+
+def read_ids(dataset: Dataset) -> list[str]:
+    return [ref.image_id for refs in dataset.index.values() for ref in refs]
 
 
 def same_regions(ours: np.ndarray, theirs: np.ndarray) -> bool:
@@ -203,6 +208,7 @@ def test_what_is_written_beside_the_layout(tmp_path: Path) -> None:
         "family": "wilds",
         "seed": 3,
         "scenes": 4,
+        "test": 1,
         "size": [32, 40],
     }
     picture = Image.open(io.BytesIO((tmp_path / "test" / "000003" / "view" / "rgb.png").read_bytes()))
@@ -230,6 +236,8 @@ def test_a_stopped_sweep_leaves_nothing_and_a_killed_one_does_not_hinder(tmp_pat
     [
         ({"layout": "nyu"}, "unknown layout 'nyu'; did you mean 'nyuv2'"),
         ({"scenes": 1}, "scenes is 1; give at least 2"),
+        ({"test": 3}, "3 of 3 scenes for testing leave none for training"),
+        ({"test": 0}, "0 of 3 scenes for testing"),
         ({"family": "caves"}, "unknown family of scenes 'caves'"),
         ({"seed": -3}, "seed -3"),
         ({"size": (32, 4)}, "size is 32 x 4"),
@@ -243,7 +251,46 @@ def test_wrong_arguments(tmp_path: Path, changes: dict[str, object], message: st
 
 
 def test_hha_is_asked_for_where_the_converter_can_compute_it() -> None:
-    assert convert_options("nyuv2", (96, 128)) == ("--hha",)
-    assert convert_options("nyuv2", (128, 128)) == ()
-    assert convert_options("thermal-glass", (128, 128)) == ("--numbered-masks",)
-    assert [convert_options(layout, SIZE) for layout in ("rgbp-glass", "zju-rgbp", "ivrg-nir")] == [()] * 3
+    def arguments(layout: str, size: tuple[int, int] = SIZE) -> str:
+        return " ".join(convert_arguments(layout, Path("raw"), size, "rooms"))
+
+    assert arguments("nyuv2", (96, 128)) == "nyuv2 --raw raw --hha"
+    assert arguments("nyuv2", (128, 128)) == "nyuv2 --raw raw"
+    assert arguments("thermal-glass") == "thermal-glass --raw raw --numbered-masks"
+    for layout in ("rgbp-glass", "zju-rgbp", "ivrg-nir"):
+        assert arguments(layout) == f"{layout} --raw raw"
+    assert arguments(FOLDER) == "folder raw/rooms.toml"
+
+
+def test_the_last_scenes_test_as_many_as_asked(tmp_path: Path) -> None:
+    write(FOLDER, tmp_path, scenes=5, test=3, size=(32, 32), seed=0)
+    assert (tmp_path / "train.txt").read_text().split() == ["000000", "000001"]
+    assert (tmp_path / "test.txt").read_text().split() == ["000002", "000003", "000004"]
+    assert json.loads((tmp_path / DESCRIPTION).read_text())["test"] == 3
+
+
+def test_made_up_sets_do_not_pass_for_the_published_ones(sets: dict[str, Dataset]) -> None:
+    for layout, dataset in sets.items():
+        assert dataset.name == ("rooms" if layout == FOLDER else f"made-up-{layout}")
+        assert (dataset.spec.license, dataset.spec.citation, dataset.spec.url) == ("Apache-2.0", None, None)
+        assert dataset.manifest["warnings"] == []
+
+
+def test_the_folder_layout_holds_every_sensor(sets: dict[str, Dataset], truth: list[Recording]) -> None:
+    dataset = sets[FOLDER]
+    assert dataset.spec.classes == truth[0].class_names
+    assert dataset.streams["depth"].missing == 0
+    polarization = dict(zip(read_ids(sets["rgbp-glass"]), read(sets["rgbp-glass"]), strict=True))
+    for row, scene in zip(read(dataset), truth, strict=True):
+        streams = dict(row.streams)
+        for name in ("intensity", "aolp", "dolp"):
+            np.testing.assert_array_equal(
+                streams.pop(name), polarization[scene.scene_id].streams[name], err_msg=name
+            )
+        seen = {"thermal": scene.thermal_c, "depth": scene.depth_m, "hha": scene.hha, "nir": scene.nir}
+        seen["rgb"] = scene.rgb
+        assert set(streams) == set(seen)
+        for name, array in seen.items():
+            assert streams[name].dtype == array.dtype
+            np.testing.assert_array_equal(streams[name].squeeze(), array, err_msg=name)
+        assert same_regions(row.instances, components(scene.classes))
