@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from aims.cli._terminal import err, out, print_json
+
+if TYPE_CHECKING:
+    from aims.report import Comparison, Section
 
 _COLUMNS = (
     *("mIoU, %", "scratch\npublished", "scratch\nours", "SimCMF\npublished", "SimCMF\nours"),
@@ -28,32 +33,73 @@ _COLUMNS = (
     show_default=True,
     help="Folder for the files.",
 )
+@click.option(
+    "--against",
+    metavar="METHOD[:TUNING]",
+    help="What the others are tested against.  [default: simcmf, else the best]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def command(runs: Path, target: Path, as_json: bool) -> None:
+def command(runs: Path, target: Path, against: str | None, as_json: bool) -> None:
     """Write the tables from the finished runs.
 
-    They are Table 1 beside the paper's numbers (Markdown, CSV, LaTeX) and the list of all runs.
-    A cell without a run stays empty. Results of different protocols, backbones or weights never share a
-    table.
+    They are Table 1 beside the paper's numbers, every method beside every sensor with intervals and paired
+    tests (Markdown, CSV, LaTeX), and the list of all runs. A cell without a run stays empty. Results of
+    different protocols, backbones or weights never share a table.
     """
-    from aims.report import plain_rows, title, write_report
+    from aims.report import write_report
 
-    result = write_report(runs, target)
+    result = write_report(runs, target, against=against)
     if as_json:
         print_json(result.as_json())
         return
+    for table in result.comparisons:
+        _print_comparison(table)
     for section in result.sections:
-        out.print(Text(title(section.condition)))
-        table = Table(show_lines=True)
-        for k, name in enumerate(_COLUMNS):
-            table.add_column(name, justify="right" if k else "left")
-        for row in plain_rows(section):
-            table.add_row(*(Text(cell) for cell in row))
-        out.print(table)
-        for note in (*section.notes, *section.footnotes, section.floor_note):
-            out.print(Text(note))
+        if section.has_paper_runs:
+            _print_table1(section)
     if not result.results:
         out.print(Text(f"{runs} holds no finished run: our cells are empty"))
     for item in result.left_out:
         err.print(Text(f"left out: {item.folder}: {item.reason}"))
     out.print(Text("written: " + ", ".join(str(path) for path in result.written)))
+
+
+def _print_comparison(table: Comparison) -> None:
+    """Every method beside every sensor; the paired tests are in the files."""
+    from aims.report import MEAN, comparison_title, counts, score_lines
+
+    out.print(Text(f"{comparison_title(table)}; {counts(table)}"))
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    drawn.add_column("mIoU, %")
+    for name in table.columns:
+        drawn.add_column("mean" if name == MEAN else name, justify="right")
+    drawn.add_column("seeds", justify="right")
+    for place, row in enumerate(table.rows):
+        cells = []
+        for name in table.columns:
+            cell = row.cells.get(name)
+            score, *below = score_lines(cell) if cell else [""]
+            style = {"best": "bold", "second": "underline"}.get(cell.rank if cell else "", "")
+            cells.append(Text.assemble((score, style), *((f"\n{line}", "dim") for line in below)))
+        low, high = row.seeds
+        seeds = str(high) if low == high else f"{low}-{high}"
+        last_floor = row.is_floor and place + 1 < len(table.rows) and not table.rows[place + 1].is_floor
+        drawn.add_row(Text(row.label), *cells, seeds, end_section=last_floor)
+    out.print(drawn)
+    for note in table.notes:
+        out.print(Text(note))
+    out.print()
+
+
+def _print_table1(section: Section) -> None:
+    from aims.report import plain_rows, title
+
+    out.print(Text(title(section.condition)))
+    table = Table(show_lines=True)
+    for k, name in enumerate(_COLUMNS):
+        table.add_column(name, justify="right" if k else "left")
+    for row in plain_rows(section):
+        table.add_row(*(Text(cell) for cell in row))
+    out.print(table)
+    for note in (*section.notes, *section.footnotes, section.floor_note):
+        out.print(Text(note))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -15,9 +16,43 @@ SEED = 0
 _VALUES_AT_A_TIME = 2_000_000
 
 
-def _mean_iou(sums: FloatArray, counts: FloatArray, axis: int = -1) -> FloatArray:
-    mean: FloatArray = sums.sum(axis=axis) / counts.sum(axis=axis)
-    return mean
+def blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Cuts so many rows of so many values into blocks that fit the memory."""
+    step = max(1, _VALUES_AT_A_TIME // columns)
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+
+
+def resampled_means(sums: FloatArray, counts: FloatArray) -> FloatArray:
+    """Means over instances of resampled images, or of resampled groups of images.
+
+    The resamples depend on the number of images alone. So columns are resampled jointly, and so are two
+    calls about the same images: the difference of two of their means has the paired bootstrap's distribution.
+    It is what `scipy.stats.bootstrap(paired=True)` computes, with the resamples drawn once for all columns.
+
+    Args:
+        sums: (images,) or (images, columns), the sum of the IoU of an image's instances.
+        counts: of the same shape, the number of its instances, at least 1.
+
+    Returns:
+        (resamples,) or (resamples, columns).
+    """
+    images = len(sums)
+    generator = np.random.default_rng(SEED)
+    means = np.empty((RESAMPLES, *sums.shape[1:]))
+    for block in blocks(RESAMPLES, images):
+        rows = block.stop - block.start
+        picked = generator.integers(images, size=(rows, images)) + images * np.arange(rows)[:, None]
+        # How often each image is picked: then every mean is a product of matrices.
+        times = np.bincount(picked.ravel(), minlength=rows * images).reshape(rows, images).astype(np.float64)
+        means[block] = (times @ sums) / (times @ counts)
+    return means
+
+
+def percentile_interval(values: FloatArray) -> FloatArray:
+    """The 95 % percentile interval of resampled values: (2,) or (2, columns), lower end first."""
+    tail = (1 - LEVEL) / 2
+    ends: FloatArray = np.quantile(values, [tail, 1 - tail], axis=0)
+    return ends
 
 
 def clustered_interval(sums: FloatArray, counts: FloatArray) -> tuple[float, float] | None:
@@ -32,15 +67,5 @@ def clustered_interval(sums: FloatArray, counts: FloatArray) -> tuple[float, flo
     """
     if len(sums) < 2:
         return None
-    result = stats.bootstrap(
-        (sums, counts.astype(np.float64)),
-        _mean_iou,
-        paired=True,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=max(1, _VALUES_AT_A_TIME // len(sums)),
-        confidence_level=LEVEL,
-        method="percentile",
-        random_state=np.random.default_rng(SEED),  # the name that every SciPy since 1.12 takes
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    low, high = percentile_interval(resampled_means(sums, counts))
+    return float(low), float(high)

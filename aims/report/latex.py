@@ -89,11 +89,11 @@ def _row(row: Row, marks: dict[str, str]) -> str:
     for method, cell in row.cells.items():
         mark = f"$^{{{marks[cell.footnote]}}}$" if cell.footnote else ""
         texts += [] if method in FLOORS else [published_text(cell) + mark]
-        texts.append(_stack(cell_lines(cell, escape_latex)))
+        texts.append(stack(cell_lines(cell, escape_latex)))
     return " & ".join(texts)
 
 
-def _stack(lines: list[str]) -> str:
+def stack(lines: list[str]) -> str:
     """Score on top, in line with its row; the setting below in small type."""
     if len(lines) < 2:
         return "".join(lines)

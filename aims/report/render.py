@@ -27,7 +27,7 @@ from aims.report.wording import (
 )
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_RESULT_FIELDS = (
+RESULT_FIELDS = (
     *("dataset", "modality", "fingerprint", "method", "tuning", "options", "lr", "epochs", "batch_size"),
     *("loss", "precision", "seeds", "miou", "low", "high", "val_miou", "instances", "images"),
     *("disc", "below_disc"),
@@ -40,7 +40,7 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"[&<>]", lambda match: _ENTITIES[match[0]], text)
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> list[str]:
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> list[str]:
     """Lines of a Markdown table: the first `left` columns to the left, the others to the right."""
     rule = ["---" if index < left else "---:" for index in range(len(header))]
     return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
@@ -55,7 +55,7 @@ def table1_markdown(sections: Sequence[Section], published: PublishedTable1) -> 
         marks = footnote_marks(section)
         lines += [f"## {escape_markdown(_capital(title(section.condition)))}", ""]
         lines += [escape_markdown(caption(section, published)), ""]
-        lines += [*_table(header, [_markdown_row(row, marks) for row in section.rows], left=1), ""]
+        lines += [*markdown_table(header, [_markdown_row(row, marks) for row in section.rows], left=1), ""]
         lines += [f"({mark}) {escape_markdown(note)}\n" for note, mark in marks.items()]
         lines += [f"Note: {escape_markdown(note)}\n" for note in (*section.notes, section.floor_note)]
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -127,10 +127,11 @@ def _results_table(results: Iterable[Result]) -> list[str]:
         numbers += [interval(item), "<br>".join([percent(item.disc), *below_disc(item)[:1]])]
         numbers += [percent(item.val_miou), str(item.instances), str(item.images)]
         rows.append([*map(escape_markdown, names), *numbers])
-    return _table(header, rows, left)
+    return markdown_table(header, rows, left)
 
 
-def _csv(fields: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+def write_csv(fields: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+    """CSV with a header; what a row lacks is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fields, lineterminator="\n", restval="")
     writer.writeheader()
@@ -138,12 +139,13 @@ def _csv(fields: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _result_fields(result: Result | None) -> dict[str, Any]:
+def result_fields(result: Result | None) -> dict[str, Any]:
+    """The fields of a result in a CSV file."""
     if result is None:
         return {}
     config = result.config
     low, high = result.interval or (None, None)
-    fields = {name: getattr(config, name) for name in _RESULT_FIELDS if hasattr(config, name)}
+    fields = {name: getattr(config, name) for name in RESULT_FIELDS if hasattr(config, name)}
     return {
         **fields,
         "options": config.options_text,
@@ -164,7 +166,7 @@ def table1_csv(sections: Sequence[Section]) -> str:
     section_fields = ("protocol", "backbone", "limit", "weights")
     rows = [
         {
-            **_condition_fields(section.condition),
+            **condition_fields(section.condition),
             **_cell_fields(row, method, cell),
         }
         for section in sections
@@ -173,10 +175,11 @@ def table1_csv(sections: Sequence[Section]) -> str:
         # An empty cell of a row of ours, or of a floor, says nothing.
         if cell.miou is not None or (row.kind != "other" and method not in FLOORS)
     ]
-    return _csv((*section_fields, "row", *_RESULT_FIELDS, "cell_weights", "published"), rows)
+    return write_csv((*section_fields, "row", *RESULT_FIELDS, "cell_weights", "published"), rows)
 
 
-def _condition_fields(condition: Condition | None) -> dict[str, Any]:
+def condition_fields(condition: Condition | None) -> dict[str, Any]:
+    """The fields of a condition in a CSV file."""
     if condition is None:
         return {}
     limit = "" if condition.limit is None else condition.limit
@@ -194,7 +197,7 @@ def _cell_fields(row: Row, method: str, cell: Cell) -> dict[str, Any]:
         "modality": row.modality,
         "method": method,
         "miou": percent(cell.miou),
-        **_result_fields(cell.result),
+        **result_fields(cell.result),
         "row": row.kind,
         "cell_weights": cell.result.config.weights if cell.result else "",
         "published": published_text(cell),
@@ -204,7 +207,7 @@ def _cell_fields(row: Row, method: str, cell: Cell) -> dict[str, Any]:
 def results_csv(results: Sequence[Result]) -> str:
     """Every result of every method, one line each."""
     rows = [
-        {**_condition_fields(_condition(item)), "weights": item.config.weights, **_result_fields(item)}
+        {**condition_fields(_condition(item)), "weights": item.config.weights, **result_fields(item)}
         for item in results
     ]
-    return _csv(("protocol", "backbone", "limit", "weights", *_RESULT_FIELDS), rows)
+    return write_csv(("protocol", "backbone", "limit", "weights", *RESULT_FIELDS), rows)

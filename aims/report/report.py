@@ -9,6 +9,14 @@ from typing import Any
 
 from aims.core.errors import InputError
 from aims.core.files import write_text
+from aims.report.build import build_comparisons
+from aims.report.comparison import Comparison, comparison_json
+from aims.report.comparison_files import (
+    comparison_csv,
+    comparison_latex,
+    comparison_markdown,
+    paired_csv,
+)
 from aims.report.latex import table1_latex
 from aims.report.published import load_published
 from aims.report.render import results_csv, results_markdown, table1_csv, table1_markdown
@@ -23,12 +31,14 @@ class ReportResult:
 
     Attributes:
         sections: Table 1, once per protocol, backbone, weights and limit.
+        comparisons: every method beside every sensor, once per dataset and condition.
         results: every finished run, grouped over seeds.
         left_out: run folders in no table, with the reason.
         written: the files.
     """
 
     sections: tuple[Section, ...]
+    comparisons: tuple[Comparison, ...]
     results: tuple[Result, ...]
     left_out: tuple[LeftOut, ...]
     written: tuple[Path, ...]
@@ -37,31 +47,38 @@ class ReportResult:
         """Everything, ready for `json.dumps`."""
         return {
             "table1": [section_json(section) for section in self.sections],
+            "comparisons": [comparison_json(table) for table in self.comparisons],
             "results": [result.as_json() for result in self.results],
             "left_out": [dataclasses.asdict(item) for item in self.left_out],
             "written": [str(path) for path in self.written],
         }
 
 
-def write_report(runs: Path, out: Path) -> ReportResult:
-    """Writes Table 1 (Markdown, CSV, LaTeX) and the list of all results (Markdown, CSV).
+def write_report(runs: Path, out: Path, *, against: str | None = None) -> ReportResult:
+    """Writes Table 1, the comparison of all methods by sensor with paired tests, and the list of all results.
 
     Args:
         runs: folder of run folders, as `aims run` leaves them.
         out: folder for the files; made where it does not exist.
+        against: what the comparison tests others against, METHOD or METHOD:TUNING; see `build_comparisons`.
 
     Raises:
-        InputError: `runs` does not exist, or `out` cannot be a folder.
+        InputError: `runs` does not exist, `out` cannot be a folder, or no run is of `against`.
     """
     published = load_published()
     loaded, unusable = load_runs(runs)
     results, unpooled = pool_seeds(loaded)
     left_out = sorted([*unusable, *unpooled], key=lambda item: item.folder)
     sections = build_sections(results, published)
+    comparisons = build_comparisons(results, against)
     files = {
         "table1.md": table1_markdown(sections, published),
         "table1.csv": table1_csv(sections),
         "table1.tex": table1_latex(sections, published),
+        "comparison.md": comparison_markdown(comparisons),
+        "comparison.csv": comparison_csv(comparisons),
+        "comparison.tex": comparison_latex(comparisons),
+        "paired.csv": paired_csv(comparisons),
         "results.md": results_markdown(results, len(left_out)),
         "results.csv": results_csv(results),
     }
@@ -73,6 +90,7 @@ def write_report(runs: Path, out: Path) -> ReportResult:
         write_text(out / name, text)
     return ReportResult(
         sections=sections,
+        comparisons=comparisons,
         results=tuple(results),
         left_out=tuple(left_out),
         written=tuple(out / name for name in files),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from aims.core.config import RANDOM_WEIGHTS, RunConfig
 from aims.report.floors import DISC, FLOORS, TestKey
-from aims.report.intervals import clustered_interval
+from aims.report.intervals import FloatArray, percentile_interval, resampled_means
 from aims.report.runs import LeftOut, Run
+
+# Bounds the memory: 80 kB of resampled means each.
+_TOGETHER = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +26,13 @@ class Result:
         config: the configuration of the lowest seed.
         seeds: in rising order.
         miou: mean over seeds and instances, 0..1.
-        interval: 95 % interval of `miou` over test images, or None for a single image.
+        interval: 95 % interval of `miou` over test images, or over their groups where there are some; None
+            for a single one.
         val_miou: mean over seeds, or None unless every seed has one.
         instances: number of test instances.
         images: number of test images that hold them.
         disc: `miou` of the floor `disc` on the same test instances, or None where there is no such run.
+        runs: what it comes from, in order of the seeds.
     """
 
     config: RunConfig
@@ -37,6 +43,34 @@ class Result:
     instances: int
     images: int
     disc: float | None = None
+    runs: tuple[Run, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def sums(self) -> FloatArray:
+        """Per group of test images, the sum of its instances' IoU, each averaged over the seeds first."""
+        return _mean_sums(self.runs)
+
+    @property
+    def counts(self) -> FloatArray:
+        """Per group of test images, the number of its instances."""
+        return self.runs[0].counts
+
+    @property
+    def seed_sd(self) -> float | None:
+        """Standard deviation of the mIoU over seeds (n - 1), or None for a single one."""
+        return float(np.std([run.miou for run in self.runs], ddof=1)) if len(self.runs) > 1 else None
+
+    @property
+    def trained(self) -> int | None:
+        """Number of trained parameters, where every run says the same."""
+        counts = {run.trained for run in self.runs}
+        return counts.pop() if len(counts) == 1 else None
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean time of a run, where every one says it."""
+        times = [run.seconds for run in self.runs if run.seconds is not None]
+        return sum(times) / len(times) if times and len(times) == len(self.runs) else None
 
     @property
     def is_floor(self) -> bool:
@@ -77,6 +111,10 @@ class Result:
             "val_miou": self.val_miou,
             "instances": self.instances,
             "images": self.images,
+            "groups": len(self.counts),
+            "seed_sd": self.seed_sd,
+            "trained_parameters": self.trained,
+            "seconds": self.seconds,
             "disc": self.disc,
             "below_disc": self.below_disc,
         }
@@ -87,7 +125,7 @@ def pool_seeds(runs: list[Run]) -> tuple[list[Result], list[LeftOut]]:
     groups: dict[RunConfig, list[Run]] = {}
     for run in runs:
         groups.setdefault(dataclasses.replace(run.config, seed=0), []).append(run)
-    results: list[Result] = []
+    pooled: list[tuple[Run, ...]] = []
     left_out: list[LeftOut] = []
     for group in groups.values():
         if len({run.instances_digest for run in group}) > 1:
@@ -95,7 +133,8 @@ def pool_seeds(runs: list[Run]) -> tuple[list[Result], list[LeftOut]]:
             reason = f"the seeds of one configuration scored different test instances: {others}"
             left_out += [LeftOut(folder=run.folder, reason=reason) for run in group]
         else:
-            results.append(_pool(sorted(group, key=lambda run: run.config.seed)))
+            pooled.append(tuple(sorted(group, key=lambda run: run.config.seed)))
+    results = [_pool(group, interval) for group, interval in zip(pooled, _intervals(pooled), strict=True)]
     return _with_disc(sorted(results, key=lambda result: result.setting)), left_out
 
 
@@ -108,16 +147,39 @@ def _with_disc(results: list[Result]) -> list[Result]:
     return [dataclasses.replace(result, disc=discs.get(result.test_key)) for result in results]
 
 
-def _pool(group: list[Run]) -> Result:
+def _mean_sums(group: Sequence[Run]) -> FloatArray:
+    sums: FloatArray = np.mean([run.sums for run in group], axis=0)
+    return sums
+
+
+def _intervals(pooled: Sequence[Sequence[Run]]) -> list[tuple[float, float] | None]:
+    """The interval of every group of runs; those of equally many images share the work of resampling."""
+    intervals: list[tuple[float, float] | None] = [None] * len(pooled)
+    places: dict[int, list[int]] = {}
+    for place, group in enumerate(pooled):
+        if len(group[0].counts) > 1:
+            places.setdefault(len(group[0].counts), []).append(place)
+    for alike in places.values():
+        for start in range(0, len(alike), _TOGETHER):
+            some = alike[start : start + _TOGETHER]
+            sums = np.stack([_mean_sums(pooled[place]) for place in some], axis=1)
+            counts = np.stack([pooled[place][0].counts for place in some], axis=1)
+            ends = percentile_interval(resampled_means(sums, counts))
+            for place, (low, high) in zip(some, ends.T.tolist(), strict=True):
+                intervals[place] = low, high
+    return intervals
+
+
+def _pool(group: tuple[Run, ...], interval: tuple[float, float] | None) -> Result:
     first = group[0]
-    sums = np.mean([run.sums for run in group], axis=0)
     val = [run.val_miou for run in group if run.val_miou is not None]
     return Result(
         config=first.config,
         seeds=tuple(run.config.seed for run in group),
-        miou=float(sums.sum() / first.counts.sum()),
-        interval=clustered_interval(sums, first.counts),
+        miou=float(_mean_sums(group).sum() / first.counts.sum()),
+        interval=interval,
         val_miou=sum(val) / len(val) if len(val) == len(group) else None,
         instances=int(first.counts.sum()),
-        images=len(first.counts),
+        images=first.images,
+        runs=group,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +19,10 @@ from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RunRecord, run_folders
 from aims.report.intervals import FloatArray
 
 # The predicted masks in the same file are many times larger and are not needed.
-_COLUMNS = pa.schema([INSTANCE_SCHEMA.field(name) for name in ("image_id", "instance_id", "iou")])
+_COLUMNS = pa.schema([INSTANCE_SCHEMA.field(name) for name in ("image_id", "group", "instance_id", "iou")])
 _TOLERANCE = 1e-9
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +44,35 @@ class Run:
 
     Attributes:
         folder: name of the run's folder.
+        path: the folder.
         config: its configuration.
         miou: mean IoU over all instances, 0..1.
         val_miou: mean IoU on the validation part, where there was one.
-        sums: per image in order of image_id, the sum of its instances' IoU.
-        counts: per image, the number of its instances.
+        images: number of test images that hold instances.
+        groups: names of the groups of these images in order; an image without one is its own.
+        sums: per group, the sum of its instances' IoU.
+        counts: per group, the number of its instances.
         instances_digest: tells whether two runs scored the same instances of the same images.
+        trained: number of trained parameters, where the record knows it.
+        seconds: time of training and evaluation, where the record knows it.
+        commit: of the program that made the run, where the record knows it.
+        hardware: what it ran on, where the record knows it.
     """
 
     folder: str
+    path: Path
     config: RunConfig
     miou: float
     val_miou: float | None
+    images: int
+    groups: tuple[str, ...]
     sums: FloatArray
     counts: FloatArray
     instances_digest: str
+    trained: int | None
+    seconds: float | None
+    commit: str
+    hardware: str
 
 
 def load_runs(runs: Path) -> tuple[list[Run], list[LeftOut]]:
@@ -88,7 +104,7 @@ def _load_run(folder: Path) -> Run:
         )
     scores = record.scores
     miou = _score(folder, scores, "miou")
-    image_ids, instance_ids, iou = _read_instances(folder)
+    image_ids, group_ids, instance_ids, iou = _read_instances(folder)
     if len(iou) != scores.get("instances"):
         raise InputError(
             f"{folder}: {INSTANCES} holds {len(iou)} instances, run.json says {scores.get('instances')}"
@@ -97,16 +113,33 @@ def _load_run(folder: Path) -> Run:
         raise InputError(
             f"{folder}: the mean IoU of {INSTANCES} is {iou.mean():.9f}, run.json says {miou:.9f}"
         )
-    _, index = np.unique(image_ids, return_inverse=True)
+    groups, index = np.unique(group_ids, return_inverse=True)
+    content = record.content
     return Run(
         folder=_printable(folder.name),
+        path=folder,
         config=record.config,
         miou=miou,
         val_miou=None if scores.get("val_miou") is None else _score(folder, scores, "val_miou"),
+        images=len(set(image_ids.tolist())),
+        groups=tuple(groups.tolist()),
         sums=np.bincount(index, weights=iou).astype(np.float64),
         counts=np.bincount(index).astype(np.float64),
-        instances_digest=_digest(folder, image_ids.tolist(), instance_ids.tolist()),
+        instances_digest=_digest(folder, image_ids.tolist(), group_ids.tolist(), instance_ids.tolist()),
+        trained=_found(content, int, "parameters", "trainable", "total"),
+        seconds=_found(content, float, "seconds"),
+        commit=_found(content, str, "code", "commit") or "",
+        hardware=_found(content, str, "hardware", "name") or "",
     )
+
+
+def _found(content: Any, kind: type[T], *keys: str) -> T | None:
+    """What a record says beside its scores, if it does: a table can do without."""
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    if kind is float and isinstance(content, int):
+        content = float(content)
+    return content if isinstance(content, kind) and not isinstance(content, bool) else None
 
 
 def _score(folder: Path, scores: Any, name: str) -> float:
@@ -116,7 +149,8 @@ def _score(folder: Path, scores: Any, name: str) -> float:
     return float(value)
 
 
-def _read_instances(folder: Path) -> tuple[np.ndarray, np.ndarray, FloatArray]:
+def _read_instances(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, FloatArray]:
+    """Image, group, id and IoU of every instance."""
     path = folder / INSTANCES
     if not path.is_file():
         raise InputError(f"{path}: no such file; the run is not complete, run it again")
@@ -131,18 +165,20 @@ def _read_instances(folder: Path) -> tuple[np.ndarray, np.ndarray, FloatArray]:
         raise InputError(f"{path}: not readable as Parquet, perhaps cut short ({error})") from None
     if not len(table):
         raise InputError(f"{path}: holds no instances")
-    if any(table[name].null_count for name in _COLUMNS.names):
+    if any(table[name].null_count for name in ("image_id", "instance_id", "iou")):
         raise InputError(f"{path}: an image_id, instance_id or iou is missing")
-    iou: FloatArray = columns[2]
+    image_ids, group_ids, instance_ids, iou = columns
+    if table["group"].null_count:
+        group_ids = np.where(group_ids == None, image_ids, group_ids)  # noqa: E711 (elementwise)
     if not bool(((iou >= 0) & (iou <= 1)).all()):
         raise InputError(f"{path}: an iou is not a number from 0 to 1")
-    return columns[0], columns[1], iou
+    return image_ids, group_ids, instance_ids, iou
 
 
-def _digest(folder: Path, image_ids: list[str], instance_ids: list[int]) -> str:
-    keys = sorted(zip(image_ids, instance_ids, strict=True))
+def _digest(folder: Path, image_ids: list[str], group_ids: list[str], instance_ids: list[int]) -> str:
+    keys = sorted(zip(image_ids, instance_ids, group_ids, strict=True))
     for key, following in pairwise(keys):
-        if key == following:
+        if key[:2] == following[:2]:
             raise InputError(f"{folder}: {INSTANCES} holds instance {key[1]} of image {key[0]!r} twice")
     return sha256(json.dumps(keys).encode()).hexdigest()
 

@@ -91,6 +91,12 @@ class Section:
     notes: tuple[str, ...] = ()
 
     @property
+    def has_paper_runs(self) -> bool:
+        """Whether any of the paper's five has a result of ours."""
+        cells = (cell for row in self.rows if row.kind == "paper" for cell in row.cells.values())
+        return any(cell.result is not None for cell in cells)
+
+    @property
     def footnotes(self) -> tuple[str, ...]:
         """Footnotes of the published numbers, in the order of their marks."""
         notes = [cell.footnote for row in self.rows for cell in row.cells.values() if cell.footnote]

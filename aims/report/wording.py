@@ -46,7 +46,8 @@ def caption(section: Section, published: PublishedTable1) -> str:
     sentences.append(
         f"Ours: protocol {condition.protocol}, backbone {condition.backbone}, "
         f"{_weights(condition)}; mean over all test instances and seeds, in brackets its 95 % interval "
-        f"(percentile bootstrap over images, {RESAMPLES} resamples; it does not cover the spread over seeds)."
+        "(percentile bootstrap over images, or over groups of images where the set has groups, "
+        f"{RESAMPLES} resamples; it does not cover the spread over seeds)."
     )
     sentences.append(_SELECTION[condition.protocol])
     sentences.append(
@@ -96,8 +97,9 @@ def seeds(result: Result) -> str:
     return f"{len(result.seeds)} {word}: {', '.join(map(str, result.seeds))}"
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")
+def count(number: int, word: str) -> str:
+    """A number and what it counts, e.g. "1 image" or "2,400 images"."""
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
 
 
 def cell_lines(cell: Cell, escape: Callable[[str], str] = str) -> list[str]:
@@ -118,9 +120,9 @@ def cell_lines(cell: Cell, escape: Callable[[str], str] = str) -> list[str]:
     return [
         score,
         *below_disc(result),
-        f"{escape(config.tuning)}, lr {config.lr:g}, {_count(config.epochs, 'epoch')}",
+        f"{escape(config.tuning)}, lr {config.lr:g}, {count(config.epochs, 'epoch')}",
         seeds(result),
-        f"{_count(result.instances, 'instance')}, {_count(result.images, 'image')}",
+        f"{count(result.instances, 'instance')}, {count(result.images, 'image')}",
     ]
 
 

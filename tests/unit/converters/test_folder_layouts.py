@@ -39,7 +39,7 @@ def images() -> list[FolderImage]:
 
 
 def converted(root: Path, made: list[FolderImage], **options: Any) -> Dataset:
-    facts = dict.fromkeys(made[0].streams, {"unit": "digital number"})
+    facts = {name: {"unit": "digital number"} for name in made[0].streams}
     config = write_folder(
         root / "raw", made, name="made-up", license="CC0-1.0", palette=PALETTE, streams=facts, **options
     )
@@ -81,7 +81,7 @@ def test_the_same_arrays_give_the_same_bytes(tmp_path: Path, form: str) -> None:
             name="made-up",
             license="CC0-1.0",
             palette=PALETTE,
-            streams=dict.fromkeys(streams(0), {"unit": "digital number"}),
+            streams={name: {"unit": "digital number"} for name in streams(0)},
             form=form,
             coco=True,
         )

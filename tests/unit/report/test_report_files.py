@@ -14,7 +14,11 @@ from aims.report import ReportResult, plain_rows, write_report
 from aims.report.latex import escape_latex
 from aims.report.render import escape_markdown
 
-FILES = ["table1.md", "table1.csv", "table1.tex", "results.md", "results.csv"]
+FILES = [
+    *("table1.md", "table1.csv", "table1.tex"),
+    *("comparison.md", "comparison.csv", "comparison.tex", "paired.csv"),
+    *("results.md", "results.csv"),
+]
 NASTY = r"<script>alert(1)</script>|\input{/etc/passwd}_&%#$~^*[x](y)`"
 
 

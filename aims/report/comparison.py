@@ -1,0 +1,177 @@
+"""Every method beside every sensor: one table a dataset, protocol, backbone, weights and limit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aims.report.floors import FLOORS
+from aims.report.paired import Difference
+from aims.report.results import Result
+from aims.report.table1 import Condition
+
+#: The column behind the modalities; in brackets, as no stream of a dataset is named.
+MEAN = "(mean)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonCell:
+    """One row's score with one modality, or its mean over several.
+
+    Attributes:
+        miou: 0..1.
+        interval: its 95 % interval, or None where there is a single image, or for a mean over other images.
+        result: where it comes from; None for a mean.
+        disc: the floor `disc` on the same instances, or None.
+        seed_sd: standard deviation over seeds, or None for a single one.
+        rank: "best" or "second" of its column, else empty. Floors have none.
+        tied: whether it is not separable from the best of its column (`Difference.separable`).
+    """
+
+    miou: float
+    interval: tuple[float, float] | None
+    result: Result | None
+    disc: float | None
+    seed_sd: float | None
+    rank: str = ""
+    tied: bool = False
+
+    @property
+    def below_disc(self) -> bool:
+        """Whether it lies below the floor."""
+        return self.disc is not None and self.miou < self.disc
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonRow:
+    """One method with one tuning and one setting.
+
+    Attributes:
+        method: name of the method.
+        detail: the tuning, and what tells the row from others of the same method and tuning.
+        cells: by modality, then `MEAN`.
+        differences: to the reference, by modality, then `MEAN`; what could not be tested is missing.
+    """
+
+    method: str
+    detail: str
+    cells: Mapping[str, ComparisonCell]
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Method and detail, e.g. "simcmf, lora"."""
+        return f"{self.method}, {self.detail}" if self.detail else self.method
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether it sees no sensor."""
+        return self.method in FLOORS
+
+    @property
+    def results(self) -> list[Result]:
+        """What its cells come from."""
+        return [cell.result for cell in self.cells.values() if cell.result]
+
+    @property
+    def trained(self) -> tuple[int, int] | None:
+        """Fewest and most trained parameters over the modalities, where all are known."""
+        counts = [result.trained for result in self.results]
+        known = [count for count in counts if count is not None]
+        return (min(known), max(known)) if known and len(known) == len(counts) else None
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean time of a run, where all are known."""
+        times = [run.seconds for result in self.results for run in result.runs]
+        known = [time for time in times if time is not None]
+        return sum(known) / len(known) if known and len(known) == len(times) else None
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """Fewest and most seeds of its cells."""
+        counts = [len(result.seeds) for result in self.results]
+        return min(counts), max(counts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One table of methods and modalities of the same test images.
+
+    Attributes:
+        condition: what its rows share; scratch starts from random weights all the same.
+        dataset: name of the dataset.
+        fingerprint: of the dataset's content.
+        mixes_rgb: whether the modalities are RGB stacked with a sensor; these have tables of their own.
+        modalities: the columns.
+        mean_over: the modalities of the column `MEAN`; empty where there is none.
+        rows: the floors, then the best first.
+        reference: label of the row that the others are tested against, or None.
+        notes: what a reader must know beside.
+    """
+
+    condition: Condition
+    dataset: str
+    fingerprint: str
+    mixes_rgb: bool
+    modalities: tuple[str, ...]
+    mean_over: tuple[str, ...]
+    rows: tuple[ComparisonRow, ...]
+    reference: str | None
+    notes: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The modalities, then `MEAN` where there is one."""
+        return (*self.modalities, MEAN) if self.mean_over else self.modalities
+
+    @property
+    def results(self) -> list[Result]:
+        """What it comes from."""
+        return [result for row in self.rows for result in row.results]
+
+    @property
+    def tests(self) -> int:
+        """How many comparisons with the reference were made: Holm's correction is over these."""
+        return sum(len(row.differences) for row in self.rows)
+
+
+def comparison_json(table: Comparison) -> dict[str, Any]:
+    """A table ready for JSON; scores from 0 to 1."""
+    condition = table.condition
+    return {
+        "dataset": table.dataset,
+        "fingerprint": table.fingerprint,
+        "protocol": condition.protocol,
+        "backbone": condition.backbone,
+        "limit": condition.limit,
+        "weights": condition.weights,
+        "modalities": list(table.modalities),
+        "mean_over": list(table.mean_over),
+        "reference": table.reference,
+        "rows": [
+            {
+                "label": row.label,
+                "method": row.method,
+                "trained_parameters": row.trained,
+                "seconds": row.seconds,
+                "cells": {name: _cell_json(cell) for name, cell in row.cells.items()},
+                "differences": {name: dataclasses.asdict(test) for name, test in row.differences.items()},
+            }
+            for row in table.rows
+        ],
+        "notes": list(table.notes),
+    }
+
+
+def _cell_json(cell: ComparisonCell) -> dict[str, Any]:
+    return {
+        "miou": cell.miou,
+        "interval": cell.interval,
+        "seed_sd": cell.seed_sd,
+        "rank": cell.rank,
+        "tied": cell.tied,
+        "below_disc": cell.below_disc,
+    }

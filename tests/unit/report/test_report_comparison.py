@@ -1,0 +1,207 @@
+"""The comparison tables: which results share one, what is best, tied, below the floor, and tested."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_runs import SHA, AddRun
+
+from aims.core.errors import InputError
+from aims.report import MEAN, comparison_title, counts, score_lines, write_report
+from aims.report.comparison import Comparison
+
+IMAGES = 20
+
+
+def scores(mean: float, spread: float = 0.0, seed: int = 0) -> dict[str, list[float]]:
+    """Two instances in each of twenty images, around a mean."""
+    noise = np.random.default_rng(seed).uniform(-spread, spread, (IMAGES, 2))
+    noise -= noise.mean()
+    return {f"image-{k:02d}": (mean + noise[k]).tolist() for k in range(IMAGES)}
+
+
+def tables(runs: Path, against: str | None = None) -> tuple[Comparison, ...]:
+    return write_report(runs, runs.parent / "out", against=against).comparisons
+
+
+def rows(table: Comparison) -> dict[str, dict[str, float]]:
+    return {row.label: {name: round(cell.miou, 4) for name, cell in row.cells.items()} for row in table.rows}
+
+
+@pytest.fixture
+def two_sensors(runs: Path, add_run: AddRun) -> Path:
+    """Two sensors of one set: simcmf wins clearly, linear ties with random-embed, scratch is below disc."""
+    for modality, shift in (("nir", 0.0), ("thermal", 0.1)):
+        add_run(scores(0.35), method="disc", modality=modality, seed=0)
+        for seed in (0, 1):
+            common = {"modality": modality, "seed": seed}
+            add_run(scores(0.6 + shift + seed / 50, 0.1, 1), **common)
+            add_run(scores(0.5 + shift, 0.1, 2), method="linear", **common)
+            add_run(scores(0.5001 + shift, 0.1, 3), method="random-embed", **common)
+            add_run(scores(0.2 + shift, 0.1, 4), method="scratch", **common)
+    return runs
+
+
+def test_rows_columns_and_means(two_sensors: Path) -> None:
+    (table,) = tables(two_sensors)
+
+    assert table.columns == ("thermal", "nir", MEAN)
+    assert list(rows(table).items()) == [
+        ("disc", {"thermal": 0.35, "nir": 0.35, MEAN: 0.35}),
+        ("simcmf, lora", {"thermal": 0.71, "nir": 0.61, MEAN: 0.66}),
+        ("random-embed, lora", {"thermal": 0.6001, "nir": 0.5001, MEAN: 0.5501}),
+        ("linear, lora", {"thermal": 0.6, "nir": 0.5, MEAN: 0.55}),
+        ("scratch, full", {"thermal": 0.3, "nir": 0.2, MEAN: 0.25}),
+    ]
+    assert counts(table) == "40 instances in 20 test images"
+    assert comparison_title(table) == (
+        f"ivrg-nir: protocol strict, backbone sam-vit-b, pretrained weights {SHA[:8]}, content f1f1f1f1"
+    )
+
+
+def test_ranks_ties_floors_and_spread(two_sensors: Path) -> None:
+    (table,) = tables(two_sensors, against="random-embed")
+    found = {row.method: row.cells["nir"] for row in table.rows}
+
+    assert {method: cell.rank for method, cell in found.items()} == {
+        "disc": "",
+        "simcmf": "best",
+        "random-embed": "second",
+        "linear": "",
+        "scratch": "",
+    }
+    assert not any(cell.tied for cell in found.values())
+    assert [method for method, cell in found.items() if cell.below_disc] == ["scratch"]
+    assert score_lines(found["scratch"])[::2] == ["20.00", "BELOW disc (35.00)"]
+    # Seeds at 0.60 and 0.62, and one seed twice.
+    assert found["simcmf"].seed_sd == pytest.approx(0.02 / np.sqrt(2))
+    assert found["linear"].seed_sd == pytest.approx(0)
+    low, high = found["simcmf"].interval or (0, 0)
+    assert low < 0.61 < high
+
+    assert table.reference == "random-embed, lora"
+    tests = {row.method: row.differences for row in table.rows}
+    assert tests["random-embed"] == {}
+    assert tests["simcmf"]["nir"].value == pytest.approx(0.1099)
+    assert tests["simcmf"]["nir"].separable
+    assert not tests["linear"]["nir"].separable
+    assert set(tests["linear"]) == {"nir", "thermal", MEAN}
+    assert table.tests == 4 * 3
+
+
+def test_what_is_not_separable_from_the_best_is_marked(runs: Path, add_run: AddRun) -> None:
+    add_run(scores(0.5, 0.2, 1))
+    add_run(scores(0.501, 0.2, 2), method="linear")
+    (table,) = tables(runs)
+
+    assert {row.method: (row.cells["nir"].rank, row.cells["nir"].tied) for row in table.rows} == {
+        "linear": ("best", False),
+        "simcmf": ("second", True),
+    }
+    assert score_lines(table.rows[1].cells["nir"])[0] == "50.00 ≈"
+
+
+def test_what_never_shares_a_table(runs: Path, add_run: AddRun) -> None:
+    add_run(scores(0.5))
+    add_run(scores(0.4), protocol="paper")
+    add_run(scores(0.4), weights="random")
+    add_run(scores(0.4), backbone="sam-vit-l")
+    add_run(scores(0.4), limit=8)
+    add_run(scores(0.4), fingerprint="ab" * 32)
+    add_run(scores(0.4), modality="rgb-nir")
+    add_run(scores(0.4), dataset="nyuv2", modality="depth")
+    assert [len(table.rows) for table in tables(runs)] == [1] * 8
+    assert sum("RANDOM WEIGHTS, NOT PRETRAINED" in comparison_title(table) for table in tables(runs)) == 1
+    assert sum("LIMITED to 8 images" in comparison_title(table) for table in tables(runs)) == 1
+    assert sum("RGB with a sensor" in comparison_title(table) for table in tables(runs)) == 1
+
+
+def test_scratch_stands_beside_every_start(runs: Path, add_run: AddRun) -> None:
+    add_run(scores(0.5))
+    add_run(scores(0.4), weights="random", tuning="full")
+    add_run(scores(0.3), method="scratch")
+    assert [[row.method for row in table.rows] for table in tables(runs)] == [["simcmf", "scratch"]] * 2
+
+
+def test_settings_of_one_method_are_told_apart(runs: Path, add_run: AddRun) -> None:
+    add_run(scores(0.5))
+    add_run(scores(0.4), lr=1e-3)
+    add_run(scores(0.3), options={"kernel": 5})
+    (table,) = tables(runs)
+    assert [row.label for row in table.rows] == [
+        "simcmf, lora, lr 0.0003",
+        "simcmf, lora, lr 0.001",
+        "simcmf, lora, kernel 5, lr 0.0003",
+    ]
+
+
+def test_other_test_images_are_not_compared(runs: Path, add_run: AddRun) -> None:
+    add_run(scores(0.5))
+    add_run({"image-00": [0.5, 0.5], "image-01": [0.4, 0.9]}, method="linear")
+    (table,) = tables(runs)
+    assert all(not row.differences for row in table.rows)
+    assert any("nir: not all rows scored the same test instances" in note for note in table.notes)
+
+
+def test_few_images_are_said_to_be_too_few(runs: Path, add_run: AddRun) -> None:
+    add_run()
+    (table,) = tables(runs)
+    assert "With 2 independent test images or groups of images no test can separate anything" in (
+        " ".join(table.notes)
+    )
+
+
+def test_an_unknown_reference_lists_what_there_is(runs: Path, add_run: AddRun, tmp_path: Path) -> None:
+    add_run(scores(0.5))
+    with pytest.raises(InputError, match="--against linear: no run of this; there are: simcmf:lora"):
+        tables(runs, against="linear")
+    assert not (tmp_path / "out").exists()
+
+
+def lines(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
+
+
+def test_files_hold_what_the_tables_hold(two_sensors: Path) -> None:
+    report = write_report(two_sensors, two_sensors.parent / "out")
+    files = {path.name: path for path in report.written}
+
+    cells = {(line["method"], line["modality"]): line for line in lines(files["comparison.csv"])}
+    assert len(cells) == 5 * 3
+    assert cells["simcmf", "nir"]["miou"] == "61.00"
+    assert cells["simcmf", "nir"]["seeds"] == "0 1"
+    assert cells["simcmf", "mean"]["mean_over"] == "thermal nir"
+    assert (cells["scratch", "nir"]["below_disc"], cells["scratch", "nir"]["disc"]) == ("yes", "35.00")
+    assert cells["scratch", "nir"]["cell_weights"] == "random"
+
+    tests = {(line["method"], line["modality"]): line for line in lines(files["paired.csv"])}
+    assert len(tests) == 4 * 3
+    assert tests["linear", "thermal"]["difference"] == "-11.00"
+    assert (tests["linear", "thermal"]["reference"], tests["linear", "thermal"]["tests"]) == (
+        "simcmf, lora",
+        "12",
+    )
+    text = files["comparison.md"].read_text("utf-8")
+    assert "| **61.00**<br>[" in text
+    assert "BELOW disc (35.00)" in text
+    assert "### Differences from simcmf, lora" in text
+    assert "−11.00 *" in text
+    assert "### Spread over seeds" in text
+    latex = files["comparison.tex"].read_text("utf-8")
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 1
+    assert r"\textbf{61.00}" in latex
+    assert {line.count("&") for line in latex.splitlines() if line.rstrip().endswith(r"\\")} == {6}
+
+
+def test_the_same_runs_give_the_same_bytes(two_sensors: Path, tmp_path: Path) -> None:
+    first, again = (write_report(two_sensors, tmp_path / name).written for name in ("a", "b"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
+
+
+def test_no_runs(runs: Path) -> None:
+    assert tables(runs) == ()
+    assert "There is no finished run." in (runs.parent / "out" / "comparison.md").read_text()
