@@ -1,0 +1,117 @@
+"""The datasets of a suite: which are missing, and the commands that make them."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aims.cli._terminal import err
+from aims.core.errors import AimsError, InputError
+from aims.data.format import MANIFEST
+from aims.data.read import Dataset, find_datasets
+from aims.suites.grid import Entry
+from aims.suites.suite import Recipe, Suite
+from aims.synth.datasets import DESCRIPTION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folders:
+    """Where data lie.
+
+    Attributes:
+        data: converted datasets.
+        raw: raw recordings; nothing is written there.
+    """
+
+    data: Path
+    raw: Path
+
+    def commands(self, recipe: Recipe, suite: Suite) -> list[list[str]]:
+        """The commands of a recipe as words."""
+        return recipe.commands(
+            data=self.data, raw=self.raw, made=self.data.parent / "made", suite=suite.path.parent
+        )
+
+
+def make_missing(suite: Suite, entries: Iterable[Entry], folders: Folders) -> None:
+    """Makes the datasets that runs name and that are not there, as the suite's `[[data]]` tables say.
+
+    Raises:
+        AimsError: a command failed; it has said why.
+    """
+    there, wanted = _datasets(folders.data), _wanted(entries)
+    for recipe in suite.recipes:
+        if recipe.dataset in wanted and recipe.dataset not in there:
+            for words in folders.commands(recipe, suite):
+                _run(words, recipe)
+
+
+def require_datasets(suite: Suite, entries: Iterable[Entry], folders: Folders, name: str) -> None:
+    """Checks that every dataset that runs name is there, with as many images as the suite says.
+
+    Args:
+        suite: the suite.
+        entries: the runs.
+        folders: where data lie.
+        name: the suite as the user called it, for the message.
+
+    Raises:
+        InputError: one is not; the message has the commands that make it.
+    """
+    there = _datasets(folders.data)
+    recipes = {recipe.dataset: recipe for recipe in suite.recipes}
+    for dataset in _wanted(entries):
+        recipe = recipes.get(dataset)
+        if dataset in there and recipe is not None:
+            _require_images(there[dataset], recipe, suite)
+        if dataset in there:
+            continue
+        absent = f"{suite.path}: dataset {dataset!r} is not in {folders.data}"
+        if recipe is None:
+            raise InputError(f"{absent}; `aims convert` makes datasets")
+        steps = ", then ".join(f"`{shlex.join(words)}`" for words in folders.commands(recipe, suite))
+        raw = " --raw PATH" if any("{raw}" in command for command in recipe.make) else ""
+        raise InputError(f"{absent}; `aims sweep {name} --make-data{raw}` makes it: {steps}")
+
+
+def _wanted(entries: Iterable[Entry]) -> list[str]:
+    return list(dict.fromkeys(str(entry.fields["dataset"]) for entry in entries if "dataset" in entry.fields))
+
+
+def _datasets(data: Path) -> dict[str, Dataset]:
+    """The datasets by name; none where there is no folder yet."""
+    if not (data / MANIFEST).is_file() and not any(data.glob(f"*/{MANIFEST}")):
+        return {}
+    return {dataset.name: dataset for dataset in find_datasets(data)}
+
+
+def _require_images(dataset: Dataset, recipe: Recipe, suite: Suite) -> None:
+    for split, count in recipe.images.items():
+        held = dataset.manifest["splits"].get(split, {}).get("images", 0)
+        if held != count:
+            raise InputError(
+                f"{dataset.folder}: holds {held} images in {split!r}, {suite.path} wants {count}: it is "
+                "another set of that name; give another --data, or move it away and add --make-data"
+            )
+
+
+def _run(words: Sequence[str], recipe: Recipe) -> None:
+    """Runs one command of a recipe; what it prints goes to stderr."""
+    if words[:2] == ["aims", "synth"] and "--out" in words:
+        out = Path(words[words.index("--out") + 1])
+        if (out / DESCRIPTION).is_file():
+            # Unlike `aims convert`, it does not answer from what is there.
+            err.print(f"{out}: there already", markup=False)
+            return
+    err.print(f"$ {shlex.join(words)}", markup=False, soft_wrap=True)
+    program = [sys.executable, "-m", "aims"] if words[0] == "aims" else [sys.executable]
+    done = subprocess.run([*program, *words[1:]], stdout=2)
+    if done.returncode:
+        raise AimsError(
+            f"dataset {recipe.dataset!r} could not be made: `{shlex.join(words)}` ended with exit code "
+            f"{done.returncode}; what it said stands above"
+        )

@@ -1,0 +1,193 @@
+"""Grids of run configurations: fields that are checked, products that are taken, exclusions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aims.core.errors import InputError, unknown_name
+
+Value = str | int | float
+
+#: The fields of a run that a suite may set, as `aims run` spells them, and their types.
+RUN_FIELDS: Mapping[str, type] = {
+    "method": str,
+    "modality": str,
+    "tuning": str,
+    "dataset": str,
+    "backbone": str,
+    "weights": str,
+    "epochs": int,
+    "lr": float,
+    "batch-size": int,
+    "seed": int,
+    "protocol": str,
+    "precision": str,
+    "loss": str,
+    "limit": int,
+}
+_WORDS = {str: "a text", int: "a whole number", float: "a number"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One run of a suite as it is written, before datasets and weights are looked at.
+
+    Attributes:
+        where: the file and the table that it comes from.
+        fields: its fields by name, in order of writing; what is left out has `aims run`'s default.
+    """
+
+    where: str
+    fields: Mapping[str, Value]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The same as keyword arguments of `aims.engine.plan.plan`."""
+        run = {_underscored(name): value for name, value in self.fields.items() if name in RUN_FIELDS}
+        others = {_underscored(name): value for name, value in self.fields.items() if name not in RUN_FIELDS}
+        return {**run, "options": others}
+
+    @property
+    def command(self) -> str:
+        """The command that makes this run alone."""
+        words = (word for name, value in self.fields.items() for word in (f"--{name}", str(value)))
+        return shlex.join(("aims", "run", *words))
+
+    def matches(self, wanted: Mapping[str, Sequence[Value]]) -> bool:
+        """Whether every wanted field is written here, with one of its values."""
+        return all(self.fields.get(name) in values for name, values in wanted.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of fields: every value is a list of at least one."""
+
+    where: str
+    values: Mapping[str, tuple[Value, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fields:
+    """What may stand in a table of fields.
+
+    Attributes:
+        names: the names that a field may have, by field, for those with a registry.
+        options: the options of methods and tunings, with hyphens; they are numbers.
+    """
+
+    names: Mapping[str, Collection[str]]
+    options: Collection[str]
+
+    def read(self, table: Mapping[str, Any], where: str) -> dict[str, tuple[Value, ...]]:
+        """Checks a table: every field may be a value or a list of values.
+
+        Raises:
+            InputError: a field or a name is unknown, a list is empty, a value is of the wrong type.
+        """
+        return {
+            name: tuple(self._value(name, value, where) for value in self._listed(name, given, where))
+            for name, given in table.items()
+        }
+
+    def parse(self, assignments: Sequence[str], where: str) -> dict[str, tuple[Value, ...]]:
+        """Reads `key=value` as words; a key that comes several times has all of its values."""
+        table: dict[str, list[Value]] = {}
+        for text in assignments:
+            name, equals, word = text.partition("=")
+            if not equals or not word:
+                raise InputError(f"{where} {text!r}: write key=value, such as method=simcmf")
+            table.setdefault(name, []).append(self._value(name, self._number(name, word), where))
+        return {name: tuple(values) for name, values in table.items()}
+
+    def _listed(self, name: str, given: Any, where: str) -> Sequence[Any]:
+        values = given if isinstance(given, list) else [given]
+        if not values:
+            raise InputError(f"{where}: {name!r} is an empty list; give a value, or leave it out")
+        return values
+
+    def _value(self, name: str, value: Any, where: str) -> Value:
+        known = (*RUN_FIELDS, *self.options)
+        if name not in known:
+            raise unknown_name("field", name, known, where=where)
+        kind = RUN_FIELDS.get(name, float)
+        fits = isinstance(value, int | float if kind is float else kind) and not isinstance(value, bool)
+        if not fits or (isinstance(value, float) and not math.isfinite(value)) or value == "":
+            raise InputError(f"{where}: {name!r} is {value!r}, not {_WORDS[kind]}")
+        if name in self.names and value not in self.names[name]:
+            raise unknown_name(name, str(value), self.names[name], where=where)
+        # 1 and 1.0 are the same rate, and have to give the same run.
+        return float(value) if name == "lr" else value
+
+    def _number(self, name: str, word: str) -> Value:
+        if RUN_FIELDS.get(name, float) is str:
+            return word
+        for kind in (int, float):
+            try:
+                return kind(word)
+            except ValueError:
+                continue
+        return word
+
+
+def expand(
+    defaults: Table, grids: Sequence[Table], excludes: Sequence[Table], *, where: str
+) -> tuple[Entry, ...]:
+    """Takes the product of every grid over the defaults and drops what is excluded.
+
+    The grids keep their order. In a grid what is written last changes fastest, and defaults come first.
+
+    Args:
+        defaults: fields of all grids, unless a grid sets them.
+        grids: the grids.
+        excludes: a run is dropped where all fields of one of them match.
+        where: the file, for messages.
+
+    Raises:
+        InputError: there is no grid; a grid is empty, an exclusion drops nothing, a run has no method or
+            modality, or stands there twice.
+    """
+    if not grids:
+        raise InputError(f"{where}: needs at least one [[grid]] table")
+    first: dict[frozenset[tuple[str, Value]], str] = {}
+    entries: list[Entry] = []
+    dropped: set[str] = set()
+    for grid in grids:
+        kept = 0
+        for entry in _product(defaults, grid):
+            matching = {table.where for table in excludes if entry.matches(table.values)}
+            dropped |= matching
+            if matching:
+                continue
+            key = frozenset(entry.fields.items())
+            if key in first:
+                earlier = first[key].removeprefix(f"{where} ")
+                raise InputError(f"{grid.where}: `{entry.command}` stands in {earlier} already")
+            first[key] = grid.where
+            entries.append(entry)
+            kept += 1
+        if not kept:
+            raise InputError(f"{grid.where}: no run is left of it; the [[exclude]] tables drop all")
+    for table in excludes:
+        if table.where not in dropped:
+            raise InputError(f"{table.where}: drops no run; correct it or leave it out")
+    return tuple(entries)
+
+
+def _product(defaults: Table, grid: Table) -> list[Entry]:
+    values = {**defaults.values, **grid.values}
+    for name in ("method", "modality"):
+        if name not in values:
+            raise InputError(f"{grid.where}: needs a {name!r}, here or in [defaults]")
+    return [
+        Entry(where=grid.where, fields=dict(zip(values, combination, strict=True)))
+        for combination in itertools.product(*values.values())
+    ]
+
+
+def _underscored(name: str) -> str:
+    return name.replace("-", "_")

@@ -1,0 +1,100 @@
+"""From the entries of a suite to run configurations, and which of them are finished."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aims.core.config import NO_TUNING, RunConfig
+from aims.core.errors import InputError
+from aims.core.files import read_json
+from aims.core.records import RECORD
+from aims.engine.plan import plan
+from aims.suites.grid import Entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """One run of a suite, resolved.
+
+    Attributes:
+        entry: what the suite says.
+        config: everything that decides its numbers.
+        folder: where it is, or will be.
+        record: its record if it is finished, as it lies in `run.json`.
+        arguments: keyword arguments of `aims.engine.plan.plan` that make it.
+    """
+
+    entry: Entry
+    config: RunConfig
+    folder: Path
+    record: Mapping[str, Any] | None
+    arguments: Mapping[str, Any]
+
+    @property
+    def command(self) -> str:
+        """The command that makes it alone."""
+        folders = ("--data", str(self.arguments["data"]), "--runs", str(self.arguments["runs"]))
+        return f"{self.entry.command} {shlex.join(folders)}"
+
+    @property
+    def words(self) -> str:
+        """What it is, in short, for people."""
+        config = self.config
+        tuning = "" if config.tuning == NO_TUNING else f" {config.tuning}"
+        changed = f" ({config.options_text})" if config.options else ""
+        rate = f", lr {config.lr:g}" if "lr" in self.entry.fields else ""
+        return (
+            f"{config.method}{tuning}{changed}, {config.modality} of {config.dataset}{rate}, "
+            f"seed {config.seed}"
+        )
+
+
+def plan_runs(entries: Sequence[Entry], *, data: Path, runs: Path, device: str) -> list[PlannedRun]:
+    """Resolves the entries of a suite; nothing is written.
+
+    Args:
+        entries: the runs as the suite writes them.
+        data: a converted folder, or a folder of several.
+        runs: folder of runs.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        InputError: one cannot be run, or two are the same run; the message says which table it stands in.
+    """
+    # All seeds of a run are resolved at once: nothing else depends on the seed, and a plan reads weights.
+    resolved: dict[frozenset[Any], RunConfig] = {}
+    first: dict[str, Entry] = {}
+    planned = []
+    for entry in entries:
+        arguments = {**entry.arguments, "data": data, "runs": runs, "device": device}
+        key = frozenset((name, name == "seed" or value) for name, value in entry.fields.items())
+        try:
+            if key not in resolved:
+                resolved[key] = plan(**arguments).config
+            config = dataclasses.replace(resolved[key], seed=arguments.get("seed", resolved[key].seed))
+        except InputError as error:
+            raise InputError(f"{entry.where}: {error}") from None
+        earlier = first.setdefault(config.run_name, entry)
+        if earlier is not entry:
+            raise InputError(f"{entry.where}: `{entry.command}` is the same run as `{earlier.command}`")
+        folder = runs / config.run_name
+        planned.append(
+            PlannedRun(
+                entry=entry, config=config, folder=folder, record=finished(folder), arguments=arguments
+            )
+        )
+    return planned
+
+
+def finished(folder: Path) -> dict[str, Any] | None:
+    """The record of a finished run; None where it is absent, unfinished or not readable."""
+    try:
+        record = read_json(folder / RECORD)
+    except InputError:
+        return None
+    return record if isinstance(record, dict) and record.get("status") == "finished" else None

@@ -1,0 +1,118 @@
+"""The suites that come with AIMS: counted by hand, and planned on made-up sets of their names."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from aims.cli.sweep import suite_fields
+from aims.data.write import convert
+from aims.suites.plan import plan_runs
+from aims.suites.suite import find_suite, packaged_suites, read_suite
+from helpers import MadeUp
+
+SENSORS = ("thermal", "depth", "hha", "nir", "polarization")
+PAIRS = ("rgb-thermal", "rgb-depth", "rgb-hha", "rgb-nir")
+CHANNELS = {"thermal": 1, "depth": 1, "hha": 3, "nir": 1, "intensity": 3, "aolp": 3, "dolp": 3, "red_nir": 2}
+
+
+def suite(name):
+    return read_suite(find_suite(name), suite_fields())
+
+
+def test_these_come_with_aims():
+    assert [path.stem for path in packaged_suites()] == ["embedded", "real-samples", "smoke"]
+
+
+def test_the_embedded_benchmark():
+    runs = Counter(
+        (entry.fields["method"], entry.fields["tuning"], entry.fields["modality"])
+        for entry in suite("embedded").entries
+    )
+    expected = Counter()
+    for modality in (*SENSORS, *PAIRS):
+        expected |= {("disc", "none", modality): 1, ("oracle-disc", "none", modality): 1}
+        expected |= {("zero-shot", "none", modality): 3}
+    for modality in SENSORS:
+        expected |= {("scratch", "full", modality): 3}
+        for method in ("random-embed", "linear", "linear-frozen", "mlp", "transformer", "channel-batch"):
+            expected |= {(method, "lora", modality): 3}
+        for tuning in ("lora", "full", "adapter", "prompt", "prefix", "linear-probe"):
+            expected |= {("simcmf", tuning, modality): 3}
+    for modality in PAIRS:
+        expected |= {("simcmf", "lora", modality): 3, ("cmx", "lora", modality): 3}
+        expected |= {("vipt", "prompt", modality): 3}
+    expected |= {("simcmf", "lora", "aolp-dolp"): 3}
+    assert runs == expected
+    # 9 x 2 floors, 9 x 3 zero-shot, 5 x 13 x 3, 4 x 3 x 3, 3
+    assert runs.total() == 18 + 27 + 195 + 36 + 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Named(MadeUp):
+    """A set of any name and streams; each stream has as many channels as modalities take."""
+
+    dataset: str = "set"
+
+    def spec(self):
+        spec = super().spec()
+        streams = {
+            name: dataclasses.replace(stream, channels=CHANNELS[name])
+            for name, stream in spec.streams.items()
+        }
+        return dataclasses.replace(spec, name=self.dataset, streams=streams)
+
+    def read(self, split, image_id):
+        sample = super().read(split, image_id)
+        streams = {name: array[:, :, : CHANNELS[name]] for name, array in sample.streams.items()}
+        return dataclasses.replace(sample, streams=streams)
+
+
+@pytest.mark.parametrize("name", ["embedded", "real-samples", "smoke"])
+def test_every_run_can_be_planned(tmp_path, name):
+    found = suite(name)
+    rgb = name != "real-samples"
+    streams = [stream for stream in CHANNELS if rgb == (stream != "red_nir") or stream in ("nir", "thermal")]
+    for k, recipe in enumerate(found.recipes):
+        raw = tmp_path / f"raw{k}"
+        raw.mkdir()
+        made_up = Named(raw=raw, images=4, channels=3, rgb=rgb, stream=tuple(streams), dataset=recipe.dataset)
+        convert(made_up, tmp_path / "data" / recipe.dataset)
+    # Shapes are what is checked here; the pretrained weights need not be at hand.
+    entries = [
+        dataclasses.replace(entry, fields={**entry.fields, "weights": "none"}) for entry in found.entries
+    ]
+    planned = plan_runs(entries, data=tmp_path / "data", runs=tmp_path / "runs", device="cpu")
+    assert len(planned) == len({run.config.hash for run in planned}) == len(found.entries)
+    assert {run.config.dataset for run in planned} == {recipe.dataset for recipe in found.recipes}
+    assert {run.config.protocol for run in planned} == {"strict"}
+
+
+@pytest.mark.parametrize("path", packaged_suites(), ids=lambda path: path.stem)
+def test_what_a_recipe_reads_of_the_suites_folder_is_there(path):
+    for recipe in suite(path.stem).recipes:
+        commands = recipe.commands(suite=path.parent, data=Path("d"), raw=Path("r"), made=Path("m"))
+        for word in (word for words in commands for word in words):
+            assert not word.startswith(str(path.parent)) or Path(word).is_file()
+
+
+def test_the_small_sets_of_udders_are_parts_of_the_larger():
+    folder = find_suite("real-samples").parent / "real_samples"
+    texts = {n: (folder / f"udder_{n}.toml").read_text("utf-8") for n in (16, 64, 160)}
+    ids = {n: tomllib.loads(text)["splits"].pop("train") for n, text in texts.items()}
+    assert (len(ids[16]), len(ids[64]), ids[160]) == (16, 64, "*")
+    assert set(ids[16]) < set(ids[64])
+    # Nothing but name and training part tells them apart.
+    contents = [tomllib.loads(text) for text in texts.values()]
+    for content in contents:
+        del content["name"], content["splits"]["train"]
+    assert contents[0] == contents[1] == contents[2]
+
+
+@pytest.mark.parametrize("path", packaged_suites(), ids=lambda path: path.stem)
+def test_the_command_of_a_suite_is_its_own(path):
+    assert suite(path.stem).command.startswith(f"aims sweep {path.stem} --make-data")
