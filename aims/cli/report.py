@@ -38,17 +38,26 @@ _COLUMNS = (
     metavar="METHOD[:TUNING]",
     help="What the others are tested against.  [default: simcmf, else the best]",
 )
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("data/aims"),
+    show_default=True,
+    help="Datasets of the runs, for the page's pictures; it has none where they are not there.",
+)
+@click.option("--title", default="AIMS leaderboard", show_default=True, help="Heading of the page.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def command(runs: Path, target: Path, against: str | None, as_json: bool) -> None:
+def command(runs: Path, target: Path, against: str | None, data: Path, title: str, as_json: bool) -> None:
     """Write the tables from the finished runs.
 
     They are Table 1 beside the paper's numbers, every method beside every sensor with intervals and paired
-    tests (Markdown, CSV, LaTeX), and the list of all runs. A cell without a run stays empty. Results of
-    different protocols, backbones or weights never share a table.
+    tests (Markdown, CSV, LaTeX), the list of all runs, and index.html: the tables with curves and pictures.
+    A cell without a run stays empty. Results of different protocols, backbones or weights never share a
+    table.
     """
     from aims.report import write_report
 
-    result = write_report(runs, target, against=against)
+    result = write_report(runs, target, against=against, data=data, title=title)
     if as_json:
         print_json(result.as_json())
         return

@@ -6,21 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from aims.core.files import atomic_write
 from aims.core.vocabulary import Modality
-from aims.data.instances import stretch_nearest
+from aims.data.overlays import click_in_picture, predicted_mask, tinted
 from aims.data.pictures import picture
 from aims.data.read import Dataset, ImageRef
 
 PICTURES = 6
-_TINT = 0.55
 
 
 def save_sheet(
@@ -55,6 +52,7 @@ def save_sheet(
     name = modality.streams[0]
     for axes, image in zip(panels, images, strict=True):
         instances = by_image[image.image_id]
+        size = (image.instances.shape[0], image.instances.shape[1])
         shown = picture(image.streams[name], name, dataset.streams[name]) / 255
         scores = [row["iou"] for row in instances]
         titles = (
@@ -65,39 +63,21 @@ def save_sheet(
         layers: tuple[list[NDArray[np.bool_]], ...] = (
             [],
             [image.instances == row["instance_id"] for row in instances],
-            [_predicted(row, image.instances.shape) for row in instances],
+            [predicted_mask(row, size) for row in instances],
         )
         for k, (panel, title, masks) in enumerate(zip(axes, titles, layers, strict=True)):
-            panel.imshow(_tinted(shown, masks), interpolation="nearest")
+            panel.imshow(tinted(shown, masks), interpolation="nearest")
             panel.set_title(_shortened(title), fontsize=8, loc="left", parse_math=False)
             panel.set_axis_off()
             if k:
-                _draw_clicks(panel, instances, image.instances.shape)
+                _draw_clicks(panel, instances, size)
     with atomic_write(path) as beside:
         figure.savefig(beside, format="png", metadata={"Software": None})
 
 
-def _predicted(row: dict[str, Any], size: tuple[int, ...]) -> NDArray[np.bool_]:
-    rle = row["rle_native"] or row["rle_grid"]
-    mask = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
-    return stretch_nearest(mask, (size[0], size[1])).astype(bool)
-
-
-def _tinted(picture: NDArray[Any], masks: Sequence[NDArray[np.bool_]]) -> NDArray[Any]:
-    """Lays coloured masks over a picture; small ones lie on top, and all keep the colour of their place."""
-    result = picture.copy()
-    colours = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
-    for k in sorted(range(len(masks)), key=lambda k: -int(masks[k].sum())):
-        colour = np.array(colours[k % len(colours)])
-        result[masks[k]] = (1 - _TINT) * picture[masks[k]] + _TINT * colour
-    return result
-
-
-def _draw_clicks(panel: Axes, rows: Sequence[dict[str, Any]], size: tuple[int, ...]) -> None:
-    height, width = size
+def _draw_clicks(panel: Axes, rows: Sequence[dict[str, Any]], size: tuple[int, int]) -> None:
     for row in rows:
-        (x, y), (grid_height, grid_width) = row["click"], row["click_size"]
-        at = ((x + 0.5) * width / grid_width - 0.5, (y + 0.5) * height / grid_height - 0.5)
+        at = click_in_picture(row, size)
         panel.plot(*at, "o", markersize=4, color="white", markeredgecolor="black", markeredgewidth=0.8)
 
 

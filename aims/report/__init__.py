@@ -2,12 +2,14 @@
 
 from aims.report.comparison import MEAN, Comparison
 from aims.report.comparison_words import comparison_title, counts, score_lines
+from aims.report.page import NEXT_STEPS
 from aims.report.report import ReportResult, write_report
 from aims.report.table1 import Section
 from aims.report.wording import caption, cell_lines, plain_rows, title
 
 __all__ = [
     "MEAN",
+    "NEXT_STEPS",
     "Comparison",
     "ReportResult",
     "Section",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.report.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
-from aims.report.floors import DISC, FLOORS
+from aims.report.floors import DISC
 from aims.report.intervals import LEVEL, RESAMPLES
 from aims.report.paired import FLIPS, Difference
 from aims.report.results import Result
@@ -87,8 +87,8 @@ def notes(table: Comparison) -> list[str]:
         ),
         (
             any(row.is_floor for row in table.rows),
-            f"{' and '.join(FLOORS)} are floors that see no sensor: one disc around every click, and the "
-            f"best disc for each. A score below {DISC} is marked.",
+            f"{listed([row.method for row in table.rows if row.is_floor])}: floors that see no sensor, one "
+            f"disc for all ({DISC}) or the best for each. A score below {DISC} is marked.",
         ),
         (scratch and pretrained, "scratch starts from random weights, all others from the pretrained ones."),
     ]

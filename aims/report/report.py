@@ -18,6 +18,7 @@ from aims.report.comparison_files import (
     paired_csv,
 )
 from aims.report.latex import table1_latex
+from aims.report.page import render_page
 from aims.report.published import load_published
 from aims.report.render import results_csv, results_markdown, table1_csv, table1_markdown
 from aims.report.results import Result, pool_seeds
@@ -54,13 +55,22 @@ class ReportResult:
         }
 
 
-def write_report(runs: Path, out: Path, *, against: str | None = None) -> ReportResult:
-    """Writes Table 1, the comparison of all methods by sensor with paired tests, and the list of all results.
+def write_report(
+    runs: Path,
+    out: Path,
+    *,
+    against: str | None = None,
+    data: Path | None = None,
+    title: str = "AIMS leaderboard",
+) -> ReportResult:
+    """Writes Table 1, every method beside every sensor with paired tests, all results, and a page of them.
 
     Args:
         runs: folder of run folders, as `aims run` leaves them.
         out: folder for the files; made where it does not exist.
         against: what the comparison tests others against, METHOD or METHOD:TUNING; see `build_comparisons`.
+        data: converted datasets, for the page's pictures; None, or without the runs' datasets: no pictures.
+        title: heading of the page.
 
     Raises:
         InputError: `runs` does not exist, `out` cannot be a folder, or no run is of `against`.
@@ -81,6 +91,7 @@ def write_report(runs: Path, out: Path, *, against: str | None = None) -> Report
         "paired.csv": paired_csv(comparisons),
         "results.md": results_markdown(results, len(left_out)),
         "results.csv": results_csv(results),
+        "index.html": render_page(comparisons, left_out, data=data, title=title),
     }
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,8 @@ ARROWS = {
     # Pretraining draws its pictures from synth.
     "engine": {"methods", "models", "data", "sensors", "synth"},
     "suites": {"engine"},
-    "report": set(),
+    # The page shows what the runs' masks lie on.
+    "report": {"data"},
     "synth": {"sensors", "data"},
     # `aims info` and `aims weights` answer from methods and models alone.
     "cli": {"suites", "report", "engine", "synth", "data", "methods", "models"},

@@ -17,7 +17,7 @@ from aims.report.render import escape_markdown
 FILES = [
     *("table1.md", "table1.csv", "table1.tex"),
     *("comparison.md", "comparison.csv", "comparison.tex", "paired.csv"),
-    *("results.md", "results.csv"),
+    *("results.md", "results.csv", "index.html"),
 ]
 NASTY = r"<script>alert(1)</script>|\input{/etc/passwd}_&%#$~^*[x](y)`"
 

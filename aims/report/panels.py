@@ -1,0 +1,201 @@
+"""Qualitative panels: the same instances for every method, chosen by a stated rule."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from aims.core.errors import AimsError, InputError
+from aims.core.records import INSTANCES
+from aims.core.vocabulary import MODALITIES
+from aims.data.overlays import click_in_picture, predicted_mask, tinted
+from aims.data.pictures import picture
+from aims.data.read import Dataset, find_datasets
+from aims.report.comparison import Comparison, ComparisonRow
+
+#: The methods that are shown, the best row of each.
+METHODS = ("zero-shot", "scratch", "random-embed", "linear", "vipt", "cmx", "simcmf")
+#: Places in the order of the first method's IoU, 0 = worst, 1 = best.
+PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+_WIDTH = 256
+# Stands out from greys and from the colours of heat and of distance.
+_MASK = (0.0, 0.88, 1.0)
+_QUALITY = 88
+
+Key = tuple[str, int]
+Scored = Mapping[Key, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """One picture of a panel.
+
+    Attributes:
+        uri: the picture as a data URI.
+        note: what stands below it.
+        alt: what it shows, in words.
+    """
+
+    uri: str
+    note: str
+    alt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Some instances of one modality as every method sees them.
+
+    Attributes:
+        modality: name of the modality.
+        stream: what is shown of it.
+        columns: headings.
+        rows: pictures.
+        rule: how the instances were chosen.
+    """
+
+    modality: str
+    stream: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Shot, ...], ...]
+    rule: str
+
+
+def draw_panels(table: Comparison, data: Path) -> tuple[Panel, ...]:
+    """Draws one panel for every modality of a table.
+
+    Args:
+        table: a comparison.
+        data: a converted dataset, or a folder of several.
+
+    Returns:
+        Nothing where the dataset of the table, of the same content, is not in `data`.
+
+    Raises:
+        AimsError: a run's masks cannot be read.
+    """
+    there = [found for found in _datasets(data) if found.fingerprint == table.fingerprint]
+    if not there:
+        return ()
+    panels = (_panel(table, modality, there[0]) for modality in table.modalities)
+    return tuple(panel for panel in panels if panel is not None)
+
+
+def _datasets(data: Path) -> list[Dataset]:
+    try:
+        return find_datasets(data)
+    except InputError:
+        # A report is possible where the data are not.
+        return []
+
+
+def _panel(table: Comparison, modality: str, dataset: Dataset) -> Panel | None:
+    shown: dict[str, ComparisonRow] = {}
+    for row in table.rows:
+        if row.method in METHODS and modality in row.cells:
+            shown.setdefault(row.method, row)
+    if not shown:
+        return None
+    rows = sorted(shown.values(), key=lambda row: METHODS.index(row.method))
+    scored = [_scored(row, modality) for row in rows]
+    first = rows.index(shown.get("simcmf", rows[-1]))
+    keys = _choose(scored[first], set.intersection(*(set(found) for found in scored)))
+    stream = _stream(modality, dataset)
+    refs = {ref.image_id: ref for images in dataset.index.values() for ref in images}
+    shots = []
+    for key in keys:
+        image = dataset.read(refs[key[0]], (stream,))
+        base = picture(image.streams[stream], stream, dataset.streams[stream])
+        shots.append(_shots(base, image.instances == key[1], key, rows, [found[key] for found in scored]))
+    return Panel(
+        modality=modality,
+        stream=stream,
+        columns=(f"{stream}, click", "truth", *(row.label for row in rows)),
+        rows=tuple(shots),
+        rule=f"Of the larger half of the test instances, ordered by the IoU of {rows[first].label}: the "
+        "worst, the quartiles and the best. Coloured: the mask; white: the outline of the truth. The masks "
+        "are those of each method's lowest seed.",
+    )
+
+
+def _scored(row: ComparisonRow, modality: str) -> dict[Key, dict[str, Any]]:
+    """The scored instances of a row's lowest seed."""
+    result = row.cells[modality].result
+    assert result is not None  # a modality's cell comes from runs; only means do not
+    path = result.runs[0].path / INSTANCES
+    try:
+        lines = pq.read_table(path).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise AimsError(f"{path}: its masks cannot be read ({error})") from None
+    return {(line["image_id"], line["instance_id"]): line for line in lines}
+
+
+def _choose(scored: Scored, keys: set[Key]) -> list[Key]:
+    """The instances at `PLACES`, ordered by IoU, of the larger half: little is seen of small ones."""
+    by_area = sorted(keys, key=lambda key: (-scored[key]["area"], key))
+    larger = by_area[: max(len(PLACES), (len(by_area) + 1) // 2)]
+    order = sorted(larger, key=lambda key: (scored[key]["iou"], key))
+    return list(dict.fromkeys(order[round(place * (len(order) - 1))] for place in PLACES))
+
+
+def _stream(modality: str, dataset: Dataset) -> str:
+    """What is shown: the sensor's stream, not RGB."""
+    streams = MODALITIES[modality].streams if modality in MODALITIES else (modality.removeprefix("rgb-"),)
+    return next((name for name in streams if name != "rgb" and name in dataset.streams), "rgb")
+
+
+def _shots(
+    base: NDArray[np.uint8],
+    truth: NDArray[np.bool_],
+    key: Key,
+    rows: Sequence[ComparisonRow],
+    lines: Sequence[Mapping[str, Any]],
+) -> tuple[Shot, ...]:
+    size = (truth.shape[0], truth.shape[1])
+    click = click_in_picture(lines[0], size)
+    where = f"instance {key[1]} of {key[0]}"
+    shots = [
+        Shot(uri=_uri(base, None, None, click), note=key[0], alt=f"{where} with its click"),
+        Shot(uri=_uri(base, truth, truth, click), note=f"{int(truth.sum()):,} px", alt=f"truth of {where}"),
+    ]
+    for row, line in zip(rows, lines, strict=True):
+        mask = predicted_mask(line, size)
+        note = f"IoU {line['iou']:.2f}"
+        shots.append(Shot(uri=_uri(base, mask, truth, click), note=note, alt=f"{row.label}, {where}: {note}"))
+    return tuple(shots)
+
+
+def _uri(
+    base: NDArray[np.uint8],
+    mask: NDArray[np.bool_] | None,
+    truth: NDArray[np.bool_] | None,
+    click: tuple[float, float],
+) -> str:
+    """A picture about `_WIDTH` wide: pixels stay sharp when small pictures are enlarged."""
+    shown = base if mask is None else np.rint(255 * tinted(base / 255, [mask], [_MASK])).astype(np.uint8)
+    rows, columns = shown.shape[:2]
+    factor = max(1, round(_WIDTH / columns)) if columns < _WIDTH else _WIDTH / columns
+    target = (max(1, round(columns * factor)), max(1, round(rows * factor)))
+    enlarged = np.ascontiguousarray(
+        cv2.resize(shown, target, interpolation=cv2.INTER_NEAREST if factor >= 1 else cv2.INTER_AREA)
+    )
+    if truth is not None:
+        outline = cv2.resize(truth.astype(np.uint8), target, interpolation=cv2.INTER_NEAREST)
+        contours, _ = cv2.findContours(outline, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        for width, level in ((3, 0), (1, 255)):
+            cv2.drawContours(enlarged, contours, -1, (level, level, level), width, cv2.LINE_AA)
+    at = (round((click[0] + 0.5) * factor), round((click[1] + 0.5) * factor))
+    for radius, colour in ((5, (0, 0, 0)), (4, (255, 255, 255)), (2, (220, 20, 60))):
+        cv2.circle(enlarged, at, radius, colour, cv2.FILLED, cv2.LINE_AA)
+    bgr = cv2.cvtColor(enlarged, cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
+    return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")

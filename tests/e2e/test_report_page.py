@@ -1,0 +1,119 @@
+"""`aims report`: the page holds every table, the curves of what trained, and instances of all methods."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+import toys
+
+from aims.engine.run import run
+from aims.report.curves import read_metrics
+
+METHODS = ("simcmf", "scratch", "random-embed")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Three methods and a floor on a made-up set, two seeds of simcmf."""
+    folder = tmp_path_factory.mktemp("page")
+    dataset = toys.made_up_set(folder / "data" / "made-up")
+    for method in METHODS:
+        for seed in (0, 1)[: 1 + (method == "simcmf")]:
+            run(toys.job(dataset, folder / "runs", method=method, seed=seed, epochs=2))
+    nothing = dict.fromkeys(("tuning", "weights", "backbone", "loss"), "none")
+    floor = {**nothing, "epochs": 0, "lr": 0.0, "batch_size": 1}
+    run(toys.job(dataset, folder / "runs", method="disc", **floor))
+    return folder
+
+
+class Page(HTMLParser):
+    """Collects tags, and the text of cells."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.cells, self.rows = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data):
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += f" {data.strip()}"
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def report(aims, made, tmp_path, *more):
+    code, out, err = aims("report", "--runs", made / "runs", "--out", tmp_path / "out", *more)
+    assert code == 0, err
+    text = (tmp_path / "out" / "index.html").read_text("utf-8")
+    return Page(text), text, out
+
+
+def test_tables_curves_and_panels(aims, made, tmp_path):
+    page, text, out = report(aims, made, tmp_path, "--data", made / "data", "--title", "A <b>title</b>")
+    assert "<title>A &lt;b&gt;title&lt;/b&gt;</title>" in text
+    heads = [row[0].split()[0] for row in page.rows if row]
+    # The table of scores, then the paired tests of all but the reference.
+    assert heads[:2] == ["method", "disc"]
+    assert set(heads[2:5]) == {"simcmf,", "scratch,", "random-embed,"}
+    assert "disc" in out
+    pictures = page.all("img")
+    # Five instances: sensor, truth and three methods.
+    assert len(pictures) == 5 * (2 + len(METHODS))
+    assert all(picture["src"].startswith("data:image/webp;base64,") for picture in pictures)
+    assert sum(picture["alt"].startswith("simcmf, full, instance") for picture in pictures) == 5
+    assert len(page.all("svg")) == 1
+    assert "RANDOM WEIGHTS, NOT PRETRAINED" in text
+    assert "#010203" not in text
+
+
+def test_nothing_is_loaded_from_elsewhere(aims, made, tmp_path):
+    page, text, _ = report(aims, made, tmp_path, "--data", made / "data")
+    links = [attrs[key] for _, attrs in page.tags for key in ("src", "href", "xlink:href") if key in attrs]
+    assert all(link.startswith(("data:", "#")) for link in links)
+    assert not page.all("script")
+    assert re.findall(r"url\((?!#)", text) == []
+
+
+def test_without_data_there_are_no_pictures(aims, made, tmp_path):
+    page, text, _ = report(aims, made, tmp_path, "--data", tmp_path / "gone")
+    assert page.all("img") == []
+    assert len(page.all("svg")) == 1
+    other = toys.made_up_set(tmp_path / "data" / "other", images=4)
+    assert other.fingerprint not in text
+    page, _, _ = report(aims, made, tmp_path, "--data", tmp_path / "data")
+    assert page.all("img") == []
+
+
+def test_the_same_runs_give_the_same_page(aims, made, tmp_path):
+    first, again = (report(aims, made, tmp_path / name, "--data", made / "data")[1] for name in "ab")
+    assert first == again
+
+
+def test_names_of_what_is_left_out_are_escaped(aims, made, tmp_path):
+    runs = tmp_path / "runs"
+    (runs / "<img src=x onerror=alert(1)>").mkdir(parents=True)
+    code, _, err = aims("report", "--runs", runs, "--out", tmp_path / "out")
+    assert code == 0
+    assert "left out: <img" in err
+    text = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert Page(text).all("img") == []
+    assert "There is no finished run yet." in text
+
+
+def test_damaged_curves_end_where_they_are_damaged(tmp_path):
+    assert read_metrics(tmp_path) == []
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "loss": 0.5}\n{"epoch": 2, "lo')
+    assert read_metrics(tmp_path) == [{"epoch": 1, "loss": 0.5}]
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "loss": 0.5}\n[]\n{"epoch": 3}\n')
+    assert read_metrics(tmp_path) == [{"epoch": 1, "loss": 0.5}]
