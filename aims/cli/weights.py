@@ -39,15 +39,21 @@ def command(backbone: str | None, source: Path | None, as_json: bool) -> None:
     """Fetch SAM's pretrained weights.
 
     BACKBONE is sam-vit-b, sam-vit-l or sam-vit-h; without it, all are listed. The file is checked against
-    the authors' SHA-256 before it gets its name.
+    the authors' SHA-256 before it gets its name. Those of sam-tiny come with AIMS.
     """
     # Imported here: torch takes seconds.
     from aims.models.download import plan_download
+    from aims.models.weights import packaged_weights
 
     if backbone is None:
         if source is not None:
             raise InputError("--from needs a backbone: aims weights BACKBONE --from FILE")
         _list(as_json)
+        return
+    if (packaged := packaged_weights(backbone)) is not None:
+        if source is not None:
+            raise InputError(f"the weights of {backbone} come with AIMS; leave --from out")
+        _show_packaged(backbone, packaged, as_json)
         return
     download = plan_download(backbone)
     fetched = _obtain(download, source)
@@ -58,6 +64,17 @@ def command(backbone: str | None, source: Path | None, as_json: bool) -> None:
         return
     err.print("checked: it is the authors' file, by its SHA-256" if fetched else "it was there, and is right")
     out.print(f"{backbone}  ->  {download.path}", markup=False)
+
+
+def _show_packaged(backbone: str, path: Path, as_json: bool) -> None:
+    from aims.core.files import sha256_file
+
+    if as_json:
+        facts = {"bytes": path.stat().st_size, "sha256": sha256_file(path), "fetched": False}
+        print_json({"backbone": backbone, "path": str(path), **facts})
+        return
+    err.print("comes with AIMS; its model card lies beside it")
+    out.print(f"{backbone}  ->  {path}", markup=False)
 
 
 def _obtain(download: Download, source: Path | None) -> bool:
@@ -97,17 +114,22 @@ def _announce(download: Download) -> None:
 def _list(as_json: bool) -> None:
     from aims.models.backbone import BACKBONES
     from aims.models.download import LICENSE, plan_download
-    from aims.models.weights import weights_folder
+    from aims.models.weights import packaged_weights, weights_folder
 
     downloads = [plan_download(name) for name in BACKBONES if BACKBONES[name].checkpoint is not None]
     downloads.sort(key=lambda download: download.checkpoint.size_bytes)
+    packaged = {name: path for name in BACKBONES if (path := packaged_weights(name)) is not None}
     if as_json:
         rows = [_row(download) for download in downloads]
-        print_json({"folder": str(weights_folder()), "license": LICENSE, "weights": rows})
+        there = [{"backbone": name, "path": str(path)} for name, path in packaged.items()]
+        print_json({"folder": str(weights_folder()), "license": LICENSE, "weights": rows, "packaged": there})
         return
     table = Table()
     for name in ("backbone", "file", "size", "licence", "in the cache"):
         table.add_column(name, justify="right" if name == "size" else "left")
+    for name, path in packaged.items():
+        # Under AIMS's own licence.
+        table.add_row(name, "comes with AIMS", _megabytes(path.stat().st_size), LICENSE, "not needed")
     for download in downloads:
         checkpoint = download.checkpoint
         size = _megabytes(checkpoint.size_bytes)

@@ -265,8 +265,9 @@ class Converter(ABC):
         spec = self.spec()
         if not self.made_up:
             return spec
-        own = {"name": f"made-up-{spec.name}", "license": "Apache-2.0", "citation": None, "url": None}
-        return dataclasses.replace(spec, **own)
+        return dataclasses.replace(
+            spec, name=f"made-up-{spec.name}", license="Apache-2.0", citation=None, url=None
+        )
 
     @abstractmethod
     def spec(self) -> DatasetSpec:

@@ -7,6 +7,7 @@ import platform
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 
 def hardware(device: torch.device) -> dict[str, Any]:
     """What a run was made on."""
-    name = platform.processor() or platform.machine()
+    name = _processor()
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     return {
@@ -26,6 +27,16 @@ def hardware(device: torch.device) -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
     }
+
+
+def _processor() -> str:
+    """The processor's own name where Linux tells it; Python knows the architecture alone there."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            key, _, name = line.partition(":")
+            if key.strip() == "model name":
+                return name.strip()
+    return platform.processor() or platform.machine()
 
 
 def peak_memory(device: torch.device) -> int:

@@ -22,9 +22,8 @@ from aims.core.files import sha256_file
 from aims.models.backbone import BACKBONES, Checkpoint
 from aims.models.trainable import require_match
 
-#: Where weights that come with AIMS lie, each as `{backbone}.safetensors` with underscores for hyphens. There
-#: are none for backbones with authors' weights.
-PACKAGED = Path(__file__).parent
+#: Weights that come with AIMS: a folder a backbone, as `aims pretrain` leaves it, with its model card.
+PACKAGED = Path(__file__).parent / "pretrained"
 
 WAYS_ON = "give a file with --weights PATH, or --weights none for random weights (recorded as random)"
 
@@ -48,6 +47,12 @@ def weights_folder() -> Path:
     return (Path(cache) if cache else platformdirs.user_cache_path("aims")) / "weights"
 
 
+def packaged_weights(backbone: str) -> Path | None:
+    """The file of a backbone's weights that comes with AIMS, or None where there is none."""
+    path = PACKAGED / backbone / "weights.safetensors"
+    return path if path.is_file() else None
+
+
 def resolve_weights(backbone: str, path: Path | None) -> Path:
     """Finds the file of weights for a backbone.
 
@@ -65,8 +70,8 @@ def resolve_weights(backbone: str, path: Path | None) -> Path:
             raise InputError(f"{path}: no such file of weights; {WAYS_ON}")
         return path
     if checkpoint is None:
-        packaged = PACKAGED / f"{backbone.replace('-', '_')}.safetensors"
-        if packaged.is_file():
+        packaged = packaged_weights(backbone)
+        if packaged is not None:
             return packaged
         raise InputError(f"no pretrained weights of {backbone} exist yet; {WAYS_ON}")
     cached = weights_folder() / checkpoint.file_name

@@ -154,8 +154,10 @@ def _drafts(learned: Sequence[Result]) -> list[_Draft]:
     rows: dict[tuple[Any, ...], _Draft] = {}
     for item in learned:
         config = item.config
-        setting = (config.method, config.tuning, config.options_text, config.lr, config.epochs)
-        setting += (config.batch_size, config.loss, config.precision)
+        setting = (
+            *(config.method, config.tuning, config.options_text, config.lr, config.epochs),
+            *(config.batch_size, config.loss, config.precision),
+        )
         rows.setdefault(setting, _Draft(results={})).results[config.modality] = item
     return list(rows.values())
 

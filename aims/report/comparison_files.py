@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from aims.report.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
@@ -60,9 +61,8 @@ def comparison_markdown(tables: Sequence[Comparison]) -> str:
 def _markdown_grid(
     table: Comparison,
     show: Callable[[ComparisonRow, str], str],
-    tail: dict[str, Callable[[ComparisonRow], str]] | None = None,
+    tail: Mapping[str, Callable[[ComparisonRow], str]] = MappingProxyType({}),
 ) -> list[str]:
-    tail = tail or {}
     header = ["method", *(escape_markdown(column_name(name)) for name in table.columns), *tail]
     rows = [
         [

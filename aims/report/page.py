@@ -41,9 +41,10 @@ NEXT_STEPS = (
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """One table with what belongs to it."""
+    """One table with what belongs to it; its highest score fills a bar."""
 
     table: Comparison
+    highest: float
     curves: tuple[Curves, ...]
     panels: tuple[Panel, ...]
 
@@ -74,6 +75,7 @@ def render_page(
     parts = [
         _Part(
             table=table,
+            highest=max(cell.miou for row in table.rows for cell in row.cells.values()) or 1.0,
             curves=draw_curves(table),
             panels=draw_panels(table, data) if data is not None else (),
         )
@@ -97,7 +99,6 @@ def render_page(
     )
 
 
-def _share(cell: ComparisonCell, table: Comparison) -> str:
-    """Length of a cell's bar: the table's highest score fills it."""
-    highest = max(other.miou for row in table.rows for other in row.cells.values())
-    return f"{100 * cell.miou / highest if highest else 0:.1f}"
+def _share(cell: ComparisonCell, highest: float) -> str:
+    """Length of a cell's bar in percent."""
+    return f"{100 * cell.miou / highest:.1f}"

@@ -43,7 +43,7 @@ def sign_flip_p(differences: FloatArray) -> FloatArray:
     reached = np.zeros(differences.shape[1:])
     for block in blocks(flips, images):
         if exact:
-            up = np.arange(block.start, block.stop)[:, None] >> np.arange(images) & 1
+            up = (np.arange(block.start, block.stop)[:, None] >> np.arange(images) & 1).astype(bool)
         else:
             up = generator.random((block.stop - block.start, images)) < 0.5
         flipped = np.where(up, 1.0, -1.0) @ differences

@@ -227,7 +227,9 @@ def test_data_are_made_once(aims, ends, tmp_path):
     for more in ((), ("--dry-run", "--make-data")):
         code, out, err = aims(*common, *more)
         assert (code, out, err.count("\n")) == (2, "", 1)
-        assert f"dataset 'made-up-ivrg-nir' is not in {data}; `aims sweep {suite} --make-data` makes it: " in err
+        assert (
+            f"dataset 'made-up-ivrg-nir' is not in {data}; `aims sweep {suite} --make-data` makes it: " in err
+        )
         assert f"`aims synth ivrg-nir --out '{made}' --scenes 3 --size 32x40`, then `aims convert " in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["try.toml"]
 

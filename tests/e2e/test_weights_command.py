@@ -6,6 +6,7 @@ import hashlib
 import json
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 import weights_server as web
@@ -123,7 +124,7 @@ def test_a_file_of_this_machine(aims, server, cache, tmp_path):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("sam-tiny",), "no pretrained weights of sam-tiny exist"),
+        (("sam-tiny", "--from", "x.pth"), "the weights of sam-tiny come with AIMS; leave --from out"),
         (("sam-vit-q",), "unknown backbone 'sam-vit-q'; did you mean 'sam-vit-"),
         (("sam-vit-b", "--from", "nowhere.pth"), "nowhere.pth: no such file of weights"),
         (("--from", "nowhere.pth"), "--from needs a backbone"),
@@ -134,6 +135,17 @@ def test_wrong_input(aims, server, cache, args, words):
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {words}")
     assert err.count("\n") == 1
+    assert not cache.exists()
+
+
+def test_weights_that_come_with_aims_are_shown(aims, server, cache):
+    code, out, err = aims("weights", "sam-tiny")
+    assert (code, err) == (0, "comes with AIMS; its model card lies beside it\n")
+    path = Path(out.strip().partition("  ->  ")[2])
+    assert (path.parent / "README.md").is_file()
+    shown = json.loads(aims("weights", "sam-tiny", "--json")[1])
+    assert shown["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert server.asked == []
     assert not cache.exists()
 
 
@@ -165,7 +177,9 @@ def test_the_list(aims, server, cache):
     assert "wrong: 4 bytes" in rows["sam-vit-h"]
     assert all("Apache-2.0" in row for row in rows.values())
     assert "Only sizes were compared" in out
+    assert any("sam-tiny" in line and "comes with AIMS" in line for line in out.splitlines())
     listed = json.loads(aims("weights", "--json")[1])
+    assert [row["backbone"] for row in listed["packaged"]] == ["sam-tiny"]
     assert [row["in_cache_by_size"] for row in listed["weights"]] == [True, False, False]
     assert server.asked == []
 

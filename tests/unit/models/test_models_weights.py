@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 
 from aims.core.errors import InputError
 from aims.methods import BACKBONES
-from aims.models.weights import load_weights, resolve_weights, weights_folder
+from aims.models.weights import load_weights, packaged_weights, resolve_weights, weights_folder
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,27 @@ def test_the_authors_file_is_missing(cache: Path) -> None:
         assert part in str(caught.value)
 
 
-def test_sam_tiny_has_no_weights_yet(cache: Path) -> None:
+def test_the_weights_of_sam_tiny_come_with_aims(cache: Path) -> None:
+    path = resolve_weights("sam-tiny", None)
+    assert path == packaged_weights("sam-tiny")
+    assert path.stat().st_size < 8_000_000
+    loaded = load_weights("sam-tiny", path)
+    assert {tensor.dtype for tensor in loaded.state.values()} == {torch.float32}
+    card = json.loads((path.parent / "card.json").read_text("utf-8"))
+    assert card["weights"] == {
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "sha256": loaded.sha256,
+    }
+    assert card["shippable"]
+    assert card["learned_from"]["photographs"] == 0
+    # Held-out scores of the very file, each above the floor beside it.
+    assert {"wilds", "rooms"} <= set(card["scores"])
+    assert all(numbers["miou"] > numbers["disc"] for numbers in card["scores"].values())
+
+
+def test_a_backbone_without_weights_says_so(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aims.models.weights.PACKAGED", cache)
     with pytest.raises(InputError, match=r"no pretrained weights of sam-tiny exist yet.*--weights none"):
         resolve_weights("sam-tiny", None)
 
