@@ -5,8 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := demo
-DEMO_SCENES := 120
-DEMO_EPOCHS := 20
+DEMO_OPTIONS :=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint format clean
@@ -22,16 +21,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: $(INSTALLED) ## Convert, train, evaluate and report on a small set that is generated (minutes)
-	@test -e $(DEMO)/raw/shapes.toml || \
-	  { rm -rf $(DEMO)/raw; $(BIN)/aims synth folder --out $(DEMO)/raw --scenes $(DEMO_SCENES); }
-	$(BIN)/aims convert folder $(DEMO)/raw/shapes.toml --out $(DEMO)/aims/shapes
-	$(BIN)/aims verify $(DEMO)/aims/shapes
-	for method in scratch simcmf; do \
-	  $(BIN)/aims run --method $$method --modality thermal --data $(DEMO)/aims --runs $(DEMO)/runs \
-	    --backbone sam-tiny --weights none --epochs $(DEMO_EPOCHS) || exit; \
-	done
-	$(BIN)/aims report --runs $(DEMO)/runs --out $(DEMO)/report
+demo: $(INSTALLED) ## Convert, train, evaluate and report on made-up data (minutes; DEMO_OPTIONS=--quick: one)
+	$(BIN)/aims demo --out $(DEMO) $(DEMO_OPTIONS)
 
 test: $(INSTALLED) ## Run the tests, one process a core
 	$(BIN)/python -m pytest -n logical --dist worksteal

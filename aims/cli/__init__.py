@@ -27,9 +27,12 @@ COMMANDS = MappingProxyType(
         "audit": "Find near-duplicates and groups that straddle splits.",
         "export": "Write a dataset as COCO, or as a folder of pictures.",
         "weights": "Fetch SAM's pretrained weights.",
+        "pretrain": "Pretrain sam-tiny on generated scenes.",
         "run": "Train and evaluate one method on one modality.",
+        "sweep": "Run what a suite is missing.",
         "export-model": "Fold a run's trained layers into plain SAM weights.",
         "report": "Write the tables from the finished runs.",
+        "demo": "Do the whole job on made-up data, in minutes.",
         "synth": "Generate a small raw dataset to try things on.",
     }
 )

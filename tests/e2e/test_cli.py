@@ -53,6 +53,11 @@ def test_the_whole_job(aims, shapes, tmp_path):
     assert "RANDOM WEIGHTS, NOT PRETRAINED" in out
     assert "shapes / rgb-thermal" in (tmp_path / "report" / "table1.md").read_text()
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
+        "comparison.csv",
+        "comparison.md",
+        "comparison.tex",
+        "index.html",
+        "paired.csv",
         "results.csv",
         "results.md",
         "table1.csv",
@@ -75,7 +80,7 @@ def test_the_registries_are_complete():
     assert list(PROTOCOLS) == ["paper", "strict"]
     assert list(COMMANDS) == [
         *("list", "info", "convert", "inspect", "view", "verify", "audit", "export"),
-        *("weights", "run", "export-model", "report", "synth"),
+        *("weights", "pretrain", "run", "sweep", "export-model", "report", "demo", "synth"),
     ]
 
 

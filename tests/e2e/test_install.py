@@ -55,7 +55,12 @@ def test_the_wheel_holds_everything(wheel):
         "aims/cli/run.py",
         "aims/converters/nyuv2.py",
         "aims/benchmarks/speed/conversion.py",
+        "aims/benchmarks/embedded.toml",
+        "aims/benchmarks/real_samples/udder_16.toml",
         "aims/leaderboards/published.toml",
+        "aims/models/pretrained/sam-tiny/README.md",
+        "aims/models/pretrained/sam-tiny/weights.safetensors",
+        "aims/report/index.html.j2",
         "aims/synth/layouts/nyuv2.py",
     ):
         assert name in names, name
@@ -88,18 +93,14 @@ def test_the_wheel_works_from_any_folder(wheel, tmp_path):
     assert "32.08" in (tmp_path / "leaderboards" / "table1.md").read_text()
 
 
-def test_make_demo(tmp_path):
+def test_make_demo_is_the_command(tmp_path):
+    """The command itself is run with the README's, as `aims demo --quick`."""
     out = run(
-        [
-            *("make", "demo", f"BIN={BIN}", f"DEMO={tmp_path / 'demo'}", "DEMO_SCENES=9", "DEMO_EPOCHS=1"),
-            # Already installed here; the rule that installs is what ran before these tests.
-            *("--old-file=.venv/.installed", "INSTALLED="),
-        ],
+        # Already installed here; the rule that installs is what ran before these tests.
+        ["make", "-n", "demo", f"BIN={BIN}", "DEMO=here", "DEMO_OPTIONS=--quick", "INSTALLED="],
         cwd=ROOT,
     )
-    assert "no problem found" in out
-    assert (tmp_path / "demo" / "report" / "table1.md").is_file()
-    assert len(list((tmp_path / "demo" / "runs").glob("*/samples.png"))) == 2
+    assert out.strip() == f"{BIN}/aims demo --out here --quick"
 
 
 def test_every_make_target_has_help():
@@ -129,12 +130,17 @@ def test_every_command_of_the_readme(tmp_path):
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
     commands = readme_commands()
     makes = [command for command in commands if command.startswith("make ")]
-    # `make demo` has a test of its own, and these are `make test`.
+    # `make demo` has a test of its own, and these are run by `make test`.
     assert sorted(makes) == ["make demo", "make test"]
     others = [command for command in commands if command not in makes]
     assert {command.split()[1] for command in others} == set(COMMANDS)
-    for command in others:
-        run(["bash", "-c", command], cwd=tmp_path, env=environment)
+    outputs = {command: run(["bash", "-c", command], cwd=tmp_path, env=environment) for command in others}
+    demo = outputs["aims demo --quick"]
+    for text in ("made-up-nyuv2: protocol strict, backbone sam-tiny", "made-up-rgbp-glass: ", "simcmf, lora"):
+        assert text in demo
+    assert demo.splitlines()[-3].strip() == "aims convert folder SENSOR.toml"
+    assert len(list((tmp_path / "demo-quick" / "runs").glob("*/samples.png"))) == 4
+    assert "<img " in (tmp_path / "demo-quick" / "index.html").read_text()
 
 
 def test_every_command_in_the_readmes_text(source, tmp_path):
