@@ -114,7 +114,7 @@ def _announce(download: Download) -> None:
 def _list(as_json: bool) -> None:
     from aims.models.backbone import BACKBONES
     from aims.models.download import LICENSE, plan_download
-    from aims.models.weights import packaged_weights, weights_folder
+    from aims.models.weights import PACKAGED_LICENSE, packaged_weights, weights_folder
 
     downloads = [plan_download(name) for name in BACKBONES if BACKBONES[name].checkpoint is not None]
     downloads.sort(key=lambda download: download.checkpoint.size_bytes)
@@ -128,8 +128,8 @@ def _list(as_json: bool) -> None:
     for name in ("backbone", "file", "size", "licence", "in the cache"):
         table.add_column(name, justify="right" if name == "size" else "left")
     for name, path in packaged.items():
-        # Under AIMS's own licence.
-        table.add_row(name, "comes with AIMS", _megabytes(path.stat().st_size), LICENSE, "not needed")
+        size = _megabytes(path.stat().st_size)
+        table.add_row(name, "comes with AIMS", size, PACKAGED_LICENSE, "not needed")
     for download in downloads:
         checkpoint = download.checkpoint
         size = _megabytes(checkpoint.size_bytes)

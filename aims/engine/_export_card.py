@@ -125,7 +125,7 @@ to the picture's size; the object is where it is above 0.
 {% if weights.start == "random" %}
 - **It started from random weights**, not from pretrained ones.
 {% elif weights.license %}
-- It started from SAM's weights by the authors of Segment Anything (Meta AI), licence {{ weights.license }},
+- It started from {{ weights.origin }}, licence {{ weights.license }},
   SHA-256 `{{ weights.start }}`.
 {% else %}
 - It started from weights with SHA-256 `{{ weights.start }}`; their licence is not known here.

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from aims.core.files import sha256_file
 from aims.core.records import RunRecord
 from aims.core.vocabulary import find_protocol
 from aims.engine.restore import preprocessing_of
@@ -15,6 +16,7 @@ from aims.models.download import LICENSE
 from aims.models.merging import layer_source
 from aims.models.sam import SAM
 from aims.models.segmenter import Segmenter
+from aims.models.weights import PACKAGED_LICENSE, packaged_weights
 from aims.sensors.scaling import scaling
 from aims.version import __version__
 
@@ -55,7 +57,7 @@ def describe(record: RunRecord, backbone: SAM, plain: Segmenter, layers: nn.Sequ
         "views": _views(layers, plain),
         "input": _input(record, backbone, facts),
         "mask_size": backbone.mask_size,
-        "weights": {"start": config.weights, "seed": config.seed, "license": _license(config.weights)},
+        "weights": {"start": config.weights, "seed": config.seed, **_origin(config.weights)},
         "dataset": {
             "name": config.dataset,
             "fingerprint": config.fingerprint,
@@ -115,10 +117,18 @@ def _views(layers: nn.Sequential, plain: Segmenter) -> int:
     return channels[-1] // plain.in_channels if channels else 1
 
 
-def _license(weights: str) -> str | None:
-    """Of the weights that the run started from; None if there were none or nothing is known of them."""
-    checkpoints = [BACKBONES[name].checkpoint for name in BACKBONES]
-    return LICENSE if weights in {known.sha256 for known in checkpoints if known is not None} else None
+def _origin(weights: str) -> dict[str, str | None]:
+    """Whose the weights are that the run started from, and their licence; None where that is not known."""
+    for name in BACKBONES:
+        checkpoint, packaged = BACKBONES[name].checkpoint, packaged_weights(name)
+        if checkpoint is not None and checkpoint.sha256 == weights:
+            return {
+                "origin": "SAM's weights by the authors of Segment Anything (Meta AI)",
+                "license": LICENSE,
+            }
+        if packaged is not None and sha256_file(packaged) == weights:
+            return {"origin": f"the weights of {name} that come with AIMS", "license": PACKAGED_LICENSE}
+    return {"origin": None, "license": None}
 
 
 def _input(record: RunRecord, backbone: SAM, facts: dict[str, Any] | None) -> dict[str, Any]:

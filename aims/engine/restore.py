@@ -13,13 +13,14 @@ from torch import Tensor
 
 from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.core.errors import AimsError, InputError
+from aims.core.files import sha256_file
 from aims.core.records import RECORD, WEIGHTS, RunRecord
 from aims.engine.checkpoint import load_weights as load_trained
 from aims.engine.inputs import Preprocessing
 from aims.methods import BACKBONES, build_model
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
-from aims.models.weights import load_weights, weights_folder
+from aims.models.weights import load_weights, packaged_weights, weights_folder
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def base_weights(record: RunRecord, path: Path | None) -> Mapping[str, Tensor] |
 
     Args:
         record: of the run.
-        path: where they lie; None for the cache folder.
+        path: where they lie; None for the cache folder, or for those that come with AIMS.
 
     Returns:
         Tensors of the plain model, or None where the run started from random weights.
@@ -118,7 +119,10 @@ def base_weights(record: RunRecord, path: Path | None) -> Mapping[str, Tensor] |
             raise InputError(f"{record.path}: the run started from random weights; leave --weights out")
         _warn_of_other_numbers(record)
         return None
-    if path is None:
+    packaged = packaged_weights(config.backbone)
+    if path is None and packaged is not None and sha256_file(packaged) == config.weights:
+        path, ways_on = packaged, ""
+    elif path is None:
         checkpoint = BACKBONES[config.backbone].checkpoint
         if checkpoint is None or checkpoint.sha256 != config.weights:
             raise InputError(

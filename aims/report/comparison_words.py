@@ -87,8 +87,8 @@ def notes(table: Comparison) -> list[str]:
         ),
         (
             any(row.is_floor for row in table.rows),
-            f"{listed([row.method for row in table.rows if row.is_floor])}: floors that see no sensor, one "
-            f"disc for all ({DISC}) or the best for each. A score below {DISC} is marked.",
+            f"Floors see no sensor: one disc around every click for all ({DISC}), or the best one for each. "
+            f"A score below {DISC} is marked.",
         ),
         (scratch and pretrained, "scratch starts from random weights, all others from the pretrained ones."),
     ]

@@ -35,6 +35,8 @@ from aims.engine.run import run
 from aims.methods import BACKBONES, build_model
 from aims.models.merging import alignment_layers, plain_model
 from aims.models.trainable import declared_parameters
+from aims.models.weights import load_weights as read_weights
+from aims.models.weights import packaged_weights
 
 CHANNELS = 4
 CONFIG = {
@@ -241,7 +243,7 @@ def test_what_is_written(tmp_path, dataset):
         "channel_order": [3, 2, 1, 0],
     }
     assert said["dataset"]["license"] == "none"
-    assert said["weights"] == {"start": "random", "seed": 2, "license": None}
+    assert said["weights"] == {"start": "random", "seed": 2, "origin": None, "license": None}
     assert said["scores"]["miou"] == 0.4321
     assert max(said["largest_differences"].values()) < 1e-5
     card = (result.folder / "README.md").read_text()
@@ -383,7 +385,7 @@ def test_pretrained_weights_are_needed_again_and_checked(tmp_path, monkeypatch):
     loaded = load_model(folder, tmp_path / "right.safetensors")
     assert all(torch.equal(t, model.state_dict()[name]) for name, t in loaded.state_dict().items())
     description = export_model(folder, tmp_path / "out", weights=tmp_path / "right.safetensors").description
-    assert description["weights"] == {"start": checksum, "seed": 2, "license": None}
+    assert description["weights"] == {"start": checksum, "seed": 2, "origin": None, "license": None}
     authors = BACKBONES["sam-vit-b"].checkpoint.sha256
     changed(folder, config={**json.loads((folder / "run.json").read_text())["config"], "weights": authors})
     config = json.loads((folder / "run.json").read_text())["config"]
@@ -392,6 +394,24 @@ def test_pretrained_weights_are_needed_again_and_checked(tmp_path, monkeypatch):
         InputError, match=r"sam_vit_b_01ec64\.pth: no such .* `aims weights sam-vit-b`, or give"
     ):
         load_model(folder)
+
+
+def test_weights_that_come_with_aims_are_found_again(tmp_path):
+    path = packaged_weights("sam-tiny")
+    loaded = read_weights("sam-tiny", path)
+    folder, model = made_run(tmp_path / "runs", base=loaded.state, weights=loaded.sha256, backbone="sam-tiny")
+    again = load_model(folder)
+    assert all(torch.equal(t, model.state_dict()[name]) for name, t in again.state_dict().items())
+    exported = export_model(folder, tmp_path / "out")
+    assert exported.description["weights"] == {
+        "start": loaded.sha256,
+        "seed": 2,
+        "origin": "the weights of sam-tiny that come with AIMS",
+        "license": "Apache-2.0",
+    }
+    card = (exported.folder / "README.md").read_text()
+    assert "It started from the weights of sam-tiny that come with AIMS, licence Apache-2.0" in card
+    assert "Meta" not in card
 
 
 def test_random_weights_take_no_file_and_tell_of_another_torch(tmp_path, caplog):
