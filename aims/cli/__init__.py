@@ -32,7 +32,7 @@ COMMANDS = MappingProxyType(
         "sweep": "Run what a suite is missing.",
         "export-model": "Fold a run's trained layers into plain SAM weights.",
         "report": "Write the tables from the finished runs.",
-        "demo": "Do the whole job on made-up data, in minutes.",
+        "demo": "Convert, train, evaluate and report on made-up data, in minutes.",
         "synth": "Generate a small raw dataset to try things on.",
     }
 )

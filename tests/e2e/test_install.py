@@ -97,7 +97,16 @@ def test_make_demo_is_the_command(tmp_path):
     """The command itself is run with the README's, as `aims demo --quick`."""
     out = run(
         # Already installed here; the rule that installs is what ran before these tests.
-        ["make", "-n", "demo", f"BIN={BIN}", "DEMO=here", "DEMO_OPTIONS=--quick", "INSTALLED="],
+        [
+            "make",
+            "--no-print-directory",
+            "-n",
+            "demo",
+            f"BIN={BIN}",
+            "DEMO=here",
+            "DEMO_OPTIONS=--quick",
+            "INSTALLED=",
+        ],
         cwd=ROOT,
     )
     assert out.strip() == f"{BIN}/aims demo --out here --quick"
