@@ -139,8 +139,7 @@ def plan_pretraining(
         bsds: photographs to score on.
         share_of_photos: None for 0.3 with photographs and 0 without.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        workers: processes that make images ahead. On two cores none is faster (14.0 against 12.3 images a
-            second with one), since training takes both.
+        workers: processes that make images ahead; none is as fast on two cores, since training takes both.
         settings: of `PretrainConfig`.
 
     Raises:
