@@ -24,7 +24,7 @@ from aims.report.comparison_words import (
     trained_text,
 )
 from aims.report.curves import Curves, draw_curves
-from aims.report.panels import Panel, draw_panels
+from aims.report.panels import Panel, draw_panels, open_datasets
 from aims.report.runs import LeftOut
 from aims.report.wording import percent
 
@@ -72,12 +72,13 @@ def render_page(
     )
     environment.filters |= {"percent": percent, "column_name": column_name, "interval": cell_interval}
     template = environment.from_string(files("aims.report").joinpath("index.html.j2").read_text("utf-8"))
+    datasets = open_datasets(data)
     parts = [
         _Part(
             table=table,
             highest=max(cell.miou for row in table.rows for cell in row.cells.values()) or 1.0,
             curves=draw_curves(table),
-            panels=draw_panels(table, data) if data is not None else (),
+            panels=draw_panels(table, datasets),
         )
         for table in comparisons
     ]

@@ -70,32 +70,32 @@ class Panel:
     rule: str
 
 
-def draw_panels(table: Comparison, data: Path) -> tuple[Panel, ...]:
+def open_datasets(data: Path | None) -> dict[str, Dataset]:
+    """The datasets of a folder by fingerprint; none where there are none, as a report can do without."""
+    try:
+        return {found.fingerprint: found for found in find_datasets(data)} if data is not None else {}
+    except InputError:
+        return {}
+
+
+def draw_panels(table: Comparison, datasets: Mapping[str, Dataset]) -> tuple[Panel, ...]:
     """Draws one panel for every modality of a table.
 
     Args:
         table: a comparison.
-        data: a converted dataset, or a folder of several.
+        datasets: from `open_datasets`.
 
     Returns:
-        Nothing where the dataset of the table, of the same content, is not in `data`.
+        Nothing where the dataset of the table, of the same content, is not among them.
 
     Raises:
         AimsError: a run's masks cannot be read.
     """
-    there = [found for found in _datasets(data) if found.fingerprint == table.fingerprint]
-    if not there:
+    dataset = datasets.get(table.fingerprint)
+    if dataset is None:
         return ()
-    panels = (_panel(table, modality, there[0]) for modality in table.modalities)
+    panels = (_panel(table, modality, dataset) for modality in table.modalities)
     return tuple(panel for panel in panels if panel is not None)
-
-
-def _datasets(data: Path) -> list[Dataset]:
-    try:
-        return find_datasets(data)
-    except InputError:
-        # A report is possible where the data are not.
-        return []
 
 
 def _panel(table: Comparison, modality: str, dataset: Dataset) -> Panel | None:
