@@ -168,8 +168,13 @@ def stretch_nearest(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
         size: target (height, width).
     """
     rows, columns = (
-        ((np.arange(target) + 0.5) * (source / target)).astype(np.int64)
-        for target, source in zip(size, array.shape[:2], strict=True)
+        nearest_indices(source, target) for target, source in zip(size, array.shape[:2], strict=True)
     )
-    stretched: NDArray[Any] = array[rows[:, None], columns[None, :]]
+    # Columns first: whole rows are then copied, which is several times faster than pixel by pixel.
+    stretched: NDArray[Any] = array[:, columns][rows]
     return stretched
+
+
+def nearest_indices(source: int, target: int) -> NDArray[np.int64]:
+    """The index in `source` pixels from which PIL's rule takes each of `target` pixels."""
+    return ((np.arange(target) + 0.5) * (source / target)).astype(np.int64)

@@ -18,7 +18,7 @@ from aims.core.errors import AimsError
 from aims.core.vocabulary import STRICT
 from aims.data.instances import split_instances, strict_clicks
 from aims.engine._pretrain_pictures import Photographs, picture_scenes, to_input
-from aims.engine.inputs import click_grid, usable_instances
+from aims.engine.inputs import usable_instances
 from aims.engine.samples import to_input_coords
 from aims.methods import ClickedMap
 from aims.methods.disc import RADII, radius_scores
@@ -114,7 +114,7 @@ def _item(image: Tensor, instances: NDArray[Any]) -> Item:
     area = np.bincount(instances.ravel())
     area[0] = 0
     narrow = instances.astype(np.uint16)
-    ids = usable_instances(click_grid(narrow), STRICT.smallest_area("pretraining", training=False))
+    ids = usable_instances(narrow, STRICT.smallest_area("pretraining", training=False))
     clicks = strict_clicks(instances)[np.isin(np.flatnonzero(area), ids)]
     clicked = ClickedMap(instances=narrow, ids=ids, clicks=clicks.astype(np.float64))
     return Item(image, clicked, area[ids] >= LARGE * instances.size)

@@ -21,7 +21,7 @@ from aims.core.vocabulary import (
     Modality,
     Protocol,
 )
-from aims.data.instances import stretch_nearest
+from aims.data.instances import nearest_indices, stretch_nearest
 from aims.data.read import Dataset, Image, ImageRef
 from aims.sensors.scaling import IMAGENET, published_constants, scale, stream_to_read
 
@@ -137,14 +137,18 @@ def to_input(
     return F.interpolate(channels_first[None], (size, size), mode="bilinear", align_corners=False)[0]
 
 
-def click_grid(instances: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """The instance map on the protocols' 1024 x 1024 grid."""
+def click_grid(instances: NDArray[Any]) -> NDArray[Any]:
+    """An instance map, or the mask of one instance, on the protocols' 1024 x 1024 grid."""
     return stretch_nearest(instances, (CLICK_GRID, CLICK_GRID))
 
 
-def usable_instances(grid: NDArray[np.uint16], smallest: int) -> NDArray[np.int64]:
-    """Ids with at least `smallest` pixels on the grid."""
-    area = np.bincount(grid.ravel())
+def usable_instances(instances: NDArray[np.uint16], smallest: int) -> NDArray[np.int64]:
+    """Ids of an instance map that have at least `smallest` pixels on the protocols' 1024 x 1024 grid."""
+    # Counted on the map itself, by how often the grid repeats each of its pixels.
+    down, across = (
+        np.bincount(nearest_indices(side, CLICK_GRID), minlength=side) for side in instances.shape
+    )
+    area = np.bincount(instances.ravel(), weights=np.outer(down, across).ravel())
     area[0] = 0
     return np.flatnonzero(area >= smallest)
 
@@ -190,7 +194,7 @@ def survey(
     usable = []
     for ref in refs:
         image = dataset.read(ref, modality.streams)
-        if len(usable_instances(click_grid(image.instances), smallest)):
+        if len(usable_instances(image.instances, smallest)):
             usable.append(ref)
         values, valid = stack(image, dataset, modality, protocol)
         values = values.astype(np.float64)

@@ -142,9 +142,8 @@ class TrainingSet(TorchDataset[Batch]):
         source = self.source
         image = source.dataset.read(ref, source.modality.streams)
         values, valid = stack(image, source.dataset, source.modality, source.protocol)
-        grid = click_grid(image.instances)
         smallest = source.protocol.smallest_area(source.dataset.name, training=True)
-        chosen = grid == rng.choice(usable_instances(grid, smallest))
+        chosen = click_grid(image.instances == rng.choice(usable_instances(image.instances, smallest)))
         pixel = rng.choice(np.flatnonzero(chosen))
         click = np.array([[pixel % CLICK_GRID, pixel // CLICK_GRID]])
         return (
@@ -223,7 +222,7 @@ def find_targets(
         protocol: clicks and sizes.
     """
     grid = click_grid(instances)
-    ids = usable_instances(grid, protocol.smallest_area(dataset, training=False))
+    ids = usable_instances(instances, protocol.smallest_area(dataset, training=False))
     by_id = {entry["id"]: entry for entry in objects}
     if protocol.name == "paper":
         # The paper's click is the middle pixel of the stretched map, not of the picture.
