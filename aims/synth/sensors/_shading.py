@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from aims.synth.sensors._shared import once
 from aims.synth.world.geometry import Geometry, family_of
 
 Planes = tuple[Tensor, ...]
@@ -71,6 +72,7 @@ class Shading:
         return scattered, mirrored.mul_((self.metal * albedo).add_(self.skin))
 
 
+@once
 def shade(geometry: Geometry) -> Shading:
     """What every pixel does with the main light and with the light from all around."""
     normal, view = planes(geometry.normals), planes(geometry.view_directions()[:1])

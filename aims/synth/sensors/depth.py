@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from aims.synth.sensors._shading import by_material
+from aims.synth.sensors._shared import once
 from aims.synth.world.geometry import Geometry, family_of
 from aims.synth.world.random import normal, uniform
 
@@ -62,6 +63,12 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Float[Tensor, "batch hei
     """
     if not noise:
         return geometry.depth_m.clone()
+    # A picture of one's own: what is kept must stay as it is.
+    return _measured(geometry).clone()
+
+
+@once
+def _measured(geometry: Geometry) -> Tensor:
     inverse = torch.where(geometry.depth_m > 0, 1 / geometry.depth_m, 0)
     cosine = _cosine_of_incidence(geometry)
     padded = functional.pad(inverse, (1, 1, 1, 1), mode="replicate")

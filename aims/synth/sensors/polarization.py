@@ -20,7 +20,7 @@ from torch import Tensor
 
 from aims.sensors.polarization import ANGLES
 from aims.synth.sensors._shading import by_material, dot, planes
-from aims.synth.sensors.rgb import radiance
+from aims.synth.sensors.rgb import channels
 from aims.synth.world.geometry import Geometry, family_of
 from aims.synth.world.random import normal
 
@@ -85,12 +85,11 @@ def stokes(geometry: Geometry) -> Stokes:
 
 def _colours(geometry: Geometry) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """s0, s1 and s2 of R, G and B in turn: interleaved, arithmetic takes twice as long."""
-    light = radiance(geometry)
     cosine, along, slanted = _plane_of_incidence(geometry)
     table = family_of(geometry)
     index, extinction = by_material(geometry, table.refractive_index), by_material(geometry, table.extinction)
     scattered, mirrored = diffuse_degree(cosine, index), specular_degree(cosine, index, extinction)
-    for diffuse, specular in zip(light.diffuse.unbind(-1), light.specular.unbind(-1), strict=True):
+    for diffuse, specular in channels(geometry):
         polarized = (diffuse * scattered).addcmul_(specular, mirrored, value=-1)
         yield diffuse + specular, polarized * along, polarized.mul_(slanted)
 

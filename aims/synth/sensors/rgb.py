@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from aims.synth.sensors._camera import add_noise, develop, exposure
 from aims.synth.sensors._shading import shade
+from aims.synth.sensors._shared import once
 from aims.synth.world.geometry import Geometry
 
 _NOISE = 100  # purpose, of 100 to 199; one for each channel
@@ -33,7 +33,7 @@ class Radiance:
 
 def radiance(geometry: Geometry) -> Radiance:
     """The light of every pixel, as `sense` sees it, exposed but not yet cut at full scale."""
-    diffuse, specular = zip(*_channels(geometry), strict=True)
+    diffuse, specular = zip(*channels(geometry), strict=True)
     return Radiance(torch.stack(diffuse, dim=-1), torch.stack(specular, dim=-1))
 
 
@@ -52,14 +52,19 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Tensor:
         (batch, height, width, 3) uint8 R, G, B, encoded with sRGB's curve.
     """
     planes = []
-    for channel, (diffuse, specular) in enumerate(_channels(geometry)):
-        light = diffuse.add_(specular)
+    for channel, (diffuse, specular) in enumerate(channels(geometry)):
+        light = diffuse + specular
         planes.append(develop(add_noise(light, geometry.seeds, _NOISE + channel) if noise else light))
     return torch.stack(planes, dim=-1)
 
 
-def _channels(geometry: Geometry) -> Iterator[tuple[Tensor, Tensor]]:
-    """Diffuse and specular light, channel by channel: interleaved, arithmetic takes twice as long."""
+@once
+def channels(geometry: Geometry) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Diffuse and specular light of `radiance`, channel by channel; not to be changed.
+
+    Interleaved, arithmetic takes twice as long.
+    """
+    pairs = []
     shading = shade(geometry)
     gain = exposure(_mean(geometry.light_rgb), _mean(geometry.ambient_rgb))[:, None]
     main, around = geometry.light_rgb * gain, geometry.ambient_rgb * gain
@@ -73,7 +78,8 @@ def _channels(geometry: Geometry) -> Iterator[tuple[Tensor, Tensor]]:
             horizon, zenith = (shares[channel] for shares in sky)
             light = (up * (zenith - horizon)).add_(horizon).mul_(around[:, channel, None, None])
             diffuse = torch.where(nothing, light, diffuse)
-        yield diffuse, specular
+        pairs.append((diffuse, specular))
+    return tuple(pairs)
 
 
 def _mean(colour: Tensor) -> Tensor:

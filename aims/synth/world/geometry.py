@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -48,6 +48,7 @@ class Geometry:
         ambient_nir: as ambient_rgb.
         air_k: temperature of the air, and of what surfaces mirror where nothing else is known.
         down: unit vector of gravity.
+        kept: what sensors have computed from it and share (`aims.synth.sensors._shared`).
     """
 
     family: str
@@ -70,6 +71,7 @@ class Geometry:
     ambient_nir: Float[Tensor, " batch"]
     air_k: Float[Tensor, " batch"]
     down: Float[Tensor, "batch 3"]
+    kept: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     @property
     def device(self) -> torch.device:

@@ -56,7 +56,8 @@ def normal(
     Returns:
         float32 of shape (batch, *shape).
     """
-    bits = _bits(seeds, purpose, shape)
+    # The upper half of the bits, which the hash's last step leaves alone.
+    bits = _bits(seeds, purpose, shape, upper=True)
     shares = (bits >> 16).bitwise_and_(_QUANTILES - 1)
     return _quantiles(bits.device).index_select(0, shares.flatten()).view(shares.shape)
 
@@ -124,9 +125,13 @@ def _roughly_mixed(words: Tensor) -> Tensor:
     return ((words ^ (words >> 15)) * _MULTIPLIERS[0]).to(torch.float32).mul_(2.0**-32)
 
 
-def _bits(seeds: Tensor, purpose: int, shape: tuple[int, ...]) -> Int[Tensor, " batch *shape"]:
+def _bits(
+    seeds: Tensor, purpose: int, shape: tuple[int, ...], *, upper: bool = False
+) -> Int[Tensor, " batch *shape"]:
+    """The hash of each element; `upper` leaves the lower 16 bits unfinished."""
     elements = _mix_(torch.arange(math.prod(shape), dtype=torch.int32, device=seeds.device))
-    return _mix_(elements + _keys(seeds, purpose)[:, None]).view(len(seeds), *shape)
+    words = elements + _keys(seeds, purpose)[:, None]
+    return (_mix_upper_ if upper else _mix_)(words).view(len(seeds), *shape)
 
 
 def _keys(seeds: Tensor, purpose: int) -> Int[Tensor, " batch"]:
@@ -143,11 +148,16 @@ def _signed(words: Tensor) -> Tensor:
 
 def _mix_(words: Tensor) -> Tensor:
     """The finaliser, in place; torch shifts with the sign, so the bits that it brings in are masked off."""
+    _mix_upper_(words)
+    words ^= (words >> 16).bitwise_and_(0xFFFF)
+    return words
+
+
+def _mix_upper_(words: Tensor) -> Tensor:
     words ^= (words >> 16).bitwise_and_(0xFFFF)
     words *= _MULTIPLIERS[0]
     words ^= (words >> 15).bitwise_and_(0x1FFFF)
     words *= _MULTIPLIERS[1]
-    words ^= (words >> 16).bitwise_and_(0xFFFF)
     return words
 
 

@@ -90,6 +90,8 @@ def render_scenes(
 def _joined(parts: Sequence[Geometry]) -> Geometry:
     values: dict[str, Any] = {}
     for field in fields(Geometry):
+        if not field.init:
+            continue
         each = [getattr(part, field.name) for part in parts]
         values[field.name] = _stitched(each) if isinstance(each[0], Tensor) else each[0]
     return Geometry(**values)
