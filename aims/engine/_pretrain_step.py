@@ -115,33 +115,12 @@ def decode_batch(
     image_embeddings: Float[Tensor, "batch dim height width"],
     point_coords: Float[Tensor, "batch clicks 2"],
 ) -> tuple[Float[Tensor, "batch clicks mask mask"], Float[Tensor, "batch clicks"]]:
-    """`Segmenter.decode` for equally many clicks on each of several images, in one call.
-
-    segment-anything's decoder takes the prompts of one image; `torch.vmap` takes it over the batch. The
-    result is that of one image after the other up to rounding.
-    """
+    """`Segmenter.decode` of single clicks, equally many on each image."""
     coords = point_coords.flatten(0, 1)[:, None]
     labels = torch.ones(coords.shape[:2], dtype=torch.int64, device=coords.device)
-    # As in Segmenter.decode: bfloat16 would move clicks by pixels.
-    with torch.autocast(coords.device.type, enabled=False):
-        sparse, dense = model.prompt_encoder(points=(coords, labels), boxes=None, masks=None)
-        image_pe = model.prompt_encoder.get_dense_pe()
-
-    def decode(embedding: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
-        logits, iou = model.mask_decoder(
-            image_embeddings=embedding[None],
-            image_pe=image_pe,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=False,
-        )
-        return logits[:, 0], iou[:, 0]
-
+    logits, iou = model.decode(image_embeddings, coords, labels)
     per_image = point_coords.shape[:2]
-    logits, iou = torch.vmap(decode)(
-        image_embeddings, sparse.unflatten(0, per_image), dense.unflatten(0, per_image)
-    )
-    return logits.float(), iou.float()
+    return logits[:, 0].float().view(*per_image, *logits.shape[2:]), iou[:, 0].float().view(per_image)
 
 
 def mask_losses(

@@ -163,17 +163,12 @@ class Trainer:
     def _step(self, batch: Batch) -> float:
         images = batch.images.to(self.device, non_blocking=True)
         masks = batch.masks.to(self.device, non_blocking=True)
-        labels = torch.ones(batch.point_coords.shape[:2], dtype=torch.int64, device=self.device)
+        coords = batch.point_coords.to(self.device, non_blocking=True)
+        labels = torch.ones(coords.shape[:2], dtype=torch.int64, device=self.device)
         bf16 = self.config.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            embeddings = self.model.embed(images)
-            # One image after the other: segment-anything's decoder takes the prompts of one image.
-            decoded = [
-                self.model.decode(embeddings[k, None], coords[None], labels[k, None])
-                for k, coords in enumerate(batch.point_coords.to(self.device, non_blocking=True))
-            ]
-        logits = torch.cat([mask_logits[:, 0] for mask_logits, _ in decoded]).float()
-        predicted = torch.cat([iou[:, 0] for _, iou in decoded]).float()
+            mask_logits, iou = self.model.decode(self.model.embed(images), coords, labels)
+        logits, predicted = mask_logits[:, 0].float(), iou[:, 0].float()
         loss: Tensor = self.loss(logits, masks, predicted)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

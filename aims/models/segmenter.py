@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from aims.models.decoding import decode_masks
 from aims.models.encoder import ImageEncoder
+
+#: How a model is computed: as fast as we can, or by segment-anything's modules as they are.
+Path = Literal["fast", "stock"]
 
 
 class Segmenter(nn.Module):
@@ -26,6 +30,9 @@ class Segmenter(nn.Module):
         mask_decoder: segment-anything's `MaskDecoder`.
         image_size: side of the square model input, in pixels.
         in_channels: channels of the images that `embed` takes.
+
+    Attributes:
+        path: how it is computed; both give the same numbers up to rounding.
     """
 
     def __init__(
@@ -46,6 +53,7 @@ class Segmenter(nn.Module):
         self.mask_decoder = mask_decoder
         self.image_size = image_size
         self.in_channels = in_channels
+        self.path: Path = "fast"
         self._learning: list[str] = []
 
     def embed(
@@ -59,15 +67,16 @@ class Segmenter(nn.Module):
 
     def decode(
         self,
-        image_embeddings: Float[Tensor, "1 dim height width"],
+        image_embeddings: Float[Tensor, "images dim height width"],
         point_coords: Float[Tensor, "prompts points 2"],
         point_labels: Int[Tensor, "prompts points"],
     ) -> tuple[Float[Tensor, "prompts 1 4*height 4*width"], Float[Tensor, "prompts 1"]]:
-        """Predicts one mask for every prompt on one image (`multimask_output=False`).
+        """Predicts one mask for every prompt; all images have equally many of them.
 
         Args:
-            image_embeddings: of one image, from `embed`.
-            point_coords: (x, y) in pixels of the model input; the centre of the first pixel is (0, 0).
+            image_embeddings: from `embed`.
+            point_coords: (x, y) in pixels of the model input, image by image; the centre of the first pixel
+                is (0, 0).
             point_labels: 1 for object, 0 for background, -1 for padding.
 
         Returns:
@@ -76,17 +85,31 @@ class Segmenter(nn.Module):
         """
         # Positions are products with frequencies up to tens of periods: bfloat16 would move clicks by pixels.
         with torch.autocast(image_embeddings.device.type, enabled=False):
-            sparse_embeddings, dense_embeddings = self.prompt_encoder(
+            sparse, dense = self.prompt_encoder(
                 points=(point_coords.float(), point_labels), boxes=None, masks=None
             )
             image_pe = self.prompt_encoder.get_dense_pe()
-        mask_logits, iou_predictions = self.mask_decoder(
-            image_embeddings=image_embeddings,
-            image_pe=image_pe,
-            sparse_prompt_embeddings=sparse_embeddings,
-            dense_prompt_embeddings=dense_embeddings,
-            multimask_output=False,
-        )
+        if self.path == "fast":
+            return decode_masks(
+                self.mask_decoder,
+                image_embeddings=image_embeddings,
+                image_pe=image_pe,
+                sparse=sparse,
+                # Without a mask among the prompts it is the same for all.
+                dense=dense[:1],
+            )
+        each = len(point_coords) // len(image_embeddings)
+        answers = [
+            self.mask_decoder(
+                image_embeddings=image_embeddings[k // each, None],
+                image_pe=image_pe,
+                sparse_prompt_embeddings=sparse[k, None],
+                dense_prompt_embeddings=dense[k, None],
+                multimask_output=False,
+            )
+            for k in range(len(point_coords))
+        ]
+        mask_logits, iou_predictions = (torch.cat(parts) for parts in zip(*answers, strict=True))
         return mask_logits, iou_predictions
 
     def learn(self, name: str) -> None:

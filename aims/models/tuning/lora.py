@@ -71,17 +71,24 @@ class LoRALinear(nn.Linear):
             nn.init.kaiming_uniform_(matrix, a=math.sqrt(5))
 
     def forward(self, input: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
-        """Applies the layer. Without gradients the updates are folded into the weight first.
-
-        Folding costs as many products as there are inputs to the layer's weight, not to its tokens; with
-        gradients it would need those of the whole weight, which costs more than it saves.
-        """
-        if not torch.is_grad_enabled():
+        """Applies the layer, with the updates folded into the weight where that costs less."""
+        if not torch.is_grad_enabled() or self._folding_pays(input.numel() // self.in_features):
             return functional.linear(input, self.folded_weight(), self.bias)
         result = functional.linear(input, self.weight, self.bias)
         for rows, down, up in zip(self.outputs, self.lora_a, self.lora_b, strict=True):
             result[..., rows].add_(functional.linear(functional.linear(input, down), up))
         return result
+
+    def _folding_pays(self, tokens: int) -> bool:
+        """Whether a training step costs less with the updates folded.
+
+        A product costs three times its size: forward, and backward for either factor. Folding spares the
+        products of inputs and updates, but needs that of B and A, and the gradient of the whole weight.
+        """
+        rank, widths = len(self.lora_a[0]), [len(matrix) for matrix in self.lora_b]
+        low_rank = 3 * rank * sum(self.in_features + width for width in widths) * tokens
+        folded = self.in_features * (self.out_features * tokens + 3 * rank * sum(widths))
+        return folded < low_rank
 
     def folded_weight(self) -> Float[Tensor, "outputs inputs"]:
         """The weight of the plain linear layer that computes the same."""
