@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from aims.report.floors import FLOORS
 from aims.report.paired import Difference
 from aims.report.results import Result
+from aims.report.sizes import SIZES
 from aims.report.table1 import Condition
 
 #: The column behind the modalities; in brackets, as no stream of a dataset is named.
@@ -75,6 +78,15 @@ class ComparisonRow:
         """What its cells come from."""
         return [cell.result for cell in self.cells.values() if cell.result]
 
+    def by_size(self, modalities: Sequence[str]) -> tuple[float | None, ...]:
+        """mIoU of each class of `aims.report.sizes.SIZES`, averaged over modalities; empty if unknown."""
+        cells = [self.cells.get(name) for name in modalities]
+        scores = [cell.result.by_size for cell in cells if cell and cell.result]
+        if len(scores) < len(modalities) or not all(scores):
+            return ()
+        columns = [[miou for _, miou in column] for column in zip(*scores, strict=True)]
+        return tuple(None if None in column else float(np.mean(column)) for column in columns)
+
     @property
     def trained(self) -> tuple[int, int] | None:
         """Fewest and most trained parameters over the modalities, where all are known."""
@@ -133,6 +145,21 @@ class Comparison:
         return [result for row in self.rows for result in row.results]
 
     @property
+    def sized(self) -> tuple[str, ...]:
+        """The modalities over which scores by size are averaged."""
+        return self.mean_over or self.modalities[:1]
+
+    @property
+    def size_counts(self) -> tuple[int, ...]:
+        """Number of test instances of each size, as the first row that tells has them; empty if none does."""
+        for row in self.rows:
+            if row.by_size(self.sized):
+                result = row.cells[self.sized[0]].result
+                assert result is not None
+                return tuple(number for number, _ in result.by_size)
+        return ()
+
+    @property
     def tests(self) -> int:
         """How many comparisons with the reference were made: Holm's correction is over these."""
         return sum(len(row.differences) for row in self.rows)
@@ -158,6 +185,7 @@ def comparison_json(table: Comparison) -> dict[str, Any]:
                 "trained_parameters": row.trained,
                 "seconds": row.seconds,
                 "cells": {name: _cell_json(cell) for name, cell in row.cells.items()},
+                "by_size": dict(zip(SIZES, row.by_size(table.sized), strict=False)),
                 "differences": {name: dataclasses.asdict(test) for name, test in row.differences.items()},
             }
             for row in table.rows

@@ -20,6 +20,8 @@ from aims.report.comparison_words import (
     score_lines,
     seconds_text,
     seeds_text,
+    size_columns,
+    size_note,
     spread_note,
     trained_text,
 )
@@ -52,6 +54,8 @@ def comparison_markdown(tables: Sequence[Comparison]) -> str:
             lines += [f"### Differences from {escape_markdown(table.reference or '')}", ""]
             lines += _markdown_grid(table, _markdown_difference)
             lines += [f"{escape_markdown(note)}\n" for note in paired_notes(table)]
+        if table.size_counts:
+            lines += ["### By size", "", *_markdown_sizes(table), "", f"{size_note(table)}\n"]
         if has_seed_spread(table):
             lines += ["### Spread over seeds", "", *_markdown_grid(table, _markdown_spread)]
             lines += [f"{spread_note()}\n"]
@@ -93,6 +97,15 @@ def _markdown_difference(row: ComparisonRow, column: str) -> str:
 def _markdown_spread(row: ComparisonRow, column: str) -> str:
     cell = row.cells.get(column)
     return percent(cell.seed_sd) if cell else ""
+
+
+def _markdown_sizes(table: Comparison) -> list[str]:
+    rows = [
+        [escape_markdown(row.label), *map(percent, scores)]
+        for row in table.rows
+        if (scores := row.by_size(table.sized))
+    ]
+    return markdown_table(["method", *size_columns(table)], rows, left=1)
 
 
 def comparison_latex(tables: Sequence[Comparison]) -> str:

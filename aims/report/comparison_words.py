@@ -10,6 +10,7 @@ from aims.report.floors import DISC
 from aims.report.intervals import LEVEL, RESAMPLES
 from aims.report.paired import FLIPS, Difference
 from aims.report.results import Result
+from aims.report.sizes import SIZES
 from aims.report.wording import count, percent
 
 #: Behind a score that is not separable from the best of its column.
@@ -111,6 +112,17 @@ def paired_notes(table: Comparison) -> list[str]:
 def spread_note() -> str:
     """What the spread over seeds is."""
     return "Standard deviation of mIoU over seeds (n - 1), in percentage points."
+
+
+def size_note(table: Comparison) -> str:
+    """What the scores by size are."""
+    over = f", the mean over {listed(table.sized)}" if len(table.sized) > 1 else f" with {table.sized[0]}"
+    return f"mIoU in percent by the share of the picture that an instance covers{over}."
+
+
+def size_columns(table: Comparison) -> list[str]:
+    """Headings of the scores by size, with the number of instances."""
+    return [f"{name} ({number:,})" for name, number in zip(SIZES, table.size_counts, strict=True)]
 
 
 def listed(names: Sequence[str]) -> str:

@@ -21,6 +21,8 @@ from aims.report.comparison_words import (
     paired_notes,
     seconds_text,
     seeds_text,
+    size_columns,
+    size_note,
     trained_text,
 )
 from aims.report.curves import Curves, draw_curves
@@ -95,6 +97,8 @@ def render_page(
         seeds=seeds_text,
         trained=trained_text,
         seconds=seconds_text,
+        size_columns=size_columns,
+        size_note=size_note,
         share=_share,
         next_steps=NEXT_STEPS,
     )

@@ -56,6 +56,21 @@ class Result:
         return self.runs[0].counts
 
     @property
+    def by_size(self) -> tuple[tuple[int, float | None], ...]:
+        """Number of instances of each class of `aims.report.sizes.SIZES` and their mIoU over the seeds.
+
+        Empty where the runs do not tell sizes.
+        """
+        sums = [run.size_sums for run in self.runs if run.size_sums is not None]
+        counts = self.runs[0].size_counts
+        if counts is None or len(sums) < len(self.runs):
+            return ()
+        means = np.mean(sums, axis=0) / np.maximum(counts, 1)
+        return tuple(
+            (int(number), float(mean) if number else None) for number, mean in zip(counts, means, strict=True)
+        )
+
+    @property
     def seed_sd(self) -> float | None:
         """Standard deviation of the mIoU over seeds (n - 1), or None for a single one."""
         return float(np.std([run.miou for run in self.runs], ddof=1)) if len(self.runs) > 1 else None

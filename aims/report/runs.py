@@ -11,15 +11,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aims.core.config import RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import AimsError, InputError
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RunRecord, run_folders
 from aims.report.intervals import FloatArray
+from aims.report.sizes import sums_by_size
 
 # The predicted masks in the same file are many times larger and are not needed.
-_COLUMNS = pa.schema([INSTANCE_SCHEMA.field(name) for name in ("image_id", "group", "instance_id", "iou")])
+_NAMES = ("image_id", "group", "instance_id", "iou", "area", "click_size")
+_COLUMNS = pa.schema([INSTANCE_SCHEMA.field(name) for name in _NAMES])
 _TOLERANCE = 1e-9
 
 T = TypeVar("T")
@@ -52,6 +55,9 @@ class Run:
         groups: names of the groups of these images in order; an image without one is its own.
         sums: per group, the sum of its instances' IoU.
         counts: per group, the number of its instances.
+        size_sums: per class of `aims.report.sizes.SIZES`, the sum of its instances' IoU; None under `paper`,
+            whose rows do not tell the size of the picture.
+        size_counts: per class, the number of its instances; None likewise.
         instances_digest: tells whether two runs scored the same instances of the same images.
         trained: number of trained parameters, where the record knows it.
         seconds: time of training and evaluation, where the record knows it.
@@ -68,6 +74,8 @@ class Run:
     groups: tuple[str, ...]
     sums: FloatArray
     counts: FloatArray
+    size_sums: FloatArray | None
+    size_counts: FloatArray | None
     instances_digest: str
     trained: int | None
     seconds: float | None
@@ -104,7 +112,7 @@ def _load_run(folder: Path) -> Run:
         )
     scores = record.scores
     miou = _score(folder, scores, "miou")
-    image_ids, group_ids, instance_ids, iou = _read_instances(folder)
+    image_ids, group_ids, instance_ids, iou, areas, pixels = _read_instances(folder)
     if len(iou) != scores.get("instances"):
         raise InputError(
             f"{folder}: {INSTANCES} holds {len(iou)} instances, run.json says {scores.get('instances')}"
@@ -114,6 +122,8 @@ def _load_run(folder: Path) -> Run:
             f"{folder}: the mean IoU of {INSTANCES} is {iou.mean():.9f}, run.json says {miou:.9f}"
         )
     groups, index = np.unique(group_ids, return_inverse=True)
+    strict = record.config.protocol == "strict"
+    size_sums, size_counts = sums_by_size(iou, areas, pixels) if strict else (None, None)
     content = record.content
     return Run(
         folder=_printable(folder.name),
@@ -125,6 +135,8 @@ def _load_run(folder: Path) -> Run:
         groups=tuple(groups.tolist()),
         sums=np.bincount(index, weights=iou).astype(np.float64),
         counts=np.bincount(index).astype(np.float64),
+        size_sums=size_sums,
+        size_counts=size_counts,
         instances_digest=_digest(folder, image_ids.tolist(), group_ids.tolist(), instance_ids.tolist()),
         trained=_found(content, int, "parameters", "trainable", "total"),
         seconds=_found(content, float, "seconds"),
@@ -149,8 +161,10 @@ def _score(folder: Path, scores: Any, name: str) -> float:
     return float(value)
 
 
-def _read_instances(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, FloatArray]:
-    """Image, group, id and IoU of every instance."""
+def _read_instances(
+    folder: Path,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, FloatArray, np.ndarray, np.ndarray]:
+    """Image, group, id, IoU and area of every instance, and the pixels of what its click is given in."""
     path = folder / INSTANCES
     if not path.is_file():
         raise InputError(f"{path}: no such file; the run is not complete, run it again")
@@ -160,19 +174,22 @@ def _read_instances(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, F
             if missing:
                 raise InputError(f"{path}: column {missing[0]!r} is missing")
             table = file.read(columns=_COLUMNS.names).select(_COLUMNS.names).cast(_COLUMNS)
-        columns = [table[name].to_numpy(zero_copy_only=False) for name in _COLUMNS.names]
+        columns = [table[name].to_numpy(zero_copy_only=False) for name in _NAMES[:5]]
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(f"{path}: not readable as Parquet, perhaps cut short ({error})") from None
     if not len(table):
         raise InputError(f"{path}: holds no instances")
-    if any(table[name].null_count for name in ("image_id", "instance_id", "iou")):
-        raise InputError(f"{path}: an image_id, instance_id or iou is missing")
-    image_ids, group_ids, instance_ids, iou = columns
+    if any(table[name].null_count for name in _NAMES if name != "group"):
+        raise InputError(f"{path}: a value is missing that only group may lack")
+    image_ids, group_ids, instance_ids, iou, areas = columns
+    sides = pc.list_flatten(table["click_size"]).to_numpy()
+    if len(sides) != 2 * len(iou) or sides.min() < 1:
+        raise InputError(f"{path}: a click_size is not a height and a width")
     if table["group"].null_count:
         group_ids = np.where(group_ids == None, image_ids, group_ids)  # noqa: E711 (elementwise)
     if not bool(((iou >= 0) & (iou <= 1)).all()):
         raise InputError(f"{path}: an iou is not a number from 0 to 1")
-    return image_ids, group_ids, instance_ids, iou
+    return image_ids, group_ids, instance_ids, iou, areas, sides.reshape(-1, 2).prod(axis=1)
 
 
 def _digest(folder: Path, image_ids: list[str], group_ids: list[str], instance_ids: list[int]) -> str:

@@ -35,14 +35,14 @@ SCORED = {"image-1": [0.2, 0.4], "image-2": [0.9]}
 AddRun = Callable[..., Path]
 
 
-def instance_row(image_id: str, instance_id: int, iou: float) -> dict[str, Any]:
+def instance_row(image_id: str, instance_id: int, iou: float, area: int = 100) -> dict[str, Any]:
     rle = {"size": [256, 256], "counts": "PPP3"}
     return {
         "image_id": image_id,
         "group": image_id,
         "instance_id": instance_id,
         "class_id": 1,
-        "area": 100,
+        "area": area,
         "click": [3, 4],
         "click_size": [1024, 1024],
         "iou": iou,
@@ -60,9 +60,13 @@ def write_run(
     folder: str | None = None,
     val_miou: float | None = None,
     scores: Mapping[str, Any] = {},
+    areas: Sequence[int] = (),
     **changes: Any,
 ) -> Path:
-    """Writes a finished run. Scratch starts from random weights unless said otherwise, floors from none."""
+    """Writes a finished run; `areas` are of the instances of every image.
+
+    Scratch starts from random weights unless said otherwise, floors from none.
+    """
     if changes.get("method") == "scratch":
         changes = {"weights": "random", "tuning": "full", **changes}
     if changes.get("method") in ("disc", "oracle-disc"):
@@ -72,7 +76,7 @@ def write_run(
     if not isinstance(scored, Mapping):
         scored = {"image-1": [scored], "image-2": [scored]}
     rows = [
-        instance_row(image_id, number, iou)
+        instance_row(image_id, number, iou, *areas[number - 1 : number])
         for image_id, ious in scored.items()
         for number, iou in enumerate(ious, start=1)
     ]

@@ -13,6 +13,7 @@ from made_runs import SHA, AddRun
 from aims.core.errors import InputError
 from aims.report import MEAN, comparison_title, counts, score_lines, write_report
 from aims.report.comparison import Comparison
+from aims.report.comparison_files import comparison_markdown
 
 IMAGES = 20
 
@@ -145,6 +146,29 @@ def test_other_test_images_are_not_compared(runs: Path, add_run: AddRun) -> None
     (table,) = tables(runs)
     assert all(not row.differences for row in table.rows)
     assert any("nir: not all rows scored the same test instances" in note for note in table.notes)
+
+
+def test_scores_by_size(runs: Path, add_run: AddRun) -> None:
+    # Of 1024 x 1024 pixels: 0.2 %, exactly 0.25 %, 5 %.
+    areas = [2097, 2622, 52429]
+    for modality, seeds in {"nir": ([0.1, 0.3, 0.5], [0.3, 0.3, 0.7]), "depth": ([0.4, 0.5, 0.8],)}.items():
+        for seed, ious in enumerate(seeds):
+            add_run({"image-1": ious, "image-2": ious}, modality=modality, seed=seed, areas=areas)
+    (table,) = tables(runs)
+    assert table.size_counts == (2, 2, 0, 2)
+    # First the mean over the seeds, then over both modalities.
+    expected = (0.3, 0.4, None, 0.7)
+    assert table.rows[0].by_size(table.sized) == pytest.approx(expected)
+    text = comparison_markdown([table])
+    assert "| method | below 0.25 % (2) | 0.25 to 1 % (2) | 1 to 4 % (0) | 4 % and more (2) |" in text
+    assert "| simcmf, lora | 30.00 | 40.00 |  | 70.00 |" in text
+
+
+def test_under_paper_sizes_are_unknown(runs: Path, add_run: AddRun) -> None:
+    add_run(protocol="paper")
+    (table,) = tables(runs)
+    assert table.size_counts == ()
+    assert "By size" not in comparison_markdown([table])
 
 
 def test_few_images_are_said_to_be_too_few(runs: Path, add_run: AddRun) -> None:
