@@ -130,6 +130,7 @@ class _Pretraining:
         torch.default_generator.manual_seed(self.config.seed)
         model = backbone.build()
         backbone.initialize(model)
+        model.path = "fast"
         self.model = model.to(job.device)
         self.mask_size = backbone.mask_size
         self.average = Average(self.model, RECIPE.average_decay)

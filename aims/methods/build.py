@@ -64,6 +64,7 @@ def build_model(
         if chosen_tuning is not None:
             chosen_tuning.apply(model)
     freeze_undeclared(model)
+    model.path = "fast"
     return model
 
 

@@ -1,16 +1,30 @@
-"""Attention with learned keys and values beside those of the image; names as in segment-anything."""
+"""Attention as in segment-anything, with learned keys and values beside the image's, and on two paths.
+
+The stock path holds all logits of a layer at once: 4096 x 4096 a head in SAM's global blocks at 1024 x 1024,
+several times over where gradients are wanted. The fast path gives the same numbers up to rounding and never
+holds them all (`aims.models.long_attention`).
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from aims.models.long_attention import attend_fused, attend_in_parts
 from aims.models.segment_anything import sam_modeling
+
+#: How a model is computed: as fast as we can, or by segment-anything's modules as they are.
+Path = Literal["fast", "stock"]
+
+# On a CPU shorter sequences are as fast with all logits at once.
+_LONG = 1024
 
 Projection = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
@@ -62,6 +76,7 @@ class FusedAttention(nn.Module):
         self.rel_pos_w: nn.Parameter | None
         self.rel_pos_h, self.rel_pos_w = rel_pos or (None, None)
         self.extra = extra
+        self.path: Path = "fast"
 
     def forward(self, tokens: Float[Tensor, "batch *grid dim"]) -> Float[Tensor, "batch *grid dim"]:
         """Attends within each entry of the batch; an entry is a window or a whole image."""
@@ -73,7 +88,7 @@ class FusedAttention(nn.Module):
         bias = None
         if self.rel_pos_h is not None and self.rel_pos_w is not None:
             bias = RelativePositions(self.rel_pos_h, self.rel_pos_w, (grid[0], grid[1]))
-        attended = attend(queries, keys, values, scale=self.scale, bias=bias)
+        attended = attend(queries, keys, values, scale=self.scale, bias=bias, path=self.path)
         projected: Tensor = self.proj(_merge_heads(attended, self.num_heads).reshape(batch, *grid, -1))
         return projected
 
@@ -153,6 +168,19 @@ class RelativePositions:
         biased: Tensor = add(logits, queries, self.rows, self.columns, self.grid, self.grid)
         return biased
 
+    def of(
+        self, queries: Float[Tensor, "heads tokens head_dim"]
+    ) -> tuple[Float[Tensor, "heads tokens height"], Float[Tensor, "heads tokens width"]]:
+        """What each query adds to the logits of every row of keys, and of every column."""
+        find = sam_modeling().image_encoder.get_rel_pos
+        height, width = self.grid
+        rows: Tensor = find(height, height, self.rows)
+        columns: Tensor = find(width, width, self.columns)
+        placed = queries.reshape(len(queries), height, width, -1)
+        of_rows = torch.einsum("bhwc,hkc->bhwk", placed, rows)
+        of_columns = torch.einsum("bhwc,wkc->bhwk", placed, columns)
+        return of_rows.flatten(1, 2), of_columns.flatten(1, 2)
+
 
 def attend(
     queries: Float[Tensor, "heads tokens head_dim"],
@@ -161,6 +189,7 @@ def attend(
     *,
     scale: float,
     bias: RelativePositions | None = None,
+    path: Path = "stock",
 ) -> Float[Tensor, "heads tokens head_dim"]:
     """Softmax attention of all heads of all entries of a batch, which lie in one dimension.
 
@@ -170,7 +199,13 @@ def attend(
         values: in the same order.
         scale: factor of the queries in the logits; the bias takes them unscaled, as in SAM.
         bias: added to the logits of the tokens' own keys, and not to the extra ones.
+        path: "stock" holds all logits at once.
     """
+    if path == "fast" and bias is not None:
+        if queries.device.type == "cuda":
+            return attend_fused(queries, keys, values, *bias.of(queries), scale=scale)
+        if queries.shape[1] >= _LONG:
+            return attend_in_parts(queries, keys, values, *bias.of(queries), scale=scale)
     logits = (queries * scale) @ keys.transpose(-2, -1)
     if bias is not None:
         own = queries.shape[-2]
@@ -197,3 +232,42 @@ def _merge_heads(
 ) -> Float[Tensor, "batch tokens dim"]:
     heads, count, head_dim = tokens.shape
     return tokens.reshape(heads // num_heads, num_heads, count, head_dim).transpose(1, 2).flatten(2)
+
+
+def use_path(encoder: nn.Module, path: Path) -> None:
+    """Makes an image encoder's attentions work on a path; names and weights of the layers stay.
+
+    segment-anything's own become a subclass of theirs and back again, so that the stock path is their
+    modules as they are.
+    """
+    stock = sam_modeling().image_encoder.Attention
+    for module in encoder.modules():
+        if isinstance(module, FusedAttention):
+            module.path = path
+        elif isinstance(module, stock):
+            # A module, whatever its class says: mypy knows neither class.
+            changing: Any = module
+            changing.__class__ = _fast_attention() if path == "fast" else stock
+
+
+@cache
+def _fast_attention() -> type[nn.Module]:
+    stock: Any = sam_modeling().image_encoder.Attention
+
+    class FastAttention(stock):  # type: ignore[misc]
+        """segment-anything's attention on the fast path."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            _, *grid, _ = x.shape
+            if not self.use_rel_pos:
+                result: Tensor = super().forward(x)
+                return result
+            queries, keys, values = (
+                _split_heads(each, self.num_heads) for each in self.qkv(x.flatten(1, 2)).chunk(3, dim=-1)
+            )
+            bias = RelativePositions(self.rel_pos_h, self.rel_pos_w, (grid[0], grid[1]))
+            attended = attend(queries, keys, values, scale=self.scale, bias=bias, path="fast")
+            projected: Tensor = self.proj(_merge_heads(attended, self.num_heads).reshape(x.shape))
+            return projected
+
+    return FastAttention

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from aims.models.attention import Path, use_path
 from aims.models.decoding import decode_masks
 from aims.models.encoder import ImageEncoder
-
-#: How a model is computed: as fast as we can, or by segment-anything's modules as they are.
-Path = Literal["fast", "stock"]
 
 
 class Segmenter(nn.Module):
@@ -30,9 +28,6 @@ class Segmenter(nn.Module):
         mask_decoder: segment-anything's `MaskDecoder`.
         image_size: side of the square model input, in pixels.
         in_channels: channels of the images that `embed` takes.
-
-    Attributes:
-        path: how it is computed; both give the same numbers up to rounding.
     """
 
     def __init__(
@@ -53,8 +48,21 @@ class Segmenter(nn.Module):
         self.mask_decoder = mask_decoder
         self.image_size = image_size
         self.in_channels = in_channels
-        self.path: Path = "fast"
+        self._path: Path = "stock"
         self._learning: list[str] = []
+
+    @property
+    def path(self) -> Path:
+        """How it is computed: "stock" at first, and "fast" once `build_model` is done.
+
+        Both give the same numbers up to rounding. Set it again after layers were exchanged.
+        """
+        return self._path
+
+    @path.setter
+    def path(self, path: Path) -> None:
+        self._path = path
+        use_path(self.image_encoder, path)
 
     def embed(
         self, images: Float[Tensor, "batch channels size size"]

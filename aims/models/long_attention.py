@@ -1,0 +1,135 @@
+"""Attention with SAM's decomposed relative positions that never holds all logits.
+
+The logit of query q and the key in row i and column j is scale * q . k + rows[q, i] + columns[q, j].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+# Logits held at once on a CPU: they should stay in its caches.
+_AT_ONCE = 1 << 21
+
+
+def attend_fused(
+    queries: Float[Tensor, "heads tokens head_dim"],
+    keys: Float[Tensor, "heads keys head_dim"],
+    values: Float[Tensor, "heads keys head_dim"],
+    rows: Float[Tensor, "heads tokens height"],
+    columns: Float[Tensor, "heads tokens width"],
+    *,
+    scale: float,
+) -> Float[Tensor, "heads tokens head_dim"]:
+    """By torch's fused kernels, which know no such bias: it becomes part of the product.
+
+    Queries get what they add to every row and every column, keys say in one-hot codes where they are; extra
+    keys, behind those of the tokens, say nothing. Any fused kernel then computes the bias, and its gradient.
+
+    Args:
+        queries: one for each token, row by row.
+        keys: those of the tokens, then any number of extra ones.
+        values: in the same order.
+        rows: what each query adds to the logits of a row of keys.
+        columns: what it adds to those of a column.
+        scale: factor of the queries.
+    """
+    height, width = rows.shape[-1], columns.shape[-1]
+    extra = keys.shape[1] - height * width
+    codes = F.pad(_codes(height, width, keys), (0, 0, 0, extra))
+    long_queries = torch.cat([queries * scale, rows.to(queries.dtype), columns.to(queries.dtype)], dim=-1)
+    long_keys = torch.cat([keys, codes.expand(len(keys), -1, -1)], dim=-1)
+    long_values = F.pad(values, (0, height + width))
+    # A leading dimension: the kernels want (batch, heads, tokens, width).
+    attended = F.scaled_dot_product_attention(
+        long_queries[None], long_keys[None], long_values[None], scale=1.0
+    )
+    return attended[0, ..., : values.shape[-1]]
+
+
+def _codes(height: int, width: int, like: Tensor) -> Float[Tensor, "tokens height+width"]:
+    """One-hot codes of the row and of the column of each token."""
+    rows = torch.eye(height, dtype=like.dtype, device=like.device).repeat_interleave(width, dim=0)
+    columns = torch.eye(width, dtype=like.dtype, device=like.device).repeat(height, 1)
+    return torch.cat([rows, columns], dim=1)
+
+
+def attend_in_parts(
+    queries: Float[Tensor, "heads tokens head_dim"],
+    keys: Float[Tensor, "heads keys head_dim"],
+    values: Float[Tensor, "heads keys head_dim"],
+    rows: Float[Tensor, "heads tokens height"],
+    columns: Float[Tensor, "heads tokens width"],
+    *,
+    scale: float,
+) -> Float[Tensor, "heads tokens head_dim"]:
+    """Some queries at a time, again so in the backward pass, which computes their logits anew.
+
+    For CPUs. Arguments are those of `attend_fused`.
+    """
+    attended: Tensor = _InParts.apply(queries, keys, values, rows, columns, scale)  # type: ignore[no-untyped-call]
+    return attended
+
+
+class _InParts(torch.autograd.Function):
+    """Softmax attention with its backward pass written out."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, rows: Tensor, columns: Tensor, scale: float
+    ) -> Tensor:
+        with torch.autocast(queries.device.type, enabled=False):
+            attended = torch.empty_like(queries)
+            for part in _parts(queries, keys):
+                shares = _shares(queries, keys, rows, columns, scale, part)
+                attended[:, part] = shares @ values
+        ctx.save_for_backward(queries, keys, values, rows, columns, attended)
+        ctx.scale = scale
+        return attended
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        queries, keys, values, rows, columns, attended = ctx.saved_tensors
+        height, width = rows.shape[-1], columns.shape[-1]
+        of_queries, of_rows, of_columns = map(torch.empty_like, (queries, rows, columns))
+        # Sums over all queries, in float32 whatever the type of the factors.
+        of_keys, of_values = (torch.zeros_like(each, dtype=_summed(each)) for each in (keys, values))
+        with torch.autocast(queries.device.type, enabled=False):
+            for part in _parts(queries, keys):
+                shares = _shares(queries, keys, rows, columns, ctx.scale, part)
+                received = grad[:, part]
+                of_values += shares.transpose(1, 2) @ received
+                of_logits = received @ values.transpose(1, 2)
+                of_logits -= (received * attended[:, part]).sum(-1, keepdim=True, dtype=_summed(received))
+                of_logits *= shares
+                of_queries[:, part] = (of_logits @ keys).mul_(ctx.scale)
+                of_keys += (of_logits.transpose(1, 2) @ queries[:, part]).mul_(ctx.scale)
+                own = of_logits[..., : height * width].unflatten(-1, (height, width))
+                of_rows[:, part], of_columns[:, part] = own.sum(-1), own.sum(-2)
+        return of_queries, of_keys.to(keys.dtype), of_values.to(values.dtype), of_rows, of_columns, None
+
+
+def _parts(queries: Tensor, keys: Tensor) -> list[slice]:
+    heads, tokens, _ = queries.shape
+    step = max(1, _AT_ONCE // (heads * keys.shape[1]))
+    return [slice(first, min(first + step, tokens)) for first in range(0, tokens, step)]
+
+
+def _shares(
+    queries: Tensor, keys: Tensor, rows: Tensor, columns: Tensor, scale: float, part: slice
+) -> Float[Tensor, "heads part keys"]:
+    """What the queries of a part take of each value."""
+    logits = (rows[:, part, :, None] + columns[:, part, None, :]).flatten(2).to(queries.dtype)
+    extra = keys.shape[1] - logits.shape[-1]
+    logits = F.pad(logits, (0, extra)) if extra else logits
+    logits.baddbmm_(queries[:, part], keys.transpose(1, 2), alpha=scale)
+    return logits.softmax(dim=-1, dtype=_summed(logits)).to(queries.dtype)
+
+
+def _summed(values: Tensor) -> torch.dtype:
+    """The type in which sums of values are kept."""
+    return torch.promote_types(values.dtype, torch.float32)
