@@ -23,6 +23,11 @@ from torch.nn import functional as F
 from aims.models.segment_anything import sam_modeling
 
 
+def is_stock_decoder(decoder: nn.Module) -> bool:
+    """Whether a decoder is segment-anything's, whatever a tuning made of its layers."""
+    return isinstance(decoder, sam_modeling().MaskDecoder)
+
+
 def decode_masks(
     decoder: Any,
     *,
@@ -34,7 +39,7 @@ def decode_masks(
     """What the decoder answers to equally many prompts on each image, with `multimask_output=False`.
 
     Args:
-        decoder: a `MaskDecoder`, whatever a tuning made of its layers.
+        decoder: a stock decoder.
         image_embeddings: of the images.
         image_pe: positions of the image's tokens.
         sparse: tokens of the prompts, image by image.

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from aims.models.attention import Path, use_path
-from aims.models.decoding import decode_masks
+from aims.models.decoding import decode_masks, is_stock_decoder
 from aims.models.encoder import ImageEncoder
 
 
@@ -97,7 +97,7 @@ class Segmenter(nn.Module):
                 points=(point_coords.float(), point_labels), boxes=None, masks=None
             )
             image_pe = self.prompt_encoder.get_dense_pe()
-        if self.path == "fast":
+        if self.path == "fast" and is_stock_decoder(self.mask_decoder):
             return decode_masks(
                 self.mask_decoder,
                 image_embeddings=image_embeddings,
@@ -107,15 +107,17 @@ class Segmenter(nn.Module):
                 dense=dense[:1],
             )
         each = len(point_coords) // len(image_embeddings)
+        # A decoder takes the prompts of one image; segment-anything's programs give it one at a time.
+        step = 1 if self.path == "stock" else each
         answers = [
             self.mask_decoder(
-                image_embeddings=image_embeddings[k // each, None],
+                image_embeddings=image_embeddings[first // each, None],
                 image_pe=image_pe,
-                sparse_prompt_embeddings=sparse[k, None],
-                dense_prompt_embeddings=dense[k, None],
+                sparse_prompt_embeddings=sparse[first : first + step],
+                dense_prompt_embeddings=dense[first : first + step],
                 multimask_output=False,
             )
-            for k in range(len(point_coords))
+            for first in range(0, len(point_coords), step)
         ]
         mask_logits, iou_predictions = (torch.cat(parts) for parts in zip(*answers, strict=True))
         return mask_logits, iou_predictions
