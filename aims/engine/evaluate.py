@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
 from torch.nn import functional as F
 
 from aims.core.errors import AimsError
-from aims.core.vocabulary import IOU_GRID, Protocol
+from aims.core.vocabulary import Protocol
 from aims.data.read import ImageRef
 from aims.engine.samples import EvaluationImage, EvaluationSet, Source, Targets, loader
 from aims.models.segmenter import Segmenter
@@ -61,7 +61,7 @@ def evaluate(
             for item in loader(data, range(len(refs)), workers, device.type == "cuda"):
                 if len(item.ids):
                     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                        embeddings = model.embed(item.image.to(device, non_blocking=True))
+                        embeddings = model.embed(source.inputs([item.image], device))
                     rows.extend(_score_image(model, embeddings, item, source.protocol, precision, masks))
                 on_image(1)
     finally:
@@ -93,15 +93,25 @@ def _score_image(
 ) -> Iterator[dict[str, Any]]:
     height, width = item.native.shape
     native = protocol.name == "strict"
+    maps = [_Truth(item.grid, embeddings.device)]
+    maps += [_Truth(item.native, embeddings.device)] if native else []
     chunk = max(1, min(_PROMPTS, _PIXELS // (height * width))) if native else _PROMPTS
     for start in range(0, len(item.ids), chunk):
         part = slice(start, start + chunk)
         logits = _predict(model, embeddings, item.point_coords[part], precision)
-        grid = _threshold(logits, (IOU_GRID, IOU_GRID))
-        at_native = _threshold(logits, (height, width)) if native else None
-        for k in range(len(grid)):
-            mask = None if at_native is None else at_native[k]
-            yield score_instance(item, start + k, grid[k], mask, protocol, masks)
+        predicted = [_threshold(logits, truth.size) for truth in maps]
+        ious = [
+            truth.iou(each, item.ids[part], smoothing)
+            for truth, each, smoothing in zip(maps, predicted, (protocol.smoothing, 0.0), strict=False)
+        ]
+        kept = [each.cpu().numpy() if masks else None for each in predicted]
+        for k in range(len(logits)):
+            yield _row(
+                item,
+                start + k,
+                [iou[k] for iou in ious],
+                [None if each is None else each[k] for each in kept],
+            )
 
 
 def score_instance(
@@ -125,22 +135,39 @@ def score_instance(
     Returns:
         A row of `aims.core.records.INSTANCE_SCHEMA`.
     """
-    instance_id = int(item.ids[index])
-    iou_grid = _iou(grid, item.grid, instance_id, protocol.smoothing)
-    iou_native = None if native is None else _iou(native, item.native, instance_id, 0)
+    predicted = [grid] if native is None else [grid, native]
+    ids = item.ids[index : index + 1]
+    ious = [
+        _Truth(instances, torch.device("cpu")).iou(torch.from_numpy(mask)[None], ids, smoothing)[0]
+        for instances, mask, smoothing in zip(
+            (item.grid, item.native), predicted, (protocol.smoothing, 0.0), strict=False
+        )
+    ]
+    return _row(item, index, ious, predicted if masks else [None] * len(predicted))
+
+
+def _row(
+    item: Targets,
+    index: int,
+    ious: Sequence[float | None],
+    masks: Sequence[NDArray[np.bool_] | None],
+) -> dict[str, Any]:
+    """A row of the results, from what was found at 256 x 256 and, under `strict`, at the picture's size."""
+    grid, *at_native = ious
+    rle_grid, *rle_native = [None if mask is None else _encode(mask) for mask in masks]
     return {
         "image_id": item.ref.image_id,
         "group": item.ref.group,
-        "instance_id": instance_id,
+        "instance_id": int(item.ids[index]),
         "class_id": item.class_ids[index],
         "area": item.areas[index],
         "click": item.clicks[index].tolist(),
         "click_size": list(item.click_size),
-        "iou": iou_grid if native is None else iou_native,
-        "iou_grid": iou_grid,
-        "iou_native": iou_native,
-        "rle_grid": _encode(grid) if masks else None,
-        "rle_native": _encode(native) if masks and native is not None else None,
+        "iou": at_native[0] if at_native else grid,
+        "iou_grid": grid,
+        "iou_native": at_native[0] if at_native else None,
+        "rle_grid": rle_grid,
+        "rle_native": rle_native[0] if rle_native else None,
     }
 
 
@@ -154,24 +181,38 @@ def _predict(
     return logits[:, 0].float()
 
 
-def _threshold(logits: Float[Tensor, "prompts mask mask"], size: tuple[int, int]) -> NDArray[np.bool_]:
+def _threshold(
+    logits: Float[Tensor, "prompts mask mask"], size: tuple[int, int]
+) -> Bool[Tensor, "prompts height width"]:
     """Masks of another size: logits stretched bilinearly where the size differs, then > 0."""
     if tuple(logits.shape[1:]) != size:
         logits = F.interpolate(logits[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-    masks: NDArray[np.bool_] = (logits > 0).cpu().numpy()
-    return masks
+    return logits > 0
 
 
-def _iou(
-    mask: np.ndarray[Any, Any], instances: np.ndarray[Any, Any], instance_id: int, smoothing: float
-) -> float | None:
-    """IoU of a mask with one instance of a map; None where the instance is not on the map, unsmoothed."""
-    truth = instances == instance_id
-    if smoothing == 0 and not truth.any():
-        return None
-    intersection = int(np.count_nonzero(mask & truth))
-    union = int(np.count_nonzero(mask | truth))
-    return (intersection + smoothing) / (union + smoothing)
+class _Truth:
+    """An instance map on a device, against which the masks of many instances are held at once."""
+
+    def __init__(self, instances: NDArray[np.uint16], device: torch.device) -> None:
+        self.size = (instances.shape[0], instances.shape[1])
+        # torch compares no unsigned words; the bits are what is compared.
+        self._map = torch.from_numpy(np.ascontiguousarray(instances).view(np.int16)).to(device)
+
+    def iou(
+        self, masks: Bool[Tensor, "prompts height width"], ids: NDArray[np.int64], smoothing: float
+    ) -> list[float | None]:
+        """IoU of each mask with its instance; None where that is not on the map, unsmoothed."""
+        wanted = torch.from_numpy(ids.astype(np.uint16).view(np.int16)).to(self._map.device)
+        truth = self._map == wanted[:, None, None]
+        counts = torch.stack(
+            [each.sum((1, 2), dtype=torch.int32) for each in (masks & truth, masks, truth)], dim=1
+        )
+        return [
+            None
+            if smoothing == 0 and not true
+            else (intersection + smoothing) / (found + true - intersection + smoothing)
+            for intersection, found, true in counts.tolist()
+        ]
 
 
 def _encode(mask: NDArray[np.bool_]) -> dict[str, Any]:

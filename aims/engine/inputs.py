@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -123,18 +123,42 @@ def stack(
     return np.concatenate([part for part, _ in parts], 2), np.concatenate([valid for _, valid in parts], 2)
 
 
+class Channels(NamedTuple):
+    """The stacked channels of an image at its own size, not normalised: what readers hand to the device.
+
+    Attributes:
+        values: scaled, where valid.
+        valid: False where nothing was measured.
+    """
+
+    values: Float[Tensor, "height width channels"]
+    valid: Bool[Tensor, "height width channels"]
+
+    @classmethod
+    def of(cls, image: Image, dataset: Dataset, modality: Modality, protocol: Protocol) -> Channels:
+        """Scales and stacks the streams of a modality."""
+        return cls(*map(torch.from_numpy, stack(image, dataset, modality, protocol)))
+
+    def pinned(self) -> Channels:
+        """The same in page-locked memory."""
+        return Channels(*(tensor.pin_memory() for tensor in self))
+
+
 def to_input(
-    values: NDArray[np.floating[Any]], valid: NDArray[np.bool_], preprocessing: Preprocessing, size: int
+    channels: Channels, preprocessing: Preprocessing, size: int, device: torch.device | str = "cpu"
 ) -> Float[Tensor, "channels size size"]:
-    """Normalises stacked channels and stretches them to the model's square input.
+    """Normalises stacked channels and stretches them to the model's square input, on a device.
 
     Bilinear without antialiasing, aspect not kept (protocol.md). Pixels without a measurement become 0, the
     mean of the normalised data.
     """
-    mean, std = np.asarray(preprocessing.mean), np.asarray(preprocessing.std)
-    normal = np.where(valid, (values - mean) / std, 0).astype(np.float32)[:, :, preprocessing.channel_order]
-    channels_first = torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1)))
-    return F.interpolate(channels_first[None], (size, size), mode="bilinear", align_corners=False)[0]
+    values, valid = (tensor.to(device, non_blocking=True) for tensor in channels)
+    # In float64, as the statistics are.
+    constants = torch.tensor([preprocessing.mean, preprocessing.std], dtype=torch.float64)
+    mean, std = constants.to(device, non_blocking=True)
+    normal = torch.where(valid, (values.double() - mean) / std, 0.0).float()
+    channels_first = normal[:, :, list(preprocessing.channel_order)].permute(2, 0, 1)[None].contiguous()
+    return F.interpolate(channels_first, (size, size), mode="bilinear", align_corners=False)[0]
 
 
 def click_grid(instances: NDArray[Any]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -18,8 +19,8 @@ from aims.core.errors import InputError
 from aims.core.vocabulary import BROKEN_IMAGES, CLICK_GRID, IOU_GRID, Modality, Protocol
 from aims.data.dropped import dropped_lines
 from aims.data.instances import paper_clicks, stretch_nearest
-from aims.data.read import Dataset, ImageRef
-from aims.engine.inputs import Preprocessing, click_grid, stack, to_input, usable_instances
+from aims.data.read import Dataset, Image, ImageRef
+from aims.engine.inputs import Channels, Preprocessing, click_grid, to_input, usable_instances
 
 #: Share of the training part that `strict` holds out where the set has no validation split.
 VALIDATION_SHARE = 0.2
@@ -102,6 +103,16 @@ class Source:
     preprocessing: Preprocessing
     input_size: int
 
+    def channels(self, image: Image) -> Channels:
+        """What the model will see of an image, before it is on the model's device."""
+        return Channels.of(image, self.dataset, self.modality, self.protocol)
+
+    def inputs(
+        self, channels: Sequence[Channels], device: torch.device
+    ) -> Float[Tensor, "batch channels size size"]:
+        """The model's input, on its device."""
+        return torch.stack([to_input(each, self.preprocessing, self.input_size, device) for each in channels])
+
 
 def to_input_coords(clicks: NDArray[np.int64], grid: tuple[int, int], input_size: int) -> Tensor:
     """Moves clicks, as pixel indices (x, y) of a (height, width) grid, to pixels of the model input.
@@ -113,9 +124,12 @@ def to_input_coords(clicks: NDArray[np.int64], grid: tuple[int, int], input_size
 
 
 class Batch(NamedTuple):
-    """One training step: an image, a click and its instance's mask for each entry."""
+    """One training step: an image, a click and its instance's mask for each entry.
 
-    images: Float[Tensor, "batch channels size size"]
+    Images keep their own size: workers would be slower at stretching them than the device.
+    """
+
+    images: tuple[Channels, ...]
     point_coords: Float[Tensor, "batch 1 2"]
     masks: Float[Tensor, "batch mask mask"]
 
@@ -135,19 +149,18 @@ class TrainingSet(TorchDataset[Batch]):
             self._entry(self.refs[index], np.random.default_rng((self.seed, epoch, step, place)))
             for place, index in enumerate(indices)
         ]
-        images, coords, masks = (torch.stack(part) for part in zip(*entries, strict=True))
-        return Batch(images=images, point_coords=coords, masks=masks)
+        images, coords, masks = zip(*entries, strict=True)
+        return Batch(images=images, point_coords=torch.stack(coords), masks=torch.stack(masks))
 
-    def _entry(self, ref: ImageRef, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def _entry(self, ref: ImageRef, rng: np.random.Generator) -> tuple[Channels, Tensor, Tensor]:
         source = self.source
         image = source.dataset.read(ref, source.modality.streams)
-        values, valid = stack(image, source.dataset, source.modality, source.protocol)
         smallest = source.protocol.smallest_area(source.dataset.name, training=True)
         chosen = click_grid(image.instances == rng.choice(usable_instances(image.instances, smallest)))
         pixel = rng.choice(np.flatnonzero(chosen))
         click = np.array([[pixel % CLICK_GRID, pixel // CLICK_GRID]])
         return (
-            to_input(values, valid, source.preprocessing, source.input_size),
+            source.channels(image),
             to_input_coords(click, (CLICK_GRID, CLICK_GRID), source.input_size),
             torch.from_numpy(stretch_nearest(chosen, (self.mask_size, self.mask_size)).astype(np.float32)),
         )
@@ -248,12 +261,18 @@ class EvaluationImage(Targets):
     """One image as a model is tested on it.
 
     Attributes:
-        image: model input.
+        image: its channels.
         point_coords: the clicks in pixels of the model input.
     """
 
-    image: Float[Tensor, "1 channels size size"]
+    image: Channels
     point_coords: Float[Tensor, "instances 1 2"]
+
+    def pin_memory(self) -> EvaluationImage:
+        """Called by torch's loader."""
+        return dataclasses.replace(
+            self, image=self.image.pinned(), point_coords=self.point_coords.pin_memory()
+        )
 
 
 @dataclass(frozen=True)
@@ -269,12 +288,11 @@ class EvaluationSet(TorchDataset[EvaluationImage]):
     def __getitem__(self, index: int) -> EvaluationImage:
         source, ref = self.source, self.refs[index]
         image = source.dataset.read(ref, source.modality.streams)
-        values, valid = stack(image, source.dataset, source.modality, source.protocol)
         found = find_targets(ref, image.instances, image.objects, source.dataset.name, source.protocol)
         coords = to_input_coords(found.clicks, found.click_size, source.input_size)
         return EvaluationImage(
             **vars(found),
-            image=to_input(values, valid, source.preprocessing, source.input_size)[None],
+            image=source.channels(image),
             point_coords=coords[:, None],
         )
 

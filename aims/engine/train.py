@@ -161,7 +161,7 @@ class Trainer:
             self._leave_if_asked(saved=True)
 
     def _step(self, batch: Batch) -> float:
-        images = batch.images.to(self.device, non_blocking=True)
+        images = self.source.inputs(batch.images, self.device)
         masks = batch.masks.to(self.device, non_blocking=True)
         coords = batch.point_coords.to(self.device, non_blocking=True)
         labels = torch.ones(coords.shape[:2], dtype=torch.int64, device=self.device)

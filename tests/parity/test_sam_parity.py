@@ -154,14 +154,7 @@ def test_decode_equals_the_stock_prompt_encoder_and_decoder_bit_for_bit() -> Non
     image_embeddings = torch.randn(1, 128, 16, 16, generator=torch.Generator().manual_seed(0))
     point_coords = torch.tensor([[[3.0, 90.0]], [[64.0, 1.5]]])
     point_labels = torch.tensor([[1], [0]])
-    sparse, dense = theirs.prompt_encoder(points=(point_coords, point_labels), boxes=None, masks=None)
-    expected = theirs.mask_decoder(
-        image_embeddings=image_embeddings,
-        image_pe=theirs.prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-        multimask_output=False,
-    )
+    expected = their_decode(theirs, image_embeddings, point_coords, point_labels)
     found = ours.decode(image_embeddings, point_coords, point_labels)
     assert all(torch.equal(ours_, theirs_) for ours_, theirs_ in zip(found, expected, strict=True))
 
@@ -178,18 +171,32 @@ def our_outputs(ours: Segmenter) -> tuple[torch.Tensor, ...]:
     return image_embeddings, *ours.decode(image_embeddings, point_coords, point_labels)
 
 
+def their_decode(
+    theirs: Any, image_embeddings: torch.Tensor, point_coords: torch.Tensor, point_labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mask logits and predicted IoUs from the authors' modules, one prompt at a time."""
+    answers = []
+    for k in range(len(point_coords)):
+        points = (point_coords[k, None], point_labels[k, None])
+        sparse, dense = theirs.prompt_encoder(points=points, boxes=None, masks=None)
+        answers.append(
+            theirs.mask_decoder(
+                image_embeddings=image_embeddings,
+                image_pe=theirs.prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=False,
+            )
+        )
+    mask_logits, iou_predictions = (torch.cat(parts) for parts in zip(*answers, strict=True))
+    return mask_logits, iou_predictions
+
+
 def their_outputs(theirs: Any) -> tuple[torch.Tensor, ...]:
     """The same from the authors' modules."""
     images, point_coords, point_labels = image_and_clicks()
     image_embeddings = theirs.image_encoder(images)
-    sparse, dense = theirs.prompt_encoder(points=(point_coords, point_labels), boxes=None, masks=None)
-    mask_logits, iou_predictions = theirs.mask_decoder(
-        image_embeddings=image_embeddings,
-        image_pe=theirs.prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-        multimask_output=False,
-    )
+    mask_logits, iou_predictions = their_decode(theirs, image_embeddings, point_coords, point_labels)
     return image_embeddings, mask_logits, iou_predictions
 
 

@@ -29,7 +29,7 @@ from aims.engine._export_description import describe
 from aims.engine.checkpoint import save_weights
 from aims.engine.evaluate import evaluate, mean_iou
 from aims.engine.export import export_model
-from aims.engine.inputs import Preprocessing, choose_dataset, dataset_facts, stack, to_input
+from aims.engine.inputs import Channels, Preprocessing, choose_dataset, dataset_facts, to_input
 from aims.engine.restore import load_model
 from aims.engine.run import run
 from aims.methods import BACKBONES, build_model
@@ -339,13 +339,13 @@ def test_the_described_steps_are_those_of_the_run(tmp_path, protocol, rules):
         "input"
     ]
     assert list(given["rules"]) == rules
-    values, valid = stack(
+    channels = Channels.of(
         SimpleNamespace(streams=arrays),
         SimpleNamespace(streams=specs),
         Modality(name="both", streams=preprocessing.streams, channels=3),
         PROTOCOLS[protocol],
     )
-    expected = to_input(values, valid, preprocessing, 64)[None]
+    expected = to_input(channels, preprocessing, 64)[None]
     assert torch.allclose(followed(json.loads(json.dumps(given)), arrays), expected, atol=1e-5)
 
 

@@ -8,10 +8,14 @@ from aims.core.errors import InputError
 from aims.core.vocabulary import PAPER, STRICT
 from aims.data.read import Dataset
 from aims.data.write import convert
-from aims.engine.inputs import Preprocessing, choose_dataset, stack, survey, to_input
+from aims.engine.inputs import Channels, Preprocessing, choose_dataset, stack, survey, to_input
 from aims.sensors.derived import POLARIZERS
 from aims.sensors.polarization import aolp, aolp_folded, dolp, stokes
 from helpers import MadeUp
+
+
+def channels(values, valid):
+    return Channels(torch.from_numpy(values), torch.from_numpy(valid))
 
 
 def test_to_input_normalises_orders_and_stretches():
@@ -20,12 +24,12 @@ def test_to_input_normalises_orders_and_stretches():
     preprocessing = Preprocessing(
         streams=("a", "b"), mean=(1.0, 3.0), std=(2.0, 4.0), source="training part", channel_order=(1, 0)
     )
-    image = to_input(values, valid, preprocessing, 8)
+    image = to_input(channels(values, valid), preprocessing, 8)
     assert image.shape == (2, 8, 8)
     torch.testing.assert_close(image[0], torch.full((8, 8), -0.5))
     torch.testing.assert_close(image[1], torch.full((8, 8), 2.0))
     # Where nothing was measured the model sees the mean.
-    assert not to_input(values, ~valid, preprocessing, 8).any()
+    assert not to_input(channels(values, ~valid), preprocessing, 8).any()
 
 
 def test_stretching_is_bilinear_between_pixel_centres():
@@ -33,7 +37,7 @@ def test_stretching_is_bilinear_between_pixel_centres():
     preprocessing = Preprocessing(
         streams=("a",), mean=(0.0,), std=(1.0,), source="training part", channel_order=(0,)
     )
-    row = to_input(values, values >= 0, preprocessing, 4)[0, 0]
+    row = to_input(channels(values, values >= 0), preprocessing, 4)[0, 0]
     # Centres of four pixels over two: -0.25, 0.25, 0.75, 1.25 in source pixels, clamped at the edges.
     torch.testing.assert_close(row, torch.tensor([0.0, 0.25, 0.75, 1.0]))
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import toys
 
 from aims.core.errors import InputError
@@ -112,7 +113,7 @@ def test_training_clicks_lie_in_the_mask_and_masks_are_one_instance(dataset):
     made = toys.source(dataset, PAPER, size=1024)
     data = TrainingSet(made, dataset.index["train"], 256, seed=3)
     batch = data[(0, 0, (0, 4, 7))]
-    assert batch.images.shape == (3, 2, 1024, 1024)
+    assert made.inputs(batch.images, torch.device("cpu")).shape == (3, 2, 1024, 1024)
     for k, index in enumerate((0, 4, 7)):
         image = dataset.read(dataset.index["train"][index], ("signal",))
         grid = stretch_nearest(image.instances, (1024, 1024))
@@ -143,7 +144,9 @@ def test_worker_processes_read_the_same(dataset):
     there = list(loader(data, schedule.batches(0, 0), 2, False))
     assert [len(batch.images) for batch in here] == [6, 6, 3]
     for one, other in zip(here, there, strict=True):
-        np.testing.assert_array_equal(one.images, other.images)
+        for image, same in zip(one.images, other.images, strict=True):
+            np.testing.assert_array_equal(image.values, same.values)
+            np.testing.assert_array_equal(image.valid, same.valid)
         np.testing.assert_array_equal(one.point_coords, other.point_coords)
 
 
