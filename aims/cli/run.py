@@ -57,6 +57,19 @@ given.
 @click.option("--loss", default="dice-ce", show_default=True, help="dice-ce (the released program's) or sam.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--workers", type=click.IntRange(0), help="Reading processes.  [default: 0 on a CPU, else 8]")
+@click.option(
+    "--checkpoint-every",
+    type=click.IntRange(1),
+    metavar="STEPS",
+    help="Save after so many steps, too; every epoch is saved anyway.",
+)
+@click.option(
+    "--path",
+    type=click.Choice(["fast", "stock"]),
+    default="fast",
+    show_default=True,
+    help="stock: segment-anything's modules as they are, to compare with.",
+)
 @click.option("--limit", type=int, help="Only the first so many images of each split; marked in reports.")
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs."

@@ -7,6 +7,7 @@ runs/<name>-<hash>/
     weights.safetensors what was trained, at the selected epoch
     resume.safetensors  only while unfinished
     samples.png         contact sheet of a few test images
+    failed_batch.safetensors  only after a loss that was not finite: the batch that did it
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ INSTANCES = "instances.parquet"
 WEIGHTS = "weights.safetensors"
 RESUME = "resume.safetensors"
 SAMPLES = "samples.png"
+FAILED_BATCH = "failed_batch.safetensors"
 
 _POINT = pa.list_(pa.int32(), 2)
 _RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])

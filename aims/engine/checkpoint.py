@@ -15,6 +15,7 @@ from torch import Tensor
 
 from aims.core.errors import AimsError
 from aims.core.files import atomic_write
+from aims.engine.samples import Batch
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters, load_trainable_state, trainable_state
 
@@ -83,6 +84,14 @@ def load_resume(path: Path, model: Segmenter, optimizer: torch.optim.Optimizer) 
         return TrainingState(**json.loads(metadata["state"]))
     except (KeyError, ValueError, TypeError) as error:
         raise AimsError(f"{path}: not a checkpoint of a run ({error!r}); delete it to start afresh") from None
+
+
+def save_batch(path: Path, batch: Batch, metadata: Mapping[str, str]) -> None:
+    """Writes a training batch: per image its values and where they are valid, then clicks and masks."""
+    tensors = {"point_coords": batch.point_coords, "masks": batch.masks}
+    for k, channels in enumerate(batch.images):
+        tensors |= {f"values.{k}": channels.values, f"valid.{k}": channels.valid}
+    _save(path, tensors, {"image_ids": json.dumps(batch.image_ids), **metadata})
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -27,6 +27,7 @@ from aims.methods import (
     require_modality,
     require_pair,
 )
+from aims.models.attention import Path as ModelPath
 from aims.models.weights import load_weights, resolve_weights
 
 #: Learning rate of full tuning with pretrained weights, and of everything else: the paper's peaks on
@@ -54,6 +55,8 @@ def plan(
     device: str = "auto",
     workers: int | None = None,
     limit: int | None = None,
+    checkpoint_every: int | None = None,
+    path: ModelPath = "fast",
     runs: Path = Path("runs"),
     options: Mapping[str, object] = MappingProxyType({}),
 ) -> Job:
@@ -80,6 +83,8 @@ def plan(
         device: "auto", "cpu", "cuda" or "cuda:N".
         workers: reading processes; None for none on a CPU and eight beside a GPU.
         limit: only the first so many images of each split.
+        checkpoint_every: steps after which a training is saved, beside the end of every epoch.
+        path: "fast", or "stock": segment-anything's modules as they are, float32, one prompt at a time.
         runs: folder of runs.
         options: of the method and the tuning by name; words are read as numbers.
 
@@ -92,6 +97,8 @@ def plan(
         BACKBONES[backbone], LOSSES[loss]
     if tuning is not None:
         require_pair(method, tuning)
+    if path == "stock" and precision != "float32":
+        raise InputError(f"--path stock computes in float32, not in {precision}; leave --precision out")
     target = find_device(device)
     found, resolved = choose_dataset(find_datasets(data), modality, find_protocol(protocol), dataset)
     if weights not in (None, "none") and not chosen.loads_weights:
@@ -151,6 +158,8 @@ def plan(
         device=target,
         runs=runs,
         workers=_workers(workers, target),
+        checkpoint_every=checkpoint_every,
+        path=path,
     )
 
 

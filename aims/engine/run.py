@@ -50,6 +50,7 @@ from aims.methods import (
     has_model,
     known_options,
 )
+from aims.models.attention import Path as ModelPath
 from aims.models.flops import count_flops
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
@@ -70,6 +71,9 @@ class Job:
         device: where to run.
         runs: folder of all runs.
         workers: processes that read ahead.
+        checkpoint_every: steps after which a training is saved, beside the end of every epoch; None: only
+            there.
+        path: how the model is computed; it changes no number beyond rounding.
     """
 
     config: RunConfig
@@ -79,6 +83,8 @@ class Job:
     device: torch.device
     runs: Path
     workers: int = 0
+    checkpoint_every: int | None = None
+    path: ModelPath = "fast"
 
     @property
     def folder(self) -> Path:
@@ -150,6 +156,7 @@ def _run(job: Job, observer: Observer) -> RunRecord:
     }
     write_json(job.folder / RECORD, record)
     model.to(job.device)
+    model.path = job.path
     source = Source(
         dataset=job.dataset,
         modality=job.modality,
@@ -227,6 +234,7 @@ def _train(
         refs=refs,
         mask_size=mask_size,
         workers=job.workers,
+        checkpoint_every=job.checkpoint_every,
         observer=observer,
     )
     state = trainer.run()
@@ -285,6 +293,7 @@ def _provenance(job: Job, refs: Mapping[str, tuple[ImageRef, ...]]) -> dict[str,
         "options": known_options(job.config.method, job.config.tuning) | dict(job.config.options),
         "code": {"aims": __version__, "commit": commit(), "torch": torch.__version__},
         "hardware": hardware(job.device),
+        "path": job.path,
         "command": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

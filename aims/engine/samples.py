@@ -129,9 +129,16 @@ class Batch(NamedTuple):
     Images keep their own size: workers would be slower at stretching them than the device.
     """
 
+    image_ids: tuple[str, ...]
     images: tuple[Channels, ...]
     point_coords: Float[Tensor, "batch 1 2"]
     masks: Float[Tensor, "batch mask mask"]
+
+    def parts(self, size: int) -> Iterator[Batch]:
+        """The same in batches of at most `size`."""
+        for first in range(0, len(self.images), size):
+            part = slice(first, first + size)
+            yield Batch(self.image_ids[part], self.images[part], self.point_coords[part], self.masks[part])
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,12 @@ class TrainingSet(TorchDataset[Batch]):
             for place, index in enumerate(indices)
         ]
         images, coords, masks = zip(*entries, strict=True)
-        return Batch(images=images, point_coords=torch.stack(coords), masks=torch.stack(masks))
+        return Batch(
+            image_ids=tuple(self.refs[index].image_id for index in indices),
+            images=images,
+            point_coords=torch.stack(coords),
+            masks=torch.stack(masks),
+        )
 
     def _entry(self, ref: ImageRef, rng: np.random.Generator) -> tuple[Channels, Tensor, Tensor]:
         source = self.source

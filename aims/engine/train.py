@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,15 +22,17 @@ from torch import Tensor
 from aims.core.config import RunConfig
 from aims.core.errors import AimsError
 from aims.core.files import write_text
-from aims.core.records import METRICS, RESUME, WEIGHTS
+from aims.core.records import FAILED_BATCH, METRICS, RESUME, WEIGHTS
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.read import ImageRef
-from aims.engine.checkpoint import TrainingState, load_resume, save_resume, save_weights
+from aims.engine.checkpoint import TrainingState, load_resume, save_batch, save_resume, save_weights
 from aims.engine.evaluate import evaluate, mean_iou
 from aims.engine.losses import LOSSES
 from aims.engine.samples import Batch, Schedule, Source, TrainingSet, loader
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
+
+log = logging.getLogger(__name__)
 
 #: The rate is halved every ten epochs (paper, Table 5); scores are taken every five (protocol.md).
 HALVE_EVERY, EVALUATE_EVERY = 10, 5
@@ -92,7 +95,11 @@ class Trainer:
         refs: images of train, test and val.
         mask_size: side of the model's mask logits.
         workers: processes that read ahead.
+        checkpoint_every: steps after which everything is saved, beside the end of every epoch; None: only
+            there.
         observer: is told of progress.
+        micro_batch: images that are computed at once; where they do not fit into a GPU's memory, fewer than
+            a step takes. Batch normalisation (cmx) then sees these alone.
     """
 
     config: RunConfig
@@ -102,9 +109,12 @@ class Trainer:
     refs: Mapping[str, tuple[ImageRef, ...]]
     mask_size: int
     workers: int = 0
+    checkpoint_every: int | None = None
     observer: Observer
+    micro_batch: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self.micro_batch = self.config.batch_size
         self.protocol = PROTOCOLS[self.config.protocol]
         self.device = next(self.model.parameters()).device
         self.optimizer = torch.optim.Adam(
@@ -120,6 +130,7 @@ class Trainer:
         self.loss = LOSSES[self.config.loss]
         self.state = TrainingState()
         self._stop = StopRequest()
+        self._last: tuple[Batch, int, int] | None = None
 
     def run(self) -> TrainingState:
         """Trains all epochs that remain and keeps the weights of the best.
@@ -146,13 +157,13 @@ class Trainer:
             self._set_rate()
             self.model.train()
             while state.step < steps:
-                # Dropout draws what depends on the step alone, however often the run was stopped.
-                torch.manual_seed(_step_seed(self.config.seed, state.epoch, state.step))
                 loss = self._step(next(batches))
                 state.step, state.loss = state.step + 1, state.loss + loss
                 clock.tick()
                 self.observer.advance(loss=loss)
                 self._leave_if_asked()
+                if self.checkpoint_every and state.step % self.checkpoint_every == 0:
+                    self._save()
             line = self._finish_epoch(clock)
             state.metrics.append(line)
             state.epoch, state.step, state.loss = state.epoch + 1, 0, 0.0
@@ -161,6 +172,45 @@ class Trainer:
             self._leave_if_asked(saved=True)
 
     def _step(self, batch: Batch) -> float:
+        """One step; where memory lacks, in ever smaller parts of the batch."""
+        while (value := self._gradients(batch)) is None:
+            self.micro_batch = (min(self.micro_batch, len(batch.images)) + 1) // 2
+            log.warning(
+                "%s: out of memory; from now on %d images at a time, a step takes %d as before",
+                self.folder.name,
+                self.micro_batch,
+                self.config.batch_size,
+            )
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+        if not math.isfinite(value):
+            # Refuses where it was the step before that lost the weights: its gradient was not finite.
+            self._save()
+            raise self._failure(f"the loss is {value}", batch, self.state.epoch + 1, self.state.step + 1)
+        self.optimizer.step()
+        self._last = batch, self.state.epoch + 1, self.state.step + 1
+        return value
+
+    def _gradients(self, batch: Batch) -> float | None:
+        """The loss of a batch, its gradients in the parameters; None where memory lacks and parts help."""
+        # Dropout draws what depends on the step alone, however often the run was stopped.
+        torch.manual_seed(_step_seed(self.config.seed, self.state.epoch, self.state.step))
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        try:
+            for part in batch.parts(self.micro_batch):
+                # A loss is a mean over the entries.
+                loss = self._loss(part) * (len(part.images) / len(batch.images))
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.detach()
+        except torch.OutOfMemoryError:
+            if min(self.micro_batch, len(batch.images)) == 1:
+                raise
+            # Outside of this block nothing holds on to what was computed.
+            return None
+        return total.item()
+
+    def _loss(self, batch: Batch) -> Tensor:
         images = self.source.inputs(batch.images, self.device)
         masks = batch.masks.to(self.device, non_blocking=True)
         coords = batch.point_coords.to(self.device, non_blocking=True)
@@ -168,18 +218,16 @@ class Trainer:
         bf16 = self.config.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             mask_logits, iou = self.model.decode(self.model.embed(images), coords, labels)
-        logits, predicted = mask_logits[:, 0].float(), iou[:, 0].float()
-        loss: Tensor = self.loss(logits, masks, predicted)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        value = loss.item()
-        if not math.isfinite(value):
-            raise AimsError(
-                f"the loss is {value} at epoch {self.state.epoch + 1}, step {self.state.step + 1}: "
-                f"try a lower --lr than {self.config.lr:g} (the last epoch is kept in {self.folder})"
-            )
-        self.optimizer.step()
-        return value
+        return self.loss(mask_logits[:, 0].float(), masks, iou[:, 0].float())
+
+    def _failure(self, what: str, batch: Batch, epoch: int, step: int) -> AimsError:
+        """Keeps the batch that did it, and puts into words what and where."""
+        save_batch(self.folder / FAILED_BATCH, batch, {"epoch": str(epoch), "step": str(step)})
+        return AimsError(
+            f"{what} at epoch {epoch}, step {step}: try a lower --lr than {self.config.lr:g} "
+            f"(images {', '.join(batch.image_ids)}; {self.folder} keeps the batch as {FAILED_BATCH}, and as "
+            f"{RESUME} the last good state that was saved)"
+        )
 
     def _set_rate(self) -> None:
         for group in self.optimizer.param_groups:
@@ -227,6 +275,9 @@ class Trainer:
         raise Stopped(f"stopped; everything is saved in {self.folder}: the same command goes on from here")
 
     def _save(self) -> None:
+        weights = declared_parameters(self.model).values()
+        if self._last is not None and not all(bool(weight.isfinite().all()) for weight in weights):
+            raise self._failure("the weights are no longer finite", *self._last)
         save_resume(self.folder / RESUME, self.model, self.optimizer, self.state)
         lines = "".join(f"{json.dumps(line)}\n" for line in self.state.metrics)
         write_text(self.folder / METRICS, lines)

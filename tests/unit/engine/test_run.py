@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import toys
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from aims.core.errors import AimsError, InputError
 from aims.core.records import INSTANCE_SCHEMA, RunRecord
 from aims.engine.run import run
 from aims.engine.train import Observer, Stopped
+from aims.models.trainable import declared_parameters
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +196,84 @@ def test_nan_fails_the_run_and_says_what_to_do(dataset, tmp_path, monkeypatch):
     assert json.loads((job.folder / "run.json").read_text())["status"] == "failed"
     with pytest.raises(InputError, match="failed, not finished"):
         RunRecord.load(job.folder)
+    with safe_open(job.folder / "failed_batch.safetensors", framework="pt") as file:
+        assert {"point_coords", "masks", "values.0", "valid.2"} <= set(file.keys())
+        images = json.loads(file.metadata()["image_ids"])
+    assert len(images) == 3
+    # Nothing was lost: the state before the step is there, and its weights are finite.
+    resume = load_file(job.folder / "resume.safetensors")
+    assert all(tensor.isfinite().all() for tensor in resume.values())
+
+
+@pytest.mark.parametrize(("lost_after", "epoch", "step"), [(2, 1, 2), (3, 2, 1)])
+def test_lost_weights_are_not_saved(dataset, tmp_path, monkeypatch, lost_after, epoch, step):
+    """The loss of the step that loses them is finite: an epoch's last step, and its first."""
+    from aims.engine.train import Trainer
+
+    job, seen = toys.job(dataset, tmp_path), []
+    make_step = Trainer._step
+
+    def lose_weights(self, batch):
+        seen.append(batch.image_ids)
+        value = make_step(self, batch)
+        if len(seen) == lost_after:
+            next(iter(declared_parameters(self.model).values())).data.fill_(float("inf"))
+        return value
+
+    monkeypatch.setattr(Trainer, "_step", lose_weights)
+    with pytest.raises(AimsError, match=f"the weights are no longer finite at epoch {epoch}, step {step}:"):
+        run(job)
+    with safe_open(job.folder / "failed_batch.safetensors", framework="pt") as file:
+        assert json.loads(file.metadata()["image_ids"]) == list(seen[lost_after - 1])
+    resume = job.folder / "resume.safetensors"
+    assert not resume.exists() or all(tensor.isfinite().all() for tensor in load_file(resume).values())
+    assert resume.exists() == (epoch > 1)
+
+
+def test_lack_of_memory_on_a_gpu_halves_what_is_computed_at_once(
+    dataset, tmp_path, unbroken, monkeypatch, caplog
+):
+    from aims.models.segmenter import Segmenter
+
+    embed = Segmenter.embed
+
+    def embed_two(self, images):
+        if len(images) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return embed(self, images)
+
+    monkeypatch.setattr(Segmenter, "embed", embed_two)
+    record, _ = run(toys.job(dataset, tmp_path, epochs=6))
+    assert "out of memory; from now on 2 images at a time, a step takes 3 as before" in caplog.text
+    # The same steps, up to the order of sums.
+    assert record.scores["miou"] == pytest.approx(unbroken.scores["miou"], abs=2e-3)
+    lines, expected = (
+        [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+        for path in (record.path, unbroken.path)
+    )
+    assert lines[0]["loss"] == pytest.approx(expected[0]["loss"], rel=1e-4)
+
+
+def test_saving_every_step_changes_nothing(dataset, tmp_path, unbroken, monkeypatch):
+    from aims.engine.train import Trainer
+
+    saved, save = [], Trainer._save
+
+    def count(self):
+        saved.append((self.state.epoch, self.state.step))
+        save(self)
+
+    monkeypatch.setattr(Trainer, "_save", count)
+    record, _ = run(replace(toys.job(dataset, tmp_path, epochs=6), checkpoint_every=1))
+    assert (0, 1) in saved
+    assert record.scores == unbroken.scores
+
+
+def test_the_stock_path_scores_the_same(dataset, tmp_path, unbroken):
+    record, _ = run(replace(toys.job(dataset, tmp_path, epochs=6), path="stock"))
+    assert record.content["path"] == "stock"
+    assert unbroken.content["path"] == "fast"
+    assert record.scores["miou"] == pytest.approx(unbroken.scores["miou"], abs=2e-3)
 
 
 @pytest.mark.parametrize(
