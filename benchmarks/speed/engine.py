@@ -1,0 +1,318 @@
+"""Speed of the engine: the fast path beside the stock path, in one process.
+
+    python -m aims.benchmarks.speed.engine [--backbone sam-vit-b ...] [--precision float32 bf16]
+        [--batch 1 ...] [--prompts 20 ...] [--channels 1 ...] [--parts encoder decode lora full evaluation]
+        [--repeats 3] [--device auto] [--out FOLDER]
+
+Parts: the encoder's forward pass; decoding the prompts of one image; a training step of SimCMF with LoRA, and
+with full tuning; the evaluation of one 480 x 640 image with as many instances as prompts, masks and IoU
+included. The stock path is segment-anything's modules in float32, one prompt at a time (`--path stock`).
+
+The first value of each option is the base; every further one is measured in its place with all else at the
+base, so that one sees how the times grow. Weights are random: they do not change the time. A training step is
+one of the given batch; the other parts take one image.
+
+Printed, and written to FOLDER/engine.md and engine.json: seconds (the fastest of the repeats), the peak
+memory beyond what the process held before (on a CPU Linux alone tells it), images a second, the share of the
+device's matrix peak (what torch multiplies two large matrices with, in the same precision), and both ratios.
+The operations are torch's count of the stock path, so a share may hide work that the fast path spares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from aims.core.vocabulary import IOU_GRID, STRICT
+from aims.data.instances import stretch_nearest
+from aims.data.read import ImageRef
+from aims.engine._machine import hardware
+from aims.engine.evaluate import _score_image
+from aims.engine.losses import LOSSES
+from aims.engine.samples import EvaluationImage
+from aims.methods import build_model
+from aims.models.segmenter import Segmenter
+from aims.models.trainable import declared_parameters
+from aims.report.render import markdown_table
+
+PARTS = ("encoder", "decode", "lora", "full", "evaluation")
+NATIVE = (480, 640)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is measured."""
+
+    backbone: str
+    precision: str
+    batch: int
+    prompts: int
+    channels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One path of one part."""
+
+    seconds: float
+    peak_bytes: int | None
+    images_per_second: float
+    share_of_peak: float
+
+
+class Memory:
+    """Peak memory since it was made, beyond what was held then."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
+        elif sys.platform == "linux":
+            # Sets the high-water mark of this process back to what it holds (proc(5)).
+            Path("/proc/self/clear_refs").write_text("5")
+        self.before = self._now()
+
+    def _now(self) -> int | None:
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.device))
+        if sys.platform != "linux":
+            return None
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+    def peak(self) -> int | None:
+        """Bytes."""
+        now = self._now()
+        return None if now is None or self.before is None else now - self.before
+
+
+def settings(options: argparse.Namespace) -> Iterator[tuple[str, Setting]]:
+    """The base, then every further value in its place; with what was varied."""
+    names = ("backbone", "precision", "batch", "prompts", "channels")
+    base = Setting(**{name: getattr(options, name)[0] for name in names})
+    yield "base", base
+    for name in names:
+        for value in getattr(options, name)[1:]:
+            yield name, replace(base, **{name: value})
+
+
+def matrix_peak(precision: str, device: torch.device) -> float:
+    """FLOP/s of a large matrix product."""
+    side = 8192 if device.type == "cuda" else 2048
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    return 2.0 * side**3 / fastest(lambda: a @ b, device, 5)
+
+
+def fastest(work: Callable[[], Any], device: torch.device, repeats: int) -> float:
+    """Seconds of the fastest of some repeats, after one that is not counted."""
+    times = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - began)
+    return min(times[1:])
+
+
+class Bench:
+    """Everything that one setting needs, on its device."""
+
+    def __init__(self, setting: Setting, tuning: str, device: torch.device) -> None:
+        self.setting, self.device = setting, device
+        self.model: Segmenter = build_model(
+            method="simcmf",
+            tuning=tuning,
+            backbone=setting.backbone,
+            channels=setting.channels,
+            weights=None,
+            seed=0,
+        ).to(device)
+        self.size = self.model.image_size
+        generator = torch.Generator().manual_seed(0)
+        shape = (setting.batch, setting.channels, self.size, self.size)
+        self.images = torch.randn(shape, generator=generator).to(device)
+        self.coords = self.size * torch.rand(setting.prompts, 1, 2, generator=generator)
+        self.embeddings = self.with_path("fast", lambda: self.embed(1))
+
+    def with_path(self, path: str, work: Callable[[], Any]) -> Any:
+        """Works on a path: the stock one in float32, whatever the setting's precision."""
+        self.model.path = "stock" if path == "stock" else "fast"
+        bf16 = path == "fast" and self.setting.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            return work()
+
+    @torch.inference_mode()
+    def embed(self, count: int) -> Tensor:
+        """Encodes some images."""
+        return self.model.eval().embed(self.images[:count])
+
+    @torch.inference_mode()
+    def decode(self) -> None:
+        """Decodes all prompts of one image."""
+        coords = self.coords.to(self.device)
+        labels = torch.ones(coords.shape[:2], dtype=torch.int64, device=self.device)
+        self.model.eval().decode(self.embeddings, coords, labels)
+
+    def step(self) -> None:
+        """A training step."""
+        if not hasattr(self, "optimizer"):
+            self.optimizer = torch.optim.Adam(declared_parameters(self.model).values(), lr=1e-5)
+        batch = self.setting.batch
+        coords = self.coords[:1].expand(batch, -1, -1).to(self.device)
+        labels = torch.ones(coords.shape[:2], dtype=torch.int64, device=self.device)
+        model = self.model.train()
+        logits, iou = model.decode(model.embed(self.images), coords, labels)
+        masks = (torch.arange(logits.shape[-1], device=self.device) > 8).float().expand_as(logits[:, 0])
+        with torch.autocast(self.device.type, enabled=False):
+            loss = LOSSES["dice-ce"](logits[:, 0].float(), masks, iou[:, 0].float())
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    @torch.inference_mode()
+    def evaluate(self) -> None:
+        """Scores one image with all its instances, masks included."""
+        rows, columns = np.indices(NATIVE)
+        count = self.setting.prompts
+        across = int(np.ceil(np.sqrt(count)))
+        cells = 1 + (rows * across // NATIVE[0]) * across + columns * across // NATIVE[1]
+        native: NDArray[np.uint16] = np.where(cells <= count, cells, 0).astype(np.uint16)
+        item = EvaluationImage(
+            ref=ImageRef(
+                image_id="made", group="made", split="test", instances=count, file="made", row_group=0, row=0
+            ),
+            ids=np.arange(1, count + 1),
+            clicks=np.zeros((count, 2), np.int64),
+            click_size=NATIVE,
+            grid=stretch_nearest(native, (IOU_GRID, IOU_GRID)),
+            native=native,
+            class_ids=[1] * count,
+            areas=[1] * count,
+            image=None,  # type: ignore[arg-type]
+            point_coords=self.coords,
+        )
+        embeddings = self.embed(1)
+        precision = "bf16" if torch.is_autocast_enabled(self.device.type) else "float32"
+        list(_score_image(self.model, embeddings, item, STRICT, precision, True))
+
+
+def measure(part: str, bench: Bench, path: str, repeats: int, peak: float, flops: float) -> Measured:
+    """Times one path of a part."""
+    work = _work(part, bench)
+    memory = Memory(bench.device)
+    seconds = fastest(lambda: bench.with_path(path, work), bench.device, repeats)
+    images = bench.setting.batch if part in ("lora", "full") else 1
+    return Measured(
+        seconds=seconds,
+        peak_bytes=memory.peak(),
+        images_per_second=images / seconds,
+        share_of_peak=flops / seconds / peak,
+    )
+
+
+def _work(part: str, bench: Bench) -> Callable[[], Any]:
+    return {
+        "encoder": lambda: bench.embed(1),
+        "decode": bench.decode,
+        "lora": bench.step,
+        "full": bench.step,
+        "evaluation": bench.evaluate,
+    }[part]
+
+
+def count_operations(part: str, bench: Bench) -> float:
+    """FLOPs of the stock path, as torch counts products and convolutions."""
+    with FlopCounterMode(display=False) as counter:
+        bench.with_path("stock", _work(part, bench))
+    return float(counter.get_total_flops())
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    header = ["part", "varied", "backbone", "precision", "batch", "prompts", "channels"]
+    left = len(header)
+    header += ["stock s", "fast s", "ratio", "stock MB", "fast MB", "images/s", "share of peak"]
+    lines = []
+    for row in rows:
+        setting, stock, fast = row["setting"], row["stock"], row["fast"]
+        known = fast["peak_bytes"] is not None
+        lines.append(
+            [row["part"], row["varied"], *map(str, setting.values())]
+            + [f"{stock['seconds']:.3g}", f"{fast['seconds']:.3g}"]
+            + [f"{stock['seconds'] / fast['seconds']:.2f}"]
+            + ([f"{each['peak_bytes'] / 1e6:,.0f}" for each in (stock, fast)] if known else ["", ""])
+            + [f"{fast['images_per_second']:.3g}", f"{100 * fast['share_of_peak']:.0f} %"]
+        )
+    return "\n".join(markdown_table(header, lines, left))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backbone", nargs="+", default=["sam-vit-b"])
+    parser.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "bf16"])
+    for name, default in (("batch", 1), ("prompts", 20), ("channels", 1)):
+        parser.add_argument(f"--{name}", nargs="+", type=int, default=[default])
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(arguments)
+    chosen = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(chosen if options.device == "auto" else options.device)
+    peaks = {precision: matrix_peak(precision, device) for precision in {*options.precision, "float32"}}
+    rows: list[dict[str, Any]] = []
+    for varied, setting in settings(options):
+        for part in options.parts:
+            bench = Bench(setting, "full" if part == "full" else "lora", device)
+            flops = count_operations(part, bench)
+            paths = {
+                path: measure(part, bench, path, options.repeats, peaks[precision], flops)
+                for path, precision in (("fast", setting.precision), ("stock", "float32"))
+            }
+            rows.append(
+                {"part": part, "varied": varied, "setting": asdict(setting), "flops": flops}
+                | {path: asdict(found) for path, found in paths.items()}
+            )
+            print(table(rows[-1:]).splitlines()[-1], flush=True)
+            del bench
+    text = table(rows)
+    print(f"\n{text}")
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "engine.md").write_text(text + "\n")
+        record = {
+            "date": date.today().isoformat(),
+            "command": ["python", "-m", "aims.benchmarks.speed.engine", *(arguments or sys.argv[1:])],
+            "hardware": hardware(device),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "matrix_peak_flops": peaks,
+            "rows": rows,
+        }
+        (options.out / "engine.json").write_text(json.dumps(record, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
