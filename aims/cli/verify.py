@@ -1,8 +1,11 @@
-"""`aims verify FOLDER`: every promise of the dataset format, checked."""
+"""`aims verify FOLDER`: every promise of the dataset format, or every score of a run, checked."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,26 +15,58 @@ from aims.core.errors import AimsError
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("data/aims"),
+    show_default=True,
+    help="Of a run: a converted folder, or a folder of several, with the run's dataset.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def command(folder: Path, as_json: bool) -> None:
-    """Check every promise of a dataset's format.
+def command(folder: Path, data: Path, as_json: bool) -> None:
+    """Check a dataset's format, or a run's scores.
 
-    Looks at schema, checksums, fingerprint, instances, clicks and splits. Names every failure
-    with file, row and column; the exit code is 1 if there is one.
+    Of a dataset: schema, checksums, fingerprint, instances, clicks and splits. Of a run: every IoU
+    and every mean, computed again from the stored masks and the dataset. Names every failure and
+    where it is; the exit code is 1 if there is one.
     """
-    from aims.data.read import Dataset
-    from aims.data.verify import verify_dataset
+    from aims.core.records import RECORD
 
-    images = sum(entry["images"] for entry in Dataset.open(folder).manifest["files"].values())
-    with progress_bar() as progress:
-        task = progress.add_task("verify", total=images, note="", unit="images")
-        problems = verify_dataset(folder, on_progress=lambda count: progress.update(task, advance=count))
+    problems, summary = (_of_run if (folder / RECORD).is_file() else _of_dataset)(folder, data)
     if as_json:
-        print_json({"folder": str(folder), "images": images, "problems": [vars(item) for item in problems]})
+        found = [text if isinstance(text, str) else vars(text) for text in problems]
+        print_json({"folder": str(folder), **summary, "problems": found})
     else:
         for problem in problems:
             out.print(str(problem), markup=False)
     if problems:
         raise AimsError(f"{folder}: {len(problems)} problem{'s' * (len(problems) > 1)} found")
     if not as_json:
-        out.print(f"{folder}: {images:,} images verified, no problem found", markup=False)
+        counted = " and ".join(f"{number:,} {name}" for name, number in summary.items())
+        out.print(f"{folder}: {counted} verified, no problem found", markup=False)
+
+
+def _of_dataset(folder: Path, _: Path) -> tuple[list[Any], dict[str, int]]:
+    from aims.data.read import Dataset
+    from aims.data.verify import verify_dataset
+
+    images = sum(entry["images"] for entry in Dataset.open(folder).manifest["files"].values())
+    with _counting(images) as advance:
+        return verify_dataset(folder, on_progress=advance), {"images": images}
+
+
+def _of_run(folder: Path, data: Path) -> tuple[list[Any], dict[str, int]]:
+    from aims.core.records import RunRecord
+    from aims.engine.verify import verify_run
+
+    scores = RunRecord.load(folder).scores
+    counts = {name: scores[name] for name in ("instances", "images") if isinstance(scores.get(name), int)}
+    with _counting(counts.get("images")) as advance:
+        return verify_run(folder, data, on_progress=advance), counts
+
+
+@contextmanager
+def _counting(images: int | None) -> Iterator[Callable[[int], None]]:
+    with progress_bar() as progress:
+        task = progress.add_task("verify", total=images, note="", unit="images")
+        yield lambda count: progress.update(task, advance=count)

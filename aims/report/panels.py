@@ -109,7 +109,7 @@ def _panel(table: Comparison, modality: str, dataset: Dataset) -> Panel | None:
     scored = [_scored(row, modality) for row in rows]
     first = rows.index(shown.get("simcmf", rows[-1]))
     keys = _choose(scored[first], set.intersection(*(set(found) for found in scored)))
-    stream = _stream(modality, dataset)
+    stream = sensor_stream(modality, dataset)
     refs = {ref.image_id: ref for images in dataset.index.values() for ref in images}
     shots = []
     for key in keys:
@@ -131,7 +131,15 @@ def _scored(row: ComparisonRow, modality: str) -> dict[Key, dict[str, Any]]:
     """The scored instances of a row's lowest seed."""
     result = row.cells[modality].result
     assert result is not None  # a modality's cell comes from runs; only means do not
-    path = result.runs[0].path / INSTANCES
+    return read_scored(result.runs[0].path / INSTANCES)
+
+
+def read_scored(path: Path) -> dict[Key, dict[str, Any]]:
+    """The scored instances of a run, with their masks.
+
+    Raises:
+        AimsError: the file cannot be read.
+    """
     try:
         lines = pq.read_table(path).to_pylist()
     except (OSError, pa.ArrowException) as error:
@@ -147,8 +155,8 @@ def _choose(scored: Scored, keys: set[Key]) -> list[Key]:
     return list(dict.fromkeys(order[round(place * (len(order) - 1))] for place in PLACES))
 
 
-def _stream(modality: str, dataset: Dataset) -> str:
-    """What is shown: the sensor's stream, not RGB."""
+def sensor_stream(modality: str, dataset: Dataset) -> str:
+    """What is shown of a modality: the sensor's stream, not RGB."""
     streams = MODALITIES[modality].streams if modality in MODALITIES else (modality.removeprefix("rgb-"),)
     return next((name for name in streams if name != "rgb" and name in dataset.streams), "rgb")
 
@@ -180,12 +188,30 @@ def _uri(
     truth: NDArray[np.bool_] | None,
     click: tuple[float, float],
 ) -> str:
-    """A picture about `_WIDTH` wide: pixels stay sharp when small pictures are enlarged."""
+    bgr = cv2.cvtColor(draw_mask(base, mask, truth, click), cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
+    return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
+
+
+def draw_mask(
+    base: NDArray[np.uint8],
+    mask: NDArray[np.bool_] | None,
+    truth: NDArray[np.bool_] | None,
+    click: tuple[float, float],
+) -> NDArray[np.uint8]:
+    """A picture about `_WIDTH` wide: pixels stay sharp when small pictures are enlarged.
+
+    Args:
+        base: (height, width, 3).
+        mask: what is coloured.
+        truth: what is outlined in white.
+        click: (x, y) in pixels of `base`.
+    """
     shown = base if mask is None else np.rint(255 * tinted(base / 255, [mask], [_MASK])).astype(np.uint8)
     rows, columns = shown.shape[:2]
     factor = max(1, round(_WIDTH / columns)) if columns < _WIDTH else _WIDTH / columns
     target = (max(1, round(columns * factor)), max(1, round(rows * factor)))
-    enlarged = np.ascontiguousarray(
+    enlarged: NDArray[np.uint8] = np.ascontiguousarray(
         cv2.resize(shown, target, interpolation=cv2.INTER_NEAREST if factor >= 1 else cv2.INTER_AREA)
     )
     if truth is not None:
@@ -196,6 +222,4 @@ def _uri(
     at = (round((click[0] + 0.5) * factor), round((click[1] + 0.5) * factor))
     for radius, colour in ((5, (0, 0, 0)), (4, (255, 255, 255)), (2, (220, 20, 60))):
         cv2.circle(enlarged, at, radius, colour, cv2.FILLED, cv2.LINE_AA)
-    bgr = cv2.cvtColor(enlarged, cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
-    return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
+    return enlarged

@@ -93,7 +93,7 @@ def load_runs(runs: Path) -> tuple[list[Run], list[LeftOut]]:
     left_out: list[LeftOut] = []
     for folder in run_folders(runs):
         try:
-            loaded.append(_load_run(folder))
+            loaded.append(load_run(folder))
         except AimsError as error:
             left_out.append(LeftOut(folder=_printable(folder.name), reason=_printable(str(error))))
     kept, doubles = _without_doubles(loaded)
@@ -104,7 +104,13 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _load_run(folder: Path) -> Run:
+def load_run(folder: Path) -> Run:
+    """Reads one run folder.
+
+    Raises:
+        InputError: it is of no finished run, a file is missing or damaged, or its score does not follow from
+            its instances.
+    """
     record = RunRecord.load(folder)
     if record.config.method == "scratch" and record.config.weights != RANDOM_WEIGHTS:
         raise InputError(

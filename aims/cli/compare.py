@@ -1,0 +1,71 @@
+"""`aims compare RUN RUN`: the paired test of two runs, and a picture of where they differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from aims.cli._terminal import err, out, print_json
+from aims.core.errors import InputError
+
+
+@click.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("data/aims"),
+    show_default=True,
+    help="A converted folder, or a folder of several: for the picture.",
+)
+@click.option(
+    "--out",
+    "target",
+    type=click.Path(path_type=Path),
+    default=Path("comparison.png"),
+    show_default=True,
+    help="The picture.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(first: Path, second: Path, data: Path, target: Path, as_json: bool) -> None:
+    """Test two runs against each other, and show where they differ.
+
+    Both must have scored the same test instances. The test is a sign-flip permutation test over images
+    (or groups of images), the interval a paired bootstrap. The picture shows the instances on which the
+    first run is better by most, then those on which the second is.
+    """
+    from aims.report.comparison_words import p_text, points
+    from aims.report.pair import compare_runs, draw_pair, labels
+    from aims.report.wording import percent
+
+    pair = compare_runs(first, second)
+    try:
+        draw_pair(target, pair, data)
+        drawn = True
+    except InputError as error:
+        err.print(f"no picture: {error}", markup=False)
+        drawn = False
+    if as_json:
+        print_json({**pair.as_json(), "picture": str(target) if drawn else None})
+        return
+    table = Table(show_header=False)
+    for label, run, interval, better in zip(
+        labels(pair), pair.runs, pair.intervals, pair.better, strict=True
+    ):
+        ends = " [{}, {}]".format(*map(percent, interval)) if interval else ""
+        table.add_row(label, f"{percent(run.miou)} %{ends}, better on {better:,} of {pair.instances:,}")
+    test = pair.difference
+    if test is None:
+        table.add_row(
+            "difference", f"{points(pair.runs[0].miou - pair.runs[1].miou)}, a single image: no test"
+        )
+    else:
+        low, high = map(points, test.interval)
+        verdict = "" if test.separable else ", not separable"
+        table.add_row("difference", f"{points(test.value)} [{low}, {high}], p {p_text(test.p)}{verdict}")
+    out.print(table)
+    if drawn:
+        out.print(f"where they differ most: {target}", markup=False)
