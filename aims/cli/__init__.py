@@ -31,6 +31,7 @@ COMMANDS = MappingProxyType(
         "run": "Train and evaluate one method on one modality.",
         "sweep": "Run what a suite is missing.",
         "export-model": "Fold a run's trained layers into plain SAM weights.",
+        "evaluate": "Evaluate a run's model with more clicks, boxes and jitter.",
         "compare": "Test two runs against each other, and show where they differ.",
         "report": "Write the tables from the finished runs.",
         "demo": "Convert, train, evaluate and report on made-up data, in minutes.",

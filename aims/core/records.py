@@ -7,6 +7,7 @@ runs/<name>-<hash>/
     weights.safetensors what was trained, at the selected epoch
     resume.safetensors  only while unfinished
     samples.png         contact sheet of a few test images
+    prompts.parquet, prompts.json  only after `aims evaluate`: other prompts than the one click
     failed_batch.safetensors  only after a loss that was not finite: the batch that did it
 """
 

@@ -93,8 +93,8 @@ def _score_image(
 ) -> Iterator[dict[str, Any]]:
     height, width = item.native.shape
     native = protocol.name == "strict"
-    maps = [_Truth(item.grid, embeddings.device)]
-    maps += [_Truth(item.native, embeddings.device)] if native else []
+    maps = [Truth(item.grid, embeddings.device)]
+    maps += [Truth(item.native, embeddings.device)] if native else []
     chunk = max(1, min(_PROMPTS, _PIXELS // (height * width))) if native else _PROMPTS
     for start in range(0, len(item.ids), chunk):
         part = slice(start, start + chunk)
@@ -138,7 +138,7 @@ def score_instance(
     predicted = [grid] if native is None else [grid, native]
     ids = item.ids[index : index + 1]
     ious = [
-        _Truth(instances, torch.device("cpu")).iou(torch.from_numpy(mask)[None], ids, smoothing)[0]
+        Truth(instances, torch.device("cpu")).iou(torch.from_numpy(mask)[None], ids, smoothing)[0]
         for instances, mask, smoothing in zip(
             (item.grid, item.native), predicted, (protocol.smoothing, 0.0), strict=False
         )
@@ -190,7 +190,7 @@ def _threshold(
     return logits > 0
 
 
-class _Truth:
+class Truth:
     """An instance map on a device, against which the masks of many instances are held at once."""
 
     def __init__(self, instances: NDArray[np.uint16], device: torch.device) -> None:

@@ -15,6 +15,7 @@ from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.core.errors import AimsError, InputError
 from aims.core.files import sha256_file
 from aims.core.records import RECORD, WEIGHTS, RunRecord
+from aims.data.read import Dataset, find_datasets
 from aims.engine.checkpoint import load_weights as load_trained
 from aims.engine.inputs import Preprocessing
 from aims.methods import BACKBONES, build_model
@@ -58,6 +59,26 @@ def load_record(run_folder: Path) -> RunRecord:
     if record.config.backbone == NO_MODEL:
         raise InputError(f"{run_folder}: method {record.config.method!r} has no model; there is none to load")
     return record
+
+
+def dataset_of(record: RunRecord, data: Path) -> Dataset:
+    """Finds the dataset that a run scored, of the same content.
+
+    Args:
+        record: of the run.
+        data: a converted dataset or a folder of several.
+
+    Raises:
+        InputError: it is not there.
+    """
+    config = record.config
+    for dataset in find_datasets(data):
+        if (dataset.name, dataset.fingerprint) == (config.dataset, config.fingerprint):
+            return dataset
+    raise InputError(
+        f"{record.path}: scored {config.dataset} with the content {config.fingerprint[:8]}, which is not in "
+        f"{data}; give its folder with --data"
+    )
 
 
 def preprocessing_of(record: RunRecord) -> Preprocessing:

@@ -16,9 +16,9 @@ from pycocotools import mask as coco_mask
 from aims.core.errors import InputError
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, RunRecord
 from aims.core.vocabulary import PROTOCOLS, Protocol
-from aims.data.read import Dataset, find_datasets
 from aims.data.verify import verify_dataset
 from aims.engine.evaluate import mean_iou, score_instance
+from aims.engine.restore import dataset_of
 from aims.engine.samples import Targets, find_targets, split_images
 
 #: Scores are sums and quotients of whole numbers: nothing but the order of a mean may differ.
@@ -48,7 +48,7 @@ def verify_run(
         InputError: the folder is of no finished run, a file cannot be read, or the dataset is not there.
     """
     record = RunRecord.load(folder)
-    dataset = _dataset(record, data)
+    dataset = dataset_of(record, data)
     if damaged := verify_dataset(dataset.folder):
         return [f"dataset {dataset.folder}: {problem}" for problem in damaged]
     problems: list[str] = []
@@ -67,17 +67,6 @@ def verify_run(
     for image_id, rows in by_image.items():
         problems.append(f"{INSTANCES}: image {image_id!r} ({len(rows)} instances) is not of the test split")
     return [*problems, *_check_scores(record, stored)]
-
-
-def _dataset(record: RunRecord, data: Path) -> Dataset:
-    config = record.config
-    for dataset in find_datasets(data):
-        if (dataset.name, dataset.fingerprint) == (config.dataset, config.fingerprint):
-            return dataset
-    raise InputError(
-        f"{record.path}: scored {config.dataset} with the content {config.fingerprint[:8]}, which is not in "
-        f"{data}; give its folder with --data"
-    )
 
 
 def _read_rows(path: Path) -> list[Row]:

@@ -78,6 +78,7 @@ class Segmenter(nn.Module):
         image_embeddings: Float[Tensor, "images dim height width"],
         point_coords: Float[Tensor, "prompts points 2"],
         point_labels: Int[Tensor, "prompts points"],
+        boxes: Float[Tensor, "prompts 4"] | None = None,
     ) -> tuple[Float[Tensor, "prompts 1 4*height 4*width"], Float[Tensor, "prompts 1"]]:
         """Predicts one mask for every prompt; all images have equally many of them.
 
@@ -86,6 +87,8 @@ class Segmenter(nn.Module):
             point_coords: (x, y) in pixels of the model input, image by image; the centre of the first pixel
                 is (0, 0).
             point_labels: 1 for object, 0 for background, -1 for padding.
+            boxes: (left, top, right, bottom) as coordinates of pixels; points may then be none, of shape
+                (prompts, 0, 2).
 
         Returns:
             Mask logits at a quarter of the model input's size (an object is where they are > 0), and the
@@ -94,7 +97,9 @@ class Segmenter(nn.Module):
         # Positions are products with frequencies up to tens of periods: bfloat16 would move clicks by pixels.
         with torch.autocast(image_embeddings.device.type, enabled=False):
             sparse, dense = self.prompt_encoder(
-                points=(point_coords.float(), point_labels), boxes=None, masks=None
+                points=(point_coords.float(), point_labels),
+                boxes=None if boxes is None else boxes.float(),
+                masks=None,
             )
             image_pe = self.prompt_encoder.get_dense_pe()
         if self.path == "fast" and is_stock_decoder(self.mask_decoder):

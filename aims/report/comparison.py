@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from aims.core.sizes import SIZES
 from aims.report.floors import FLOORS
 from aims.report.paired import Difference
 from aims.report.results import Result
-from aims.report.sizes import SIZES
 from aims.report.table1 import Condition
 
 #: The column behind the modalities; in brackets, as no stream of a dataset is named.
@@ -79,7 +79,7 @@ class ComparisonRow:
         return [cell.result for cell in self.cells.values() if cell.result]
 
     def by_size(self, modalities: Sequence[str]) -> tuple[float | None, ...]:
-        """mIoU of each class of `aims.report.sizes.SIZES`, averaged over modalities; empty if unknown."""
+        """mIoU of each class of `aims.core.sizes.SIZES`, averaged over modalities; empty if unknown."""
         cells = [self.cells.get(name) for name in modalities]
         scores = [cell.result.by_size for cell in cells if cell and cell.result]
         if len(scores) < len(modalities) or not all(scores):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
+from aims.core.sizes import SIZES
 from aims.report.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
 from aims.report.floors import DISC
 from aims.report.intervals import LEVEL, RESAMPLES
 from aims.report.paired import FLIPS, Difference
 from aims.report.results import Result
-from aims.report.sizes import SIZES
 from aims.report.wording import count, percent
 
 #: Behind a score that is not separable from the best of its column.

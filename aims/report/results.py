@@ -57,7 +57,7 @@ class Result:
 
     @property
     def by_size(self) -> tuple[tuple[int, float | None], ...]:
-        """Number of instances of each class of `aims.report.sizes.SIZES` and their mIoU over the seeds.
+        """Number of instances of each class of `aims.core.sizes.SIZES` and their mIoU over the seeds.
 
         Empty where the runs do not tell sizes.
         """

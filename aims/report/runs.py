@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from aims.core.config import RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import AimsError, InputError
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RunRecord, run_folders
+from aims.core.sizes import sums_by_size
 from aims.report.intervals import FloatArray
-from aims.report.sizes import sums_by_size
 
 # The predicted masks in the same file are many times larger and are not needed.
 _NAMES = ("image_id", "group", "instance_id", "iou", "area", "click_size")
@@ -55,7 +55,7 @@ class Run:
         groups: names of the groups of these images in order; an image without one is its own.
         sums: per group, the sum of its instances' IoU.
         counts: per group, the number of its instances.
-        size_sums: per class of `aims.report.sizes.SIZES`, the sum of its instances' IoU; None under `paper`,
+        size_sums: per class of `aims.core.sizes.SIZES`, the sum of its instances' IoU; None under `paper`,
             whose rows do not tell the size of the picture.
         size_counts: per class, the number of its instances; None likewise.
         instances_digest: tells whether two runs scored the same instances of the same images.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from aims.report.intervals import FloatArray
+FloatArray = NDArray[np.float64]
 
 #: Where a class ends and the next begins: as wide and high as 1/20, 1/10 and 1/5 of the picture.
 EDGES = (0.0025, 0.01, 0.04)

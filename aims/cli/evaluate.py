@@ -1,0 +1,119 @@
+"""`aims evaluate RUN`: a run's model under other prompts than the protocol's one click."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from aims.cli._terminal import out, print_json, progress_bar
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("data/aims"),
+    show_default=True,
+    help="A converted folder, or a folder of several, with the run's dataset.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The pretrained weights that the run started from.  [default: cache folder]",
+)
+@click.option(
+    "--clicks",
+    type=click.IntRange(1, 100),
+    default=20,
+    show_default=True,
+    help="At most so many for an instance, each where the error is largest.",
+)
+@click.option(
+    "--jitter",
+    type=click.IntRange(0, 100),
+    default=5,
+    show_default=True,
+    help="Single clicks drawn anywhere in an instance.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of these.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--json", "as_json", is_flag=True, help="Print the means as JSON.")
+def command(
+    run: Path,
+    data: Path,
+    weights: Path | None,
+    clicks: int,
+    jitter: int,
+    seed: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Evaluate a run's model with more clicks, boxes and jitter.
+
+    RUN is the folder of a finished run. Beside its scores go prompts.parquet, one row a test instance, and
+    prompts.json, the means: mIoU after each click, the clicks until an IoU of 0.85 and 0.90 (NoC), boxes,
+    clicks anywhere, boundary IoU, and mIoU by class, by size and by image.
+    """
+    # Imported here: torch takes seconds.
+    from aims.engine.plan import find_device
+    from aims.engine.prompts import PromptPlan, evaluate_run
+
+    plan = PromptPlan(clicks=clicks, jitter=jitter, seed=seed)
+    with progress_bar() as progress:
+        task = progress.add_task("evaluate", total=None, note="", unit="images")
+        rows, means = evaluate_run(
+            run,
+            data,
+            plan,
+            weights=weights,
+            device=find_device(device),
+            on_image=lambda count: progress.update(task, advance=count),
+        )
+    if as_json:
+        print_json(means)
+        return
+    out.print(_table(rows, means))
+    out.print(f"written: {run / 'prompts.parquet'}, {run / 'prompts.json'}", markup=False)
+
+
+def _table(rows: list[dict[str, Any]], means: dict[str, Any]) -> Table:
+    table = Table("prompt", "mIoU, %", title=f"{means['instances']:,} instances, {means['images']:,} images")
+    table.columns[1].justify = "right"
+    after = means["miou_clicks"]
+    for count in sorted({1, 2, 3, 5, 10, len(after)}):
+        if count <= len(after):
+            table.add_row(
+                f"{count} click{'s' * (count > 1)}",
+                _with_interval(rows, lambda row, k=count - 1: row["iou_clicks"][k]),
+            )
+    table.add_row("box", _with_interval(rows, lambda row: row["iou_box"]))
+    if means["miou_jitter"] is not None:
+        spread = (
+            "" if means["jitter_sd"] is None else f", ± {100 * means['jitter_sd']:.2f} within an instance"
+        )
+        table.add_row(f"1 click anywhere{spread}", f"{100 * means['miou_jitter']:.2f}")
+    table.add_row("1 click, boundary IoU", f"{100 * means['boundary_iou']:.2f}")
+    table.add_row("box, boundary IoU", f"{100 * means['boundary_iou_box']:.2f}")
+    table.add_section()
+    for goal in (85, 90):
+        failed = f"{100 * means[f'noc_{goal}_failed']:.1f} % never"
+        table.add_row(f"clicks until IoU {goal} % ({failed})", f"{means[f'noc_{goal}']:.2f} clicks")
+    return table
+
+
+def _with_interval(rows: list[dict[str, Any]], score: Any) -> str:
+    import numpy as np
+
+    from aims.report.intervals import clustered_interval
+
+    ious = np.array([score(row) for row in rows])
+    _, groups = np.unique([row["group"] for row in rows], return_inverse=True)
+    sums, counts = np.bincount(groups, weights=ious), np.bincount(groups).astype(np.float64)
+    interval = clustered_interval(sums.astype(np.float64), counts)
+    ends = f" [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]" if interval else ""
+    return f"{100 * ious.mean():.2f}{ends}"

@@ -1,0 +1,48 @@
+"""`aims evaluate`: other prompts than the one click, on the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import toys  # noqa: F401  (registers sam-toy)
+
+from aims.synth.shapes import write_shapes
+
+
+@pytest.fixture
+def folder(aims, tmp_path):
+    toml = write_shapes(tmp_path / "raw", scenes=9, size=(48, 64), seed=0, rgb=True)
+    assert aims("convert", "folder", toml, "--out", tmp_path / "data" / "shapes")[0] == 0
+    options = ("--data", tmp_path / "data", "--runs", tmp_path / "runs", "--modality", "thermal")
+    for method in (("scratch", "--backbone", "sam-toy", "--epochs", "1"), ("disc",)):
+        assert aims("run", *options, "--method", *method)[0] == 0
+    return tmp_path
+
+
+def test_a_table_and_two_files(aims, folder):
+    (run,) = (folder / "runs").glob("*scratch*")
+    arguments = ("evaluate", run, "--data", folder / "data", "--clicks", "3", "--jitter", "2")
+    code, out, _ = aims(*arguments)
+    assert code == 0
+    for part in ("1 click ", "2 clicks", "3 clicks", "box", "1 click anywhere, ±", "clicks until IoU 85 %"):
+        assert part in out
+    assert "5 clicks" not in out
+    assert out.rstrip().endswith(f"written: {run / 'prompts.parquet'}, {run / 'prompts.json'}")
+    means = json.loads(aims(*arguments, "--json")[1])
+    assert means == json.loads((run / "prompts.json").read_text())
+    assert len(means["miou_clicks"]) == means["clicks"] == 3
+
+
+def test_mistakes_get_one_line(aims, folder):
+    (disc,) = (folder / "runs").glob("*disc*")
+    (run,) = (folder / "runs").glob("*scratch*")
+    for arguments, part in (
+        ((disc, "--data", folder / "data"), "has no model"),
+        ((run, "--data", folder / "nothing"), "no such folder"),
+        ((folder / "data",), "not a run"),
+        ((run, "--clicks", "0"), "--clicks"),
+    ):
+        code, _, err = aims("evaluate", *arguments)
+        assert code == 2
+        assert part in err
