@@ -21,7 +21,7 @@ def folder(aims, tmp_path):
 
 
 def test_a_table_and_two_files(aims, folder):
-    (run,) = (folder / "runs").glob("*scratch*")
+    (run,) = (folder / "runs").glob("shapes-*scratch*")
     arguments = ("evaluate", run, "--data", folder / "data", "--clicks", "3", "--jitter", "2")
     code, out, _ = aims(*arguments)
     assert code == 0
@@ -35,8 +35,8 @@ def test_a_table_and_two_files(aims, folder):
 
 
 def test_mistakes_get_one_line(aims, folder):
-    (disc,) = (folder / "runs").glob("*disc*")
-    (run,) = (folder / "runs").glob("*scratch*")
+    (disc,) = (folder / "runs").glob("shapes-*disc*")
+    (run,) = (folder / "runs").glob("shapes-*scratch*")
     for arguments, part in (
         ((disc, "--data", folder / "data"), "has no model"),
         ((run, "--data", folder / "nothing"), "no such folder"),
