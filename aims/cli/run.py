@@ -32,6 +32,20 @@ given.
 """
 
 
+class _Rate(click.ParamType):  # type: ignore[type-arg]
+    """A number, or "sweep"."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        if value == "sweep":
+            return "sweep"
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor 'sweep'", param, ctx)
+
+
 @click.command(epilog=_EPILOG, context_settings=SETTINGS)
 @click.option("--method", required=True, help="How SAM is made to take the sensor; below.")
 @click.option("--modality", required=True, help="depth, nir, thermal, ... or a stream of your own set.")
@@ -47,7 +61,12 @@ given.
 @click.option("--backbone", default="sam-vit-b", show_default=True, help="sam-vit-b, -l, -h or sam-tiny.")
 @click.option("--weights", metavar="PATH|none", help="Checkpoint; none = random.  [default: cache folder]")
 @click.option("--epochs", type=int, default=50, show_default=True, help="Passes over the training part.")
-@click.option("--lr", type=float, help="Peak learning rate.  [default: by tuning and weights]")
+@click.option(
+    "--lr",
+    type=_Rate(),
+    metavar="RATE|sweep",
+    help="Peak learning rate; sweep tries the paper's seven.  [default: by tuning and weights]",
+)
 @click.option("--batch-size", type=int, default=4, show_default=True, help="Images in a step.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
 @click.option(
@@ -82,12 +101,17 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
     # Imported here: torch takes seconds.
     from aims.core.records import SAMPLES
     from aims.engine.plan import plan
+    from aims.engine.rates import RATES, run_rates
     from aims.engine.run import run
 
+    sweep = arguments["lr"] == "sweep"
+    if sweep:
+        arguments["lr"] = None
     job = plan(**arguments, options=extra_options(ctx))
     config = job.config
     changed = f" ({config.options_text})" if config.options else ""
     training = "nothing is trained" if config.tuning == NO_TUNING else f"lr {config.lr:g}"
+    training = f"lr {RATES[0]:g} to {RATES[-1]:g}" if sweep else training
     start = f"{config.backbone} ({'random' if job.weights is None else 'pretrained'} weights)"
     if config.backbone == NO_MODEL:
         start = "a floor (no sensor is seen, there is no model)"
@@ -98,13 +122,19 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
         soft_wrap=True,
     )
     with _observer() as observer:
-        record, was_finished = run(job, fresh=fresh, observer=observer)
+        if sweep:
+            rates, was_finished = run_rates(job, fresh=fresh, observer=observer), False
+            record = rates.best
+        else:
+            record, was_finished = run(job, fresh=fresh, observer=observer)
     if as_json:
         print_json(record.content)
         return
     if was_finished:
         err.print("this run was finished before; --fresh makes it again")
     out.print(str(record.path), markup=False)
+    if sweep:
+        out.print(_rates_table(rates))
     table = Table(show_header=False)
     scores, parameters = record.scores, record.content["parameters"]
     counts = f"{scores['instances']:,} instances, {scores['images']:,} images"
@@ -121,6 +151,17 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
     table.add_row("time", f"{record.content['seconds']:.0f} s, {memory}")
     out.print(table)
     out.print(f"pictures with clicks, truth and prediction: {record.path / SAMPLES}", markup=False)
+
+
+def _rates_table(rates: Any) -> Table:
+    table = Table("rate", "mIoU", "")
+    table.columns[1].justify = "right"
+    split = "val" if "val_miou" in rates.best.scores else "test"
+    for rate, score in rates.scores.items():
+        note = "training failed" if score is None else "stopped early" if rate in rates.stopped else ""
+        note = f"chosen on {split}" if rate == rates.best.config.lr else note
+        table.add_row(f"{rate:g}", "" if score is None else _percent(score), note)
+    return table
 
 
 _CHOSEN_ON = {"train": "the training part", "test": "the test split"}

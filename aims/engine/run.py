@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from aims.core.files import atomic_write, read_json, write_json
 from aims.core.records import (
     INSTANCE_SCHEMA,
     INSTANCES,
+    METRICS,
     RECORD,
     RESUME,
     RUN_VERSION,
@@ -107,6 +110,41 @@ def run(job: Job, *, fresh: bool = False, observer: Observer | None = None) -> t
         Stopped: on Ctrl-C or SIGTERM, after saving.
         AimsError: training failed, or another process works on the same run.
     """
+    with _working_on(job, fresh):
+        if _is_finished(job):
+            return RunRecord.load(job.folder), True
+        record = _run(job, observer or Observer(), job.config.epochs)
+        assert record is not None
+        return record, False
+
+
+def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: Observer | None = None) -> float:
+    """Trains a run up to an epoch, or takes it as it is if it has come further; `run` goes on from there.
+
+    Args:
+        job: what to do.
+        epochs: a multiple of `EVALUATE_EVERY`, at most the run's.
+        fresh: discard what is there.
+        observer: is told of progress.
+
+    Returns:
+        The best score up to that epoch on the split that the protocol selects on.
+
+    Raises:
+        Stopped: on Ctrl-C or SIGTERM, after saving.
+        AimsError: training failed, or another process works on the same run.
+    """
+    name = f"{PROTOCOLS[job.config.protocol].select_on}_miou"
+    with _working_on(job, fresh):
+        if not _is_finished(job):
+            _run(job, observer or Observer(), epochs)
+        lines = map(json.loads, (job.folder / METRICS).read_text(encoding="utf-8").splitlines())
+        return float(max(line[name] for line in lines if line["epoch"] <= epochs and name in line))
+
+
+@contextmanager
+def _working_on(job: Job, fresh: bool) -> Iterator[None]:
+    """Locks the run's folder, and leaves torch's generators as they were."""
     folder = job.folder
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -114,16 +152,20 @@ def run(job: Job, *, fresh: bool = False, observer: Observer | None = None) -> t
             if fresh:
                 shutil.rmtree(folder)
                 folder.mkdir()
-            if (folder / RECORD).is_file() and read_json(folder / RECORD).get("status") == "finished":
-                return RunRecord.load(folder), True
             # Dropout and data loaders draw from torch's global generators.
             with torch.random.fork_rng([job.device] if job.device.type == "cuda" else []):
-                return _run(job, observer or Observer()), False
+                yield
     except Timeout:
         raise InputError(f"{folder}: another process is working on this run") from None
 
 
-def _run(job: Job, observer: Observer) -> RunRecord:
+def _is_finished(job: Job) -> bool:
+    record = job.folder / RECORD
+    return record.is_file() and read_json(record).get("status") == "finished"
+
+
+def _run(job: Job, observer: Observer, until: int) -> RunRecord | None:
+    """Makes a run, or its training up to an epoch, which leaves no record of a finished one."""
     config, protocol = job.config, PROTOCOLS[job.config.protocol]
     refs = split_images(job.dataset, protocol, config.seed, config.limit)
     if not has_model(config.method):
@@ -165,7 +207,9 @@ def _run(job: Job, observer: Observer) -> RunRecord:
         input_size=backbone.image_size,
     )
     try:
-        state = _train(job, model, source, refs, backbone.mask_size, observer)
+        state = _train(job, model, source, refs, backbone.mask_size, observer, until)
+        if until < config.epochs:
+            return None
         observer.stage("test", len(refs["test"]))
         began = time.perf_counter()
         rows = evaluate(
@@ -222,6 +266,7 @@ def _train(
     refs: Mapping[str, tuple[ImageRef, ...]],
     mask_size: int,
     observer: Observer,
+    until: int,
 ) -> TrainingState:
     """Trains and leaves the model with the selected weights; a model without anything to train stays."""
     if not declared_parameters(model):
@@ -237,7 +282,7 @@ def _train(
         checkpoint_every=job.checkpoint_every,
         observer=observer,
     )
-    state = trainer.run()
+    state = trainer.run(until)
     load_weights(job.folder / WEIGHTS, model)
     return state
 

@@ -132,8 +132,8 @@ class Trainer:
         self._stop = StopRequest()
         self._last: tuple[Batch, int, int] | None = None
 
-    def run(self) -> TrainingState:
-        """Trains all epochs that remain and keeps the weights of the best.
+    def run(self, until: int | None = None) -> TrainingState:
+        """Trains the epochs that remain, up to one of them or all, and keeps the weights of the best.
 
         Raises:
             Stopped: on Ctrl-C or SIGTERM, after saving.
@@ -143,16 +143,16 @@ class Trainer:
         if resume.is_file():
             self.state = load_resume(resume, self.model, self.optimizer)
         with self._stop.listening():
-            self._epochs()
+            self._epochs(self.config.epochs if until is None else until)
         return self.state
 
-    def _epochs(self) -> None:
+    def _epochs(self, until: int) -> None:
         state, steps = self.state, self.schedule.steps_per_epoch
         data = TrainingSet(self.source, self.refs["train"], self.mask_size, self.config.seed)
         keys = self.schedule.batches(state.epoch, state.step)
         batches = iter(loader(data, keys, self.workers, self.device.type == "cuda"))
         clock = _Clock(state)
-        while state.epoch < self.config.epochs:
+        while state.epoch < until:
             self.observer.stage("train", self.config.epochs * steps, state.epoch * steps + state.step)
             self._set_rate()
             self.model.train()
