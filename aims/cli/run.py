@@ -28,7 +28,7 @@ Tunings: full, lora (--rank), adapter (--bottleneck), prompt and prefix (--token
 \b
 `aims info --all` says what each is and what it costs. Ctrl-C saves and stops; the same command goes
 on from there. A finished run is not made again: the same command answers from it, unless --fresh is
-given.
+given. On several devices: `accelerate launch --num_processes N -m aims run ...`.
 """
 
 
@@ -109,6 +109,10 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
         arguments["lr"] = None
     job = plan(**arguments, options=extra_options(ctx))
     config = job.config
+    if not job.team.leads:
+        # The first process talks for all.
+        run_rates(job, fresh=fresh) if sweep else run(job, fresh=fresh)
+        return
     changed = f" ({config.options_text})" if config.options else ""
     training = "nothing is trained" if config.tuning == NO_TUNING else f"lr {config.lr:g}"
     training = f"lr {RATES[0]:g} to {RATES[-1]:g}" if sweep else training

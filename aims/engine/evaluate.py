@@ -17,6 +17,7 @@ from aims.core.errors import AimsError
 from aims.core.vocabulary import Protocol
 from aims.data.read import ImageRef
 from aims.engine.samples import EvaluationImage, EvaluationSet, Source, Targets, loader
+from aims.engine.team import Team
 from aims.models.segmenter import Segmenter
 
 #: Prompts decoded at once; and logits held at once at the picture's size.
@@ -32,6 +33,7 @@ def evaluate(
     precision: str,
     masks: bool,
     workers: int = 0,
+    team: Team | None = None,
     on_image: Callable[[int], None] = lambda images: None,
 ) -> list[dict[str, Any]]:
     """Scores every instance of sufficient size.
@@ -43,30 +45,36 @@ def evaluate(
         precision: "float32" or "bf16" (autocast; the logits are compared in float32).
         masks: keep the predicted masks as COCO RLE.
         workers: processes that read ahead.
-        on_image: called with the number of further images that are done.
+        team: the processes that share the images; None for this one alone.
+        on_image: called with the number of further images that are done, in this process.
 
     Returns:
-        Rows of `aims.core.records.INSTANCE_SCHEMA`, in order of image and instance.
+        Rows of `aims.core.records.INSTANCE_SCHEMA`, in order of image and instance, of all processes.
 
     Raises:
         AimsError: no instance is of sufficient size.
     """
+    team = team or Team()
     device = next(model.parameters()).device
     training = model.training
     model.eval()
-    rows: list[dict[str, Any]] = []
+    # By the image's place, as an image may come twice (protocol.md).
+    found: list[tuple[int, list[dict[str, Any]]]] = []
     data = EvaluationSet(source, tuple(refs))
+    places = team.share(range(len(refs)))
     try:
         with torch.inference_mode():
-            for item in loader(data, range(len(refs)), workers, device.type == "cuda"):
+            for place, item in zip(places, loader(data, places, workers, device.type == "cuda"), strict=True):
                 if len(item.ids):
                     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                         embeddings = model.embed(source.inputs([item.image], device))
-                    rows.extend(_score_image(model, embeddings, item, source.protocol, precision, masks))
+                    scored = _score_image(model, embeddings, item, source.protocol, precision, masks)
+                    found.append((place, list(scored)))
                 on_image(1)
     finally:
         model.train(training)
-    return require_rows(rows, source.dataset.name, source.protocol)
+    found = sorted(team.gather(found), key=lambda pair: pair[0])
+    return require_rows([row for _, rows in found for row in rows], source.dataset.name, source.protocol)
 
 
 def require_rows(rows: list[dict[str, Any]], dataset: str, protocol: Protocol) -> list[dict[str, Any]]:

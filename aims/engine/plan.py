@@ -17,6 +17,7 @@ from aims.data.read import find_datasets
 from aims.engine.inputs import choose_dataset
 from aims.engine.losses import LOSSES
 from aims.engine.run import Job
+from aims.engine.team import LaunchedTeam, find_team
 from aims.methods import (
     BACKBONES,
     METHODS,
@@ -100,6 +101,9 @@ def plan(
     if path == "stock" and precision != "float32":
         raise InputError(f"--path stock computes in float32, not in {precision}; leave --precision out")
     target = find_device(device)
+    team = find_team(target)
+    if isinstance(team, LaunchedTeam) and device in ("auto", "cuda"):
+        target = team.device
     found, resolved = choose_dataset(find_datasets(data), modality, find_protocol(protocol), dataset)
     if weights not in (None, "none") and not chosen.loads_weights:
         starts = "starts from random weights" if has_model(method) else "has no model"
@@ -160,6 +164,7 @@ def plan(
         workers=_workers(workers, target),
         checkpoint_every=checkpoint_every,
         path=path,
+        team=team,
     )
 
 

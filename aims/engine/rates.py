@@ -81,7 +81,7 @@ def run_rates(job: Job, *, fresh: bool = False, observer: Observer | None = None
         raise AimsError(f"training failed with every rate from {RATES[0]:g} to {RATES[-1]:g}; see {job.runs}")
     best = next(rate for rate in _ranked(scores) if rate in records)
     stopped = tuple(rate for rate in RATES if rate not in kept and scores[rate] is not None)
-    return RateSweep(best=_noted(records[best], scores, stopped), scores=scores, stopped=stopped)
+    return RateSweep(best=_noted(job, records[best], scores, stopped), scores=scores, stopped=stopped)
 
 
 def _until(job: Job, epochs: int, fresh: bool, observer: Observer | None) -> float | None:
@@ -98,8 +98,12 @@ def _ranked(scores: Mapping[float, float | None]) -> list[float]:
     return sorted(scores, key=lambda rate: (-(scores[rate] or 0.0), rate))
 
 
-def _noted(record: RunRecord, scores: Mapping[float, float | None], stopped: tuple[float, ...]) -> RunRecord:
+def _noted(
+    job: Job, record: RunRecord, scores: Mapping[float, float | None], stopped: tuple[float, ...]
+) -> RunRecord:
     """Writes into the best run's record what was tried beside it."""
     tried = {"scores": {f"{rate:g}": score for rate, score in scores.items()}, "stopped_early": list(stopped)}
-    write_json(record.path / RECORD, {**record.content, "learning_rates": tried})
+    if job.team.leads:
+        write_json(record.path / RECORD, {**record.content, "learning_rates": tried})
+    job.team.wait()
     return RunRecord.load(record.path)

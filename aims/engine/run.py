@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from aims.engine.floors import run_floor
 from aims.engine.inputs import dataset_facts, survey
 from aims.engine.samples import Source, split_images
 from aims.engine.sheet import save_sheet
+from aims.engine.team import Team
 from aims.engine.train import Observer, Stopped, Trainer
 from aims.methods import (
     BACKBONES,
@@ -77,6 +78,7 @@ class Job:
         checkpoint_every: steps after which a training is saved, beside the end of every epoch; None: only
             there.
         path: how the model is computed; it changes no number beyond rounding.
+        team: the processes that work on it together.
     """
 
     config: RunConfig
@@ -88,6 +90,7 @@ class Job:
     workers: int = 0
     checkpoint_every: int | None = None
     path: ModelPath = "fast"
+    team: Team = dataclasses.field(default_factory=Team)
 
     @property
     def folder(self) -> Path:
@@ -111,7 +114,8 @@ def run(job: Job, *, fresh: bool = False, observer: Observer | None = None) -> t
         AimsError: training failed, or another process works on the same run.
     """
     with _working_on(job, fresh):
-        if _is_finished(job):
+        # As the first process sees it, before any of them changes something.
+        if job.team.any(job.team.leads and _is_finished(job)):
             return RunRecord.load(job.folder), True
         record = _run(job, observer or Observer(), job.config.epochs)
         assert record is not None
@@ -136,8 +140,9 @@ def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: Observer 
     """
     name = f"{PROTOCOLS[job.config.protocol].select_on}_miou"
     with _working_on(job, fresh):
-        if not _is_finished(job):
+        if not job.team.any(job.team.leads and _is_finished(job)):
             _run(job, observer or Observer(), epochs)
+            job.team.wait()
         lines = map(json.loads, (job.folder / METRICS).read_text(encoding="utf-8").splitlines())
         return float(max(line[name] for line in lines if line["epoch"] <= epochs and name in line))
 
@@ -147,11 +152,13 @@ def _working_on(job: Job, fresh: bool) -> Iterator[None]:
     """Locks the run's folder, and leaves torch's generators as they were."""
     folder = job.folder
     folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(job.runs / f".{folder.name}.lock", timeout=0) if job.team.leads else nullcontext()
     try:
-        with FileLock(job.runs / f".{folder.name}.lock", timeout=0):
-            if fresh:
+        with lock:
+            if fresh and job.team.leads:
                 shutil.rmtree(folder)
                 folder.mkdir()
+            job.team.wait()
             # Dropout and data loaders draw from torch's global generators.
             with torch.random.fork_rng([job.device] if job.device.type == "cuda" else []):
                 yield
@@ -169,7 +176,10 @@ def _run(job: Job, observer: Observer, until: int) -> RunRecord | None:
     config, protocol = job.config, PROTOCOLS[job.config.protocol]
     refs = split_images(job.dataset, protocol, config.seed, config.limit)
     if not has_model(config.method):
-        return _run_floor(job, refs, observer)
+        if job.team.leads:
+            _run_floor(job, refs, observer)
+        job.team.wait()
+        return RunRecord.load(job.folder)
     observer.stage("read", len(refs["train"]))
     surveyed = survey(
         job.dataset,
@@ -196,7 +206,7 @@ def _run(job: Job, observer: Observer, until: int) -> RunRecord | None:
         "parameters": count_parameters(model).as_json(),
         "flops": dataclasses.asdict(count_flops(model)),
     }
-    write_json(job.folder / RECORD, record)
+    _write_record(job, record)
     model.to(job.device)
     model.path = job.path
     source = Source(
@@ -219,6 +229,7 @@ def _run(job: Job, observer: Observer, until: int) -> RunRecord | None:
             precision=config.precision,
             masks=True,
             workers=job.workers,
+            team=job.team,
             on_image=observer.advance,
         )
         state.seconds += time.perf_counter() - began
@@ -226,13 +237,21 @@ def _run(job: Job, observer: Observer, until: int) -> RunRecord | None:
         raise
     except (AimsError, RuntimeError) as error:
         failure = _as_failure(error, job)
-        write_json(job.folder / RECORD, {**record, "status": "failed", "reason": str(failure)})
+        _write_record(job, {**record, "status": "failed", "reason": str(failure)})
         raise failure from None
-    save_sheet(job.folder / SAMPLES, job.dataset, job.modality, refs["test"], rows)
-    return _finish(job, state, rows, record)
+    if job.team.leads:
+        save_sheet(job.folder / SAMPLES, job.dataset, job.modality, refs["test"], rows)
+        _finish(job, state, rows, record)
+    job.team.wait()
+    return RunRecord.load(job.folder)
 
 
-def _run_floor(job: Job, refs: Mapping[str, tuple[ImageRef, ...]], observer: Observer) -> RunRecord:
+def _write_record(job: Job, record: dict[str, Any]) -> None:
+    if job.team.leads:
+        write_json(job.folder / RECORD, record)
+
+
+def _run_floor(job: Job, refs: Mapping[str, tuple[ImageRef, ...]], observer: Observer) -> None:
     """The run of a method without a model: nothing is built, surveyed or trained, and no sensor is read."""
     config, began = job.config, time.perf_counter()
     counted = describe(
@@ -256,7 +275,7 @@ def _run_floor(job: Job, refs: Mapping[str, tuple[ImageRef, ...]], observer: Obs
     record |= {"selected_on": outcome.chosen_on, "chosen": dict(outcome.chosen)}
     save_sheet(job.folder / SAMPLES, job.dataset, job.modality, refs["test"], outcome.rows)
     best = {"epoch": 0} if outcome.val_miou is None else {"epoch": 0, "val_miou": outcome.val_miou}
-    return _finish(job, TrainingState(seconds=time.perf_counter() - began, best=best), outcome.rows, record)
+    _finish(job, TrainingState(seconds=time.perf_counter() - began, best=best), outcome.rows, record)
 
 
 def _train(
@@ -281,8 +300,10 @@ def _train(
         workers=job.workers,
         checkpoint_every=job.checkpoint_every,
         observer=observer,
+        team=job.team,
     )
     state = trainer.run(until)
+    job.team.wait()
     load_weights(job.folder / WEIGHTS, model)
     return state
 
@@ -299,9 +320,7 @@ def _as_failure(error: AimsError | RuntimeError, job: Job) -> Exception:
     )
 
 
-def _finish(
-    job: Job, state: TrainingState, rows: Sequence[dict[str, Any]], record: dict[str, Any]
-) -> RunRecord:
+def _finish(job: Job, state: TrainingState, rows: Sequence[dict[str, Any]], record: dict[str, Any]) -> None:
     assert state.best is not None  # the last epoch is always scored
     with atomic_write(job.folder / INSTANCES) as beside:
         pq.write_table(pa.Table.from_pylist(list(rows), INSTANCE_SCHEMA), beside, compression="zstd")
@@ -323,7 +342,6 @@ def _finish(
     }
     write_json(job.folder / RECORD, record)
     (job.folder / RESUME).unlink(missing_ok=True)
-    return RunRecord.load(job.folder)
 
 
 def _provenance(job: Job, refs: Mapping[str, tuple[ImageRef, ...]]) -> dict[str, Any]:
@@ -339,6 +357,7 @@ def _provenance(job: Job, refs: Mapping[str, tuple[ImageRef, ...]]) -> dict[str,
         "code": {"aims": __version__, "commit": commit(), "torch": torch.__version__},
         "hardware": hardware(job.device),
         "path": job.path,
+        "processes": job.team.size,
         "command": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -133,35 +133,50 @@ class Batch(NamedTuple):
     images: tuple[Channels, ...]
     point_coords: Float[Tensor, "batch 1 2"]
     masks: Float[Tensor, "batch mask mask"]
+    whole: int
+    """Entries of the whole batch, of which this may be one process's share."""
 
     def parts(self, size: int) -> Iterator[Batch]:
         """The same in batches of at most `size`."""
         for first in range(0, len(self.images), size):
             part = slice(first, first + size)
-            yield Batch(self.image_ids[part], self.images[part], self.point_coords[part], self.masks[part])
+            yield self._replace(
+                image_ids=self.image_ids[part],
+                images=self.images[part],
+                point_coords=self.point_coords[part],
+                masks=self.masks[part],
+            )
 
 
 @dataclass(frozen=True)
 class TrainingSet(TorchDataset[Batch]):
-    """Batches by (epoch, step, indices): what is drawn depends on these and the seed, not on the reader."""
+    """Batches by (epoch, step, indices): what is drawn depends on these and the seed, not on the reader.
+
+    A process of a team reads its share of each batch.
+    """
 
     source: Source
     refs: tuple[ImageRef, ...]
     mask_size: int
     seed: int
+    process: int = 0
+    processes: int = 1
 
     def __getitem__(self, key: tuple[int, int, tuple[int, ...]]) -> Batch:
         epoch, step, indices = key
+        share = list(enumerate(indices))[self.process :: self.processes]
         entries = [
             self._entry(self.refs[index], np.random.default_rng((self.seed, epoch, step, place)))
-            for place, index in enumerate(indices)
+            for place, index in share
         ]
-        images, coords, masks = zip(*entries, strict=True)
+        coords = [torch.empty(0, 1, 2), *(coords[None] for _, coords, _ in entries)]
+        masks = [torch.empty(0, self.mask_size, self.mask_size), *(masks[None] for _, _, masks in entries)]
         return Batch(
-            image_ids=tuple(self.refs[index].image_id for index in indices),
-            images=images,
-            point_coords=torch.stack(coords),
-            masks=torch.stack(masks),
+            image_ids=tuple(self.refs[index].image_id for _, index in share),
+            images=tuple(channels for channels, _, _ in entries),
+            point_coords=torch.cat(coords),
+            masks=torch.cat(masks),
+            whole=len(indices),
         )
 
     def _entry(self, ref: ImageRef, rng: np.random.Generator) -> tuple[Channels, Tensor, Tensor]:

@@ -29,6 +29,7 @@ from aims.engine.checkpoint import TrainingState, load_resume, save_batch, save_
 from aims.engine.evaluate import evaluate, mean_iou
 from aims.engine.losses import LOSSES
 from aims.engine.samples import Batch, Schedule, Source, TrainingSet, loader
+from aims.engine.team import Team
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
 
@@ -98,6 +99,7 @@ class Trainer:
         checkpoint_every: steps after which everything is saved, beside the end of every epoch; None: only
             there.
         observer: is told of progress.
+        team: the processes that train together.
         micro_batch: images that are computed at once; where they do not fit into a GPU's memory, fewer than
             a step takes. Batch normalisation (cmx) then sees these alone.
     """
@@ -111,6 +113,7 @@ class Trainer:
     workers: int = 0
     checkpoint_every: int | None = None
     observer: Observer
+    team: Team = field(default_factory=Team)
     micro_batch: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -148,7 +151,14 @@ class Trainer:
 
     def _epochs(self, until: int) -> None:
         state, steps = self.state, self.schedule.steps_per_epoch
-        data = TrainingSet(self.source, self.refs["train"], self.mask_size, self.config.seed)
+        data = TrainingSet(
+            source=self.source,
+            refs=self.refs["train"],
+            mask_size=self.mask_size,
+            seed=self.config.seed,
+            process=self.team.index,
+            processes=self.team.size,
+        )
         keys = self.schedule.batches(state.epoch, state.step)
         batches = iter(loader(data, keys, self.workers, self.device.type == "cuda"))
         clock = _Clock(state)
@@ -173,8 +183,8 @@ class Trainer:
 
     def _step(self, batch: Batch) -> float:
         """One step; where memory lacks, in ever smaller parts of the batch."""
-        while (value := self._gradients(batch)) is None:
-            self.micro_batch = (min(self.micro_batch, len(batch.images)) + 1) // 2
+        while (loss := self._gradients(batch)) is None:
+            self.micro_batch = max(1, (min(self.micro_batch, len(batch.images)) + 1) // 2)
             log.warning(
                 "%s: out of memory; from now on %d images at a time, a step takes %d as before",
                 self.folder.name,
@@ -183,32 +193,50 @@ class Trainer:
             )
             self.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
+        own = loss.item()
+        if self.team.size > 1:
+            self.team.sum([loss, *self._all_gradients()])
+        value = loss.item()
         if not math.isfinite(value):
             # Refuses where it was the step before that lost the weights: its gradient was not finite.
             self._save()
-            raise self._failure(f"the loss is {value}", batch, self.state.epoch + 1, self.state.step + 1)
+            here = (self.state.epoch + 1, self.state.step + 1)
+            raise self._failure(f"the loss is {value}", batch, *here, keep=not math.isfinite(own))
         self.optimizer.step()
         self._last = batch, self.state.epoch + 1, self.state.step + 1
         return value
 
-    def _gradients(self, batch: Batch) -> float | None:
-        """The loss of a batch, its gradients in the parameters; None where memory lacks and parts help."""
+    def _gradients(self, batch: Batch) -> Tensor | None:
+        """The loss of a batch, its gradients in the parameters; None where memory lacks and parts help.
+
+        Of a share of a batch: what it adds to the loss and to the gradients of the whole.
+        """
         # Dropout draws what depends on the step alone, however often the run was stopped.
         torch.manual_seed(_step_seed(self.config.seed, self.state.epoch, self.state.step))
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
+        lacking = False
         try:
             for part in batch.parts(self.micro_batch):
                 # A loss is a mean over the entries.
-                loss = self._loss(part) * (len(part.images) / len(batch.images))
+                loss = self._loss(part) * (len(part.images) / batch.whole)
                 loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
         except torch.OutOfMemoryError:
             if min(self.micro_batch, len(batch.images)) == 1:
                 raise
             # Outside of this block nothing holds on to what was computed.
-            return None
-        return total.item()
+            lacking = True
+        return None if self.team.any(lacking) else total
+
+    def _all_gradients(self) -> list[Tensor]:
+        """Of everything that learns, zeros where this process's share had nothing to say."""
+        gradients = []
+        for parameter in declared_parameters(self.model).values():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+        return gradients
 
     def _loss(self, batch: Batch) -> Tensor:
         images = self.source.inputs(batch.images, self.device)
@@ -220,9 +248,10 @@ class Trainer:
             mask_logits, iou = self.model.decode(self.model.embed(images), coords, labels)
         return self.loss(mask_logits[:, 0].float(), masks, iou[:, 0].float())
 
-    def _failure(self, what: str, batch: Batch, epoch: int, step: int) -> AimsError:
-        """Keeps the batch that did it, and puts into words what and where."""
-        save_batch(self.folder / FAILED_BATCH, batch, {"epoch": str(epoch), "step": str(step)})
+    def _failure(self, what: str, batch: Batch, epoch: int, step: int, *, keep: bool = True) -> AimsError:
+        """Keeps the batch that did it, or this process's share of it, and puts into words what and where."""
+        if keep:
+            save_batch(self.folder / FAILED_BATCH, batch, {"epoch": str(epoch), "step": str(step)})
         return AimsError(
             f"{what} at epoch {epoch}, step {step}: try a lower --lr than {self.config.lr:g} "
             f"(images {', '.join(batch.image_ids)}; {self.folder} keeps the batch as {FAILED_BATCH}, and as "
@@ -253,6 +282,7 @@ class Trainer:
             precision=self.config.precision,
             masks=False,
             workers=self.workers,
+            team=self.team,
             on_image=self._after_image,
         )
         line[f"{split}_miou"] = mean_iou(rows)
@@ -260,15 +290,19 @@ class Trainer:
         # Ties go to the earlier epoch.
         if state.best is None or line[f"{split}_miou"] > state.best[f"{split}_miou"]:
             state.best = line
-            save_weights(self.folder / WEIGHTS, self.model, {"epoch": str(number), "run": self.folder.name})
+            if self.team.leads:
+                notes = {"epoch": str(number), "run": self.folder.name}
+                save_weights(self.folder / WEIGHTS, self.model, notes)
         return line
 
     def _after_image(self, images: int) -> None:
         self.observer.advance(images)
-        self._leave_if_asked(saved=True)
+        # Shares differ in length: a team looks again after the evaluation.
+        if self.team.size == 1:
+            self._leave_if_asked(saved=True)
 
     def _leave_if_asked(self, *, saved: bool = False) -> None:
-        if self._stop.signal is None:
+        if not self.team.any(self._stop.signal is not None):
             return
         if not saved:
             self._save()
@@ -277,7 +311,9 @@ class Trainer:
     def _save(self) -> None:
         weights = declared_parameters(self.model).values()
         if self._last is not None and not all(bool(weight.isfinite().all()) for weight in weights):
-            raise self._failure("the weights are no longer finite", *self._last)
+            raise self._failure("the weights are no longer finite", *self._last, keep=self.team.leads)
+        if not self.team.leads:
+            return
         save_resume(self.folder / RESUME, self.model, self.optimizer, self.state)
         lines = "".join(f"{json.dumps(line)}\n" for line in self.state.metrics)
         write_text(self.folder / METRICS, lines)
