@@ -68,6 +68,13 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]
     help="Peak learning rate; sweep tries the paper's seven.  [default: by tuning and weights]",
 )
 @click.option("--batch-size", type=int, default=4, show_default=True, help="Images in a step.")
+@click.option(
+    "--clicks",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Instances of each image in a step; the paper's 1.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
 @click.option(
     "--protocol", default="strict", show_default=True, help=" or ".join(PROTOCOLS) + ": docs/protocols.md."

@@ -41,6 +41,7 @@ class RunConfig:
         precision: "float32", or "bf16" (autocast; losses and metrics stay float32).
         loss: name in the registry of losses, or "none" where there is no model.
         limit: only the first so many images of each split; None for all. Limited runs are marked in reports.
+        clicks: instances of each image in a training step, with a click each; the paper has one.
         options: options of method and tuning by name, those that differ from their defaults.
     """
 
@@ -59,6 +60,7 @@ class RunConfig:
     precision: str
     loss: str
     limit: int | None = None
+    clicks: int = 1
     options: Mapping[str, int | float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -66,7 +68,7 @@ class RunConfig:
         if self.precision not in PRECISIONS:
             raise unknown_name("precision", self.precision, PRECISIONS)
         trains = self.tuning != NO_TUNING
-        for name in ("epochs", "batch_size", "limit"):
+        for name in ("epochs", "batch_size", "limit", "clicks"):
             value = getattr(self, name)
             if value is not None and value < 1 and (trains or name != "epochs"):
                 raise InputError(f"{name.replace('_', '-')} must be at least 1, not {value}")
@@ -85,7 +87,11 @@ class RunConfig:
     @property
     def hash(self) -> str:
         """Ten hexadecimal digits that tell configurations apart."""
-        return sha256_json(dataclasses.asdict(self))[:10]
+        fields = dataclasses.asdict(self)
+        if self.clicks == 1:
+            # As runs were named before there was a choice.
+            del fields["clicks"]
+        return sha256_json(fields)[:10]
 
     @property
     def options_text(self) -> str:
@@ -115,7 +121,7 @@ class RunConfig:
                 raise unknown_name("configuration field", name, fields, where=where)
         options = _options(value.get("options", {}), where)
         for name, kind in fields.items():
-            if name == "options":
+            if name == "options" or (name == "clicks" and name not in value):
                 continue
             if name not in value:
                 raise InputError(f"{where}: configuration field {name!r} is missing")

@@ -56,6 +56,7 @@ def plan(
     device: str = "auto",
     workers: int | None = None,
     limit: int | None = None,
+    clicks: int = 1,
     checkpoint_every: int | None = None,
     path: ModelPath = "fast",
     runs: Path = Path("runs"),
@@ -84,6 +85,7 @@ def plan(
         device: "auto", "cpu", "cuda" or "cuda:N".
         workers: reading processes; None for none on a CPU and eight beside a GPU.
         limit: only the first so many images of each split.
+        clicks: instances of each image in a training step.
         checkpoint_every: steps after which a training is saved, beside the end of every epoch.
         path: "fast", or "stock": segment-anything's modules as they are, float32, one prompt at a time.
         runs: folder of runs.
@@ -115,7 +117,7 @@ def plan(
     changed = changed_options(method, tuning, options)
     if tuning == NO_TUNING:
         # Nothing is trained: the same run whatever was asked.
-        epochs, lr, batch_size = 0, 0.0, 1
+        epochs, lr, batch_size, clicks = 0, 0.0, 1, 1
     if not has_model(method):
         backbone, loss, precision = NO_MODEL, NO_MODEL, "float32"
         target = torch.device("cpu")
@@ -137,6 +139,7 @@ def plan(
             precision=precision,
             loss=loss,
             limit=limit,
+            clicks=clicks,
             options=changed,
         )
 

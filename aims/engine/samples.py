@@ -124,27 +124,28 @@ def to_input_coords(clicks: NDArray[np.int64], grid: tuple[int, int], input_size
 
 
 class Batch(NamedTuple):
-    """One training step: an image, a click and its instance's mask for each entry.
+    """One training step: images, and for each equally many clicks and their instances' masks.
 
     Images keep their own size: workers would be slower at stretching them than the device.
     """
 
     image_ids: tuple[str, ...]
     images: tuple[Channels, ...]
-    point_coords: Float[Tensor, "batch 1 2"]
-    masks: Float[Tensor, "batch mask mask"]
+    point_coords: Float[Tensor, "prompts 1 2"]
+    masks: Float[Tensor, "prompts mask mask"]
     whole: int
-    """Entries of the whole batch, of which this may be one process's share."""
+    """Images of the whole batch, of which this may be one process's share."""
 
     def parts(self, size: int) -> Iterator[Batch]:
-        """The same in batches of at most `size`."""
+        """The same in batches of at most `size` images."""
+        clicks = len(self.masks) // max(1, len(self.images))
         for first in range(0, len(self.images), size):
-            part = slice(first, first + size)
+            part, prompts = slice(first, first + size), slice(clicks * first, clicks * (first + size))
             yield self._replace(
                 image_ids=self.image_ids[part],
                 images=self.images[part],
-                point_coords=self.point_coords[part],
-                masks=self.masks[part],
+                point_coords=self.point_coords[prompts],
+                masks=self.masks[prompts],
             )
 
 
@@ -161,6 +162,7 @@ class TrainingSet(TorchDataset[Batch]):
     seed: int
     process: int = 0
     processes: int = 1
+    clicks: int = 1
 
     def __getitem__(self, key: tuple[int, int, tuple[int, ...]]) -> Batch:
         epoch, step, indices = key
@@ -169,8 +171,8 @@ class TrainingSet(TorchDataset[Batch]):
             self._entry(self.refs[index], np.random.default_rng((self.seed, epoch, step, place)))
             for place, index in share
         ]
-        coords = [torch.empty(0, 1, 2), *(coords[None] for _, coords, _ in entries)]
-        masks = [torch.empty(0, self.mask_size, self.mask_size), *(masks[None] for _, _, masks in entries)]
+        coords = [torch.empty(0, 1, 2), *(coords for _, coords, _ in entries)]
+        masks = [torch.empty(0, self.mask_size, self.mask_size), *(masks for _, _, masks in entries)]
         return Batch(
             image_ids=tuple(self.refs[index].image_id for _, index in share),
             images=tuple(channels for channels, _, _ in entries),
@@ -182,15 +184,28 @@ class TrainingSet(TorchDataset[Batch]):
     def _entry(self, ref: ImageRef, rng: np.random.Generator) -> tuple[Channels, Tensor, Tensor]:
         source = self.source
         image = source.dataset.read(ref, source.modality.streams)
-        smallest = source.protocol.smallest_area(source.dataset.name, training=True)
-        chosen = click_grid(image.instances == rng.choice(usable_instances(image.instances, smallest)))
-        pixel = rng.choice(np.flatnonzero(chosen))
-        click = np.array([[pixel % CLICK_GRID, pixel // CLICK_GRID]])
+        usable = usable_instances(
+            image.instances, source.protocol.smallest_area(source.dataset.name, training=True)
+        )
+        clicks, masks = [], []
+        for instance_id in _drawn(usable, self.clicks, rng):
+            chosen = click_grid(image.instances == instance_id)
+            pixel = rng.choice(np.flatnonzero(chosen))
+            clicks.append([pixel % CLICK_GRID, pixel // CLICK_GRID])
+            masks.append(stretch_nearest(chosen, (self.mask_size, self.mask_size)))
         return (
             source.channels(image),
-            to_input_coords(click, (CLICK_GRID, CLICK_GRID), source.input_size),
-            torch.from_numpy(stretch_nearest(chosen, (self.mask_size, self.mask_size)).astype(np.float32)),
+            to_input_coords(np.array(clicks), (CLICK_GRID, CLICK_GRID), source.input_size)[:, None],
+            torch.from_numpy(np.stack(masks).astype(np.float32)),
         )
+
+
+def _drawn(usable: NDArray[np.int64], count: int, rng: np.random.Generator) -> Iterator[int]:
+    """Draws instances one by one: each once before any comes again."""
+    left: list[int] = []
+    for _ in range(count):
+        left = left or usable.tolist()
+        yield left.pop(left.index(int(rng.choice(left))))
 
 
 @dataclass(frozen=True, kw_only=True)

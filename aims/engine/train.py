@@ -158,6 +158,7 @@ class Trainer:
             seed=self.config.seed,
             process=self.team.index,
             processes=self.team.size,
+            clicks=self.config.clicks,
         )
         keys = self.schedule.batches(state.epoch, state.step)
         batches = iter(loader(data, keys, self.workers, self.device.type == "cuda"))

@@ -38,7 +38,7 @@ from aims.report.render import (
 from aims.report.wording import percent
 
 _PLACE = ("protocol", "backbone", "limit", "weights", "dataset", "fingerprint")
-_ROW = ("method", "tuning", "options", "lr", "epochs", "batch_size", "loss", "precision")
+_ROW = ("method", "tuning", "options", "lr", "epochs", "batch_size", "clicks", "loss", "precision")
 
 
 def comparison_markdown(tables: Sequence[Comparison]) -> str:

@@ -157,7 +157,18 @@ def draw_pair(path: Path, pair: Pair, data: Path) -> None:
 def labels(pair: Pair) -> tuple[str, str]:
     """Names for two runs, as short as tells them apart."""
     one, other = (run.config for run in pair.runs)
-    names = ("method", "tuning", "modality", "lr", "epochs", "batch_size", "loss", "precision", "seed")
+    names = (
+        "method",
+        "tuning",
+        "modality",
+        "lr",
+        "epochs",
+        "batch_size",
+        "clicks",
+        "loss",
+        "precision",
+        "seed",
+    )
     differing = [name for name in names if getattr(one, name) != getattr(other, name)]
     kept = [name for name in names if name in differing or name == "method"]
 
@@ -166,7 +177,7 @@ def labels(pair: Pair) -> tuple[str, str]:
         words += [
             f"{name.replace('_', ' ')} {getattr(config, name):g}"
             for name in kept
-            if name in ("lr", "epochs", "batch_size", "seed")
+            if name in ("lr", "epochs", "batch_size", "clicks", "seed")
         ]
         words += [getattr(config, name) for name in kept if name in ("loss", "precision")]
         return " ".join([*words, *([config.options_text] if one.options != other.options else [])])

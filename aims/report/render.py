@@ -28,7 +28,18 @@ from aims.report.wording import (
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 RESULT_FIELDS = (
-    *("dataset", "modality", "fingerprint", "method", "tuning", "options", "lr", "epochs", "batch_size"),
+    *(
+        "dataset",
+        "modality",
+        "fingerprint",
+        "method",
+        "tuning",
+        "options",
+        "lr",
+        "epochs",
+        "batch_size",
+        "clicks",
+    ),
     *("loss", "precision", "seeds", "miou", "low", "high", "val_miou", "instances", "images"),
     *("disc", "below_disc"),
 )
@@ -116,14 +127,15 @@ def _results_title(condition: Condition) -> str:
 def _results_table(results: Iterable[Result]) -> list[str]:
     header = ["dataset", "content", "modality", "method", "tuning", "options", "loss", "precision", "seeds"]
     left = len(header)
-    header += ["lr", "epochs", "batch", "mIoU", "95 % interval", "disc", "validation mIoU"]
+    header += ["lr", "epochs", "batch", "clicks", "mIoU", "95 % interval", "disc", "validation mIoU"]
     header += ["instances", "images"]
     rows = []
     for item in results:
         config = item.config
         names = [config.dataset, config.fingerprint[:8], config.modality, config.method, config.tuning]
         names += [config.options_text, config.loss, config.precision, seeds(item)]
-        numbers = [f"{config.lr:g}", str(config.epochs), str(config.batch_size), percent(item.miou)]
+        numbers = [f"{config.lr:g}", str(config.epochs), str(config.batch_size), str(config.clicks)]
+        numbers += [percent(item.miou)]
         numbers += [interval(item), "<br>".join([percent(item.disc), *below_disc(item)[:1]])]
         numbers += [percent(item.val_miou), str(item.instances), str(item.images)]
         rows.append([*map(escape_markdown, names), *numbers])

@@ -111,6 +111,7 @@ class Result:
             *(config.protocol, config.backbone, config.limit or 0, config.weights == RANDOM_WEIGHTS),
             *(config.weights, config.dataset, config.modality, config.fingerprint, config.method),
             *(config.tuning, config.options_text, config.lr, config.epochs, config.batch_size),
+            config.clicks,
             *(config.loss, config.precision),
         )
 

@@ -29,6 +29,7 @@ RUN_FIELDS: Mapping[str, type] = {
     "precision": str,
     "loss": str,
     "limit": int,
+    "clicks": int,
 }
 _WORDS = {str: "a text", int: "a whole number", float: "a number"}
 

@@ -9,7 +9,7 @@ import pytest
 
 from aims.core.config import RunConfig
 from aims.core.errors import AimsError, InputError, unknown_name
-from aims.core.files import atomic_write, inside, read_json, write_json
+from aims.core.files import atomic_write, inside, read_json, sha256_json, write_json
 from aims.core.records import RunRecord
 from aims.core.registry import Registry
 from aims.core.schema import DatasetSpec, StreamSpec
@@ -107,6 +107,7 @@ def test_every_field_of_the_configuration_changes_the_hash():
         "protocol": "strict",
         "precision": "bf16",
         "limit": 2,
+        "clicks": 2,
         "options": {"kernel": 5},
     }
     assert set(others) == set(asdict(CONFIG))
@@ -143,6 +144,13 @@ def test_options_go_round_and_tell_configurations_apart():
     older = asdict(CONFIG)
     del older["options"]
     assert RunConfig.from_json(older, where="x") == CONFIG
+
+
+def test_runs_from_before_there_were_clicks_keep_their_names():
+    older = asdict(CONFIG)
+    del older["clicks"]
+    assert RunConfig.from_json(older, where="x") == CONFIG
+    assert CONFIG.hash == sha256_json(older)[:10]
 
 
 def test_without_training_there_are_no_epochs():

@@ -123,6 +123,30 @@ def test_training_clicks_lie_in_the_mask_and_masks_are_one_instance(dataset):
         np.testing.assert_array_equal(batch.masks[k].numpy() > 0, expected)
 
 
+def test_several_clicks_an_image_are_of_different_instances_first(dataset):
+    made = toys.source(dataset, PAPER, size=1024)
+    batch = TrainingSet(made, dataset.index["train"], 256, seed=3, clicks=5)[(0, 0, (0, 4))]
+    assert (len(batch.images), batch.point_coords.shape, batch.masks.shape) == (2, (10, 1, 2), (10, 256, 256))
+    for k, index in enumerate((0, 4)):
+        grid = stretch_nearest(
+            dataset.read(dataset.index["train"][index], ("signal",)).instances, (1024, 1024)
+        )
+        found = []
+        for prompt in range(5 * k, 5 * k + 5):
+            x, y = batch.point_coords[prompt, 0].int().tolist()
+            found.append(int(grid[y, x]))
+            expected = stretch_nearest(grid == found[-1], (256, 256))
+            np.testing.assert_array_equal(batch.masks[prompt].numpy() > 0, expected)
+        there = len(np.unique(grid)) - 1
+        assert len(set(found[:there])) == min(5, there)
+    parts = list(batch.parts(1))
+    assert [part.image_ids for part in parts] == [(name,) for name in batch.image_ids]
+    np.testing.assert_array_equal(torch.cat([part.masks for part in parts]), batch.masks)
+    # The first of several is the one that a single click would have been.
+    single = TrainingSet(made, dataset.index["train"], 256, seed=3)[(0, 0, (0, 4))]
+    np.testing.assert_array_equal(single.point_coords, batch.point_coords[::5])
+
+
 def test_what_is_drawn_depends_on_seed_epoch_and_place_alone(dataset):
     made = toys.source(dataset, PAPER)
     data = TrainingSet(made, dataset.index["train"], 16, seed=3)
