@@ -17,11 +17,10 @@ from aims.models.segment_anything import sam_modeling
 
 Attend = Callable[..., Tensor]
 
-# Width of a head, heads and window of SAM's backbones, and the shape of a small global block.
+# Width of a head, heads and window of SAM's backbones (of the heads a few), and of an oblong global block.
 SHAPES = {
-    "ViT-B window": (64, 12, (14, 14)),
-    "ViT-L window": (64, 16, (14, 14)),
-    "ViT-H window": (80, 16, (14, 14)),
+    "ViT-B and -L window": (64, 3, (14, 14)),
+    "ViT-H window": (80, 2, (14, 14)),
     "oblong": (32, 2, (12, 20)),
 }
 
@@ -63,7 +62,7 @@ def test_values_and_gradients(shape: str, how: Attend, extra: int, monkeypatch: 
 
 @pytest.mark.parametrize("how", [attend_fused, attend_in_parts])
 def test_float32_keeps_to_1e_5(how: Attend) -> None:
-    width, heads, grid = SHAPES["ViT-B window"]
+    width, heads, grid = SHAPES["ViT-B and -L window"]
     exact = [each.detach() / 3 for each in tensors(width, heads, grid)]
     given = [each.float().requires_grad_() for each in exact]
     found, expected = (
