@@ -1,0 +1,156 @@
+"""Speed of reading for training: images a second of one worker, from Parquet and from the raw files.
+
+    python -m aims.benchmarks.speed.loading [--images 1449] [--size 480x640] [--workers 0 2] [--folder FOLDER]
+
+Generates a set like NYUv2 (depth as float32 `.npy`, RGB as JPEG, instances as PNG), converts it, and reads
+it in random order as a training does: decoded, scaled, with a click and its instance's mask, but for the
+stretching and normalising, which the device does. Beside it the raw files alone are decoded, without anything
+else. Prints images a second of one process for both, and of a loader with so many workers.
+
+At 200 images a second a GPU is kept busy by eight workers of 25 each: it ends with exit code 1 if one process
+reads fewer depth pictures than that, at 480 x 640.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from aims.converters.folder import FolderConverter
+from aims.core.vocabulary import MODALITIES, STRICT
+from aims.data.instances import split_instances
+from aims.data.read import Dataset
+from aims.data.write import convert
+from aims.engine.inputs import Preprocessing
+from aims.engine.samples import Schedule, Source, TrainingSet, loader
+
+from .nyuv2 import picture
+from .scenes import size_of
+
+WANTED, WORKERS = 200.0, 8
+DISTINCT = 24
+_TOML = """\
+name = "nyuv2-like"
+license = "Apache-2.0"
+classes = ["thing"]
+
+[splits]
+train = "*"
+
+[streams.depth]
+files = "depth/{id}.npy"
+unit = "m"
+valid_range = [0.0, 10.0]
+missing = 0
+
+[rgb]
+files = "rgb/{id}.jpg"
+
+[labels]
+files = "labels/{id}.png"
+kind = "instance"
+"""
+
+
+def write_raw(folder: Path, images: int, size: tuple[int, int]) -> Path:
+    """Writes the raw files and their description; every picture is one of `DISTINCT`."""
+    for name in ("depth", "rgb", "labels"):
+        (folder / name).mkdir(parents=True)
+    across = (size[1], size[0])
+    for number in range(min(DISTINCT, images)):
+        made = picture(number)
+        assert made.raw_depth is not None
+        depth = cv2.resize(made.raw_depth, across, interpolation=cv2.INTER_NEAREST)
+        rgb = cv2.resize(made.rgb, across)
+        instances = split_instances(made.labels)
+        labels = cv2.resize(instances.astype(np.uint16), across, interpolation=cv2.INTER_NEAREST)
+        for copy in range(number, images, DISTINCT):
+            np.save(folder / "depth" / f"{copy:05}.npy", depth)
+            cv2.imwrite(str(folder / "rgb" / f"{copy:05}.jpg"), rgb[:, :, ::-1])
+            cv2.imwrite(str(folder / "labels" / f"{copy:05}.png"), labels)
+    description = folder / "nyuv2-like.toml"
+    description.write_text(_TOML, encoding="utf-8")
+    return description
+
+
+def rate(read: Callable[[int], object], order: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float:
+    """Images a second, after a few that are not counted."""
+    for index in order[:8].tolist():
+        read(index)
+    began = time.perf_counter()
+    for index in order.tolist():
+        read(index)
+    return len(order) / (time.perf_counter() - began)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=1449)
+    parser.add_argument("--size", type=size_of, default=(480, 640), help="HEIGHTxWIDTH")
+    parser.add_argument("--workers", type=int, nargs="*", default=[])
+    parser.add_argument("--folder", type=Path, help="where to write; a temporary folder by default")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        raw = Path(folder) / "raw"
+        description = write_raw(raw, options.images, options.size)
+        convert(FolderConverter(config=description), Path(folder) / "set")
+        slow = _measure(Dataset.open(Path(folder) / "set"), raw, options.images, options.workers)
+    return int(slow and options.size == (480, 640))
+
+
+def _measure(dataset: Dataset, raw: Path, images: int, workers: list[int]) -> bool:
+    order = np.random.default_rng(0).permutation(images)
+    slow = False
+    for name in ("depth", "rgb-depth"):
+        modality = MODALITIES[name]
+        channels = modality.channels or 1
+        preprocessing = Preprocessing(
+            streams=modality.streams,
+            mean=(0.0,) * channels,
+            std=(1.0,) * channels,
+            source="made",
+            channel_order=tuple(range(channels)),
+        )
+        source = Source(
+            dataset=dataset,
+            modality=modality,
+            protocol=STRICT,
+            preprocessing=preprocessing,
+            input_size=1024,
+        )
+        data = TrainingSet(source=source, refs=dataset.index["train"], mask_size=256, seed=0)
+
+        def from_parquet(index: int, data: TrainingSet = data) -> object:
+            return data[(0, 0, (index,))]
+
+        def from_files(index: int, rgb: bool = "rgb" in modality.streams) -> object:
+            depth = np.load(raw / "depth" / f"{index:05}.npy")
+            labels = cv2.imread(str(raw / "labels" / f"{index:05}.png"), cv2.IMREAD_UNCHANGED)
+            return depth, labels, cv2.imread(str(raw / "rgb" / f"{index:05}.jpg")) if rgb else None
+
+        ours, plain = rate(from_parquet, order), rate(from_files, order)
+        print(f"{name}: one process {ours:.1f} images/s, raw files alone {plain:.1f} images/s")
+        slow |= name == "depth" and ours < WANTED / WORKERS
+        for count in workers:
+            schedule = Schedule(images=images, batch_size=4, epochs=1, shuffle=True, seed=0)
+            batches = iter(loader(data, schedule.batches(0, 0), count, pin_memory=False))
+            next(batches)
+            began = time.perf_counter()
+            read = sum(len(batch.images) for batch in batches)
+            print(f"{name}: {count} workers {read / (time.perf_counter() - began):.1f} images/s")
+    return slow
+
+
+if __name__ == "__main__":
+    sys.exit(main())
