@@ -80,7 +80,8 @@ def test_the_registries_are_complete():
     assert list(PROTOCOLS) == ["paper", "strict"]
     assert list(COMMANDS) == [
         *("list", "info", "convert", "inspect", "view", "verify", "audit", "export"),
-        *("weights", "pretrain", "run", "sweep", "export-model", "report", "demo", "synth"),
+        *("weights", "pretrain", "run", "sweep", "export-model", "evaluate", "compare", "report", "demo"),
+        "synth",
     ]
 
 

@@ -164,6 +164,7 @@ def test_csv_has_one_line_a_cell(report: ReportResult) -> None:
         "lr": "0.0003",
         "epochs": "50",
         "batch_size": "4",
+        "clicks": "1",
         "loss": "dice-ce",
         "precision": "float32",
         "seeds": "0 1 2",

@@ -83,7 +83,7 @@ def test_options_and_fields_become_arguments_and_a_command(tmp_path):
 def test_the_fields_are_those_of_a_run():
     parameters = inspect.signature(plan, eval_str=True).parameters
     own = {name: item.annotation for name, item in parameters.items()}
-    for name in ("data", "runs", "device", "workers", "options"):
+    for name in ("data", "runs", "device", "workers", "checkpoint_every", "path", "options"):
         del own[name]
     assert [*own] == [name.replace("-", "_") for name in RUN_FIELDS]
     for name, kind in RUN_FIELDS.items():
