@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
@@ -21,8 +21,8 @@ from aims.engine.team import Team
 from aims.models.segmenter import Segmenter
 
 #: Prompts decoded at once; and logits held at once at the picture's size.
-_PROMPTS = 32
-_PIXELS = 32 << 20
+PROMPTS = 32
+PIXELS = 32 << 20
 
 
 def evaluate(
@@ -55,26 +55,54 @@ def evaluate(
         AimsError: no instance is of sufficient size.
     """
     team = team or Team()
+    # By the image's place, as an image may come twice (protocol.md).
+    found: list[tuple[int, list[dict[str, Any]]]] = []
+    places = team.share(range(len(refs)))
+    for place, item, embeddings in encoded(model, source, refs, places, precision, workers, on_image):
+        with torch.inference_mode():
+            scored = list(_score_image(model, embeddings, item, source.protocol, precision, masks))
+        found.append((place, scored))
+    found = sorted(team.gather(found), key=lambda pair: pair[0])
+    return require_rows([row for _, rows in found for row in rows], source.dataset.name, source.protocol)
+
+
+def encoded(
+    model: Segmenter,
+    source: Source,
+    refs: Sequence[ImageRef],
+    places: Sequence[int],
+    precision: str,
+    workers: int,
+    on_image: Callable[[int], None],
+) -> Iterator[tuple[int, EvaluationImage, Tensor]]:
+    """Encodes images one after the other, for as many prompts as one likes.
+
+    Args:
+        model: the model, in evaluation mode while this goes on; its device is used.
+        source: dataset, modality, protocol, scaling.
+        refs: images.
+        places: which of them, in order.
+        precision: "float32" or "bf16".
+        workers: processes that read ahead.
+        on_image: called when an image is done.
+
+    Yields:
+        Place, image and embeddings of every image with an instance of sufficient size.
+    """
     device = next(model.parameters()).device
     training = model.training
     model.eval()
-    # By the image's place, as an image may come twice (protocol.md).
-    found: list[tuple[int, list[dict[str, Any]]]] = []
     data = EvaluationSet(source, tuple(refs))
-    places = team.share(range(len(refs)))
     try:
-        with torch.inference_mode():
-            for place, item in zip(places, loader(data, places, workers, device.type == "cuda"), strict=True):
-                if len(item.ids):
-                    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                        embeddings = model.embed(source.inputs([item.image], device))
-                    scored = _score_image(model, embeddings, item, source.protocol, precision, masks)
-                    found.append((place, list(scored)))
-                on_image(1)
+        for place, item in zip(places, loader(data, places, workers, device.type == "cuda"), strict=True):
+            if len(item.ids):
+                autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+                with torch.inference_mode(), autocast:
+                    embeddings = model.embed(source.inputs([item.image], device))
+                yield place, item, embeddings
+            on_image(1)
     finally:
         model.train(training)
-    found = sorted(team.gather(found), key=lambda pair: pair[0])
-    return require_rows([row for _, rows in found for row in rows], source.dataset.name, source.protocol)
 
 
 def require_rows(rows: list[dict[str, Any]], dataset: str, protocol: Protocol) -> list[dict[str, Any]]:
@@ -103,11 +131,13 @@ def _score_image(
     native = protocol.name == "strict"
     maps = [Truth(item.grid, embeddings.device)]
     maps += [Truth(item.native, embeddings.device)] if native else []
-    chunk = max(1, min(_PROMPTS, _PIXELS // (height * width))) if native else _PROMPTS
+    chunk = max(1, min(PROMPTS, PIXELS // (height * width))) if native else PROMPTS
     for start in range(0, len(item.ids), chunk):
         part = slice(start, start + chunk)
-        logits = _predict(model, embeddings, item.point_coords[part], precision)
-        predicted = [_threshold(logits, truth.size) for truth in maps]
+        coords = item.point_coords[part]
+        labels = torch.ones(coords.shape[:2], dtype=torch.int64)
+        logits = predict(model, embeddings, coords, labels, precision=precision)
+        predicted = [threshold(logits, truth.size) for truth in maps]
         ious = [
             truth.iou(each, item.ids[part], smoothing)
             for truth, each, smoothing in zip(maps, predicted, (protocol.smoothing, 0.0), strict=False)
@@ -179,17 +209,24 @@ def _row(
     }
 
 
-def _predict(
-    model: Segmenter, embeddings: Tensor, point_coords: Float[Tensor, "prompts 1 2"], precision: str
+def predict(
+    model: Segmenter,
+    embeddings: Tensor,
+    point_coords: Float[Tensor, "prompts points 2"],
+    point_labels: Int[Tensor, "prompts points"],
+    boxes: Float[Tensor, "prompts 4"] | None = None,
+    *,
+    precision: str,
 ) -> Float[Tensor, "prompts mask mask"]:
+    """Mask logits in float32 for prompts on one image, which may lie on another device."""
     device = embeddings.device
-    labels = torch.ones(point_coords.shape[:2], dtype=torch.int64, device=device)
+    given = {} if boxes is None else {"boxes": boxes.to(device)}
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        logits, _ = model.decode(embeddings, point_coords.to(device), labels)
+        logits, _ = model.decode(embeddings, point_coords.to(device), point_labels.to(device), **given)
     return logits[:, 0].float()
 
 
-def _threshold(
+def threshold(
     logits: Float[Tensor, "prompts mask mask"], size: tuple[int, int]
 ) -> Bool[Tensor, "prompts height width"]:
     """Masks of another size: logits stretched bilinearly where the size differs, then > 0."""

@@ -19,20 +19,17 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from aims.core.files import atomic_write, write_json
 from aims.core.sizes import SIZES, sums_by_size
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.read import ImageRef
-from aims.engine.evaluate import Truth, require_rows
+from aims.engine.evaluate import PIXELS, PROMPTS, Truth, encoded, predict, require_rows, threshold
 from aims.engine.inputs import choose_dataset
 from aims.engine.restore import dataset_of, load_model, load_record, preprocessing_of
 from aims.engine.samples import (
     EvaluationImage,
-    EvaluationSet,
     Source,
-    loader,
     split_images,
     to_input_coords,
 )
@@ -45,8 +42,6 @@ Mask = NDArray[np.bool_]
 GOALS = (0.85, 0.90)
 #: Width of a boundary, as a part of the picture's diagonal (Cheng et al., Boundary IoU, CVPR 2021).
 BOUNDARY = 0.02
-# Masks held at once, as numbers of pixels, and prompts decoded at once.
-_PIXELS, _PROMPTS = 32 << 20, 32
 
 #: One row a test instance. `iou_clicks[k]` is after k + 1 clicks, the first of them the protocol's own;
 #: `noc_85` and `noc_90` are the clicks until that IoU, null where it is not reached; `iou_jitter` is of
@@ -159,21 +154,11 @@ def evaluate_prompts(
     Raises:
         AimsError: no instance is of sufficient size.
     """
-    device = next(model.parameters()).device
-    training = model.training
-    model.eval()
     rows: list[dict[str, Any]] = []
-    data = EvaluationSet(source, tuple(refs))
-    try:
+    places = range(len(refs))
+    for place, item, embeddings in encoded(model, source, refs, places, precision, workers, on_image):
         with torch.inference_mode():
-            for number, item in enumerate(loader(data, range(len(refs)), workers, device.type == "cuda")):
-                if len(item.ids):
-                    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                        embeddings = model.embed(source.inputs([item.image], device))
-                    rows.extend(_Asked(model, source, item, embeddings, precision).rows(plan, number))
-                on_image(1)
-    finally:
-        model.train(training)
+            rows.extend(_Asked(model, source, item, embeddings, precision).rows(plan, place))
     return require_rows(rows, source.dataset.name, source.protocol)
 
 
@@ -278,20 +263,14 @@ class _Asked:
         self, coords: Tensor, labels: Tensor, boxes: Tensor | None = None
     ) -> tuple[list[Mask], list[float]]:
         """Masks of all instances, one prompt each, and their IoU."""
-        device = self.embeddings.device
-        step = max(1, min(_PROMPTS, _PIXELS // self.instances.size))
+        step = max(1, min(PROMPTS, PIXELS // self.instances.size))
         masks: list[Mask] = []
         ious: list[float] = []
         for start in range(0, len(coords), step):
             part = slice(start, start + step)
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                logits, _ = self.model.decode(
-                    self.embeddings,
-                    coords[part].to(device),
-                    labels[part].to(device),
-                    None if boxes is None else boxes[part].to(device),
-                )
-            found = F.interpolate(logits.float(), self.size, mode="bilinear", align_corners=False)[:, 0] > 0
+            asked = (coords[part], labels[part], None if boxes is None else boxes[part])
+            logits = predict(self.model, self.embeddings, *asked, precision=self.precision)
+            found = threshold(logits, self.size)
             counted = self.truth.iou(found, self.item.ids[part], self.smoothing)
             ious += [0.0 if value is None else value for value in counted]
             masks += list(found.cpu().numpy())

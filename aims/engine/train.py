@@ -194,10 +194,10 @@ class Trainer:
             )
             self.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
-        own = loss.item()
+        own = value = loss.item()
         if self.team.size > 1:
             self.team.sum([loss, *self._all_gradients()])
-        value = loss.item()
+            value = loss.item()
         if not math.isfinite(value):
             # Refuses where it was the step before that lost the weights: its gradient was not finite.
             self._save()

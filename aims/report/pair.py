@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from aims.core.files import atomic_write
 from aims.core.records import INSTANCES
 from aims.data.overlays import click_in_picture, predicted_mask
 from aims.data.pictures import picture
-from aims.report.paired import Difference, Sample, compare, sample_scores
+from aims.report.paired import Difference, compare, sample_scores
 from aims.report.panels import Key, draw_mask, open_datasets, read_scored, sensor_stream
 from aims.report.runs import Run, load_run
 
@@ -88,7 +87,7 @@ def compare_runs(first: Path, second: Path) -> Pair:
     order = sorted(gains, key=lambda key: (-gains[key], key))
     return Pair(
         runs=(one, other),
-        intervals=_intervals(samples),
+        intervals=(samples[0].interval, samples[1].interval),
         difference=difference,
         better=(sum(gain > 0 for gain in gains.values()), sum(gain < 0 for gain in gains.values())),
         most=(
@@ -96,12 +95,6 @@ def compare_runs(first: Path, second: Path) -> Pair:
             tuple(key for key in order[::-1][:SHOWN] if gains[key] < 0),
         ),
     )
-
-
-def _intervals(
-    samples: Sequence[Sample],
-) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
-    return samples[0].interval, samples[1].interval
 
 
 def draw_pair(path: Path, pair: Pair, data: Path) -> None:
