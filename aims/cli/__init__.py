@@ -12,7 +12,7 @@ from types import MappingProxyType
 import click
 
 from aims.cli._terminal import WarningHandler
-from aims.core.errors import AimsError, unknown_name
+from aims.core.errors import AimsError, explain, unknown_name
 from aims.version import __version__
 
 #: Command -> what it does, in the order of the help page. Kept here so that help imports no torch.
@@ -97,8 +97,7 @@ def _run(args: Sequence[str] | None) -> int:
     except MemoryError:
         return _fail("out of memory; what was finished is kept", 1)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}", 1)
+        return _fail(explain(error), 1)
     return 0
 
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
+
+#: No space is left, a quota is reached, or a file may not grow any further.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class AimsError(Exception):
@@ -43,3 +49,14 @@ def require_at_least_one(**options: int) -> None:
     for name, value in options.items():
         if value < 1:
             raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+
+
+def explain(error: OSError) -> str:
+    """One line for a failure of the file system: where, what, and what to do."""
+    where = f"{error.filename}: " if error.filename else ""
+    what = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in DISK_FULL:
+        return f"{where}{what}; make room: what was finished is kept, and the same command goes on from there"
+    if error.errno in _FORBIDDEN:
+        return f"{where}{what}; see who may read and write there, or name another folder"
+    return f"{where}{what}"

@@ -24,6 +24,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
         yield beside
         sync(beside)
         os.replace(beside, path)
+    except OSError as error:
+        # Writing and syncing fail without a name, or with one that nobody has seen.
+        if error.errno is None or error.filename not in (None, str(beside), beside):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         beside.unlink(missing_ok=True)
     sync(path.parent)

@@ -163,6 +163,8 @@ class Dataset:
         try:
             with pq.ParquetFile(path) as parquet:
                 yield parquet
+        except FileNotFoundError:
+            raise AimsError(f"{path}: no longer there; bring it back, or convert the dataset again") from None
         except (OSError, pa.ArrowException) as error:
             reason = " ".join(str(error).split())
             raise AimsError(f"{path}: not readable ({reason}); see `aims verify {self.folder}`") from None

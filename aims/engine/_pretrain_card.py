@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from aims.core.files import atomic_write, sha256_file, write_json, write_text
@@ -18,6 +17,7 @@ from aims.engine._pretrain_pictures import FAMILY, Photographs
 from aims.engine._pretrain_scores import HELD_OUT_SEED, LARGE
 from aims.engine._pretrain_state import Progress
 from aims.engine._pretrain_step import LOSS_NAMES
+from aims.engine.checkpoint import save_tensors
 from aims.version import __version__
 
 WEIGHTS, CARD, README, CURVES = "weights.safetensors", "card.json", "README.md", "curves.png"
@@ -37,9 +37,7 @@ _KINDS = {
 
 def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
     """Writes a state dict in half precision; `aims.models.weights` reads it as float32."""
-    half = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in state.items()}
-    with atomic_write(path) as beside:
-        save_file(half, beside)
+    save_tensors(path, {name: tensor.to("cpu", torch.float16) for name, tensor in state.items()}, {})
 
 
 def write_card(

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from aims.core.errors import AimsError
-from aims.core.files import atomic_write, write_text
+from aims.core.files import write_text
 from aims.engine._pretrain_step import LOSS_NAMES
+from aims.engine.checkpoint import save_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
@@ -76,9 +76,7 @@ def save_checkpoint(
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = value
     tensors["sums"] = sums
-    whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    with atomic_write(folder / CHECKPOINT) as beside:
-        save_file(whole, beside, {"progress": json.dumps(asdict(progress))})
+    save_tensors(folder / CHECKPOINT, tensors, {"progress": json.dumps(asdict(progress))})
     write_metrics(folder, progress)
 
 

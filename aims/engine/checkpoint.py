@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -41,9 +43,25 @@ class TrainingState:
     best: dict[str, Any] | None = None
 
 
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Writes safetensors that are whole or absent.
+
+    Raises:
+        OSError: the system refuses, e.g. since the disk is full.
+    """
+    with atomic_write(path) as beside:
+        try:
+            save_file({name: t.detach().contiguous() for name, t in tensors.items()}, beside, dict(metadata))
+        except SafetensorError as error:
+            # The library puts what the system says into its text alone.
+            if code := re.search(r"os error (\d+)", str(error)):
+                raise OSError(int(code[1]), os.strerror(int(code[1]))) from None
+            raise
+
+
 def save_weights(path: Path, model: Segmenter, metadata: Mapping[str, str]) -> None:
     """Writes what was trained alone: parameters, and buffers such as running statistics."""
-    _save(path, trainable_state(model), metadata)
+    save_tensors(path, trainable_state(model), metadata)
 
 
 def load_weights(path: Path, model: Segmenter) -> None:
@@ -58,7 +76,7 @@ def save_resume(path: Path, model: Segmenter, optimizer: torch.optim.Optimizer, 
     for name, parameter in declared_parameters(model).items():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = value
-    _save(path, tensors, {"state": json.dumps(asdict(state))})
+    save_tensors(path, tensors, {"state": json.dumps(asdict(state))})
 
 
 def load_resume(path: Path, model: Segmenter, optimizer: torch.optim.Optimizer) -> TrainingState:
@@ -91,12 +109,7 @@ def save_batch(path: Path, batch: Batch, metadata: Mapping[str, str]) -> None:
     tensors = {"point_coords": batch.point_coords, "masks": batch.masks}
     for k, channels in enumerate(batch.images):
         tensors |= {f"values.{k}": channels.values, f"valid.{k}": channels.valid}
-    _save(path, tensors, {"image_ids": json.dumps(batch.image_ids), **metadata})
-
-
-def _save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    with atomic_write(path) as beside:
-        save_file({name: t.detach().contiguous() for name, t in tensors.items()}, beside, dict(metadata))
+    save_tensors(path, tensors, {"image_ids": json.dumps(batch.image_ids), **metadata})
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from aims.core.errors import InputError
@@ -25,6 +24,7 @@ from aims.core.files import sync, write_json, write_text
 from aims.core.records import RunRecord
 from aims.engine._export_card import model_card
 from aims.engine._export_description import describe
+from aims.engine.checkpoint import save_tensors
 from aims.engine.restore import build_untrained, load_model, load_record, preprocessing_of
 from aims.methods import BACKBONES
 from aims.models.backbone import Backbone
@@ -109,9 +109,7 @@ def _refusal(record: RunRecord, reason: str) -> InputError:
 
 
 def _save(path: Path, module: nn.Module) -> None:
-    tensors = {name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}
-    save_file(tensors, path, {"format": "pt", "aims": __version__})
-    sync(path)
+    save_tensors(path, module.state_dict(), {"format": "pt", "aims": __version__})
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Literal
 
-from aims.core.errors import AimsError
+from aims.core.errors import AimsError, explain
 
 _POLL_SECONDS = 0.2
 _HELD = (signal.SIGINT, signal.SIGTERM)
@@ -246,6 +246,8 @@ def _process(connection: Connection, work: Work, task: Task) -> None:
         return
     except MemoryError:
         connection.send(("failed", "out of memory; try fewer --jobs"))
+    except OSError as error:
+        connection.send(("failed", explain(error)))
     except Exception as error:
         text = " ".join(str(error).split())
         connection.send(("failed", f"{type(error).__name__}: {text}"))
