@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from aims.core.errors import InputError
+from aims.core.errors import AimsError, InputError
 from aims.core.vocabulary import BROKEN_IMAGES, CLICK_GRID, IOU_GRID, Modality, Protocol
 from aims.data.dropped import dropped_lines
 from aims.data.instances import paper_clicks, stretch_nearest
@@ -342,7 +342,7 @@ class EvaluationSet(TorchDataset[EvaluationImage]):
 Item = TypeVar("Item", Batch, EvaluationImage)
 
 
-def loader(data: TorchDataset[Item], keys: Iterable[Any], workers: int, pin_memory: bool) -> DataLoader[Item]:
+def loader(data: TorchDataset[Item], keys: Iterable[Any], workers: int, pin_memory: bool) -> Iterator[Item]:
     """Reads items by key in order, ahead of their use where there are worker processes.
 
     Args:
@@ -350,9 +350,12 @@ def loader(data: TorchDataset[Item], keys: Iterable[Any], workers: int, pin_memo
         keys: what its `__getitem__` takes, in order; may be a generator.
         workers: processes; 0 reads in this one.
         pin_memory: page-lock what is read, for a faster way to a GPU.
+
+    Raises:
+        AimsError: as reading raised it, also in a worker; or a worker was killed.
     """
-    return DataLoader(
-        data,
+    items = DataLoader(
+        _Answering(data),
         batch_size=None,
         sampler=keys,
         num_workers=workers,
@@ -360,3 +363,27 @@ def loader(data: TorchDataset[Item], keys: Iterable[Any], workers: int, pin_memo
         # A fork of a process with Arrow's threads can hang.
         multiprocessing_context="spawn" if workers else None,
     )
+    try:
+        for item in items:
+            if isinstance(item, AimsError):
+                raise item
+            yield item
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise AimsError(
+            f"a process that reads images died ({error}): out of memory, most often; try fewer --workers"
+        ) from None
+
+
+@dataclass(frozen=True)
+class _Answering(TorchDataset[Item | AimsError]):
+    """Gives an error of ours back as an item: torch would bring it from a worker as a traceback's text."""
+
+    data: TorchDataset[Item]
+
+    def __getitem__(self, key: Any) -> Item | AimsError:
+        try:
+            return self.data[key]
+        except AimsError as error:
+            return error
