@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +13,8 @@ import httpx2
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.file_download import http_get
 
-from aims.core.errors import AimsError, InputError
+from aims.core.errors import DISK_FULL, AimsError, InputError
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LOGGERS = ("huggingface_hub.file_download", "huggingface_hub.utils._http")
 
 

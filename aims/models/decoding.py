@@ -2,8 +2,10 @@
 
 The same layers with the same weights give the same masks up to rounding (parity tests), for less:
 
-- until the image's tokens have first read the prompt, they are the same for all prompts of an image, and
-  with them their projections in the first block: computed once an image;
+- a prompt is a handful of tokens, an image thousands: between them, an attention's projections of the
+  image are folded into the tokens' (q (W x) = (q W) x), so that the image is multiplied with the few vectors
+  that ask it or tell it something, and never projected;
+- what is the same for all prompts of an image is multiplied with those of all at once;
 - of the four masks of the multi-mask decoder one is wanted: only its token is upscaled to a mask;
 - the upscaling's transposed convolutions do not overlap, so they are products for every token; pixels are
   put in order last, when one channel is left.
@@ -21,6 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aims.models.segment_anything import sam_modeling
+
+#: A CPU is fastest where the tokens of the images that it works on stay near: 8 MB of them at 256 channels.
+CACHED_PIXELS = 1 << 13
 
 
 def is_stock_decoder(decoder: nn.Module) -> bool:
@@ -49,18 +54,36 @@ def decode_masks(
         Mask logits, and the IoU predicted for each.
     """
     height, width = image_embeddings.shape[2:]
-    output = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-    tokens = torch.cat([output.expand(len(sparse), -1, -1), sparse], dim=1)
     image = (image_embeddings + dense).flatten(2).transpose(1, 2)
     positions = image_pe.flatten(2).transpose(1, 2)
+    step = len(sparse)
+    if sparse.device.type == "cpu" and len(image) == 1 and not torch.is_grad_enabled():
+        step = max(1, CACHED_PIXELS // image.shape[1])
+    answers = [
+        _decode(decoder, image, positions, sparse[first : first + step], (height, width))
+        for first in range(0, len(sparse), step)
+    ]
+    logits, iou = (torch.cat(parts) for parts in zip(*answers, strict=True))
+    return logits, iou
+
+
+def _decode(
+    decoder: Any,
+    image: Float[Tensor, "images pixels dim"],
+    positions: Float[Tensor, "1 pixels dim"],
+    sparse: Float[Tensor, "prompts points dim"],
+    grid: tuple[int, int],
+) -> tuple[Float[Tensor, "prompts 1 4*height 4*width"], Float[Tensor, "prompts 1"]]:
+    output = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+    tokens = torch.cat([output.expand(len(sparse), -1, -1), sparse], dim=1)
     transformer = decoder.transformer
     queries = tokens
     for block in transformer.layers:
         queries, image = _two_way(block, queries, image, tokens, positions)
-    asked = _ask_image(transformer.final_attn_token_to_image, queries + tokens, image, positions)
+    asked = _ask_image(transformer.final_attn_token_to_image, queries + tokens, image, image + positions)
     queries = transformer.norm_final_attn(queries + asked)
     hyper = decoder.output_hypernetworks_mlps[0](queries[:, 1])
-    logits = _upscale(decoder.output_upscaling, image, hyper, (height, width))
+    logits = _upscale(decoder.output_upscaling, image, hyper, grid)
     return logits, decoder.iou_prediction_head(queries[:, 0])[:, :1]
 
 
@@ -75,13 +98,14 @@ def _two_way(
     if block.skip_first_layer_pe:
         queries = block.self_attn(q=queries, k=queries, v=queries)
     else:
-        placed = queries + tokens
-        queries = queries + block.self_attn(q=placed, k=placed, v=queries)
+        own = queries + tokens
+        queries = queries + block.self_attn(q=own, k=own, v=queries)
     queries = block.norm1(queries)
-    queries = queries + _ask_image(block.cross_attn_token_to_image, queries + tokens, image, positions)
+    placed = image + positions
+    queries = queries + _ask_image(block.cross_attn_token_to_image, queries + tokens, image, placed)
     queries = block.norm2(queries)
     queries = block.norm3(queries + block.mlp(queries))
-    answer = _ask_tokens(block.cross_attn_image_to_token, image, positions, queries + tokens, queries)
+    answer = _ask_tokens(block.cross_attn_image_to_token, placed, queries + tokens, queries)
     return queries, block.norm4(_each(image, len(queries)) + answer)
 
 
@@ -89,59 +113,79 @@ def _ask_image(
     attention: Any,
     queries: Float[Tensor, "prompts tokens dim"],
     image: Float[Tensor, "images pixels dim"],
-    positions: Float[Tensor, "1 pixels dim"],
+    placed: Float[Tensor, "images pixels dim"],
 ) -> Float[Tensor, "prompts tokens dim"]:
-    """Tokens attend to the image: those of all prompts of an image at once."""
-    if not _is_stock(attention):
-        image = _each(image, len(queries))
-        replaced: Tensor = attention(q=queries, k=image + positions, v=image)
+    """Tokens attend to the image: keys are its tokens with their positions, values those without."""
+    if not _is_plain(attention):
+        keys, values = (_each(each, len(queries)) for each in (placed, image))
+        replaced: Tensor = attention(q=queries, k=keys, v=values)
         return replaced
-    images, count = len(image), queries.shape[1]
-    # One image's prompts lie one after the other, so their tokens make one sequence.
-    q = _split_heads(attention.q_proj(queries).reshape(images, -1, attention.internal_dim), attention)
-    k = _split_heads(attention.k_proj(image + positions), attention)
-    v = _split_heads(attention.v_proj(image), attention)
-    read = _attend(q, k, v).transpose(1, 2).reshape(-1, count, attention.internal_dim)
-    result: Tensor = attention.out_proj(read)
+    q = _split_heads(attention.q_proj(queries), attention) * _scale(attention)
+    # The keys' bias adds the same to all logits of a query: softmax does not see it.
+    asked = torch.einsum("pthc,hcd->phtd", q, _by_head(attention.k_proj, attention))
+    shares = _times(asked, placed.transpose(1, 2)).softmax(dim=-1)
+    read = torch.einsum("phtd,hcd->pthc", _times(shares, image), _by_head(attention.v_proj, attention))
+    result: Tensor = attention.out_proj(read.flatten(2) + attention.v_proj.bias)
     return result
 
 
 def _ask_tokens(
     attention: Any,
-    image: Float[Tensor, "images pixels dim"],
-    positions: Float[Tensor, "1 pixels dim"],
+    placed: Float[Tensor, "images pixels dim"],
     keys: Float[Tensor, "prompts tokens dim"],
     values: Float[Tensor, "prompts tokens dim"],
 ) -> Float[Tensor, "prompts pixels dim"]:
-    """The image's tokens attend to the prompt's."""
-    if not _is_stock(attention):
-        replaced: Tensor = attention(q=_each(image + positions, len(keys)), k=keys, v=values)
+    """The image's tokens, with their positions, attend to the prompt's."""
+    if not _is_plain(attention):
+        replaced: Tensor = attention(q=_each(placed, len(keys)), k=keys, v=values)
         return replaced
-    q = _each(_split_heads(attention.q_proj(image + positions), attention), len(keys))
     k, v = (_split_heads(each, attention) for each in (attention.k_proj(keys), attention.v_proj(values)))
-    read = _attend(q, k, v).transpose(1, 2).flatten(2)
-    result: Tensor = attention.out_proj(read)
-    return result
+    k = k * _scale(attention)
+    asked = torch.einsum("pthc,hcd->phtd", k, _by_head(attention.q_proj, attention))
+    bias = torch.einsum("pthc,hc->pht", k, attention.q_proj.bias.view(k.shape[2:]))
+    shares = (_times(asked, placed.transpose(1, 2)) + bias[..., None]).softmax(dim=2)
+    out = _by_head(attention.out_proj, attention, of_inputs=True)
+    # The shares of each head add up to one: each head brings its part of the bias.
+    told = torch.einsum("pthc,hcd->phtd", v, out) + attention.out_proj.bias / attention.num_heads
+    read: Tensor = shares.flatten(1, 2).transpose(1, 2) @ told.flatten(1, 2)
+    return read
 
 
-def _is_stock(attention: nn.Module) -> bool:
-    return type(attention) is sam_modeling().transformer.Attention
+def _is_plain(attention: nn.Module) -> bool:
+    """Whether an attention is the stock one, and its projections are known as matrices."""
+    if type(attention) is not sam_modeling().transformer.Attention:
+        return False
+    layers = [attention.get_submodule(name) for name in ("q_proj", "k_proj", "v_proj", "out_proj")]
+    return all(type(layer) is nn.Linear or hasattr(layer, "folded_weight") for layer in layers)
+
+
+def _by_head(layer: Any, attention: Any, *, of_inputs: bool = False) -> Float[Tensor, "heads head_dim dim"]:
+    """The matrix of a projection, its outputs or its inputs split among the heads."""
+    weight: Tensor = layer.weight if type(layer) is nn.Linear else layer.folded_weight()
+    weight = weight.t() if of_inputs else weight
+    return weight.reshape(attention.num_heads, -1, weight.shape[1])
+
+
+def _split_heads(tokens: Tensor, attention: Any) -> Float[Tensor, "batch tokens heads head_dim"]:
+    return tokens.view(*tokens.shape[:-1], attention.num_heads, -1)
+
+
+def _scale(attention: Any) -> float:
+    return float((attention.internal_dim // attention.num_heads) ** -0.5)
+
+
+def _times(
+    left: Float[Tensor, "prompts heads tokens inner"], right: Float[Tensor, "images inner outer"]
+) -> Float[Tensor, "prompts heads tokens outer"]:
+    """A product with what is an image's, or a prompt's own; an image's prompts lie one after the other."""
+    return (left.reshape(len(right), -1, left.shape[-1]) @ right).view(*left.shape[:-1], right.shape[-1])
 
 
 def _each(per_image: Float[Tensor, "images ..."], prompts: int) -> Float[Tensor, "prompts ..."]:
     """One of each prompt's own, from those of the images."""
-    times = prompts // len(per_image)
-    return per_image if times == 1 else per_image.repeat_interleave(times, dim=0)
-
-
-def _split_heads(tokens: Tensor, attention: Any) -> Float[Tensor, "batch heads tokens head_dim"]:
-    batch, count, width = tokens.shape
-    return tokens.view(batch, count, attention.num_heads, width // attention.num_heads).transpose(1, 2)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    scale: float = q.shape[-1] ** -0.5
-    return ((q * scale) @ k.transpose(-2, -1)).softmax(dim=-1) @ v
+    if len(per_image) == 1:
+        return per_image.expand(prompts, *per_image.shape[1:])
+    return per_image.repeat_interleave(prompts // len(per_image), dim=0)
 
 
 def _upscale(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from aims.core.errors import AimsError, InputError
+from aims.core.errors import DISK_FULL, AimsError, InputError
 from aims.core.files import atomic_write, sync
-from aims.models._transfer import DISK_FULL, Observer, fetch_rest, usable_bytes
+from aims.models._transfer import Observer, fetch_rest, usable_bytes
 from aims.models.backbone import BACKBONES, Checkpoint
 from aims.models.weights import weights_folder
 

@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-# Logits held at once on a CPU: they should stay in its caches.
-_AT_ONCE = 1 << 21
+# Logits held at once on a CPU, and queries of a head among them: they should stay in its caches, and still be
+# products of a good shape.
+_AT_ONCE, _QUERIES = 1 << 21, 128
 
 
 def attend_fused(
@@ -79,14 +80,15 @@ class _InParts(torch.autograd.Function):
     """Softmax attention with its backward pass written out."""
 
     @staticmethod
-    def forward(
-        ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, rows: Tensor, columns: Tensor, scale: float
-    ) -> Tensor:
+    def forward(ctx: Any, *factors: Any) -> Tensor:
+        *tensors, scale = factors
+        # Heads that lie side by side, as projections leave them, make slow products.
+        queries, keys, values, rows, columns = (tensor.contiguous() for tensor in tensors)
         with torch.autocast(queries.device.type, enabled=False):
             attended = torch.empty_like(queries)
             for part in _parts(queries, keys):
-                shares = _shares(queries, keys, rows, columns, scale, part)
-                attended[:, part] = shares @ values
+                shares = _shares(queries[part], keys[part[0]], rows[part], columns[part], scale)
+                attended[part] = shares @ values[part[0]]
         ctx.save_for_backward(queries, keys, values, rows, columns, attended)
         ctx.scale = scale
         return attended
@@ -94,39 +96,47 @@ class _InParts(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         queries, keys, values, rows, columns, attended = ctx.saved_tensors
+        grad = grad.contiguous()
         height, width = rows.shape[-1], columns.shape[-1]
         of_queries, of_rows, of_columns = map(torch.empty_like, (queries, rows, columns))
         # Sums over all queries, in float32 whatever the type of the factors.
         of_keys, of_values = (torch.zeros_like(each, dtype=_summed(each)) for each in (keys, values))
         with torch.autocast(queries.device.type, enabled=False):
             for part in _parts(queries, keys):
-                shares = _shares(queries, keys, rows, columns, ctx.scale, part)
-                received = grad[:, part]
-                of_values += shares.transpose(1, 2) @ received
-                of_logits = received @ values.transpose(1, 2)
-                of_logits -= (received * attended[:, part]).sum(-1, keepdim=True, dtype=_summed(received))
+                heads = part[0]
+                shares = _shares(queries[part], keys[heads], rows[part], columns[part], ctx.scale)
+                received = grad[part]
+                of_values[heads] += shares.transpose(1, 2) @ received
+                of_logits = received @ values[heads].transpose(1, 2)
+                of_logits -= (received * attended[part]).sum(-1, keepdim=True, dtype=_summed(received))
                 of_logits *= shares
-                of_queries[:, part] = (of_logits @ keys).mul_(ctx.scale)
-                of_keys += (of_logits.transpose(1, 2) @ queries[:, part]).mul_(ctx.scale)
+                of_queries[part] = (of_logits @ keys[heads]).mul_(ctx.scale)
+                of_keys[heads] += (of_logits.transpose(1, 2) @ queries[part]).mul_(ctx.scale)
                 own = of_logits[..., : height * width].unflatten(-1, (height, width))
-                of_rows[:, part], of_columns[:, part] = own.sum(-1), own.sum(-2)
+                of_rows[part], of_columns[part] = own.sum(-1), own.sum(-2)
         return of_queries, of_keys.to(keys.dtype), of_values.to(values.dtype), of_rows, of_columns, None
 
 
-def _parts(queries: Tensor, keys: Tensor) -> list[slice]:
+def _parts(queries: Tensor, keys: Tensor) -> list[tuple[slice, slice]]:
+    """Some heads, and some of their queries."""
     heads, tokens, _ = queries.shape
-    step = max(1, _AT_ONCE // (heads * keys.shape[1]))
-    return [slice(first, min(first + step, tokens)) for first in range(0, tokens, step)]
+    step = min(_QUERIES, tokens)
+    together = max(1, _AT_ONCE // (step * keys.shape[1]))
+    return [
+        (slice(head, head + together), slice(token, token + step))
+        for head in range(0, heads, together)
+        for token in range(0, tokens, step)
+    ]
 
 
 def _shares(
-    queries: Tensor, keys: Tensor, rows: Tensor, columns: Tensor, scale: float, part: slice
+    queries: Tensor, keys: Tensor, rows: Tensor, columns: Tensor, scale: float
 ) -> Float[Tensor, "heads part keys"]:
     """What the queries of a part take of each value."""
-    logits = (rows[:, part, :, None] + columns[:, part, None, :]).flatten(2).to(queries.dtype)
+    logits = (rows[..., None] + columns[..., None, :]).flatten(2).to(queries.dtype)
     extra = keys.shape[1] - logits.shape[-1]
     logits = F.pad(logits, (0, extra)) if extra else logits
-    logits.baddbmm_(queries[:, part], keys.transpose(1, 2), alpha=scale)
+    logits.baddbmm_(queries, keys.transpose(1, 2), alpha=scale)
     return logits.softmax(dim=-1, dtype=_summed(logits)).to(queries.dtype)
 
 
