@@ -116,6 +116,8 @@ def run(job: Job, *, fresh: bool = False, observer: Observer | None = None) -> t
     with _working_on(job, fresh):
         # As the first process sees it, before any of them changes something.
         if job.team.any(job.team.leads and _is_finished(job)):
+            # A kill may have come between the record and this.
+            (job.folder / RESUME).unlink(missing_ok=True)
             return RunRecord.load(job.folder), True
         record = _run(job, observer or Observer(), job.config.epochs)
         assert record is not None
