@@ -75,6 +75,9 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]
     show_default=True,
     help="Instances of each image in a step; the paper's 1.",
 )
+@click.option(
+    "--train-images", type=int, metavar="N", help="Train on so many images, drawn by the seed.  [default: all]"
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
 @click.option(
     "--protocol", default="strict", show_default=True, help=" or ".join(PROTOCOLS) + ": docs/protocols.md."

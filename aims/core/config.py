@@ -18,6 +18,8 @@ RANDOM_WEIGHTS = "random"
 NO_TUNING = "none"
 #: In place of backbone, weights and loss, for methods that have no model (the floors).
 NO_MODEL = "none"
+#: Fields that came later, with what held before.
+_LATER = {"clicks": 1, "train_images": None}
 _TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
 
 
@@ -42,6 +44,7 @@ class RunConfig:
         loss: name in the registry of losses, or "none" where there is no model.
         limit: only the first so many images of each split; None for all. Limited runs are marked in reports.
         clicks: instances of each image in a training step, with a click each; the paper has one.
+        train_images: so many images of the training part, drawn by the seed; None for all.
         options: options of method and tuning by name, those that differ from their defaults.
     """
 
@@ -61,6 +64,7 @@ class RunConfig:
     loss: str
     limit: int | None = None
     clicks: int = 1
+    train_images: int | None = None
     options: Mapping[str, int | float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -68,7 +72,7 @@ class RunConfig:
         if self.precision not in PRECISIONS:
             raise unknown_name("precision", self.precision, PRECISIONS)
         trains = self.tuning != NO_TUNING
-        for name in ("epochs", "batch_size", "limit", "clicks"):
+        for name in ("epochs", "batch_size", "limit", "clicks", "train_images"):
             value = getattr(self, name)
             if value is not None and value < 1 and (trains or name != "epochs"):
                 raise InputError(f"{name.replace('_', '-')} must be at least 1, not {value}")
@@ -88,9 +92,10 @@ class RunConfig:
     def hash(self) -> str:
         """Ten hexadecimal digits that tell configurations apart."""
         fields = dataclasses.asdict(self)
-        if self.clicks == 1:
+        for name, default in _LATER.items():
             # As runs were named before there was a choice.
-            del fields["clicks"]
+            if fields[name] == default:
+                del fields[name]
         return sha256_json(fields)[:10]
 
     @property
@@ -121,7 +126,7 @@ class RunConfig:
                 raise unknown_name("configuration field", name, fields, where=where)
         options = _options(value.get("options", {}), where)
         for name, kind in fields.items():
-            if name == "options" or (name == "clicks" and name not in value):
+            if name == "options" or (name in _LATER and name not in value):
                 continue
             if name not in value:
                 raise InputError(f"{where}: configuration field {name!r} is missing")

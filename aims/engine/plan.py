@@ -57,6 +57,7 @@ def plan(
     workers: int | None = None,
     limit: int | None = None,
     clicks: int = 1,
+    train_images: int | None = None,
     checkpoint_every: int | None = None,
     path: ModelPath = "fast",
     runs: Path = Path("runs"),
@@ -86,6 +87,7 @@ def plan(
         workers: reading processes; None for none on a CPU and eight beside a GPU.
         limit: only the first so many images of each split.
         clicks: instances of each image in a training step.
+        train_images: so many images of the training part, drawn by the seed; None for all.
         checkpoint_every: steps after which a training is saved, beside the end of every epoch.
         path: "fast", or "stock": segment-anything's modules as they are, float32, one prompt at a time.
         runs: folder of runs.
@@ -117,7 +119,7 @@ def plan(
     changed = changed_options(method, tuning, options)
     if tuning == NO_TUNING:
         # Nothing is trained: the same run whatever was asked.
-        epochs, lr, batch_size, clicks = 0, 0.0, 1, 1
+        epochs, lr, batch_size, clicks, train_images = 0, 0.0, 1, 1, None
     if not has_model(method):
         backbone, loss, precision = NO_MODEL, NO_MODEL, "float32"
         target = torch.device("cpu")
@@ -140,6 +142,7 @@ def plan(
             loss=loss,
             limit=limit,
             clicks=clicks,
+            train_images=train_images,
             options=changed,
         )
 

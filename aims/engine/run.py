@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from aims.core.config import RunConfig
-from aims.core.errors import AimsError, InputError
+from aims.core.errors import AimsError, Busy, InputError
 from aims.core.files import atomic_write, read_json, write_json
 from aims.core.records import (
     INSTANCE_SCHEMA,
@@ -165,7 +165,7 @@ def _working_on(job: Job, fresh: bool) -> Iterator[None]:
             with torch.random.fork_rng([job.device] if job.device.type == "cuda" else []):
                 yield
     except Timeout:
-        raise InputError(f"{folder}: another process is working on this run") from None
+        raise Busy(f"{folder}: another process is working on this run") from None
 
 
 def _is_finished(job: Job) -> bool:
@@ -176,7 +176,7 @@ def _is_finished(job: Job) -> bool:
 def _run(job: Job, observer: Observer, until: int) -> RunRecord | None:
     """Makes a run, or its training up to an epoch, which leaves no record of a finished one."""
     config, protocol = job.config, PROTOCOLS[job.config.protocol]
-    refs = split_images(job.dataset, protocol, config.seed, config.limit)
+    refs = split_images(job.dataset, protocol, config.seed, config.limit, config.train_images)
     if not has_model(config.method):
         if job.team.leads:
             _run_floor(job, refs, observer)

@@ -24,10 +24,12 @@ from aims.engine.inputs import Channels, Preprocessing, click_grid, to_input, us
 
 #: Share of the training part that `strict` holds out where the set has no validation split.
 VALIDATION_SHARE = 0.2
+# Tells this draw apart from the one that holds out the validation part.
+_TRAIN_IMAGES = 1
 
 
 def split_images(
-    dataset: Dataset, protocol: Protocol, seed: int, limit: int | None
+    dataset: Dataset, protocol: Protocol, seed: int, limit: int | None, train_images: int | None = None
 ) -> dict[str, tuple[ImageRef, ...]]:
     """The images of train, test and, where the protocol selects on it, val.
 
@@ -37,8 +39,10 @@ def split_images(
     Args:
         dataset: the dataset; needs the splits train and test.
         protocol: decides on broken images and on the validation part.
-        seed: of the validation part.
+        seed: of the validation part, and of the images that are trained on.
         limit: only the first so many images of each split.
+        train_images: only so many images of train, drawn after the validation part is held out; a smaller
+            number of the same seed draws some of the same. None for all.
 
     Raises:
         InputError: a split is missing or too small.
@@ -56,7 +60,17 @@ def split_images(
     for split, refs in parts.items():
         if not refs:
             raise InputError(f"{dataset.folder}: no image is left in {split!r}; more images are needed")
+    if train_images is not None:
+        parts["train"] = _draw(parts["train"], train_images, seed)
     return parts
+
+
+def _draw(refs: tuple[ImageRef, ...], count: int, seed: int) -> tuple[ImageRef, ...]:
+    """Some images in their old order."""
+    if count > len(refs):
+        raise InputError(f"--train-images {count}: only {len(refs)} images are there to train on")
+    drawn = np.random.default_rng((seed, _TRAIN_IMAGES)).permutation(len(refs))[:count]
+    return tuple(refs[place] for place in sorted(drawn))
 
 
 def _without_broken(dataset: Dataset, split: str, protocol: Protocol) -> tuple[ImageRef, ...]:

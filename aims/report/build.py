@@ -156,7 +156,7 @@ def _drafts(learned: Sequence[Result]) -> list[_Draft]:
         config = item.config
         setting = (
             *(config.method, config.tuning, config.options_text, config.lr, config.epochs),
-            *(config.batch_size, config.clicks, config.loss, config.precision),
+            *(config.batch_size, config.clicks, config.train_images or 0, config.loss, config.precision),
         )
         rows.setdefault(setting, _Draft(results={})).results[config.modality] = item
     return list(rows.values())
@@ -203,6 +203,7 @@ def _describe(learned: Sequence[_Draft]) -> None:
         for name, word in (("lr", "lr"), ("epochs", "epochs"), ("batch_size", "batch"), ("clicks", "clicks")):
             if len({getattr(row.first.config, name) for row in alike}) > 1:
                 parts.append(f"{word} {getattr(config, name):g}")
+        parts += [f"{config.train_images} images"] if config.train_images else []
         for name in ("loss", "precision"):
             if len({getattr(row.first.config, name) for row in alike}) > 1:
                 parts.append(getattr(config, name))

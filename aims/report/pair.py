@@ -158,6 +158,7 @@ def labels(pair: Pair) -> tuple[str, str]:
         "epochs",
         "batch_size",
         "clicks",
+        "train_images",
         "loss",
         "precision",
         "seed",
@@ -168,9 +169,10 @@ def labels(pair: Pair) -> tuple[str, str]:
     def label(config: Any) -> str:
         words = [str(getattr(config, name)) for name in kept if name in ("method", "tuning", "modality")]
         words += [
-            f"{name.replace('_', ' ')} {getattr(config, name):g}"
+            f"{name.replace('_', ' ')} {value:g}"
             for name in kept
-            if name in ("lr", "epochs", "batch_size", "clicks", "seed")
+            if name in ("lr", "epochs", "batch_size", "clicks", "train_images", "seed")
+            and (value := getattr(config, name)) is not None
         ]
         words += [getattr(config, name) for name in kept if name in ("loss", "precision")]
         return " ".join([*words, *([config.options_text] if one.options != other.options else [])])

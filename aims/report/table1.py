@@ -106,14 +106,14 @@ class Section:
 def build_sections(results: list[Result], published: PublishedTable1) -> tuple[Section, ...]:
     """Lays out Table 1 once per condition; without runs, one section with the published numbers alone.
 
-    Results with changed options (another kernel, another rank) are of other models than the paper's: they
-    stand in the table of all results alone. Floors have neither backbone nor weights: they stand in every
+    Results with changed options (another kernel, another rank) are of other models than the paper's, and those
+    of fewer training images of other data: they stand in the table of all results alone. Floors have neither backbone nor weights: they stand in every
     section of their protocol and limit.
     """
     floors = [result for result in results if result.is_floor]
     conditions: dict[tuple[str, str, int | None], list[Result]] = {}
     for result in results:
-        if result.config.method in TABLE1_METHODS and not result.config.options:
+        if result.config.method in TABLE1_METHODS and not (result.config.options or result.config.train_images):
             config = result.config
             conditions.setdefault((config.protocol, config.backbone, config.limit), []).append(result)
     sections = []
@@ -179,7 +179,7 @@ def _paper_row(
     dataset, modality = place
     cells = {}
     for method in TABLE1_METHODS:
-        result = _select([item for item in members if item.config.method == method], modality, notes)
+        result = select([item for item in members if item.config.method == method], modality, notes)
         cells[method] = Cell(
             published=published.miou[method][modality],
             miou=result.miou if result else None,
@@ -214,7 +214,7 @@ def _other_row(
     label = f"{dataset} / {modality}" + (f" (content {fingerprint[:8]})" if fingerprint else "")
     cells = {}
     for method in TABLE1_METHODS:
-        result = _select([item for item in members if item.config.method == method], label, notes)
+        result = select([item for item in members if item.config.method == method], label, notes)
         cells[method] = Cell(miou=result.miou if result else None, result=result)
     cells |= _floor_cells(members, floors)
     return Row(label=label, kind="other", dataset=dataset, modality=modality, cells=cells)
@@ -232,7 +232,7 @@ def _floor_cells(members: list[Result], floors: list[Result]) -> dict[str, Cell]
     return cells
 
 
-def _select(candidates: list[Result], label: str, notes: list[str]) -> Result | None:
+def select(candidates: list[Result], label: str, notes: list[str]) -> Result | None:
     """Chooses among settings: `paper` by the test score (its own rule), else by the validation score."""
     if len(candidates) < 2:
         return candidates[0] if candidates else None

@@ -30,6 +30,7 @@ RUN_FIELDS: Mapping[str, type] = {
     "loss": str,
     "limit": int,
     "clicks": int,
+    "train-images": int,
 }
 _WORDS = {str: "a text", int: "a whole number", float: "a number"}
 

@@ -201,6 +201,20 @@ def test_test_clicks_follow_the_protocol(dataset, protocol):
         np.testing.assert_array_equal(item.grid, grid[2::4, 2::4])
 
 
+def test_training_images_are_drawn_from_what_is_not_held_out(dataset):
+    whole = split_images(dataset, STRICT, seed=0, limit=None)
+    some = split_images(dataset, STRICT, 0, None, train_images=3)
+    fewer = split_images(dataset, STRICT, 0, None, train_images=2)
+    assert (some["val"], some["test"]) == (whole["val"], whole["test"])
+    assert len(some["train"]) == 3
+    assert set(fewer["train"]) < set(some["train"]) < set(whole["train"])
+    assert [ref for ref in whole["train"] if ref in some["train"]] == list(some["train"])
+    draws = {split_images(dataset, PAPER, seed, None, train_images=2)["train"] for seed in range(5)}
+    assert len(draws) > 1
+    with pytest.raises(InputError, match=r"--train-images 99: only \d+ images are there to train on"):
+        split_images(dataset, STRICT, 0, None, train_images=99)
+
+
 def test_small_regions_are_left_out(dataset):
     area = 0
     counts = []
