@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import toys
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from aims.core.errors import AimsError, InputError
+from aims.core.errors import AimsError, InputError, explain
 from aims.core.records import INSTANCE_SCHEMA, RunRecord
 from aims.engine.run import run
 from aims.engine.train import Observer, Stopped
@@ -313,3 +314,39 @@ def test_bf16_runs(dataset, tmp_path):
 def test_workers_do_not_change_the_numbers(dataset, tmp_path):
     one, two = (toys.job(dataset, tmp_path / name, epochs=1) for name in ("none", "one"))
     same_result(run(one)[0], run(replace(two, workers=1))[0])
+
+
+def test_a_disk_that_is_full_costs_nothing_that_was_saved(dataset, unbroken, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    class FullFrom(Observer):
+        def epoch(self, line):
+            if line["epoch"] == 2:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+
+    job = toys.job(dataset, tmp_path, epochs=6)
+    try:
+        with pytest.raises(OSError) as caught:
+            run(job, observer=FullFrom())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = explain(caught.value)
+    assert said.startswith(f"{job.folder / 'resume.safetensors'}: File too large; make room: ")
+    # The last good checkpoint is there, nothing half-written is, and the run is not a failed one.
+    assert (job.folder / "resume.safetensors").stat().st_size > 100_000
+    assert not list(job.folder.glob(".*"))
+    assert json.loads((job.folder / "run.json").read_text())["status"] == "running"
+    same_result(unbroken, run(job)[0])
+
+
+def test_a_dataset_that_has_vanished_is_named(tmp_path):
+    dataset = toys.made_up_set(tmp_path / "made-up")
+    job = toys.job(dataset, tmp_path / "runs")
+    shards = sorted(dataset.folder.rglob("*.parquet"))
+    for shard in shards:
+        shard.rename(shard.with_suffix(".away"))
+    with pytest.raises(AimsError, match=r"made-up/.*\.parquet: no longer there; bring it back"):
+        run(job)
+    for shard in shards:
+        shard.with_suffix(".away").rename(shard)
+    assert run(job)[0].scores["instances"] > 0
