@@ -24,6 +24,10 @@ class InputError(AimsError):
     exit_code = 2
 
 
+class Busy(InputError):
+    """Another process works on what was asked for; it may be free later."""
+
+
 def unknown_name(kind: str, name: str, choices: Iterable[str], *, where: str = "") -> InputError:
     """Builds the error for a name that is not in a list: it shows the nearest one and all of them.
 
