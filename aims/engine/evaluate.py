@@ -192,7 +192,7 @@ def _row(
 ) -> dict[str, Any]:
     """A row of the results, from what was found at 256 x 256 and, under `strict`, at the picture's size."""
     grid, *at_native = ious
-    rle_grid, *rle_native = [None if mask is None else _encode(mask) for mask in masks]
+    rle_grid, *rle_native = [None if mask is None else encode_mask(mask) for mask in masks]
     return {
         "image_id": item.ref.image_id,
         "group": item.ref.group,
@@ -260,7 +260,8 @@ class Truth:
         ]
 
 
-def _encode(mask: NDArray[np.bool_]) -> dict[str, Any]:
+def encode_mask(mask: NDArray[Any]) -> dict[str, Any]:
+    """A mask as COCO RLE, as `aims.core.records.INSTANCE_SCHEMA` has it."""
     rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,20 +15,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pycocotools import mask as coco_mask
 
+from aims.core.config import NO_TUNING
 from aims.core.errors import InputError
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, RunRecord
 from aims.core.vocabulary import PROTOCOLS, Protocol
+from aims.data.read import Dataset, ImageRef
 from aims.data.verify import verify_dataset
-from aims.engine.evaluate import mean_iou, score_instance
+from aims.engine.evaluate import encode_mask, mean_iou, score_instance
+from aims.engine.inputs import choose_dataset
 from aims.engine.restore import dataset_of
 from aims.engine.samples import Targets, find_targets, split_images
+from aims.methods import BACKBONES, METHODS, TUNINGS, describe, has_model
 
 #: Scores are sums and quotients of whole numbers: nothing but the order of a mean may differ.
 TOLERANCE = 1e-9
+#: Bytes of the instances in memory: a small file may claim to hold any number.
+LARGEST = 4 << 30
 
 Row = dict[str, Any]
 # What `score_instance` gives beside the masks.
 _COMPARED = ("group", "class_id", "area", "click", "click_size", "iou", "iou_grid", "iou_native")
+# Six bits a character, the highest of which says that the number goes on; the decoder trusts the last one.
+_RLE = re.compile(r"(?:[P-o]{0,5}[0-O])+")
+_ROWS = 256
 
 
 def verify_run(
@@ -48,34 +59,77 @@ def verify_run(
         InputError: the folder is of no finished run, a file cannot be read, or the dataset is not there.
     """
     record = RunRecord.load(folder)
+    return verify_rows(record, read_rows(folder / INSTANCES), data, on_progress=on_progress)
+
+
+def verify_rows(
+    record: RunRecord,
+    stored: Sequence[Row],
+    data: Path,
+    *,
+    on_progress: Callable[[int], None] = lambda images: None,
+) -> list[str]:
+    """As `verify_run`, of what has been read."""
     dataset = dataset_of(record, data)
     if damaged := verify_dataset(dataset.folder):
         return [f"dataset {dataset.folder}: {problem}" for problem in damaged]
     problems: list[str] = []
     config, protocol = record.config, PROTOCOLS[record.config.protocol]
-    refs = split_images(dataset, protocol, config.seed, config.limit)["test"]
-    stored = _read_rows(folder / INSTANCES)
-    by_image: dict[str, dict[int, Row]] = {}
-    for row in stored:
-        if by_image.setdefault(row["image_id"], {}).setdefault(row["instance_id"], row) is not row:
-            problems.append(f"{INSTANCES}: {_name(row)} is there twice")
+    splits = split_images(dataset, protocol, config.seed, config.limit, config.train_images)
+    refs = splits["test"]
+    places = _by_place(stored)
+    seen: Counter[str] = Counter()
     for ref in refs:
         image = dataset.read(ref, ())
         targets = find_targets(ref, image.instances, image.objects, dataset.name, protocol)
-        problems += _check_image(targets, by_image.pop(ref.image_id, {}), protocol)
+        problems += _check_image(targets, places.pop((ref.image_id, seen[ref.image_id]), {}), protocol)
+        seen[ref.image_id] += 1
         on_progress(1)
-    for image_id, rows in by_image.items():
-        problems.append(f"{INSTANCES}: image {image_id!r} ({len(rows)} instances) is not of the test split")
-    return [*problems, *_check_scores(record, stored)]
+    for (image_id, place), rows in places.items():
+        if image_id in seen:
+            often = "twice" if place == 1 else f"{place + 1} times"
+            problems += [f"{INSTANCES}: {_name(row)} is there {often}" for row in rows.values()]
+        else:
+            strangers = f"image {image_id!r} ({len(rows)} instances)"
+            problems.append(f"{INSTANCES}: {strangers} is not of the test split")
+    return [
+        *problems,
+        *_check_scores(record, stored),
+        *_check_selection(record),
+        *_check_images(record, splits),
+        *_check_parameters(record, dataset),
+    ]
 
 
-def _read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[Row]:
+    """Reads the instances of a run.
+
+    Raises:
+        InputError: the file cannot be read, or would fill more than `LARGEST` bytes.
+    """
+    rows: list[Row] = []
+    held = 0
     try:
         with pq.ParquetFile(path) as file:
-            rows: list[Row] = file.read().select(INSTANCE_SCHEMA.names).cast(INSTANCE_SCHEMA).to_pylist()
+            for batch in file.iter_batches(_ROWS):
+                held += batch.nbytes
+                if held > LARGEST:
+                    raise InputError(f"{path}: holds more than {LARGEST >> 30} GiB; no run's instances do")
+                rows += batch.select(INSTANCE_SCHEMA.names).cast(INSTANCE_SCHEMA).to_pylist()
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise InputError(f"{path}: not readable as the instances of a run ({error})") from None
     return rows
+
+
+def _by_place(stored: Sequence[Row]) -> dict[tuple[str, int], dict[int, Row]]:
+    """Instances by image and how often the image came before: one that stands for others comes again."""
+    places: dict[tuple[str, int], dict[int, Row]] = {}
+    often: Counter[tuple[str, int]] = Counter()
+    for row in stored:
+        key = row["image_id"], row["instance_id"]
+        places.setdefault((key[0], often[key]), {})[key[1]] = row
+        often[key] += 1
+    return places
 
 
 def _check_image(targets: Targets, rows: Mapping[int, Row], protocol: Protocol) -> Iterator[str]:
@@ -89,8 +143,9 @@ def _check_image(targets: Targets, rows: Mapping[int, Row], protocol: Protocol) 
         if instance_id not in rows:
             continue
         row = rows[instance_id]
-        masks = [_mask(row[name]) for name in ("rle_grid", "rle_native")[: len(sizes)]]
-        if [None if mask is None else mask.shape for mask in masks] != sizes:
+        names = ("rle_grid", "rle_native")
+        masks = [_mask(row[name], size) for name, size in zip(names, sizes, strict=False)]
+        if any(mask is None for mask in masks):
             yield f"{INSTANCES}: {_name(row)}: its masks are not readable, or of another size"
             continue
         grid, *native = masks
@@ -100,16 +155,16 @@ def _check_image(targets: Targets, rows: Mapping[int, Row], protocol: Protocol) 
                 yield f"{INSTANCES}: {_name(row)}: {name} is {row[name]}, recomputed {found[name]}"
 
 
-def _mask(rle: Mapping[str, Any] | None) -> Any:
-    """The mask of a COCO RLE; None where there is none, or none that can be read."""
-    try:
-        height, width = rle["size"] if rle else (0, 0)
-        if not 0 < height * width <= 1 << 28:
-            return None
-        counts = rle["counts"].encode("ascii") if rle else b""
-        return coco_mask.decode({"size": [height, width], "counts": counts}).astype(np.bool_)
-    except (ValueError, TypeError, UnicodeEncodeError, AttributeError):
+def _mask(rle: Mapping[str, Any] | None, size: tuple[int, int]) -> Any:
+    """The mask of a COCO RLE; None where there is none of that size, or none that can be read."""
+    if rle is None or rle["size"] != list(size) or not _RLE.fullmatch(rle["counts"] or ""):
         return None
+    try:
+        mask = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
+    except ValueError:
+        return None
+    # The decoder leaves what the counts do not reach as the memory was.
+    return mask.astype(np.bool_) if encode_mask(mask) == rle else None
 
 
 def _check_scores(record: RunRecord, rows: Sequence[Row]) -> Iterator[str]:
@@ -123,7 +178,39 @@ def _check_scores(record: RunRecord, rows: Sequence[Row]) -> Iterator[str]:
     for name, value in found.items():
         if not _equal(record.scores.get(name), value):
             yield f"{RECORD}: {name} is {record.scores.get(name)}, recomputed {value}"
-    yield from _check_selection(record)
+
+
+def _check_images(record: RunRecord, splits: Mapping[str, Sequence[ImageRef]]) -> Iterator[str]:
+    said = record.content.get("images")
+    for split, refs in splits.items():
+        count = said.get(split) if isinstance(said, dict) else None
+        # Images without an instance of sufficient size are not trained on.
+        possible = range(1, len(refs) + 1) if split == "train" else (len(refs),)
+        if isinstance(count, bool) or count not in possible:
+            yield f"{RECORD}: {count} images of {split}, the dataset has {len(refs)}"
+
+
+def _check_parameters(record: RunRecord, dataset: Dataset) -> Iterator[str]:
+    """The parameters, counted again; not of a method that another package brings."""
+    config, protocol = record.config, PROTOCOLS[record.config.protocol]
+    known = config.method in METHODS and (not has_model(config.method) or config.backbone in BACKBONES)
+    if not known or config.tuning not in (*TUNINGS, NO_TUNING):
+        return
+    try:
+        _, modality = choose_dataset([dataset], config.modality, protocol)
+        found = describe(
+            method=config.method,
+            tuning=config.tuning,
+            backbone=config.backbone,
+            channels=modality.channels or 0,
+            options=config.options,
+        ).parameters.as_json()
+    except InputError as error:
+        yield f"{RECORD}: its configuration cannot be built ({error})"
+        return
+    said = record.content.get("parameters")
+    if said != found:
+        yield f"{RECORD}: parameters are {said}, recomputed {found}"
 
 
 def _check_selection(record: RunRecord) -> Iterator[str]:
@@ -139,7 +226,7 @@ def _check_selection(record: RunRecord) -> Iterator[str]:
         scored = [line for line in lines if name in line]
         best = max(scored, key=lambda line: (line[name], -line["epoch"]))
         taken = {"epoch": best["epoch"], name: best[name]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         yield f"{METRICS}: not readable as the curve of a run ({error!r})"
         return
     for key, value in taken.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +14,12 @@ import toys
 
 from aims.core.errors import InputError
 from aims.core.records import INSTANCE_SCHEMA
-from aims.engine.evaluate import _encode
+from aims.data.read import Dataset
+from aims.data.write import convert
+from aims.engine.evaluate import encode_mask
 from aims.engine.run import run
 from aims.engine.verify import verify_run
+from helpers import MadeUp
 
 
 @pytest.fixture(scope="module")
@@ -84,20 +88,22 @@ def test_another_mask(copied, dataset):
     def painted(rows):
         name = "rle_native" if rows[0]["rle_native"] else "rle_grid"
         height, width = rows[0][name]["size"]
-        rows[0][name] = _encode(np.eye(height, width, dtype=bool))
+        rows[0][name] = encode_mask(np.eye(height, width, dtype=bool))
 
     change_rows(copied, painted)
     problems = verify_run(copied, dataset.folder)
     assert any(": iou is 0." in problem for problem in problems)
 
 
-@pytest.mark.parametrize("counts", ["", "\x7f\x7f\x7f", "0", "é"])
+# Of those in the middle the decoder leaves the rest of the mask as it finds the memory.
+@pytest.mark.parametrize("counts", ["", "\x7f\x7f\x7f", "0", "P2", "018", "PPPP", "oooooooo1", "é"])
 def test_a_mask_that_cannot_be_read(copied, dataset, counts):
     def garbled(rows):
         rows[0]["rle_grid"]["counts"] = counts
 
     change_rows(copied, garbled)
-    assert verify_run(copied, dataset.folder)
+    (problem,) = verify_run(copied, dataset.folder)
+    assert problem.endswith("its masks are not readable, or of another size")
 
 
 def test_fewer_more_and_doubled_instances(copied, dataset):
@@ -124,6 +130,71 @@ def test_another_epoch(copied, dataset):
     change_record(copied, lambda content: content["scores"].update(epoch=1))
     (problem,) = verify_run(copied, dataset.folder)
     assert problem.startswith("run.json: epoch is 1, the best of metrics.jsonl has ")
+
+
+def test_other_counts_of_images(copied, dataset):
+    change_record(copied, lambda content: content["images"].update(test=5, train=1000))
+    assert verify_run(copied, dataset.folder) == [
+        f"run.json: {count} images of {split}, the dataset has {there}"
+        for split, count, there in (("train", 1000, 8 if "paper" in copied.name else 6), ("test", 5, 4))
+    ]
+
+
+def test_fewer_parameters(copied, dataset):
+    change_record(copied, lambda content: content["parameters"]["trainable"].update(total=7))
+    (problem,) = verify_run(copied, dataset.folder)
+    assert problem.startswith("run.json: parameters are {")
+
+
+def test_a_sensor_that_the_dataset_lacks(copied, dataset):
+    change_record(copied, lambda content: content["config"].update(modality="sonar"))
+    (problem,) = verify_run(copied, dataset.folder)
+    assert problem.startswith("run.json: its configuration cannot be built (unknown modality 'sonar'")
+
+
+class Broken(MadeUp):
+    """As NYUv2: one picture stands in for two that are broken."""
+
+    def spec(self):
+        return replace(super().spec(), name="nyuv2")
+
+    def splits(self):
+        return {"train": ("a001", "a002"), "test": ("1134", "398", "b001", "1133")}
+
+
+@pytest.fixture(scope="module")
+def thrice(tmp_path_factory):
+    """A run under `paper` that scored one image three times, and its dataset."""
+    folder = tmp_path_factory.mktemp("nyuv2")
+    (folder / "raw").mkdir()
+    convert(Broken(raw=folder / "raw", size=(40, 52)), folder / "nyuv2")
+    dataset = Dataset.open(folder / "nyuv2")
+    return run(toys.job(dataset, folder / "runs", epochs=1, protocol="paper"))[0].path, dataset
+
+
+def test_an_image_that_stands_in_for_broken_ones(thrice, tmp_path):
+    path, dataset = thrice
+    rows = pq.read_table(path / "instances.parquet").to_pylist()
+    mine = [row for row in rows if row["image_id"] == "1134"]
+    assert len(mine) == 3 * len({row["instance_id"] for row in mine})
+    assert verify_run(path, dataset.folder) == []
+    changed = shutil.copytree(path, tmp_path / "changed")
+
+    def scored_again(rows):
+        return [*rows[1:], next(row for row in rows if row["image_id"] == "b001"), rows[1]]
+
+    assert rows[0]["image_id"] == rows[1]["image_id"] == "1134"
+    change_rows(changed, scored_again)
+    problems = "; ".join(verify_run(changed, dataset.folder))
+    assert f"instance {rows[0]['instance_id']} of '1134' is missing" in problems
+    assert f"instance {rows[1]['instance_id']} of '1134' is there 4 times" in problems
+    assert "of 'b001' is there twice" in problems
+
+
+def test_more_than_any_run_holds(copied, dataset, monkeypatch):
+    monkeypatch.setattr("aims.engine.verify.LARGEST", 100)
+    with pytest.raises(InputError, match="no run's instances do"):
+        verify_run(copied, dataset.folder)
 
 
 def test_a_damaged_dataset_is_named_first(copied, dataset, tmp_path):

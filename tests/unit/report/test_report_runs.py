@@ -164,6 +164,35 @@ def test_instances_are_wrong(runs: Path, bad: Path, rows: list[Any], message: st
     assert message in only_reason(runs, bad)
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (("1134", 1), None),
+        (("1134", 1, "1134", 2, "1134", 1, "1134", 2), None),
+        (("1134", 1, "1134", 2) * 3, None),
+        (("1134", 1, "1134", 2) * 4, "instance 1 of image '1134' 4 times"),
+        (("1134", 1, "1134", 2, "1134", 1), "instance 2 of image '1134' once, others more often"),
+        (("1134", 1, "7", 2, "1134", 1, "7", 2), "instance 2 of image '7' twice"),
+    ],
+)
+def test_an_image_that_stands_in_for_broken_ones_comes_again(
+    runs: Path, add_run: AddRun, keys: tuple[Any, ...], message: str | None
+) -> None:
+    add_run(seed=7)
+    path = add_run(dataset="nyuv2", modality="depth", protocol="paper")
+    rows = [instance_row(image, number, 0.5) for image, number in zip(keys[::2], keys[1::2], strict=True)]
+    pq.write_table(pa.Table.from_pylist(rows, schema=INSTANCE_SCHEMA), path / INSTANCES)
+    edit_record(path, scores={"instances": len(rows), "miou": 0.5})
+    if message:
+        assert message in only_reason(runs, path)
+    else:
+        # By place: as many as the split holds.
+        assert [int(run.counts.sum()) for run in load_runs(runs)[0]] == [3, len(rows)]
+    # Nothing stands in for anything under `strict`.
+    edit_record(path, config={"protocol": "strict"})
+    assert list(reasons(runs)) == ([path.name] if len(rows) > 1 else [])
+
+
 def test_double_is_left_out_and_the_named_folder_stays(runs: Path, add_run: AddRun) -> None:
     path = add_run()
     shutil.copytree(path, runs / "a-copy")
