@@ -23,7 +23,7 @@ COMMANDS = MappingProxyType(
         "convert": "Turn a raw dataset into an AIMS dataset.",
         "inspect": "Describe a dataset: streams, ranges, classes, sizes, what was dropped.",
         "view": "Draw a dataset's pictures and instances on a page for the browser.",
-        "verify": "Check a dataset's format, or a run's scores.",
+        "verify": "Check a dataset's format, or the scores of a run or a submission.",
         "audit": "Find near-duplicates and groups that straddle splits.",
         "export": "Write a dataset as COCO, or as a folder of pictures.",
         "weights": "Fetch SAM's pretrained weights.",
@@ -33,7 +33,8 @@ COMMANDS = MappingProxyType(
         "export-model": "Fold a run's trained layers into plain SAM weights.",
         "evaluate": "Evaluate a run's model with more clicks, boxes and jitter.",
         "compare": "Test two runs against each other, and show where they differ.",
-        "report": "Write the tables from the finished runs.",
+        "submit": "Pack finished runs, one file each, for others to check.",
+        "report": "Write tables and figures from the finished runs.",
         "demo": "Convert, train, evaluate and report on made-up data, in minutes.",
         "synth": "Generate a small raw dataset to try things on.",
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
@@ -35,8 +37,8 @@ _COLUMNS = (
 )
 @click.option(
     "--against",
-    metavar="METHOD[:TUNING]",
-    help="What the others are tested against.  [default: simcmf, else the best]",
+    metavar="METHOD[:TUNING]|paper",
+    help="What others are tested against, or the paper's numbers.  [default: simcmf, else the best]",
 )
 @click.option(
     "--data",
@@ -48,12 +50,15 @@ _COLUMNS = (
 @click.option("--title", default="AIMS leaderboard", show_default=True, help="Heading of the page.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(runs: Path, target: Path, against: str | None, data: Path, title: str, as_json: bool) -> None:
-    """Write the tables from the finished runs.
+    """Write tables and figures from the finished runs.
 
-    They are Table 1 beside the paper's numbers, every method beside every sensor with intervals and paired
-    tests (Markdown, CSV, LaTeX), the list of all runs, and index.html: the tables with curves and pictures.
-    A cell without a run stays empty. Results of different protocols, backbones or weights never share a
-    table.
+    They are the tables and figures of the paper with ours beside its numbers (folder `paper`), every method
+    beside every sensor with intervals and paired tests, the list of all runs (Markdown, CSV, LaTeX), and
+    index.html: the tables with curves and pictures. A cell without a run stays empty. Results of different
+    protocols, backbones or weights never share a table.
+
+    `--against paper` adds a list of every published number: ours, its interval, the difference, and the
+    command that makes it (paper/against.md).
     """
     from aims.report import write_report
 
@@ -70,7 +75,34 @@ def command(runs: Path, target: Path, against: str | None, data: Path, title: st
         out.print(Text(f"{runs} holds no finished run: our cells are empty"))
     for item in result.left_out:
         err.print(Text(f"left out: {item.folder}: {item.reason}"))
-    out.print(Text("written: " + ", ".join(str(path) for path in result.written)))
+    if against == "paper":
+        _print_paper(result.paper)
+    for line in _written(target, result.written):
+        out.print(Text(line))
+
+
+def _written(target: Path, written: Sequence[Path]) -> list[str]:
+    """The page, and how many files lie beside it in each folder."""
+    lines = [f"written: {target / 'index.html'}"]
+    folders = Counter(path.parent for path in written)
+    folders[target] -= 1
+    return lines + [f"and {count} files in {folder}" for folder, count in folders.items()]
+
+
+def _print_paper(cells: Sequence[Mapping[str, Any]]) -> None:
+    """The published numbers for which there is one of ours."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in ("", "", "", "published", "ours", "95 % interval", "difference"):
+        table.add_column(name, justify="right" if name else "left")
+    for cell in cells:
+        if cell["difference"]:
+            ends = f"[{cell['low']}, {cell['high']}]" if cell.get("low") else ""
+            texts = (cell["exhibit"], cell["row"], cell["column"], cell["published"], cell["ours"], ends)
+            table.add_row(*map(Text, texts), Text(f"{float(cell['difference']):+.2f}"))
+    if table.row_count:
+        out.print(table)
+    else:
+        out.print(Text("no run stands beside a published number yet; paper/against.md has the commands"))
 
 
 def _print_comparison(table: Comparison) -> None:

@@ -20,10 +20,18 @@ from aims.core.records import METRICS
 from aims.report.comparison import Comparison, ComparisonRow
 
 # Okabe and Ito (2008): told apart by colour-blind readers too; black is left to the text.
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
 _DASHES = ("-", "--", ":")
 #: Stands for the colour of the text around; no curve has it.
-_TEXT = "#010203"
+TEXT = "#010203"
+#: Of every figure: the same runs give the same bytes, and text stays text.
+FIGURE_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "aims",
+    "font.family": "sans-serif",
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), TEXT),
+    "legend.labelcolor": TEXT,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,22 +58,13 @@ def _modality(table: Comparison, modality: str) -> Curves | None:
     trained = [(row, lines) for row in table.rows if (lines := _seeds(row, modality))]
     if not trained:
         return None
-    with mpl.rc_context(
-        {
-            "svg.fonttype": "none",
-            "svg.hashsalt": "aims",
-            "font.family": "sans-serif",
-            **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color"), _TEXT),
-            "ytick.color": _TEXT,
-            "legend.labelcolor": _TEXT,
-        }
-    ):
+    with mpl.rc_context(FIGURE_STYLE):
         figure = Figure(figsize=(8.4, 2.9), layout="constrained")
         loss, score = figure.subplots(1, 2)
         for place, (row, seeds) in enumerate(trained):
             style = {
-                "color": _COLOURS[place % len(_COLOURS)],
-                "linestyle": _DASHES[place // len(_COLOURS) % len(_DASHES)],
+                "color": COLOURS[place % len(COLOURS)],
+                "linestyle": _DASHES[place // len(COLOURS) % len(_DASHES)],
             }
             _draw(loss, seeds, "loss", 1, row.label, style)
             _draw(score, seeds, "val_miou", 100, row.label, style)
@@ -73,7 +72,7 @@ def _modality(table: Comparison, modality: str) -> Curves | None:
             axes.set(xlabel="epoch", ylabel=label)
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.spines[["top", "right"]].set_visible(False)
-            axes.grid(alpha=0.15, color=_TEXT)
+            axes.grid(alpha=0.15, color=TEXT)
         figure.legend(
             *loss.get_legend_handles_labels(),
             loc="outside lower center",
@@ -85,15 +84,15 @@ def _modality(table: Comparison, modality: str) -> Curves | None:
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return Curves(
         modality=modality,
-        svg=_inline(text.getvalue()),
+        svg=inline_svg(text.getvalue()),
         alt=f"{modality}: training loss and validation mIoU over epochs of "
         + ", ".join(row.label for row, _ in trained),
     )
 
 
-def _inline(svg: str) -> str:
+def inline_svg(svg: str) -> str:
     """What stands inside a page: without the XML head, and with the page's own text colour."""
-    return re.sub(r"^.*?(?=<svg)", "", svg, flags=re.DOTALL).replace(_TEXT, "currentColor")
+    return re.sub(r"^.*?(?=<svg)", "", svg, flags=re.DOTALL).replace(TEXT, "currentColor")
 
 
 def _seeds(row: ComparisonRow, modality: str) -> list[list[dict[str, Any]]]:

@@ -37,10 +37,15 @@ class PublishedTable1:
     backbone: str
 
 
+def load_content() -> dict[str, Any]:
+    """All that is printed, as it lies in `aims.leaderboards`."""
+    text = resources.files("aims.leaderboards").joinpath("published.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
 def load_published() -> PublishedTable1:
     """Reads Table 1 of the paper from `aims.leaderboards`."""
-    text = resources.files("aims.leaderboards").joinpath("published.toml").read_text(encoding="utf-8")
-    content = tomllib.loads(text)
+    content = load_content()
     table = content["table1"]
     modalities = tuple(table["columns"])
     miou = {method: dict(zip(modalities, table[method], strict=True)) for method in TABLE1_METHODS}

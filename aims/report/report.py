@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aims.core.errors import InputError
-from aims.core.files import write_text
+from aims.core.files import atomic_write, write_text
 from aims.report.build import build_comparisons
 from aims.report.comparison import Comparison, comparison_json
 from aims.report.comparison_files import (
@@ -17,13 +17,19 @@ from aims.report.comparison_files import (
     comparison_markdown,
     paired_csv,
 )
+from aims.report.cost_figure import cost_csv, cost_png, cost_svg
+from aims.report.exhibit_files import cell_fields
 from aims.report.latex import table1_latex
 from aims.report.page import render_page
+from aims.report.paper import fill_all, paper_files
 from aims.report.published import load_published
 from aims.report.render import results_csv, results_markdown, table1_csv, table1_markdown
 from aims.report.results import Result, pool_seeds
 from aims.report.runs import LeftOut, load_runs
 from aims.report.table1 import Section, build_sections, section_json
+
+#: In place of a method: what the report is written against.
+PAPER = "paper"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,7 @@ class ReportResult:
         comparisons: every method beside every sensor, once per dataset and condition.
         results: every finished run, grouped over seeds.
         left_out: run folders in no table, with the reason.
+        paper: every number that the paper prints, ours beside it, as a line of a CSV file.
         written: the files.
     """
 
@@ -42,6 +49,7 @@ class ReportResult:
     comparisons: tuple[Comparison, ...]
     results: tuple[Result, ...]
     left_out: tuple[LeftOut, ...]
+    paper: tuple[dict[str, Any], ...]
     written: tuple[Path, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -51,6 +59,7 @@ class ReportResult:
             "comparisons": [comparison_json(table) for table in self.comparisons],
             "results": [result.as_json() for result in self.results],
             "left_out": [dataclasses.asdict(item) for item in self.left_out],
+            "paper": list(self.paper),
             "written": [str(path) for path in self.written],
         }
 
@@ -63,12 +72,13 @@ def write_report(
     data: Path | None = None,
     title: str = "AIMS leaderboard",
 ) -> ReportResult:
-    """Writes Table 1, every method beside every sensor with paired tests, all results, and a page of them.
+    """Writes the paper's tables and figures, every method beside every sensor with paired tests, and a page.
 
     Args:
         runs: folder of run folders, as `aims run` leaves them.
         out: folder for the files; made where it does not exist.
         against: what the comparison tests others against, METHOD or METHOD:TUNING; see `build_comparisons`.
+            "paper" lists every published number with ours beside it instead.
         data: converted datasets, for the page's pictures; None, or without the runs' datasets: no pictures.
         title: heading of the page.
 
@@ -80,8 +90,10 @@ def write_report(
     results, unpooled = pool_seeds(loaded)
     left_out = sorted([*unusable, *unpooled], key=lambda item: item.folder)
     sections = build_sections(results, published)
-    comparisons = build_comparisons(results, against)
-    files = {
+    with_paper = against == PAPER
+    comparisons = build_comparisons(results, None if with_paper else against)
+    exhibits = fill_all(results)
+    files: dict[str, str | bytes] = {
         "table1.md": table1_markdown(sections, published),
         "table1.csv": table1_csv(sections),
         "table1.tex": table1_latex(sections, published),
@@ -91,18 +103,33 @@ def write_report(
         "paired.csv": paired_csv(comparisons),
         "results.md": results_markdown(results, len(left_out)),
         "results.csv": results_csv(results),
+        "cost.csv": cost_csv(comparisons),
+        "cost.svg": cost_svg(comparisons),
+        "cost.png": cost_png(comparisons),
         "index.html": render_page(comparisons, left_out, data=data, title=title),
     }
+    for name, content in paper_files(exhibits, results, against=with_paper).items():
+        files[f"paper/{name}"] = content
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        (out / "paper").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: cannot be made a folder ({error}); give another one") from None
-    for name, text in files.items():
-        write_text(out / name, text)
+    for name, content in files.items():
+        if isinstance(content, str):
+            write_text(out / name, content)
+        else:
+            with atomic_write(out / name) as beside:
+                beside.write_bytes(content)
     return ReportResult(
         sections=sections,
         comparisons=comparisons,
         results=tuple(results),
         left_out=tuple(left_out),
+        paper=tuple(
+            cell_fields(table, cell)
+            for tables in exhibits
+            for table in tables
+            for cell in table.cells.values()
+        ),
         written=tuple(out / name for name in files),
     )

@@ -106,14 +106,16 @@ class Section:
 def build_sections(results: list[Result], published: PublishedTable1) -> tuple[Section, ...]:
     """Lays out Table 1 once per condition; without runs, one section with the published numbers alone.
 
-    Results with changed options (another kernel, another rank) are of other models than the paper's, and those
-    of fewer training images of other data: they stand in the table of all results alone. Floors have neither backbone nor weights: they stand in every
-    section of their protocol and limit.
+    Results with changed options (another kernel, another rank) are of other models than the paper's, those of
+    a part of the training images of other data: they stand in the table of all results alone. Floors have
+    neither backbone nor weights: they stand in every section of their protocol and limit.
     """
     floors = [result for result in results if result.is_floor]
     conditions: dict[tuple[str, str, int | None], list[Result]] = {}
     for result in results:
-        if result.config.method in TABLE1_METHODS and not (result.config.options or result.config.train_images):
+        if result.config.method in TABLE1_METHODS and not (
+            result.config.options or result.config.train_images
+        ):
             config = result.config
             conditions.setdefault((config.protocol, config.backbone, config.limit), []).append(result)
     sections = []

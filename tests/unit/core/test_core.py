@@ -108,6 +108,7 @@ def test_every_field_of_the_configuration_changes_the_hash():
         "precision": "bf16",
         "limit": 2,
         "clicks": 2,
+        "train_images": 2,
         "options": {"kernel": 5},
     }
     assert set(others) == set(asdict(CONFIG))
@@ -146,11 +147,14 @@ def test_options_go_round_and_tell_configurations_apart():
     assert RunConfig.from_json(older, where="x") == CONFIG
 
 
-def test_runs_from_before_there_were_clicks_keep_their_names():
+@pytest.mark.parametrize("later", [("clicks",), ("clicks", "train_images")])
+def test_runs_from_before_there_was_a_choice_keep_their_names(later):
     older = asdict(CONFIG)
-    del older["clicks"]
+    for name in later:
+        del older[name]
     assert RunConfig.from_json(older, where="x") == CONFIG
-    assert CONFIG.hash == sha256_json(older)[:10]
+    if later == ("clicks", "train_images"):
+        assert CONFIG.hash == sha256_json(older)[:10]
 
 
 def test_without_training_there_are_no_epochs():

@@ -1,0 +1,190 @@
+"""Puts results beside the paper's cells: once per protocol, backbone, weights and limit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aims.report.exhibits import Exhibit, ExhibitCell
+from aims.report.results import Result
+from aims.report.table1 import Condition, select
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilledCell:
+    """A cell of the paper and what we have for it.
+
+    Attributes:
+        cell: the paper's.
+        result: ours; None where there is no run.
+        value: ours, in the exhibit's unit (percent, or millions); None likewise.
+        interval: its 95 % interval, for a score over more than one image.
+        rank: "best" or "second" among its rivals of ours, else empty.
+        tied: whether the best of its rivals lies within its interval.
+    """
+
+    cell: ExhibitCell
+    result: Result | None = None
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+    rank: str = ""
+    tied: bool = False
+
+    @property
+    def difference(self) -> float | None:
+        """Ours less the published number, in the exhibit's unit."""
+        if self.value is None or self.cell.published is None:
+            return None
+        return self.value - self.cell.published
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether the published number lies within our interval; None where one of them is missing."""
+        if self.interval is None or self.cell.published is None:
+            return None
+        return self.interval[0] <= self.cell.published <= self.interval[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilledExhibit:
+    """A table or a figure under one condition.
+
+    Attributes:
+        exhibit: the paper's.
+        condition: what our results share; None where there are none.
+        cells: by row and column.
+        notes: what was not picked, and why.
+    """
+
+    exhibit: Exhibit
+    condition: Condition | None
+    cells: Mapping[tuple[str, str], FilledCell]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def footnotes(self) -> dict[str, str]:
+        """Letters of the footnotes of printed numbers, by their text."""
+        texts = dict.fromkeys(cell.note for cell in self.exhibit.cells.values() if cell.note)
+        return {text: chr(ord("a") + place) for place, text in enumerate(texts)}
+
+
+def fill_exhibit(exhibit: Exhibit, results: Sequence[Result]) -> tuple[FilledExhibit, ...]:
+    """Lays out an exhibit once per condition with a run for it; without any, once with the paper's numbers.
+
+    Scratch starts from random weights by definition and stands beside every start of the others.
+
+    Args:
+        exhibit: the paper's.
+        results: every finished run, grouped over seeds.
+    """
+    fitting = [
+        result
+        for result in results
+        if any(cell.wanted and cell.wanted.fits(result.config) for cell in exhibit.cells.values())
+    ]
+    filled = tuple(_fill(exhibit, condition, members) for condition, members in _conditions(fitting))
+    return filled or (
+        FilledExhibit(
+            exhibit=exhibit,
+            condition=None,
+            cells={place: FilledCell(cell=cell) for place, cell in exhibit.cells.items()},
+        ),
+    )
+
+
+def _conditions(results: Sequence[Result]) -> list[tuple[Condition, list[Result]]]:
+    places: dict[tuple[str, str, int | None], list[Result]] = {}
+    for result in results:
+        config = result.config
+        places.setdefault((config.protocol, config.backbone, config.limit), []).append(result)
+    found = []
+    for (protocol, backbone, limit), members in places.items():
+        starts = dict.fromkeys(item.config.weights for item in members if not _is_scratch(item))
+        for weights in list(starts) or [None]:
+            condition = Condition(protocol=protocol, backbone=backbone, limit=limit, weights=weights)
+            chosen = [item for item in members if _is_scratch(item) or item.config.weights == weights]
+            found.append((condition, chosen))
+    return found
+
+
+def _is_scratch(result: Result) -> bool:
+    return result.config.method == "scratch"
+
+
+def _fill(exhibit: Exhibit, condition: Condition, results: Sequence[Result]) -> FilledExhibit:
+    notes: list[str] = []
+    cells: dict[tuple[str, str], FilledCell] = {}
+    for place, cell in exhibit.cells.items():
+        if cell.wanted is None:
+            cells[place] = FilledCell(cell=cell, value=_mean(cells, cell.column))
+            continue
+        candidates = [
+            result
+            for result in results
+            # Runs on a part of the images stand in the curve alone.
+            if cell.wanted.fits(result.config) and result.config.train_images is None
+        ]
+        contents = sorted({result.config.fingerprint[:8] for result in candidates})
+        if len(contents) > 1:
+            notes.append(
+                f"{cell.row}, {cell.column}: runs used different contents of the dataset (fingerprints "
+                f"{', '.join(contents)}); none is picked."
+            )
+            candidates = []
+        result = select(candidates, f"{cell.row}, {cell.column}", notes)
+        ends = result.interval if result and exhibit.unit == "miou" else None
+        cells[place] = FilledCell(
+            cell=cell,
+            result=result,
+            value=_value(exhibit, result),
+            interval=(100 * ends[0], 100 * ends[1]) if ends else None,
+        )
+    return FilledExhibit(
+        exhibit=exhibit,
+        condition=condition,
+        cells=_ranked(exhibit, cells) if exhibit.unit == "miou" else cells,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _mean(cells: Mapping[tuple[str, str], FilledCell], column: str) -> float | None:
+    """Of the rows above, if all are there."""
+    values = [filled.value for (_, name), filled in cells.items() if name == column]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _value(exhibit: Exhibit, result: Result | None) -> float | None:
+    if result is None:
+        return None
+    if exhibit.unit == "miou":
+        return 100 * result.miou
+    counts = {run.trained_of_sam for run in result.runs}
+    count = counts.pop() if len(counts) == 1 else None
+    return None if count is None else count / 1e6
+
+
+def _ranked(
+    exhibit: Exhibit, cells: Mapping[tuple[str, str], FilledCell]
+) -> dict[tuple[str, str], FilledCell]:
+    """Marks the best and the second of each group of rivals that has at least two of ours."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for (row, column), filled in cells.items():
+        if filled.value is not None:
+            groups.setdefault(column if exhibit.compete == "rows" else row, []).append((row, column))
+    ranked = dict(cells)
+    for places in groups.values():
+        order = sorted(places, key=lambda place: -(cells[place].value or 0))
+        if len(order) < 2:
+            continue
+        best = cells[order[0]].value
+        assert best is not None
+        for position, place in enumerate(order):
+            filled = cells[place]
+            ranked[place] = dataclasses.replace(
+                filled,
+                rank=("best", "second")[position] if position < 2 else "",
+                tied=position > 0 and filled.interval is not None and filled.interval[1] >= best,
+            )
+    return ranked
