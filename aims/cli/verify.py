@@ -1,4 +1,4 @@
-"""`aims verify FOLDER`: every promise of the dataset format, or every score of a run, checked."""
+"""`aims verify PATH`: every promise of the dataset format, or every score of a run, checked."""
 
 from __future__ import annotations
 
@@ -10,40 +10,52 @@ from typing import Any
 import click
 
 from aims.cli._terminal import out, print_json, progress_bar
-from aims.core.errors import AimsError
+from aims.core.errors import AimsError, InputError
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
     default=Path("data/aims"),
     show_default=True,
-    help="Of a run: a converted folder, or a folder of several, with the run's dataset.",
+    help="Of a run or a submission: a converted folder, or a folder of several, with its dataset.",
+)
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    help="Of a submission: folder of runs that it is added to, if nothing is wrong.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def command(folder: Path, data: Path, as_json: bool) -> None:
-    """Check a dataset's format, or a run's scores.
+def command(path: Path, data: Path, into: Path | None, as_json: bool) -> None:
+    """Check a dataset's format, or the scores of a run or a submission.
 
     Of a dataset: schema, checksums, fingerprint, instances, clicks and splits. Of a run: every IoU
-    and every mean, computed again from the stored masks and the dataset. Names every failure and
-    where it is; the exit code is 1 if there is one.
+    and every mean, computed again from the stored masks and the dataset. Of a submission (a file
+    of `aims submit`): the same, its checksums and its name. Names every failure and where it is;
+    the exit code is 1 if there is one.
     """
     from aims.core.records import RECORD
 
-    problems, summary = (_of_run if (folder / RECORD).is_file() else _of_dataset)(folder, data)
+    if path.is_file():
+        problems, summary = _of_submission(path, data, into)
+    elif into is not None:
+        raise InputError(f"{path}: no submission (a file of `aims submit`); leave --into out")
+    else:
+        problems, summary = (_of_run if (path / RECORD).is_file() else _of_dataset)(path, data)
     if as_json:
         found = [text if isinstance(text, str) else vars(text) for text in problems]
-        print_json({"folder": str(folder), **summary, "problems": found})
+        print_json({"path": str(path), **summary, "problems": found})
     else:
         for problem in problems:
             out.print(str(problem), markup=False)
     if problems:
-        raise AimsError(f"{folder}: {len(problems)} problem{'s' * (len(problems) > 1)} found")
+        raise AimsError(f"{path}: {len(problems)} problem{'s' * (len(problems) > 1)} found")
     if not as_json:
         counted = " and ".join(f"{number:,} {name}" for name, number in summary.items())
-        out.print(f"{folder}: {counted} verified, no problem found", markup=False)
+        added = f"; added to {into}" if into is not None else ""
+        out.print(f"{path}: {counted} verified, no problem found{added}", markup=False)
 
 
 def _of_dataset(folder: Path, _: Path) -> tuple[list[Any], dict[str, int]]:
@@ -63,6 +75,14 @@ def _of_run(folder: Path, data: Path) -> tuple[list[Any], dict[str, int]]:
     counts = {name: scores[name] for name in ("instances", "images") if isinstance(scores.get(name), int)}
     with _counting(counts.get("images")) as advance:
         return verify_run(folder, data, on_progress=advance), counts
+
+
+def _of_submission(path: Path, data: Path, into: Path | None) -> tuple[list[Any], dict[str, int]]:
+    from aims.engine.submission import verify_submission
+
+    with _counting(None) as advance:
+        problems, counts = verify_submission(path, data, into=into, on_progress=advance)
+    return list(problems), counts
 
 
 @contextmanager

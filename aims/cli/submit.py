@@ -1,0 +1,41 @@
+"""`aims submit RUN`: a finished run as one file, for others to check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aims.cli._terminal import out, print_json
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    default=Path("submissions"),
+    show_default=True,
+    help="Folder for the files.",
+)
+@click.option("--weights", is_flag=True, help="Pack what was trained, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print files and checksums as JSON.")
+def command(runs: tuple[Path, ...], to: Path, weights: bool, as_json: bool) -> None:
+    """Pack finished runs, one file each, for others to check.
+
+    A file holds the record (its command line without folders), the curve, every instance with its
+    mask, the contact sheet, and a SHA-256 of each. `aims verify FILE` checks it against the dataset,
+    and with --into adds the run to a folder of runs. The same run gives the same bytes.
+    """
+    from aims.core.files import sha256_file
+    from aims.core.submissions import pack
+
+    packed = [pack(run, to, weights=weights) for run in runs]
+    found = [
+        {"file": str(path), "bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in packed
+    ]
+    if as_json:
+        print_json({"submissions": found})
+        return
+    for each in found:
+        out.print(f"{each['file']}: {each['bytes']:,} bytes, SHA-256 {each['sha256']}", markup=False)

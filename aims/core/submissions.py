@@ -1,0 +1,224 @@
+"""Submissions: a finished run as one file, for others to check and to add to their runs.
+
+<run name>.aims.zip
+    <run name>/submission.json    name of the run; size and SHA-256 of every other member
+    <run name>/run.json           the record; its command line without folders
+    <run name>/metrics.jsonl, instances.parquet, samples.png    as they are, where the run has them
+    <run name>/weights.safetensors    only where asked for
+
+The same run gives the same bytes. Members are stored, not compressed: none is larger than the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from aims.core.errors import InputError
+from aims.core.files import atomic_write, sha256_file
+from aims.core.records import INSTANCES, METRICS, RECORD, SAMPLES, WEIGHTS, RunRecord
+
+SUBMISSION_VERSION = 1
+SUFFIX = ".aims.zip"
+MANIFEST = "submission.json"
+#: What a submission may hold beside its manifest, in order; the first two it must.
+MEMBERS = (RECORD, INSTANCES, METRICS, SAMPLES, WEIGHTS)
+
+# A run's name becomes a folder; those of datasets and methods keep to these letters.
+_NAME = re.compile(r"\w[\w.-]{0,254}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# JSON is read as a whole, and fills many times its length.
+_LARGEST = {MANIFEST: 1 << 16, RECORD: 1 << 24, METRICS: 1 << 26}
+_PIECE = 1 << 20
+_WRONG_TYPES = (ValueError, KeyError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """What the manifest says of a file.
+
+    Attributes:
+        bytes: its size.
+        sha256: of its content, in hexadecimal.
+    """
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A file of the right form; its content is not checked yet.
+
+    Attributes:
+        path: the file.
+        run: name of the run, fit to be that of a folder.
+        members: what the manifest says, by name.
+    """
+
+    path: Path
+    run: str
+    members: Mapping[str, Member]
+
+    def unpack(self, folder: Path) -> list[str]:
+        """Writes the members into a folder, under names that are known beforehand.
+
+        Args:
+            folder: is made.
+
+        Returns:
+            The members that are not what the manifest says, one line each.
+        """
+        problems = []
+        folder.mkdir(parents=True)
+        with zipfile.ZipFile(self.path) as archive:
+            for name, member in self.members.items():
+                digest = hashlib.sha256()
+                try:
+                    with archive.open(f"{self.run}/{name}") as source, (folder / name).open("wb") as target:
+                        while piece := source.read(_PIECE):
+                            digest.update(piece)
+                            target.write(piece)
+                except (zipfile.BadZipFile, EOFError) as error:
+                    problems.append(f"{name}: damaged ({error})")
+                    continue
+                found = digest.hexdigest()
+                if found != member.sha256:
+                    problems.append(f"{name}: SHA-256 is {found}, {MANIFEST} says {member.sha256}")
+        return problems
+
+
+def pack(run: Path, to: Path, *, weights: bool = False) -> Path:
+    """Writes a finished run as a submission.
+
+    Args:
+        run: folder of the run.
+        to: folder of the file; made where it does not exist.
+        weights: whether what was trained goes along.
+
+    Returns:
+        The file; one of that name is replaced.
+
+    Raises:
+        InputError: the folder is of no finished run, or a file that is needed is missing.
+    """
+    record = RunRecord.load(run)
+    name = record.config.run_name
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{run}: the run's name {name!r} cannot be that of a file")
+    also = ((METRICS, record.config.epochs), (WEIGHTS, weights))
+    for member in (RECORD, INSTANCES, *(member for member, wanted in also if wanted)):
+        if not (run / member).is_file():
+            raise InputError(f"{run / member}: no such file; it is needed, make the run again with --fresh")
+    text = json.dumps(portable(record.content), indent=2, ensure_ascii=False) + "\n"
+    contents: dict[str, bytes | Path] = {RECORD: text.encode()}
+    kept = [member for member in MEMBERS[1:] if member != WEIGHTS or weights]
+    contents |= {member: run / member for member in kept if (run / member).is_file()}
+    manifest = {
+        "version": SUBMISSION_VERSION,
+        "run": name,
+        "files": {member: _described(content) for member, content in contents.items()},
+    }
+    contents = {MANIFEST: (json.dumps(manifest, indent=2) + "\n").encode(), **contents}
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"{to}: is a file; give a folder with --to") from None
+    path = to / f"{name}{SUFFIX}"
+    with atomic_write(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
+        for member, content in contents.items():
+            _store(archive, f"{name}/{member}", content)
+    return path
+
+
+def portable(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A run record whose command line names no folder: of every path its last part is left."""
+    command = content.get("command")
+    if not isinstance(command, list):
+        return dict(content)
+    words = [_last_part(str(word)) for word in command[1:]]
+    return {**content, "command": ["aims", *words][: len(command)]}
+
+
+def _last_part(word: str) -> str:
+    option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    return option + equals + re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+
+
+def _described(content: bytes | Path) -> dict[str, Any]:
+    if isinstance(content, Path):
+        return {"bytes": content.stat().st_size, "sha256": sha256_file(content)}
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _store(archive: zipfile.ZipFile, name: str, content: bytes | Path) -> None:
+    # Neither the time nor the system nor the rights of a file are part of what it says.
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info.create_system, info.external_attr = 3, 0o644 << 16
+    if isinstance(content, bytes):
+        archive.writestr(info, content)
+        return
+    info.file_size = content.stat().st_size
+    with content.open("rb") as source, archive.open(info, "w") as target:
+        while piece := source.read(_PIECE):
+            target.write(piece)
+
+
+def open_submission(path: Path) -> Submission:
+    """Reads the form of a submission, and refuses whatever `pack` does not make.
+
+    Raises:
+        InputError: it is no submission: not a zip file, cut short, of a newer version, with members of other
+            names, doubled, compressed, lying over each other, or too large.
+    """
+    try:
+        with path.open("rb") as file:
+            return _open(path, file)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    # Whatever zipfile and the manifest can be: zipfile does not know everything either.
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, *_WRONG_TYPES) as error:
+        reason = " ".join(str(error).split()) or repr(error)
+    except RecursionError:
+        reason = "nested too deeply"
+    raise InputError(f"{path}: no submission of a run ({reason}); `aims submit` makes them")
+
+
+def _open(path: Path, file: BinaryIO) -> Submission:
+    size = file.seek(0, 2)
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        run = entries[0].filename.partition("/")[0] if entries else ""
+        found: dict[str, zipfile.ZipInfo] = {}
+        for entry in entries:
+            folder, _, name = entry.filename.partition("/")
+            if name not in (MANIFEST, *MEMBERS) or folder != run or name in found:
+                raise ValueError(f"it holds {entry.filename!r}")
+            if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+                raise ValueError(f"{name} is compressed or encrypted")
+            if entry.file_size != entry.compress_size or entry.file_size > _LARGEST.get(name, size):
+                raise ValueError(f"{name} is too large")
+            found[name] = entry
+        if not _NAME.fullmatch(run) or MANIFEST not in found:
+            raise ValueError(f"it has no {MANIFEST}")
+        # Members that lie over each other would give more than the file holds.
+        if sum(entry.file_size for entry in entries) > size:
+            raise ValueError("its members lie over each other")
+        manifest = json.loads(archive.read(found.pop(MANIFEST)))
+    if manifest["version"] > SUBMISSION_VERSION:
+        raise InputError(f"{path}: version {manifest['version']}; update AIMS to read it")
+    members = {str(name): Member(**said) for name, said in manifest["files"].items()}
+    sizes = {name: entry.file_size for name, entry in found.items()}
+    if manifest["run"] != run or {name: member.bytes for name, member in members.items()} != sizes:
+        raise ValueError(f"{MANIFEST} describes other members")
+    if not {RECORD, INSTANCES} <= set(found):
+        raise ValueError(f"it has no {RECORD} or no {INSTANCES}")
+    if not all(_SHA256.fullmatch(member.sha256) for member in members.values()):
+        raise ValueError(f"{MANIFEST} has checksums of another form")
+    return Submission(path=path, run=run, members=members)

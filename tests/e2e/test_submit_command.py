@@ -1,0 +1,208 @@
+"""A run goes out as one file and comes back into somebody else's runs, unless anything of it was changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import toys
+
+from aims.core.records import INSTANCE_SCHEMA
+from aims.engine.evaluate import encode_mask
+from aims.engine.run import run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A dataset, and a run on it."""
+    folder = tmp_path_factory.mktemp("made")
+    dataset = toys.made_up_set(folder / "data" / "made-up")
+    record, _ = run(toys.job(dataset, folder / "runs", epochs=2))
+    return folder, record.path
+
+
+@pytest.fixture
+def submission(aims, made, tmp_path):
+    """The run's file, which may be changed."""
+    code, out, err = aims("submit", made[1], "--to", tmp_path / "out", "--json")
+    assert code == 0, err
+    (said,) = json.loads(out)["submissions"]
+    path = tmp_path / "out" / f"{made[1].name}.aims.zip"
+    assert said["file"] == str(path)
+    assert said["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    return path
+
+
+def change(path, name, edit, *, manifest):
+    """Edits a member as a path, and the manifest to match where asked."""
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    (key,) = (key for key in members if key.endswith(f"/{name}"))
+    file = path.with_name(name)
+    file.write_bytes(members[key])
+    edit(file)
+    members[key] = file.read_bytes()
+    if manifest:
+        listed = key.replace(name, "submission.json")
+        content = json.loads(members[listed])
+        digest = hashlib.sha256(members[key]).hexdigest()
+        content["files"][name] = {"bytes": len(members[key]), "sha256": digest}
+        members[listed] = json.dumps(content).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, content in members.items():
+            archive.writestr(key, content)
+
+
+def record(*keys, value):
+    """Changes one value of run.json."""
+
+    def edit(file):
+        content = whole = json.loads(file.read_text())
+        for key in keys[:-1]:
+            content = content[key]
+        content[keys[-1]] = value
+        file.write_text(json.dumps(whole))
+
+    return edit
+
+
+def rows(edit_rows):
+    def edit(file):
+        found = pq.read_table(file).to_pylist()
+        edit_rows(found)
+        pq.write_table(pa.Table.from_pylist(found, INSTANCE_SCHEMA), file)
+
+    return edit
+
+
+def better(found):
+    found[0]["iou"] = found[0]["iou_native"] = 1.0
+
+
+def painted(found):
+    found[0]["rle_native"] = encode_mask(np.ones(found[0]["rle_native"]["size"], bool))
+
+
+def moved(found):
+    found[0]["click"] = [0, 0]
+
+
+def test_there_and_back(aims, made, submission, tmp_path):
+    folder, path = made
+    theirs = tmp_path / "theirs"
+    code, out, err = aims("verify", submission, "--data", folder / "data", "--into", theirs)
+    assert code == 0, err
+    assert "images verified, no problem found; added to" in out
+    assert [entry.name for entry in theirs.iterdir()] == [path.name]
+    assert not (theirs / path.name / "weights.safetensors").exists()
+    # It stands in their tables, is verified as a run, and is packed to the same bytes.
+    code, out, err = aims("report", "--runs", theirs, "--out", tmp_path / "report", "--data", tmp_path)
+    assert (code, err) == (0, "")
+    assert "simcmf, full" in (tmp_path / "report" / "comparison.md").read_text()
+    assert aims("verify", theirs / path.name, "--data", folder / "data")[0] == 0
+    code, _, _ = aims("submit", theirs / path.name, "--to", tmp_path / "again")
+    assert code == 0
+    assert (tmp_path / "again" / submission.name).read_bytes() == submission.read_bytes()
+    code, _, err = aims("verify", submission, "--data", folder / "data", "--into", theirs)
+    assert code == 2
+    assert "is there already" in err
+
+
+def test_with_weights_the_model_comes_back(aims, made, tmp_path):
+    folder, path = made
+    code, out, err = aims("submit", path, "--to", tmp_path, "--weights")
+    assert code == 0, err
+    assert "bytes, SHA-256 " in out
+    assert (
+        aims(
+            "verify", tmp_path / f"{path.name}.aims.zip", "--into", tmp_path / "in", "--data", folder / "data"
+        )[0]
+        == 0
+    )
+    code, _, err = aims("evaluate", tmp_path / "in" / path.name, "--data", folder / "data", "--clicks", "1")
+    assert code == 0, err
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "reason"),
+    [
+        ("run.json", record("scores", "miou", value=0.999), "run.json: miou is 0.999, recomputed 0."),
+        ("run.json", record("scores", value=[]), "its scores are no scores by name"),
+        ("run.json", record("scores", "epoch", value=1), "run.json: epoch is 1, the best of metrics.jsonl"),
+        ("run.json", record("images", "test", value=3), "run.json: 3 images of test, the dataset has 4"),
+        ("run.json", record("parameters", "total", value=1), "run.json: parameters are "),
+        (
+            "run.json",
+            record("config", "lr", value=0.5),
+            "run.json: its configuration is that of made-up-signal",
+        ),
+        ("run.json", record("config", "lr", value=-1), "lr must be a positive number"),
+        ("run.json", record("status", value="running"), "the run is running, not finished"),
+        ("run.json", lambda file: file.write_bytes(b"[" * 9000), "not readable as JSON"),
+        (
+            "metrics.jsonl",
+            lambda file: file.write_bytes(b"[" * 9000),
+            "metrics.jsonl: not readable as the curve",
+        ),
+        ("instances.parquet", lambda file: file.write_bytes(b"PAR1"), "not readable as the instances"),
+        ("instances.parquet", rows(better), "iou is 1.0, recomputed 0."),
+        ("instances.parquet", rows(painted), "iou is 0."),
+        ("instances.parquet", rows(moved), "click is [0, 0], recomputed ["),
+        ("instances.parquet", rows(lambda found: found.pop()), "is missing"),
+        ("instances.parquet", rows(lambda found: found.append(found[0])), "is there twice"),
+    ],
+)
+def test_what_was_changed_is_refused(aims, made, submission, tmp_path, name, edit, reason):
+    into = tmp_path / "theirs"
+    arguments = ("verify", submission, "--data", made[0] / "data", "--into", into)
+    honest = submission.read_bytes()
+    change(submission, name, edit, manifest=True)
+    code, out, err = aims(*arguments)
+    assert code == 1, err
+    assert reason in out
+    assert err.startswith(f"error: {submission}: ")
+    assert ".unpacked-" not in out + err
+    assert list(into.iterdir()) == []
+    # Without a manifest to match, the checksum tells; of another length it is not even opened.
+    submission.write_bytes(honest)
+    change(submission, name, edit, manifest=False)
+    code, out, err = aims(*arguments)
+    assert (code, f"{name}: SHA-256 is" in out) in {(1, True), (2, False)}
+    assert err.count("\n") == 1
+
+
+def test_a_changed_dataset_is_named(aims, made, submission, tmp_path):
+    data = shutil.copytree(made[0] / "data", tmp_path / "data")
+    (shard,) = data.glob("made-up/data/test-*.parquet")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(bytes(content))
+    code, out, _ = aims("verify", submission, "--data", data)
+    assert code == 1
+    assert out.startswith(f"dataset {data / 'made-up'}: ")
+
+
+def test_the_wrong_file(aims, made, submission, tmp_path):
+    (tmp_path / "note.txt").write_text("a note")
+    for arguments, message in (
+        ((tmp_path / "note.txt",), "no submission of a run"),
+        ((made[1] / "instances.parquet",), "no submission of a run"),
+        ((submission, "--data", toys.made_up_set(tmp_path / "other", images=4).folder), "which is not in"),
+        ((made[1], "--into", tmp_path), "leave --into out"),
+    ):
+        code, out, err = aims("verify", *arguments)
+        assert (code, out) == (2, "")
+        assert message in err
+        assert ".unpacked-" not in err
+        assert err.count("\n") == 1
+    for run_folder in (tmp_path, submission):
+        code, _, err = aims("submit", run_folder, "--to", tmp_path / "none")
+        assert code == 2
+        assert "run.json" in err
+    assert not (tmp_path / "none").exists()
