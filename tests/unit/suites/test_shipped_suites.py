@@ -11,10 +11,25 @@ import pytest
 
 from aims.cli.sweep import suite_fields
 from aims.data.write import convert
+from aims.report.exhibits import load_exhibits
 from aims.suites.plan import plan_runs
 from aims.suites.suite import find_suite, packaged_suites, read_suite
 from helpers import MadeUp
 
+OWN = ("demo", "embedded", "real-samples", "smoke")
+#: How many runs each has: rates x tunings (and scratch, zero-shot) x modalities.
+OF_THE_PAPER = {
+    "table1": 7 * 5 * 5,
+    "table2": 7 * 4 * 4 + 4,
+    "table3": 7 * 4 * 5,
+    "table4": 4,
+    "table6": 7 * 5 * 4,
+    "figure4": 7 * 8,
+    "figure5a": 7 * 2,
+    "figure5b": 3 * 4,
+    "figure6": 1 + 2 + 2 + 4,
+    "figure7": 7 * 4,
+}
 SENSORS = ("thermal", "depth", "hha", "nir", "polarization")
 PAIRS = ("rgb-thermal", "rgb-depth", "rgb-hha", "rgb-nir")
 CHANNELS = {"thermal": 1, "depth": 1, "hha": 3, "nir": 1, "intensity": 3, "aolp": 3, "dolp": 3, "red_nir": 2}
@@ -25,7 +40,7 @@ def suite(name):
 
 
 def test_these_come_with_aims():
-    assert [path.stem for path in packaged_suites()] == ["demo", "embedded", "real-samples", "smoke"]
+    assert [path.stem for path in packaged_suites()] == sorted([*OWN, *OF_THE_PAPER])
 
 
 def test_the_embedded_benchmark():
@@ -70,7 +85,58 @@ class Named(MadeUp):
         return dataclasses.replace(sample, streams=streams)
 
 
-@pytest.mark.parametrize("name", ["demo", "embedded", "real-samples", "smoke"])
+@pytest.fixture(scope="module")
+def papers_data(tmp_path_factory):
+    """Made-up sets that are called like the paper's, with all of their streams."""
+    folder = tmp_path_factory.mktemp("paper")
+    sets = {
+        "thermal-glass": ("thermal",),
+        "rgbp-glass": ("intensity", "aolp", "dolp"),
+        "nyuv2": ("depth", "hha"),
+        "ivrg-nir": ("nir",),
+    }
+    for name, streams in sets.items():
+        raw = folder / f"{name}-raw"
+        raw.mkdir()
+        made_up = Named(raw=raw, images=4, channels=3, rgb=True, stream=streams, dataset=name)
+        convert(made_up, folder / "data" / name)
+    return folder / "data"
+
+
+@pytest.mark.parametrize("name", OF_THE_PAPER)
+def test_the_papers_suites_make_every_cell_of_its_tables_and_figures(tmp_path, papers_data, name):
+    entries = [
+        # Built in no time; what is checked here does not depend on the backbone.
+        dataclasses.replace(entry, fields={**entry.fields, "weights": "none", "backbone": "sam-tiny"})
+        for entry in suite(name).entries
+        if entry.fields["method"] != "scratch"
+    ]
+    entries += [
+        dataclasses.replace(entry, fields={**entry.fields, "backbone": "sam-tiny"})
+        for entry in suite(name).entries
+        if entry.fields["method"] == "scratch"
+    ]
+    planned = plan_runs(entries, data=papers_data, runs=tmp_path, device="cpu")
+    configs = {run.config.hash: run.config for run in planned}
+    assert len(configs) == len(planned) == OF_THE_PAPER[name]
+    assert {config.protocol for config in configs.values()} == {"paper"}
+    cells = [
+        cell
+        for exhibit in load_exhibits()
+        if exhibit.key.rstrip("kdn" if name == "figure6" else "") == name
+        for cell in exhibit.cells.values()
+        if cell.wanted
+    ]
+    assert cells
+    used = set()
+    for cell in cells:
+        fitting = {key for key, config in configs.items() if cell.wanted.fits(config)}
+        assert fitting, (cell.row, cell.column)
+        used |= fitting
+    assert used == set(configs)  # no run that stands in no cell
+
+
+@pytest.mark.parametrize("name", OWN)
 def test_every_run_can_be_planned(tmp_path, name):
     found = suite(name)
     rgb = name != "real-samples"
