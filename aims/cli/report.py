@@ -52,10 +52,10 @@ _COLUMNS = (
 def command(runs: Path, target: Path, against: str | None, data: Path, title: str, as_json: bool) -> None:
     """Write tables and figures from the finished runs.
 
-    They are the tables and figures of the paper with ours beside its numbers (folder `paper`), every method
-    beside every sensor with intervals and paired tests, the list of all runs (Markdown, CSV, LaTeX), and
-    index.html: the tables with curves and pictures. A cell without a run stays empty. Results of different
-    protocols, backbones or weights never share a table.
+    They are every method beside every sensor with intervals and paired tests, the list of all runs (Markdown,
+    CSV, LaTeX), and index.html: the tables with curves and pictures. Where runs are on the paper's datasets,
+    or there are none, its tables and figures are written too, ours beside its numbers (folder `paper`). A
+    cell without a run stays empty. Results of different protocols, backbones or weights never share a table.
 
     `--against paper` adds a list of every published number: ours, its interval, the difference, and the
     command that makes it (paper/against.md).

@@ -17,7 +17,7 @@ from aims.report.comparison_files import (
     comparison_markdown,
     paired_csv,
 )
-from aims.report.cost_figure import cost_csv, cost_png, cost_svg
+from aims.report.cost_figure import cost_files
 from aims.report.exhibit_files import cell_fields
 from aims.report.latex import table1_latex
 from aims.report.page import render_page
@@ -103,15 +103,17 @@ def write_report(
         "paired.csv": paired_csv(comparisons),
         "results.md": results_markdown(results, len(left_out)),
         "results.csv": results_csv(results),
-        "cost.csv": cost_csv(comparisons),
-        "cost.svg": cost_svg(comparisons),
-        "cost.png": cost_png(comparisons),
+        **cost_files(comparisons),
         "index.html": render_page(comparisons, left_out, data=data, title=title),
     }
-    for name, content in paper_files(exhibits, results, against=with_paper).items():
-        files[f"paper/{name}"] = content
+    ours = any(table.condition for tables in exhibits for table in tables)
+    if ours or with_paper or not results:
+        # Runs on other sets stand in none of them: the printed numbers alone would be clutter there.
+        for name, content in paper_files(exhibits, results, against=with_paper).items():
+            files[f"paper/{name}"] = content
     try:
-        (out / "paper").mkdir(parents=True, exist_ok=True)
+        for name in files:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: cannot be made a folder ({error}); give another one") from None
     for name, content in files.items():

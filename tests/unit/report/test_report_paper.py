@@ -200,3 +200,27 @@ def test_what_stands_in_the_files(report: dict[str, bytes]) -> None:
 def test_the_same_runs_give_the_same_bytes(runs: Path, tmp_path: Path, report: dict[str, bytes]) -> None:
     again = write_report(runs, tmp_path / "again", against="paper").written
     assert {path.name: path.read_bytes() for path in again if path.parent.name == "paper"} == report
+
+
+def test_the_printed_part_in_the_repository_is_what_a_report_without_runs_writes(
+    runs: Path, tmp_path: Path
+) -> None:
+    written = write_report(runs, tmp_path / "out", against="paper").written
+    there = Path(__file__).parents[3] / "leaderboards" / "paper"
+    # Pictures depend on matplotlib's version.
+    expected = {
+        path.name: path.read_text()
+        for path in written
+        if path.parent.name == "paper" and path.suffix in (".md", ".csv", ".tex")
+    }
+    assert {path.name: path.read_text() for path in there.iterdir()} == expected
+
+
+def test_runs_on_other_sets_get_no_folder_of_printed_numbers(
+    runs: Path, tmp_path: Path, add_run: AddRun
+) -> None:
+    add_run(dataset="own", modality="nir")
+    written = write_report(runs, tmp_path / "out").written
+    assert {path.parent for path in written} == {tmp_path / "out"}
+    assert not (tmp_path / "out" / "paper").exists()
+    assert write_report(runs, tmp_path / "out", against="paper").paper[0]["ours"] == ""
