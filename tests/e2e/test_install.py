@@ -60,7 +60,10 @@ def test_the_wheel_holds_everything(wheel):
         "aims/leaderboards/published.toml",
         "aims/models/pretrained/sam-tiny/README.md",
         "aims/models/pretrained/sam-tiny/weights.safetensors",
+        "aims/report/details.html.j2",
         "aims/report/index.html.j2",
+        "aims/report/page.css",
+        "aims/report/page.js",
         "aims/synth/layouts/nyuv2.py",
     ):
         assert name in names, name
@@ -141,6 +144,7 @@ def test_every_command_of_the_readme(tmp_path):
     makes = [command for command in commands if command.startswith("make ")]
     # `make demo` has a test of its own, and these are run by `make test`.
     assert sorted(makes) == ["make demo", "make test"]
+    assert "aims report --against paper --out paper" in commands
     others = [command for command in commands if command not in makes]
     assert {command.split()[1] for command in others} == set(COMMANDS)
     outputs = {command: run(["bash", "-c", command], cwd=tmp_path, env=environment) for command in others}
