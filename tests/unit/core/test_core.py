@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from aims.core.config import RunConfig
-from aims.core.errors import AimsError, InputError, unknown_name
-from aims.core.files import atomic_write, inside, read_json, sha256_json, write_json
+from aims.core.errors import AimsError, InputError, explain, unknown_name
+from aims.core.files import atomic_write, inside, read_json, sha256_json, write_json, write_text
 from aims.core.records import RunRecord
 from aims.core.registry import Registry
 from aims.core.schema import DatasetSpec, StreamSpec
@@ -236,3 +238,31 @@ def test_converters_travel_without_their_handles(tmp_path):
     again = pickle.loads(pickle.dumps(converter))
     assert again == converter
     assert "handle" not in vars(again)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device; make room: what was finished is kept"),
+        (errno.EDQUOT, "make room"),
+        (errno.EROFS, "Read-only file system; see who may read and write there"),
+        (errno.EACCES, "Permission denied; see who may read and write there, or name another folder"),
+        (errno.ENOENT, "No such file or directory"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line_with_a_way_on(number, words):
+    assert words in explain(OSError(number, os.strerror(number), "runs/x"))
+    assert explain(OSError(number, os.strerror(number), "runs/x")).startswith("runs/x: ")
+    assert explain(OSError("told by a library")) == "told by a library"
+
+
+def test_a_file_that_cannot_be_written_is_named_as_its_reader_knows_it(tmp_path):
+    target = tmp_path / "weights"
+    target.write_text("old")
+    # What would be written beside it leads to a device that is always full.
+    (tmp_path / ".weights.tmp").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write_text(target, "new")
+    assert caught.value.filename == str(target)
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["weights"]

@@ -326,7 +326,7 @@ def test_a_disk_that_is_full_costs_nothing_that_was_saved(dataset, unbroken, tmp
 
     job = toys.job(dataset, tmp_path, epochs=6)
     try:
-        with pytest.raises(OSError) as caught:
+        with pytest.raises(OSError, match="File too large") as caught:
             run(job, observer=FullFrom())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import toys
+from torch.utils.data import Dataset as TorchDataset
 
-from aims.core.errors import InputError
+from aims.core.errors import AimsError, InputError
 from aims.core.vocabulary import PAPER, STRICT
 from aims.data.instances import stretch_nearest
 from aims.engine.samples import (
@@ -227,3 +230,24 @@ def test_small_regions_are_left_out(dataset):
             kept = [k for k in range(1, item.native.max() + 1) if (grid == k).sum() > area]
             assert item.ids.tolist() == kept
     assert counts[0] >= counts[1] >= counts[2] > counts[3]
+
+
+class Broken(TorchDataset):
+    """Cannot be read, or dies while it is."""
+
+    def __init__(self, dies=False):
+        self.dies = dies
+
+    def __getitem__(self, key):
+        if self.dies:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise AimsError(f"image {key}: no longer there")
+
+
+def test_what_a_worker_says_arrives_as_it_was_said():
+    for workers in (0, 1):
+        with pytest.raises(AimsError) as caught:
+            list(loader(Broken(), [7], workers, False))
+        assert str(caught.value) == "image 7: no longer there"
+    with pytest.raises(AimsError, match=r"a process that reads images died .*: out of memory, most often"):
+        list(loader(Broken(dies=True), [7], 1, False))
