@@ -71,9 +71,9 @@ def test_a_cell_takes_the_papers_dataset_its_options_and_all_images(runs: Path, 
 
 def test_the_best_of_rivals_is_marked_and_what_reaches_it(runs: Path, add_run: AddRun) -> None:
     images = [f"image-{k}" for k in range(10)]
-    add_run(dict.fromkeys(images, [0.6]), **PAPER, tuning="full")
+    add_run({name: [0.6] for name in images}, **PAPER, tuning="full")
     add_run({name: [0.2 if k % 2 else 0.9] for k, name in enumerate(images)}, **PAPER, tuning="adapter")
-    add_run(dict.fromkeys(images, [0.5]), **PAPER)
+    add_run({name: [0.5] for name in images}, **PAPER)
     (table,) = fill("table3", runs)
     marks = {name: table.cells[name, "polarization"] for name in ("full", "adapter", "lora", "prompt")}
     assert [mark.rank for mark in marks.values()] == ["best", "second", "", ""]
