@@ -6,108 +6,43 @@ that is killed for lack of memory takes none of the others with it.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Any, Literal
+from typing import Any
 
-from aims.core.errors import AimsError, explain
+from aims.suites.tasks import (
+    Ending,
+    Outcome,
+    SweepObserver,
+    Task,
+    Work,
+    outcome_of,
+    perform,
+    train_and_evaluate,
+)
 
 _POLL_SECONDS = 0.2
 _HELD = (signal.SIGINT, signal.SIGTERM)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """What a process is given.
-
-    Attributes:
-        name: of the run's folder.
-        arguments: keyword arguments of `aims.engine.plan.plan`.
-        threads: how many threads torch may use.
-    """
-
-    name: str
-    arguments: Mapping[str, Any]
-    threads: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a task ended.
-
-    Attributes:
-        task: the task.
-        status: "finished"; "failed"; "stopped", saved as far as it was.
-        reason: one line, unless it finished.
-        record: what the work returned, if it finished: the run's record.
-    """
-
-    task: Task
-    status: Literal["finished", "failed", "stopped"]
-    reason: str = ""
-    record: Mapping[str, Any] | None = None
-
-
-class SweepObserver:
-    """What a sweep tells while it works; this one keeps quiet."""
-
-    def started(self, task: Task) -> None:
-        """A task begins."""
-
-    def progress(self, task: Task, text: str) -> None:
-        """What a task does now, in few words."""
-
-    def warning(self, task: Task, text: str) -> None:
-        """A task has warned of something."""
-
-    def ended(self, outcome: Outcome) -> None:
-        """A task has ended."""
-
-    def stopping(self, running: int) -> None:
-        """All was asked to stop: so many tasks save themselves."""
-
-
-#: Tells the observer a kind ("progress" or "warning") and a text.
-Tell = Callable[[str, str], None]
-Work = Callable[[Task, Tell], Mapping[str, Any]]
-
-
-def train_and_evaluate(task: Task, tell: Tell) -> Mapping[str, Any]:
-    """Makes a run, or goes on with it, and returns its record."""
-    # Imported here: the parent may be a program that never needs torch.
-    import torch
-
-    from aims.engine.plan import plan
-    from aims.engine.run import run
-    from aims.engine.train import Observer
-
-    class Teller(Observer):
-        def stage(self, name: str, total: int, done: int = 0) -> None:
-            epochs = job.config.epochs
-            tell("progress", f"epoch {done * epochs // total + 1}/{epochs}" if name == "train" else name)
-
-    torch.set_num_threads(min(task.threads, torch.get_num_threads()))
-    job = plan(**task.arguments)
-    record, _ = run(job, observer=Teller())
-    return record.content
 
 
 def run_here(
     runs: Sequence[tuple[str, Mapping[str, Any]]],
     *,
     jobs: int,
+    retries: int = 0,
     observer: SweepObserver | None = None,
     work: Work = train_and_evaluate,
 ) -> list[Outcome]:
     """Makes runs, the first ones first; one that fails stops no other.
+
+    A run whose process dies without a word is begun again when no other is left, and alone: memory was short,
+    most often. It goes on from where it was saved. One that fails by an error of its own would do so again.
 
     Ctrl-C or SIGTERM stops: what is running saves itself and no other begins. A second Ctrl-C ends
     everything at once.
@@ -116,6 +51,7 @@ def run_here(
         runs: name and arguments of each.
         jobs: how many at a time. The cores are dealt out among them, since trainings whose threads
             outnumber the cores slow each other down tenfold.
+        retries: how often a run is begun again.
         observer: is told of progress.
         work: what each process does.
 
@@ -124,14 +60,18 @@ def run_here(
     """
     threads = max(1, (os.cpu_count() or 1) // max(1, min(jobs, len(runs))))
     tasks = [Task(name=name, arguments=arguments, threads=threads) for name, arguments in runs]
-    return _Processes(tasks, jobs, observer or SweepObserver(), work).run()
+    return _Processes(tasks, jobs, retries, observer or SweepObserver(), work).run()
 
 
 class _Processes:
     """The processes of one sweep, and what became of them."""
 
-    def __init__(self, tasks: Sequence[Task], jobs: int, observer: SweepObserver, work: Work) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], jobs: int, retries: int, observer: SweepObserver, work: Work
+    ) -> None:
         self.waiting, self.jobs, self.observer, self.work = deque(tasks), jobs, observer, work
+        self.crashed: deque[Task] = deque()
+        self.retries, self.tries = retries, Counter[str]()
         self.running: dict[Connection, tuple[Task, SpawnProcess]] = {}
         self.outcomes: list[Outcome] = []
         self.stopping = False
@@ -143,11 +83,13 @@ class _Processes:
         stop = StopRequest()
         with stop.listening():
             try:
-                while self.running or (self.waiting and not self.stopping):
+                while self.running or ((self.waiting or self.crashed) and not self.stopping):
                     if stop.signal is not None and not self.stopping:
                         self._stop()
                     while self.waiting and len(self.running) < self.jobs and not self.stopping:
                         self._start(self.waiting.popleft())
+                    if self.crashed and not self.running and not self.stopping:
+                        self._start(self.crashed.popleft())
                     for connection in wait(list(self.running), timeout=_POLL_SECONDS):
                         assert isinstance(connection, Connection)
                         self._hear(connection)
@@ -171,6 +113,7 @@ class _Processes:
         # Ours is closed so that the pipe ends when the process does.
         theirs.close()
         self.running[ours] = (task, process)
+        self.tries[task.name] += 1
         self.observer.started(task)
 
     def _stop(self) -> None:
@@ -194,17 +137,20 @@ class _Processes:
             process.join()
             connection.close()
             del self.running[connection]
-            outcome = self._outcome(task, kind, content)
-            self.outcomes.append(outcome)
-            self.observer.ended(outcome)
+            self._end(task, (kind, _death(content) if kind == "died" else content))
 
-    def _outcome(self, task: Task, kind: str, content: Any) -> Outcome:
-        if kind == "finished":
-            return Outcome(task=task, status="finished", record=content)
-        if kind == "died":
+    def _end(self, task: Task, ending: Ending) -> None:
+        kind, content = ending
+        if kind == "died" and self.stopping:
             # Between two epochs or while it reads, a process ends at once: nothing is lost then.
-            kind, content = ("stopped", "stopped") if self.stopping else ("failed", _death(content))
-        return Outcome(task=task, status="stopped" if kind == "stopped" else "failed", reason=content)
+            ending = "stopped", "stopped"
+        elif kind == "died" and self.tries[task.name] <= self.retries:
+            self.crashed.append(task)
+            self.observer.retrying(task, content)
+            return
+        outcome = outcome_of(task, ending, self.tries[task.name])
+        self.outcomes.append(outcome)
+        self.observer.ended(outcome)
 
 
 def _death(code: int) -> str:
@@ -234,31 +180,8 @@ def _process(connection: Connection, work: Work, task: Task) -> None:
     def tell(kind: str, text: str) -> None:
         connection.send((kind, text))
 
-    logging.basicConfig(level=logging.WARNING, handlers=[_Warnings(tell)], force=True)
     try:
-        connection.send(("finished", work(task, tell)))
-    except AimsError as error:
-        # As training stops: see aims.engine.train.Stopped.
-        stopped = error.exit_code == 128 + signal.SIGINT
-        connection.send(("stopped" if stopped else "failed", str(error)))
+        connection.send(perform(work, task, tell))
     except BrokenPipeError:
         # The sweep is gone: what was saved stays.
         return
-    except MemoryError:
-        connection.send(("failed", "out of memory; try fewer --jobs"))
-    except OSError as error:
-        connection.send(("failed", explain(error)))
-    except Exception as error:
-        text = " ".join(str(error).split())
-        connection.send(("failed", f"{type(error).__name__}: {text}"))
-
-
-class _Warnings(logging.Handler):
-    """Hands log lines to the sweep."""
-
-    def __init__(self, tell: Tell) -> None:
-        super().__init__()
-        self._tell = tell
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._tell("warning", record.getMessage())

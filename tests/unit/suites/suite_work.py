@@ -20,12 +20,14 @@ class Stopped(AimsError):
 def act(task, tell):
     """Does what the task's arguments say, and leaves a file that says that it was begun."""
     what, folder = task.arguments["what"], Path(task.arguments["folder"])
-    (folder / f"{task.name}.begun").write_text(str(os.getpid()))
+    begun = folder / f"{task.name}.begun"
+    again = begun.exists()
+    begun.write_text(str(os.getpid()))
     if what == "fail":
         raise AimsError("the loss is nan")
     if what == "bug":
         raise ZeroDivisionError("two\nlines")
-    if what == "die":
+    if what == "die" or (what == "die-once" and not again):
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "leave":
         os._exit(7)

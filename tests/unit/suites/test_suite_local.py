@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import suite_work
 
-from aims.suites.local import Outcome, SweepObserver, Task, run_here
+from aims.suites.local import run_here
+from aims.suites.tasks import Outcome, SweepObserver, Task
 
 
 class Told(SweepObserver):
@@ -30,6 +31,9 @@ class Told(SweepObserver):
     def warning(self, task: Task, text: str) -> None:
         self.log.append(("warning", task.name, text))
 
+    def retrying(self, task: Task, reason: str) -> None:
+        self.log.append(("retrying", task.name, reason))
+
     def ended(self, outcome: Outcome) -> None:
         self.log.append(("ended", outcome.task.name, outcome.status))
 
@@ -39,9 +43,11 @@ class Told(SweepObserver):
             os.kill(os.getpid(), self.signals.pop(0))
 
 
-def sweep(folder: Path, *what: str, jobs: int = 1, told: SweepObserver | None = None) -> dict[str, Outcome]:
+def sweep(
+    folder: Path, *what: str, jobs: int = 1, retries: int = 0, told: SweepObserver | None = None
+) -> dict[str, Outcome]:
     tasks = [(f"{k}-{name}", {"what": name, "folder": str(folder)}) for k, name in enumerate(what)]
-    outcomes = run_here(tasks, jobs=jobs, observer=told, work=suite_work.act)
+    outcomes = run_here(tasks, jobs=jobs, retries=retries, observer=told, work=suite_work.act)
     return {outcome.task.name: outcome for outcome in outcomes}
 
 
@@ -69,6 +75,44 @@ def test_a_run_that_fails_stops_no_other(tmp_path):
         "3-leave": ("failed", "its process ended without a word (exit code 7)"),
         "4-good": ("finished", ""),
     }
+
+
+KILLED = "its process was killed: out of memory, most often; try fewer --jobs"
+
+
+def test_what_crashed_is_tried_again_last_and_alone(tmp_path):
+    told = Told()
+    outcomes = sweep(tmp_path, "die-once", "die-once", "good", jobs=2, retries=1, told=told)
+    assert {name: (o.status, o.tries) for name, o in outcomes.items()} == {
+        "0-die-once": ("finished", 2),
+        "1-die-once": ("finished", 2),
+        "2-good": ("finished", 1),
+    }
+    last = told.log.index(("ended", "2-good", "finished")) + 1
+    crashes = [entry for entry in told.log if entry[0] == "retrying"]
+    assert sorted(crashes) == [("retrying", f"{k}-die-once", KILLED) for k in (0, 1)]
+    # One after the other, once nothing else is to do: both may crash before or after the good one ends.
+    ends = [entry for entry in told.log if entry[0] in ("started", "ended")][-4:]
+    first, second = crashes[0][1], crashes[1][1]
+    assert ends == [
+        *(("started", first), ("ended", first, "finished")),
+        *(("started", second), ("ended", second, "finished")),
+    ]
+    assert told.log.index(("started", first), told.log.index(crashes[0])) >= last
+
+
+def test_what_crashes_again_and_again_has_failed(tmp_path):
+    told = Told()
+    (outcome,) = sweep(tmp_path, "die", retries=2, told=told).values()
+    assert (outcome.status, outcome.reason, outcome.tries) == ("failed", f"{KILLED} (begun 3 times)", 3)
+    assert [entry[0] for entry in told.log] == [*(["started", "retrying"] * 2), "started", "ended"]
+
+
+def test_an_error_of_its_own_is_not_tried_again(tmp_path):
+    told = Told()
+    outcomes = sweep(tmp_path, "fail", "bug", retries=2, told=told)
+    assert [outcome.tries for outcome in outcomes.values()] == [1, 1]
+    assert "retrying" not in [entry[0] for entry in told.log]
 
 
 def test_two_at_a_time_share_the_cores(tmp_path):
