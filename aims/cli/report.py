@@ -45,7 +45,7 @@ _COLUMNS = (
     type=click.Path(path_type=Path),
     default=Path("data/aims"),
     show_default=True,
-    help="Datasets of the runs, for the page's pictures; it has none where they are not there.",
+    help="Datasets of the runs, for pictures of masks; there are none where they are not there.",
 )
 @click.option("--title", default="AIMS leaderboard", show_default=True, help="Heading of the page.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
@@ -56,6 +56,10 @@ def command(runs: Path, target: Path, against: str | None, data: Path, title: st
     CSV, LaTeX), and index.html: the tables with curves and pictures. Where runs are on the paper's datasets,
     or there are none, its tables and figures are written too, ours beside its numbers (folder `paper`). A
     cell without a run stays empty. Results of different protocols, backbones or weights never share a table.
+
+    Where --data holds the datasets of the runs, input, zero-shot, scratch, SimCMF and truth are drawn side by
+    side for the worst, the median and the best instance (folder `panels`; of the paper's datasets its Figures
+    3 and 8 to 13, folder `paper`).
 
     `--against paper` adds a list of every published number: ours, its interval, the difference, and the
     command that makes it (paper/against.md).

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from aims.core.errors import AimsError
 from aims.data.instances import stretch_nearest
 
 _TINT = 0.55
@@ -21,9 +22,16 @@ def predicted_mask(row: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.
     Args:
         row: of `instances.parquet` (`aims.core.records.INSTANCE_SCHEMA`).
         size: (height, width) of the picture.
+
+    Raises:
+        AimsError: there is no mask, or none that can be read.
     """
-    rle = row["rle_native"] or row["rle_grid"]
-    mask = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
+    try:
+        rle = row["rle_native"] or row["rle_grid"]
+        mask = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
+    except (KeyError, TypeError, ValueError, AttributeError):
+        which = f"instance {row['instance_id']} of {row['image_id']!r}"
+        raise AimsError(f"{which}: its mask cannot be read; `aims verify RUN` says of which run") from None
     return stretch_nearest(mask, size).astype(bool)
 
 

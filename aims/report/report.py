@@ -21,8 +21,10 @@ from aims.report.cost_figure import cost_files
 from aims.report.exhibit_files import cell_fields
 from aims.report.latex import table1_latex
 from aims.report.page import render_page
+from aims.report.panels import open_datasets
 from aims.report.paper import fill_all, paper_files
 from aims.report.published import load_published
+from aims.report.qualitative import write_qualitative
 from aims.report.render import results_csv, results_markdown, table1_csv, table1_markdown
 from aims.report.results import Result, pool_seeds
 from aims.report.runs import LeftOut, load_runs
@@ -79,7 +81,7 @@ def write_report(
         out: folder for the files; made where it does not exist.
         against: what the comparison tests others against, METHOD or METHOD:TUNING; see `build_comparisons`.
             "paper" lists every published number with ours beside it instead.
-        data: converted datasets, for the page's pictures; None, or without the runs' datasets: no pictures.
+        data: converted datasets, for the pictures of masks; None, or without the runs' datasets: none.
         title: heading of the page.
 
     Raises:
@@ -122,6 +124,7 @@ def write_report(
         else:
             with atomic_write(out / name) as beside:
                 beside.write_bytes(content)
+    pictures = write_qualitative(comparisons, open_datasets(data), out)
     return ReportResult(
         sections=sections,
         comparisons=comparisons,
@@ -133,5 +136,5 @@ def write_report(
             for table in tables
             for cell in table.cells.values()
         ),
-        written=tuple(out / name for name in files),
+        written=(*(out / name for name in files), *pictures),
     )
