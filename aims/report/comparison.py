@@ -102,6 +102,37 @@ class ComparisonRow:
         return sum(known) / len(known) if known and len(known) == len(times) else None
 
     @property
+    def flops(self) -> tuple[float, float] | None:
+        """Fewest and most operations for one image with one click, where all are known."""
+        known = [result.flops for result in self.results if result.flops is not None]
+        return (min(known), max(known)) if known and len(known) == len(self.results) else None
+
+    @property
+    def device(self) -> str | None:
+        """Kind of the device ("cpu", "cuda"), where all runs say the same."""
+        kinds = {result.device for result in self.results}
+        return kinds.pop() if len(kinds) == 1 else None
+
+    @property
+    def hours(self) -> float | None:
+        """Mean hours of one device that a run took (`aims.report.runs.Run.hours`), where all are known."""
+        hours = [run.hours for result in self.results for run in result.runs]
+        known = [time for time in hours if time is not None and self.device is not None]
+        return sum(known) / len(known) if known and len(known) == len(hours) else None
+
+    @property
+    def peak_bytes(self) -> float | None:
+        """The most memory of any run, where all are known."""
+        known = [result.peak_bytes for result in self.results if result.peak_bytes is not None]
+        return max(known) if known and len(known) == len(self.results) else None
+
+    @property
+    def learning_rates(self) -> tuple[int, int]:
+        """Fewest and most learning rates that were tried for one modality."""
+        counts = [result.learning_rates for result in self.results]
+        return min(counts), max(counts)
+
+    @property
     def seeds(self) -> tuple[int, int]:
         """Fewest and most seeds of its cells."""
         counts = [len(result.seeds) for result in self.results]
@@ -184,6 +215,11 @@ def comparison_json(table: Comparison) -> dict[str, Any]:
                 "method": row.method,
                 "trained_parameters": row.trained,
                 "seconds": row.seconds,
+                "flops": row.flops,
+                "device": row.device,
+                "device_hours": row.hours,
+                "peak_memory_bytes": row.peak_bytes,
+                "learning_rates": row.learning_rates,
                 "cells": {name: _cell_json(cell) for name, cell in row.cells.items()},
                 "by_size": dict(zip(SIZES, row.by_size(table.sized), strict=False)),
                 "differences": {name: dataclasses.asdict(test) for name, test in row.differences.items()},

@@ -18,18 +18,19 @@ from aims.report.comparison_words import (
     notes,
     paired_notes,
     score_lines,
-    seconds_text,
     seeds_text,
     size_columns,
     size_note,
     spread_note,
-    trained_text,
 )
+from aims.report.cost import COSTS, cost_notes
 from aims.report.floors import DISC
 from aims.report.latex import escape_latex, stack
 from aims.report.render import (
+    COST_FIELDS,
     RESULT_FIELDS,
     condition_fields,
+    cost_fields,
     escape_markdown,
     markdown_table,
     result_fields,
@@ -38,7 +39,18 @@ from aims.report.render import (
 from aims.report.wording import percent
 
 _PLACE = ("protocol", "backbone", "limit", "weights", "dataset", "fingerprint")
-_ROW = ("method", "tuning", "options", "lr", "epochs", "batch_size", "clicks", "loss", "precision")
+_ROW = (
+    "method",
+    "tuning",
+    "options",
+    "lr",
+    "epochs",
+    "batch_size",
+    "clicks",
+    "train_images",
+    "loss",
+    "precision",
+)
 
 
 def comparison_markdown(tables: Sequence[Comparison]) -> str:
@@ -47,9 +59,9 @@ def comparison_markdown(tables: Sequence[Comparison]) -> str:
     lines += [] if tables else ["There is no finished run."]
     for table in tables:
         lines += [f"## {escape_markdown(comparison_title(table))}", "", f"{counts(table)}.", ""]
-        tail = {"seeds": seeds_text, "trained parameters": trained_text, "seconds a run": seconds_text}
+        tail = {"seeds": seeds_text, **{cost.name: cost.text for cost in COSTS}}
         lines += _markdown_grid(table, _markdown_score, tail)
-        lines += [f"{escape_markdown(note)}\n" for note in notes(table)]
+        lines += [f"{escape_markdown(note)}\n" for note in (*notes(table), *cost_notes(table))]
         if table.tests:
             lines += [f"### Differences from {escape_markdown(table.reference or '')}", ""]
             lines += _markdown_grid(table, _markdown_difference)
@@ -109,32 +121,50 @@ def _markdown_sizes(table: Comparison) -> list[str]:
 
 
 def comparison_latex(tables: Sequence[Comparison]) -> str:
-    """All tables in LaTeX, one `table` environment each; they need booktabs alone."""
+    """All tables in LaTeX, two `table` environments each: scores, then costs. They need booktabs alone."""
     return "% needs \\usepackage{booktabs}\n" + "\n".join(
-        _latex_table(table, index) for index, table in enumerate(tables, start=1)
+        f"{_latex_scores(table, index)}\n{_latex_costs(table, index)}"
+        for index, table in enumerate(tables, start=1)
     )
 
 
-def _latex_table(table: Comparison, index: int) -> str:
+def _latex_scores(table: Comparison, index: int) -> str:
     caption = " ".join([f"{comparison_title(table)}. {counts(table)}.", *notes(table)])
-    header = ["method", *map(column_name, table.columns), "seeds", "trained", "s a run"]
+    rows = [
+        [*(_latex_score(row.cells.get(column)) for column in table.columns), seeds_text(row)]
+        for row in table.rows
+    ]
+    header = [*map(column_name, table.columns), "seeds"]
+    return _latex_table(table, caption, f"tab:aims-comparison-{index}", header, rows)
+
+
+def _latex_costs(table: Comparison, index: int) -> str:
+    """What the rows cost: beside five sensors it would not fit on a page."""
+    caption = " ".join([f"{comparison_title(table)}: what the methods cost.", *cost_notes(table)])
+    rows = [[_latex(cost.text(row)) for cost in COSTS] for row in table.rows]
+    header = [cost.short for cost in COSTS]
+    return _latex_table(table, caption, f"tab:aims-cost-{index}", header, rows)
+
+
+def _latex_table(
+    table: Comparison, caption: str, label: str, header: Sequence[str], rows: Sequence[Sequence[str]]
+) -> str:
+    """One `table` environment; `rows` are in LaTeX, without the label in front."""
     lines = [
         r"\begin{table}",
         r"  \centering\footnotesize\setlength{\tabcolsep}{4pt}",
         rf"  \caption{{{_latex(caption)}}}",
-        rf"  \label{{tab:aims-comparison-{index}}}",
-        rf"  \begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
+        rf"  \label{{{label}}}",
+        rf"  \begin{{tabular}}{{l{'r' * len(header)}}}",
         r"    \toprule",
-        f"    {' & '.join(map(_latex, header))} \\\\",
+        f"    {' & '.join(map(_latex, ['method', *header]))} \\\\",
     ]
     was_floor: bool | None = None
-    for row in table.rows:
+    for row, cells in zip(table.rows, rows, strict=True):
         if row.is_floor != was_floor:
             lines.append(r"    \midrule")
             was_floor = row.is_floor
-        cells = [_latex_score(row.cells.get(column)) for column in table.columns]
-        tail = [seeds_text(row), trained_text(row), seconds_text(row)]
-        lines.append(f"    {' & '.join([_latex(row.label), *cells, *map(_latex, tail)])} \\\\")
+        lines.append(f"    {' & '.join([_latex(row.label), *cells])} \\\\")
     return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""])
 
 
@@ -154,16 +184,7 @@ def _latex_score(cell: ComparisonCell | None) -> str:
 def comparison_csv(tables: Sequence[Comparison]) -> str:
     """All tables in long form, one line a cell; `weights` is the table's, `cell_weights` the runs' own."""
     fields = (*_PLACE, *(name for name in RESULT_FIELDS if name not in _PLACE))
-    fields += (
-        "seed_sd",
-        "groups",
-        "rank",
-        "tied",
-        "mean_over",
-        "trained_parameters",
-        "seconds",
-        "cell_weights",
-    )
+    fields += ("seed_sd", "groups", "rank", "tied", "mean_over", *COST_FIELDS, "cell_weights")
     return write_csv(fields, _lines(tables, _cell_line))
 
 
@@ -229,8 +250,7 @@ def _cell_line(table: Comparison, row: ComparisonRow, column: str) -> dict[str, 
         "rank": cell.rank,
         "tied": "yes" if cell.tied else "",
         "groups": len(result.counts) if result else "",
-        "trained_parameters": result.trained if result else "",
-        "seconds": result.seconds if result else "",
+        **cost_fields(result),
         "cell_weights": result.config.weights if result else "",
     }
 

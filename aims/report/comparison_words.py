@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.core.sizes import SIZES
@@ -161,12 +162,12 @@ def p_text(p: float) -> str:
 
 def seeds_text(row: ComparisonRow) -> str:
     """How many seeds, e.g. "3" or "2–3"."""
-    return _span(*row.seeds, str)
+    return span(*row.seeds, str)
 
 
 def trained_text(row: ComparisonRow) -> str:
     """Trained parameters, e.g. "0", "756 k" or "3.96–3.97 M"; empty where unknown."""
-    return "" if row.trained is None else _span(*row.trained, _short)
+    return "" if row.trained is None else span(*row.trained, short)
 
 
 def seconds_text(row: ComparisonRow) -> str:
@@ -176,16 +177,22 @@ def seconds_text(row: ComparisonRow) -> str:
     return f"{row.seconds:,.0f}" if row.seconds >= 100 else f"{row.seconds:.1f}"
 
 
-def _span(low: int, high: int, show: Callable[[int], str]) -> str:
+def span(low: float, high: float, show: Callable[[Any], str]) -> str:
+    """Two numbers as one text, e.g. "2–3" or "756–761 k"; a single one where they look the same."""
     first, last = show(low), show(high)
-    return last if first == last else f"{first}–{last}"
+    if first == last:
+        return last
+    number, _, unit = first.partition(" ")
+    return f"{number if last.endswith(f' {unit}') else first}–{last}"
 
 
-def _short(number: int) -> str:
-    for power, unit in ((1e6, " M"), (1e3, " k")):
-        if number >= power:
-            return f"{number / power:.3g}{unit}"
-    return str(number)
+def short(number: float) -> str:
+    """A large number in three digits, e.g. "756 k", "3.96 M" or "1.82 G"."""
+    for power, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        # What would be rounded up to the next unit is of that unit.
+        if number >= 0.9995 * power:
+            return f"{number / power:.3g} {unit}"
+    return f"{number:.0f}"
 
 
 def has_seed_spread(table: Comparison) -> bool:

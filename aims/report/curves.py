@@ -25,7 +25,7 @@ _DASHES = ("-", "--", ":")
 #: Stands for the colour of the text around; no curve has it.
 TEXT = "#010203"
 #: Of every figure: the same runs give the same bytes, and text stays text.
-FIGURE_STYLE = {
+FIGURE_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "aims",
     "font.family": "sans-serif",

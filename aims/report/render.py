@@ -39,9 +39,16 @@ RESULT_FIELDS = (
         "epochs",
         "batch_size",
         "clicks",
+        "train_images",
     ),
     *("loss", "precision", "seeds", "miou", "low", "high", "val_miou", "instances", "images"),
     *("disc", "below_disc"),
+)
+
+#: What a result cost, behind its other fields.
+COST_FIELDS = (
+    *("trained_parameters", "flops", "seconds", "device", "device_hours", "peak_memory_bytes"),
+    "learning_rates",
 )
 
 
@@ -127,7 +134,17 @@ def _results_title(condition: Condition) -> str:
 def _results_table(results: Iterable[Result]) -> list[str]:
     header = ["dataset", "content", "modality", "method", "tuning", "options", "loss", "precision", "seeds"]
     left = len(header)
-    header += ["lr", "epochs", "batch", "clicks", "mIoU", "95 % interval", "disc", "validation mIoU"]
+    header += [
+        "lr",
+        "epochs",
+        "batch",
+        "clicks",
+        "train images",
+        "mIoU",
+        "95 % interval",
+        "disc",
+        "validation mIoU",
+    ]
     header += ["instances", "images"]
     rows = []
     for item in results:
@@ -135,6 +152,7 @@ def _results_table(results: Iterable[Result]) -> list[str]:
         names = [config.dataset, config.fingerprint[:8], config.modality, config.method, config.tuning]
         names += [config.options_text, config.loss, config.precision, seeds(item)]
         numbers = [f"{config.lr:g}", str(config.epochs), str(config.batch_size), str(config.clicks)]
+        numbers += [str(config.train_images or "all")]
         numbers += [percent(item.miou)]
         numbers += [interval(item), "<br>".join([percent(item.disc), *below_disc(item)[:1]])]
         numbers += [percent(item.val_miou), str(item.instances), str(item.images)]
@@ -171,6 +189,26 @@ def result_fields(result: Result | None) -> dict[str, Any]:
         "disc": percent(result.disc),
         "below_disc": "yes" if result.below_disc else "",
     }
+
+
+def cost_fields(result: Result | None) -> dict[str, Any]:
+    """What a result cost, in a CSV file; empty where its runs do not say."""
+    if result is None:
+        return {}
+    return {
+        "trained_parameters": result.trained,
+        "flops": whole(result.flops),
+        "seconds": None if result.seconds is None else f"{result.seconds:.6g}",
+        "device": result.device,
+        "device_hours": None if result.hours is None else f"{result.hours:.6g}",
+        "peak_memory_bytes": whole(result.peak_bytes),
+        "learning_rates": result.learning_rates,
+    }
+
+
+def whole(number: float | None) -> int | None:
+    """A count that was kept as a float."""
+    return None if number is None else int(number)
 
 
 def table1_csv(sections: Sequence[Section]) -> str:
@@ -219,7 +257,12 @@ def _cell_fields(row: Row, method: str, cell: Cell) -> dict[str, Any]:
 def results_csv(results: Sequence[Result]) -> str:
     """Every result of every method, one line each."""
     rows = [
-        {**condition_fields(_condition(item)), "weights": item.config.weights, **result_fields(item)}
+        {
+            **condition_fields(_condition(item)),
+            "weights": item.config.weights,
+            **result_fields(item),
+            **cost_fields(item),
+        }
         for item in results
     ]
-    return write_csv(("protocol", "backbone", "limit", "weights", *RESULT_FIELDS), rows)
+    return write_csv(("protocol", "backbone", "limit", "weights", *RESULT_FIELDS, *COST_FIELDS), rows)

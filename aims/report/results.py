@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aims.core.config import RANDOM_WEIGHTS, RunConfig
+from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.report.floors import DISC, FLOORS, TestKey
 from aims.report.intervals import FloatArray, percentile_interval, resampled_means
 from aims.report.runs import LeftOut, Run
@@ -32,6 +32,8 @@ class Result:
         instances: number of test instances.
         images: number of test images that hold them.
         disc: `miou` of the floor `disc` on the same test instances, or None where there is no such run.
+        learning_rates: how many learning rates there are runs of that are otherwise of this configuration;
+            0 where nothing is trained.
         runs: what it comes from, in order of the seeds.
     """
 
@@ -43,6 +45,7 @@ class Result:
     instances: int
     images: int
     disc: float | None = None
+    learning_rates: int = 0
     runs: tuple[Run, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -88,6 +91,30 @@ class Result:
         return sum(times) / len(times) if times and len(times) == len(self.runs) else None
 
     @property
+    def device(self) -> str | None:
+        """Kind of the device ("cpu", "cuda"), where every run says the same."""
+        kinds = {run.device for run in self.runs}
+        return kinds.pop() if len(kinds) == 1 else None
+
+    @property
+    def hours(self) -> float | None:
+        """Mean hours of one device that a run took (`Run.hours`), where every one says it."""
+        hours = [run.hours for run in self.runs if run.hours is not None and self.device is not None]
+        return sum(hours) / len(hours) if hours and len(hours) == len(self.runs) else None
+
+    @property
+    def flops(self) -> float | None:
+        """Operations for one image with one click, where every run says the same."""
+        counts = {run.flops for run in self.runs}
+        return counts.pop() if len(counts) == 1 else None
+
+    @property
+    def peak_bytes(self) -> float | None:
+        """The most memory of any of its runs, where every one says it."""
+        peaks = [run.peak_bytes for run in self.runs if run.peak_bytes is not None]
+        return max(peaks) if peaks and len(peaks) == len(self.runs) else None
+
+    @property
     def is_floor(self) -> bool:
         """Whether it is a floor's, which has no model."""
         return self.config.method in FLOORS
@@ -111,7 +138,7 @@ class Result:
             *(config.protocol, config.backbone, config.limit or 0, config.weights == RANDOM_WEIGHTS),
             *(config.weights, config.dataset, config.modality, config.fingerprint, config.method),
             *(config.tuning, config.options_text, config.lr, config.epochs, config.batch_size),
-            config.clicks,
+            *(config.clicks, config.train_images or 0),
             *(config.loss, config.precision),
         )
 
@@ -131,6 +158,11 @@ class Result:
             "seed_sd": self.seed_sd,
             "trained_parameters": self.trained,
             "seconds": self.seconds,
+            "flops": self.flops,
+            "device": self.device,
+            "device_hours": self.hours,
+            "peak_memory_bytes": self.peak_bytes,
+            "learning_rates": self.learning_rates,
             "disc": self.disc,
             "below_disc": self.below_disc,
         }
@@ -151,7 +183,22 @@ def pool_seeds(runs: list[Run]) -> tuple[list[Result], list[LeftOut]]:
         else:
             pooled.append(tuple(sorted(group, key=lambda run: run.config.seed)))
     results = [_pool(group, interval) for group, interval in zip(pooled, _intervals(pooled), strict=True)]
-    return _with_disc(sorted(results, key=lambda result: result.setting)), left_out
+    return _with_disc(_with_rates(sorted(results, key=lambda result: result.setting))), left_out
+
+
+def _with_rates(results: list[Result]) -> list[Result]:
+    """Counts the learning rates that were tried: what a choice among them cost is part of a result."""
+    rates: dict[RunConfig, set[float]] = {}
+    keys = [
+        dataclasses.replace(item.config, seed=0, lr=0.0 if item.config.tuning == NO_TUNING else 1.0)
+        for item in results
+    ]
+    for key, item in zip(keys, results, strict=True):
+        rates.setdefault(key, set()).update([item.config.lr] if item.config.tuning != NO_TUNING else [])
+    return [
+        dataclasses.replace(item, learning_rates=len(rates[key]))
+        for key, item in zip(keys, results, strict=True)
+    ]
 
 
 def _with_disc(results: list[Result]) -> list[Result]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,9 +63,12 @@ class Run:
         size_counts: per class, the number of its instances; None likewise.
         instances_digest: tells whether two runs scored the same instances of the same images.
         trained: number of trained parameters, where the record knows it.
+        trained_of_sam: of those, how many are in SAM's encoder and decoder, likewise.
+        train_images: number of images that were trained on, likewise.
         seconds: time of training and evaluation, where the record knows it.
         commit: of the program that made the run, where the record knows it.
         hardware: what it ran on, where the record knows it.
+        content: the whole record.
     """
 
     folder: str
@@ -79,9 +84,47 @@ class Run:
     size_counts: FloatArray | None
     instances_digest: str
     trained: int | None
+    trained_of_sam: int | None
+    train_images: int | None
     seconds: float | None
     commit: str
     hardware: str
+    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def said(self, kind: type[T], *keys: str) -> T | None:
+        """What the record says under these keys, where it says something of that type."""
+        return _found(self.content, kind, *keys)
+
+    def amount(self, *keys: str) -> float | None:
+        """The number that the record says under these keys; None where it is no amount of anything."""
+        number = self.said(float, *keys)
+        return number if number is not None and 0 <= number <= sys.float_info.max else None
+
+    @property
+    def flops(self) -> float | None:
+        """Operations for one image with one click; a multiplication with its addition counts as two."""
+        return self.amount("flops", "forward")
+
+    @property
+    def peak_bytes(self) -> float | None:
+        """The most memory that its first process held, on the GPU where there was one."""
+        return self.amount("peak_memory_bytes")
+
+    @property
+    def device(self) -> str | None:
+        """Kind of the device: "cpu", "cuda" or another of torch's."""
+        return self.said(str, "hardware", "device")
+
+    @property
+    def hours(self) -> float | None:
+        """Hours of one device: its time on all its GPUs, or on all its CPU cores."""
+        # A record from before runs could have several processes does not say how many.
+        processes = 1 if "processes" not in self.content else self.amount("processes")
+        cores = self.amount("hardware", "threads") if self.device == "cpu" else 1
+        seconds = self.amount("seconds")
+        if self.device is None or seconds is None or processes is None or cores is None:
+            return None
+        return seconds * processes * cores / 3600
 
 
 def load_runs(runs: Path) -> tuple[list[Run], list[LeftOut]]:
@@ -148,9 +191,12 @@ def load_run(folder: Path) -> Run:
             folder, record.config, image_ids.tolist(), group_ids.tolist(), instance_ids.tolist()
         ),
         trained=_found(content, int, "parameters", "trainable", "total"),
+        trained_of_sam=_of_sam(content),
+        train_images=_found(content, int, "images", "train"),
         seconds=_found(content, float, "seconds"),
         commit=_found(content, str, "code", "commit") or "",
         hardware=_found(content, str, "hardware", "name") or "",
+        content=content,
     )
 
 
@@ -158,9 +204,18 @@ def _found(content: Any, kind: type[T], *keys: str) -> T | None:
     """What a record says beside its scores, if it does: a table can do without."""
     for key in keys:
         content = content.get(key) if isinstance(content, dict) else None
-    if kind is float and isinstance(content, int):
+    # To Python True is a number.
+    if isinstance(content, bool):
+        return None
+    # JSON's integers have no bound.
+    if kind is float and isinstance(content, int) and abs(content) <= sys.float_info.max:
         content = float(content)
-    return content if isinstance(content, kind) and not isinstance(content, bool) else None
+    return content if isinstance(content, kind) else None
+
+
+def _of_sam(content: Any) -> int | None:
+    parts = [_found(content, int, "parameters", "trainable", part) for part in ("encoder", "decoder")]
+    return sum(part for part in parts if part is not None) if None not in parts else None
 
 
 def _score(folder: Path, scores: Any, name: str) -> float:

@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pycocotools import mask as coco_mask
 
 from aims.core.config import RunConfig
 from aims.core.files import write_json
@@ -36,7 +38,9 @@ AddRun = Callable[..., Path]
 
 
 def instance_row(image_id: str, instance_id: int, iou: float, area: int = 100) -> dict[str, Any]:
-    rle = {"size": [256, 256], "counts": "PPP3"}
+    mask = np.zeros((256, 256), np.uint8, order="F")
+    mask[100:150, 80:180] = 1
+    rle = {"size": [256, 256], "counts": coco_mask.encode(mask)["counts"].decode("ascii")}
     return {
         "image_id": image_id,
         "group": image_id,
@@ -61,9 +65,10 @@ def write_run(
     val_miou: float | None = None,
     scores: Mapping[str, Any] = {},
     areas: Sequence[int] = (),
+    record: Mapping[str, Any] = {},
     **changes: Any,
 ) -> Path:
-    """Writes a finished run; `areas` are of the instances of every image.
+    """Writes a finished run; `areas` are of the instances of every image, `record` is added to its record.
 
     Scratch starts from random weights unless said otherwise, floors from none.
     """
@@ -91,11 +96,12 @@ def write_run(
     }
     if val_miou is not None:
         found["val_miou"] = val_miou
-    record = {
+    content = {
         "version": 1,
         "status": "finished",
         "config": dataclasses.asdict(config),
         "scores": {**found, **scores},
+        **record,
     }
-    write_json(path / RECORD, record)
+    write_json(path / RECORD, content)
     return path

@@ -217,9 +217,12 @@ def test_files_hold_what_the_tables_hold(two_sensors: Path) -> None:
     assert "### Spread over seeds" in text
     latex = files["comparison.tex"].read_text("utf-8")
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}")
-    assert latex.count(r"\begin{table}") == 1
+    # The scores, then what they cost.
+    assert latex.count(r"\begin{table}") == 2
     assert r"\textbf{61.00}" in latex
-    assert {line.count("&") for line in latex.splitlines() if line.rstrip().endswith(r"\\")} == {6}
+    scores, costs = latex.split(r"\end{table}")[:2]
+    assert {line.count("&") for line in scores.splitlines() if line.rstrip().endswith(r"\\")} == {4}
+    assert {line.count("&") for line in costs.splitlines() if line.rstrip().endswith(r"\\")} == {6}
 
 
 def test_the_same_runs_give_the_same_bytes(two_sensors: Path, tmp_path: Path) -> None:

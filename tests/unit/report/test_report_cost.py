@@ -1,0 +1,227 @@
+"""What runs cost: read from their records, beside their scores, and drawn."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from made_runs import AddRun
+
+from aims.core.records import RECORD
+from aims.report.build import build_comparisons
+from aims.report.comparison import Comparison
+from aims.report.comparison_files import comparison_csv, comparison_latex, comparison_markdown
+from aims.report.comparison_words import short, span
+from aims.report.cost import COSTS, cost_notes
+from aims.report.cost_figure import _ticks, cost_csv, cost_files, cost_inline
+from aims.report.render import COST_FIELDS, results_csv
+from aims.report.results import Result, pool_seeds
+from aims.report.runs import load_runs
+
+CPU = {"device": "cpu", "threads": 4, "name": "a processor"}
+GPU = {"device": "cuda", "threads": 16, "name": "a card"}
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    return {
+        "parameters": {"trainable": {"total": 755_206}},
+        "flops": {"forward": 1_815_611_392, "alignment": 98_304},
+        "seconds": 90.0,
+        "peak_memory_bytes": 787_931_136,
+        "hardware": CPU,
+        **changes,
+    }
+
+
+def results(runs: Path) -> list[Result]:
+    loaded, left_out = load_runs(runs)
+    assert left_out == []
+    return pool_seeds(loaded)[0]
+
+
+def table(runs: Path) -> Comparison:
+    (found,) = build_comparisons(results(runs))
+    return found
+
+
+def lines(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def texts(row: Any) -> dict[str, str]:
+    return {cost.short: cost.text(row) for cost in COSTS}
+
+
+def test_costs_of_a_result(runs: Path, add_run: AddRun) -> None:
+    add_run(record=record())
+    add_run(record=record(seconds=270.0, peak_memory_bytes=800_000_000), seed=1)
+    (result,) = results(runs)
+    assert (result.trained, result.flops, result.device) == (755_206, 1_815_611_392, "cpu")
+    assert result.peak_bytes == 800_000_000
+    # 90 s and 270 s on four cores: a tenth and three tenths of a core hour.
+    assert result.hours == pytest.approx(0.2)
+    (line,) = lines(results_csv([result]))
+    assert {name: line[name] for name in COST_FIELDS} == {
+        "trained_parameters": "755206",
+        "flops": "1815611392",
+        "seconds": "180",
+        "device": "cpu",
+        "device_hours": "0.2",
+        "peak_memory_bytes": "800000000",
+        "learning_rates": "1",
+    }
+    assert result.as_json()["device_hours"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "hours"),
+    [
+        ({"hardware": GPU, "processes": 8}, 8 * 90 / 3600),
+        ({"hardware": GPU}, 90 / 3600),  # a record from before there could be several
+        ({"processes": 2}, 2 * 4 * 90 / 3600),
+        ({"hardware": {"device": "cpu"}}, None),
+        ({"hardware": {}}, None),
+        ({"processes": "two"}, None),
+        ({"seconds": None}, None),
+        ({"seconds": -1.0}, None),
+        ({"seconds": 10**400}, None),
+    ],
+)
+def test_device_hours(runs: Path, add_run: AddRun, changes: dict[str, Any], hours: float | None) -> None:
+    add_run(record=record(**changes))
+    (result,) = results(runs)
+    assert result.hours == (None if hours is None else pytest.approx(hours))
+
+
+def test_hours_of_different_devices_are_not_averaged(runs: Path, add_run: AddRun) -> None:
+    add_run(record=record())
+    add_run(record=record(hardware=GPU), seed=1)
+    (result,) = results(runs)
+    assert (result.device, result.hours) == (None, None)
+    assert result.seconds == 90
+
+
+@pytest.mark.parametrize("value", [None, "many", True, -5, float("nan"), float("inf"), 10**400, [1]])
+def test_what_is_no_amount_stays_empty(runs: Path, add_run: AddRun, value: Any) -> None:
+    path = add_run(record=record())
+    content = json.loads((path / RECORD).read_text())
+    content |= {"flops": {"forward": value}, "peak_memory_bytes": value}
+    (path / RECORD).write_text(json.dumps(content))
+    found = texts(table(runs).rows[0])
+    assert (found["FLOPs"], found["memory"]) == ("", "")
+    assert found["trained"] == "755 k"
+
+
+def test_learning_rates_that_were_tried(runs: Path, add_run: AddRun) -> None:
+    for lr in (1e-4, 3e-4, 1e-3):
+        for seed in (0, 1):
+            add_run(lr=lr, seed=seed)
+    add_run(lr=3e-3, batch_size=8)
+    add_run(lr=3e-3, modality="thermal")
+    add_run(method="linear")
+    add_run(method="zero-shot", tuning="none", epochs=0, lr=0.0)
+    found = {
+        (item.config.method, item.config.modality, item.config.batch_size): item for item in results(runs)
+    }
+    tried = {key: item.learning_rates for key, item in found.items()}
+    assert tried == {
+        ("simcmf", "nir", 4): 3,
+        ("simcmf", "nir", 8): 1,
+        ("simcmf", "thermal", 4): 1,
+        ("linear", "nir", 4): 1,
+        ("zero-shot", "nir", 4): 0,
+    }
+
+
+def test_columns_of_the_comparison(runs: Path, add_run: AddRun) -> None:
+    add_run(record=record())
+    add_run(modality="thermal", record=record(flops={"forward": 2_000_000_000}, seconds=27.0))
+    add_run(0.2, method="linear")
+    found = table(runs)
+    first, second = found.rows
+    assert texts(first) == {
+        "trained": "755 k",
+        "FLOPs": "1.82–2 G",
+        "s a run": "58.5",
+        "device hours": "0.065 core-h",
+        "memory": "788 MB",
+        "rates": "1",
+    }
+    assert texts(second) == {**dict.fromkeys(texts(first), ""), "rates": "1"}
+    head = next(line for line in comparison_markdown([found]).splitlines() if line.startswith("| method"))
+    assert head.endswith(
+        "| seeds | trained parameters | FLOPs an image | seconds a run | device hours a run | peak memory | "
+        "learning rates tried |"
+    )
+    assert "| 1 | 755 k | 1.82–2 G | 58.5 | 0.065 core-h | 788 MB | 1 |" in comparison_markdown([found])
+    costs = comparison_latex([found]).split(r"\end{table}")[1]
+    assert r"simcmf, lora & 755 k & 1.82--2 G & 58.5 & 0.065 core-h & 788 MB & 1 \\" in costs
+    cells = {(line["method"], line["modality"]): line for line in lines(comparison_csv([found]))}
+    assert cells["simcmf", "thermal"]["flops"] == "2000000000"
+    assert cells["simcmf", "thermal"]["device_hours"] == "0.03"
+    assert cells["linear", "nir"]["flops"] == ""
+    assert "here a processor (cpu)." in cost_notes(found)[0]
+
+
+def test_the_figure_and_its_numbers(runs: Path, add_run: AddRun) -> None:
+    add_run(record=record())
+    add_run(0.4, method="linear", record=record(hardware=GPU, seconds=36.0))
+    add_run(0.3, method="zero-shot", tuning="none", epochs=0, lr=0.0)
+    add_run(0.2, method="disc", record=record(parameters={"trainable": {"total": 0}}))
+    found = table(runs)
+    files = cost_files([found])
+    assert list(files) == ["cost.csv", "cost.svg", "cost.png"]
+    numbers = {line["method"]: line for line in lines(cost_csv([found]))}
+    assert numbers["simcmf"]["miou"] == "50.00"
+    assert numbers["simcmf"]["trained_parameters"] == "755206"
+    assert (numbers["linear"]["device"], numbers["linear"]["device_hours"]) == ("cuda", "0.01")
+    assert numbers["zero-shot"]["flops"] == ""
+    assert numbers["disc"]["trained_parameters"] == "0"
+    assert isinstance(files["cost.svg"], str)
+    words = {element.text for element in ElementTree.fromstring(files["cost.svg"]).iter() if element.text}
+    for word in ("trained parameters", "FLOPs an image", "device hours a run", "peak memory, bytes"):
+        assert word in words
+    assert {"simcmf, lora", "linear, lora", "zero-shot", "disc", "mIoU, %, nir"} <= words
+    assert isinstance(files["cost.png"], bytes)
+    assert files["cost.png"].startswith(b"\x89PNG")
+    assert cost_files([found]) == files
+
+
+def test_a_figure_of_nothing(runs: Path) -> None:
+    files = cost_files([])
+    assert "There is no finished run." in str(files["cost.svg"])
+    assert lines(str(files["cost.csv"])) == []
+
+
+def test_names_are_no_formulas(runs: Path, add_run: AddRun) -> None:
+    add_run(tuning="$a_{$ <b>", record=record())
+    svg = cost_inline(table(runs))
+    assert "simcmf, $a_{$ &lt;b&gt;" in svg
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (400_000, 6_000_000, [500_000, 1e6, 2e6, 5e6]),
+        (1.2e9, 3.5e9, [1.5e9, 2e9, 3e9]),
+        (1, 1e9, [1, 1e3, 1e6, 1e9]),
+        (0.6, 1.6, [0.7, 1, 1.5]),
+    ],
+)
+def test_ticks_are_few_and_round(low: float, high: float, ticks: list[float]) -> None:
+    assert _ticks(low, high) == pytest.approx(ticks)
+
+
+def test_numbers_in_words() -> None:
+    assert [short(number) for number in (0, 999, 1000, 999_600, 1.5e9, 5.46e12)] == [
+        *("0", "999", "1 k", "1 M", "1.5 G", "5.46 T")
+    ]
+    assert span(755_000, 761_000, short) == "755–761 k"
+    assert span(999, 1000, short) == "999–1 k"
+    assert span(900_000, 1_100_000, short) == "900 k–1.1 M"
+    assert span(3, 3, short) == "3"
