@@ -1,15 +1,20 @@
-"""The report as one HTML page that loads nothing: tables, curves and panels."""
+"""The report as one HTML page that loads nothing: tables that sort, filter and open, curves and pictures."""
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
-from aims.report.comparison import Comparison, ComparisonCell
+from aims.core.vocabulary import MODALITIES
+from aims.report.comparison import Comparison, ComparisonCell, ComparisonRow
 from aims.report.comparison_words import (
     TIED,
     cell_interval,
@@ -19,13 +24,15 @@ from aims.report.comparison_words import (
     difference_lines,
     notes,
     paired_notes,
-    seconds_text,
     seeds_text,
     size_columns,
     size_note,
-    trained_text,
 )
+from aims.report.cost import COSTS, cost_notes
+from aims.report.cost_figure import cost_alt, cost_inline
 from aims.report.curves import Curves, draw_curves
+from aims.report.details import RUN_COLUMNS, Details
+from aims.report.gallery import Galleries
 from aims.report.panels import Panel, draw_panels, open_datasets
 from aims.report.runs import LeftOut
 from aims.report.wording import percent
@@ -39,6 +46,7 @@ NEXT_STEPS = (
     ("train and evaluate", "aims run --method simcmf --modality STREAM --backbone sam-tiny"),
     ("tables and this page", "aims report"),
 )
+_FILES = ("index.html.j2", "details.html.j2", "page.css", "page.js")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +57,8 @@ class _Part:
     highest: float
     curves: tuple[Curves, ...]
     panels: tuple[Panel, ...]
+    cost: str
+    cost_alt: str
 
 
 def render_page(
@@ -63,17 +73,27 @@ def render_page(
     Args:
         comparisons: the tables.
         left_out: run folders in no table.
-        data: a converted dataset or a folder of several, for the panels; None for no panels.
+        data: a converted dataset or a folder of several, for the pictures; None for none.
         title: heading.
 
     Returns:
-        HTML. Names from runs are escaped. The same runs and data give the same text.
+        HTML. Names from runs are escaped, and no script runs but the page's own. The same runs and data give
+        the same text.
     """
+    texts = {name: files("aims.report").joinpath(name).read_text("utf-8") for name in _FILES}
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.DictLoader(texts),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "column_name": column_name, "interval": cell_interval}
-    template = environment.from_string(files("aims.report").joinpath("index.html.j2").read_text("utf-8"))
+    environment.filters |= {
+        "percent": percent,
+        "column_name": column_name,
+        "interval": cell_interval,
+        "number": _number,
+    }
     datasets = open_datasets(data)
     parts = [
         _Part(
@@ -81,12 +101,19 @@ def render_page(
             highest=max(cell.miou for row in table.rows for cell in row.cells.values()) or 1.0,
             curves=draw_curves(table),
             panels=draw_panels(table, datasets),
+            cost=cost_inline(table),
+            cost_alt=cost_alt(table),
         )
         for table in comparisons
     ]
-    return template.render(
+    shown = {result.runs[0].folder for table in comparisons for result in table.results}
+    script = texts["page.js"]
+    return environment.get_template("index.html.j2").render(
         title=title,
         parts=parts,
+        details=Details(comparisons, Galleries(datasets, len(shown))),
+        run_columns=RUN_COLUMNS,
+        filters=_filters(comparisons),
         left_out=left_out,
         tied=TIED,
         facts=comparison_facts,
@@ -95,13 +122,48 @@ def render_page(
         paired_notes=paired_notes,
         difference=difference_lines,
         seeds=seeds_text,
-        trained=trained_text,
-        seconds=seconds_text,
+        costs=COSTS,
+        cost_notes=cost_notes,
         size_columns=size_columns,
         size_note=size_note,
         share=_share,
+        marks=_marks,
         next_steps=NEXT_STEPS,
+        style=Markup(texts["page.css"]),
+        script=Markup(script),
+        # The browser runs what has this hash and nothing else, whatever a name in a run record says.
+        script_hash=b64encode(sha256(script.encode()).digest()).decode("ascii"),
     )
+
+
+def _filters(comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
+    """What can be chosen, by the name of the choice."""
+    rows = [row for table in comparisons for row in table.rows]
+    order = list(MODALITIES)
+    modalities = {name for table in comparisons for name in table.modalities}
+    return {
+        "protocol": sorted({table.condition.protocol for table in comparisons}),
+        "modality": sorted(
+            modalities, key=lambda name: (order.index(name) if name in order else len(order), name)
+        ),
+        "tuning": sorted({_tuning(row) for row in rows}),
+        "backbone": sorted({table.condition.backbone for table in comparisons}),
+    }
+
+
+def _marks(row: ComparisonRow) -> Markup:
+    """Attributes of a row by which the page filters."""
+    marks = Markup('data-tuning="{}" data-name="{}" data-has="{}"')
+    return marks.format(_tuning(row), row.label.lower(), json.dumps(list(row.cells)))
+
+
+def _tuning(row: ComparisonRow) -> str:
+    return row.results[0].config.tuning
+
+
+def _number(value: float | None) -> str:
+    """A number for the page's script to sort by; empty for None."""
+    return "" if value is None else repr(value)
 
 
 def _share(cell: ComparisonCell, highest: float) -> str:

@@ -188,8 +188,13 @@ def _uri(
     truth: NDArray[np.bool_] | None,
     click: tuple[float, float],
 ) -> str:
-    bgr = cv2.cvtColor(draw_mask(base, mask, truth, click), cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
+    return webp(draw_mask(base, mask, truth, click), _QUALITY)
+
+
+def webp(shown: NDArray[np.uint8], quality: int) -> str:
+    """A picture (height, width, 3) as a data URI."""
+    bgr = cv2.cvtColor(shown, cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])
     return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
 
 
@@ -219,7 +224,11 @@ def draw_mask(
         contours, _ = cv2.findContours(outline, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         for width, level in ((3, 0), (1, 255)):
             cv2.drawContours(enlarged, contours, -1, (level, level, level), width, cv2.LINE_AA)
-    at = (round((click[0] + 0.5) * factor), round((click[1] + 0.5) * factor))
-    for radius, colour in ((5, (0, 0, 0)), (4, (255, 255, 255)), (2, (220, 20, 60))):
-        cv2.circle(enlarged, at, radius, colour, cv2.FILLED, cv2.LINE_AA)
+    draw_click(enlarged, ((click[0] + 0.5) * factor, (click[1] + 0.5) * factor))
     return enlarged
+
+
+def draw_click(shown: NDArray[np.uint8], at: tuple[float, float]) -> None:
+    """Draws a click at (x, y) in pixels of a picture."""
+    for radius, colour in ((5, (0, 0, 0)), (4, (255, 255, 255)), (2, (220, 20, 60))):
+        cv2.circle(shown, (round(at[0]), round(at[1])), radius, colour, cv2.FILLED, cv2.LINE_AA)

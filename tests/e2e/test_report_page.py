@@ -1,8 +1,13 @@
-"""`aims report`: the page holds every table, the curves of what trained, and instances of all methods."""
+"""`aims report`: the page holds every table, the curves of what trained, and instances of all methods.
+
+What the page does in a browser is tested in `test_report_browser.py`.
+"""
 
 from __future__ import annotations
 
 import re
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
@@ -67,11 +72,12 @@ def test_tables_curves_and_panels(aims, made, tmp_path):
     assert set(heads[2:5]) == {"simcmf,", "scratch,", "random-embed,"}
     assert "disc" in out
     pictures = page.all("img")
-    # Five instances: sensor, truth and three methods.
-    assert len(pictures) == 5 * (2 + len(METHODS))
+    # Five instances: sensor, truth and three methods; then nine instances of every method and of the floor.
+    assert len(pictures) == 5 * (2 + len(METHODS)) + 9 * (1 + len(METHODS))
     assert all(picture["src"].startswith("data:image/webp;base64,") for picture in pictures)
     assert sum(picture["alt"].startswith("simcmf, full, instance") for picture in pictures) == 5
-    assert len(page.all("svg")) == 1
+    # Costs and curves; then loss and validation score of every method.
+    assert len(page.all("svg")) == 2 + 2 * len(METHODS)
     assert "RANDOM WEIGHTS, NOT PRETRAINED" in text
     assert "#010203" not in text
 
@@ -80,14 +86,19 @@ def test_nothing_is_loaded_from_elsewhere(aims, made, tmp_path):
     page, text, _ = report(aims, made, tmp_path, "--data", made / "data")
     links = [attrs[key] for _, attrs in page.tags for key in ("src", "href", "xlink:href") if key in attrs]
     assert all(link.startswith(("data:", "#")) for link in links)
-    assert not page.all("script")
     assert re.findall(r"url\((?!#)", text) == []
+    # The page's own script alone may run.
+    (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    (policy,) = [meta["content"] for meta in page.all("meta") if "http-equiv" in meta]
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert policy.startswith("default-src 'none'; img-src data:;")
 
 
 def test_without_data_there_are_no_pictures(aims, made, tmp_path):
     page, text, _ = report(aims, made, tmp_path, "--data", tmp_path / "gone")
     assert page.all("img") == []
-    assert len(page.all("svg")) == 1
+    assert len(page.all("svg")) == 2 + 2 * len(METHODS)
     other = toys.made_up_set(tmp_path / "data" / "other", images=4)
     assert other.fingerprint not in text
     page, _, _ = report(aims, made, tmp_path, "--data", tmp_path / "data")
