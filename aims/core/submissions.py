@@ -85,7 +85,7 @@ class Submission:
                         while piece := source.read(_PIECE):
                             digest.update(piece)
                             target.write(piece)
-                except (zipfile.BadZipFile, EOFError) as error:
+                except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
                     problems.append(f"{name}: damaged ({error})")
                     continue
                 found = digest.hexdigest()
@@ -200,10 +200,13 @@ def _open(path: Path, file: BinaryIO) -> Submission:
             folder, _, name = entry.filename.partition("/")
             if name not in (MANIFEST, *MEMBERS) or folder != run or name in found:
                 raise ValueError(f"it holds {entry.filename!r}")
-            if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+            # The one flag says that the name is in UTF-8.
+            if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & ~0x800:
                 raise ValueError(f"{name} is compressed or encrypted")
             if entry.file_size != entry.compress_size or entry.file_size > _LARGEST.get(name, size):
                 raise ValueError(f"{name} is too large")
+            if not 0 <= entry.header_offset < size:
+                raise ValueError(f"{name} begins outside the file")
             found[name] = entry
         if not _NAME.fullmatch(run) or MANIFEST not in found:
             raise ValueError(f"it has no {MANIFEST}")

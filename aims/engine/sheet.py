@@ -38,9 +38,10 @@ def save_sheet(
         rows: scored instances with masks (`aims.engine.evaluate`).
         pictures: how many at most.
     """
-    by_image: dict[str, list[dict[str, Any]]] = {}
+    # An image that stands in for others has been scored more than once, to the same end.
+    by_image: dict[str, dict[int, dict[str, Any]]] = {}
     for row in rows:
-        by_image.setdefault(row["image_id"], []).append(row)
+        by_image.setdefault(row["image_id"], {})[row["instance_id"]] = row
     scored = [ref for ref in refs if ref.image_id in by_image]
     count = min(pictures, len(scored))
     chosen = [scored[round(k)] for k in np.linspace(0, len(scored) - 1, count)]
@@ -51,7 +52,7 @@ def save_sheet(
     panels: NDArray[Any] = figure.subplots(count, 3, squeeze=False)
     name = modality.streams[0]
     for axes, image in zip(panels, images, strict=True):
-        instances = by_image[image.image_id]
+        instances = list(by_image[image.image_id].values())
         size = (image.instances.shape[0], image.instances.shape[1])
         shown = picture(image.streams[name], name, dataset.streams[name]) / 255
         scores = [row["iou"] for row in instances]

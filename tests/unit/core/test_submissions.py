@@ -9,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from aims.core.config import RunConfig
 from aims.core.errors import InputError
@@ -250,3 +252,32 @@ def test_any_changed_byte_is_found(run, tmp_path):
             assert place == whole.index(digest.encode())
         else:
             assert problems
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_of_any_kind_is_refused_or_named(run, tmp_path_factory, data):
+    """Nothing but a folder of known names is ever written, and nothing else is ever raised."""
+    folder = tmp_path_factory.mktemp("damaged")
+    path = pack(run, folder / "out")
+    content = bytearray(path.read_bytes())
+    # The directory at the end is where a reader of zip files can be led astray.
+    start = data.draw(st.sampled_from([0, content.index(b"PK\x01\x02")]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(start, len(content) - 1))
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(bytes(content[: data.draw(st.sampled_from([len(content), place + 1]))]))
+    before = set(folder.rglob("*"))
+    try:
+        submission = open_submission(path)
+    except InputError:
+        assert set(folder.rglob("*")) == before
+        return
+    into = folder / "into"
+    problems = submission.unpack(into)
+    written = set(folder.rglob("*")) - before - {into}
+    assert written == {into / name for name in submission.members} or problems
+    assert all(file.parent == into for file in written)
+    for name in submission.members:
+        if not problems and name != "run.json":
+            assert (into / name).read_bytes() == (run / name).read_bytes()
