@@ -68,7 +68,7 @@ COSTS = (
     Cost(name="peak memory", short="memory", text=_memory_text, value=lambda row: row.peak_bytes),
     Cost(
         name="learning rates tried",
-        short="rates",
+        short="lrs tried",
         text=_rates_text,
         value=lambda row: _most(row.learning_rates),
     ),

@@ -150,9 +150,9 @@ def test_columns_of_the_comparison(runs: Path, add_run: AddRun) -> None:
         "s a run": "58.5",
         "device hours": "0.065 core-h",
         "memory": "788 MB",
-        "rates": "1",
+        "lrs tried": "1",
     }
-    assert texts(second) == {**dict.fromkeys(texts(first), ""), "rates": "1"}
+    assert texts(second) == {**dict.fromkeys(texts(first), ""), "lrs tried": "1"}
     head = next(line for line in comparison_markdown([found]).splitlines() if line.startswith("| method"))
     assert head.endswith(
         "| seeds | trained parameters | FLOPs an image | seconds a run | device hours a run | peak memory | "
