@@ -32,8 +32,8 @@ class Result:
         instances: number of test instances.
         images: number of test images that hold them.
         disc: `miou` of the floor `disc` on the same test instances, or None where there is no such run.
-        learning_rates: how many learning rates there are runs of that are otherwise of this configuration;
-            0 where nothing is trained.
+        learning_rates: how many learning rates were tried with what is otherwise this configuration: as runs
+            of their own, or in a sweep that stopped them early; 0 where nothing is trained.
         runs: what it comes from, in order of the seeds.
     """
 
@@ -194,7 +194,7 @@ def _with_rates(results: list[Result]) -> list[Result]:
         for item in results
     ]
     for key, item in zip(keys, results, strict=True):
-        rates.setdefault(key, set()).update([item.config.lr] if item.config.tuning != NO_TUNING else [])
+        rates.setdefault(key, set()).update(*(run.rates for run in item.runs))
     return [
         dataclasses.replace(item, learning_rates=len(rates[key]))
         for key, item in zip(keys, results, strict=True)

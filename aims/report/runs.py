@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aims.core.config import RANDOM_WEIGHTS, RunConfig
+from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import AimsError, InputError
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RunRecord, run_folders
 from aims.core.sizes import sums_by_size
@@ -99,6 +100,16 @@ class Run:
         """The number that the record says under these keys; None where it is no amount of anything."""
         number = self.said(float, *keys)
         return number if number is not None and 0 <= number <= sys.float_info.max else None
+
+    @property
+    def rates(self) -> frozenset[float]:
+        """Its learning rate, and those that `--lr sweep` tried beside it; none where nothing is trained."""
+        if self.config.tuning == NO_TUNING:
+            return frozenset()
+        beside = self.said(dict, "learning_rates", "scores") or {}
+        with suppress(TypeError, ValueError):
+            return frozenset({self.config.lr, *map(float, beside)})
+        return frozenset({self.config.lr})
 
     @property
     def flops(self) -> float | None:

@@ -138,6 +138,23 @@ def test_learning_rates_that_were_tried(runs: Path, add_run: AddRun) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("noted", "tried"),
+    [
+        ({"scores": {"3e-06": 0.1, "0.0001": None, "0.0003": 0.5, "0.001": 0.4}}, 5),
+        ({"scores": {"fast": 0.1}}, 2),
+        ({"scores": [1]}, 2),
+        (7, 2),
+    ],
+)
+def test_a_sweep_tells_of_the_rates_that_it_stopped(
+    runs: Path, add_run: AddRun, noted: Any, tried: int
+) -> None:
+    add_run(lr=3e-4, record={"learning_rates": noted})
+    add_run(lr=3e-3)
+    assert {item.learning_rates for item in results(runs)} == {tried}
+
+
 def test_columns_of_the_comparison(runs: Path, add_run: AddRun) -> None:
     add_run(record=record())
     add_run(modality="thermal", record=record(flops={"forward": 2_000_000_000}, seconds=27.0))
