@@ -87,7 +87,7 @@ def cost_notes(table: Comparison) -> list[str]:
     if any(result.config.tuning != NO_TUNING for result in table.results):
         notes.append(
             "Learning rates tried: all else but the seed being equal, as runs of this report or in a sweep "
-            "(`--lr sweep`) that stopped them early."
+            "that stopped them early."
         )
     return notes
 
