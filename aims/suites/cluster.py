@@ -1,0 +1,300 @@
+"""Makes runs on a Ray cluster: each in a process of its own, on whichever node has room.
+
+The folders of data and runs have to be storage that all nodes share: from what a run has saved on one node
+it goes on on another one when the first is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from aims.core.errors import AimsError, Busy, InputError
+from aims.suites.tasks import (
+    Ending,
+    Outcome,
+    SweepObserver,
+    Task,
+    Tell,
+    Work,
+    outcome_of,
+    perform,
+    train_and_evaluate,
+)
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.3
+_CONNECT_SECONDS = 10.0
+#: How long a run waits for its process on a lost node to end: until a shared file system frees its locks.
+_BUSY_SECONDS = 120.0
+
+
+def require_ray() -> None:
+    """Raises InputError where Ray is not installed."""
+    try:
+        import ray  # noqa: F401
+    except ImportError:
+        raise InputError("--engine ray needs Ray: pip install 'aims-bench[ray]'") from None
+
+
+def run_on_ray(
+    runs: Sequence[tuple[str, Mapping[str, Any]]],
+    *,
+    address: str = "local",
+    cpus: int = 1,
+    gpus: float = 0,
+    retries: int = 0,
+    observer: SweepObserver | None = None,
+    work: Work = train_and_evaluate,
+) -> list[Outcome]:
+    """Makes runs as tasks of a Ray cluster; one that fails stops no other.
+
+    A run whose process or node is lost is begun again on another node, and goes on from where it was saved.
+    All nodes must see the working directory, data and runs under the same paths, and have AIMS installed.
+
+    Ctrl-C or SIGTERM stops: what is running saves itself and no other begins. A second Ctrl-C ends
+    everything at once.
+
+    Args:
+        runs: name and arguments of each.
+        address: of the cluster, as `ray.init` takes it; "local" starts one on this machine.
+        cpus: of each run; its threads.
+        gpus: of each run; a fraction shares one among several.
+        retries: how often a run is begun again.
+        observer: is told of progress.
+        work: what each process does.
+
+    Returns:
+        How the runs ended, in order of ending; those that were not begun are left out.
+
+    Raises:
+        InputError: Ray is not installed, or no cluster answers at the address.
+    """
+    require_ray()
+    tasks = [Task(name=name, arguments=arguments, threads=max(1, cpus)) for name, arguments in runs]
+    with _connected(address):
+        _warn_of_lack(cpus, gpus)
+        return _Cluster(tasks, cpus, gpus, retries, observer or SweepObserver(), work).run()
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[None]:
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    _require_answer(address)
+    try:
+        # The driver prints nothing of its own: what runs say comes through the mailbox.
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"--address {address}: no Ray cluster to use there ({reason})") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Ray itself tries for minutes to reach an address where nobody listens."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--address {address}: nobody answers there ({error})") from None
+
+
+def _warn_of_lack(cpus: int, gpus: float) -> None:
+    """A cluster may grow, so that runs may wait for a node: but nobody should wonder what they wait for."""
+    import ray
+
+    # Ray's own type hints come and go; it need not be installed where this is checked.
+    list_nodes: Any = ray.nodes
+    there = [node["Resources"] for node in list_nodes() if node["Alive"]]
+    if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in there):
+        wanted = f"{cpus} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
+        log.warning("no node of the cluster has %s: runs wait until one joins", wanted)
+
+
+class _Mailbox:
+    """Keeps what runs tell, until the sweep asks; an actor beside the sweep."""
+
+    def __init__(self) -> None:
+        self.letters: list[tuple[str, str, str]] = []
+
+    def put(self, name: str, kind: str, text: str) -> None:
+        self.letters.append((name, kind, text))
+
+    def take(self) -> list[tuple[str, str, str]]:
+        letters, self.letters = self.letters, []
+        return letters
+
+
+class _Cluster:
+    """The tasks of one sweep on Ray, and what became of them."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        cpus: int,
+        gpus: float,
+        retries: int,
+        observer: SweepObserver,
+        work: Work,
+    ) -> None:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        # One process a run, as on one machine: its memory is its own and goes with it.
+        # Retries are counted here, so that they are told.
+        self.remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(_run_on_node)
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        actor: Any = ray.remote(num_cpus=0)(_Mailbox)
+        self.mailbox: Any = actor.options(scheduling_strategy=here).remote()
+        self.tasks = {task.name: task for task in tasks}
+        self.retries, self.observer, self.work = retries, observer, work
+        self.pending: dict[Any, Task] = {}
+        self.begun: set[str] = set()
+        self.tries = Counter[str]()
+        self.outcomes: list[Outcome] = []
+        self.stopping = False
+
+    def run(self) -> list[Outcome]:
+        import ray
+
+        from aims.engine.train import StopRequest
+
+        stop = StopRequest()
+        with stop.listening():
+            try:
+                for task in self.tasks.values():
+                    self._submit(task)
+                while self.pending:
+                    if stop.signal is not None and not self.stopping:
+                        self._stop()
+                    ended, _ = ray.wait([*self.pending], timeout=_POLL_SECONDS)
+                    self._read_mail()
+                    for reference in ended:
+                        self._end(self.pending.pop(reference), _ending(reference))
+            except BaseException:
+                for reference in self.pending:
+                    ray.cancel(reference, force=True)
+                raise
+        return self.outcomes
+
+    def _submit(self, task: Task) -> None:
+        again = self.tries[task.name] > 0
+        self.tries[task.name] += 1
+        remote = self.remote.options(name=task.name)
+        self.pending[remote.remote(self.work, task, str(Path.cwd()), self.mailbox, again)] = task
+
+    def _stop(self) -> None:
+        import ray
+
+        self._read_mail()
+        self.stopping = True
+        running = {task.name for task in self.pending.values()} & self.begun
+        self.observer.stopping(len(running))
+        for reference in self.pending:
+            # As Ctrl-C in its process; what waits for a node is dropped.
+            ray.cancel(reference)
+
+    def _read_mail(self) -> None:
+        import ray
+
+        running = {task.name for task in self.pending.values()}
+        # Without its mailbox a sweep only tells less.
+        with suppress(ray.exceptions.RayError):
+            for name, kind, text in ray.get(self.mailbox.take.remote()):
+                task = self.tasks[name]
+                if name not in running:
+                    continue
+                if kind == "started":
+                    self.begun.add(name)
+                    self.observer.started(task)
+                elif kind == "progress":
+                    self.observer.progress(task, text)
+                else:
+                    self.observer.warning(task, text)
+
+    def _end(self, task: Task, ending: Ending) -> None:
+        kind, content = ending
+        if self.stopping and kind in ("died", "stopped"):
+            if task.name not in self.begun:
+                return
+            ending = "stopped", content
+        elif kind in ("died", "stopped"):
+            # Nobody here has asked it to stop: its node is being taken away.
+            if self.tries[task.name] <= self.retries:
+                self.observer.retrying(task, content)
+                self._submit(task)
+                return
+            ending = "died", content
+        outcome = outcome_of(task, ending, self.tries[task.name])
+        self.outcomes.append(outcome)
+        self.observer.ended(outcome)
+
+
+def _ending(reference: Any) -> Ending:
+    """How a task of Ray ended, or was lost."""
+    import ray
+    from ray import exceptions
+
+    try:
+        ending: Ending = ray.get(reference)
+    except exceptions.TaskCancelledError:
+        return "stopped", "stopped"
+    except exceptions.RayTaskError as error:
+        # Before our own code began, such as where a node has another AIMS, or none.
+        cause = error.cause if isinstance(error.cause, Exception) else error
+        return "failed", f"{type(cause).__name__}: {' '.join(str(cause).split())}"
+    except (exceptions.RuntimeEnvSetupError, exceptions.TaskUnschedulableError) as error:
+        return "failed", " ".join(str(error).split())
+    except exceptions.OutOfMemoryError:
+        return "died", "its process was killed: its node was out of memory; try more --cpus-per-run"
+    except exceptions.NodeDiedError:
+        return "died", "its node was lost"
+    except exceptions.RayError as error:
+        log.debug("%s", error)
+        return "died", "its process was killed or its node was lost"
+    return ending
+
+
+def _run_on_node(work: Work, task: Task, place: str, mailbox: Any, again: bool) -> Ending:
+    """What runs in a process on some node, from the folder in which the sweep was called."""
+
+    def tell(kind: str, text: str) -> None:
+        mailbox.put.remote(task.name, kind, text)
+
+    def patiently(task: Task, tell: Tell) -> Mapping[str, Any]:
+        try:
+            os.chdir(place)
+        except OSError:
+            raise AimsError(
+                f"node {socket.gethostname()} has no folder {place}; a Ray cluster needs the working "
+                "directory, data and runs on storage that all nodes share"
+            ) from None
+        until = time.monotonic() + _BUSY_SECONDS * again
+        while True:
+            try:
+                return work(task, tell)
+            except Busy:
+                # The process on the lost node ends a moment after it, or its lock does.
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1)
+
+    tell("started", "")
+    return perform(patiently, task, tell)

@@ -1,0 +1,103 @@
+"""Runs on a Ray cluster: what can be told without one; tests/e2e/test_sweep_ray.py has one."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from pathlib import Path
+
+import pytest
+
+from aims.core.errors import AimsError, Busy, InputError
+from aims.suites import cluster
+from aims.suites.tasks import Task
+
+
+class Mailbox:
+    """As the actor: `put.remote` keeps a letter."""
+
+    def __init__(self) -> None:
+        self.letters: list[tuple[str, str, str]] = []
+        self.put = self
+
+    def remote(self, *letter: str) -> None:
+        self.letters.append(letter)
+
+
+@pytest.fixture
+def task(tmp_path, monkeypatch):
+    # The work changes to the folder of the call, and takes the log of its process.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    return Task(name="a", arguments={}, threads=1)
+
+
+def on_node(work, task: Task, place: Path, again: bool = False):
+    mailbox = Mailbox()
+    return cluster._run_on_node(work, task, str(place), mailbox, again), mailbox.letters
+
+
+def test_work_is_done_in_the_folder_of_the_call(task, tmp_path):
+    (tmp_path / "here").mkdir()
+
+    def work(task, tell):
+        tell("progress", "epoch 1/2")
+        return {"folder": str(Path.cwd())}
+
+    ending, letters = on_node(work, task, tmp_path / "here")
+    assert ending == ("finished", {"folder": str(tmp_path / "here")})
+    assert letters == [("a", "started", ""), ("a", "progress", "epoch 1/2")]
+
+
+def test_a_node_without_the_folder_says_so(task, tmp_path):
+    def work(task, tell):
+        raise AssertionError
+
+    (kind, reason), _ = on_node(work, task, tmp_path / "gone")
+    assert kind == "failed"
+    assert f"has no folder {tmp_path / 'gone'}; a Ray cluster needs the working directory" in reason
+
+
+def test_a_run_that_is_begun_again_waits_for_the_lost_process(task, tmp_path, monkeypatch):
+    tried = []
+
+    def work(task, tell):
+        tried.append(task.name)
+        if len(tried) < 3:
+            raise Busy("another process is working on this run")
+        return {}
+
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    # The first time somebody else is really at work on it.
+    assert on_node(work, task, tmp_path)[0] == ("failed", "another process is working on this run")
+    assert on_node(work, task, tmp_path, again=True)[0] == ("finished", {})
+    assert len(tried) == 3
+
+
+def test_its_patience_ends(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "_BUSY_SECONDS", 0.0)
+
+    def work(task, tell):
+        raise Busy("another process is working on this run")
+
+    assert on_node(work, task, tmp_path, again=True)[0][0] == "failed"
+
+
+def test_what_work_raises_is_told(task, tmp_path):
+    def work(task, tell):
+        raise AimsError("the loss is nan")
+
+    assert on_node(work, task, tmp_path)[0] == ("failed", "the loss is nan")
+
+
+def test_an_address_where_nobody_listens_is_told_at_once():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", "127.0.0.1:99999999"):
+        with pytest.raises(InputError, match=f"--address {address}: nobody answers there"):
+            cluster._require_answer(address)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        cluster._require_answer(f"127.0.0.1:{server.getsockname()[1]}")
+    for address in ("local", "auto"):
+        cluster._require_answer(address)
