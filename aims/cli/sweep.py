@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
-from aims.cli._terminal import err, out, print_json, warn
+from aims.cli._sweep_display import count_runs, sweep_display
+from aims.cli._sweep_engine import ENGINES, EngineOptions
+from aims.cli._sweep_plan import estimate_json, estimate_missing, print_plan
+from aims.cli._terminal import err, out, print_json
 from aims.core.config import NO_TUNING, PRECISIONS
 from aims.core.errors import AimsError, InputError
 from aims.core.vocabulary import PROTOCOLS
+from aims.suites.tasks import RETRIES
 
 if TYPE_CHECKING:
     from aims.suites.grid import Entry, Fields
-    from aims.suites.local import Outcome, SweepObserver
     from aims.suites.plan import PlannedRun
+    from aims.suites.tasks import Outcome
 
 _EPILOG = """
 \b
 SUITE is the name of one that comes with AIMS (embedded, real-samples, smoke) or a TOML file of your
 own: docs/suites.md. A run that is finished is not made again, one that was stopped goes on, and one
-that fails stops no other: the same command does what is left.
+that fails stops no other: the same command does what is left. One whose process dies without a word
+(for lack of memory, most often) is tried again at the end; one that fails by itself, as by a loss that
+is not finite, is not.
+\b
+--engine ray makes the runs on a Ray cluster (the extra `ray`); a run whose node is lost goes on on
+another one. The folders of --data and --runs must be storage that all nodes share, under one path.
 \b
 Exit code 0: all runs are finished; 1: some failed; 2: the suite or its data cannot be used;
 130: stopped by Ctrl-C, and everything is saved.
@@ -53,21 +51,51 @@ Exit code 0: all runs are finished; 1: some failed; 2: the suite or its data can
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs."
 )
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time.")
+@click.option("--jobs", type=click.IntRange(1), help="Runs at a time, on this machine.  [default: 1]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--retries",
+    type=click.IntRange(0),
+    default=RETRIES,
+    show_default=True,
+    help="How often a run is tried again that crashed.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="local",
+    show_default=True,
+    help="Where runs are made: on this machine, or on a Ray cluster.",
+)
+@click.option(
+    "--address", help="Ray: of the cluster; auto or HOST:PORT.  [default: local, this machine's cores]"
+)
+@click.option("--cpus-per-run", type=click.IntRange(1), help="Ray: CPUs of each run.  [default: 1]")
+@click.option(
+    "--gpus-per-run",
+    type=click.FloatRange(0),
+    help="Ray: GPUs of each run; 0.5: two share one.  [default: 1 with --device cuda, else 0]",
+)
 @click.option("--only", metavar="KEY=VALUE", multiple=True, help="Only such runs; a key twice: either.")
 @click.option(
     "--make-data", is_flag=True, help="First make the datasets that are missing, as the suite says."
 )
 @click.option("--raw", type=click.Path(path_type=Path), help="Raw recordings.  [default: raw, beside --data]")
-@click.option("--dry-run", is_flag=True, help="List the runs and write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="List the runs with the time and disk that they will take; write nothing."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all runs and how they ended as JSON.")
 def command(
     suite: str,
     data: Path,
     runs: Path,
-    jobs: int,
+    jobs: int | None,
     device: str,
+    retries: int,
+    engine: str,
+    address: str | None,
+    cpus_per_run: int | None,
+    gpus_per_run: float | None,
     only: tuple[str, ...],
     make_data: bool,
     raw: Path | None,
@@ -80,6 +108,15 @@ def command(
     from aims.suites.plan import plan_runs
     from aims.suites.suite import find_suite, read_suite
 
+    where = EngineOptions(
+        engine=engine,
+        device=device,
+        retries=retries,
+        jobs=jobs,
+        address=address,
+        cpus=cpus_per_run,
+        gpus=gpus_per_run,
+    )
     fields = suite_fields()
     read = read_suite(find_suite(suite), fields)
     entries = _choose(read.entries, fields, only)
@@ -87,14 +124,16 @@ def command(
     if make_data and not dry_run:
         make_missing(read, entries, folders)
     require_datasets(read, entries, folders, suite)
-    planned = plan_runs(entries, data=data, runs=runs, device=device)
+    planned = plan_runs(entries, data=data, runs=runs, device=where.planning_device)
     missing = [run for run in planned if run.record is None]
     before = len(planned) - len(missing)
-    err.print(f"{read.title}: {_runs(len(planned))}, {before} finished already", markup=False, soft_wrap=True)
+    err.print(
+        f"{read.title}: {count_runs(len(planned))}, {before} finished already", markup=False, soft_wrap=True
+    )
     if dry_run:
-        _print_plan(planned, as_json)
+        _print_plan(planned, runs, where, as_json)
         return
-    outcomes = _make(missing, jobs)
+    outcomes = _make(missing, where)
     if as_json:
         print_json({"suite": str(read.path), "title": read.title, "runs": _as_json(planned, outcomes)})
     else:
@@ -123,16 +162,15 @@ def _choose(entries: Sequence[Entry], fields: Fields, only: Sequence[str]) -> li
     wanted = fields.parse(only, "--only")
     chosen = [entry for entry in entries if entry.matches(wanted)]
     if not chosen:
-        raise InputError(f"--only {' --only '.join(only)}: none of the {_runs(len(entries))} is like that")
+        raise InputError(
+            f"--only {' --only '.join(only)}: none of the {count_runs(len(entries))} is like that"
+        )
     return chosen
 
 
-def _make(missing: Sequence[PlannedRun], jobs: int) -> Mapping[str, Outcome]:
-    from aims.suites.local import run_here
-
-    with _display({run.config.run_name: run for run in missing}) as observer:
-        tasks = [(run.config.run_name, run.arguments) for run in missing]
-        return {outcome.task.name: outcome for outcome in run_here(tasks, jobs=jobs, observer=observer)}
+def _make(missing: Sequence[PlannedRun], where: EngineOptions) -> Mapping[str, Outcome]:
+    with sweep_display({run.config.run_name: run for run in missing}) as observer:
+        return {outcome.task.name: outcome for outcome in where.make(missing, observer)}
 
 
 def _raise_unless_all(planned: Sequence[PlannedRun], outcomes: Mapping[str, Outcome]) -> None:
@@ -141,10 +179,12 @@ def _raise_unless_all(planned: Sequence[PlannedRun], outcomes: Mapping[str, Outc
     states = [_state(run, outcomes) for run in planned]
     if "stopped" in states or "missing" in states:
         left = states.count("stopped") + states.count("missing")
-        raise Stopped(f"stopped; {_runs(left)} to go, nothing is lost: the same command goes on from here")
+        raise Stopped(
+            f"stopped; {count_runs(left)} to go, nothing is lost: the same command goes on from here"
+        )
     if "failed" in states:
         raise AimsError(
-            f"{states.count('failed')} of {_runs(len(states))} failed; the same command tries again"
+            f"{states.count('failed')} of {count_runs(len(states))} failed; the same command tries again"
         )
 
 
@@ -168,91 +208,31 @@ def _as_json(planned: Sequence[PlannedRun], outcomes: Mapping[str, Outcome]) -> 
                 "miou": record["scores"]["miou"] if record else None,
                 "seconds": record["seconds"] if record else None,
                 "reason": (outcome.reason or None) if outcome else None,
+                "tries": outcome.tries if outcome else 0,
                 "command": run.command,
             }
         )
     return lines
 
 
-def _print_plan(planned: Sequence[PlannedRun], as_json: bool) -> None:
-    if as_json:
-        print_json({"runs": _as_json(planned, {})})
+def _print_plan(planned: Sequence[PlannedRun], runs: Path, where: EngineOptions, as_json: bool) -> None:
+    estimates, total = estimate_missing(planned, runs, where)
+    if not as_json:
+        print_plan(planned, estimates, total)
         return
-    for run in planned:
-        out.print(f"{_state(run, {}):<8}  {run.config.run_name}", markup=False)
+    lines = [
+        {**line, "expected": estimate_json(estimates.get(line["run"]))} for line in _as_json(planned, {})
+    ]
+    print_json({"runs": lines, "total": dataclasses.asdict(total)})
 
 
 def _print_summary(planned: Sequence[PlannedRun], outcomes: Mapping[str, Outcome], runs: Path) -> None:
     states = [_state(run, outcomes) for run in planned]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
-    out.print(f"{_runs(len(planned))}: {counts}", markup=False)
+    out.print(f"{count_runs(len(planned))}: {counts}", markup=False)
     for run in planned:
         outcome = outcomes.get(run.config.run_name)
         if outcome is not None and outcome.status == "failed":
             out.print(f"failed: {outcome.reason}\n  {run.command}", markup=False)
     if "finished" in states:
         out.print(f"tables: aims report --runs {runs}", markup=False)
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'' if count == 1 else 's'}"
-
-
-class _Bar(Progress):
-    """One bar for the sweep, and below it a line for each run that is being made."""
-
-    def __init__(self) -> None:
-        self.now: dict[str, str] = {}
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        super().__init__(*columns, console=err, transient=True, disable=not err.is_terminal)
-
-    def get_renderables(self) -> Iterator[RenderableType]:
-        yield from super().get_renderables()
-        # A copy: the display is drawn by a thread of its own.
-        for text in [*self.now.values()]:
-            yield Text(f"  {text}", no_wrap=True, overflow="ellipsis")
-
-
-@contextmanager
-def _display(runs: Mapping[str, PlannedRun]) -> Iterator[SweepObserver]:
-    """Shows the bar, and prints a line for every run that has ended."""
-    from aims.suites.local import SweepObserver, Task
-
-    class Display(SweepObserver):
-        def __init__(self, bar: _Bar) -> None:
-            self.bar, self.count = bar, 0
-            self.task = bar.add_task("runs", total=len(runs))
-
-        def started(self, task: Task) -> None:
-            self.progress(task, "starts")
-
-        def progress(self, task: Task, text: str) -> None:
-            self.bar.now[task.name] = f"{runs[task.name].words}: {text}"
-
-        def warning(self, task: Task, text: str) -> None:
-            warn(f"{runs[task.name].words}: {text}")
-
-        def ended(self, outcome: Outcome) -> None:
-            self.bar.now.pop(outcome.task.name, None)
-            self.count += outcome.status != "stopped"
-            self.bar.update(self.task, completed=self.count)
-            how = f"failed: {outcome.reason}" if outcome.status == "failed" else "stopped"
-            if outcome.record is not None:
-                miou, seconds = outcome.record["scores"]["miou"], outcome.record["seconds"]
-                how = f"mIoU {100 * miou:.2f} %, {seconds:.0f} s"
-            number = f"{self.count:>{len(str(len(runs)))}}/{len(runs)}"
-            err.print(f"{number}  {runs[outcome.task.name].words}: {how}", markup=False, soft_wrap=True)
-
-        def stopping(self, running: int) -> None:
-            err.print(f"stopping: {_runs(running)} to be saved ...", markup=False)
-
-    with _Bar() as bar:
-        yield Display(bar)

@@ -24,6 +24,7 @@ class PlannedRun:
     Attributes:
         entry: what the suite says.
         config: everything that decides its numbers.
+        channels: of its modality.
         folder: where it is, or will be.
         record: its record if it is finished, as it lies in `run.json`.
         arguments: keyword arguments of `aims.engine.plan.plan` that make it.
@@ -31,6 +32,7 @@ class PlannedRun:
 
     entry: Entry
     config: RunConfig
+    channels: int
     folder: Path
     record: Mapping[str, Any] | None
     arguments: Mapping[str, Any]
@@ -67,7 +69,7 @@ def plan_runs(entries: Sequence[Entry], *, data: Path, runs: Path, device: str) 
         InputError: one cannot be run, or two are the same run; the message says which table it stands in.
     """
     # All seeds of a run are resolved at once: nothing else depends on the seed, and a plan reads weights.
-    resolved: dict[frozenset[Any], RunConfig] = {}
+    resolved: dict[frozenset[Any], tuple[RunConfig, int]] = {}
     first: dict[str, Entry] = {}
     planned = []
     for entry in entries:
@@ -75,8 +77,10 @@ def plan_runs(entries: Sequence[Entry], *, data: Path, runs: Path, device: str) 
         key = frozenset((name, name == "seed" or value) for name, value in entry.fields.items())
         try:
             if key not in resolved:
-                resolved[key] = plan(**arguments).config
-            config = dataclasses.replace(resolved[key], seed=arguments.get("seed", resolved[key].seed))
+                job = plan(**arguments)
+                resolved[key] = job.config, job.modality.channels or 0
+            config, channels = resolved[key]
+            config = dataclasses.replace(config, seed=arguments.get("seed", config.seed))
         except InputError as error:
             raise InputError(f"{entry.where}: {error}") from None
         earlier = first.setdefault(config.run_name, entry)
@@ -85,7 +89,12 @@ def plan_runs(entries: Sequence[Entry], *, data: Path, runs: Path, device: str) 
         folder = runs / config.run_name
         planned.append(
             PlannedRun(
-                entry=entry, config=config, folder=folder, record=finished(folder), arguments=arguments
+                entry=entry,
+                config=config,
+                channels=channels,
+                folder=folder,
+                record=finished(folder),
+                arguments=arguments,
             )
         )
     return planned

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 import toys
 
-from aims.core.records import INSTANCES
+from aims.core.records import INSTANCES, RECORD, RESUME, WEIGHTS
 from aims.engine.plan import plan
 from aims.engine.run import run
 from aims.methods import BACKBONES
-from aims.suites.local import Outcome, SweepObserver, Task
+from aims.suites.tasks import Outcome, SweepObserver, Task
 
 HEAD = 'title = "Try"\nquestion = "?"\nfound = ""\ncost = "seconds"\ncommand = "aims sweep try.toml"\n'
 DEFAULTS = """
@@ -27,6 +28,8 @@ weights = "none"
 epochs = 2
 batch-size = 3
 """
+#: At most what names and shapes take in a file of the toy's tensors.
+HEADER = 20_000
 #: What processes of a sweep must find: a package that registers the toy backbone.
 TOY = f"""
 from aims.methods import BACKBONES
@@ -43,17 +46,21 @@ def data(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    """A folder of packages with the metadata that an installation would write."""
-    site = tmp_path / "site"
+def toy_backbone(site: Path) -> None:
+    """Makes a folder of packages with the metadata that an installation would write."""
     metadata = site / "toy_backbone-1.0.dist-info"
     metadata.mkdir(parents=True)
     (site / "toy_backbone.py").write_text(TOY)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-backbone\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[aims.methods]\ntoy = toy_backbone\n")
-    monkeypatch.syspath_prepend(site)
-    return site
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """The toy backbone as an installed package."""
+    toy_backbone(tmp_path / "site")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    return tmp_path / "site"
 
 
 def write(folder: Path, text: str) -> Path:
@@ -77,8 +84,13 @@ def test_a_sweep(aims, data, tmp_path):
     code, out, err = aims(*common, "--dry-run")
     assert (code, runs.exists()) == (0, False)
     assert "Try: 2 runs, 0 finished already" in err
-    names = [line.removeprefix("missing   ") for line in out.splitlines()]
+    *lines, last = out.splitlines()
+    states, names = zip(*((line.split()[0], line.split()[-1]) for line in lines), strict=True)
+    assert states == ("missing", "missing")
     assert [name[:-11] for name in names] == ["made-up-signal-simcmf-full-strict-s0"] * 2
+    # No run is finished: nothing tells the time, and the parameters alone tell the disk.
+    assert all("time unknown" in line for line in lines)
+    assert last.startswith("2 runs missing: time unknown, as no run of the kind is finished yet; at least ")
 
     code, out, err = aims(*common, "--jobs", "2")
     assert code == 1
@@ -116,22 +128,58 @@ def test_a_sweep(aims, data, tmp_path):
     assert (runs / names[1] / "run.json").stat().st_mtime_ns == stamp
     code, out, err = aims(*common, "--dry-run", "--json")
     assert (code, "Try: 2 runs, 1 finished already" in err) == (0, True)
-    assert [line["status"] for line in json.loads(out)["runs"]] == ["missing", "finished"]
+    content = json.loads(out)
+    missing, finished = content["runs"]
+    assert (missing["status"], finished["status"]) == ("missing", "finished")
+    assert finished["expected"] is None
+    # The rate alone is different: time and disk are those of the one that is finished.
+    size = sum(path.stat().st_size for path in (runs / names[1]).rglob("*"))
+    trained = ours["parameters"]["trainable"]["total"]
+    assert missing["expected"] == {
+        "seconds": ours["seconds"],
+        "disk_bytes": size,
+        "resume_bytes": 12 * trained,
+        "finished": 1,
+    }
+    assert content["total"] == {
+        "runs": 1,
+        "seconds": ours["seconds"],
+        "unknown": 0,
+        "disk_bytes": size,
+        "resume_bytes": 24 * trained,
+    }
+    assert 0 <= (runs / names[1] / WEIGHTS).stat().st_size - 4 * trained < HEADER
+
+
+class Clock:
+    """Goes where it is put."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
 
 
 @pytest.fixture
 def ends(monkeypatch):
-    """Lets runs end in given ways, without making them."""
+    """Lets runs end in given ways after 90 seconds each, without making them."""
+    clock = Clock()
 
     def set_ends(*ends):
-        def run_here(runs, *, jobs, observer):
+        def run_here(runs, *, jobs, retries, observer):
             tasks = [Task(name=name, arguments=arguments, threads=1) for name, arguments in runs]
             outcomes = [Outcome(task=task, **end) for task, end in zip(tasks, ends, strict=False)]
             for outcome in outcomes:
+                observer.started(outcome.task)
+                clock.now += 90
+                if outcome.tries > 1:
+                    observer.retrying(outcome.task, "its process was killed")
+                    observer.started(outcome.task)
                 observer.ended(outcome)
             return outcomes
 
         monkeypatch.setattr("aims.suites.local.run_here", run_here)
+        monkeypatch.setattr("aims.cli._sweep_display.time", clock)
 
     return set_ends
 
@@ -139,6 +187,7 @@ def ends(monkeypatch):
 FINISHED = {"status": "finished", "record": {"scores": {"miou": 0.25}, "seconds": 90.4}}
 FAILED = {"status": "failed", "reason": "the loss is nan"}
 STOPPED = {"status": "stopped", "reason": "saved"}
+CRASHED = {"status": "failed", "reason": "its process was killed (begun 2 times)", "tries": 2}
 
 
 def test_what_is_said_of_runs(aims, ends, data, tmp_path):
@@ -147,13 +196,23 @@ def test_what_is_said_of_runs(aims, ends, data, tmp_path):
     ends(FINISHED, FAILED, FINISHED)
     code, out, err = aims(*common)
     assert code == 1
+    # The last could take as long as the first has taken, with what has failed in between.
     assert err.splitlines()[1:] == [
-        "1/3  scratch full, signal of made-up, seed 0: mIoU 25.00 %, 90 s",
-        "2/3  scratch full, signal of made-up, seed 1: failed: the loss is nan",
-        "3/3  scratch full, signal of made-up, seed 2: mIoU 25.00 %, 90 s",
+        "1/3  scratch full, signal of made-up, seed 0: mIoU 25.00 %, 90 s  (3 min left)",
+        "2/3  scratch full, signal of made-up, seed 1: failed: the loss is nan  (1 failed, 3 min left)",
+        "3/3  scratch full, signal of made-up, seed 2: mIoU 25.00 %, 90 s  (1 failed)",
         "error: 1 of 3 runs failed; the same command tries again",
     ]
     assert out.splitlines()[:2] == ["3 runs: 1 failed, 2 finished", "failed: the loss is nan"]
+
+    ends(CRASHED, FINISHED, FINISHED)
+    code, out, err = aims(*common, "--json")
+    assert (code, [line["tries"] for line in json.loads(out)["runs"]]) == (1, [2, 1, 1])
+    assert err.splitlines()[1:3] == [
+        "scratch full, signal of made-up, seed 0: its process was killed; it is tried again",
+        "1/3  scratch full, signal of made-up, seed 0: failed: its process was killed (begun 2 times)"
+        "  (1 failed, 1 tried again)",
+    ]
 
     ends(FAILED, STOPPED)
     code, out, err = aims(*common)
@@ -186,7 +245,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(aims, data, tmp_path, monkeyp
     options = ("--data", data, "--runs", tmp_path / "runs", "--device", "cpu")
     command = ("sweep", write(tmp_path, text), *options)
     with monkeypatch.context() as patched:
-        patched.setattr("aims.cli.sweep._display", lambda runs: nullcontext(CtrlC()))
+        patched.setattr("aims.cli.sweep.sweep_display", lambda runs: nullcontext(CtrlC()))
         code, _, err = aims(*command)
     assert code == 130
     assert err.splitlines()[-1] == (
@@ -195,6 +254,9 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(aims, data, tmp_path, monkeyp
     (metrics,) = (tmp_path / "runs").glob("*/metrics.jsonl")
     first = metrics.read_text()
     assert 1 <= len(first.splitlines()) < 12
+    # The checkpoint is as large as --dry-run says.
+    trained = json.loads((metrics.parent / RECORD).read_text())["parameters"]["trainable"]["total"]
+    assert 0 <= (metrics.parent / RESUME).stat().st_size - 12 * trained < 3 * HEADER
 
     code, out, err = aims(*command)
     assert code == 0, err
@@ -255,6 +317,15 @@ def test_data_are_made_once(aims, ends, tmp_path):
     assert f"{data / 'nir'}: holds 2 images in 'train', {suite} wants 4" in err
 
 
+ON_RAY = ("try.toml", "--engine", "ray")
+
+
+def test_without_ray_one_line_says_how_it_is_installed(aims, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, out, err = aims("sweep", write(tmp_path, '[[grid]]\nmethod = "disc"\n'), "--engine", "ray")
+    assert (code, out, err) == (2, "", "error: --engine ray needs Ray: pip install 'aims-bench[ray]'\n")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -264,6 +335,17 @@ def test_data_are_made_once(aims, ends, tmp_path):
         (("try.toml", "--only", "method=disk"), "--only: unknown method 'disk'; did you mean 'disc'?"),
         (("try.toml", "--only", "seed=3"), "--only seed=3: none of the 1 run is like that"),
         (("try.toml", "--jobs", "0"), "Invalid value for '--jobs'"),
+        (("try.toml", "--retries", "-1"), "Invalid value for '--retries'"),
+        (("try.toml", "--engine", "slurm"), "Invalid value for '--engine'"),
+        (("try.toml", "--address", "auto"), "--address goes with --engine ray alone; leave it out"),
+        (("try.toml", "--gpus-per-run", "1"), "--gpus-per-run goes with --engine ray alone; leave it out"),
+        ((*ON_RAY, "--jobs", "2"), "--jobs does not go with --engine ray, which fills the cluster"),
+        ((*ON_RAY, "--device", "cuda:1"), "--device cuda:1 does not go with --engine ray, which deals out"),
+        ((*ON_RAY, "--gpus-per-run", "1.5"), "--gpus-per-run 1.5: give a whole number, or a part of one"),
+        (
+            (*ON_RAY, "--device", "cpu", "--gpus-per-run", "1"),
+            "--gpus-per-run 1 does not go with --device cpu",
+        ),
         (("try.toml",), "try.toml: dataset 'made-up' is not in data/aims; `aims convert` makes datasets"),
         ((), "Missing argument 'SUITE'"),
     ],

@@ -1,0 +1,178 @@
+"""What a sweep shows while it works: a bar with counts and the time left, and a line for every run."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.progress import Task as BarTask
+from rich.text import Text
+
+from aims.cli._terminal import err, warn
+
+if TYPE_CHECKING:
+    from aims.suites.plan import PlannedRun
+    from aims.suites.tasks import Outcome, SweepObserver
+
+# As an epoch counts 1: what is not trained is only evaluated.
+_EVALUATION = 0.5
+
+
+def count_runs(count: int) -> str:
+    """A number of runs in words."""
+    return f"{count} run{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A time in words, as exact as one wants it: "42 s", "12 min", "3 h 20 min"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class _TimeLeft:
+    """How long the rest takes, as long as an epoch of any run takes the same."""
+
+    def __init__(self, costs: Mapping[str, float]) -> None:
+        self.costs, self.began = costs, time.monotonic()
+        # What each run has done, from 0 to 1, and where it went on from.
+        self.done: dict[str, float] = {}
+        self.first: dict[str, float] = {}
+
+    def epoch(self, name: str, epoch: int, epochs: int) -> None:
+        """A run begins an epoch."""
+        self.done[name] = (epoch - 1) / epochs
+        self.first.setdefault(name, self.done[name])
+
+    def ended(self, name: str, *, finished: bool) -> None:
+        """A run has ended; what has failed is no measure of time."""
+        self.done[name] = 1.0
+        self.first[name] = self.first.get(name, 0.0) if finished else 1.0
+
+    def seconds(self) -> float | None:
+        """None before anything is known."""
+        gained = sum(self.costs[name] * (done - self.first[name]) for name, done in self.done.items())
+        rest = sum(cost * (1 - self.done.get(name, 0.0)) for name, cost in self.costs.items())
+        return (time.monotonic() - self.began) * rest / gained if gained > 0 else None
+
+
+class _Bar(Progress):
+    """One bar for the sweep, and below it a line for each run that is being made."""
+
+    def __init__(self) -> None:
+        self.now: dict[str, str] = {}
+        columns = (
+            SpinnerColumn(),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[counts]}"),
+            TimeElapsedColumn(),
+            _Left(),
+        )
+        super().__init__(*columns, console=err, transient=True, disable=not err.is_terminal)
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        # A copy: the display is drawn by a thread of its own.
+        for text in [*self.now.values()]:
+            yield Text(f"  {text}", no_wrap=True, overflow="ellipsis")
+
+
+class _Left(TextColumn):
+    """The time left, which runs down between two things that are known."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: BarTask) -> Text:
+        ends = task.fields["ends"]
+        text = "" if ends is None else f"left {duration(max(0.0, ends - time.monotonic()))}"
+        return Text(text, style="progress.remaining")
+
+
+@contextmanager
+def sweep_display(runs: Mapping[str, PlannedRun]) -> Iterator[SweepObserver]:
+    """Shows the bar, and prints a line for every run that has ended.
+
+    Where stderr is no terminal there is no bar: the lines hold the counts.
+    """
+    from aims.suites.tasks import SweepObserver, Task
+
+    class Display(SweepObserver):
+        def __init__(self, bar: _Bar) -> None:
+            self.bar, self.states = bar, Counter[str]()
+            self.left = _TimeLeft({name: run.config.epochs or _EVALUATION for name, run in runs.items()})
+            self.task = bar.add_task("", total=len(runs), counts="", ends=None)
+
+        def started(self, task: Task) -> None:
+            self.progress(task, "starts")
+
+        def progress(self, task: Task, text: str) -> None:
+            self.bar.now[task.name] = f"{runs[task.name].words}: {text}"
+            if epoch := re.fullmatch(r"epoch (\d+)/(\d+)", text):
+                self.left.epoch(task.name, int(epoch[1]), int(epoch[2]))
+            self.update()
+
+        def warning(self, task: Task, text: str) -> None:
+            warn(f"{runs[task.name].words}: {text}")
+
+        def retrying(self, task: Task, reason: str) -> None:
+            self.bar.now.pop(task.name, None)
+            self.states["tried again"] += 1
+            err.print(f"{runs[task.name].words}: {reason}; it is tried again", markup=False, soft_wrap=True)
+            self.update()
+
+        def ended(self, outcome: Outcome) -> None:
+            name = outcome.task.name
+            self.bar.now.pop(name, None)
+            self.states[outcome.status] += 1
+            self.left.ended(name, finished=outcome.record is not None)
+            self.update()
+            how = f"failed: {outcome.reason}" if outcome.status == "failed" else "stopped"
+            if outcome.record is not None:
+                miou, seconds = outcome.record["scores"]["miou"], outcome.record["seconds"]
+                how = f"mIoU {100 * miou:.2f} %, {seconds:.0f} s"
+            number = f"{self.count:>{len(str(len(runs)))}}/{len(runs)}"
+            counts = "" if err.is_terminal else self.in_brackets()
+            err.print(f"{number}  {runs[name].words}: {how}{counts}", markup=False, soft_wrap=True)
+
+        def stopping(self, running: int) -> None:
+            err.print(f"stopping: {count_runs(running)} to be saved ...", markup=False)
+
+        @property
+        def count(self) -> int:
+            return self.states["finished"] + self.states["failed"]
+
+        def counts(self) -> list[str]:
+            kinds = {
+                "running": len(self.bar.now),
+                **{kind: self.states[kind] for kind in ("failed", "tried again")},
+            }
+            return [f"{number} {kind}" for kind, number in kinds.items() if number]
+
+        def in_brackets(self) -> str:
+            left = self.left.seconds() if self.count < len(runs) else None
+            words = [*self.counts(), *([f"{duration(left)} left"] if left is not None else [])]
+            return f"  ({', '.join(words)})" if words else ""
+
+        def update(self) -> None:
+            left = self.left.seconds()
+            ends = None if left is None else time.monotonic() + left
+            self.bar.update(self.task, completed=self.count, counts=", ".join(self.counts()), ends=ends)
+
+    with _Bar() as bar:
+        yield Display(bar)

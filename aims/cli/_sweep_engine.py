@@ -1,0 +1,108 @@
+"""Where `aims sweep` makes its runs, as its options say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aims.core.errors import InputError
+
+if TYPE_CHECKING:
+    from aims.suites.plan import PlannedRun
+    from aims.suites.tasks import Outcome, SweepObserver
+
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """What is asked for; None is left out.
+
+    Attributes:
+        engine: one of `ENGINES`.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        retries: how often a run that crashed is begun again.
+        jobs: runs at a time on this machine.
+        address: of the Ray cluster.
+        cpus: of each run on Ray.
+        gpus: of each run on Ray.
+
+    Raises:
+        InputError: options do not go together, or Ray is not installed.
+    """
+
+    engine: str
+    device: str
+    retries: int
+    jobs: int | None
+    address: str | None
+    cpus: int | None
+    gpus: float | None
+
+    def __post_init__(self) -> None:
+        if self.engine == "ray":
+            self._check_ray()
+            return
+        options = {"address": self.address, "cpus-per-run": self.cpus, "gpus-per-run": self.gpus}
+        for name, value in options.items():
+            if value is not None:
+                raise InputError(f"--{name} goes with --engine ray alone; leave it out")
+
+    def _check_ray(self) -> None:
+        from aims.suites.cluster import require_ray
+
+        if self.jobs is not None:
+            raise InputError(
+                "--jobs does not go with --engine ray, which fills the cluster; give --cpus-per-run"
+            )
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise InputError(
+                f"--device {self.device} does not go with --engine ray, which deals out the GPUs; give cuda"
+            )
+        gpus = self.gpus_of_a_run
+        if gpus > 1 and gpus % 1:
+            raise InputError(f"--gpus-per-run {gpus:g}: give a whole number, or a part of one GPU")
+        if (self.device, bool(gpus)) in (("cpu", True), ("cuda", False)):
+            raise InputError(f"--gpus-per-run {gpus:g} does not go with --device {self.device}")
+        require_ray()
+
+    @property
+    def gpus_of_a_run(self) -> float:
+        """GPUs of each run on Ray."""
+        return float(self.device == "cuda") if self.gpus is None else self.gpus
+
+    @property
+    def planning_device(self) -> str:
+        """What runs are planned for: the machine that calls a cluster need not have a GPU."""
+        return "cpu" if self.engine == "ray" else self.device
+
+    @property
+    def kind(self) -> str:
+        """Kind of the device that runs are made on: "cpu" or "cuda"."""
+        from aims.engine.plan import find_device
+
+        if self.engine == "ray":
+            return "cuda" if self.gpus_of_a_run else "cpu"
+        return find_device(self.device).type
+
+    def at_a_time(self, runs: int) -> int:
+        """How many of so many runs are made at a time, at most; how many a cluster holds is not known."""
+        return runs if self.engine == "ray" else self.jobs or 1
+
+    def make(self, runs: Sequence[PlannedRun], observer: SweepObserver) -> list[Outcome]:
+        """Makes the runs, and says how they ended."""
+        from aims.suites.cluster import run_on_ray
+        from aims.suites.local import run_here
+
+        tasks = [(run.config.run_name, {**run.arguments, "device": self.device}) for run in runs]
+        if self.engine == "local":
+            return run_here(tasks, jobs=self.jobs or 1, retries=self.retries, observer=observer)
+        return run_on_ray(
+            tasks,
+            address=self.address or "local",
+            cpus=self.cpus or 1,
+            gpus=self.gpus_of_a_run,
+            retries=self.retries,
+            observer=observer,
+        )
