@@ -76,7 +76,10 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]
     help="Instances of each image in a step; the paper's 1.",
 )
 @click.option(
-    "--train-images", type=int, metavar="N", help="Train on so many images, drawn by the seed.  [default: all]"
+    "--train-images",
+    type=int,
+    metavar="N",
+    help="Train on so many images, drawn by the seed.  [default: all]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
 @click.option(
