@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from aims.core.config import RunConfig
-from aims.core.errors import AimsError, Busy, InputError
+from aims.core.errors import AimsError, Busy
 from aims.core.files import atomic_write, read_json, write_json
 from aims.core.records import (
     INSTANCE_SCHEMA,

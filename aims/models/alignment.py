@@ -45,7 +45,8 @@ class ConvAlignment(Alignment):
         for layer in first:
             images = layer(images)
         # At every pixel the same product. As a convolution its backward pass takes a CPU four times as long.
-        assert isinstance(last, nn.Conv2d) and last.bias is not None
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
         products = last.weight.flatten(1) @ images.flatten(2) + last.bias[:, None]
         return products.view(-1, 3, *images.shape[2:])
 

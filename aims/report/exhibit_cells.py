@@ -101,7 +101,8 @@ def _conditions(results: Sequence[Result]) -> list[tuple[Condition, list[Result]
     found = []
     for (protocol, backbone, limit), members in places.items():
         starts = dict.fromkeys(item.config.weights for item in members if not _is_scratch(item))
-        for weights in list(starts) or [None]:
+        columns: list[str | None] = list(starts) or [None]
+        for weights in columns:
             condition = Condition(protocol=protocol, backbone=backbone, limit=limit, weights=weights)
             chosen = [item for item in members if _is_scratch(item) or item.config.weights == weights]
             found.append((condition, chosen))

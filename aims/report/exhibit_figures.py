@@ -15,9 +15,10 @@ from aims.report.curves import COLOURS, read_metrics
 from aims.report.exhibit_cells import FilledCell, FilledExhibit
 from aims.report.exhibit_files import condition_title
 from aims.report.results import Result
+from aims.report.table1 import Condition
 
 _PUBLISHED = {"marker": "D", "markerfacecolor": "white", "color": "#444444", "linestyle": "none", "zorder": 4}
-_STYLE = {
+_STYLE: Any = {  # matplotlib's type names every key
     "svg.fonttype": "none",
     "svg.hashsalt": "aims",
     "font.family": "sans-serif",
@@ -45,11 +46,12 @@ def draw_figure(panels: Sequence[Sequence[FilledExhibit]], results: Sequence[Res
         SVG and PNG. The same runs give the same bytes.
     """
     conditions = list(dict.fromkeys(table.condition for panel in panels for table in panel))
-    shown = [condition for condition in conditions if condition] or [None]
+    shown: list[Condition | None] = [condition for condition in conditions if condition]
+    shown = shown or [None]
     width, height = (6.4, 3.4) if len(panels) == 1 else (3.0 * len(panels), 2.8)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height * len(shown)), layout="constrained")
-        parts = np.atleast_1d(figure.subfigures(len(shown), 1))
+        parts: Any = np.atleast_1d(np.asarray(figure.subfigures(len(shown), 1)))
         for part, condition in zip(parts, shown, strict=True):
             part.suptitle(condition_title(condition), fontsize=9)
             for axes, panel in zip(np.atleast_1d(part.subplots(1, len(panels))), panels, strict=True):
@@ -65,7 +67,7 @@ def draw_figure(panels: Sequence[Sequence[FilledExhibit]], results: Sequence[Res
 def _bars(axes: Axes, table: FilledExhibit, _: Sequence[Result]) -> None:
     """One bar a row, the first on top."""
     cells = [table.cells[row, table.exhibit.columns[0]] for row in table.exhibit.rows]
-    places = np.arange(len(cells))
+    places = range(len(cells))
     for place, filled in zip(places, cells, strict=True):
         if filled.value is not None:
             label = "ours, 95 % interval"
@@ -123,8 +125,8 @@ def _over_images(axes: Axes, table: FilledExhibit, results: Sequence[Result]) ->
                 by_images[images] = max(best, result, key=lambda each: each.val_miou or each.miou)
         if by_images:
             seen |= set(by_images)
-            images = sorted(by_images)
-            axes.plot(images, [100 * by_images[x].miou for x in images], marker="o", color=colour, label=row)
+            counts = sorted(by_images)
+            axes.plot(counts, [100 * by_images[x].miou for x in counts], marker="o", color=colour, label=row)
     axes.set(xlabel="training images", ylabel="mIoU, %")
     if not seen:
         axes.text(0.5, 0.5, "no runs yet", transform=axes.transAxes, ha="center", va="center")

@@ -50,9 +50,9 @@ def exhibit_latex(tables: Sequence[FilledExhibit]) -> str:
 
 def exhibit_csv(tables: Sequence[FilledExhibit]) -> str:
     """An exhibit in long form, one line a cell; a cell without our run has the published number alone."""
-    fields = ("exhibit", "row", "column", "unit", "published", "ours", "difference", "inside")
-    fields += ("protocol", "backbone", "limit", "weights")
-    fields += (*RESULT_FIELDS, "rank", "tied", "cell_weights", "footnote", "command")
+    fields = [*("exhibit", "row", "column", "unit", "published", "ours", "difference", "inside")]
+    fields += ["protocol", "backbone", "limit", "weights"]
+    fields += [*RESULT_FIELDS, "rank", "tied", "cell_weights", "footnote", "command"]
     return write_csv(fields, (cell_fields(table, cell) for table in tables for cell in table.cells.values()))
 
 

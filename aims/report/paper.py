@@ -50,7 +50,9 @@ def paper_files(
     figures = {key: (key,) for key in by_key if key.startswith("figure") and key not in in_panels} | _PANELS
     for name, panels in sorted(figures.items()):
         parts = [by_key[panel] for panel in panels]
-        files[f"{name}.svg"], files[f"{name}.png"] = draw_figure(parts, results)
+        if against or any(table.condition for part in parts for table in part):
+            # Printed numbers alone need no picture.
+            files[f"{name}.svg"], files[f"{name}.png"] = draw_figure(parts, results)
         files[f"{name}.csv"] = exhibit_csv([table for part in parts for table in part])
         files[f"{name}.md"] = "\n".join(exhibit_markdown(part) for part in parts)
     if against:

@@ -6,8 +6,10 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +30,9 @@ from aims.report.intervals import FloatArray
 _NAMES = ("image_id", "group", "instance_id", "iou", "area", "click_size")
 _COLUMNS = pa.schema([INSTANCE_SCHEMA.field(name) for name in _NAMES])
 _TOLERANCE = 1e-9
+_THREADS = 8
+# Names of so many test sets are kept; there are thousands of runs, but few sets.
+_TEST_SETS = 32
 
 T = TypeVar("T")
 
@@ -144,15 +149,19 @@ def load_runs(runs: Path) -> tuple[list[Run], list[LeftOut]]:
     Raises:
         InputError: the folder does not exist.
     """
-    loaded: list[Run] = []
-    left_out: list[LeftOut] = []
-    for folder in run_folders(runs):
-        try:
-            loaded.append(load_run(folder))
-        except AimsError as error:
-            left_out.append(LeftOut(folder=_printable(folder.name), reason=_printable(str(error))))
-    kept, doubles = _without_doubles(loaded)
+    # Opening files takes longer than what is read of them, on a shared disk above all.
+    with ThreadPoolExecutor(_THREADS) as threads:
+        found = [*threads.map(_load_or_leave, run_folders(runs))]
+    kept, doubles = _without_doubles([item for item in found if isinstance(item, Run)])
+    left_out = [item for item in found if isinstance(item, LeftOut)]
     return kept, sorted([*left_out, *doubles], key=lambda item: item.folder)
+
+
+def _load_or_leave(folder: Path) -> Run | LeftOut:
+    try:
+        return load_run(folder)
+    except AimsError as error:
+        return LeftOut(folder=_printable(folder.name), reason=_printable(str(error)))
 
 
 def _printable(text: str) -> str:
@@ -182,7 +191,16 @@ def load_run(folder: Path) -> Run:
         raise InputError(
             f"{folder}: the mean IoU of {INSTANCES} is {iou.mean():.9f}, run.json says {miou:.9f}"
         )
-    groups, index = np.unique(group_ids, return_inverse=True)
+    broken = BROKEN_IMAGES.get(record.config.dataset, {}) if record.config.protocol == "paper" else {}
+    try:
+        who = _who(
+            tuple(image_ids.tolist()),
+            tuple(group_ids.tolist()),
+            tuple(instance_ids.tolist()),
+            tuple(broken.values()),
+        )
+    except InputError as error:
+        raise InputError(f"{folder}: {INSTANCES} {error}") from None
     strict = record.config.protocol == "strict"
     size_sums, size_counts = sums_by_size(iou, areas, pixels) if strict else (None, None)
     content = record.content
@@ -192,15 +210,13 @@ def load_run(folder: Path) -> Run:
         config=record.config,
         miou=miou,
         val_miou=None if scores.get("val_miou") is None else _score(folder, scores, "val_miou"),
-        images=len(set(image_ids.tolist())),
-        groups=tuple(groups.tolist()),
-        sums=np.bincount(index, weights=iou).astype(np.float64),
-        counts=np.bincount(index).astype(np.float64),
+        images=who.images,
+        groups=who.groups,
+        sums=np.bincount(who.index, weights=iou).astype(np.float64),
+        counts=who.counts,
         size_sums=size_sums,
         size_counts=size_counts,
-        instances_digest=_digest(
-            folder, record.config, image_ids.tolist(), group_ids.tolist(), instance_ids.tolist()
-        ),
+        instances_digest=who.digest,
         trained=_found(content, int, "parameters", "trainable", "total"),
         trained_of_sam=_of_sam(content),
         train_images=_found(content, int, "images", "train"),
@@ -245,10 +261,12 @@ def _read_instances(
         raise InputError(f"{path}: no such file; the run is not complete, run it again")
     try:
         with pq.ParquetFile(path) as file:
-            missing = [name for name in _COLUMNS.names if name not in file.schema_arrow.names]
+            names = file.schema_arrow.names
+            missing = [name for name in _COLUMNS.names if name not in names]
             if missing:
                 raise InputError(f"{path}: column {missing[0]!r} is missing")
-            table = file.read(columns=_COLUMNS.names).select(_COLUMNS.names).cast(_COLUMNS)
+            # Arrow's own threads take longer to start than these few columns to read.
+            table = file.read(columns=_COLUMNS.names, use_threads=False).select(_COLUMNS.names).cast(_COLUMNS)
         columns = [table[name].to_numpy(zero_copy_only=False) for name in _NAMES[:5]]
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(f"{path}: not readable as Parquet, perhaps cut short ({error})") from None
@@ -267,23 +285,62 @@ def _read_instances(
     return image_ids, group_ids, instance_ids, iou, areas, sides.reshape(-1, 2).prod(axis=1)
 
 
-def _digest(
-    folder: Path, config: RunConfig, image_ids: list[str], group_ids: list[str], instance_ids: list[int]
-) -> str:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Who:
+    """Which instances were scored: what depends on their names alone, the same for all runs of a test set.
+
+    Attributes:
+        groups: names of the groups in order.
+        index: of each instance, the place of its group.
+        counts: per group, the number of its instances.
+        images: number of images.
+        digest: of all names.
+    """
+
+    groups: tuple[str, ...]
+    index: np.ndarray
+    counts: FloatArray
+    images: int
+    digest: str
+
+
+@lru_cache(maxsize=_TEST_SETS)
+def _who(
+    image_ids: tuple[str, ...],
+    group_ids: tuple[str, ...],
+    instance_ids: tuple[int, ...],
+    standing_in: tuple[str, ...],
+) -> _Who:
+    """Sorts the names of instances.
+
+    Args:
+        image_ids: of each instance.
+        group_ids: likewise.
+        instance_ids: likewise.
+        standing_in: images that come once more for each time that they are named here.
+
+    Raises:
+        InputError: an instance stands there more often than it may; the message goes on behind a file.
+    """
     keys = sorted(zip(image_ids, instance_ids, group_ids, strict=True))
     often = Counter(key[:2] for key in keys)
     places: Counter[str] = Counter()
     for (image_id, _), times in often.items():
         places[image_id] = max(times, places[image_id])
     # An image that stands in for broken ones comes again, with all its instances (docs/protocols.md).
-    stands_in = Counter(BROKEN_IMAGES.get(config.dataset, {}).values() if config.protocol == "paper" else ())
+    stands_in = Counter(standing_in)
     for (image_id, instance_id), times in often.items():
         if times != min(places[image_id], 1 + stands_in[image_id]):
             how = {1: "once, others more often", 2: "twice"}.get(times, f"{times} times")
-            raise InputError(
-                f"{folder}: {INSTANCES} holds instance {instance_id} of image {image_id!r} {how}"
-            )
-    return sha256(json.dumps(keys).encode()).hexdigest()
+            raise InputError(f"holds instance {instance_id} of image {image_id!r} {how}")
+    groups, index = np.unique(np.array(group_ids, dtype=object), return_inverse=True)
+    return _Who(
+        groups=tuple(groups.tolist()),
+        index=index,
+        counts=np.bincount(index).astype(np.float64),
+        images=len(set(image_ids)),
+        digest=sha256(json.dumps(keys).encode()).hexdigest(),
+    )
 
 
 def _without_doubles(loaded: list[Run]) -> tuple[list[Run], list[LeftOut]]:
