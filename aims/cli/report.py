@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from aims.cli._terminal import err, out, print_json
+from aims.core.errors import AimsError
 
 if TYPE_CHECKING:
-    from aims.report import Comparison, Section
+    from aims.report import Comparison, ReportResult, Section
 
 _COLUMNS = (
     *("mIoU, %", "scratch\npublished", "scratch\nours", "SimCMF\npublished", "SimCMF\nours"),
@@ -48,8 +49,11 @@ _COLUMNS = (
     help="Datasets of the runs, for pictures of masks; there are none where they are not there.",
 )
 @click.option("--title", default="AIMS leaderboard", show_default=True, help="Heading of the page.")
+@click.option("--strict", is_flag=True, help="Exit code 1 where a run folder was left out; all is written.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def command(runs: Path, target: Path, against: str | None, data: Path, title: str, as_json: bool) -> None:
+def command(
+    runs: Path, target: Path, against: str | None, data: Path, title: str, strict: bool, as_json: bool
+) -> None:
     """Write tables and figures from the finished runs.
 
     They are every method beside every sensor with intervals and paired tests, the list of all runs (Markdown,
@@ -69,7 +73,13 @@ def command(runs: Path, target: Path, against: str | None, data: Path, title: st
     result = write_report(runs, target, against=against, data=data, title=title)
     if as_json:
         print_json(result.as_json())
-        return
+    else:
+        _print_all(result, runs, target, against)
+    if strict and result.left_out:
+        raise AimsError(f"run folders left out: {len(result.left_out)} (--strict); the files are written")
+
+
+def _print_all(result: ReportResult, runs: Path, target: Path, against: str | None) -> None:
     for table in result.comparisons:
         _print_comparison(table)
     for section in result.sections:

@@ -58,7 +58,12 @@ def comparison_markdown(tables: Sequence[Comparison]) -> str:
     lines = ["# Results by sensor", ""]
     lines += [] if tables else ["There is no finished run."]
     for table in tables:
-        lines += [f"## {escape_markdown(comparison_title(table))}", "", f"{counts(table)}.", ""]
+        lines += [
+            f"## {escape_markdown(comparison_title(table))}",
+            "",
+            f"{escape_markdown(counts(table))}.",
+            "",
+        ]
         tail = {"seeds": seeds_text, **{cost.name: cost.text for cost in COSTS}}
         lines += _markdown_grid(table, _markdown_score, tail)
         lines += [f"{escape_markdown(note)}\n" for note in (*notes(table), *cost_notes(table))]
@@ -67,7 +72,13 @@ def comparison_markdown(tables: Sequence[Comparison]) -> str:
             lines += _markdown_grid(table, _markdown_difference)
             lines += [f"{escape_markdown(note)}\n" for note in paired_notes(table)]
         if table.size_counts:
-            lines += ["### By size", "", *_markdown_sizes(table), "", f"{size_note(table)}\n"]
+            lines += [
+                "### By size",
+                "",
+                *_markdown_sizes(table),
+                "",
+                f"{escape_markdown(size_note(table))}\n",
+            ]
         if has_seed_spread(table):
             lines += ["### Spread over seeds", "", *_markdown_grid(table, _markdown_spread)]
             lines += [f"{spread_note()}\n"]
