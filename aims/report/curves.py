@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from aims.report.comparison import Comparison, ComparisonRow
 # Okabe and Ito (2008): told apart by colour-blind readers too; black is left to the text.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
 _DASHES = ("-", "--", ":")
+# More curves cannot be told apart; the rows of a table begin with the best.
+_DRAWN = len(COLOURS) * len(_DASHES)
 #: Stands for the colour of the text around; no curve has it.
 TEXT = "#010203"
 #: Of every figure: the same runs give the same bytes, and text stays text.
@@ -55,10 +58,15 @@ def draw_curves(table: Comparison) -> tuple[Curves, ...]:
 
 
 def _modality(table: Comparison, modality: str) -> Curves | None:
-    trained = [(row, lines) for row in table.rows if (lines := _seeds(row, modality))]
+    # One more than can be drawn is read, to know whether there are more.
+    found = ((row, lines) for row in table.rows if (lines := _seeds(row, modality)))
+    trained = [*islice(found, _DRAWN + 1)]
     if not trained:
         return None
-    with mpl.rc_context(FIGURE_STYLE):
+    left = f"the first {_DRAWN} rows of the table" if len(trained) > _DRAWN else None
+    trained = trained[:_DRAWN]
+    # Names may hold dollar signs; they are no formulas.
+    with mpl.rc_context({**FIGURE_STYLE, "text.parse_math": False}):
         figure = Figure(figsize=(8.4, 2.9), layout="constrained")
         loss, score = figure.subplots(1, 2)
         for place, (row, seeds) in enumerate(trained):
@@ -79,6 +87,8 @@ def _modality(table: Comparison, modality: str) -> Curves | None:
             ncols=min(4, len(trained)),
             frameon=False,
             fontsize=8,
+            title=left,
+            title_fontsize=8,
         )
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -86,7 +96,8 @@ def _modality(table: Comparison, modality: str) -> Curves | None:
         modality=modality,
         svg=inline_svg(text.getvalue()),
         alt=f"{modality}: training loss and validation mIoU over epochs of "
-        + ", ".join(row.label for row, _ in trained),
+        + ", ".join(row.label for row, _ in trained)
+        + (f"; {left}" if left else ""),
     )
 
 

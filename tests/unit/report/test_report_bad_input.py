@@ -10,7 +10,7 @@ from made_runs import AddRun
 from markdown_it import MarkdownIt
 
 from aims.cli import main
-from aims.core.records import INSTANCES, RECORD
+from aims.core.records import INSTANCES, METRICS, RECORD
 from aims.report import write_report
 from aims.report.runs import load_runs
 
@@ -144,3 +144,15 @@ def test_names_do_nothing_on_the_page_and_in_latex(runs: Path, tmp_path: Path, a
     page = (tmp_path / "out" / "index.html").read_text("utf-8")
     assert "&lt;script&gt;alert(1)&lt;script&gt;-empty" in page
     assert json.dumps(report.as_json(), allow_nan=False)
+
+
+def test_dollar_signs_in_names_are_no_formulas(runs: Path, tmp_path: Path, add_run: AddRun) -> None:
+    # Drawn where there are curves: a formula that is none would end the whole report.
+    path = add_run(folder="run", method=r"$\no{$", tuning="a$b$")
+    lines = [{"epoch": epoch, "loss": 1 / epoch, "val_miou": 0.5} for epoch in (1, 2)]
+    (path / METRICS).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+    write_report(runs, tmp_path / "out")
+
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert r"$\no{$, a$b$" in page
