@@ -16,9 +16,9 @@ SEED = 0
 _VALUES_AT_A_TIME = 2_000_000
 
 
-def blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Cuts so many rows of so many values into blocks that fit the memory."""
-    step = max(1, _VALUES_AT_A_TIME // columns)
+def blocks(rows: int, columns: int, *, values: int | None = None) -> Iterator[slice]:
+    """Cuts so many rows of so many values into blocks that fit the memory, or hold so many values."""
+    step = max(1, (_VALUES_AT_A_TIME if values is None else values) // columns)
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -90,25 +91,25 @@ class Result:
         times = [run.seconds for run in self.runs if run.seconds is not None]
         return sum(times) / len(times) if times and len(times) == len(self.runs) else None
 
-    @property
+    @cached_property
     def device(self) -> str | None:
         """Kind of the device ("cpu", "cuda"), where every run says the same."""
         kinds = {run.device for run in self.runs}
         return kinds.pop() if len(kinds) == 1 else None
 
-    @property
+    @cached_property
     def hours(self) -> float | None:
         """Mean hours of one device that a run took (`Run.hours`), where every one says it."""
         hours = [run.hours for run in self.runs if run.hours is not None and self.device is not None]
         return sum(hours) / len(hours) if hours and len(hours) == len(self.runs) else None
 
-    @property
+    @cached_property
     def flops(self) -> float | None:
         """Operations for one image with one click, where every run says the same."""
         counts = {run.flops for run in self.runs}
         return counts.pop() if len(counts) == 1 else None
 
-    @property
+    @cached_property
     def peak_bytes(self) -> float | None:
         """The most memory of any of its runs, where every one says it."""
         peaks = [run.peak_bytes for run in self.runs if run.peak_bytes is not None]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,7 +31,8 @@ from aims.report.intervals import FloatArray
 _NAMES = ("image_id", "group", "instance_id", "iou", "area", "click_size")
 _COLUMNS = pa.schema([INSTANCE_SCHEMA.field(name) for name in _NAMES])
 _TOLERANCE = 1e-9
-_THREADS = 8
+_THREADS = 4
+_SMALL_BYTES = 200_000
 # Names of so many test sets are kept; there are thousands of runs, but few sets.
 _TEST_SETS = 32
 
@@ -116,22 +118,22 @@ class Run:
             return frozenset({self.config.lr, *map(float, beside)})
         return frozenset({self.config.lr})
 
-    @property
+    @cached_property
     def flops(self) -> float | None:
         """Operations for one image with one click; a multiplication with its addition counts as two."""
         return self.amount("flops", "forward")
 
-    @property
+    @cached_property
     def peak_bytes(self) -> float | None:
         """The most memory that its first process held, on the GPU where there was one."""
         return self.amount("peak_memory_bytes")
 
-    @property
+    @cached_property
     def device(self) -> str | None:
         """Kind of the device: "cpu", "cuda" or another of torch's."""
         return self.said(str, "hardware", "device")
 
-    @property
+    @cached_property
     def hours(self) -> float | None:
         """Hours of one device: its time on all its GPUs, or on all its CPU cores."""
         # A record from before runs could have several processes does not say how many.
@@ -150,11 +152,23 @@ def load_runs(runs: Path) -> tuple[list[Run], list[LeftOut]]:
         InputError: the folder does not exist.
     """
     # Opening files takes longer than what is read of them, on a shared disk above all.
-    with ThreadPoolExecutor(_THREADS) as threads:
+    with _without_collecting(), ThreadPoolExecutor(_THREADS) as threads:
         found = [*threads.map(_load_or_leave, run_folders(runs))]
     kept, doubles = _without_doubles([item for item in found if isinstance(item, Run)])
     left_out = [item for item in found if isinstance(item, LeftOut)]
     return kept, sorted([*left_out, *doubles], key=lambda item: item.folder)
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """What is read stays: the garbage collector would look through all of it again and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _load_or_leave(folder: Path) -> Run | LeftOut:
@@ -260,7 +274,9 @@ def _read_instances(
     if not path.is_file():
         raise InputError(f"{path}: no such file; the run is not complete, run it again")
     try:
-        with pq.ParquetFile(path) as file:
+        # A small file is read in one piece: Arrow asks the system for every column of it.
+        small = path.stat().st_size < _SMALL_BYTES
+        with pq.ParquetFile(pa.BufferReader(path.read_bytes()) if small else path) as file:
             names = file.schema_arrow.names
             missing = [name for name in _COLUMNS.names if name not in names]
             if missing:
