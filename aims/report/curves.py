@@ -143,7 +143,7 @@ def _draw(
     values = [by_epoch[epoch] for epoch in epochs]
     marker = "o" if len(epochs) < 20 else ""
     means = [float(np.mean(some)) for some in values]
-    axes.plot(epochs, means, marker, label=label, linewidth=1.6, markersize=3, **style)
+    axes.plot(epochs, means, marker=marker, label=label, linewidth=1.6, markersize=3, **style)
     if any(len(some) > 1 for some in values):
         lows, highs = [min(some) for some in values], [max(some) for some in values]
         axes.fill_between(epochs, lows, highs, color=style["color"], alpha=0.15, linewidth=0)

@@ -30,3 +30,14 @@ def test_no_two_curves_look_alike(runs: Path, add_run: AddRun, settings: int) ->
     # The best are first: the worst is left out.
     assert ("lr 0.101" in curves.alt) == (settings == STYLES)
     assert f"lr {(100 + settings) / 1000:g}" in curves.alt
+
+
+def test_long_curves_are_drawn_without_a_warning(runs: Path, add_run: AddRun) -> None:
+    lines = [{"epoch": epoch, "loss": 1 / epoch, "val_miou": 0.5} for epoch in range(1, 51)]
+    (add_run() / METRICS).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (table,) = build_comparisons(pool_seeds(load_runs(runs)[0])[0])
+
+    (curves,) = draw_curves(table)
+
+    # As long as the paper's; warnings are errors here.
+    assert "simcmf, lora" in curves.svg
