@@ -189,10 +189,7 @@ class _Entry:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = read_json(path)
-    except RecursionError:
-        raise InputError(f"{path}: not readable as JSON (nested too deeply)") from None
+    content = read_json(path)
     if not isinstance(content, dict) or not all(
         isinstance(content.get(key), list) for key in ("images", "annotations", "categories")
     ):

@@ -64,7 +64,9 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InputError(f"{path}: not readable as JSON (nested too deeply)") from None
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: not readable as JSON ({error})") from None
 
 
