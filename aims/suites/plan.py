@@ -68,19 +68,20 @@ def plan_runs(entries: Sequence[Entry], *, data: Path, runs: Path, device: str) 
     Raises:
         InputError: one cannot be run, or two are the same run; the message says which table it stands in.
     """
-    # All seeds of a run are resolved at once: nothing else depends on the seed, and a plan reads weights.
+    # All seeds and rates of a run are resolved at once: nothing else depends on them, and a plan reads weights.
     resolved: dict[frozenset[Any], tuple[RunConfig, int]] = {}
     first: dict[str, Entry] = {}
     planned = []
     for entry in entries:
         arguments = {**entry.arguments, "data": data, "runs": runs, "device": device}
-        key = frozenset((name, name == "seed" or value) for name, value in entry.fields.items())
+        key = frozenset((name, name in ("seed", "lr") or value) for name, value in entry.fields.items())
         try:
             if key not in resolved:
                 job = plan(**arguments)
                 resolved[key] = job.config, job.modality.channels or 0
             config, channels = resolved[key]
-            config = dataclasses.replace(config, seed=arguments.get("seed", config.seed))
+            lr = arguments.get("lr", config.lr) if config.epochs else 0.0
+            config = dataclasses.replace(config, seed=arguments.get("seed", config.seed), lr=lr)
         except InputError as error:
             raise InputError(f"{entry.where}: {error}") from None
         earlier = first.setdefault(config.run_name, entry)
