@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from made_runs import write_run
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from aims.core.records import METRICS
 from aims.data.read import Dataset
@@ -171,20 +171,20 @@ def test_a_column_head_sorts(open_page):
 def test_filters_hide_tables_columns_and_rows(open_page):
     page = open_page()
     shown = page.locator("output")
-    assert shown.inner_text() == "6 of 6 rows in 2 of 2 tables"
+    expect(shown).to_have_text("6 of 6 rows in 2 of 2 tables")
     page.get_by_label("protocol").select_option("strict")
-    assert shown.inner_text() == "5 of 6 rows in 1 of 2 tables"
+    expect(shown).to_have_text("5 of 6 rows in 1 of 2 tables")
     page.get_by_label("tuning").select_option("full")
     assert set(column(page, scores(page), "method")) == {"simcmf,", "random-embed,", "scratch,"}
     page.get_by_label("modality").select_option("echo")
-    assert scores(page).locator("th[data-modality]:visible").all_inner_texts() == ["echo"]
+    expect(scores(page).locator("th[data-modality]:visible")).to_have_text(["echo"])
     # Training and instances of the other sensor are gone as well.
-    assert page.locator("h3:visible").all_inner_texts() == ["Training, echo", "Instances, echo"]
+    expect(page.locator("h3:visible")).to_have_text(["Training, echo", "Instances, echo"])
     page.get_by_label("method").fill("EMBED full")
     assert column(page, scores(page), "method") == ["random-embed,"]
     page.get_by_label("tuning").select_option("lora")
-    assert shown.inner_text() == "0 of 6 rows in 0 of 2 tables"
-    assert page.get_by_text("No row fits these filters.").is_visible()
+    expect(shown).to_have_text("0 of 6 rows in 0 of 2 tables")
+    expect(page.get_by_text("No row fits these filters.")).to_be_visible()
     page.get_by_role("button", name="Show all").click()
     page.wait_for_function("document.querySelector('output').value.startsWith('6 of 6')")
     assert page.get_by_label("backbone").evaluate(
