@@ -68,7 +68,7 @@ def plan_runs(entries: Sequence[Entry], *, data: Path, runs: Path, device: str) 
     Raises:
         InputError: one cannot be run, or two are the same run; the message says which table it stands in.
     """
-    # All seeds and rates of a run are resolved at once: nothing else depends on them, and a plan reads weights.
+    # All seeds and rates of a run are resolved at once: nothing else depends on them; a plan reads weights.
     resolved: dict[frozenset[Any], tuple[RunConfig, int]] = {}
     first: dict[str, Entry] = {}
     planned = []
