@@ -9,7 +9,7 @@ from aims.report.exhibit_files import cell_fields, condition_title, exhibit_name
 from aims.report.published import PAPER_BACKBONE, PAPER_PROTOCOL
 from aims.report.render import escape_markdown, markdown_table, write_csv
 
-#: Figure 7 prints no numbers of its own.
+#: Where its curves end is Figure 4: Figure 7 prints no numbers of its own.
 _WITHOUT = ("figure7",)
 _FIELDS = ("exhibit", "row", "column", "unit", "published", "ours", "low", "high", "difference", "inside")
 _SETTING = ("protocol", "backbone", "limit", "weights", "dataset", "modality", "method", "tuning", "options")
@@ -68,7 +68,13 @@ def against_csv(exhibits: Sequence[Sequence[FilledExhibit]]) -> str:
 
 
 def _with_numbers(exhibits: Sequence[Sequence[FilledExhibit]]) -> list[FilledExhibit]:
-    return [table for tables in exhibits for table in tables if table.exhibit.key not in _WITHOUT]
+    return [
+        table
+        for tables in exhibits
+        for table in tables
+        if table.exhibit.key not in _WITHOUT
+        and any(cell.cell.published is not None for cell in table.cells.values())
+    ]
 
 
 def _counts(tables: Sequence[FilledExhibit]) -> str:
