@@ -13,11 +13,11 @@ from aims.core.config import NO_TUNING, RANDOM_WEIGHTS
 from aims.core.errors import InputError
 from aims.core.vocabulary import MODALITIES
 from aims.report.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
+from aims.report.conditions import Condition, by_start
 from aims.report.floors import DISC, FLOORS
 from aims.report.intervals import LEVEL
 from aims.report.paired import Difference, Sample, compare, least_p, mean_of_samples, sample_scores
 from aims.report.results import Result
-from aims.report.table1 import Condition
 
 #: What the others are tested against where nothing else is asked for.
 REFERENCE = "simcmf"
@@ -59,19 +59,8 @@ def _shares(results: Sequence[Result]) -> Iterator[tuple[Condition, list[Result]
         for item in [item for item in there if not item.is_floor] or there:
             name, backbone = item.config.modality, item.config.backbone
             kinds.setdefault((name in MODALITIES and MODALITIES[name].mixes_rgb, backbone), []).append(item)
-        for (_, backbone), members in sorted(kinds.items(), key=lambda pair: pair[0]):
-            starts = dict.fromkeys(item.config.weights for item in members if not _is_scratch(item))
-            columns: list[str | None] = list(starts) or [None]
-            for weights in columns:
-                config = members[0].config
-                condition = Condition(
-                    protocol=config.protocol, backbone=backbone, limit=config.limit, weights=weights
-                )
-                yield condition, [m for m in members if _is_scratch(m) or m.config.weights == weights]
-
-
-def _is_scratch(result: Result) -> bool:
-    return result.config.method == "scratch"
+        for _, members in sorted(kinds.items(), key=lambda pair: pair[0]):
+            yield from by_start(members)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from aims.core.sizes import SIZES
+from aims.report.conditions import Condition
 from aims.report.floors import FLOORS
 from aims.report.paired import Difference
 from aims.report.results import Result
-from aims.report.table1 import Condition
 
 #: The column behind the modalities; in brackets, as no stream of a dataset is named.
 MEAN = "(mean)"

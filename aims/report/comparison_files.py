@@ -29,6 +29,7 @@ from aims.report.latex import escape_latex, stack
 from aims.report.render import (
     COST_FIELDS,
     RESULT_FIELDS,
+    SETTING_FIELDS,
     condition_fields,
     cost_fields,
     escape_markdown,
@@ -39,18 +40,6 @@ from aims.report.render import (
 from aims.report.wording import percent
 
 _PLACE = ("protocol", "backbone", "limit", "weights", "dataset", "fingerprint")
-_ROW = (
-    "method",
-    "tuning",
-    "options",
-    "lr",
-    "epochs",
-    "batch_size",
-    "clicks",
-    "train_images",
-    "loss",
-    "precision",
-)
 
 
 def comparison_markdown(tables: Sequence[Comparison]) -> str:
@@ -203,7 +192,7 @@ def paired_csv(tables: Sequence[Comparison]) -> str:
     """All paired tests in long form; scores and differences in percentage points."""
     fields = (
         *_PLACE,
-        *_ROW,
+        *SETTING_FIELDS,
         "modality",
         "mean_over",
         "reference",
@@ -240,7 +229,10 @@ def _setting(table: Comparison, row: ComparisonRow, column: str) -> dict[str, An
     """What a row is, and the column that a line is about."""
     fields = result_fields(row.results[0])
     mean_over = " ".join(table.mean_over) if column == MEAN else ""
-    return {name: fields[name] for name in _ROW} | {"modality": column_name(column), "mean_over": mean_over}
+    return {name: fields[name] for name in SETTING_FIELDS} | {
+        "modality": column_name(column),
+        "mean_over": mean_over,
+    }
 
 
 def _cell_line(table: Comparison, row: ComparisonRow, column: str) -> dict[str, Any]:

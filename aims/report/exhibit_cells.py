@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from aims.report.conditions import Condition, by_condition
 from aims.report.exhibits import Exhibit, ExhibitCell
 from aims.report.results import Result
-from aims.report.table1 import Condition, select
+from aims.report.table1 import select
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ def fill_exhibit(exhibit: Exhibit, results: Sequence[Result]) -> tuple[FilledExh
         for result in results
         if any(cell.wanted and cell.wanted.fits(result.config) for cell in exhibit.cells.values())
     ]
-    filled = tuple(_fill(exhibit, condition, members) for condition, members in _conditions(fitting))
+    filled = tuple(_fill(exhibit, condition, members) for condition, members in by_condition(fitting))
     return filled or (
         FilledExhibit(
             exhibit=exhibit,
@@ -91,26 +92,6 @@ def fill_exhibit(exhibit: Exhibit, results: Sequence[Result]) -> tuple[FilledExh
             cells={place: FilledCell(cell=cell) for place, cell in exhibit.cells.items()},
         ),
     )
-
-
-def _conditions(results: Sequence[Result]) -> list[tuple[Condition, list[Result]]]:
-    places: dict[tuple[str, str, int | None], list[Result]] = {}
-    for result in results:
-        config = result.config
-        places.setdefault((config.protocol, config.backbone, config.limit), []).append(result)
-    found = []
-    for (protocol, backbone, limit), members in places.items():
-        starts = dict.fromkeys(item.config.weights for item in members if not _is_scratch(item))
-        columns: list[str | None] = list(starts) or [None]
-        for weights in columns:
-            condition = Condition(protocol=protocol, backbone=backbone, limit=limit, weights=weights)
-            chosen = [item for item in members if _is_scratch(item) or item.config.weights == weights]
-            found.append((condition, chosen))
-    return found
-
-
-def _is_scratch(result: Result) -> bool:
-    return result.config.method == "scratch"
 
 
 def _fill(exhibit: Exhibit, condition: Condition, results: Sequence[Result]) -> FilledExhibit:

@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from aims.report.conditions import Condition
 from aims.report.curves import COLOURS, read_metrics
 from aims.report.exhibit_cells import FilledCell, FilledExhibit
 from aims.report.exhibit_files import condition_title
 from aims.report.results import Result
-from aims.report.table1 import Condition
 
 _PUBLISHED = {"marker": "D", "markerfacecolor": "white", "color": "#444444", "linestyle": "none", "zorder": 4}
 _STYLE: Any = {  # matplotlib's type names every key

@@ -7,6 +7,7 @@ from typing import Any
 
 from aims.core.config import RANDOM_WEIGHTS
 from aims.report.comparison_words import TIED
+from aims.report.conditions import Condition
 from aims.report.exhibit_cells import FilledCell, FilledExhibit
 from aims.report.exhibits import Exhibit
 from aims.report.latex import escape_latex, stack
@@ -18,7 +19,6 @@ from aims.report.render import (
     result_fields,
     write_csv,
 )
-from aims.report.table1 import Condition
 from aims.report.wording import below_disc, count, seeds
 
 _EMPHASIS = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}

@@ -10,10 +10,11 @@ from itertools import groupby
 from typing import Any
 
 from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
+from aims.report.conditions import Condition
 from aims.report.floors import FLOORS
 from aims.report.published import TABLE1_METHODS, PublishedTable1
 from aims.report.results import Result
-from aims.report.table1 import Cell, Condition, Row, Section
+from aims.report.table1 import Cell, Row, Section
 from aims.report.wording import (
     below_disc,
     caption,
@@ -27,22 +28,14 @@ from aims.report.wording import (
 )
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+#: What tells results on the same data apart, but for their seeds.
+SETTING_FIELDS = (
+    *("method", "tuning", "options", "lr", "epochs", "batch_size", "clicks", "train_images"),
+    *("loss", "precision"),
+)
 RESULT_FIELDS = (
-    *(
-        "dataset",
-        "modality",
-        "fingerprint",
-        "method",
-        "tuning",
-        "options",
-        "lr",
-        "epochs",
-        "batch_size",
-        "clicks",
-        "train_images",
-    ),
-    *("loss", "precision", "seeds", "miou", "low", "high", "val_miou", "instances", "images"),
-    *("disc", "below_disc"),
+    *("dataset", "modality", "fingerprint", *SETTING_FIELDS),
+    *("seeds", "miou", "low", "high", "val_miou", "instances", "images", "disc", "below_disc"),
 )
 
 #: What a result cost, behind its other fields.

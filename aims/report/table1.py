@@ -6,36 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aims.core.config import RANDOM_WEIGHTS
 from aims.core.vocabulary import MODALITIES
+from aims.report.conditions import Condition, by_condition
 from aims.report.floors import FLOORS, load_floor_notes
 from aims.report.published import PAPER_PROTOCOL, TABLE1_METHODS, PublishedTable1
 from aims.report.results import Result
-
-
-@dataclass(frozen=True, kw_only=True)
-class Condition:
-    """What the results of one section have in common.
-
-    Attributes:
-        protocol: "paper" or "strict".
-        backbone: name in the registry.
-        limit: images used of each split, None for all.
-        weights: where the methods other than scratch start: a checkpoint's SHA-256, "random", or None where
-            scratch is the only method. Scratch starts from random weights by definition.
-    """
-
-    protocol: str
-    backbone: str
-    limit: int | None
-    weights: str | None
-
-    @property
-    def weights_label(self) -> str:
-        """The weights as shown: "random", "pretrained ec2df627", or empty."""
-        if self.weights is None or self.weights == RANDOM_WEIGHTS:
-            return self.weights or ""
-        return f"pretrained {self.weights[:8]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,27 +86,17 @@ def build_sections(results: list[Result], published: PublishedTable1) -> tuple[S
     neither backbone nor weights: they stand in every section of their protocol and limit.
     """
     floors = [result for result in results if result.is_floor]
-    conditions: dict[tuple[str, str, int | None], list[Result]] = {}
-    for result in results:
-        if result.config.method in TABLE1_METHODS and not (
-            result.config.options or result.config.train_images
-        ):
-            config = result.config
-            conditions.setdefault((config.protocol, config.backbone, config.limit), []).append(result)
+    plain = [
+        result
+        for result in results
+        if result.config.method in TABLE1_METHODS
+        and not (result.config.options or result.config.train_images)
+    ]
     sections = []
-    for (protocol, backbone, limit), members in conditions.items():
-        # A dict keeps the order of `results`: pretrained weights before random ones.
-        starts = dict.fromkeys(item.config.weights for item in members if item.config.method != "scratch")
-        columns: list[str | None] = list(starts) or [None]
-        for weights in columns:
-            chosen = [
-                item for item in members if item.config.method == "scratch" or item.config.weights == weights
-            ]
-            chosen += [
-                item for item in floors if (item.config.protocol, item.config.limit) == (protocol, limit)
-            ]
-            condition = Condition(protocol=protocol, backbone=backbone, limit=limit, weights=weights)
-            sections.append(_section(condition, chosen, published))
+    for condition, members in by_condition(plain):
+        place = condition.protocol, condition.limit
+        beside = [item for item in floors if (item.config.protocol, item.config.limit) == place]
+        sections.append(_section(condition, [*members, *beside], published))
     return tuple(sections) or (_section(None, [], published),)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aims.core.config import RANDOM_WEIGHTS
+from aims.report.conditions import Condition
 from aims.report.floors import DISC, FLOORS
 from aims.report.intervals import RESAMPLES
 from aims.report.published import PAPER_BACKBONE, PAPER_PROTOCOL, PublishedTable1
 from aims.report.results import Result
-from aims.report.table1 import Cell, Condition, Row, Section
+from aims.report.table1 import Cell, Row, Section
 
 _SELECTION = {
     "paper": "Over several settings, ours is the highest mIoU on the test split (the paper's rule).",
