@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,8 +16,19 @@ from aims.report.comparison import MEAN, Comparison, ComparisonCell, ComparisonR
 from aims.report.conditions import Condition, by_start
 from aims.report.floors import DISC, FLOORS
 from aims.report.intervals import LEVEL
-from aims.report.paired import Difference, Sample, compare, least_p, mean_of_samples, sample_scores
+from aims.report.paired import (
+    Difference,
+    Sample,
+    compare,
+    is_separable,
+    least_p,
+    mean_of_samples,
+    p_values,
+    sample_scores,
+)
 from aims.report.results import Result
+
+T = TypeVar("T")
 
 #: What the others are tested against where nothing else is asked for.
 REFERENCE = "simcmf"
@@ -223,9 +234,9 @@ def _rank(learned: Sequence[_Draft], columns: Sequence[str]) -> None:
         for (_, draft), rank in zip(valued, ("best", "second"), strict=False):
             draft.ranks[column] = rank
         pairs += [(valued[0][1], draft, column) for _, draft in valued[1:]]
-    tests = _compare(pairs)
-    for (_, draft, column), test in zip(pairs, tests, strict=True):
-        if test is None or not test.separable:
+    # Thousands of rows would have thousands of intervals that nobody reads.
+    for (_, draft, column), p in zip(pairs, _tested(pairs, p_values), strict=True):
+        if p is None or not is_separable(p[1]):
             draft.tied.add(column)
 
 
@@ -236,18 +247,21 @@ def _test(drafts: Sequence[_Draft], reference: _Draft, columns: Sequence[str]) -
         for column in columns
         if draft is not reference and draft.value(column) is not None and reference.value(column) is not None
     ]
-    for (draft, _, column), test in zip(pairs, _compare(pairs), strict=True):
+    for (draft, _, column), test in zip(pairs, _tested(pairs, compare), strict=True):
         if test is not None:
             draft.differences[column] = test
 
 
-def _compare(pairs: Sequence[tuple[_Draft, _Draft, str]]) -> list[Difference | None]:
+def _tested(
+    pairs: Sequence[tuple[_Draft, _Draft, str]],
+    test: Callable[[Sequence[tuple[Sample, Sample]]], list[T | None]],
+) -> list[T | None]:
     """Tests first against second; a mean over other images cannot be tested."""
     known = [k for k, (a, b, column) in enumerate(pairs) if column in a.samples and column in b.samples]
-    tests: list[Difference | None] = [None] * len(pairs)
-    found = compare([(pairs[k][0].samples[pairs[k][2]], pairs[k][1].samples[pairs[k][2]]) for k in known])
-    for k, test in zip(known, found, strict=True):
-        tests[k] = test
+    tests: list[T | None] = [None] * len(pairs)
+    found = test([(pairs[k][0].samples[pairs[k][2]], pairs[k][1].samples[pairs[k][2]]) for k in known])
+    for k, tested in zip(known, found, strict=True):
+        tests[k] = tested
     return tests
 
 
@@ -300,7 +314,7 @@ def _row(
         floor = result.disc if result else disc.means.get(MEAN) if disc else None
         cells[column] = ComparisonCell(
             miou=value,
-            interval=sample.interval if sample else None,
+            interval=result.interval if result else sample.interval if sample else None,
             result=result,
             disc=None if draft.method in FLOORS else floor,
             seed_sd=result.seed_sd if result else _seed_sd([draft.results[name] for name in mean_over]),

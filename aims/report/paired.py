@@ -125,7 +125,12 @@ class Difference:
     @property
     def separable(self) -> bool:
         """Whether the two are told apart at the level of the intervals."""
-        return self.p_holm < 1 - LEVEL
+        return is_separable(self.p_holm)
+
+
+def is_separable(p_holm: float) -> bool:
+    """Whether two scores with this adjusted p-value are told apart at the level of the intervals."""
+    return p_holm < 1 - LEVEL
 
 
 def sample_scores(scored: Sequence[tuple[str, tuple[str, ...], FloatArray, FloatArray]]) -> list[Sample]:
@@ -139,7 +144,7 @@ def sample_scores(scored: Sequence[tuple[str, tuple[str, ...], FloatArray, Float
     for places in _alike(len(groups) for _, groups, _, _ in scored):
         sums, counts = (np.stack([scored[place][k] for place in places], axis=1) for k in (2, 3))
         drawn = resampled_means(sums, counts) if len(sums) > 1 else np.empty((0, len(places)))
-        means |= zip(places, drawn.T, strict=True)
+        means |= zip(places, np.ascontiguousarray(drawn.T), strict=True)
     return [
         Sample(instances=(instances,), groups=groups, shares=sums / counts.sum(), means=means[place])
         for place, (instances, groups, sums, counts) in enumerate(scored)
@@ -158,29 +163,45 @@ def mean_of_samples(samples: Sequence[Sample]) -> Sample | None:
     )
 
 
-def compare(pairs: Sequence[tuple[Sample, Sample]]) -> list[Difference | None]:
+def p_values(pairs: Sequence[tuple[Sample, Sample]]) -> list[tuple[float, float] | None]:
     """Tests pairs of scores, and adjusts the p-values for their number (Holm).
 
     Returns:
-        In order of the pairs; None where the two are not of the same instances, or of a single group.
+        In order of the pairs, the p-value and the adjusted one; None where the two are not of the same
+        instances, or of a single group.
     """
     tested = [k for k, (a, b) in enumerate(pairs) if a.instances == b.instances and len(a.groups) > 1]
     p = np.empty(len(tested))
     for places in _alike(len(pairs[k][0].groups) for k in tested):
         shares = [pairs[tested[place]][0].shares - pairs[tested[place]][1].shares for place in places]
         p[places] = sign_flip_p(np.stack(shares, axis=1))
-    found: list[Difference | None] = [None] * len(pairs)
+    found: list[tuple[float, float] | None] = [None] * len(pairs)
     for k, raw, adjusted in zip(tested, p.tolist(), holm(p).tolist(), strict=True):
-        first, second = pairs[k]
-        low, high = percentile_interval(first.means - second.means)
-        found[k] = Difference(
-            value=float(first.shares.sum() - second.shares.sum()),
-            interval=(float(low), float(high)),
-            p=raw,
-            p_holm=adjusted,
-            groups=len(first.groups),
-        )
+        found[k] = raw, adjusted
     return found
+
+
+def compare(pairs: Sequence[tuple[Sample, Sample]]) -> list[Difference | None]:
+    """Tests pairs of scores (`p_values`) and says by how much they differ.
+
+    Returns:
+        In order of the pairs; None where the two cannot be tested.
+    """
+    return [
+        None if p is None else _difference(first, second, *p)
+        for (first, second), p in zip(pairs, p_values(pairs), strict=True)
+    ]
+
+
+def _difference(first: Sample, second: Sample, p: float, p_holm: float) -> Difference:
+    low, high = percentile_interval(first.means - second.means)
+    return Difference(
+        value=float(first.shares.sum() - second.shares.sum()),
+        interval=(float(low), float(high)),
+        p=p,
+        p_holm=p_holm,
+        groups=len(first.groups),
+    )
 
 
 def _alike(sizes: Iterable[int]) -> list[list[int]]:
