@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,9 +51,21 @@ _COLUMNS = (
 )
 @click.option("--title", default="AIMS leaderboard", show_default=True, help="Heading of the page.")
 @click.option("--strict", is_flag=True, help="Exit code 1 where a run folder was left out; all is written.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Processes, where there are hundreds of runs.  [default: the number of processors]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(
-    runs: Path, target: Path, against: str | None, data: Path, title: str, strict: bool, as_json: bool
+    runs: Path,
+    target: Path,
+    against: str | None,
+    data: Path,
+    title: str,
+    strict: bool,
+    jobs: int | None,
+    as_json: bool,
 ) -> None:
     """Write tables and figures from the finished runs.
 
@@ -70,7 +83,8 @@ def command(
     """
     from aims.report import write_report
 
-    result = write_report(runs, target, against=against, data=data, title=title)
+    jobs = jobs or os.cpu_count() or 1
+    result = write_report(runs, target, against=against, data=data, title=title, jobs=jobs)
     if as_json:
         print_json(result.as_json())
     else:

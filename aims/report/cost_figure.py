@@ -1,21 +1,24 @@
-"""Score against cost: one row of plots a comparison, as SVG, as PNG, and as the numbers behind them."""
+"""Score against cost: one figure a comparison, as SVG, as PNG, and as the numbers behind it."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from aims.core.config import NO_TUNING
 from aims.report.comparison import MEAN, Comparison, ComparisonRow
 from aims.report.comparison_words import column_name, comparison_title, short
 from aims.report.cost import COSTS, device_unit
-from aims.report.curves import COLOURS, FIGURE_STYLE, TEXT, inline_svg
+from aims.report.figures import COLOURS, FIGURE_STYLE, TEXT, white_svg
 from aims.report.floors import DISC
 from aims.report.render import condition_fields, whole, write_csv
 from aims.report.wording import percent
@@ -27,6 +30,9 @@ AXES = {
     "device hours a run": "device hours a run",
     "peak memory": "peak memory, bytes",
 }
+#: Method and tuning.
+Name = tuple[str, str]
+
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _WIDTH, _HEIGHT = 11.0, 3.4
 _DPI = 130
@@ -34,22 +40,105 @@ _DPI = 130
 _TICKS = 4
 
 
-def cost_files(tables: Sequence[Comparison]) -> dict[str, str | bytes]:
-    """The figure on white, as SVG and PNG, and the numbers behind it, by the names of the files."""
-    svg, png = _draw(tables, ("svg", "png"))
-    return {
-        "cost.csv": cost_csv(tables),
-        "cost.svg": svg.decode("utf-8").replace(TEXT, "#16191f"),
-        "cost.png": png,
-    }
+@dataclass(frozen=True, kw_only=True)
+class CostPoint:
+    """A row of a table with a score.
+
+    Attributes:
+        name: method and tuning.
+        miou: the score, 0..1.
+        interval: its 95 % interval, or None.
+        costs: by the names in `AXES`; None where unknown.
+        unit: of device hours.
+    """
+
+    name: Name
+    miou: float
+    interval: tuple[float, float] | None
+    costs: Mapping[str, float | None]
+    unit: str
 
 
-def cost_inline(table: Comparison) -> str:
-    """The figure of one table as SVG inside a page, in the colours of its text; empty without a model."""
-    if not any(_score(table, row) for row in table.rows if not row.is_floor):
-        return ""
-    (svg,) = _draw([table], ("svg",), inline=True)
-    return inline_svg(svg.decode("utf-8"))
+@dataclass(frozen=True, kw_only=True)
+class CostPlot:
+    """What is to be drawn of one table: numbers alone, which another process can draw.
+
+    Attributes:
+        title: of the table.
+        column: whose scores they are.
+        points: without floors.
+        disc: score of the floor `disc`, or None.
+    """
+
+    title: str
+    column: str
+    points: tuple[CostPoint, ...]
+    disc: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostFigure:
+    """Score against cost of one table.
+
+    Attributes:
+        svg: the picture, in `aims.report.figures.TEXT` on no ground.
+        png: the same, dark on white.
+    """
+
+    svg: str
+    png: bytes
+
+
+def cost_plot(table: Comparison) -> CostPlot:
+    """What the figure of a table holds."""
+    column = cost_column(table)
+    costs = [cost for cost in COSTS if cost.name in AXES]
+    known = [(row, row.cells[column]) for row in table.rows if column in row.cells]
+    return CostPlot(
+        title=comparison_title(table),
+        column=column_name(column),
+        points=tuple(
+            CostPoint(
+                name=(row.method, row.results[0].config.tuning),
+                miou=cell.miou,
+                interval=cell.interval,
+                costs={cost.name: cost.value(row) for cost in costs},
+                unit=device_unit(row.device),
+            )
+            for row, cell in known
+            if not row.is_floor
+        ),
+        disc=next((cell.miou for row, cell in known if row.method == DISC), None),
+    )
+
+
+def draw_cost(plot: CostPlot) -> CostFigure | None:
+    """Draws score against cost; None where nothing but floors has a score."""
+    if not plot.points:
+        return None
+    with mpl.rc_context(FIGURE_STYLE):
+        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+        _draw(figure, plot)
+        svg, png = io.BytesIO(), io.BytesIO()
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        # The layout stays: to find it takes as long as to draw.
+        figure.set_layout_engine("none")
+        figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
+    return CostFigure(svg=svg.getvalue().decode("utf-8"), png=png.getvalue())
+
+
+def cost_files(tables: Sequence[Comparison], figures: Sequence[CostFigure | None]) -> dict[str, str | bytes]:
+    """The figures of the tables and the numbers behind them, by the names of the files.
+
+    Args:
+        tables: in their order; figures have their number, as the tables in `comparison.tex`.
+        figures: of each table, from `draw_cost`.
+    """
+    files: dict[str, str | bytes] = {"cost.csv": cost_csv(tables)}
+    for number, figure in enumerate(figures, start=1):
+        if figure is not None:
+            files |= {f"cost-{number}.svg": white_svg(figure.svg), f"cost-{number}.png": figure.png}
+    return files
 
 
 def cost_alt(table: Comparison) -> str:
@@ -104,39 +193,16 @@ def _score(table: Comparison, row: ComparisonRow) -> float | None:
     return cell.miou if cell else None
 
 
-def _draw(tables: Sequence[Comparison], kinds: Sequence[str], *, inline: bool = False) -> list[bytes]:
-    """The figure in several formats; inside a page, whose text says of which table it is, on no ground."""
-    files = []
-    # Names may hold dollar signs; they are no formulas.
-    with mpl.rc_context({**FIGURE_STYLE, "text.parse_math": False}):
-        figure = Figure(figsize=(_WIDTH, _HEIGHT * max(1, len(tables))), layout="constrained")
-        if not tables:
-            figure.text(0.5, 0.5, "There is no finished run.", ha="center", va="center")
-        styles = _Styles(row for table in tables for row in table.rows if not row.is_floor)
-        parts = figure.subfigures(max(1, len(tables)), 1, squeeze=False).flat
-        for part, table in zip(parts, tables, strict=False):
-            _draw_table(part, table, styles, titled=not inline)
-        for kind in kinds:
-            found = io.BytesIO()
-            metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-            figure.savefig(found, format=kind, dpi=_DPI, transparent=inline, metadata=metadata)
-            files.append(found.getvalue())
-            # The layout stays: to find it takes as long as to draw.
-            figure.set_layout_engine("none")
-    return files
-
-
 class _Styles:
     """A colour a method, a marker a tuning; where the colours are used up, hollow markers."""
 
-    def __init__(self, rows: Iterable[ComparisonRow]) -> None:
-        known = [(row.method, row.results[0].config.tuning) for row in rows]
+    def __init__(self, names: Iterable[Name]) -> None:
+        known = set(names)
         self.methods = sorted({method for method, _ in known})
         self.tunings = sorted({tuning for _, tuning in known})
 
-    def __call__(self, row: ComparisonRow) -> dict[str, Any]:
-        place = self.methods.index(row.method)
-        marker = self.tunings.index(row.results[0].config.tuning)
+    def __call__(self, name: Name) -> dict[str, Any]:
+        place, marker = self.methods.index(name[0]), self.tunings.index(name[1])
         colour = COLOURS[place % len(COLOURS)]
         hollow = place // len(COLOURS) % 2 == 1
         return {
@@ -148,54 +214,38 @@ class _Styles:
         }
 
 
-def _draw_table(part: SubFigure, table: Comparison, styles: _Styles, *, titled: bool) -> None:
-    if titled:
-        part.suptitle(comparison_title(table), fontsize=9, x=0.01, ha="left")
-    column = cost_column(table)
-    rows = [row for row in table.rows if column in row.cells and not row.is_floor]
-    disc = next(
-        (row.cells[column].miou for row in table.rows if row.method == DISC and column in row.cells), None
-    )
-    costs = [cost for cost in COSTS if cost.name in AXES]
-    for place, (cost, axes) in enumerate(zip(costs, part.subplots(1, len(costs), sharey=True), strict=True)):
-        drawn = [(value, row) for row in rows if (value := cost.value(row)) is not None]
-        _points(axes, drawn, column, styles)
-        if disc is not None:
-            axes.axhline(100 * disc, color=TEXT, linewidth=0.9, linestyle="--", alpha=0.6)
-            axes.annotate(
-                DISC,
-                (0.99, 100 * disc),
-                xycoords=("axes fraction", "data"),
-                ha="right",
-                va="bottom",
-                fontsize=8,
-            )
-        label = AXES[cost.name]
-        if cost.name == "device hours a run":
-            units = {device_unit(row.device) for _, row in drawn}
+def _draw(figure: Figure, plot: CostPlot) -> None:
+    figure.suptitle(plot.title, fontsize=9, x=0.01, ha="left")
+    styles = _Styles(point.name for point in plot.points)
+    for place, (name, axes) in enumerate(zip(AXES, figure.subplots(1, len(AXES), sharey=True), strict=True)):
+        drawn = [(value, point) for point in plot.points if (value := point.costs[name]) is not None]
+        _points(axes, drawn, styles)
+        if plot.disc is not None:
+            axes.axhline(100 * plot.disc, color=TEXT, linewidth=0.9, linestyle="--", alpha=0.6)
+            corner, inside = (0.99, 100 * plot.disc), ("axes fraction", "data")
+            axes.annotate(DISC, corner, xycoords=inside, ha="right", va="bottom", fontsize=8)
+        label = AXES[name]
+        if name == "device hours a run":
+            units = {point.unit for _, point in drawn}
             label += f", {units.pop()}" if len(units) == 1 else ""
-        axes.set(xlabel=label, ylabel="" if place else f"mIoU, %, {column_name(column)}")
+        axes.set(xlabel=label, ylabel="" if place else f"mIoU, %, {plot.column}")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.15, color=TEXT)
-    names = dict(sorted({(row.method, row.results[0].config.tuning): row for row in rows}.items()))
     handles = [
-        Line2D(
-            [],
-            [],
-            linestyle="",
-            markersize=7,
-            label=method if tuning == "none" else f"{method}, {tuning}",
-            **styles(row),
-        )
-        for (method, tuning), row in names.items()
+        Line2D([], [], linestyle="", markersize=7, label=_label(name), **styles(name))
+        for name in sorted({point.name for point in plot.points})
     ]
-    if handles:
-        part.legend(
-            handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False, fontsize=9
-        )
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False, fontsize=9
+    )
 
 
-def _points(axes: Axes, drawn: Sequence[tuple[float, ComparisonRow]], column: str, styles: _Styles) -> None:
+def _label(name: Name) -> str:
+    method, tuning = name
+    return method if tuning == NO_TUNING else f"{method}, {tuning}"
+
+
+def _points(axes: Axes, drawn: Sequence[tuple[float, CostPoint]], styles: _Styles) -> None:
     """Scores with their intervals over a logarithmic axis; zero has a place of its own, left of it."""
     known = [value for value, _ in drawn if value > 0]
     if not drawn:
@@ -206,12 +256,14 @@ def _points(axes: Axes, drawn: Sequence[tuple[float, ComparisonRow]], column: st
     low, high = low / 1.6, high * 1.6
     zero = low / (high / low) ** 0.18
     has_zero = len(known) < len(drawn)
-    for value, row in drawn:
-        cell = row.cells[column]
-        at, score = value or zero, 100 * cell.miou
-        if cell.interval:
-            axes.plot([at, at], [100 * end for end in cell.interval], color=TEXT, alpha=0.35, linewidth=1)
-        axes.plot([at], [score], linestyle="", markersize=7, **styles(row))
+    ends = [(value or zero, *point.interval) for value, point in drawn if point.interval]
+    if ends:
+        at, below, above = np.array(ends).T
+        axes.vlines(at, 100 * below, 100 * above, color=TEXT, alpha=0.35, linewidth=1)
+    # One artist for all that look alike: hundreds of them take seconds to draw.
+    for name in dict.fromkeys(point.name for _, point in drawn):
+        x, y = zip(*((value or zero, 100 * p.miou) for value, p in drawn if p.name == name), strict=True)
+        axes.plot(x, y, linestyle="", markersize=7, **styles(name))
     axes.set_xscale("log")
     axes.set_xlim((zero / (high / low) ** 0.08 if has_zero else low), high)
     ticks = _ticks(low, high) if known else []

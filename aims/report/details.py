@@ -1,4 +1,4 @@
-"""What stands behind a cell of the page: its runs, curves, provenance and instances."""
+"""What stands behind a cell of the page: its runs, provenance, instances, and the curves to draw."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
-from markupsafe import Markup
-
 from aims.core.config import RunConfig
-from aims.report.charts import draw_charts
 from aims.report.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
 from aims.report.comparison_words import cell_interval, comparison_title, short
 from aims.report.cost import COSTS
+from aims.report.curves import Curves
 from aims.report.gallery import Galleries, Gallery
 from aims.report.results import Result
 from aims.report.runs import Run
@@ -36,7 +34,6 @@ class Detail:
         costs: name and value.
         runs: a line a run, as in `RUN_COLUMNS`.
         provenance: name, and all that the runs say.
-        charts: curves as SVG.
         gallery: instances, where there are pictures.
     """
 
@@ -49,7 +46,6 @@ class Detail:
     costs: tuple[tuple[str, str], ...]
     runs: tuple[tuple[str, ...], ...]
     provenance: tuple[tuple[str, tuple[str, ...]], ...]
-    charts: tuple[Markup, ...]
     gallery: Gallery | None
 
 
@@ -62,29 +58,36 @@ class Details:
     Args:
         comparisons: the tables.
         galleries: draws the instances.
+        curves: of runs by their folders, as from `read_curves`; of others nothing is drawn.
     """
 
-    def __init__(self, comparisons: Sequence[Comparison], galleries: Galleries) -> None:
+    def __init__(
+        self, comparisons: Sequence[Comparison], galleries: Galleries, curves: Mapping[str, Curves]
+    ) -> None:
         self.all: list[Detail] = []
+        #: What the page draws: by id of the details, per seed, the curves of the run.
+        self.curves: dict[str, dict[int, Curves]] = {}
+        self._tables = comparisons
+        self._galleries = galleries
+        self._read = curves
         self._keys: dict[tuple[int, int, str] | str, str] = {}
         for place, table in enumerate(comparisons):
             for line, row in enumerate(table.rows):
                 for column in table.columns:
                     if column in row.cells:
-                        self._add((place, line, column), table, row, column, galleries)
+                        self._add((place, line, column), table, row, column)
 
     def key(self, place: int, line: int, column: str) -> str:
         """Id of the details of a cell: of which table, which row, which column."""
         return self._keys[place, line, column]
 
-    def _add(
-        self,
-        cell: tuple[int, int, str],
-        table: Comparison,
-        row: ComparisonRow,
-        column: str,
-        galleries: Galleries,
-    ) -> None:
+    def trained(self, place: int, modality: str) -> list[tuple[str, str]]:
+        """Of a table and modality, every row with curves: its label, and the id of its details."""
+        rows = enumerate(self._tables[place].rows)
+        keys = [(row.label, self.key(place, line, modality)) for line, row in rows if modality in row.cells]
+        return [(label, key) for label, key in keys if key in self.curves]
+
+    def _add(self, cell: tuple[int, int, str], table: Comparison, row: ComparisonRow, column: str) -> None:
         result = row.cells[column].result
         if result is not None and result.runs[0].folder in self._keys:
             self._keys[cell] = self._keys[result.runs[0].folder]
@@ -93,7 +96,11 @@ class Details:
         self._keys[cell] = key
         if result is not None:
             self._keys[result.runs[0].folder] = key
-            self.all.append(_of_result(key, table, row, result, galleries))
+            self.all.append(_of_result(key, table, row, result, self._galleries))
+            known = {run.config.seed: self._read.get(run.folder, ()) for run in result.runs}
+            drawn = {seed: curves for seed, curves in known.items() if any(epochs for epochs, _ in curves)}
+            if drawn:
+                self.curves[key] = drawn
         else:
             parts = [(name, self.key(*cell[:2], name), row.cells[name]) for name in table.mean_over]
             self.all.append(_of_mean(key, table, row, parts))
@@ -115,7 +122,6 @@ def _of_result(
         costs=_costs(alone),
         runs=tuple(map(_run_line, result.runs)),
         provenance=_provenance(result.runs),
-        charts=draw_charts(result.runs),
         gallery=galleries.draw(result),
     )
 
@@ -134,7 +140,6 @@ def _of_mean(
         costs=_costs(row),
         runs=tuple(map(_run_line, dict.fromkeys(runs))),
         provenance=_provenance(runs),
-        charts=(),
         gallery=None,
     )
 

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from aims.report.conditions import Condition
-from aims.report.curves import COLOURS, read_metrics
+from aims.report.curves import read_metrics
 from aims.report.exhibit_cells import FilledCell, FilledExhibit
 from aims.report.exhibit_files import condition_title
+from aims.report.figures import COLOURS
 from aims.report.results import Result
 
 _PUBLISHED = {"marker": "D", "markerfacecolor": "white", "color": "#444444", "linestyle": "none", "zorder": 4}

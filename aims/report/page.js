@@ -1,5 +1,5 @@
 "use strict";
-// Sorting, filtering and the details of a cell. Without this script the page shows all tables as they are.
+// Sorting, filtering, curves and the details of a cell. Without this script the page shows all tables as they are.
 (() => {
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
@@ -78,6 +78,111 @@
     filter();
   }
 
+  // Training curves: small enough as numbers for thousands of runs.
+  const curves = JSON.parse(document.getElementById("curves").textContent);
+  const DASHES = ["", "7 4", "2 4"];
+  const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [440, 220, 50, 12, 10, 38];
+
+  const svg = (name, attributes, ...children) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, text] of Object.entries(attributes)) element.setAttribute(key, text);
+    element.append(...children);
+    return element;
+  };
+
+  const html = (name, className, ...children) => {
+    const element = document.createElement(name);
+    element.className = className;
+    element.append(...children);
+    return element;
+  };
+
+  // Round numbers and their texts: steps of 1, 2 or 5 times a power of ten.
+  const ticks = (low, high, most, least = 0) => {
+    const rough = Math.max((high - low) / most, least, Number.MIN_VALUE);
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = Math.max([1, 2, 5, 10].find((times) => times * power >= rough * 0.999) * power, least);
+    const first = Math.ceil(low / step - 1e-9);
+    const count = Math.max(0, Math.floor(high / step + 1e-9) - first + 1);
+    const places = Array.from({ length: count }, (_, place) => Number(((first + place) * step).toPrecision(10)));
+    const digits = Math.max(0, ...places.map((number) => (String(number).split(".")[1] || "").length));
+    return places.map((number) => [number, String(number).includes("e") ? String(number) : number.toFixed(digits)]);
+  };
+
+  const swatch = ({ colour, dash }) => svg("svg", { viewBox: "0 0 26 8", class: "swatch", "aria-hidden": "true" },
+    svg("line", { x1: 0, x2: 26, y1: 4, y2: 4, stroke: colour, "stroke-dasharray": dash }));
+
+  // Lines are { label, colour, dash, points }, points [epoch, value, lowest, highest].
+  const chart = (title, lines) => {
+    const points = lines.flatMap((line) => line.points);
+    let [low, high] = [Math.min(...points.map((point) => point[2])), Math.max(...points.map((point) => point[3]))];
+    if (low === high) [low, high] = [low - (Math.abs(low) || 1) / 10, high + (Math.abs(high) || 1) / 10];
+    let [first, last] = [Math.min(...points.map(([epoch]) => epoch)), Math.max(...points.map(([epoch]) => epoch))];
+    const said = `${title} over epochs ${first} to ${last}: ${lines.map(({ label }) => label).join("; ")}`;
+    if (first === last) [first, last] = [first - 0.5, last + 0.5];
+    const x = (epoch) => (LEFT + (WIDTH - LEFT - RIGHT) * (epoch - first) / (last - first)).toFixed(1);
+    const y = (number) => (TOP + (HEIGHT - TOP - BOTTOM) * (high - number) / (high - low)).toFixed(1);
+    const drawn = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": said });
+    for (const [number, text] of ticks(low, high, 5)) {
+      drawn.append(svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(number), y2: y(number) }));
+      drawn.append(svg("text", { x: LEFT - 6, y: Number(y(number)) + 4, "text-anchor": "end" }, text));
+    }
+    for (const [epoch, text] of ticks(first, last, 6, 1)) {
+      drawn.append(svg("text", { x: x(epoch), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, text));
+    }
+    drawn.append(svg("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, "epoch"));
+    for (const { label, colour, dash, points: own } of lines) {
+      const group = svg("g", { stroke: colour, fill: colour }, svg("title", {}, label));
+      if (own.some((point) => point[3] > point[2])) {
+        const edge = [...own.map((point) => [point[0], point[2]]), ...own.toReversed().map((point) => [point[0], point[3]])];
+        group.append(svg("polygon", { points: edge.map(([epoch, number]) => `${x(epoch)},${y(number)}`).join(" ") }));
+      }
+      const path = own.map(([epoch, number]) => `${x(epoch)},${y(number)}`).join(" ");
+      group.append(svg("polyline", { points: path, "stroke-dasharray": dash }));
+      if (own.length < 20) {
+        group.append(...own.map(([epoch, number]) => svg("circle", { cx: x(epoch), cy: y(number), r: 2.4 })));
+      }
+      drawn.append(group);
+    }
+    return html("figure", "chart", html("figcaption", "", title), drawn);
+  };
+
+  // Over the seeds of a result: the mean, and from the lowest to the highest.
+  const pooled = (seeds, kind) => {
+    const found = new Map();
+    for (const run of seeds) {
+      const [epochs, numbers] = run[kind] || [[], []];
+      epochs.forEach((epoch, place) => found.set(epoch, [...(found.get(epoch) || []), numbers[place]]));
+    }
+    return [...found].sort(([one], [other]) => one - other).map(([epoch, numbers]) =>
+      [epoch, numbers.reduce((sum, number) => sum + number, 0) / numbers.length, Math.min(...numbers), Math.max(...numbers)]);
+  };
+
+  // What is to be drawn into an element: rows of a table, or the seeds of one result.
+  const draw = (element) => {
+    const { key, rows } = element.dataset;
+    const named = rows
+      ? JSON.parse(rows).map(([label, of]) => [label, Object.values(curves.runs[of])])
+      : Object.entries(curves.runs[key]).map(([seed, run]) => [`seed ${seed}`, [run]]);
+    const most = curves.colours.length * DASHES.length;
+    const lines = named.slice(0, most).map(([label, seeds], place) => ({
+      label,
+      seeds,
+      colour: curves.colours[place % curves.colours.length],
+      dash: DASHES[Math.floor(place / curves.colours.length)],
+    }));
+    const charts = curves.names.map(([, title], kind) => [title, lines
+      .map((line) => ({ ...line, points: pooled(line.seeds, kind) }))
+      .filter((line) => line.points.length)]);
+    element.append(...charts.filter(([, some]) => some.length).map(([title, some]) => chart(title, some)));
+    if (lines.length > 1 || rows) {
+      element.append(html("ul", "legend", ...lines.map((line) => html("li", "", swatch(line), line.label))));
+    }
+    if (named.length > most) element.append(html("p", "soft", `the first ${most} of ${named.length} rows of the table`));
+  };
+
+  for (const element of all("main .curves")) draw(element);
+
   // A cell opens its details.
   const dialog = document.getElementById("dialog");
   const [heading, place, body] = ["dialog-heading", "dialog-place", "dialog-body"].map((id) => document.getElementById(id));
@@ -87,6 +192,7 @@
     heading.textContent = details.dataset.heading;
     place.textContent = details.dataset.place;
     body.replaceChildren(details.content.cloneNode(true));
+    for (const element of all(".curves", body)) draw(element);
     for (const button of all("[data-details]", body)) {
       button.addEventListener("click", () => { open(button.dataset.details); heading.focus(); });
     }

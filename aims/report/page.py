@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -29,9 +29,10 @@ from aims.report.comparison_words import (
     size_note,
 )
 from aims.report.cost import COSTS, cost_notes
-from aims.report.cost_figure import cost_alt, cost_inline
-from aims.report.curves import Curves, draw_curves
+from aims.report.cost_figure import CostFigure, cost_alt
+from aims.report.curves import CURVES, Curves
 from aims.report.details import RUN_COLUMNS, Details
+from aims.report.figures import COLOURS, inline_svg
 from aims.report.gallery import Galleries
 from aims.report.panels import Panel, draw_panels, open_datasets
 from aims.report.runs import LeftOut
@@ -55,7 +56,6 @@ class _Part:
 
     table: Comparison
     highest: float
-    curves: tuple[Curves, ...]
     panels: tuple[Panel, ...]
     cost: str
     cost_alt: str
@@ -65,6 +65,8 @@ def render_page(
     comparisons: Sequence[Comparison],
     left_out: Sequence[LeftOut],
     *,
+    costs: Sequence[CostFigure | None],
+    curves: Mapping[str, Curves],
     data: Path | None = None,
     title: str = "AIMS leaderboard",
 ) -> str:
@@ -73,6 +75,8 @@ def render_page(
     Args:
         comparisons: the tables.
         left_out: run folders in no table.
+        costs: of each table, score against cost.
+        curves: of runs by their folders; see `Details`.
         data: a converted dataset or a folder of several, for the pictures; None for none.
         title: heading.
 
@@ -99,19 +103,20 @@ def render_page(
         _Part(
             table=table,
             highest=max(cell.miou for row in table.rows for cell in row.cells.values()) or 1.0,
-            curves=draw_curves(table),
             panels=draw_panels(table, datasets),
-            cost=cost_inline(table),
+            cost=inline_svg(figure.svg) if figure else "",
             cost_alt=cost_alt(table),
         )
-        for table in comparisons
+        for table, figure in zip(comparisons, costs, strict=True)
     ]
     shown = {result.runs[0].folder for table in comparisons for result in table.results}
     script = texts["page.js"]
     return environment.get_template("index.html.j2").render(
         title=title,
         parts=parts,
-        details=Details(comparisons, Galleries(datasets, len(shown))),
+        details=Details(comparisons, Galleries(datasets, len(shown)), curves),
+        curves=CURVES,
+        colours=COLOURS,
         run_columns=RUN_COLUMNS,
         filters=_filters(comparisons),
         left_out=left_out,

@@ -17,7 +17,8 @@ from aims.report.comparison_files import (
     comparison_markdown,
     paired_csv,
 )
-from aims.report.cost_figure import cost_files
+from aims.report.cost_figure import cost_files, cost_plot, draw_cost
+from aims.report.curves import read_curves
 from aims.report.exhibit_files import cell_fields
 from aims.report.latex import table1_latex
 from aims.report.page import render_page
@@ -29,9 +30,12 @@ from aims.report.render import results_csv, results_markdown, table1_csv, table1
 from aims.report.results import Result, pool_seeds
 from aims.report.runs import LeftOut, load_runs
 from aims.report.table1 import Section, build_sections, section_json
+from aims.report.workers import Workers
 
 #: In place of a method: what the report is written against.
 PAPER = "paper"
+# To draw one takes as long as to read so many small files.
+_A_FIGURE = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +77,7 @@ def write_report(
     against: str | None = None,
     data: Path | None = None,
     title: str = "AIMS leaderboard",
+    jobs: int = 1,
 ) -> ReportResult:
     """Writes the paper's tables and figures, every method beside every sensor with paired tests, and a page.
 
@@ -83,31 +88,40 @@ def write_report(
             "paper" lists every published number with ours beside it instead.
         data: converted datasets, for the pictures of masks; None, or without the runs' datasets: none.
         title: heading of the page.
+        jobs: number of processes where there is much to do; see `Workers` for what more than 1 asks of a
+            script.
 
     Raises:
         InputError: `runs` does not exist, `out` cannot be a folder, or no run is of `against`.
     """
     published = load_published()
-    loaded, unusable = load_runs(runs)
-    results, unpooled = pool_seeds(loaded)
-    left_out = sorted([*unusable, *unpooled], key=lambda item: item.folder)
-    sections = build_sections(results, published)
-    with_paper = against == PAPER
-    comparisons = build_comparisons(results, None if with_paper else against)
-    exhibits = fill_all(results)
-    files: dict[str, str | bytes] = {
-        "table1.md": table1_markdown(sections, published),
-        "table1.csv": table1_csv(sections),
-        "table1.tex": table1_latex(sections, published),
-        "comparison.md": comparison_markdown(comparisons),
-        "comparison.csv": comparison_csv(comparisons),
-        "comparison.tex": comparison_latex(comparisons),
-        "paired.csv": paired_csv(comparisons),
-        "results.md": results_markdown(results, len(left_out)),
-        "results.csv": results_csv(results),
-        **cost_files(comparisons),
-        "index.html": render_page(comparisons, left_out, data=data, title=title),
-    }
+    with Workers(jobs) as workers:
+        loaded, unusable = load_runs(runs, workers)
+        read = workers.map(read_curves, [run.path for run in loaded])
+        results, unpooled = pool_seeds(loaded)
+        left_out = sorted([*unusable, *unpooled], key=lambda item: item.folder)
+        with_paper = against == PAPER
+        comparisons = build_comparisons(results, None if with_paper else against)
+        drawn = workers.map(draw_cost, [*map(cost_plot, comparisons)], weight=_A_FIGURE)
+        sections = build_sections(results, published)
+        exhibits = fill_all(results)
+        files: dict[str, str | bytes] = {
+            "table1.md": table1_markdown(sections, published),
+            "table1.csv": table1_csv(sections),
+            "table1.tex": table1_latex(sections, published),
+            "comparison.md": comparison_markdown(comparisons),
+            "comparison.csv": comparison_csv(comparisons),
+            "comparison.tex": comparison_latex(comparisons),
+            "paired.csv": paired_csv(comparisons),
+            "results.md": results_markdown(results, len(left_out)),
+            "results.csv": results_csv(results),
+        }
+        curves = {run.folder: of_run for run, of_run in zip(loaded, read, strict=True)}
+        costs = [*drawn]
+    files |= cost_files(comparisons, costs)
+    files["index.html"] = render_page(
+        comparisons, left_out, costs=costs, curves=curves, data=data, title=title
+    )
     ours = any(table.condition for tables in exhibits for table in tables)
     if ours or with_paper or not results:
         # Runs on other sets stand in none of them: the printed numbers alone would be clutter there.

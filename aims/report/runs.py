@@ -7,7 +7,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -26,12 +25,12 @@ from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RunRecord, run_folders
 from aims.core.sizes import sums_by_size
 from aims.core.vocabulary import BROKEN_IMAGES
 from aims.report.intervals import FloatArray
+from aims.report.workers import Workers
 
 # The predicted masks in the same file are many times larger and are not needed.
 _NAMES = ("image_id", "group", "instance_id", "iou", "area", "click_size")
 _COLUMNS = pa.schema([INSTANCE_SCHEMA.field(name) for name in _NAMES])
 _TOLERANCE = 1e-9
-_THREADS = 4
 _SMALL_BYTES = 200_000
 # Names of so many test sets are kept; there are thousands of runs, but few sets.
 _TEST_SETS = 32
@@ -145,15 +144,18 @@ class Run:
         return seconds * processes * cores / 3600
 
 
-def load_runs(runs: Path) -> tuple[list[Run], list[LeftOut]]:
+def load_runs(runs: Path, workers: Workers | None = None) -> tuple[list[Run], list[LeftOut]]:
     """Reads every run folder below `runs`; what cannot be used comes back with its reason.
+
+    Args:
+        runs: folder of run folders.
+        workers: who reads them; None reads one after the other.
 
     Raises:
         InputError: the folder does not exist.
     """
-    # Opening files takes longer than what is read of them, on a shared disk above all.
-    with _without_collecting(), ThreadPoolExecutor(_THREADS) as threads:
-        found = [*threads.map(_load_or_leave, run_folders(runs))]
+    with _without_collecting():
+        found = [*(workers or Workers()).map(_load_or_leave, run_folders(runs))]
     kept, doubles = _without_doubles([item for item in found if isinstance(item, Run)])
     left_out = [item for item in found if isinstance(item, LeftOut)]
     return kept, sorted([*left_out, *doubles], key=lambda item: item.folder)

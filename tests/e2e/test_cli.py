@@ -52,7 +52,7 @@ def test_the_whole_job(aims, shapes, tmp_path):
     assert code == 0, err
     assert "RANDOM WEIGHTS, NOT PRETRAINED" in out
     assert "shapes / rgb-thermal" in (tmp_path / "report" / "table1.md").read_text()
-    assert {"comparison.tex", "index.html", "paired.csv", "cost.svg", "results.md", "table1.csv"} <= {
+    assert {"comparison.tex", "index.html", "paired.csv", "cost-1.svg", "results.md", "table1.csv"} <= {
         path.name for path in (tmp_path / "report").iterdir()
     }
     assert f"written: {tmp_path / 'report' / 'index.html'}" in out

@@ -5,6 +5,7 @@ What the page does in a browser is tested in `test_report_browser.py`.
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64encode
 from hashlib import sha256
@@ -14,7 +15,6 @@ import pytest
 import toys
 
 from aims.engine.run import run
-from aims.report.curves import read_metrics
 
 METHODS = ("simcmf", "scratch", "random-embed")
 
@@ -76,8 +76,16 @@ def test_tables_curves_and_panels(aims, made, tmp_path):
     assert len(pictures) == 5 * (2 + len(METHODS)) + 9 * (1 + len(METHODS))
     assert all(picture["src"].startswith("data:image/webp;base64,") for picture in pictures)
     assert sum(picture["alt"].startswith("simcmf, full, instance") for picture in pictures) == 5
-    # Costs and curves; then loss and validation score of every method.
-    assert len(page.all("svg")) == 2 + 2 * len(METHODS)
+    # Costs; what the page draws itself stands there as numbers: loss and validation score of every seed.
+    assert len(page.all("svg")) == 1
+    (numbers,) = re.findall(r'<script type="application/json" id="curves">(.*?)</script>', text)
+    drawn = json.loads(numbers)["runs"]
+    assert sorted(len(seeds) for seeds in drawn.values()) == [1, 1, 2]
+    assert all(
+        epochs == [1, 2] for seeds in drawn.values() for curves in seeds.values() for epochs, _ in curves[:1]
+    )
+    (rows,) = [json.loads(tag["data-rows"]) for tag in page.all("div") if "data-rows" in tag]
+    assert {key for _, key in rows} == set(drawn)
     assert "RANDOM WEIGHTS, NOT PRETRAINED" in text
     assert "#010203" not in text
 
@@ -98,7 +106,7 @@ def test_nothing_is_loaded_from_elsewhere(aims, made, tmp_path):
 def test_without_data_there_are_no_pictures(aims, made, tmp_path):
     page, text, _ = report(aims, made, tmp_path, "--data", tmp_path / "gone")
     assert page.all("img") == []
-    assert len(page.all("svg")) == 2 + 2 * len(METHODS)
+    assert len(page.all("svg")) == 1
     other = toys.made_up_set(tmp_path / "data" / "other", images=4)
     assert other.fingerprint not in text
     page, _, _ = report(aims, made, tmp_path, "--data", tmp_path / "data")
@@ -120,11 +128,3 @@ def test_names_of_what_is_left_out_are_escaped(aims, made, tmp_path):
     assert "&lt;img src=x onerror=alert(1)&gt;" in text
     assert Page(text).all("img") == []
     assert "There is no finished run yet." in text
-
-
-def test_damaged_curves_end_where_they_are_damaged(tmp_path):
-    assert read_metrics(tmp_path) == []
-    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "loss": 0.5}\n{"epoch": 2, "lo')
-    assert read_metrics(tmp_path) == [{"epoch": 1, "loss": 0.5}]
-    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "loss": 0.5}\n[]\n{"epoch": 3}\n')
-    assert read_metrics(tmp_path) == [{"epoch": 1, "loss": 0.5}]

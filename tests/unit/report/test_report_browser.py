@@ -17,6 +17,8 @@ from aims.core.records import METRICS
 from aims.data.read import Dataset
 from aims.data.write import convert
 from aims.report.build import build_comparisons
+from aims.report.cost_figure import cost_plot, draw_cost
+from aims.report.curves import read_curves
 from aims.report.page import render_page
 from aims.report.results import pool_seeds
 from aims.report.runs import load_runs
@@ -54,7 +56,8 @@ def write_runs(runs: Path, dataset: Dataset) -> None:
             method=method,
             **{"modality": "signal", "dataset": dataset.name, "fingerprint": dataset.fingerprint, **changes},
         )
-        lines = [{"epoch": epoch, "loss": 1 / epoch, "val_miou": epoch / 10} for epoch in (1, 2, 3)]
+        start = 1 + changes.get("seed", 0)
+        lines = [{"epoch": epoch, "loss": start / epoch, "val_miou": epoch / 10} for epoch in (1, 2, 3)]
         (path / METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     for modality, better in (("signal", 0.0), ("echo", 0.2)):
@@ -81,7 +84,10 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert left_out == []
     results, _ = pool_seeds(loaded)
     page = folder / "index.html"
-    page.write_text(render_page(build_comparisons(results), [], data=folder / "data"), "utf-8")
+    tables = build_comparisons(results)
+    curves = {run.folder: read_curves(run.path) for run in loaded}
+    costs = [draw_cost(cost_plot(table)) for table in tables]
+    page.write_text(render_page(tables, [], costs=costs, curves=curves, data=folder / "data"), "utf-8")
     return page
 
 
@@ -195,6 +201,25 @@ def test_filters_hide_tables_columns_and_rows(open_page):
     ]
 
 
+def test_training_curves_are_drawn(open_page):
+    page = open_page()
+    drawn = page.locator("section[data-protocol=strict] div[data-modality=signal] .curves")
+    loss, score = drawn.get_by_role("img").all()
+    words = loss.get_attribute("aria-label")
+    assert re.match(r"training loss over epochs \d+ to \d+: ", words)
+    rows = drawn.locator(".legend li").all_inner_texts()
+    assert "simcmf, full" in rows
+    assert words.partition(": ")[2].split("; ") == rows
+    assert loss.locator("polyline").count() == len(rows)
+    # Two seeds: a band around their mean. Numbers are numbers, inside the picture.
+    assert loss.locator("polygon").count() == 1
+    assert "NaN" not in drawn.inner_html()
+    for figure in (loss, score):
+        for line in figure.locator("polyline").all():
+            points = [tuple(map(float, one.split(","))) for one in line.get_attribute("points").split()]
+            assert all(0 <= x <= 440 and 0 <= y <= 220 for x, y in points)
+
+
 def test_a_cell_opens_by_mouse(open_page):
     page = open_page()
     dialog = page.get_by_role("dialog")
@@ -205,6 +230,7 @@ def test_a_cell_opens_by_mouse(open_page):
         assert said in text, said
     # Loss and validation score, a line a seed.
     assert dialog.locator("svg polyline").count() == 4
+    assert dialog.locator(".legend li").all_inner_texts() == ["seed 0", "seed 1"]
     dialog.get_by_role("button", name="Close").click()
     assert not dialog.is_visible()
     cell(page, "disc", "signal").click()

@@ -16,9 +16,10 @@ from aims.core.records import RECORD
 from aims.report.build import build_comparisons
 from aims.report.comparison import Comparison
 from aims.report.comparison_files import comparison_csv, comparison_latex, comparison_markdown
-from aims.report.comparison_words import short, span
+from aims.report.comparison_words import comparison_title, short, span
 from aims.report.cost import COSTS, cost_notes
-from aims.report.cost_figure import _ticks, cost_csv, cost_files, cost_inline
+from aims.report.cost_figure import _ticks, cost_csv, cost_files, cost_plot, draw_cost
+from aims.report.figures import TEXT, inline_svg
 from aims.report.render import COST_FIELDS, results_csv
 from aims.report.results import Result, pool_seeds
 from aims.report.runs import load_runs
@@ -191,34 +192,48 @@ def test_the_figure_and_its_numbers(runs: Path, add_run: AddRun) -> None:
     add_run(0.3, method="zero-shot", tuning="none", epochs=0, lr=0.0)
     add_run(0.2, method="disc", record=record(parameters={"trainable": {"total": 0}}))
     found = table(runs)
-    files = cost_files([found])
-    assert list(files) == ["cost.csv", "cost.svg", "cost.png"]
+    figure = draw_cost(cost_plot(found))
+    assert figure is not None
+    files = cost_files([found, found], [None, figure])
+    assert list(files) == ["cost.csv", "cost-2.svg", "cost-2.png"]
     numbers = {line["method"]: line for line in lines(cost_csv([found]))}
     assert numbers["simcmf"]["miou"] == "50.00"
     assert numbers["simcmf"]["trained_parameters"] == "755206"
     assert (numbers["linear"]["device"], numbers["linear"]["device_hours"]) == ("cuda", "0.01")
     assert numbers["zero-shot"]["flops"] == ""
     assert numbers["disc"]["trained_parameters"] == "0"
-    assert isinstance(files["cost.svg"], str)
-    words = {element.text for element in ElementTree.fromstring(files["cost.svg"]).iter() if element.text}
+    assert isinstance(files["cost-2.svg"], str)
+    drawn = ElementTree.fromstring(files["cost-2.svg"])
+    # On a ground of its own: viewers of pictures may be dark.
+    assert (drawn[0].tag.rpartition("}")[2], drawn[0].get("fill")) == ("rect", "#ffffff")
+    assert TEXT not in files["cost-2.svg"]
+    words = {element.text for element in drawn.iter() if element.text}
     for word in ("trained parameters", "FLOPs an image", "device hours a run", "peak memory, bytes"):
         assert word in words
     assert {"simcmf, lora", "linear, lora", "zero-shot", "disc", "mIoU, %, nir"} <= words
-    assert isinstance(files["cost.png"], bytes)
-    assert files["cost.png"].startswith(b"\x89PNG")
-    assert cost_files([found]) == files
+    assert comparison_title(found) in words
+    assert isinstance(files["cost-2.png"], bytes)
+    assert files["cost-2.png"].startswith(b"\x89PNG")
+    assert draw_cost(cost_plot(found)) == figure
+    inline = inline_svg(figure.svg)
+    assert inline.startswith("<svg")
+    assert "currentColor" in inline
+    assert TEXT not in inline
 
 
-def test_a_figure_of_nothing(runs: Path) -> None:
-    files = cost_files([])
-    assert "There is no finished run." in str(files["cost.svg"])
-    assert lines(str(files["cost.csv"])) == []
+def test_floors_alone_have_no_figure(runs: Path, add_run: AddRun) -> None:
+    add_run(0.2, method="disc", tuning="none", record=record())
+    found = table(runs)
+    assert draw_cost(cost_plot(found)) is None
+    assert lines(str(cost_files([found], [None])["cost.csv"]))[0]["method"] == "disc"
+    assert lines(str(cost_files([], [])["cost.csv"])) == []
 
 
 def test_names_are_no_formulas(runs: Path, add_run: AddRun) -> None:
     add_run(tuning="$a_{$ <b>", record=record())
-    svg = cost_inline(table(runs))
-    assert "simcmf, $a_{$ &lt;b&gt;" in svg
+    figure = draw_cost(cost_plot(table(runs)))
+    assert figure is not None
+    assert "simcmf, $a_{$ &lt;b&gt;" in figure.svg
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Training curves: as many as can be told apart."""
+"""Training curves: what is read of runs, and which rows the page draws them of."""
 
 import json
 from pathlib import Path
@@ -8,36 +8,61 @@ from made_runs import AddRun
 
 from aims.core.records import METRICS
 from aims.report.build import build_comparisons
-from aims.report.curves import COLOURS, draw_curves
+from aims.report.curves import read_curves, read_metrics
+from aims.report.details import Details
+from aims.report.gallery import Galleries
 from aims.report.results import pool_seeds
 from aims.report.runs import load_runs
 
-STYLES = 3 * len(COLOURS)
+
+def write(run: Path, *lines: object) -> None:
+    (run / METRICS).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
 
-@pytest.mark.parametrize("settings", [STYLES, STYLES + 1])
-def test_no_two_curves_look_alike(runs: Path, add_run: AddRun, settings: int) -> None:
-    for k in range(1, settings + 1):
-        path = add_run(k / 100, lr=(100 + k) / 1000)
-        (path / METRICS).write_text(json.dumps({"epoch": 1, "loss": 1.0, "val_miou": k / 100}) + "\n")
-    (table,) = build_comparisons(pool_seeds(load_runs(runs)[0])[0])
+@pytest.mark.parametrize(
+    ("text", "epochs"),
+    [
+        ("", []),
+        ('{"epoch": 1, "loss": 0.5}\n{"epoch": 2, "lo', [1]),
+        ('{"epoch": 1}\n[]\n{"epoch": 3}\n', [1]),
+        ('{"epoch": 1}\n{"epoch": "2"}\n{"epoch": 3}\n', [1]),
+        ("[" * 100_000, []),
+        ('{"epoch": 1}\n' + "[" * 100_000, [1]),
+        ('{"epoch": 1}\n\n{"epoch": 2}\n', [1]),
+    ],
+)
+def test_damaged_curves_end_where_they_are_damaged(tmp_path: Path, text: str, epochs: list[int]) -> None:
+    assert read_metrics(tmp_path) == []
+    (tmp_path / METRICS).write_text(text)
+    assert [line["epoch"] for line in read_metrics(tmp_path)] == epochs
+    (tmp_path / METRICS).write_bytes(b"\xff" + text.encode())
+    assert read_metrics(tmp_path) == []
 
-    (curves,) = draw_curves(table)
 
-    note = f"the first {STYLES} rows of the table"
-    assert (note in curves.svg, note in curves.alt) == (settings > STYLES, settings > STYLES)
-    assert curves.alt.count("simcmf, lora, lr ") == STYLES
-    # The best are first: the worst is left out.
-    assert ("lr 0.101" in curves.alt) == (settings == STYLES)
-    assert f"lr {(100 + settings) / 1000:g}" in curves.alt
+def test_curves_hold_finite_numbers_alone(tmp_path: Path) -> None:
+    scores = [float("nan"), float("inf"), 10**400, "0.5", None, 0.123456]
+    write(tmp_path, *({"epoch": k, "loss": 1 / k, "val_miou": one} for k, one in enumerate(scores, start=1)))
+    loss, score = read_curves(tmp_path)
+    assert loss == ([1, 2, 3, 4, 5, 6], [1, 0.5, 0.3333, 0.25, 0.2, 0.1667])
+    # In percent, to four digits.
+    assert score == ([6], [12.35])
 
 
-def test_long_curves_are_drawn_without_a_warning(runs: Path, add_run: AddRun) -> None:
-    lines = [{"epoch": epoch, "loss": 1 / epoch, "val_miou": 0.5} for epoch in range(1, 51)]
-    (add_run() / METRICS).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    (table,) = build_comparisons(pool_seeds(load_runs(runs)[0])[0])
+def test_every_row_with_curves_is_drawn_with_all_its_seeds(runs: Path, add_run: AddRun) -> None:
+    for seed in (0, 1):
+        write(add_run(0.5, seed=seed), {"epoch": 1, "loss": seed})
+    write(add_run(0.4, method="linear"), {"epoch": 1, "loss": 1.0, "val_miou": 0.5})
+    add_run(0.3, method="mlp")
+    loaded, _ = load_runs(runs)
+    tables = build_comparisons(pool_seeds(loaded)[0])
 
-    (curves,) = draw_curves(table)
+    details = Details(tables, Galleries({}, 1), {run.folder: read_curves(run.path) for run in loaded})
 
-    # As long as the paper's; warnings are errors here.
-    assert "simcmf, lora" in curves.svg
+    ((first, one), (second, other)) = details.trained(0, "nir")
+    assert (first, second) == ("simcmf, lora", "linear, lora")
+    assert {seed: curves[0] for seed, curves in details.curves[one].items()} == {
+        0: ([1], [0.0]),
+        1: ([1], [1.0]),
+    }
+    assert details.curves[other][0] == [([1], [1.0]), ([1], [50.0])]
+    assert len(details.curves) == 2

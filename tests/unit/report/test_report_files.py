@@ -17,7 +17,7 @@ from aims.report.render import escape_markdown
 FILES = [
     *("table1.md", "table1.csv", "table1.tex"),
     *("comparison.md", "comparison.csv", "comparison.tex", "paired.csv"),
-    *("results.md", "results.csv", "cost.csv", "cost.svg", "cost.png", "index.html"),
+    *("results.md", "results.csv", "cost.csv", "index.html"),
 ]
 NASTY = r"<script>alert(1)</script>|\input{/etc/passwd}_&%#$~^*[x](y)`"
 
@@ -220,7 +220,7 @@ def test_json_and_plain_rows(report: ReportResult) -> None:
     nir = section["rows"][4]["cells"]["simcmf"]
     assert (nir["published"], nir["result"]["seeds"]) == (50.36, [0, 1, 2])
     assert nir["miou"] == pytest.approx(0.5)
-    assert [Path(path).name for path in value["written"]][: len(FILES)] == FILES
+    assert {Path(path).name for path in value["written"]} >= set(FILES)
     rows = plain_rows(report.sections[0])
     assert rows[4][3:] == [
         "50.36",

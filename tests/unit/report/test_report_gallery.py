@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from made_runs import AddRun
 
 from aims.core.errors import AimsError
-from aims.core.records import INSTANCES, METRICS
+from aims.core.records import INSTANCES
 from aims.data.read import Dataset
 from aims.data.write import convert
 from aims.report import gallery
 from aims.report.build import build_comparisons
-from aims.report.charts import draw_chart, draw_charts
 from aims.report.details import Detail, Details
 from aims.report.gallery import Galleries, choose, draw_instance
 from aims.report.results import pool_seeds
@@ -37,7 +34,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def details(runs: Path, galleries: Galleries | None = None) -> list[Detail]:
     results, _ = pool_seeds(load_runs(runs)[0])
-    return Details(build_comparisons(results), galleries or Galleries({}, 1)).all
+    return Details(build_comparisons(results), galleries or Galleries({}, 1), {}).all
 
 
 def test_instances_are_chosen_at_even_steps_of_their_order(add_run: AddRun) -> None:
@@ -154,22 +151,3 @@ def test_provenance_says_everything_once(runs: Path, add_run: AddRun) -> None:
     assert "licence" not in said
     assert ("seed", "3 seeds: 0, 1, 2") in detail.settings
     assert [line[2] for line in detail.runs] == ["0", "1", "2"]
-
-
-def test_charts_hold_every_seed(runs: Path, add_run: AddRun) -> None:
-    for seed in (0, 1):
-        lines = [{"epoch": k, "loss": 1 / k, "val_miou": float("nan") if k < 3 else 0.5} for k in (1, 2, 3)]
-        (add_run(seed=seed) / METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    loss, score = draw_charts(load_runs(runs)[0])
-    figure = ElementTree.fromstring(loss)
-    assert [line.get("points", "").count(",") for line in figure.iter("polyline")] == [3, 3]
-    assert [one.text for one in figure.iter("text")] == ["1", "0.333", "epoch 1", "3"]
-    # Only the last epoch has a score that is a number.
-    figure = ElementTree.fromstring(score)
-    assert [one.text for one in figure.iter("text") if one.text] == ["50", "epoch 3"]
-    assert draw_chart("<b>", {0: [(1, 0.5)]}).startswith('<figure class="chart"><figcaption>&lt;b&gt;')
-
-
-def test_runs_without_curves_have_no_charts(runs: Path, add_run: AddRun) -> None:
-    add_run()
-    assert draw_charts(load_runs(runs)[0]) == ()

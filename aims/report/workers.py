@@ -1,0 +1,54 @@
+"""Work of a report that is spread over processes: many small things that do not know of each other."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from types import TracebackType
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# A process takes a second or two to start.
+_WORTH_IT = 500
+_TOGETHER = 64
+
+
+class Workers:
+    """Maps functions, by so many processes where there is enough to do; used with `with`.
+
+    Args:
+        jobs: number of processes; with 1 everything is done here. More start their own interpreter, which
+            imports the main module: a script that asks for them needs its `if __name__ == "__main__"`.
+    """
+
+    def __init__(self, jobs: int = 1) -> None:
+        self._jobs = jobs
+        self._pool: ProcessPoolExecutor | None = None
+
+    def map(self, function: Callable[[T], R], items: Sequence[T], *, weight: int = 1) -> Iterator[R]:
+        """The results in order. Processes begin at once; what is done here is done when it is asked for.
+
+        Args:
+            function: of a module, not of another function.
+            items: what can be sent to a process.
+            weight: how much more there is to do for an item than to read a small file.
+        """
+        if self._jobs > 1 and self._pool is None and len(items) * weight >= _WORTH_IT:
+            # A fork would copy the locks of Arrow's and BLAS's threads.
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._jobs, mp_context=spawn)
+        if self._pool is None or len(items) * weight < _TOGETHER:
+            return map(function, items)
+        return self._pool.map(function, items, chunksize=max(1, _TOGETHER // weight))
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=error is None, cancel_futures=True)
