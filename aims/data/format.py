@@ -11,7 +11,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
-from datasets import Features, Image, List, Value
 from numpy.typing import NDArray
 
 from aims.core.schema import Array, DatasetSpec, InstanceMap, Sample, SampleError, SemanticMap
@@ -29,29 +28,31 @@ CARD = "README.md"
 #: Suffix of a folder in which a dataset is being made.
 PARTIAL = ".partial"
 
-_STREAM = {"data": Value("binary"), "dtype": Value("string"), "shape": List(Value("int32"))}
-_CLICK = List(Value("int32"), length=2)
-_OBJECT = {
-    "id": Value("int32"),
-    "class_id": Value("int32"),
-    "area": Value("int64"),
-    "bbox": List(Value("int32"), length=4),
-    "click_paper": _CLICK,
-    "click_strict": _CLICK,
-}
-
 
 def arrow_schema(spec: DatasetSpec) -> pa.Schema:
     """The Parquet schema of a dataset; its metadata carries the Hugging Face features."""
+    # Brings pandas along: what only reads should not wait for it.
+    from datasets import Features, Image, List, Value
+
+    stream = {"data": Value("binary"), "dtype": Value("string"), "shape": List(Value("int32"))}
+    click = List(Value("int32"), length=2)
+    item = {
+        "id": Value("int32"),
+        "class_id": Value("int32"),
+        "area": Value("int64"),
+        "bbox": List(Value("int32"), length=4),
+        "click_paper": click,
+        "click_strict": click,
+    }
     columns: dict[str, Any] = {
         "image_id": Value("string"),
         "group": Value("string"),
         "height": Value("int32"),
         "width": Value("int32"),
         "rgb": Image(),
-        **dict.fromkeys(spec.streams, _STREAM),
+        **dict.fromkeys(spec.streams, stream),
         "instances": Image(),
-        "objects": List(_OBJECT),
+        "objects": List(item),
     }
     return Features(columns).arrow_schema
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from aims.core.config import NO_TUNING, RANDOM_WEIGHTS
+from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import InputError
 from aims.core.vocabulary import MODALITIES
 from aims.report.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
@@ -32,6 +32,15 @@ T = TypeVar("T")
 
 #: What the others are tested against where nothing else is asked for.
 REFERENCE = "simcmf"
+#: What may tell rows of one method and tuning apart, and its word before a number.
+_TELLING = {
+    "lr": "lr",
+    "epochs": "epochs",
+    "batch_size": "batch",
+    "clicks": "clicks",
+    "loss": "",
+    "precision": "",
+}
 
 
 def build_comparisons(results: Sequence[Result], against: str | None = None) -> tuple[Comparison, ...]:
@@ -195,18 +204,22 @@ def _standing(draft: _Draft, mean_over: Sequence[str]) -> tuple[Any, ...]:
 
 def _describe(learned: Sequence[_Draft]) -> None:
     """Puts the tuning into words, and what tells rows of one method and tuning apart."""
+    of_a_kind: dict[tuple[str, str], list[RunConfig]] = {}
     for draft in learned:
-        alike = [row for row in learned if (row.method, row.tuning) == (draft.method, draft.tuning)]
-        config = draft.first.config
+        of_a_kind.setdefault((draft.method, draft.tuning), []).append(draft.first.config)
+    told_apart = {
+        kind: {name for name in _TELLING if len({getattr(config, name) for config in alike}) > 1}
+        for kind, alike in of_a_kind.items()
+    }
+    for draft in learned:
+        config, telling = draft.first.config, told_apart[draft.method, draft.tuning]
         parts = [] if config.tuning == NO_TUNING else [config.tuning]
         parts += [config.options_text] if config.options_text else []
-        for name, word in (("lr", "lr"), ("epochs", "epochs"), ("batch_size", "batch"), ("clicks", "clicks")):
-            if len({getattr(row.first.config, name) for row in alike}) > 1:
+        for name, word in _TELLING.items():
+            if name in telling and word:
                 parts.append(f"{word} {getattr(config, name):g}")
         parts += [f"{config.train_images} images"] if config.train_images else []
-        for name in ("loss", "precision"):
-            if len({getattr(row.first.config, name) for row in alike}) > 1:
-                parts.append(getattr(config, name))
+        parts += [getattr(config, name) for name, word in _TELLING.items() if name in telling and not word]
         draft.detail = ", ".join(parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from aims.report.published import load_published
 from aims.report.qualitative import write_qualitative
 from aims.report.render import results_csv, results_markdown, table1_csv, table1_markdown
 from aims.report.results import Result, pool_seeds
-from aims.report.runs import LeftOut, load_runs
+from aims.report.runs import LeftOut, Run, load_runs
 from aims.report.table1 import Section, build_sections, section_json
 from aims.report.workers import Workers
 
@@ -94,30 +95,47 @@ def write_report(
     Raises:
         InputError: `runs` does not exist, `out` cannot be a folder, or no run is of `against`.
     """
-    published = load_published()
     with Workers(jobs) as workers:
         loaded, unusable = load_runs(runs, workers)
-        read = workers.map(read_curves, [run.path for run in loaded])
-        results, unpooled = pool_seeds(loaded)
-        left_out = sorted([*unusable, *unpooled], key=lambda item: item.folder)
-        with_paper = against == PAPER
-        comparisons = build_comparisons(results, None if with_paper else against)
-        drawn = workers.map(draw_cost, [*map(cost_plot, comparisons)], weight=_A_FIGURE)
-        sections = build_sections(results, published)
-        exhibits = fill_all(results)
-        files: dict[str, str | bytes] = {
-            "table1.md": table1_markdown(sections, published),
-            "table1.csv": table1_csv(sections),
-            "table1.tex": table1_latex(sections, published),
-            "comparison.md": comparison_markdown(comparisons),
-            "comparison.csv": comparison_csv(comparisons),
-            "comparison.tex": comparison_latex(comparisons),
-            "paired.csv": paired_csv(comparisons),
-            "results.md": results_markdown(results, len(left_out)),
-            "results.csv": results_csv(results),
-        }
-        curves = {run.folder: of_run for run, of_run in zip(loaded, read, strict=True)}
-        costs = [*drawn]
+        # They stay to the end: the collector would look through all of them again and again.
+        gc.freeze()
+        try:
+            return _write(loaded, unusable, workers, out, against, data, title)
+        finally:
+            gc.unfreeze()
+
+
+def _write(
+    loaded: list[Run],
+    unusable: list[LeftOut],
+    workers: Workers,
+    out: Path,
+    against: str | None,
+    data: Path | None,
+    title: str,
+) -> ReportResult:
+    published = load_published()
+    read = workers.map(read_curves, [run.path for run in loaded])
+    results, unpooled = pool_seeds(loaded)
+    left_out = sorted([*unusable, *unpooled], key=lambda item: item.folder)
+    with_paper = against == PAPER
+    comparisons = build_comparisons(results, None if with_paper else against)
+    drawn = workers.map(draw_cost, [*map(cost_plot, comparisons)], weight=_A_FIGURE)
+    sections = build_sections(results, published)
+    exhibits = fill_all(results)
+    files: dict[str, str | bytes] = {
+        "table1.md": table1_markdown(sections, published),
+        "table1.csv": table1_csv(sections),
+        "table1.tex": table1_latex(sections, published),
+        "comparison.md": comparison_markdown(comparisons),
+        "comparison.csv": comparison_csv(comparisons),
+        "comparison.tex": comparison_latex(comparisons),
+        "paired.csv": paired_csv(comparisons),
+        "results.md": results_markdown(results, len(left_out)),
+        "results.csv": results_csv(results),
+    }
+    curves = {run.folder: of_run for run, of_run in zip(loaded, read, strict=True)}
+    costs = [*drawn]
     files |= cost_files(comparisons, costs)
     files["index.html"] = render_page(
         comparisons, left_out, costs=costs, curves=curves, data=data, title=title

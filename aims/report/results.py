@@ -16,7 +16,7 @@ from aims.report.intervals import FloatArray, percentile_interval, resampled_mea
 from aims.report.runs import LeftOut, Run
 
 # Bounds the memory: 80 kB of resampled means each.
-_TOGETHER = 128
+_TOGETHER = 512
 
 
 @dataclass(frozen=True, kw_only=True)

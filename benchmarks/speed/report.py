@@ -8,7 +8,8 @@ study leaves: thirteen methods and tunings beside five sensors of one dataset, s
 seeds, then the same on other backbones and under another protocol. Scores are drawn at random.
 
 Then `load_runs` is timed, and `aims report` as a whole process: start, reading, resampling, tests, writing.
-The files have just been written, so they come from memory rather than from the disk. Ends with exit code 1
+The files have just been written, so they come from memory rather than from the disk. `load_runs` alone is one
+process, the report takes one a processor. Ends with exit code 1
 if 10,000 runs take `aims report` more than 20 seconds (fewer runs: as much less).
 """
 
@@ -18,6 +19,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -193,6 +195,8 @@ def main(arguments: list[str] | None = None) -> int:
         for config in configs:
             write_run(runs, config, instances)
         print(f"{options.runs} runs written: {time.perf_counter() - began:.1f} s")
+        # Or the disk is still busy with them.
+        os.sync()
         began = time.perf_counter()
         loaded, left_out = load_runs(runs)
         assert (len(loaded), left_out) == (options.runs, [])
