@@ -134,7 +134,7 @@
     for (const { label, colour, dash, points: own } of lines) {
       const group = svg("g", { stroke: colour, fill: colour }, svg("title", {}, label));
       if (own.some((point) => point[3] > point[2])) {
-        const edge = [...own.map((point) => [point[0], point[2]]), ...own.toReversed().map((point) => [point[0], point[3]])];
+        const edge = [...own.map((point) => [point[0], point[2]]), ...[...own].reverse().map((point) => [point[0], point[3]])];
         group.append(svg("polygon", { points: edge.map(([epoch, number]) => `${x(epoch)},${y(number)}`).join(" ") }));
       }
       const path = own.map(([epoch, number]) => `${x(epoch)},${y(number)}`).join(" ");
