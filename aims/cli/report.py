@@ -141,9 +141,10 @@ def _print_comparison(table: Comparison) -> None:
 
     out.print(Text(f"{comparison_title(table)}; {counts(table)}"))
     drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    drawn.add_column("mIoU, %")
+    # In a narrow terminal names go on in the next line: cut short they could be another's.
+    drawn.add_column("mIoU, %", overflow="fold")
     for name in table.columns:
-        drawn.add_column("mean" if name == MEAN else name, justify="right")
+        drawn.add_column("mean" if name == MEAN else name, justify="right", overflow="fold")
     drawn.add_column("seeds", justify="right")
     for place, row in enumerate(table.rows[:_ROWS]):
         cells = []
