@@ -58,18 +58,14 @@ class Details:
     Args:
         comparisons: the tables.
         galleries: draws the instances.
-        curves: of runs by their folders, as from `read_curves`; of others nothing is drawn.
     """
 
-    def __init__(
-        self, comparisons: Sequence[Comparison], galleries: Galleries, curves: Mapping[str, Curves]
-    ) -> None:
+    def __init__(self, comparisons: Sequence[Comparison], galleries: Galleries) -> None:
         self.all: list[Detail] = []
         #: What the page draws: by id of the details, per seed, the curves of the run.
         self.curves: dict[str, dict[int, Curves]] = {}
         self._tables = comparisons
         self._galleries = galleries
-        self._read = curves
         self._keys: dict[tuple[int, int, str] | str, str] = {}
         for place, table in enumerate(comparisons):
             for line, row in enumerate(table.rows):
@@ -97,7 +93,7 @@ class Details:
         if result is not None:
             self._keys[result.runs[0].folder] = key
             self.all.append(_of_result(key, table, row, result, self._galleries))
-            known = {run.config.seed: self._read.get(run.folder, ()) for run in result.runs}
+            known = {run.config.seed: run.curves for run in result.runs}
             drawn = {seed: curves for seed, curves in known.items() if any(epochs for epochs, _ in curves)}
             if drawn:
                 self.curves[key] = drawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -30,7 +30,7 @@ from aims.report.comparison_words import (
 )
 from aims.report.cost import COSTS, cost_notes
 from aims.report.cost_figure import CostFigure, cost_alt
-from aims.report.curves import CURVES, Curves
+from aims.report.curves import CURVES
 from aims.report.details import RUN_COLUMNS, Details
 from aims.report.figures import COLOURS, inline_svg
 from aims.report.gallery import Galleries
@@ -66,7 +66,6 @@ def render_page(
     left_out: Sequence[LeftOut],
     *,
     costs: Sequence[CostFigure | None],
-    curves: Mapping[str, Curves],
     data: Path | None = None,
     title: str = "AIMS leaderboard",
 ) -> str:
@@ -76,7 +75,6 @@ def render_page(
         comparisons: the tables.
         left_out: run folders in no table.
         costs: of each table, score against cost.
-        curves: of runs by their folders; see `Details`.
         data: a converted dataset or a folder of several, for the pictures; None for none.
         title: heading.
 
@@ -114,7 +112,7 @@ def render_page(
     return environment.get_template("index.html.j2").render(
         title=title,
         parts=parts,
-        details=Details(comparisons, Galleries(datasets, len(shown)), curves),
+        details=Details(comparisons, Galleries(datasets, len(shown))),
         curves=CURVES,
         colours=COLOURS,
         run_columns=RUN_COLUMNS,

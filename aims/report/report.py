@@ -19,7 +19,6 @@ from aims.report.comparison_files import (
     paired_csv,
 )
 from aims.report.cost_figure import cost_files, cost_plot, draw_cost
-from aims.report.curves import read_curves
 from aims.report.exhibit_files import cell_fields
 from aims.report.latex import table1_latex
 from aims.report.page import render_page
@@ -115,7 +114,6 @@ def _write(
     title: str,
 ) -> ReportResult:
     published = load_published()
-    read = workers.map(read_curves, [run.path for run in loaded])
     results, unpooled = pool_seeds(loaded)
     left_out = sorted([*unusable, *unpooled], key=lambda item: item.folder)
     with_paper = against == PAPER
@@ -134,12 +132,9 @@ def _write(
         "results.md": results_markdown(results, len(left_out)),
         "results.csv": results_csv(results),
     }
-    curves = {run.folder: of_run for run, of_run in zip(loaded, read, strict=True)}
     costs = [*drawn]
     files |= cost_files(comparisons, costs)
-    files["index.html"] = render_page(
-        comparisons, left_out, costs=costs, curves=curves, data=data, title=title
-    )
+    files["index.html"] = render_page(comparisons, left_out, costs=costs, data=data, title=title)
     ours = any(table.condition for tables in exhibits for table in tables)
     if ours or with_paper or not results:
         # Runs on other sets stand in none of them: the printed numbers alone would be clutter there.

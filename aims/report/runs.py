@@ -24,6 +24,7 @@ from aims.core.errors import AimsError, InputError
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RunRecord, run_folders
 from aims.core.sizes import sums_by_size
 from aims.core.vocabulary import BROKEN_IMAGES
+from aims.report.curves import Curves, read_curves
 from aims.report.intervals import FloatArray
 from aims.report.workers import Workers
 
@@ -75,6 +76,7 @@ class Run:
         seconds: time of training and evaluation, where the record knows it.
         commit: of the program that made the run, where the record knows it.
         hardware: what it ran on, where the record knows it.
+        curves: of its training.
         content: the whole record.
     """
 
@@ -96,6 +98,7 @@ class Run:
     seconds: float | None
     commit: str
     hardware: str
+    curves: Curves = field(default=(), repr=False)
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def said(self, kind: type[T], *keys: str) -> T | None:
@@ -239,6 +242,7 @@ def load_run(folder: Path) -> Run:
         seconds=_found(content, float, "seconds"),
         commit=_found(content, str, "code", "commit") or "",
         hardware=_found(content, str, "hardware", "name") or "",
+        curves=read_curves(folder),
         content=content,
     )
 

@@ -18,7 +18,6 @@ from aims.data.read import Dataset
 from aims.data.write import convert
 from aims.report.build import build_comparisons
 from aims.report.cost_figure import cost_plot, draw_cost
-from aims.report.curves import read_curves
 from aims.report.page import render_page
 from aims.report.results import pool_seeds
 from aims.report.runs import load_runs
@@ -85,9 +84,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results, _ = pool_seeds(loaded)
     page = folder / "index.html"
     tables = build_comparisons(results)
-    curves = {run.folder: read_curves(run.path) for run in loaded}
     costs = [draw_cost(cost_plot(table)) for table in tables]
-    page.write_text(render_page(tables, [], costs=costs, curves=curves, data=folder / "data"), "utf-8")
+    page.write_text(render_page(tables, [], costs=costs, data=folder / "data"), "utf-8")
     return page
 
 

@@ -56,7 +56,7 @@ def test_every_row_with_curves_is_drawn_with_all_its_seeds(runs: Path, add_run: 
     loaded, _ = load_runs(runs)
     tables = build_comparisons(pool_seeds(loaded)[0])
 
-    details = Details(tables, Galleries({}, 1), {run.folder: read_curves(run.path) for run in loaded})
+    details = Details(tables, Galleries({}, 1))
 
     ((first, one), (second, other)) = details.trained(0, "nir")
     assert (first, second) == ("simcmf, lora", "linear, lora")

@@ -34,7 +34,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def details(runs: Path, galleries: Galleries | None = None) -> list[Detail]:
     results, _ = pool_seeds(load_runs(runs)[0])
-    return Details(build_comparisons(results), galleries or Galleries({}, 1), {}).all
+    return Details(build_comparisons(results), galleries or Galleries({}, 1)).all
 
 
 def test_instances_are_chosen_at_even_steps_of_their_order(add_run: AddRun) -> None:
