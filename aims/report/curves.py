@@ -50,7 +50,9 @@ def read_curves(run: Path) -> Curves:
         points = [
             (line["epoch"], float(f"{factor * value:.{_DIGITS}g}"))
             for line in lines
-            if isinstance(value := line.get(name), int | float) and abs(value) < _FINITE
+            if abs(line["epoch"]) < _FINITE
+            and isinstance(value := line.get(name), int | float)
+            and abs(value) < _FINITE
         ]
         curves.append(([epoch for epoch, _ in points], [value for _, value in points]))
     return curves

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import TypeVar
+
+from aims.core.errors import AimsError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# A process takes a second or two to start.
+# So many small files take as long as starting a process.
 _WORTH_IT = 500
 _TOGETHER = 64
+# More are refused on Windows.
+_MOST = 61
 
 
 class Workers:
@@ -35,14 +41,22 @@ class Workers:
             function: of a module, not of another function.
             items: what can be sent to a process.
             weight: how much more there is to do for an item than to read a small file.
+
+        Raises:
+            AimsError: a process died; on iteration.
         """
         if self._jobs > 1 and self._pool is None and len(items) * weight >= _WORTH_IT:
-            # A fork would copy the locks of Arrow's and BLAS's threads.
-            spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._jobs, mp_context=spawn)
+            self._pool = ProcessPoolExecutor(
+                min(self._jobs, max(2, len(items) * weight // _WORTH_IT), _MOST),
+                # A fork would copy the locks of Arrow's and BLAS's threads.
+                mp_context=multiprocessing.get_context("spawn"),
+                # Ctrl-C is this process's to answer.
+                initializer=signal.signal,
+                initargs=(signal.SIGINT, signal.SIG_IGN),
+            )
         if self._pool is None or len(items) * weight < _TOGETHER:
             return map(function, items)
-        return self._pool.map(function, items, chunksize=max(1, _TOGETHER // weight))
+        return _taken(self._pool.map(function, items, chunksize=max(1, _TOGETHER // weight)))
 
     def __enter__(self) -> Workers:
         return self
@@ -52,3 +66,12 @@ class Workers:
     ) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=error is None, cancel_futures=True)
+
+
+def _taken(results: Iterator[R]) -> Iterator[R]:
+    try:
+        yield from results
+    except BrokenProcessPool:
+        raise AimsError(
+            "a process of the report was killed, perhaps for want of memory; try again with --jobs 1"
+        ) from None

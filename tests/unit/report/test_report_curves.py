@@ -46,6 +46,8 @@ def test_curves_hold_finite_numbers_alone(tmp_path: Path) -> None:
     assert loss == ([1, 2, 3, 4, 5, 6], [1, 0.5, 0.3333, 0.25, 0.2, 0.1667])
     # In percent, to four digits.
     assert score == ([6], [12.35])
+    write(tmp_path, {"epoch": 10**400, "loss": 1}, {"epoch": 2, "loss": 1})
+    assert read_curves(tmp_path)[0] == ([2], [1])
 
 
 def test_every_row_with_curves_is_drawn_with_all_its_seeds(runs: Path, add_run: AddRun) -> None:

@@ -1,11 +1,13 @@
 """Work that is spread over processes gives what one process gives."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from made_runs import AddRun
 
+from aims.core.errors import AimsError
 from aims.report import report, workers
 from aims.report.runs import load_runs
 from aims.report.workers import Workers
@@ -13,6 +15,10 @@ from aims.report.workers import Workers
 
 def process_of(number: int) -> tuple[int, int]:
     return number, os.getpid()
+
+
+def dies(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def fails(number: int) -> int:
@@ -30,6 +36,8 @@ def test_only_much_work_is_spread() -> None:
         assert os.getpid() not in {process for _, process in two.map(process_of, range(3), weight=200)}
         with pytest.raises(OSError, match="cannot read 0"):
             [*two.map(fails, range(500))]
+    with Workers(2) as two, pytest.raises(AimsError, match="was killed, perhaps for want of memory"):
+        [*two.map(dies, range(500))]
     with Workers() as one:
         assert {process for _, process in one.map(process_of, range(1000))} == {os.getpid()}
 
