@@ -123,7 +123,7 @@
     const x = (epoch) => (LEFT + (WIDTH - LEFT - RIGHT) * (epoch - first) / (last - first)).toFixed(1);
     const y = (number) => (TOP + (HEIGHT - TOP - BOTTOM) * (high - number) / (high - low)).toFixed(1);
     const drawn = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": said });
-    for (const [number, text] of ticks(low, high, 5)) {
+    for (const [number, text] of ticks(low, high, 6)) {
       drawn.append(svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(number), y2: y(number) }));
       drawn.append(svg("text", { x: LEFT - 6, y: Number(y(number)) + 4, "text-anchor": "end" }, text));
     }
