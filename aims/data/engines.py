@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from aims.core.errors import AimsError, InputError
+from aims.core.processes import process_pool
 
 log = logging.getLogger(__name__)
 
@@ -113,9 +112,7 @@ def in_processes(
 
 
 def _in_pool(write: Write, shards: Sequence[Shard], jobs: int) -> Iterator[tuple[Shard, dict[str, Any]]]:
-    # Spawned, not forked: a fork of a process with running threads (Arrow, BLAS) can hang. Workers
-    # ignore Ctrl-C so that one message comes, from here.
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    pool = process_pool(jobs)
     try:
         futures = {pool.submit(write, shard): shard for shard in shards}
         for future in as_completed(futures):

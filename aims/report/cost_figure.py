@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from aims.core.config import NO_TUNING
 from aims.report.comparison import MEAN, Comparison, ComparisonRow
 from aims.report.comparison_words import column_name, comparison_title, short
 from aims.report.cost import COSTS, device_unit
-from aims.report.figures import COLOURS, FIGURE_STYLE, TEXT, white_svg
+from aims.report.figures import COLOURS, FIGURE_STYLE, TEXT, svg_and_png, white_svg
 from aims.report.floors import DISC
 from aims.report.render import condition_fields, whole, write_csv
 from aims.report.wording import percent
@@ -119,12 +118,8 @@ def draw_cost(plot: CostPlot) -> CostFigure | None:
     with mpl.rc_context(FIGURE_STYLE):
         figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
         _draw(figure, plot)
-        svg, png = io.BytesIO(), io.BytesIO()
-        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-        # The layout stays: to find it takes as long as to draw.
-        figure.set_layout_engine("none")
-        figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
-    return CostFigure(svg=svg.getvalue().decode("utf-8"), png=png.getvalue())
+        svg, png = svg_and_png(figure, dpi=_DPI, transparent=True)
+    return CostFigure(svg=svg, png=png)
 
 
 def cost_files(tables: Sequence[Comparison], figures: Sequence[CostFigure | None]) -> dict[str, str | bytes]:

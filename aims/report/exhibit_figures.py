@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,14 +14,12 @@ from aims.report.conditions import Condition
 from aims.report.curves import read_metrics
 from aims.report.exhibit_cells import FilledCell, FilledExhibit
 from aims.report.exhibit_files import condition_title
-from aims.report.figures import COLOURS
+from aims.report.figures import COLOURS, SAME_BYTES, svg_and_png
 from aims.report.results import Result
 
 _PUBLISHED = {"marker": "D", "markerfacecolor": "white", "color": "#444444", "linestyle": "none", "zorder": 4}
 _STYLE: Any = {  # matplotlib's type names every key
-    "svg.fonttype": "none",
-    "svg.hashsalt": "aims",
-    "font.family": "sans-serif",
+    **SAME_BYTES,
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -59,10 +56,7 @@ def draw_figure(panels: Sequence[Sequence[FilledExhibit]], results: Sequence[Res
                 table = next((each for each in panel if each.condition == condition), panel[0])
                 _DRAW[table.exhibit.key](axes, table, results)
             _legend(part)
-        svg, png = io.StringIO(), io.BytesIO()
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-        figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
-    return svg.getvalue(), png.getvalue()
+        return svg_and_png(figure, dpi=160)
 
 
 def _bars(axes: Axes, table: FilledExhibit, _: Sequence[Result]) -> None:

@@ -88,8 +88,8 @@ def write_report(
             "paper" lists every published number with ours beside it instead.
         data: converted datasets, for the pictures of masks; None, or without the runs' datasets: none.
         title: heading of the page.
-        jobs: number of processes where there is much to do; see `Workers` for what more than 1 asks of a
-            script.
+        jobs: number of processes where there is much to do; what more than 1 asks of a script is
+            said at `aims.core.processes.process_pool`.
 
     Raises:
         InputError: `runs` does not exist, `out` cannot be a folder, or no run is of `against`.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +9,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from aims.core.errors import AimsError
+from aims.core.processes import process_pool
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,8 +25,8 @@ class Workers:
     """Maps functions, by so many processes where there is enough to do; used with `with`.
 
     Args:
-        jobs: number of processes; with 1 everything is done here. More start their own interpreter, which
-            imports the main module: a script that asks for them needs its `if __name__ == "__main__"`.
+        jobs: number of processes; with 1 everything is done here. More are those of
+            `aims.core.processes.process_pool`, which says what they ask of a script.
     """
 
     def __init__(self, jobs: int = 1) -> None:
@@ -46,14 +45,7 @@ class Workers:
             AimsError: a process died; on iteration.
         """
         if self._jobs > 1 and self._pool is None and len(items) * weight >= _WORTH_IT:
-            self._pool = ProcessPoolExecutor(
-                min(self._jobs, max(2, len(items) * weight // _WORTH_IT), _MOST),
-                # A fork would copy the locks of Arrow's and BLAS's threads.
-                mp_context=multiprocessing.get_context("spawn"),
-                # Ctrl-C is this process's to answer.
-                initializer=signal.signal,
-                initargs=(signal.SIGINT, signal.SIG_IGN),
-            )
+            self._pool = process_pool(min(self._jobs, max(2, len(items) * weight // _WORTH_IT), _MOST))
         if self._pool is None or len(items) * weight < _TOGETHER:
             return map(function, items)
         return _taken(self._pool.map(function, items, chunksize=max(1, _TOGETHER // weight)))
