@@ -89,7 +89,10 @@ def compare_runs(first: Path, second: Path) -> Pair:
         runs=(one, other),
         intervals=(samples[0].interval, samples[1].interval),
         difference=difference,
-        better=(sum(gain > 0 for gain in gains.values()), sum(gain < 0 for gain in gains.values())),
+        better=(
+            sum(scored[0][key]["times"] for key in gains if gains[key] > 0),
+            sum(scored[0][key]["times"] for key in gains if gains[key] < 0),
+        ),
         most=(
             tuple(key for key in order[:SHOWN] if gains[key] > 0),
             tuple(key for key in order[::-1][:SHOWN] if gains[key] < 0),

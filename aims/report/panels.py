@@ -135,7 +135,7 @@ def _scored(row: ComparisonRow, modality: str) -> dict[Key, dict[str, Any]]:
 
 
 def read_scored(path: Path) -> dict[Key, dict[str, Any]]:
-    """The scored instances of a run, with their masks.
+    """The scored instances of a run, with their masks; `times` is how often each stands there.
 
     Raises:
         AimsError: the file cannot be read.
@@ -144,7 +144,11 @@ def read_scored(path: Path) -> dict[Key, dict[str, Any]]:
         lines = pq.read_table(path).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise AimsError(f"{path}: its masks cannot be read ({error})") from None
-    return {(line["image_id"], line["instance_id"]): line for line in lines}
+    scored: dict[Key, dict[str, Any]] = {}
+    for line in lines:
+        key = (line["image_id"], line["instance_id"])
+        scored[key] = {**line, "times": scored[key]["times"] + 1 if key in scored else 1}
+    return scored
 
 
 def _choose(scored: Scored, keys: set[Key]) -> list[Key]:
