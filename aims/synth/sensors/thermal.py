@@ -67,7 +67,7 @@ def _surroundings(geometry: Geometry, up: Tensor) -> Tensor:
 
 
 def _fourth(kelvin: Tensor) -> Tensor:
-    # Squares and square roots round alike everywhere; powers do not.
+    # A number's square and root have the same bits wherever it stands in a tensor; its power has not.
     return kelvin.square().square_()
 
 

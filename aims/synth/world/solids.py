@@ -2,8 +2,9 @@
 
 Every solid lies in the cube -1..1 of its own frame (y points down where it stands upright) and is convex, so
 that a ray has one interval in it. An affine map takes it into the scene. Origins, directions and points are
-triples of tensors (x, y, z) that broadcast; only exactly rounded operations are used, so that a ray gives the
-same bits in every batch. Which kinds a family of scenes may use is the family's own choice.
+triples of tensors (x, y, z) that broadcast. Only operations are used that give a number the same bits
+wherever it stands in a tensor, so that a ray gives them in every batch. (Roots do, though torch's are not
+exactly rounded on a CPU.) Which kinds a family of scenes may use is the family's own choice.
 """
 
 from __future__ import annotations
