@@ -145,6 +145,8 @@ class Trainer:
         resume = self.folder / RESUME
         if resume.is_file():
             self.state = load_resume(resume, self.model, self.optimizer)
+            # A kill may have come between the checkpoint and this.
+            self._write_curve()
         with self._stop.listening():
             self._epochs(self.config.epochs if until is None else until)
         return self.state
@@ -316,6 +318,11 @@ class Trainer:
         if not self.team.leads:
             return
         save_resume(self.folder / RESUME, self.model, self.optimizer, self.state)
+        self._write_curve()
+
+    def _write_curve(self) -> None:
+        if not self.team.leads:
+            return
         lines = "".join(f"{json.dumps(line)}\n" for line in self.state.metrics)
         write_text(self.folder / METRICS, lines)
 

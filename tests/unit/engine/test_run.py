@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from aims.core.errors import AimsError, InputError, explain
 from aims.core.records import INSTANCE_SCHEMA, RunRecord
+from aims.engine import train
 from aims.engine.run import run
 from aims.engine.train import Observer, Stopped
 from aims.models.trainable import declared_parameters
@@ -157,6 +158,22 @@ def test_killed_at_thirty_random_moments_every_run_ends_with_the_same_numbers(da
         assert sorted(path.name for path in record.path.iterdir()) == sorted(
             path.name for path in unbroken.path.iterdir()
         )
+
+
+def test_killed_between_the_last_checkpoint_and_its_curve(dataset, unbroken, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def killed(path, text):
+        if '"epoch": 6' in text:
+            raise Killed
+
+    job = toys.job(dataset, tmp_path, epochs=6)
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "write_text", killed)
+        with pytest.raises(Killed):
+            run(job)
+    same_result(unbroken, run(job)[0])
 
 
 def test_training_leaves_the_global_random_numbers(dataset, tmp_path):
