@@ -145,8 +145,9 @@ class Trainer:
         resume = self.folder / RESUME
         if resume.is_file():
             self.state = load_resume(resume, self.model, self.optimizer)
-            # A kill may have come between the checkpoint and this.
-            self._write_curve()
+            if self.team.leads:
+                # A kill may have come between the checkpoint and this.
+                self._write_curve()
         with self._stop.listening():
             self._epochs(self.config.epochs if until is None else until)
         return self.state
@@ -321,8 +322,6 @@ class Trainer:
         self._write_curve()
 
     def _write_curve(self) -> None:
-        if not self.team.leads:
-            return
         lines = "".join(f"{json.dumps(line)}\n" for line in self.state.metrics)
         write_text(self.folder / METRICS, lines)
 

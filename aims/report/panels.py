@@ -147,7 +147,8 @@ def read_scored(path: Path) -> dict[Key, dict[str, Any]]:
     scored: dict[Key, dict[str, Any]] = {}
     for line in lines:
         key = (line["image_id"], line["instance_id"])
-        scored[key] = {**line, "times": scored[key]["times"] + 1 if key in scored else 1}
+        line["times"] = scored[key]["times"] + 1 if key in scored else 1
+        scored[key] = line
     return scored
 
 

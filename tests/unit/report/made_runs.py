@@ -1,6 +1,7 @@
 """Run folders made by hand, as `aims run` would leave them."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,3 +106,14 @@ def write_run(
     }
     write_json(path / RECORD, content)
     return path
+
+
+def edit_record(path: Path, **changes: Any) -> None:
+    """Changes the record of a run: whole entries, or parts of those that are given as dicts."""
+    record = json.loads((path / RECORD).read_text())
+    for name, value in changes.items():
+        if isinstance(value, dict):
+            record[name].update(value)
+        else:
+            record[name] = value
+    (path / RECORD).write_text(json.dumps(record))

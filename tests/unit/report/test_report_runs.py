@@ -1,4 +1,3 @@
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -6,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_runs import AddRun, instance_row
+from made_runs import AddRun, edit_record, instance_row
 
 from aims.core.errors import InputError
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RECORD
@@ -16,16 +15,6 @@ from aims.report.runs import load_runs
 
 def reasons(runs: Path) -> dict[str, str]:
     return {item.folder: item.reason for item in load_runs(runs)[1]}
-
-
-def edit_record(path: Path, **changes: Any) -> None:
-    record = json.loads((path / RECORD).read_text())
-    for name, value in changes.items():
-        if isinstance(value, dict):
-            record[name].update(value)
-        else:
-            record[name] = value
-    (path / RECORD).write_text(json.dumps(record))
 
 
 def only_reason(runs: Path, folder: Path) -> str:
