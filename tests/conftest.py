@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 # Thread pools cost more than they give on tiny arrays, and worker processes inherit these.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,6 +16,13 @@ from hypothesis import settings
 
 settings.register_profile("aims", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("aims")
+
+
+@pytest.fixture(autouse=True)
+def _same_draws() -> None:
+    """A test draws the same numbers in every run, alone or after others."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 #: MKL asks these two whether the processor is Intel's before it chooses the kernels of torch on a CPU.
@@ -27,3 +30,22 @@ def mkl_preload(folder: Path, answer: int) -> Path | None:
     source.write_text(_CHECKS.format(answer), "utf-8")
     subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
     return library
+
+
+def run_with_each_answer(command: list[str]) -> int:
+    """Runs a command with MKL's check answered as Intel and as other; the first exit code that is not 0."""
+    with tempfile.TemporaryDirectory() as folder:
+        for answer in (1, 0):
+            library = mkl_preload(Path(folder), answer)
+            if library is None:
+                print("no C compiler: MKL's check of the processor cannot be answered")
+                return 0
+            print(f"MKL's kernels for {'Intel' if answer else 'other'} processors:", flush=True)
+            code = subprocess.run(command, env={**os.environ, "LD_PRELOAD": str(library)}).returncode
+            if code:
+                return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_with_each_answer(sys.argv[1:]))

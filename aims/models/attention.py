@@ -44,7 +44,7 @@ class ExtraTokens(nn.Module, ABC):
 class FusedAttention(nn.Module):
     """Self-attention of an image encoder, with extra keys and values that every window gets.
 
-    Computes what segment-anything's `image_encoder.Attention` does, bit for bit where nothing is appended.
+    Computes what segment-anything's `image_encoder.Attention` does, up to rounding, if nothing is appended.
     The layers are taken over and keep their names.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import importlib
@@ -52,6 +53,15 @@ def randomize(model: torch.nn.Module) -> None:
     generator = torch.Generator().manual_seed(7)
     for parameter in model.parameters():
         parameter.data.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+
+
+def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """Equal up to the rounding of float32.
+
+    Not to the bit, even where the operations are the same: a matrix product of another shape, or on another
+    processor, sums in another order.
+    """
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def stock_encoder(backbone: SAM) -> Any:
@@ -117,8 +127,7 @@ def test_embed_and_decode_equal_sam_forward(name: str) -> None:
     embed = jaxtyped(typechecker=beartype)(Segmenter.embed)
     decode = jaxtyped(typechecker=beartype)(Segmenter.decode)
     image_embeddings = embed(ours, images)
-    # No tolerance: the same operations run in the same order on the same shapes.
-    assert torch.equal(image_embeddings, theirs.image_encoder(images))
+    assert_close(image_embeddings, theirs.image_encoder(images))
     for index in range(2):
         mask_logits, iou_predictions = decode(
             ours, image_embeddings[index : index + 1], point_coords, point_labels
@@ -134,9 +143,9 @@ def test_embed_and_decode_equal_sam_forward(name: str) -> None:
             ],
             multimask_output=False,
         )
-        # Sam.forward encodes one image at a time; another batch size may sum in another order.
-        torch.testing.assert_close(mask_logits, expected["low_res_logits"], rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(iou_predictions, expected["iou_predictions"], rtol=1e-5, atol=1e-5)
+        # Sam.forward encodes one image at a time.
+        assert_close(mask_logits, expected["low_res_logits"])
+        assert_close(iou_predictions, expected["iou_predictions"])
         assert mask_logits.std() > 0.01
 
 
@@ -145,18 +154,21 @@ def test_embed_and_decode_equal_sam_forward(name: str) -> None:
 def test_vit_b_at_its_full_size() -> None:
     ours, theirs = pair(BACKBONES["sam-vit-b"])
     images = torch.randn(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(ours.embed(images), theirs.image_encoder(images))
+    assert_close(ours.embed(images), theirs.image_encoder(images))
 
 
 @torch.no_grad()
-def test_decode_equals_the_stock_prompt_encoder_and_decoder_bit_for_bit() -> None:
+def test_decode_equals_the_stock_prompt_encoder_and_decoder() -> None:
     ours, theirs = pair(REDUCED["sam-tiny"])
     image_embeddings = torch.randn(1, 128, 16, 16, generator=torch.Generator().manual_seed(0))
     point_coords = torch.tensor([[[3.0, 90.0]], [[64.0, 1.5]]])
     point_labels = torch.tensor([[1], [0]])
     expected = their_decode(theirs, image_embeddings, point_coords, point_labels)
-    found = ours.decode(image_embeddings, point_coords, point_labels)
-    assert all(torch.equal(ours_, theirs_) for ours_, theirs_ in zip(found, expected, strict=True))
+    for ours_, theirs_ in zip(
+        ours.decode(image_embeddings, point_coords, point_labels), expected, strict=True
+    ):
+        # Prompts are encoded together here and one at a time there.
+        assert_close(ours_, theirs_)
 
 
 def image_and_clicks() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -202,12 +214,16 @@ def their_outputs(theirs: Any) -> tuple[torch.Tensor, ...]:
 
 @pytest.mark.parametrize("gradients", [True, False])
 @pytest.mark.parametrize("tuning", ["lora", "adapter"])
-def test_a_fresh_tuning_is_plain_sam_bit_for_bit(tuning: str, gradients: bool) -> None:
-    ours, theirs = pair(REDUCED["sam-tiny"])
-    TUNINGS[tuning]().apply(ours)
+def test_a_fresh_tuning_is_the_untuned_model_bit_for_bit(tuning: str, gradients: bool) -> None:
+    untuned, theirs = pair(REDUCED["sam-tiny"])
+    tuned = copy.deepcopy(untuned)
+    TUNINGS[tuning]().apply(tuned)
     with torch.set_grad_enabled(gradients):
-        found, expected = our_outputs(ours), their_outputs(theirs)
-    assert all(torch.equal(ours_, theirs_) for ours_, theirs_ in zip(found, expected, strict=True))
+        found, expected, stock = our_outputs(tuned), our_outputs(untuned), their_outputs(theirs)
+    # The same products of the same shapes, and zeros added.
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    for ours_, theirs_ in zip(found, stock, strict=True):
+        assert_close(ours_, theirs_)
 
 
 @torch.no_grad()
@@ -225,7 +241,8 @@ def test_a_fresh_prompt_or_prefix_is_not_plain_sam(tuning: str, zeros: bool) -> 
             parameter.zero_()
     found, expected = our_outputs(ours.eval()), their_outputs(theirs)
     for ours_, theirs_ in zip(found, expected, strict=True):
-        assert (ours_ - theirs_).abs().max() > 0.01 * theirs_.abs().max()
+        # A hundred times the rounding.
+        assert (ours_ - theirs_).abs().max() > 1e-3 * theirs_.abs().max()
 
 
 def test_clicks_keep_their_place_under_bfloat16_autocast() -> None:

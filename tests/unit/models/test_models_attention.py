@@ -153,11 +153,11 @@ def test_without_extra_tokens_it_is_stock_encoder_attention(
     )
     side = 3 if block == 0 else 8
     tokens = torch.randn(4, side, side, 24)
-    # No tolerance: the same operations in the same order.
-    assert torch.equal(layer(tokens), stock(tokens))
+    # Up to rounding: products may be summed in another order on another processor.
+    torch.testing.assert_close(layer(tokens), stock(tokens), rtol=1e-5, atol=1e-6)
     # And where the table is interpolated to a grid of another size.
     tokens = torch.randn(2, 5, 5, 24)
-    assert torch.equal(layer(tokens), stock(tokens))
+    torch.testing.assert_close(layer(tokens), stock(tokens), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [Prompt, Prefix])
