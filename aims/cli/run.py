@@ -14,7 +14,7 @@ from rich.table import Table
 from aims.cli._options import SETTINGS, extra_options
 from aims.cli._terminal import err, out, print_json, progress_bar
 from aims.core.config import NO_MODEL, NO_TUNING, PRECISIONS
-from aims.core.vocabulary import PROTOCOLS
+from aims.core.vocabulary import DEFAULT_PROTOCOL
 
 _EPILOG = """
 \b
@@ -81,9 +81,26 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]
     metavar="N",
     help="Train on so many images, drawn by the seed.  [default: all]",
 )
+@click.option(
+    "--score-every",
+    type=int,
+    default=5,
+    show_default=True,
+    metavar="EPOCHS",
+    help="Score after so many epochs, and after the last; the paper's 5.",
+)
+@click.option(
+    "--init",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Start from the trained weights of a finished run of the same method.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
 @click.option(
-    "--protocol", default="strict", show_default=True, help=" or ".join(PROTOCOLS) + ": docs/protocols.md."
+    "--protocol",
+    default=DEFAULT_PROTOCOL,
+    show_default=True,
+    help="strict-2, paper, or strict, the first edition: docs/protocols.md.",
 )
 @click.option("--precision", default="float32", show_default=True, help=" or ".join(PRECISIONS) + ".")
 @click.option("--loss", default="dice-ce", show_default=True, help="dice-ce (the released program's) or sam.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import sha256_json
-from aims.core.vocabulary import find_protocol
+from aims.core.vocabulary import PAPER, PAPER_1, find_protocol
 
 PRECISIONS = ("float32", "bf16")
 RANDOM_WEIGHTS = "random"
@@ -19,7 +19,7 @@ NO_TUNING = "none"
 #: In place of backbone, weights and loss, for methods that have no model (the floors).
 NO_MODEL = "none"
 #: Fields that came later, with what held before.
-_LATER = {"clicks": 1, "train_images": None}
+_LATER = {"clicks": 1, "train_images": None, "score_every": 5, "init": None}
 _TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
 
 
@@ -39,12 +39,14 @@ class RunConfig:
         lr: peak learning rate; 0 where nothing is trained.
         batch_size: images in a step.
         seed: seed of weights, clicks, order and validation part.
-        protocol: "paper" or "strict".
+        protocol: name in `PROTOCOLS`.
         precision: "float32", or "bf16" (autocast; losses and metrics stay float32).
         loss: name in the registry of losses, or "none" where there is no model.
         limit: only the first so many images of each split; None for all. Limited runs are marked in reports.
         clicks: instances of each image in a training step, with a click each; the paper has one.
         train_images: so many images of the training part, drawn by the seed; None for all.
+        score_every: epochs after which a model is scored, beside the last; the paper has five.
+        init: SHA-256 of the trained weights of another run from which it starts; None for none.
         options: options of method and tuning by name, those that differ from their defaults.
     """
 
@@ -65,6 +67,8 @@ class RunConfig:
     limit: int | None = None
     clicks: int = 1
     train_images: int | None = None
+    score_every: int = 5
+    init: str | None = None
     options: Mapping[str, int | float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -72,7 +76,7 @@ class RunConfig:
         if self.precision not in PRECISIONS:
             raise unknown_name("precision", self.precision, PRECISIONS)
         trains = self.tuning != NO_TUNING
-        for name in ("epochs", "batch_size", "limit", "clicks", "train_images"):
+        for name in ("epochs", "batch_size", "limit", "clicks", "train_images", "score_every"):
             value = getattr(self, name)
             if value is not None and value < 1 and (trains or name != "epochs"):
                 raise InputError(f"{name.replace('_', '-')} must be at least 1, not {value}")
@@ -96,6 +100,7 @@ class RunConfig:
             # As runs were named before there was a choice.
             if fields[name] == default:
                 del fields[name]
+        fields["protocol"] = self._protocol_then
         return sha256_json(fields)[:10]
 
     @property
@@ -106,8 +111,13 @@ class RunConfig:
     @property
     def run_name(self) -> str:
         """Name of the run's folder: readable parts, then the hash."""
-        parts = (self.dataset, self.modality, self.method, self.tuning, self.protocol, f"s{self.seed}")
+        parts = (self.dataset, self.modality, self.method, self.tuning, self._protocol_then, f"s{self.seed}")
         return "-".join((*parts, self.hash))
+
+    @property
+    def _protocol_then(self) -> str:
+        """The protocol as the run's command said it."""
+        return PAPER.name if self.protocol == PAPER_1.name else self.protocol
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], *, where: str) -> RunConfig:

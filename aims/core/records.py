@@ -5,6 +5,7 @@ runs/<name>-<hash>/
     metrics.jsonl       one line an epoch: loss, learning rate, scores where evaluated
     instances.parquet   one row a test instance: click, IoU, predicted mask as COCO RLE
     weights.safetensors what was trained, at the selected epoch
+    initial.safetensors only after --init: what the run started with and did not train
     resume.safetensors  only while unfinished
     samples.png         contact sheet of a few test images
     prompts.parquet, prompts.json  only after `aims evaluate`: other prompts than the one click
@@ -13,7 +14,7 @@ runs/<name>-<hash>/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,15 @@ import pyarrow as pa
 from aims.core.config import RunConfig
 from aims.core.errors import InputError
 from aims.core.files import read_json
+from aims.core.vocabulary import PAPER, PAPER_1
 
-RUN_VERSION = 1
+#: 2: `paper` reduces the grid as the released program does, and images count as often as they are scored.
+RUN_VERSION = 2
 RECORD = "run.json"
 METRICS = "metrics.jsonl"
 INSTANCES = "instances.parquet"
 WEIGHTS = "weights.safetensors"
+INITIAL = "initial.safetensors"
 RESUME = "resume.safetensors"
 SAMPLES = "samples.png"
 FAILED_BATCH = "failed_batch.safetensors"
@@ -36,8 +40,8 @@ _POINT = pa.list_(pa.int32(), 2)
 _RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
 
 #: One row a test instance. `iou` is the protocol's score, `iou_grid` at 256 x 256 (null where the instance
-#: vanishes there under `strict`), `iou_native` at the picture's own size (null under `paper`). `click` is
-#: (x, y) in pixels of `click_size` (height, width): the 1024 grid under `paper`, the picture under `strict`.
+#: vanishes there and nothing is smoothed), `iou_native` at the picture's own size (null under `paper`).
+#: `click` is (x, y) in pixels of `click_size` (height, width): the 1024 grid under `paper`, else the picture.
 INSTANCE_SCHEMA = pa.schema(
     [
         ("image_id", pa.string()),
@@ -86,6 +90,8 @@ class RunRecord:
             if content["status"] != "finished":
                 raise InputError(f"{path}: the run is {content['status']}, not finished")
             config = RunConfig.from_json(content["config"], where=str(path / RECORD))
+            if content["version"] < 2 and config.protocol == PAPER.name:
+                config = replace(config, protocol=PAPER_1.name)
             return cls(
                 path=path,
                 config=config,

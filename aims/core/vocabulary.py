@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Literal
 
 from aims.core.errors import unknown_name
 
@@ -56,23 +57,36 @@ MODALITIES = _table(
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How clicks, sizes, scaling and selection are done (reference: protocol.md).
+    """How clicks, sizes, scaling and selection are done (reference: protocol.md): one field for each rule.
 
     Attributes:
-        name: "paper" (how the published numbers were made) or "strict" (how a benchmark should).
+        name: on the command line and in records.
+        click: "middle": the middle pixel of an instance in row-major order on the 1024 x 1024 grid;
+            "deepest": the pixel of the picture farthest from the instance's boundary.
         min_area: smallest region in pixels of the 1024 x 1024 grid, by dataset.
         default_min_area: the same for every set that is not listed.
         min_area_excluded: whether evaluation leaves out a region of exactly that size.
+        min_recorded: smallest region in pixels of the recording itself, for every set.
+        reduction: how the 1024 x 1024 grid becomes a smaller one, by nearest neighbour: "torch" takes the
+            first pixel of each cell, "pil" the one at its centre.
+        at_native: whether the score is counted at the picture's own size, and the 256 x 256 grid beside it;
+            else on that grid alone.
+        replaces_broken: whether another picture stands in for a broken one; else it is left out.
         per_image_scaling: scale every image by its own minimum and maximum to 8 bits where the paper did.
         select_on: split on which the best epoch is chosen.
         shuffle: whether training visits the images in a new order every epoch.
-        smoothing: added to intersection and union.
+        smoothing: added to intersection and union on the grid.
     """
 
     name: str
+    click: Literal["middle", "deepest"]
     min_area: Mapping[str, int]
     default_min_area: int
     min_area_excluded: bool
+    min_recorded: int
+    reduction: Literal["torch", "pil"]
+    at_native: bool
+    replaces_broken: bool
     per_image_scaling: bool
     select_on: str
     shuffle: bool
@@ -83,6 +97,11 @@ class Protocol:
         area = self.min_area.get(dataset, self.default_min_area)
         return max(1, area + (self.min_area_excluded and not training))
 
+    def size_rule(self, dataset: str, *, training: bool) -> str:
+        """Both rules of size in words: "64 pixels of the recording and 100 pixels at 1024 x 1024"."""
+        grid = f"{self.smallest_area(dataset, training=training)} pixels at {CLICK_GRID} x {CLICK_GRID}"
+        return grid if self.min_recorded <= 1 else f"{self.min_recorded} pixels of the recording and {grid}"
+
 
 #: Side of the square grid on which the protocols define clicks and sizes, whatever the backbone's input.
 CLICK_GRID = 1024
@@ -91,25 +110,44 @@ IOU_GRID = 256
 
 PAPER = Protocol(
     name="paper",
+    click="middle",
     min_area={"zju-rgbp": 10_000, "rgbp-glass": 100, "ivrg-nir": 1_000},
     default_min_area=0,
     min_area_excluded=True,
+    min_recorded=1,
+    reduction="torch",
+    at_native=False,
+    replaces_broken=True,
     per_image_scaling=True,
     select_on="test",
     shuffle=False,
     smoothing=1e-6,
 )
-STRICT = Protocol(
-    name="strict",
+#: What `paper` was until the released program had been run beside it; records of that time are read by it.
+PAPER_1 = replace(PAPER, name="paper-1", reduction="pil")
+STRICT_2 = Protocol(
+    name="strict-2",
+    click="deepest",
     min_area={},
     default_min_area=100,
     min_area_excluded=False,
+    # A speck of two pixels of a small picture has more than 100 on the grid, and nothing to learn from.
+    min_recorded=64,
+    reduction="pil",
+    at_native=True,
+    replaces_broken=False,
     per_image_scaling=False,
     select_on="val",
     shuffle=True,
     smoothing=0.0,
 )
-PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({"paper": PAPER, "strict": STRICT})
+#: The first edition, for the runs that were made under it.
+STRICT = replace(STRICT_2, name="strict", min_recorded=1)
+#: All protocols, the default first.
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+    {protocol.name: protocol for protocol in (STRICT_2, PAPER, STRICT, PAPER_1)}
+)
+DEFAULT_PROTOCOL = STRICT_2.name
 
 
 def find_protocol(name: str) -> Protocol:
@@ -123,8 +161,7 @@ def find_protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-#: NYUv2 pictures that are broken in the paper's archive: `paper` puts 1134 in their place, `strict` leaves
-#: them out.
+#: NYUv2 pictures that are broken in the paper's archive, and what `paper` puts in their place.
 BROKEN_IMAGES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {"nyuv2": MappingProxyType({"398": "1134", "1133": "1134"})}
 )

@@ -160,21 +160,32 @@ def describe_objects(instances: IntArray, class_ids: Mapping[int, int]) -> list[
     ]
 
 
-def stretch_nearest(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Stretches a map by nearest neighbour with PIL's rule: source index floor((i + 0.5) * source / target).
+def stretch_nearest(array: NDArray[Any], size: tuple[int, int], rule: str = "pil") -> NDArray[Any]:
+    """Stretches a map by nearest neighbour.
 
     Args:
         array: (height, width, ...) map.
         size: target (height, width).
+        rule: as `nearest_indices` has it.
     """
     rows, columns = (
-        nearest_indices(source, target) for target, source in zip(size, array.shape[:2], strict=True)
+        nearest_indices(source, target, rule) for target, source in zip(size, array.shape[:2], strict=True)
     )
     # Columns first: whole rows are then copied, which is several times faster than pixel by pixel.
     stretched: NDArray[Any] = array[:, columns][rows]
     return stretched
 
 
-def nearest_indices(source: int, target: int) -> NDArray[np.int64]:
-    """The index in `source` pixels from which PIL's rule takes each of `target` pixels."""
+def nearest_indices(source: int, target: int, rule: str = "pil") -> NDArray[np.int64]:
+    """The index in `source` pixels from which nearest neighbour takes each of `target` pixels.
+
+    Args:
+        source: pixels that are there.
+        target: pixels that are wanted.
+        rule: "pil" takes floor((i + 0.5) * source / target), the pixel at the centre; "torch", as
+            `torch.nn.functional.interpolate` with mode "nearest", floor(i * source / target), in exact
+            arithmetic.
+    """
+    if rule == "torch":
+        return np.arange(target) * source // target
     return ((np.arange(target) + 0.5) * (source / target)).astype(np.int64)

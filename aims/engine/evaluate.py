@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from torch.nn import functional as F
 from aims.core.errors import AimsError
 from aims.core.vocabulary import Protocol
 from aims.data.read import ImageRef
+from aims.engine.inputs import click_grid, reduce_grid
+from aims.engine.losses import Loss
 from aims.engine.samples import EvaluationImage, EvaluationSet, Source, Targets, loader
 from aims.engine.team import Team
 from aims.models.segmenter import Segmenter
@@ -32,6 +36,7 @@ def evaluate(
     *,
     precision: str,
     masks: bool,
+    loss: MaskLoss | None = None,
     workers: int = 0,
     team: Team | None = None,
     on_image: Callable[[int], None] = lambda images: None,
@@ -44,6 +49,7 @@ def evaluate(
         refs: images.
         precision: "float32" or "bf16" (autocast; the logits are compared in float32).
         masks: keep the predicted masks as COCO RLE.
+        loss: computed for each instance, as `loss` in its row; None for none.
         workers: processes that read ahead.
         team: the processes that share the images; None for this one alone.
         on_image: called with the number of further images that are done, in this process.
@@ -60,7 +66,7 @@ def evaluate(
     places = team.share(range(len(refs)))
     for place, item, embeddings in encoded(model, source, refs, places, precision, workers, on_image):
         with torch.inference_mode():
-            scored = list(_score_image(model, embeddings, item, source.protocol, precision, masks))
+            scored = list(_score_image(model, embeddings, item, source.protocol, precision, masks, loss))
         found.append((place, scored))
     found = sorted(team.gather(found), key=lambda pair: pair[0])
     return require_rows([row for _, rows in found for row in rows], source.dataset.name, source.protocol)
@@ -113,8 +119,8 @@ def require_rows(rows: list[dict[str, Any]], dataset: str, protocol: Protocol) -
     """
     if not rows:
         raise AimsError(
-            f"{dataset}: no test instance has {protocol.smallest_area(dataset, training=False)} pixels or "
-            "more at 1024 x 1024; nothing to evaluate"
+            f"{dataset}: no test instance has {protocol.size_rule(dataset, training=False)} or more; "
+            "nothing to evaluate"
         )
     return rows
 
@@ -126,9 +132,10 @@ def _score_image(
     protocol: Protocol,
     precision: str,
     masks: bool,
+    loss: MaskLoss | None = None,
 ) -> Iterator[dict[str, Any]]:
     height, width = item.native.shape
-    native = protocol.name == "strict"
+    native = protocol.at_native
     maps = [Truth(item.grid, embeddings.device)]
     maps += [Truth(item.native, embeddings.device)] if native else []
     chunk = max(1, min(PROMPTS, PIXELS // (height * width))) if native else PROMPTS
@@ -136,7 +143,8 @@ def _score_image(
         part = slice(start, start + chunk)
         coords = item.point_coords[part]
         labels = torch.ones(coords.shape[:2], dtype=torch.int64)
-        logits = predict(model, embeddings, coords, labels, precision=precision)
+        logits, iou_predictions = predict(model, embeddings, coords, labels, precision=precision)
+        losses = {} if loss is None else {"loss": loss(item, part, logits, iou_predictions, protocol)}
         predicted = [threshold(logits, truth.size) for truth in maps]
         ious = [
             truth.iou(each, item.ids[part], smoothing)
@@ -149,7 +157,7 @@ def _score_image(
                 start + k,
                 [iou[k] for iou in ious],
                 [None if each is None else each[k] for each in kept],
-            )
+            ) | {name: values[k] for name, values in losses.items()}
 
 
 def score_instance(
@@ -166,7 +174,7 @@ def score_instance(
         item: its image.
         index: its place in the image's `ids`.
         grid: its mask at 256 x 256.
-        native: its mask at the picture's size; None under `paper`.
+        native: its mask at the picture's size; None where the protocol counts on the grid alone.
         protocol: decides on smoothing.
         masks: keep the masks as COCO RLE.
 
@@ -190,7 +198,7 @@ def _row(
     ious: Sequence[float | None],
     masks: Sequence[NDArray[np.bool_] | None],
 ) -> dict[str, Any]:
-    """A row of the results, from what was found at 256 x 256 and, under `strict`, at the picture's size."""
+    """A row, from the IoU at 256 x 256 and, if the protocol counts there, at the picture's size."""
     grid, *at_native = ious
     rle_grid, *rle_native = [None if mask is None else encode_mask(mask) for mask in masks]
     return {
@@ -217,13 +225,13 @@ def predict(
     boxes: Float[Tensor, "prompts 4"] | None = None,
     *,
     precision: str,
-) -> Float[Tensor, "prompts mask mask"]:
-    """Mask logits in float32 for prompts on one image, which may lie on another device."""
+) -> tuple[Float[Tensor, "prompts mask mask"], Float[Tensor, " prompts"]]:
+    """Mask logits and predicted IoU in float32 for prompts on one image, which may lie on another device."""
     device = embeddings.device
     given = {} if boxes is None else {"boxes": boxes.to(device)}
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        logits, _ = model.decode(embeddings, point_coords.to(device), point_labels.to(device), **given)
-    return logits[:, 0].float()
+        logits, iou = model.decode(embeddings, point_coords.to(device), point_labels.to(device), **given)
+    return logits[:, 0].float(), iou[:, 0].float()
 
 
 def threshold(
@@ -264,6 +272,53 @@ def encode_mask(mask: NDArray[Any]) -> dict[str, Any]:
     """A mask as COCO RLE, as `aims.core.records.INSTANCE_SCHEMA` has it."""
     rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
+
+
+@dataclass(frozen=True)
+class MaskLoss:
+    """A training loss, computed for single instances under evaluation's clicks.
+
+    Attributes:
+        loss: from `aims.engine.losses.LOSSES`.
+        mask_size: side of the model's mask logits, on which it is computed as in training.
+    """
+
+    loss: Loss
+    mask_size: int
+
+    def __call__(
+        self,
+        item: Targets,
+        part: slice,
+        logits: Float[Tensor, "prompts mask mask"],
+        iou_predictions: Float[Tensor, " prompts"],
+        protocol: Protocol,
+    ) -> list[float]:
+        """The loss of each instance of a part of an image's `ids`."""
+        small = reduce_grid(click_grid(item.native), self.mask_size, protocol)
+        wanted = small == item.ids[part, None, None]
+        masks = torch.from_numpy(wanted.astype(np.float32)).to(logits.device)
+        losses = [
+            self.loss(logits[k, None], masks[k, None], iou_predictions[k, None]) for k in range(len(logits))
+        ]
+        return [float(value) for value in torch.stack(losses).tolist()]
+
+
+def mean_dice(rows: Sequence[dict[str, Any]]) -> float:
+    """Mean over all instances of Dice, 2 |A and B| / (|A| + |B|), on the map of the protocol's IoU, 0..1.
+
+    It follows from the IoU of an instance, J, as 2 J / (1 + J); so it is smoothed where the IoU is.
+    """
+    return float(np.mean([2 * row["iou"] / (1 + row["iou"]) for row in rows]))
+
+
+def count_images(rows: Sequence[dict[str, Any]]) -> int:
+    """How many images were scored; one that stands in for others (protocol.md: 1134) as often as it was."""
+    often = Counter((row["image_id"], row["instance_id"]) for row in rows)
+    images: dict[str, int] = {}
+    for (image_id, _), count in often.items():
+        images[image_id] = max(count, images.get(image_id, 0))
+    return sum(images.values())
 
 
 def mean_iou(rows: Sequence[dict[str, Any]]) -> float:

@@ -113,7 +113,7 @@ def score_floor(
     for item in images:
         grid = (IOU_GRID, IOU_GRID)
         native = (item.native.shape[0], item.native.shape[1])
-        sizes = (grid, native) if protocol.name == "strict" else (grid,)
+        sizes = (grid, native) if protocol.at_native else (grid,)
         predicted = floor.predict(clicked_map(item, protocol), sizes, chosen)
         for index, (on_grid, *at_native) in enumerate(predicted):
             yield score_instance(item, index, on_grid, next(iter(at_native), None), protocol, masks)
@@ -121,7 +121,7 @@ def score_floor(
 
 def clicked_map(item: Targets, protocol: Protocol) -> ClickedMap:
     """What a floor is shown: the map on which the protocol counts, and the clicks in its pixels."""
-    instances = item.native if protocol.name == "strict" else item.grid
+    instances = item.native if protocol.at_native else item.grid
     height, width = item.click_size
     scale = (instances.shape[1] / width, instances.shape[0] / height)
     return ClickedMap(instances=instances, ids=item.ids, clicks=(item.clicks + 0.5) * scale - 0.5)

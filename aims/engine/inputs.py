@@ -90,7 +90,7 @@ class Preprocessing:
         streams: streams in stacking order.
         mean: mean of every stacked channel after scaling.
         std: standard deviation of every stacked channel after scaling.
-        source: where mean and std come from: "published" or "training part", with the exception named.
+        source: where mean and std come from: "published" or "training part", with exceptions named.
         channel_order: the stacked channels in the order in which the model sees them.
     """
 
@@ -166,15 +166,24 @@ def click_grid(instances: NDArray[Any]) -> NDArray[Any]:
     return stretch_nearest(instances, (CLICK_GRID, CLICK_GRID))
 
 
-def usable_instances(instances: NDArray[np.uint16], smallest: int) -> NDArray[np.int64]:
-    """Ids of an instance map that have at least `smallest` pixels on the protocols' 1024 x 1024 grid."""
+def usable_instances(
+    instances: NDArray[np.uint16], protocol: Protocol, dataset: str, *, training: bool
+) -> NDArray[np.int64]:
+    """Ids of an instance map that a protocol trains on, or scores, by both of its rules of size."""
+    smallest = protocol.smallest_area(dataset, training=training)
     # Counted on the map itself, by how often the grid repeats each of its pixels.
     down, across = (
         np.bincount(nearest_indices(side, CLICK_GRID), minlength=side) for side in instances.shape
     )
     area = np.bincount(instances.ravel(), weights=np.outer(down, across).ravel())
     area[0] = 0
-    return np.flatnonzero(area >= smallest)
+    recorded = np.bincount(instances.ravel())
+    return np.flatnonzero((area >= smallest) & (recorded >= protocol.min_recorded))
+
+
+def reduce_grid(grid: NDArray[Any], side: int, protocol: Protocol) -> NDArray[Any]:
+    """A map on the 1024 x 1024 grid on a smaller square grid, by the protocol's rule."""
+    return stretch_nearest(grid, (side, side), protocol.reduction)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,13 +221,12 @@ def survey(
     Raises:
         InputError: no image has an instance of sufficient size, or a channel holds no measurement at all.
     """
-    smallest = protocol.smallest_area(dataset.name, training=True)
     channels = modality.channels or 0
     count, total, squares = np.zeros(channels), np.zeros(channels), np.zeros(channels)
     usable = []
     for ref in refs:
         image = dataset.read(ref, modality.streams)
-        if len(usable_instances(image.instances, smallest)):
+        if len(usable_instances(image.instances, protocol, dataset.name, training=True)):
             usable.append(ref)
         values, valid = stack(image, dataset, modality, protocol)
         values = values.astype(np.float64)
@@ -227,7 +235,8 @@ def survey(
         squares += np.where(valid, values * values, 0).sum((0, 1))
         on_progress(1)
     if not usable:
-        raise InputError(f"{dataset.name}: no training image has an instance of {smallest} pixels or more")
+        rule = protocol.size_rule(dataset.name, training=True)
+        raise InputError(f"{dataset.name}: no training image has an instance of {rule} or more")
     if not count.all():
         raise InputError(
             f"{dataset.name}: a channel of {modality.name} has no measurement in training images"
@@ -250,18 +259,18 @@ def _preprocessing(
     shuffle_seed: int | None,
     measured: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Preprocessing:
-    published = [published_constants(dataset.name, stream) for stream in modality.streams]
-    constants = [entry for entry in published if entry is not None]
-    source = "training part"
     mean, std = (list(values.tolist()) for values in measured)
-    if protocol.per_image_scaling and len(constants) == len(published):
-        source = "published"
-        mean = [value for entry in constants for value in entry.mean]
-        std = [value for entry in constants for value in entry.std]
-    elif not protocol.per_image_scaling and "rgb" in modality.streams:
-        source = "training part; rgb: ImageNet"
-        place = slice(*_channels_of("rgb", dataset, modality))
-        mean[place], std[place] = IMAGENET.mean, IMAGENET.std
+    sources = []
+    for stream in modality.streams:
+        source, constants = "training part", None
+        if protocol.per_image_scaling:
+            source, constants = "published", published_constants(dataset.name, stream)
+        elif stream == "rgb":
+            source, constants = "ImageNet", IMAGENET
+        if constants is not None:
+            place = slice(*_channels_of(stream, dataset, modality))
+            mean[place], std[place] = constants.mean, constants.std
+        sources.append(source if constants is not None else "training part")
     order = np.arange(len(mean))
     if modality.mixes_rgb and shuffle_seed is not None:
         order = np.random.default_rng(shuffle_seed).permutation(order)
@@ -269,9 +278,16 @@ def _preprocessing(
         streams=modality.streams,
         mean=tuple(mean),
         std=tuple(std),
-        source=source,
+        source=_say_sources(modality.streams, sources),
         channel_order=tuple(order.tolist()),
     )
+
+
+def _say_sources(streams: Sequence[str], sources: Sequence[str]) -> str:
+    """Where the constants come from, with the streams that are an exception by name."""
+    usual = "published" if "published" in sources else "training part"
+    others = (f"{name}: {source}" for name, source in zip(streams, sources, strict=True) if source != usual)
+    return "; ".join((usual, *others))
 
 
 def _channels_of(stream: str, dataset: Dataset, modality: Modality) -> tuple[int, int]:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from aims.core.config import NO_MODEL, NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import InputError
-from aims.core.vocabulary import find_protocol
+from aims.core.vocabulary import DEFAULT_PROTOCOL, PAPER, PAPER_1, find_protocol
 from aims.data.read import find_datasets
+from aims.engine.initial import Initial, load_initial
 from aims.engine.inputs import choose_dataset
 from aims.engine.losses import LOSSES
 from aims.engine.run import Job
@@ -50,7 +51,7 @@ def plan(
     lr: float | None = None,
     batch_size: int = 4,
     seed: int = 0,
-    protocol: str = "strict",
+    protocol: str = DEFAULT_PROTOCOL,
     precision: str = "float32",
     loss: str = "dice-ce",
     device: str = "auto",
@@ -58,6 +59,8 @@ def plan(
     limit: int | None = None,
     clicks: int = 1,
     train_images: int | None = None,
+    score_every: int = 5,
+    init: Path | str | None = None,
     checkpoint_every: int | None = None,
     path: ModelPath = "fast",
     runs: Path = Path("runs"),
@@ -80,7 +83,7 @@ def plan(
         lr: peak learning rate; None for the default of tuning and weights.
         batch_size: images in a step.
         seed: of everything that is drawn.
-        protocol: "paper" or "strict".
+        protocol: name in `PROTOCOLS`.
         precision: "float32" or "bf16".
         loss: name in the registry of losses.
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -88,6 +91,8 @@ def plan(
         limit: only the first so many images of each split.
         clicks: instances of each image in a training step.
         train_images: so many images of the training part, drawn by the seed; None for all.
+        score_every: epochs after which a model is scored, beside the last.
+        init: folder of a finished run from whose trained weights this one starts; None for none.
         checkpoint_every: steps after which a training is saved, beside the end of every epoch.
         path: "fast", or "stock": segment-anything's modules as they are, float32, one prompt at a time.
         runs: folder of runs.
@@ -102,6 +107,11 @@ def plan(
         BACKBONES[backbone], LOSSES[loss]
     if tuning is not None:
         require_pair(method, tuning)
+    if protocol == PAPER_1.name:
+        raise InputError(
+            f"protocol {protocol!r} is what {PAPER.name!r} was in earlier versions, and is only read; "
+            f"take --protocol {PAPER.name}"
+        )
     if path == "stock" and precision != "float32":
         raise InputError(f"--path stock computes in float32, not in {precision}; leave --precision out")
     target = find_device(device)
@@ -119,10 +129,12 @@ def plan(
     changed = changed_options(method, tuning, options)
     if tuning == NO_TUNING:
         # Nothing is trained: the same run whatever was asked.
-        epochs, lr, batch_size, clicks, train_images = 0, 0.0, 1, 1, None
+        epochs, lr, batch_size, clicks, train_images, score_every = 0, 0.0, 1, 1, None, 5
     if not has_model(method):
         backbone, loss, precision = NO_MODEL, NO_MODEL, "float32"
         target = torch.device("cpu")
+
+    initial: Initial | None = None
 
     def config(checksum: str) -> RunConfig:
         return RunConfig(
@@ -143,6 +155,8 @@ def plan(
             limit=limit,
             clicks=clicks,
             train_images=train_images,
+            score_every=score_every,
+            init=None if initial is None else initial.sha256,
             options=changed,
         )
 
@@ -158,6 +172,16 @@ def plan(
             channels=resolved.channels or 0,
             options=changed,
         )
+    if init is not None:
+        initial = load_initial(
+            Path(init),
+            None if weights in (None, "none") else Path(weights),
+            method=method,
+            tuning=tuning,
+            backbone=backbone,
+            channels=resolved.channels or 0,
+            options=changed,
+        )
     if not random:
         state, checksum = _weights(backbone, weights)
     return Job(
@@ -165,6 +189,7 @@ def plan(
         dataset=found,
         modality=resolved,
         weights=state,
+        initial=initial,
         device=target,
         runs=runs,
         workers=_workers(workers, target),

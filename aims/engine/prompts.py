@@ -24,7 +24,16 @@ from aims.core.files import atomic_write, write_json
 from aims.core.sizes import SIZES, sums_by_size
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.read import ImageRef
-from aims.engine.evaluate import PIXELS, PROMPTS, Truth, encoded, predict, require_rows, threshold
+from aims.engine.evaluate import (
+    PIXELS,
+    PROMPTS,
+    Truth,
+    count_images,
+    encoded,
+    predict,
+    require_rows,
+    threshold,
+)
 from aims.engine.inputs import choose_dataset
 from aims.engine.restore import dataset_of, load_model, load_record, preprocessing_of
 from aims.engine.samples import (
@@ -169,7 +178,7 @@ class _Asked:
         self, model: Segmenter, source: Source, item: EvaluationImage, embeddings: Tensor, precision: str
     ) -> None:
         self.model, self.item, self.embeddings, self.precision = model, item, embeddings, precision
-        self.instances = item.native if source.protocol.name == "strict" else item.grid
+        self.instances = item.native if source.protocol.at_native else item.grid
         self.size = (self.instances.shape[0], self.instances.shape[1])
         self.input_size = source.input_size
         self.smoothing = source.protocol.smoothing
@@ -269,7 +278,7 @@ class _Asked:
         for start in range(0, len(coords), step):
             part = slice(start, start + step)
             asked = (coords[part], labels[part], None if boxes is None else boxes[part])
-            logits = predict(self.model, self.embeddings, *asked, precision=self.precision)
+            logits, _ = predict(self.model, self.embeddings, *asked, precision=self.precision)
             found = threshold(logits, self.size)
             counted = self.truth.iou(found, self.item.ids[part], self.smoothing)
             ious += [0.0 if value is None else value for value in counted]
@@ -347,7 +356,7 @@ def summarize(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[st
     jitter = np.array([row["iou_jitter"] for row in rows])
     found: dict[str, Any] = {
         "instances": len(rows),
-        "images": len({row["image_id"] for row in rows}),
+        "images": count_images(rows),
         "miou_clicks": iou.mean(axis=0).tolist(),
     }
     for goal in GOALS:

@@ -11,7 +11,7 @@ from aims.core.files import write_json
 from aims.core.records import RECORD, RunRecord
 from aims.core.vocabulary import PROTOCOLS
 from aims.engine.run import Job, run, run_until
-from aims.engine.train import EVALUATE_EVERY, Observer, Stopped
+from aims.engine.train import Observer, Stopped
 
 #: The paper's (Table 5).
 RATES = (3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
@@ -59,7 +59,8 @@ def run_rates(job: Job, *, fresh: bool = False, observer: Observer | None = None
     jobs = {rate: dataclasses.replace(job, config=dataclasses.replace(job.config, lr=rate)) for rate in RATES}
     scores: dict[float, float | None] = dict.fromkeys(RATES)
     kept = list(RATES)
-    early = EVALUATE_EVERY * max(1, round(job.config.epochs / 5 / EVALUATE_EVERY))
+    every = job.config.score_every
+    early = every * max(1, round(job.config.epochs / 5 / every))
     by_validation = PROTOCOLS[job.config.protocol].select_on == "val"
     if by_validation and early < job.config.epochs:
         for rate in RATES:

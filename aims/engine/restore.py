@@ -14,7 +14,7 @@ from torch import Tensor
 from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.core.errors import AimsError, InputError
 from aims.core.files import sha256_file
-from aims.core.records import RECORD, WEIGHTS, RunRecord
+from aims.core.records import INITIAL, RECORD, WEIGHTS, RunRecord
 from aims.data.read import Dataset, find_datasets
 from aims.engine.checkpoint import load_weights as load_trained
 from aims.engine.inputs import Preprocessing
@@ -24,6 +24,8 @@ from aims.models.trainable import declared_parameters
 from aims.models.weights import load_weights, packaged_weights, weights_folder
 
 log = logging.getLogger(__name__)
+
+_AGAIN = "make the run again with `aims run ... --fresh`"
 
 
 def load_model(run_folder: Path, weights: Path | None = None) -> Segmenter:
@@ -40,6 +42,8 @@ def load_model(run_folder: Path, weights: Path | None = None) -> Segmenter:
     """
     record = load_record(run_folder)
     model = build_untrained(record, base_weights(record, weights))
+    if record.config.init is not None:
+        _load_initial(record, model)
     if declared_parameters(model):
         _load_trained(record, model)
     return model.eval()
@@ -165,9 +169,28 @@ def base_weights(record: RunRecord, path: Path | None) -> Mapping[str, Tensor] |
     return loaded.state
 
 
+@torch.no_grad()
+def _load_initial(record: RunRecord, model: Segmenter) -> None:
+    """Loads what the run took from another one and did not train."""
+    path = record.path / INITIAL
+    if not path.is_file():
+        raise InputError(f"{path}: missing, and with it what the run started from; {_AGAIN}")
+    tensors = dict(model.state_dict())
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 (no mapping)
+                tensors[name].copy_(file.get_tensor(name))
+    except (OSError, SafetensorError, KeyError, RuntimeError):
+        raise InputError(f"{path}: damaged; {_AGAIN}") from None
+
+
 def _load_trained(record: RunRecord, model: Segmenter) -> None:
-    path = record.path / WEIGHTS
-    ways_on = "make the run again with `aims run ... --fresh`"
+    path, ways_on = record.path / WEIGHTS, _AGAIN
+    if record.config.tuning == "adapter" and record.content["version"] < 2:
+        raise InputError(
+            f"{path}: trained with the adapter of an earlier version, which read the mask decoder's queries "
+            f"after their norm; its scores stay readable, for its model {ways_on}"
+        )
     if not path.is_file():
         raise InputError(f"{path}: missing, and with it what was trained; {ways_on}")
     try:

@@ -38,8 +38,9 @@ from aims.core.vocabulary import PROTOCOLS, Modality
 from aims.data.read import Dataset, ImageRef
 from aims.engine._machine import commit, hardware, peak_memory
 from aims.engine.checkpoint import TrainingState, load_weights
-from aims.engine.evaluate import evaluate, mean_iou
+from aims.engine.evaluate import count_images, evaluate, mean_iou
 from aims.engine.floors import run_floor
+from aims.engine.initial import Initial, save_initial
 from aims.engine.inputs import dataset_facts, survey
 from aims.engine.samples import Source, split_images
 from aims.engine.sheet import save_sheet
@@ -72,6 +73,7 @@ class Job:
         dataset: the dataset of the configuration.
         modality: its modality, with the channel count filled in.
         weights: tensors of the plain SAM; None for random weights.
+        initial: what another run trained, to start from; None for none.
         device: where to run.
         runs: folder of all runs.
         workers: processes that read ahead.
@@ -85,6 +87,7 @@ class Job:
     dataset: Dataset
     modality: Modality
     weights: Mapping[str, Tensor] | None
+    initial: Initial | None = None
     device: torch.device
     runs: Path
     workers: int = 0
@@ -129,7 +132,7 @@ def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: Observer 
 
     Args:
         job: what to do.
-        epochs: a multiple of `EVALUATE_EVERY`, at most the run's.
+        epochs: a multiple of `score_every`, at most the run's.
         fresh: discard what is there.
         observer: is told of progress.
 
@@ -194,15 +197,9 @@ def _run(job: Job, observer: Observer, until: int) -> RunRecord | None:
     )
     refs["train"] = surveyed.usable
     backbone = BACKBONES[config.backbone]
-    model = build_model(
-        method=config.method,
-        tuning=config.tuning,
-        backbone=config.backbone,
-        channels=job.modality.channels or 0,
-        weights=job.weights,
-        seed=config.seed,
-        options=config.options,
-    )
+    model = _build(job, None if job.initial is None else job.initial.state)
+    if job.initial is not None and job.team.leads:
+        save_initial(job.folder, model, _build(job), job.initial)
     record = _provenance(job, refs) | {
         "preprocessing": surveyed.preprocessing.as_json(),
         "parameters": count_parameters(model).as_json(),
@@ -246,6 +243,20 @@ def _run(job: Job, observer: Observer, until: int) -> RunRecord | None:
         _finish(job, state, rows, record)
     job.team.wait()
     return RunRecord.load(job.folder)
+
+
+def _build(job: Job, initial: Mapping[str, Tensor] | None = None) -> Segmenter:
+    config = job.config
+    return build_model(
+        method=config.method,
+        tuning=config.tuning,
+        backbone=config.backbone,
+        channels=job.modality.channels or 0,
+        weights=job.weights,
+        seed=config.seed,
+        options=config.options,
+        initial=initial,
+    )
 
 
 def _write_record(job: Job, record: dict[str, Any]) -> None:
@@ -329,7 +340,7 @@ def _finish(job: Job, state: TrainingState, rows: Sequence[dict[str, Any]], reco
     scores = {
         "miou": mean_iou(rows),
         "instances": len(rows),
-        "images": len({row["image_id"] for row in rows}),
+        "images": count_images(rows),
         "epoch": state.best["epoch"],
         **{key: value for key, value in state.best.items() if key == "val_miou"},
     }
@@ -358,6 +369,7 @@ def _provenance(job: Job, refs: Mapping[str, tuple[ImageRef, ...]]) -> dict[str,
         "options": known_options(job.config.method, job.config.tuning) | dict(job.config.options),
         "code": {"aims": __version__, "commit": commit(), "torch": torch.__version__},
         "hardware": hardware(job.device),
+        **({} if job.initial is None else {"init": job.initial.as_json()}),
         "path": job.path,
         "processes": job.team.size,
         "command": sys.argv,

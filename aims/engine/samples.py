@@ -18,11 +18,11 @@ from torch.utils.data import Dataset as TorchDataset
 from aims.core.errors import AimsError, InputError
 from aims.core.vocabulary import BROKEN_IMAGES, CLICK_GRID, IOU_GRID, Modality, Protocol
 from aims.data.dropped import dropped_lines
-from aims.data.instances import paper_clicks, stretch_nearest
+from aims.data.instances import paper_clicks
 from aims.data.read import Dataset, Image, ImageRef
-from aims.engine.inputs import Channels, Preprocessing, click_grid, to_input, usable_instances
+from aims.engine.inputs import Channels, Preprocessing, click_grid, reduce_grid, to_input, usable_instances
 
-#: Share of the training part that `strict` holds out where the set has no validation split.
+#: Share of the training part that is held out for validation where the set has no such split.
 VALIDATION_SHARE = 0.2
 # Tells this draw apart from the one that holds out the validation part.
 _TRAIN_IMAGES = 1
@@ -33,8 +33,8 @@ def split_images(
 ) -> dict[str, tuple[ImageRef, ...]]:
     """The images of train, test and, where the protocol selects on it, val.
 
-    `strict` takes the set's own `val` split, else holds out a seeded fifth of train by group. Broken images
-    are replaced under `paper` and left out under `strict` (protocol.md).
+    The validation part is the set's own `val` split, else a seeded fifth of train by group. Broken images are
+    replaced or left out, as the protocol says.
 
     Args:
         dataset: the dataset; needs the splits train and test.
@@ -77,7 +77,7 @@ def _without_broken(dataset: Dataset, split: str, protocol: Protocol) -> tuple[I
     refs, broken = dataset.index[split], BROKEN_IMAGES.get(dataset.name, {})
     if not broken:
         return refs
-    if protocol.name == "strict":
+    if not protocol.replaces_broken:
         return tuple(ref for ref in refs if ref.image_id not in broken)
     everywhere = {ref.image_id: ref for images in dataset.index.values() for ref in images}
     replaced = [everywhere.get(broken.get(ref.image_id, ref.image_id), ref) for ref in refs]
@@ -198,15 +198,13 @@ class TrainingSet(TorchDataset[Batch]):
     def _entry(self, ref: ImageRef, rng: np.random.Generator) -> tuple[Channels, Tensor, Tensor]:
         source = self.source
         image = source.dataset.read(ref, source.modality.streams)
-        usable = usable_instances(
-            image.instances, source.protocol.smallest_area(source.dataset.name, training=True)
-        )
+        usable = usable_instances(image.instances, source.protocol, source.dataset.name, training=True)
         clicks, masks = [], []
         for instance_id in _drawn(usable, self.clicks, rng):
             chosen = click_grid(image.instances == instance_id)
             pixel = rng.choice(np.flatnonzero(chosen))
             clicks.append([pixel % CLICK_GRID, pixel // CLICK_GRID])
-            masks.append(stretch_nearest(chosen, (self.mask_size, self.mask_size)))
+            masks.append(reduce_grid(chosen, self.mask_size, source.protocol))
         return (
             source.channels(image),
             to_input_coords(np.array(clicks), (CLICK_GRID, CLICK_GRID), source.input_size)[:, None],
@@ -291,10 +289,10 @@ def find_targets(
         protocol: clicks and sizes.
     """
     grid = click_grid(instances)
-    ids = usable_instances(instances, protocol.smallest_area(dataset, training=False))
+    ids = usable_instances(instances, protocol, dataset, training=False)
     by_id = {entry["id"]: entry for entry in objects}
-    if protocol.name == "paper":
-        # The paper's click is the middle pixel of the stretched map, not of the picture.
+    if protocol.click == "middle":
+        # This click is the middle pixel of the stretched map, not of the picture.
         kept = np.where(np.isin(grid, ids), grid, 0)
         clicks, size = paper_clicks(kept), (CLICK_GRID, CLICK_GRID)
     else:
@@ -305,7 +303,7 @@ def find_targets(
         ids=ids,
         clicks=clicks,
         click_size=size,
-        grid=stretch_nearest(grid, (IOU_GRID, IOU_GRID)),
+        grid=reduce_grid(grid, IOU_GRID, protocol),
         native=instances,
         class_ids=[by_id[k]["class_id"] for k in ids.tolist()],
         areas=[by_id[k]["area"] for k in ids.tolist()],

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from aims.core.errors import AimsError, InputError
 from aims.core.records import INSTANCES, RECORD, RunRecord
 from aims.core.submissions import SUFFIX, open_submission
+from aims.engine.evaluate import count_images
 from aims.engine.verify import read_rows, verify_rows
 
 
@@ -64,5 +65,5 @@ def _check(folder: Path, data: Path, on_progress: Callable[[int], None]) -> tupl
         return [str(error)], {}
     if record.config.run_name != folder.name:
         return [f"{RECORD}: its configuration is that of {record.config.run_name}{SUFFIX}"], {}
-    counts = {"instances": len(rows), "images": len({row["image_id"] for row in rows})}
+    counts = {"instances": len(rows), "images": count_images(rows)}
     return verify_rows(record, rows, data, on_progress=on_progress), counts

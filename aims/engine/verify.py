@@ -21,7 +21,7 @@ from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, RunRe
 from aims.core.vocabulary import PROTOCOLS, Protocol
 from aims.data.read import Dataset, ImageRef
 from aims.data.verify import verify_dataset
-from aims.engine.evaluate import encode_mask, mean_iou, score_instance
+from aims.engine.evaluate import count_images, encode_mask, mean_iou, score_instance
 from aims.engine.inputs import choose_dataset
 from aims.engine.restore import dataset_of
 from aims.engine.samples import Targets, find_targets, split_images
@@ -138,7 +138,7 @@ def _check_image(targets: Targets, rows: Mapping[int, Row], protocol: Protocol) 
         yield f"{INSTANCES}: instance {instance_id} of {image_id!r} is missing"
     for instance_id in sorted(set(rows) - set(expected)):
         yield f"{INSTANCES}: instance {instance_id} of {image_id!r} is not scored under this protocol"
-    sizes = [targets.grid.shape, *([targets.native.shape] if protocol.name == "strict" else [])]
+    sizes = [targets.grid.shape, *([targets.native.shape] if protocol.at_native else [])]
     for index, instance_id in enumerate(expected):
         if instance_id not in rows:
             continue
@@ -173,7 +173,10 @@ def _check_scores(record: RunRecord, rows: Sequence[Row]) -> Iterator[str]:
         "miou": mean_iou(rows) if rows else math.nan,
         "miou_grid": sum(grid) / len(grid) if grid else None,
         "instances": len(rows),
-        "images": len({row["image_id"] for row in rows}),
+        # Earlier records count an image once, however often it stands in for others.
+        "images": count_images(rows)
+        if record.content["version"] > 1
+        else len({row["image_id"] for row in rows}),
     }
     for name, value in found.items():
         if not _equal(record.scores.get(name), value):

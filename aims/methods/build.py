@@ -27,6 +27,7 @@ def build_model(
     weights: Mapping[str, Tensor] | None,
     seed: int,
     options: Mapping[str, object] = MappingProxyType({}),
+    initial: Mapping[str, Tensor] | None = None,
 ) -> Segmenter:
     """Builds a model on the CPU, with exactly the declared parameters requiring a gradient.
 
@@ -42,10 +43,12 @@ def build_model(
         weights: all tensors of the plain SAM (`load_weights`), copied; None for random weights.
         seed: of all random weights.
         options: of the method and the tuning by name, where they differ from the defaults.
+        initial: all tensors of such a model from which it starts, copied: with the layers of the tuning, or
+            without, in which case these are new; None for none.
 
     Raises:
         InputError: a name or an option is unknown, method and tuning make no sense together, or with this
-            backbone or number of channels, the weights do not fit, or the method has no model.
+            backbone or number of channels, weights or initial tensors do not fit, or the method has no model.
     """
     chosen, chosen_tuning = configure(method, tuning, options)
     if not isinstance(chosen, Method):
@@ -60,12 +63,27 @@ def build_model(
     with _seeded(seed, "method"):
         chosen.adapt(model, channels)
     model.in_channels = channels
+    untuned = initial is not None and initial.keys() == model.state_dict().keys()
+    if untuned:
+        _load_initial(model, initial)
     with _seeded(seed, "tuning"):
         if chosen_tuning is not None:
             chosen_tuning.apply(model)
+    if not untuned:
+        _load_initial(model, initial)
     freeze_undeclared(model)
     model.path = "fast"
     return model
+
+
+def _load_initial(model: Segmenter, initial: Mapping[str, Tensor] | None) -> None:
+    if initial is None:
+        return
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    require_match(shapes, initial, source="what the run starts from")
+    # `build_shapes` wants the check alone: on the meta device there is nothing to copy to.
+    if not next(model.parameters()).is_meta:
+        model.load_state_dict(initial)
 
 
 def _build_plain(backbone: Backbone, weights: Mapping[str, Tensor] | None) -> Segmenter:

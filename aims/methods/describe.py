@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from aims.core.config import NO_MODEL
 from aims.core.vocabulary import IOU_GRID
@@ -117,10 +118,11 @@ def build_shapes(
     backbone: str,
     channels: int,
     options: Mapping[str, object] = MappingProxyType({}),
+    initial: Mapping[str, Tensor] | None = None,
 ) -> Segmenter:
     """Builds a model on torch's meta device: names, shapes and what learns, but no numbers and no memory.
 
-    Arguments and errors are those of `describe`.
+    Arguments and errors are those of `describe`, and `initial` is that of `build_model`.
     """
     require_size("channels", channels)
     with torch.device("meta"):
@@ -132,4 +134,5 @@ def build_shapes(
             weights=None,
             seed=0,
             options=options,
+            initial=initial,
         )

@@ -15,6 +15,7 @@ Layers that a tuning has replaced are called as they are.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -103,10 +104,57 @@ def _two_way(
     queries = block.norm1(queries)
     placed = image + positions
     queries = queries + _ask_image(block.cross_attn_token_to_image, queries + tokens, image, placed)
-    queries = block.norm2(queries)
-    queries = block.norm3(queries + block.mlp(queries))
+    queries = _mlp_part(block, queries)
     answer = _ask_tokens(block.cross_attn_image_to_token, placed, queries + tokens, queries)
     return queries, block.norm4(_each(image, len(queries)) + answer)
+
+
+def _mlp_part(
+    block: Any, queries: Float[Tensor, "prompts tokens dim"]
+) -> Float[Tensor, "prompts tokens dim"]:
+    """The MLP between `norm2` and `norm3`, and an adapter's bottleneck beside it if the block has one."""
+    normed = block.norm2(queries)
+    update = block.mlp(normed)
+    if hasattr(block, "adapter"):
+        update = update + block.adapter(queries)
+    result: Tensor = block.norm3(normed + update)
+    return result
+
+
+def adapt_two_way_block(block: nn.Module, adapter: nn.Module) -> None:
+    """Puts an adapter into a block of the stock decoder: norm3(x + mlp(x) + adapter(q)), x = norm2(q).
+
+    The released SimCMF program computes it so (protocol.md, item 10). The block's parts keep their names.
+
+    Args:
+        block: segment-anything's `TwoWayAttentionBlock`; it becomes a subclass, which both paths know.
+        adapter: reads the queries before `norm2`.
+    """
+    changing: Any = block
+    changing.adapter = adapter
+    changing.__class__ = _adapted_block()
+
+
+@cache
+def _adapted_block() -> type[nn.Module]:
+    stock: Any = sam_modeling().transformer.TwoWayAttentionBlock
+
+    class AdaptedBlock(stock):  # type: ignore[misc]
+        """segment-anything's block with an adapter."""
+
+        def forward(
+            self, queries: Tensor, keys: Tensor, query_pe: Tensor, key_pe: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            own = queries if self.skip_first_layer_pe else queries + query_pe
+            attended = self.self_attn(q=own, k=own, v=queries)
+            queries = self.norm1(attended if self.skip_first_layer_pe else queries + attended)
+            placed = keys + key_pe
+            queries = queries + self.cross_attn_token_to_image(q=queries + query_pe, k=placed, v=keys)
+            queries = _mlp_part(self, queries)
+            told = self.cross_attn_image_to_token(q=placed, k=queries + query_pe, v=queries)
+            return queries, self.norm4(keys + told)
+
+    return AdaptedBlock
 
 
 def _ask_image(

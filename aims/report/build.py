@@ -166,6 +166,7 @@ def _drafts(learned: Sequence[Result]) -> list[_Draft]:
         setting = (
             *(config.method, config.tuning, config.options_text, config.lr, config.epochs),
             *(config.batch_size, config.clicks, config.train_images or 0, config.loss, config.precision),
+            *(config.score_every, config.init or ""),
         )
         rows.setdefault(setting, _Draft(results={})).results[config.modality] = item
     return list(rows.values())
@@ -219,6 +220,7 @@ def _describe(learned: Sequence[_Draft]) -> None:
             if name in telling and word:
                 parts.append(f"{word} {getattr(config, name):g}")
         parts += [f"{config.train_images} images"] if config.train_images else []
+        parts += [f"from run's weights {config.init[:8]}"] if config.init else []
         parts += [getattr(config, name) for name, word in _TELLING.items() if name in telling and not word]
         draft.detail = ", ".join(parts)
 

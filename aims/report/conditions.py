@@ -14,7 +14,7 @@ class Condition:
     """What results have in common that may share a table.
 
     Attributes:
-        protocol: "paper" or "strict".
+        protocol: name in `PROTOCOLS`.
         backbone: name in the registry.
         limit: images used of each split, None for all.
         weights: where the methods other than scratch start: a checkpoint's SHA-256, "random", or None where

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from aims.core.vocabulary import PROTOCOLS
 from aims.report.conditions import Condition
 from aims.report.curves import read_metrics
 from aims.report.exhibit_cells import FilledCell, FilledExhibit
@@ -150,7 +151,8 @@ def _curves(axes: Axes, table: FilledExhibit, _: Sequence[Result]) -> None:
         means = [float(np.mean(by_epoch[epoch])) for epoch in epochs]
         axes.plot(epochs, means, marker="o", color=colour, label=row)
     axes.plot([], [], color="#444444", linestyle=":", linewidth=1, label="published end")
-    split = "test" if table.condition and table.condition.protocol == "paper" else "validation"
+    on_test = table.condition and PROTOCOLS[table.condition.protocol].select_on == "test"
+    split = "test" if on_test else "validation"
     axes.set(xlabel="epoch", ylabel=f"{split} mIoU, %" if drawn else "mIoU, %")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aims.core.config import RANDOM_WEIGHTS
+from aims.core.vocabulary import PROTOCOLS
 from aims.report.comparison_words import TIED
 from aims.report.conditions import Condition
 from aims.report.exhibit_cells import FilledCell, FilledExhibit
@@ -115,7 +116,8 @@ def caption(table: FilledExhibit) -> str:
             "Ours: mean over all test instances and seeds with its 95 % interval (bootstrap over images, or "
             f"over their groups). {TIED}: the interval reaches the best of ours."
         )
-        rule = "test split (the paper's rule)" if condition.protocol == "paper" else "validation part"
+        on_test = PROTOCOLS[condition.protocol].select_on == "test"
+        rule = "test split (the paper's rule)" if on_test else "validation part"
         sentences.append(f"Over several settings, ours is the one that is highest on the {rule}.")
     if condition is not None and (condition.protocol, condition.backbone) != ("paper", "sam-vit-b"):
         sentences.append("Ours was made under other conditions than the published numbers: see the heading.")

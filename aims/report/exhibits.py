@@ -64,6 +64,7 @@ class Wanted:
             and dict(config.options) == dict(self.options)
             and self.lr in (None, config.lr)
             and (self.any_images or config.train_images is None)
+            and config.init is None
         )
 
     @property

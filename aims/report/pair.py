@@ -162,6 +162,8 @@ def labels(pair: Pair) -> tuple[str, str]:
         "batch_size",
         "clicks",
         "train_images",
+        "score_every",
+        "init",
         "loss",
         "precision",
         "seed",
@@ -174,9 +176,10 @@ def labels(pair: Pair) -> tuple[str, str]:
         words += [
             f"{name.replace('_', ' ')} {value:g}"
             for name in kept
-            if name in ("lr", "epochs", "batch_size", "clicks", "train_images", "seed")
+            if name in ("lr", "epochs", "batch_size", "clicks", "train_images", "score_every", "seed")
             and (value := getattr(config, name)) is not None
         ]
+        words += [f"init {config.init[:8]}" if config.init else "no init"] if "init" in kept else []
         words += [getattr(config, name) for name in kept if name in ("loss", "precision")]
         return " ".join([*words, *([config.options_text] if one.options != other.options else [])])
 

@@ -139,7 +139,7 @@ class Result:
             *(config.protocol, config.backbone, config.limit or 0, config.weights == RANDOM_WEIGHTS),
             *(config.weights, config.dataset, config.modality, config.fingerprint, config.method),
             *(config.tuning, config.options_text, config.lr, config.epochs, config.batch_size),
-            *(config.clicks, config.train_images or 0),
+            *(config.clicks, config.train_images or 0, config.score_every, config.init or ""),
             *(config.loss, config.precision),
         )
 

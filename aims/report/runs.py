@@ -23,7 +23,7 @@ from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import AimsError, InputError
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RunRecord, run_folders
 from aims.core.sizes import sums_by_size
-from aims.core.vocabulary import BROKEN_IMAGES
+from aims.core.vocabulary import BROKEN_IMAGES, PROTOCOLS
 from aims.report.curves import Curves, read_curves
 from aims.report.intervals import FloatArray
 from aims.report.workers import Workers
@@ -210,7 +210,11 @@ def load_run(folder: Path) -> Run:
         raise InputError(
             f"{folder}: the mean IoU of {INSTANCES} is {iou.mean():.9f}, run.json says {miou:.9f}"
         )
-    broken = BROKEN_IMAGES.get(record.config.dataset, {}) if record.config.protocol == "paper" else {}
+    broken = (
+        BROKEN_IMAGES.get(record.config.dataset, {})
+        if PROTOCOLS[record.config.protocol].replaces_broken
+        else {}
+    )
     try:
         who = _who(
             tuple(image_ids.tolist()),
@@ -220,8 +224,8 @@ def load_run(folder: Path) -> Run:
         )
     except InputError as error:
         raise InputError(f"{folder}: {INSTANCES} {error}") from None
-    strict = record.config.protocol == "strict"
-    size_sums, size_counts = sums_by_size(iou, areas, pixels) if strict else (None, None)
+    native = PROTOCOLS[record.config.protocol].at_native
+    size_sums, size_counts = sums_by_size(iou, areas, pixels) if native else (None, None)
     content = record.content
     return Run(
         folder=_printable(folder.name),
@@ -363,7 +367,7 @@ def _who(
         groups=tuple(groups.tolist()),
         index=index,
         counts=np.bincount(index).astype(np.float64),
-        images=len(set(image_ids)),
+        images=places.total(),
         digest=sha256(json.dumps(keys).encode()).hexdigest(),
     )
 

@@ -90,7 +90,7 @@ def build_sections(results: list[Result], published: PublishedTable1) -> tuple[S
         result
         for result in results
         if result.config.method in TABLE1_METHODS
-        and not (result.config.options or result.config.train_images)
+        and not (result.config.options or result.config.train_images or result.config.init)
     ]
     sections = []
     for condition, members in by_condition(plain):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aims.core.config import RANDOM_WEIGHTS
+from aims.core.vocabulary import PROTOCOLS
 from aims.report.conditions import Condition
 from aims.report.floors import DISC, FLOORS
 from aims.report.intervals import RESAMPLES
@@ -13,8 +14,8 @@ from aims.report.results import Result
 from aims.report.table1 import Cell, Row, Section
 
 _SELECTION = {
-    "paper": "Over several settings, ours is the highest mIoU on the test split (the paper's rule).",
-    "strict": "Over several settings, ours is the one with the highest mIoU on the validation part.",
+    "test": "Over several settings, ours is the highest mIoU on the test split (the paper's rule).",
+    "val": "Over several settings, ours is the one with the highest mIoU on the validation part.",
 }
 
 
@@ -50,7 +51,7 @@ def caption(section: Section, published: PublishedTable1) -> str:
         "(percentile bootstrap over images, or over groups of images where the set has groups, "
         f"{RESAMPLES} resamples; it does not cover the spread over seeds)."
     )
-    sentences.append(_SELECTION[condition.protocol])
+    sentences.append(_SELECTION[PROTOCOLS[condition.protocol].select_on])
     sentences.append(
         f"{' and '.join(FLOORS)} are floors that see no sensor: one disc around every click, and the best "
         f"disc for each. A result below the first is marked."

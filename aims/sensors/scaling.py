@@ -61,6 +61,9 @@ SCALING: Mapping[str, Scaling] = MappingProxyType(
         "rgb": Scaling(
             constants={
                 "nyuv2": IMAGENET,
+                "ivrg-nir": Constants(
+                    mean=(0.43030727, 0.43242943, 0.41996416), std=(0.25075516, 0.24733004, 0.26631436)
+                ),
                 "thermal-glass": Constants(
                     mean=(0.37960503, 0.39143142, 0.3845801), std=(0.22783901, 0.2329615, 0.2352449)
                 ),

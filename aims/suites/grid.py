@@ -31,6 +31,8 @@ RUN_FIELDS: Mapping[str, type] = {
     "limit": int,
     "clicks": int,
     "train-images": int,
+    "score-every": int,
+    "init": str,
 }
 _WORDS = {str: "a text", int: "a whole number", float: "a number"}
 

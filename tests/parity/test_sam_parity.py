@@ -179,7 +179,7 @@ def image_and_clicks() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def our_outputs(ours: Segmenter) -> tuple[torch.Tensor, ...]:
     """Image embeddings, mask logits, predicted IoUs."""
     images, point_coords, point_labels = image_and_clicks()
-    image_embeddings = ours.embed(images)
+    image_embeddings = ours.embed(images.to(next(ours.image_encoder.parameters()).dtype))
     return image_embeddings, *ours.decode(image_embeddings, point_coords, point_labels)
 
 
@@ -207,7 +207,7 @@ def their_decode(
 def their_outputs(theirs: Any) -> tuple[torch.Tensor, ...]:
     """The same from the authors' modules."""
     images, point_coords, point_labels = image_and_clicks()
-    image_embeddings = theirs.image_encoder(images)
+    image_embeddings = theirs.image_encoder(images.to(next(theirs.image_encoder.parameters()).dtype))
     mask_logits, iou_predictions = their_decode(theirs, image_embeddings, point_coords, point_labels)
     return image_embeddings, mask_logits, iou_predictions
 
@@ -224,6 +224,91 @@ def test_a_fresh_tuning_is_the_untuned_model_bit_for_bit(tuning: str, gradients:
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
     for ours_, theirs_ in zip(found, stock, strict=True):
         assert_close(ours_, theirs_)
+
+
+def adapted_stream(
+    norm: Any, mlp: Any, adapter: dict[str, torch.Tensor], stream: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the norm gives, and what MLP and adapter add, the adapter reading the stream before the norm."""
+    normed = norm(stream)
+    hidden = (stream @ adapter["down.weight"].T + adapter["down.bias"]).relu()
+    return normed, mlp(normed) + 0.1 * (hidden @ adapter["up.weight"].T + adapter["up.bias"])
+
+
+def literal_adapters(theirs: Any, adapters: dict[str, dict[str, torch.Tensor]]) -> None:
+    """Writes the released program's rule (protocol.md, item 10) into the authors' modules, by hand."""
+
+    def encoder_block(block: Any, adapter: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        shortcut = x
+        x = block.norm1(x)
+        module = sys.modules[type(block).__module__]
+        if block.window_size > 0:
+            height, width = x.shape[1:3]
+            x, padded = module.window_partition(x, block.window_size)
+        x = block.attn(x)
+        if block.window_size > 0:
+            x = module.window_unpartition(x, block.window_size, padded, (height, width))
+        x = shortcut + x
+        return x + adapted_stream(block.norm2, block.mlp, adapter, x)[1]
+
+    def decoder_block(
+        block: Any,
+        adapter: dict[str, torch.Tensor],
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        query_pe: torch.Tensor,
+        key_pe: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if block.skip_first_layer_pe:
+            queries = block.self_attn(q=queries, k=queries, v=queries)
+        else:
+            q = queries + query_pe
+            queries = queries + block.self_attn(q=q, k=q, v=queries)
+        queries = block.norm1(queries)
+        queries = queries + block.cross_attn_token_to_image(q=queries + query_pe, k=keys + key_pe, v=keys)
+        queries, update = adapted_stream(block.norm2, block.mlp, adapter, queries)
+        queries = block.norm3(queries + update)
+        keys = keys + block.cross_attn_image_to_token(q=keys + key_pe, k=queries + query_pe, v=queries)
+        return queries, block.norm4(keys)
+
+    blocks = {f"image_encoder.blocks.{k}": block for k, block in enumerate(theirs.image_encoder.blocks)}
+    for name, block in blocks.items():
+        block.forward = functools.partial(encoder_block, block, adapters[f"{name}.mlp.adapter"])
+    for k, block in enumerate(theirs.mask_decoder.transformer.layers):
+        adapter = adapters[f"mask_decoder.transformer.layers.{k}.adapter"]
+        block.forward = lambda queries, keys, query_pe, key_pe, block=block, adapter=adapter: decoder_block(
+            block, adapter, queries, keys, query_pe, key_pe
+        )
+
+
+@pytest.mark.parametrize("path", ["stock", "fast"])
+def test_the_adapter_model_is_the_released_programs(path: Any) -> None:
+    ours, theirs = pair(REDUCED["sam-tiny"])
+    TUNINGS["adapter"]().apply(ours)
+    for model in (ours, theirs):
+        # Rounding leaves room for no other rule. Prompts are encoded in float32 by either.
+        model.double()
+        model.prompt_encoder.float()
+    generator = torch.Generator().manual_seed(3)
+    parameters = {name: p for name, p in ours.named_parameters() if ".adapter." in name}
+    adapters: dict[str, dict[str, torch.Tensor]] = {}
+    for name, parameter in parameters.items():
+        parameter.data.copy_(0.2 * torch.randn(parameter.shape, generator=generator).double())
+        module, _, tensor = name.rpartition(".adapter.")
+        adapters.setdefault(f"{module}.adapter", {})[tensor] = parameter.detach().clone().requires_grad_()
+    assert len(adapters) == 6 + 2
+    literal_adapters(theirs, adapters)
+    ours.path = path
+    found, expected = our_outputs(ours), their_outputs(theirs)
+    weights = [torch.randn(tensor.shape, generator=generator) for tensor in expected]
+    for outputs in (found, expected):
+        sum((each * weight).mean() for each, weight in zip(outputs, weights, strict=True)).backward()
+    for ours_, theirs_ in zip(found, expected, strict=True):
+        assert (ours_ - theirs_).abs().max() <= 1e-6
+    for name, parameter in parameters.items():
+        module, _, tensor = name.rpartition(".adapter.")
+        gradient = adapters[f"{module}.adapter"][tensor].grad
+        assert (parameter.grad - gradient).abs().max() <= 1e-4 * gradient.abs().max()
 
 
 @torch.no_grad()

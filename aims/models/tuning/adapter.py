@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aims.core.errors import require_at_least_one
+from aims.models.decoding import adapt_two_way_block
+from aims.models.segment_anything import sam_modeling
 from aims.models.segmenter import Segmenter
 from aims.models.tuning.base import TUNINGS, Tuning, find_layers, is_attention
 
@@ -20,10 +22,10 @@ SCALE = 0.1
 class AdapterTuning(Tuning):
     """A bottleneck beside the MLP of every transformer block, encoder and decoder.
 
-    Chen et al., "AdaptFormer" (NeurIPS 2022). It reads the residual stream, to which the MLP's output is
-    added. In an image encoder that is what the norm before the MLP reads, as in SimCMF's released program;
-    AdaptFormer's text has the bottleneck read what the norm returns. The mask decoder's blocks have no norm
-    before their MLP. Its heads (hypernetworks, predicted IoU) are not blocks and get no adapter.
+    Chen et al., "AdaptFormer" (NeurIPS 2022). It reads what the norm before the MLP reads, as in SimCMF's
+    released program (protocol.md, item 10): in an image encoder the residual stream, in a mask decoder the
+    queries before `norm2`, while the MLP reads them after it. AdaptFormer's text has the bottleneck read what
+    the norm returns. The decoder's heads (hypernetworks, predicted IoU) are not blocks and get no adapter.
 
     Attributes:
         bottleneck: width; 200 gives the counts of the SimCMF paper's Table 4 (3.9 M for ViT-B).
@@ -35,15 +37,18 @@ class AdapterTuning(Tuning):
         require_at_least_one(bottleneck=self.bottleneck)
 
     def apply(self, model: Segmenter) -> None:
-        """Replaces the MLPs, and moves the norm `norm2` before an encoder's MLP into the new layer.
+        """Puts the adapters into the blocks.
 
-        In the encoder the keys `norm2.*` and `mlp.*` of a block become `mlp.norm.*` and `mlp.mlp.*`, in the
-        decoder `mlp.*` becomes `mlp.mlp.*`.
+        In an encoder, whose blocks add the MLP's output to what `norm2` reads, the MLP is replaced, and the
+        keys `norm2.*` and `mlp.*` of a block become `mlp.norm.*` and `mlp.mlp.*`. A block of
+        segment-anything's mask decoder keeps its keys and gets `adapter.*`.
         """
-        in_encoder = set(model.image_encoder.modules())
         for _, _, block in find_layers(model, _is_block, "MLP in a transformer block"):
             children = dict(block.named_children())
-            norm = children.get("norm2") if block in in_encoder else None
+            if isinstance(block, sam_modeling().transformer.TwoWayAttentionBlock):
+                adapt_two_way_block(block, adapter_beside(children["mlp"], self.bottleneck))
+                continue
+            norm = children.get("norm2")
             block.mlp = AdaptedMLP(children["mlp"], norm=norm, bottleneck=self.bottleneck)
             if norm is not None:
                 block.norm2 = nn.Identity()
@@ -63,22 +68,27 @@ class AdaptedMLP(nn.Module):
     """An MLP, the norm before it if there is one, and an adapter beside both: mlp(norm(x)) + adapter(x).
 
     Args:
-        mlp: the MLP; the adapter takes its widths from the first and the last linear layer.
+        mlp: the MLP.
         norm: what comes before it; None if nothing does.
         bottleneck: width of the adapter.
     """
 
     def __init__(self, mlp: nn.Module, *, norm: nn.Module | None, bottleneck: int) -> None:
         super().__init__()
-        linears = _linears(mlp)
         self.norm = nn.Identity() if norm is None else norm
         self.mlp = mlp
-        self.adapter = Adapter(linears[0].in_features, linears[-1].out_features, bottleneck=bottleneck)
+        self.adapter = adapter_beside(mlp, bottleneck)
 
     def forward(self, stream: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
         """Computes what the block adds to the residual stream."""
         result: Tensor = self.mlp(self.norm(stream)) + self.adapter(stream)
         return result
+
+
+def adapter_beside(mlp: nn.Module, bottleneck: int) -> Adapter:
+    """An adapter with the inputs and outputs of an MLP."""
+    linears = _linears(mlp)
+    return Adapter(linears[0].in_features, linears[-1].out_features, bottleneck=bottleneck)
 
 
 class Adapter(nn.Module):

@@ -15,7 +15,7 @@ from aims.core.files import atomic_write, inside, read_json, sha256_json, write_
 from aims.core.records import RunRecord
 from aims.core.registry import Registry
 from aims.core.schema import DatasetSpec, StreamSpec
-from aims.core.vocabulary import PAPER, STRICT
+from aims.core.vocabulary import DEFAULT_PROTOCOL, PAPER, PROTOCOLS, STRICT, STRICT_2
 from helpers import MadeUp
 
 CONFIG = RunConfig(
@@ -111,6 +111,8 @@ def test_every_field_of_the_configuration_changes_the_hash():
         "limit": 2,
         "clicks": 2,
         "train_images": 2,
+        "score_every": 2,
+        "init": "x",
         "options": {"kernel": 5},
     }
     assert set(others) == set(asdict(CONFIG))
@@ -149,14 +151,31 @@ def test_options_go_round_and_tell_configurations_apart():
     assert RunConfig.from_json(older, where="x") == CONFIG
 
 
-@pytest.mark.parametrize("later", [("clicks",), ("clicks", "train_images")])
+@pytest.mark.parametrize("later", [("clicks",), ("clicks", "train_images", "score_every", "init")])
 def test_runs_from_before_there_was_a_choice_keep_their_names(later):
     older = asdict(CONFIG)
     for name in later:
         del older[name]
     assert RunConfig.from_json(older, where="x") == CONFIG
-    if later == ("clicks", "train_images"):
+    if len(later) == 4:
         assert CONFIG.hash == sha256_json(older)[:10]
+
+
+def test_paper_of_earlier_records_is_another_protocol_under_the_same_name(tmp_path):
+    """It reduced the grid by PIL's rule: its scores share no table with those of the released program's."""
+    content = {"version": 1, "status": "finished", "config": asdict(CONFIG), "scores": {}}
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    earlier = RunRecord.load(tmp_path).config
+    assert (earlier.protocol, earlier.run_name) == ("paper-1", CONFIG.run_name)
+    assert PROTOCOLS["paper-1"] == replace(PAPER, name="paper-1", reduction="pil")
+    (tmp_path / "run.json").write_text(json.dumps({**content, "version": 2}))
+    assert RunRecord.load(tmp_path).config == CONFIG
+
+
+def test_the_default_protocol_is_the_first_and_differs_from_the_first_edition_in_one_rule():
+    assert next(iter(PROTOCOLS)) == DEFAULT_PROTOCOL == "strict-2"
+    assert replace(STRICT_2, name="strict", min_recorded=1) == STRICT
+    assert STRICT_2.min_recorded == 64
 
 
 def test_without_training_there_are_no_epochs():

@@ -14,7 +14,9 @@ from torch import nn
 from aims.core.errors import AimsError
 from aims.core.vocabulary import PAPER, STRICT
 from aims.data.instances import stretch_nearest
-from aims.engine.evaluate import evaluate, mean_iou
+from aims.engine.evaluate import MaskLoss, count_images, evaluate, mean_dice, mean_iou
+from aims.engine.losses import LOSSES
+from aims.engine.samples import EvaluationSet
 
 
 class Answers(nn.Module):
@@ -61,7 +63,8 @@ def test_every_instance_once_and_scores_follow_from_the_masks(dataset, protocol)
     assert [(row["image_id"], row["instance_id"]) for row in rows] == expected
     for row in rows:
         native = natives[row["image_id"]]
-        truth = stretch_nearest(stretch_nearest(native, (1024, 1024)), (256, 256)) == row["instance_id"]
+        first = 0 if protocol is PAPER else 2
+        truth = stretch_nearest(native, (1024, 1024))[first::4, first::4] == row["instance_id"]
         found = decode(row["rle_grid"])
         smoothing = 1e-6 if protocol is PAPER else 0
         iou = ((found & truth).sum() + smoothing) / ((found | truth).sum() + smoothing)
@@ -75,6 +78,47 @@ def test_every_instance_once_and_scores_follow_from_the_masks(dataset, protocol)
             assert row["iou"] == row["iou_grid"]
     assert mean_iou(rows) == pytest.approx(np.mean([row["iou"] for row in rows]))
     assert 0.05 < mean_iou(rows) < 0.9
+
+
+@pytest.mark.parametrize("protocol", [PAPER, STRICT])
+@pytest.mark.parametrize("loss", ["dice-ce", "sam"])
+def test_the_loss_of_an_instance_is_that_of_training_under_its_click(dataset, protocol, loss):
+    made, model, chosen = toys.source(dataset, protocol), Answers(3.0), LOSSES[loss]
+    rows = evaluate(
+        model,
+        made,
+        dataset.index["test"],
+        precision="float32",
+        masks=False,
+        loss=MaskLoss(chosen, 16),
+    )
+    for item in EvaluationSet(made, dataset.index["test"]):
+        here = [row for row in rows if row["image_id"] == item.ref.image_id]
+        grid = stretch_nearest(item.native, (1024, 1024))
+        for row, coords in zip(here, item.point_coords, strict=True):
+            first = 0 if protocol is PAPER else 32
+            mask = torch.from_numpy(grid == row["instance_id"])[first::64, first::64].float()
+            logits, iou = model.decode(None, coords[None], torch.ones(1, 1))
+            assert row["loss"] == pytest.approx(float(chosen(logits[:, 0], mask[None], iou[:, 0])), rel=1e-6)
+
+
+def test_dice_is_twice_the_intersection_over_both_areas(dataset):
+    rows = scored(dataset, STRICT)
+    expected = []
+    for row in rows:
+        found = decode(row["rle_native"])
+        ref = next(ref for ref in dataset.index["test"] if ref.image_id == row["image_id"])
+        truth = dataset.read(ref, ()).instances == row["instance_id"]
+        expected.append(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+    assert mean_dice(rows) == pytest.approx(np.mean(expected))
+    assert mean_dice(rows) > mean_iou(rows)
+
+
+def test_images_count_as_often_as_they_are_scored():
+    """NYUv2's 1134 stands in for two others: three images of seven instances are not one."""
+    rows = [{"image_id": name, "instance_id": k} for name in ("1134",) * 3 + ("7",) for k in (1, 2)]
+    assert count_images(rows) == 4
+    assert count_images([*rows, {"image_id": "8", "instance_id": 5}]) == 5
 
 
 def decode(rle):

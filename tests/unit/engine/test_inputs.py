@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from aims.data.write import convert
 from aims.engine.inputs import Channels, Preprocessing, choose_dataset, stack, survey, to_input
 from aims.sensors.derived import POLARIZERS
 from aims.sensors.polarization import aolp, aolp_folded, dolp, stokes
+from aims.sensors.scaling import published_constants
 from helpers import MadeUp
 
 
@@ -89,6 +92,19 @@ def test_pictures_are_normalised_as_sam_expects_them(dataset):
     assert paper.source == "training part"
     assert paper.mean[:3] != strict.mean[:3]
     assert paper.mean[3:] == strict.mean[3:]
+
+
+def test_published_constants_are_used_stream_by_stream(dataset):
+    """Protocol.md prints those of RGB beside NIR; a stream without any is measured, and drops no other."""
+    chosen, modality = choose_dataset([dataset], "rgb-signal", PAPER)
+    named = replace(chosen, spec=replace(chosen.spec, name="ivrg-nir"))
+    refs = dataset.index["train"][:1]
+    found = survey(named, modality, refs, PAPER, shuffle_seed=None).preprocessing
+    measured = survey(chosen, modality, refs, PAPER, shuffle_seed=None).preprocessing
+    assert found.mean == (0.43030727, 0.43242943, 0.41996416, *measured.mean[3:])
+    assert found.std == (0.25075516, 0.24733004, 0.26631436, *measured.std[3:])
+    assert found.source == "published; signal: training part"
+    assert published_constants("ivrg-nir", "nir") is not None
 
 
 def test_choosing(dataset, tmp_path):

@@ -68,7 +68,9 @@ def test_the_record_holds_everything(unbroken):
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5, 6]
     # Scored every five epochs and at the last; chosen by validation.
     assert [line["epoch"] for line in lines if "val_miou" in line] == [5, 6]
-    best = max((line for line in lines if "val_miou" in line), key=lambda line: line["val_miou"])
+    scored = [line for line in lines if "val_miou" in line]
+    assert all(line["val_miou"] < line["val_dice"] < 1 and 0 < line["val_loss"] < 5 for line in scored)
+    best = max(scored, key=lambda line: line["val_miou"])
     assert unbroken.scores["epoch"] == best["epoch"]
     assert unbroken.scores["val_miou"] == best["val_miou"]
     assert sorted(path.name for path in unbroken.path.iterdir()) == [
@@ -86,6 +88,12 @@ def test_a_finished_run_answers_and_is_not_made_again(dataset, unbroken, monkeyp
     record, was_finished = run(job)
     assert was_finished
     assert record.scores == unbroken.scores
+
+
+def test_scores_are_taken_as_often_as_asked(dataset, tmp_path):
+    record, _ = run(toys.job(dataset, tmp_path, epochs=5, score_every=2))
+    lines = [json.loads(line) for line in (record.path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if "val_miou" in line] == [2, 4, 5]
 
 
 def test_the_rate_is_halved_every_ten_epochs(dataset, tmp_path):

@@ -5,14 +5,16 @@ import signal
 from dataclasses import replace
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 import toys
 from torch.utils.data import Dataset as TorchDataset
 
 from aims.core.errors import AimsError, InputError
-from aims.core.vocabulary import PAPER, STRICT
+from aims.core.vocabulary import PAPER, STRICT, STRICT_2
 from aims.data.instances import stretch_nearest
+from aims.engine.inputs import reduce_grid, usable_instances
 from aims.engine.samples import (
     EvaluationSet,
     Schedule,
@@ -122,7 +124,7 @@ def test_training_clicks_lie_in_the_mask_and_masks_are_one_instance(dataset):
         grid = stretch_nearest(image.instances, (1024, 1024))
         x, y = batch.point_coords[k, 0].int().tolist()
         assert grid[y, x] > 0
-        expected = stretch_nearest(grid == grid[y, x], (256, 256))
+        expected = (grid == grid[y, x])[::4, ::4]
         np.testing.assert_array_equal(batch.masks[k].numpy() > 0, expected)
 
 
@@ -138,7 +140,7 @@ def test_several_clicks_an_image_are_of_different_instances_first(dataset):
         for prompt in range(5 * k, 5 * k + 5):
             x, y = batch.point_coords[prompt, 0].int().tolist()
             found.append(int(grid[y, x]))
-            expected = stretch_nearest(grid == found[-1], (256, 256))
+            expected = (grid == found[-1])[::4, ::4]
             np.testing.assert_array_equal(batch.masks[prompt].numpy() > 0, expected)
         there = len(np.unique(grid)) - 1
         assert len(set(found[:there])) == min(5, there)
@@ -201,7 +203,33 @@ def test_test_clicks_follow_the_protocol(dataset, protocol):
             else:
                 assert item.native[y, x] == instance_id
         assert item.click_size == ((1024, 1024) if protocol is PAPER else item.native.shape)
-        np.testing.assert_array_equal(item.grid, grid[2::4, 2::4])
+        # The released program reduces by torch's nearest neighbour (protocol.md).
+        first = 0 if protocol is PAPER else 2
+        np.testing.assert_array_equal(item.grid, grid[first::4, first::4])
+
+
+@pytest.mark.parametrize("side", [64, 100, 256, 1024])
+def test_the_papers_reduction_is_torchs_nearest_neighbour(side):
+    grid = np.random.default_rng(0).integers(0, 1000, (1024, 1024)).astype(np.uint16)
+    theirs = torch.nn.functional.interpolate(
+        torch.from_numpy(grid.astype(np.float32))[None, None], (side, side)
+    )
+    np.testing.assert_array_equal(reduce_grid(grid, side, PAPER), theirs[0, 0].numpy())
+    pil = PIL.Image.fromarray(grid).resize((side, side), PIL.Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(reduce_grid(grid, side, STRICT_2), np.array(pil))
+
+
+def test_strict_2_counts_pixels_of_the_recording_too():
+    """Of a picture of 32 x 32, a pixel is 1024 on the grid: the first edition counts a single one."""
+    instances = np.zeros((32, 32), np.uint16)
+    instances[:8, :8], instances[10:17, 10:19], instances[30, 30] = 1, 2, 3  # 64, 63 and 1 pixels
+    for training in (True, False):
+        assert usable_instances(instances, STRICT, "any", training=training).tolist() == [1, 2, 3]
+        assert usable_instances(instances, STRICT_2, "any", training=training).tolist() == [1]
+    # Of a large picture the grid decides: 64 pixels of 1024 x 1024 are fewer than 100.
+    large = np.zeros((1024, 1024), np.uint16)
+    large[:8, :8], large[20:30, 20:30] = 1, 2
+    assert usable_instances(large, STRICT_2, "any", training=False).tolist() == [2]
 
 
 def test_training_images_are_drawn_from_what_is_not_held_out(dataset):

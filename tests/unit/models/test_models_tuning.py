@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from aims.core.errors import InputError
 from aims.methods import BACKBONES, TUNINGS, build_model, count_parameters
 from aims.models.encoder import ImageEncoder
+from aims.models.segment_anything import sam_modeling
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters, load_trainable_state, trainable_state
 from aims.models.tuning import Tuning
-from aims.models.tuning.adapter import AdaptedMLP, AdapterTuning
+from aims.models.tuning.adapter import AdaptedMLP, Adapter, AdapterTuning
 from aims.models.tuning.linear_probe import LinearProbeTuning
 from aims.models.tuning.lora import LoRALinear, LoRATuning
 from aims.models.tuning.prompt import PrefixTuning, PromptTuning
@@ -184,18 +185,19 @@ def test_an_adapter_moves_the_mlp_and_the_norm_before_it() -> None:
     block: Any = model.image_encoder.blocks[1]
     norm, mlp = block.norm2, block.mlp
     decoder_block: Any = model.mask_decoder.transformer.layers[1]
-    norms = [decoder_block.norm2, decoder_block.norm3]
+    names = set(model.mask_decoder.state_dict())
     AdapterTuning(bottleneck=2).apply(model)
     assert (block.mlp.norm, block.mlp.mlp) == (norm, mlp)
     assert not list(block.norm2.parameters())
-    assert [decoder_block.norm2, decoder_block.norm3] == norms
-    adapted = [name for name, module in model.named_modules() if isinstance(module, AdaptedMLP)]
+    assert names < set(model.mask_decoder.state_dict())
+    adapted = [name for name, module in model.named_modules() if isinstance(module, Adapter)]
     assert adapted == [
-        "image_encoder.blocks.0.mlp",
-        "image_encoder.blocks.1.mlp",
-        "mask_decoder.transformer.layers.0.mlp",
-        "mask_decoder.transformer.layers.1.mlp",
+        "image_encoder.blocks.0.mlp.adapter",
+        "image_encoder.blocks.1.mlp.adapter",
+        "mask_decoder.transformer.layers.0.adapter",
+        "mask_decoder.transformer.layers.1.adapter",
     ]
+    assert isinstance(decoder_block, sam_modeling().transformer.TwoWayAttentionBlock)
 
 
 @torch.no_grad()
@@ -218,7 +220,7 @@ def test_an_encoders_adapter_reads_the_stream_before_the_norm(weights: dict[str,
 
 
 @torch.no_grad()
-def test_a_decoders_adapter_reads_what_the_mlp_reads() -> None:
+def test_an_adapted_mlp_without_a_norm_reads_what_the_mlp_reads() -> None:
     torch.manual_seed(0)
     mlp = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
     layer = AdaptedMLP(mlp, norm=None, bottleneck=5)

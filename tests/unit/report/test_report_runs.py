@@ -8,7 +8,7 @@ import pytest
 from made_runs import AddRun, edit_record, instance_row
 
 from aims.core.errors import InputError
-from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RECORD
+from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RECORD, RUN_VERSION
 from aims.report.results import pool_seeds
 from aims.report.runs import load_runs
 
@@ -56,7 +56,7 @@ def test_unfinished(runs: Path, bad: Path, status: str) -> None:
 
 
 def test_newer_version(runs: Path, bad: Path) -> None:
-    edit_record(bad, version=2)
+    edit_record(bad, version=RUN_VERSION + 1)
     assert "update AIMS" in only_reason(runs, bad)
 
 

@@ -12,6 +12,7 @@ import pytest
 from aims.cli.sweep import suite_fields
 from aims.data.write import convert
 from aims.report.exhibits import load_exhibits
+from aims.report.subjects import FIGURES
 from aims.suites.plan import plan_runs
 from aims.suites.suite import find_suite, packaged_suites, read_suite
 from helpers import MadeUp
@@ -30,6 +31,8 @@ OF_THE_PAPER = {
     "figure6": 1 + 2 + 2 + 4,
     "figure7": 7 * 4,
 }
+#: What the pictures of masks need: the runs of table1, and zero-shot on RGB, or on RGB-like intensity.
+OF_THE_PICTURES = {"figures-masks": 7 * 5 * 5 + 5}
 SENSORS = ("thermal", "depth", "hha", "nir", "polarization")
 PAIRS = ("rgb-thermal", "rgb-depth", "rgb-hha", "rgb-nir")
 CHANNELS = {"thermal": 1, "depth": 1, "hha": 3, "nir": 1, "intensity": 3, "aolp": 3, "dolp": 3, "red_nir": 2}
@@ -40,7 +43,7 @@ def suite(name):
 
 
 def test_these_come_with_aims():
-    assert [path.stem for path in packaged_suites()] == sorted([*OWN, *OF_THE_PAPER])
+    assert [path.stem for path in packaged_suites()] == sorted([*OWN, *OF_THE_PAPER, *OF_THE_PICTURES])
 
 
 def test_the_embedded_benchmark():
@@ -103,23 +106,24 @@ def papers_data(tmp_path_factory):
     return folder / "data"
 
 
+def plan_papers(name, data, runs):
+    """The runs of a suite by hash, planned on a backbone that is built in no time."""
+    entries = []
+    for entry in suite(name).entries:
+        start = {} if entry.fields["method"] == "scratch" else {"weights": "none"}
+        fields = {**entry.fields, **start, "backbone": "sam-tiny"}
+        entries.append(dataclasses.replace(entry, fields=fields))
+    planned = plan_runs(entries, data=data, runs=runs, device="cpu")
+    configs = {run.config.hash: run.config for run in planned}
+    assert len(configs) == len(planned)
+    assert {config.protocol for config in configs.values()} == {"paper"}
+    return configs
+
+
 @pytest.mark.parametrize("name", OF_THE_PAPER)
 def test_the_papers_suites_make_every_cell_of_its_tables_and_figures(tmp_path, papers_data, name):
-    entries = [
-        # Built in no time; what is checked here does not depend on the backbone.
-        dataclasses.replace(entry, fields={**entry.fields, "weights": "none", "backbone": "sam-tiny"})
-        for entry in suite(name).entries
-        if entry.fields["method"] != "scratch"
-    ]
-    entries += [
-        dataclasses.replace(entry, fields={**entry.fields, "backbone": "sam-tiny"})
-        for entry in suite(name).entries
-        if entry.fields["method"] == "scratch"
-    ]
-    planned = plan_runs(entries, data=papers_data, runs=tmp_path, device="cpu")
-    configs = {run.config.hash: run.config for run in planned}
-    assert len(configs) == len(planned) == OF_THE_PAPER[name]
-    assert {config.protocol for config in configs.values()} == {"paper"}
+    configs = plan_papers(name, papers_data, tmp_path)
+    assert len(configs) == OF_THE_PAPER[name]
     cells = [
         cell
         for exhibit in load_exhibits()
@@ -134,6 +138,21 @@ def test_the_papers_suites_make_every_cell_of_its_tables_and_figures(tmp_path, p
         assert fitting, (cell.row, cell.column)
         used |= fitting
     assert used == set(configs)  # no run that stands in no cell
+
+
+def test_the_pictures_of_masks_need_the_runs_of_two_tables_and_one_more(tmp_path, papers_data):
+    """Figures 3 and 9 to 13 show zero-shot, scratch and SimCMF on the five sensors."""
+    configs = plan_papers("figures-masks", papers_data, tmp_path)
+    assert len(configs) == OF_THE_PICTURES["figures-masks"]
+    made = {(config.method, config.modality) for config in configs.values()}
+    seen = {**{name: f"rgb-{name}" for name in FIGURES}, "polarization": "polarization"}
+    assert made == {
+        *((method, name) for method in ("scratch", "simcmf") for name in FIGURES),
+        *(("zero-shot", name) for name in seen.values()),
+    }
+    tables = plan_papers("table1", papers_data, tmp_path) | plan_papers("table2", papers_data, tmp_path)
+    (own,) = (config for key, config in configs.items() if key not in tables)
+    assert (own.method, own.modality) == ("zero-shot", "polarization")
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -153,7 +172,7 @@ def test_every_run_can_be_planned(tmp_path, name):
     planned = plan_runs(entries, data=tmp_path / "data", runs=tmp_path / "runs", device="cpu")
     assert len(planned) == len({run.config.hash for run in planned}) == len(found.entries)
     assert {run.config.dataset for run in planned} == {recipe.dataset for recipe in found.recipes}
-    assert {run.config.protocol for run in planned} == {"strict"}
+    assert {run.config.protocol for run in planned} == {"strict-2"}
 
 
 @pytest.mark.parametrize("path", packaged_suites(), ids=lambda path: path.stem)
