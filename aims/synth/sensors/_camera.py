@@ -11,6 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from aims.synth.exact import root_
 from aims.synth.world.random import normal
 
 #: Value of a white matt upright surface that faces the light, as a share of full scale.
@@ -35,7 +36,7 @@ def add_noise(picture: Tensor, seeds: Tensor, purpose: int) -> Tensor:
         purpose: number of this noise.
     """
     light = picture.clamp(0, 1)
-    sigma = (light * (1 / _FULL_WELL)).add_((_READ_NOISE / _FULL_WELL) ** 2).sqrt_()
+    sigma = root_((light * (1 / _FULL_WELL)).add_((_READ_NOISE / _FULL_WELL) ** 2))
     return light.add_(sigma.mul_(normal(seeds, purpose, tuple(picture.shape[1:]))))
 
 
