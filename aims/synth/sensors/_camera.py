@@ -48,7 +48,8 @@ def develop(picture: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _curve(device: torch.device) -> Tensor:
-    # A table, as cameras have it: the same on every device, and faster than powers.
+    # A table, as cameras have it, and faster than powers. No value lies so near to a half that the last digit
+    # of a power could change its rounding.
     linear = torch.arange(_LEVELS, dtype=torch.float64) / (_LEVELS - 1)
     encoded = torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.pow(1 / 2.4) - 0.055)
     return (255 * encoded).round().byte().to(device)
