@@ -1,22 +1,22 @@
 """Linear polarization: Stokes parameters, degree and angle, and the raw frames of polarization sensors.
 
 Angles are those of the polarizers as the camera labels them; the angle of polarization follows that sense.
+All values have the same bits on every processor (`aims.sensors.exact`).
 Reference: raw_layouts.md (ZJU-RGB-P); Xiang et al., Optics Express 2021.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from aims.core.errors import InputError
 from aims.core.schema import Array
+from aims.sensors.exact import Floats, arctan2, hypot
 
-Floats = NDArray[np.floating[Any]]
 Interpolation = Literal["none", "bilinear"]
 
 #: Angles of the four polarizers, in degrees.
@@ -62,7 +62,7 @@ def dolp(s0: Array, s1: Array, s2: Array) -> Floats:
         0 (none) to 1 (full); noise beyond 1 is cut. Where s0 is 0 there is no light to speak of: 0.
     """
     total = np.asarray(s0)
-    polarized = np.hypot(s1, s2)
+    polarized = hypot(s1, s2)
     degree: Floats = np.divide(polarized, total, out=np.zeros_like(polarized), where=total > 0)
     return np.minimum(degree, 1)
 
@@ -73,7 +73,7 @@ def aolp(s1: Array, s2: Array) -> Floats:
     Returns:
         Radians in (-pi/2, pi/2], cyclic with period pi; 0 where the light is not polarized.
     """
-    angle: Floats = np.arctan2(s2, s1) / 2
+    angle: Floats = arctan2(s2, s1) / 2
     # A negative zero, or rounding, gives -pi/2, which is the same direction as pi/2.
     half = angle.dtype.type(np.pi / 2)
     return np.where(angle <= -half, half, angle)
@@ -89,7 +89,7 @@ def aolp_folded(s1: Array, s2: Array) -> Floats:
     """
     s1, s2 = np.asarray(s1), np.asarray(s2)
     # |s1| with s2 of the opposite sign is the same quotient, and needs no division.
-    angle: Floats = np.arctan2(np.where(s1 < 0, -s2, s2), np.abs(s1)) / 2
+    angle: Floats = arctan2(np.where(s1 < 0, -s2, s2), np.abs(s1)) / 2
     return angle
 
 

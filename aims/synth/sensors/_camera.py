@@ -11,6 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from aims.synth.exact import root_
 from aims.synth.world.random import normal
 
 #: Value of a white matt upright surface that faces the light, as a share of full scale.
@@ -35,7 +36,7 @@ def add_noise(picture: Tensor, seeds: Tensor, purpose: int) -> Tensor:
         purpose: number of this noise.
     """
     light = picture.clamp(0, 1)
-    sigma = (light * (1 / _FULL_WELL)).add_((_READ_NOISE / _FULL_WELL) ** 2).sqrt_()
+    sigma = root_((light * (1 / _FULL_WELL)).add_((_READ_NOISE / _FULL_WELL) ** 2))
     return light.add_(sigma.mul_(normal(seeds, purpose, tuple(picture.shape[1:]))))
 
 
@@ -47,7 +48,8 @@ def develop(picture: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _curve(device: torch.device) -> Tensor:
-    # A table, as cameras have it: the same on every device, and faster than powers.
+    # A table, as cameras have it, and faster than powers. No value lies so near to a half that the last digit
+    # of a power could change its rounding.
     linear = torch.arange(_LEVELS, dtype=torch.float64) / (_LEVELS - 1)
     encoded = torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.pow(1 / 2.4) - 0.055)
     return (255 * encoded).round().byte().to(device)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from aims.synth.exact import power, root_
 from aims.synth.sensors._shared import once
 from aims.synth.world.geometry import Geometry, family_of
 
@@ -79,17 +80,17 @@ def shade(geometry: Geometry) -> Shading:
     light, down = planes(geometry.light_direction[:, None, None]), planes(geometry.down[:, None, None])
     facing, direct = dot(normal, view).clamp_(0, 1), dot(normal, light).clamp_min_(0)
     # The half-way vector is (view + light) / |view + light|; of unit vectors the length is sqrt(2 + 2 cos).
-    length = dot(view, light).mul_(2).add_(2).clamp_min_(1e-6).sqrt_()
+    length = root_(dot(view, light).mul_(2).add_(2).clamp_min_(1e-6))
     half = (direct + facing).div_(length).clamp_(0, 1)
 
     table = family_of(geometry)
     metals = (table.extinction > 0).float()
-    power = 2 / table.roughness.square().clamp_min(_MIN_ALPHA).square() - 2
+    sharpness = 2 / table.roughness.square().clamp_min(_MIN_ALPHA).square() - 2
     upright = ((table.refractive_index - 1) / (table.refractive_index + 1)).square() * (1 - metals)
     metal, base = by_material(geometry, metals), by_material(geometry, upright)
 
     direct.mul_(geometry.lit)
-    glint = half.pow_(by_material(geometry, power)).mul_(direct)
+    glint = power(half, by_material(geometry, sharpness)).mul_(direct)
     fall = dot(normal, down)
     up = _mirrored_up(facing, fall, dot(view, down))
     scatters = (1 - metal).mul_(geometry.materials > 0)
@@ -100,7 +101,7 @@ def shade(geometry: Geometry) -> Shading:
     return Shading(
         direct=direct.mul_(scatters),
         ambient=fall.mul_(-_GATHERED).add_(1).mul_(scatters),
-        glint=glint.mul_(by_material(geometry, (power + 8) / 8 * table.shine)),
+        glint=glint.mul_(by_material(geometry, (sharpness + 8) / 8 * table.shine)),
         mirror=(up * _ABOVE).add_(1).mul_(by_material(geometry, table.shine)),
         skin=skin,
         metal=metal.mul_(grazing.neg_().add_(1)),

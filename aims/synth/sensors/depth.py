@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from aims.synth.exact import arccos, root, root_
 from aims.synth.sensors._shading import by_material
 from aims.synth.sensors._shared import once
 from aims.synth.world.geometry import Geometry, family_of
@@ -77,7 +78,7 @@ def _measured(geometry: Geometry) -> Tensor:
     sigma = axial_sigma_m(depth, cosine)
     # Rounding adds its own variance, which the measured noise has in it already.
     rounding = (DISPARITY_STEP / math.sqrt(12)) * depth * depth
-    sigma = (sigma * sigma - rounding * rounding).clamp(min=0).sqrt()
+    sigma = root_((sigma * sigma - rounding * rounding).clamp_(min=0))
     depth = depth + sigma * normal(geometry.seeds, _AXIAL, depth.shape[1:])
     depth = 1 / ((1 / depth / DISPARITY_STEP).round() * DISPARITY_STEP)
     lost |= ~((depth >= NEAREST_M) & (depth <= FARTHEST_M))
@@ -99,9 +100,9 @@ def axial_sigma_m(depth_m: Tensor, cosine: Tensor) -> Tensor:
     Returns:
         Metres.
     """
-    angle = cosine.clamp(min=_BLIND, max=1).acos()
+    angle = arccos(cosine.clamp(min=_BLIND, max=1))
     steepness = angle / (math.pi / 2 - angle)
-    return 0.0012 + 0.0019 * (depth_m - 0.4) ** 2 + 0.0001 / depth_m.sqrt() * steepness * steepness
+    return 0.0012 + 0.0019 * (depth_m - 0.4) ** 2 + 0.0001 / root(depth_m) * steepness * steepness
 
 
 def shadowed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from aims.synth.exact import root_
 from aims.synth.sensors._camera import add_noise, develop, exposure
 from aims.synth.sensors._shading import shade
 from aims.synth.world.geometry import Geometry
@@ -37,7 +38,7 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Tensor:
     light = scattered.add_(mirrored)
     if geometry.family in _SKY:
         horizon, zenith = _SKY[geometry.family]
-        up = shading.up.clamp(0, 1).sqrt_()
+        up = root_(shading.up.clamp(0, 1))
         sky = up.mul_(zenith - horizon).add_(horizon).mul_(around[:, None, None])
         light = torch.where(geometry.materials == 0, sky, light)
     return develop(add_noise(light, geometry.seeds, _NOISE) if noise else light)

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aims.sensors.polarization import ANGLES
+from aims.synth.exact import root_
 from aims.synth.sensors._shading import by_material, dot, planes
 from aims.synth.sensors.rgb import channels
 from aims.synth.world.geometry import Geometry, family_of
@@ -64,7 +65,7 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Float[Tensor, "batch hei
         for polarizer, angle in enumerate(ANGLES):
             light = pictures[polarizer, colour]
             # Exact for these four angles, where sine and cosine are not.
-            torch.add(s0, s2 if angle % 90 else s1, alpha=1 if angle < 90 else -1, out=light)
+            (torch.add if angle < 90 else torch.sub)(s0, s2 if angle % 90 else s1, out=light)
             if noise:
                 _add_noise(light, geometry.seeds, _NOISE + 3 * polarizer + colour)
             light.clamp_(0, 1)
@@ -90,7 +91,7 @@ def _colours(geometry: Geometry) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     index, extinction = by_material(geometry, table.refractive_index), by_material(geometry, table.extinction)
     scattered, mirrored = diffuse_degree(cosine, index), specular_degree(cosine, index, extinction)
     for diffuse, specular in channels(geometry):
-        polarized = (diffuse * scattered).addcmul_(specular, mirrored, value=-1)
+        polarized = (diffuse * scattered).sub_(specular * mirrored)
         yield diffuse + specular, polarized * along, polarized.mul_(slanted)
 
 
@@ -135,20 +136,20 @@ def diffuse_degree(cosine: Tensor, index: Tensor) -> Tensor:
     """
     n2, s2 = index * index, 1 - cosine * cosine
     difference = (index - 1 / index) ** 2 * s2
-    return difference / (2 + 2 * n2 - (index + 1 / index) ** 2 * s2 + 4 * cosine * (n2 - s2).sqrt())
+    return difference / (2 + 2 * n2 - (index + 1 / index) ** 2 * s2 + 4 * cosine * root_(n2 - s2))
 
 
 def _add_noise(light: Tensor, seeds: Tensor, purpose: int) -> None:
-    sigma = (light / _FULL_WELL).add_((_READ_NOISE / _FULL_WELL) ** 2).sqrt_()
-    light.addcmul_(sigma, normal(seeds, purpose, light.shape[1:]))
+    sigma = root_((light * (1 / _FULL_WELL)).add_((_READ_NOISE / _FULL_WELL) ** 2))
+    light.add_(sigma.mul_(normal(seeds, purpose, light.shape[1:])))
 
 
 def _refracted(cosine: Tensor, index: Tensor, extinction: Tensor) -> tuple[Tensor, Tensor]:
     """The root of (n + ik)^2 - sin^2: its real part, and its squared size."""
     real = index * index - extinction * extinction - (1 - cosine * cosine)
     imaginary = 2 * index * extinction
-    square = (real * real + imaginary * imaginary).sqrt()
-    return ((square + real) / 2).clamp_min(0).sqrt(), square
+    square = root_(real * real + imaginary * imaginary)
+    return root_(((square + real) / 2).clamp_min_(0)), square
 
 
 def _plane_of_incidence(geometry: Geometry) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from aims.synth.exact import root_
 from aims.synth.sensors._camera import add_noise, develop, exposure
 from aims.synth.sensors._shading import shade
 from aims.synth.sensors._shared import once
@@ -69,7 +70,7 @@ def channels(geometry: Geometry) -> tuple[tuple[Tensor, Tensor], ...]:
     gain = exposure(_mean(geometry.light_rgb), _mean(geometry.ambient_rgb))[:, None]
     main, around = geometry.light_rgb * gain, geometry.ambient_rgb * gain
     sky = _SKY.get(geometry.family)
-    up, nothing = shading.up.clamp(0, 1).sqrt_(), geometry.materials == 0
+    up, nothing = root_(shading.up.clamp(0, 1)), geometry.materials == 0
     for channel in range(3):
         diffuse, specular = shading.reflect(
             geometry.albedo_rgb[..., channel], main[:, channel], around[:, channel]

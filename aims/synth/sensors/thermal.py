@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from aims.synth.exact import root_
 from aims.synth.sensors._shading import by_material, mirrored_up
 from aims.synth.world.geometry import Geometry, family_of
 from aims.synth.world.random import normal
@@ -50,7 +51,7 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Tensor:
     exitance = torch.where(geometry.materials == 0, mirrored, emitted)
     height, width = exitance.shape[1:]
     sigma = _BLUR * min(height, width) / 128
-    celsius = _blur(_blur(exitance, sigma, 1), sigma, 2).sqrt_().sqrt_().sub_(_ZERO_CELSIUS)
+    celsius = root_(root_(_blur(_blur(exitance, sigma, 1), sigma, 2))).sub_(_ZERO_CELSIUS)
     if not noise:
         return celsius
     camera = geometry.seeds.new_zeros(1)
@@ -67,7 +68,7 @@ def _surroundings(geometry: Geometry, up: Tensor) -> Tensor:
 
 
 def _fourth(kelvin: Tensor) -> Tensor:
-    # A number's square and root have the same bits wherever it stands in a tensor; its power has not.
+    # Squares have the same bits everywhere, powers have not.
     return kelvin.square().square_()
 
 

@@ -1,8 +1,13 @@
-"""Scenes as tables: one column a solid or a surface, for a whole batch, in the camera's frame."""
+"""Scenes as tables: one column a solid or a surface, for a whole batch, in the camera's frame.
+
+The scenes' own numbers come from the C library, whose sines and powers differ in the last of their 53 bits
+between processors; they are rounded to float32 first, which hides that but for one number in a hundred
+million. All further steps have the same bits everywhere (`aims.synth.exact`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -11,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aims.synth.exact import matmul, sine_and_cosine
 from aims.synth.world.geometry import Intrinsics
 from aims.synth.world.scene import SceneSpec
 from aims.synth.world.solids import SURROUNDINGS, Kind
@@ -89,14 +95,12 @@ def tabulate(
     scenes = np.array([index for _, index in solids])
     first_surfaces = np.cumsum([1] + [len(spec.surfaces) for spec in specs])
     kinds = np.array([int(solid.kind) for solid, _ in solids])
-    numbers = np.array(
-        [
-            (*solid.centre, *solid.half, *solid.angles, solid.form, solid.surface, solid.kind)
-            for solid, _ in solids
-        ]
+    numbers = _numbers(
+        (*solid.centre, *solid.half, *solid.angles, solid.form, solid.surface, solid.kind)
+        for solid, _ in solids
     )
-    cameras = _rotations(np.array([spec.camera.angles for spec in specs]))
-    places = np.array([(spec.camera.x, -spec.camera.height, spec.camera.z) for spec in specs])
+    cameras = _rotations(_numbers(spec.camera.angles for spec in specs))
+    places = _numbers((spec.camera.x, -spec.camera.height, spec.camera.z) for spec in specs)
     matrices, offsets, corners = _affine(numbers, cameras[scenes], places[scenes])
     rows = np.concatenate(
         [
@@ -108,7 +112,7 @@ def tabulate(
         ]
     )
     casts = np.array([solid.casts_shadow and solid.kind not in SURROUNDINGS for solid, _ in solids])
-    towards = _into_camera(cameras, np.array([spec.light.towards for spec in specs]))
+    towards = _into_camera(cameras, _numbers(spec.light.towards for spec in specs))
     light_size = (max(size),) * 2
     light_map, texels = _light_map(towards, corners, scenes, casts, light_size[0])
     down = _into_camera(cameras, np.tile([0.0, 1.0, 0.0], (len(specs), 1)))
@@ -127,6 +131,10 @@ def tabulate(
     )
 
 
+def _numbers(rows: Iterable[tuple[float, ...]]) -> Array:
+    return np.array(list(rows), np.float32).astype(np.float64)
+
+
 def _surface_rows(specs: Sequence[SceneSpec]) -> Array:
     rows: list[tuple[float, ...]] = [_NO_SURFACE]
     rows += [
@@ -139,18 +147,16 @@ def _surface_rows(specs: Sequence[SceneSpec]) -> Array:
 
 def _rotations(angles: Array) -> Array:
     """Yaw, pitch and roll -> matrices that turn the rolled, pitched and yawed frame into the outer one."""
-    (sy, sp, sr), (cy, cp, cr) = np.sin(angles.T), np.cos(angles.T)
+    (sy, sp, sr), (cy, cp, cr) = sine_and_cosine(angles.T)
     zero, one = np.zeros_like(sy), np.ones_like(sy)
     yaw = np.stack([cy, zero, sy, zero, one, zero, -sy, zero, cy], axis=1).reshape(-1, 3, 3)
     pitch = np.stack([one, zero, zero, zero, cp, sp, zero, -sp, cp], axis=1).reshape(-1, 3, 3)
     roll = np.stack([cr, -sr, zero, sr, cr, zero, zero, zero, one], axis=1).reshape(-1, 3, 3)
-    turned: Array = yaw @ pitch @ roll
-    return turned
+    return matmul(matmul(yaw, pitch), roll)
 
 
 def _into_camera(cameras: Array, directions: Array) -> Array:
-    turned: Array = (directions[:, None, :] @ cameras)[:, 0]
-    return turned
+    return matmul(directions[:, None, :], cameras)[:, 0]
 
 
 def _affine(numbers: Array, cameras: Array, places: Array) -> tuple[Array, Array, Array]:
@@ -158,11 +164,10 @@ def _affine(numbers: Array, cameras: Array, places: Array) -> tuple[Array, Array
     centres, half = numbers[:, :3], numbers[:, 3:6]
     turns = _rotations(numbers[:, 6:9])
     inverse = turns.transpose(0, 2, 1) / half[:, :, None]
-    offsets = (inverse @ (places - centres)[:, :, None])[:, :, 0]
-    world = (_hulls(numbers[:, 11], numbers[:, 9]) * half[:, None, :]) @ turns.transpose(0, 2, 1) + (
-        centres - places
-    )[:, None, :]
-    return inverse @ cameras, offsets, world @ cameras
+    offsets = matmul(inverse, (places - centres)[:, :, None])[:, :, 0]
+    hulls = _hulls(numbers[:, 11], numbers[:, 9]) * half[:, None, :]
+    world = matmul(hulls, turns.transpose(0, 2, 1)) + (centres - places)[:, None, :]
+    return matmul(inverse, cameras), offsets, matmul(world, cameras)
 
 
 def _hulls(kinds: Array, forms: Array) -> Array:
@@ -208,9 +213,9 @@ def _light_map(
     """The picture of all that casts shadows, as seen from the light, and the size of its pixels."""
     helper = np.where(np.abs(towards[:, :1]) < 0.6, [[1.0, 0.0, 0.0]], [[0.0, 0.0, 1.0]])
     across = np.cross(helper, towards)
-    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    across /= np.sqrt(matmul(across[:, None, :], across[:, :, None]))[:, 0]
     axes = np.stack([across, np.cross(towards, across), -towards], axis=1)
-    flat = np.einsum("ncd,nad->nca", corners, axes[scenes])
+    flat = matmul(corners, axes[scenes].transpose(0, 2, 1))
     low = np.full((len(towards), 3), np.inf)
     high = np.full((len(towards), 3), -np.inf)
     np.minimum.at(low, scenes[casts], flat[casts].min(axis=1))
@@ -237,12 +242,11 @@ def _light_view(
     device: torch.device,
 ) -> View:
     # The axes are orthogonal, so their inverse is their transpose over the squared scale.
-    scale = (maps[:, :2, :3] ** 2).sum(axis=2)
-    across = (matrices @ (maps[:, 0, :3] / scale[:, :1])[:, :, None])[:, :, 0]
-    down = (matrices @ (maps[:, 1, :3] / scale[:, 1:])[:, :, None])[:, :, 0]
-    step = (matrices @ maps[:, 2, :3, None])[:, :, 0]
+    steps = maps[:, :, :3].copy()
+    steps[:, :2] /= matmul(steps[:, :2] * steps[:, :2], np.ones((3, 1)))
+    across, down, step = matmul(matrices, steps.transpose(0, 2, 1)).transpose(2, 0, 1)
     start = offsets - maps[:, 0, 3:] * across - maps[:, 1, 3:] * down - maps[:, 2, 3:] * step
-    pixels = np.einsum("ncd,nad->nca", corners, maps[:, :2, :3]) + maps[:, None, :2, 3]
+    pixels = matmul(corners, maps[:, :2, :3].transpose(0, 2, 1)) + maps[:, None, :2, 3]
     rays = np.concatenate([step.T, start.T, across.T, down.T, forms[None]])
     boxes = _boxes(pixels[:, :, 0], pixels[:, :, 1], size)
     return View(rays=_tensor(rays, device), parallel=True, boxes=boxes, size=size)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from aims.synth.exact import root_
 from aims.synth.world.materials import Materials, material_table
 
 #: Focal lengths and principal point of NYUv2's colour camera at 640 x 480 pixels, as (fx, fy, cx, cy); from
@@ -91,7 +92,7 @@ class Geometry:
         """Unit vectors from what is seen towards the camera; defined for the sky as well."""
         batch, height, width = self.depth_m.shape
         x, y = pixel_rays(self.intrinsics, (height, width), self.device)
-        length = (x * x + y * y + 1).sqrt()
+        length = root_(x * x + y * y + 1)
         planes = torch.stack([-x / length, -y / length, -1 / length])
         return planes.movedim(0, -1).expand(batch, -1, -1, -1)
 

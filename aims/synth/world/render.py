@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from aims.core.errors import InputError, unknown_name
+from aims.synth.exact import root_
 from aims.synth.world import rooms, wilds
 from aims.synth.world._cast import cast, light_share
 from aims.synth.world._tables import Tables, tabulate
@@ -190,7 +191,7 @@ def _normals(local: Vector, points: Vector, solids: Tensor) -> tuple[Vector, Ten
     )
     away = nx * points[0] + ny * points[1] + nz * points[2] > 0
     seen = points[2] > 0
-    length = (nx * nx + ny * ny + nz * nz).sqrt().clamp_min(1e-12)
+    length = root_(nx * nx + ny * ny + nz * nz).clamp_min_(1e-12)
     scale = torch.where(away, -1.0, seen.to(torch.float32)) / length
     return (nx * scale, ny * scale, nz * scale), torch.where(seen, surface, 0)
 

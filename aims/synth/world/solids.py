@@ -2,9 +2,9 @@
 
 Every solid lies in the cube -1..1 of its own frame (y points down where it stands upright) and is convex, so
 that a ray has one interval in it. An affine map takes it into the scene. Origins, directions and points are
-triples of tensors (x, y, z) that broadcast. Only operations are used that give a number the same bits
-wherever it stands in a tensor, so that a ray gives them in every batch. (Roots do, though torch's are not
-exactly rounded on a CPU.) Which kinds a family of scenes may use is the family's own choice.
+triples of tensors (x, y, z) that broadcast. Only operations are used that have the same bits on every
+processor and wherever a number stands in a tensor (`aims.synth.exact`), so that a ray gives them in every
+batch. Which kinds a family of scenes may use is the family's own choice.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from enum import IntEnum
 
 import torch
 from torch import Tensor
+
+from aims.synth.exact import root
 
 Vector = tuple[Tensor, Tensor, Tensor]
 Span = tuple[Tensor, Tensor]
@@ -132,7 +134,7 @@ def _pipe(origin: Vector, direction: Vector) -> Span:
 
 def _around(middle: Tensor, square: Tensor, inverse: Tensor) -> Span:
     # The root of a negative number, where the ray misses, is NaN and stays so.
-    half = (square * inverse).sqrt()
+    half = root(square * inverse)
     return middle - half, middle + half
 
 
@@ -196,7 +198,7 @@ def _dome_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
 
 def _dome_normal(point: Vector, form: Tensor) -> Vector:
     x, y, z = point
-    cut = form - y < 1 - (x * x + y * y + z * z).sqrt()
+    cut = form - y < 1 - root(x * x + y * y + z * z)
     return torch.where(cut, 0.0, x), torch.where(cut, 1.0, y), torch.where(cut, 0.0, z)
 
 
@@ -209,8 +211,8 @@ def _cone_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
     square = direction[0] * direction[0] + direction[2] * direction[2] - widening * widening
     half = x * direction[0] + z * direction[2] - radius * widening
     rest = x * x + z * z - radius * radius
-    root, inverse = (half * half - square * rest).sqrt(), _inverse(square)
-    one, other = (-half - root) * inverse, (-half + root) * inverse
+    apart, inverse = root(half * half - square * rest), _inverse(square)
+    one, other = (-half - apart) * inverse, (-half + apart) * inverse
     low, high = torch.minimum(one, other), torch.maximum(one, other)
     # A ray steeper than the side stays within once it is in, on the way down.
     steep, down = square < 0, direction[1] > 0
@@ -222,7 +224,7 @@ def _cone_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
 def _cone_normal(point: Vector, form: Tensor) -> Vector:
     x, y, z = point
     growth = (1 - form) / 2
-    out = (x * x + z * z).sqrt()
+    out = root(x * x + z * z)
     cap = 1 - y.abs() < (1 + form) / 2 + growth * y - out
     return torch.where(cap, 0.0, x), torch.where(cap, y.sign(), -growth * out), torch.where(cap, 0.0, z)
 
@@ -242,7 +244,7 @@ def _wedge_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
 
 def _wedge_normal(point: Vector, form: Tensor) -> Vector:
     x, y, z = point
-    sides = [((limit - a * x - b * y) / (a * a + b * b).sqrt(), a, b) for a, b, limit in _wedge_sides(form)]
+    sides = [((limit - a * x - b * y) / root(a * a + b * b), a, b) for a, b, limit in _wedge_sides(form)]
     (right, right_x, right_y), (left, left_x, left_y) = sides
     base, end = 1 - y, 1 - z.abs()
     slope, flat = torch.minimum(right, left), torch.minimum(base, end)

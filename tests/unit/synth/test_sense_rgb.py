@@ -6,7 +6,7 @@ import torch
 from flat_scene import SIZE, plane, row, sky, use_materials
 
 from aims.synth.sensors import rgb
-from aims.synth.sensors._camera import add_noise
+from aims.synth.sensors._camera import _curve, add_noise
 
 # Main light 1.0, 0.9, 0.8 and ambient 0.3, 0.2, 0.1 are 1.1 on average: white facing the light comes to 0.85.
 GAIN = 0.85 / 1.1
@@ -133,3 +133,12 @@ def test_noise_is_in_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (torch.corrcoef(noise.reshape(-1, 3).T) - torch.eye(3)).abs().max() < 0.08
     # A channel's mean stays to a tenth of a step, apart from rounding.
     assert (noisy.mean(dim=(0, 1, 2)) - clean[0, 0, 0]).abs().max() < 0.6
+
+
+def test_no_value_of_srgbs_curve_is_near_to_a_tie() -> None:
+    """So that rounding to 8 bits hides the last digits of powers, which depend on the processor."""
+    linear = np.arange(4096) / 4095
+    encoded = 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    assert np.abs(encoded - np.floor(encoded) - 0.5).min() > 1e-4
+    curve = _curve(torch.device("cpu")).numpy()
+    assert (curve == np.rint(encoded)).all()

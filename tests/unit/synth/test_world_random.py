@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from scipy.special import ndtri
 
-from aims.synth.world.random import noise_at, normal, scene_keys, uniform, value_noise
+from aims.synth.world.random import _quantiles, noise_at, normal, scene_keys, uniform, value_noise
 
 SEEDS = torch.tensor([0, 1, 2**61 + 5, -7])
 _WORD = 2**32
@@ -47,6 +49,16 @@ def test_normal_numbers_have_the_moments_of_a_normal_distribution():
     assert (numbers**4).mean().item() == pytest.approx(3, abs=3 * (96 / 800_000) ** 0.5)
     # (2 Phi(2) - 1) = 0.9545 of them lie within two sigma.
     assert (numbers.abs() < 2).double().mean().item() == pytest.approx(0.9545, abs=0.001)
+
+
+def test_no_normal_number_is_near_to_a_tie():
+    """So that rounding to float32 hides the last digits of logarithms, which depend on the processor."""
+    exact = ndtri((np.arange(65536) + 0.5) / 65536)
+    rounded = exact.astype(np.float32)
+    for side in (-np.inf, np.inf):
+        tie = (rounded.astype(np.float64) + np.nextafter(rounded, np.float32(side)).astype(np.float64)) / 2
+        assert (np.abs(tie - exact) / np.abs(exact)).min() > 1e-13
+    assert _quantiles(torch.device("cpu")).equal(torch.from_numpy(rounded))
 
 
 def test_scenes_purposes_and_neighbours_are_unlike():
