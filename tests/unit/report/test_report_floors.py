@@ -136,7 +136,7 @@ def test_the_files_hold_the_floors_and_the_marks(runs: Path, tmp_path: Path, add
     assert cells == {"scratch": "", "simcmf": "25.00", "disc": "37.50", "oracle-disc": "75.00"}
 
 
-@pytest.mark.parametrize("protocol", ["paper", "strict"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_note_names_figures_and_provenance(
     runs: Path, tmp_path: Path, add_run: AddRun, protocol: str
 ) -> None:
