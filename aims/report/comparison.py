@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from aims.core.sizes import SIZES
 from aims.report.conditions import Condition
 from aims.report.floors import FLOORS
-from aims.report.paired import Difference
+from aims.report.paired import Difference, Verdict
 from aims.report.results import Result
 
 #: The column behind the modalities; in brackets, as no stream of a dataset is named.
@@ -30,7 +29,9 @@ class ComparisonCell:
         disc: the floor `disc` on the same instances, or None.
         seed_sd: standard deviation over seeds, or None for a single one.
         rank: "best" or "second" of its column, else empty. Floors have none.
-        tied: whether it is not separable from the best of its column (`Difference.separable`).
+        test: its difference from the best of its column; None for the best itself, for floors, and where it
+            cannot be tested.
+        verdict: what is said of it beside the best; None for the best itself and for floors.
     """
 
     miou: float
@@ -39,7 +40,8 @@ class ComparisonCell:
     disc: float | None
     seed_sd: float | None
     rank: str = ""
-    tied: bool = False
+    test: Difference | None = None
+    verdict: Verdict | None = None
 
     @property
     def below_disc(self) -> bool:
@@ -86,6 +88,13 @@ class ComparisonRow:
             return ()
         columns = [[miou for _, miou in column] for column in zip(*scores, strict=True)]
         return tuple(None if None in column else float(np.mean(column)) for column in columns)
+
+    def large(self, modalities: Sequence[str]) -> float | None:
+        """mIoU of large instances (`aims.core.sizes.LARGE`), averaged over modalities; None if unknown."""
+        cells = [self.cells.get(name) for name in modalities]
+        found = [cell.result.large for cell in cells if cell and cell.result]
+        scores = [each[1] for each in found if each and each[1] is not None]
+        return float(np.mean(scores)) if scores and len(scores) == len(modalities) else None
 
     @property
     def trained(self) -> tuple[int, int] | None:
@@ -191,9 +200,34 @@ class Comparison:
         return ()
 
     @property
+    def large_count(self) -> int | None:
+        """Number of large test instances, as the first row that tells has them; None if none does."""
+        first = [row.cells[self.sized[0]] for row in self.rows if self.sized[0] in row.cells]
+        found = (cell.result.large for cell in first if cell.result and cell.result.large)
+        return next((number for number, _ in found), None)
+
+    @property
     def tests(self) -> int:
         """How many comparisons with the reference were made: Holm's correction is over these."""
         return sum(len(row.differences) for row in self.rows)
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Numbers of images, or of their groups, over which scores were tested, in rising order."""
+        tests = [cell.test for row in self.rows for cell in row.cells.values()]
+        tests += [test for row in self.rows for test in row.differences.values()]
+        return tuple(sorted({test.groups for test in tests if test}))
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What is said of its scores beside the best of their columns, without repetition."""
+        found = {cell.verdict for row in self.rows for cell in row.cells.values()}
+        return tuple(verdict for verdict in Verdict if verdict in found)
+
+    def best(self, column: str) -> str | None:
+        """Label of the row that is the best of a column; None where there is none."""
+        best = (row for row in self.rows if column in row.cells and row.cells[column].rank == "best")
+        return next((row.label for row in best), None)
 
 
 def comparison_json(table: Comparison) -> dict[str, Any]:
@@ -209,6 +243,7 @@ def comparison_json(table: Comparison) -> dict[str, Any]:
         "modalities": list(table.modalities),
         "mean_over": list(table.mean_over),
         "reference": table.reference,
+        "best": {column: table.best(column) for column in table.columns},
         "rows": [
             {
                 "label": row.label,
@@ -221,8 +256,9 @@ def comparison_json(table: Comparison) -> dict[str, Any]:
                 "peak_memory_bytes": row.peak_bytes,
                 "learning_rates": row.learning_rates,
                 "cells": {name: _cell_json(cell) for name, cell in row.cells.items()},
+                "large": row.large(table.sized),
                 "by_size": dict(zip(SIZES, row.by_size(table.sized), strict=False)),
-                "differences": {name: dataclasses.asdict(test) for name, test in row.differences.items()},
+                "differences": {name: test.as_json() for name, test in row.differences.items()},
             }
             for row in table.rows
         ],
@@ -236,6 +272,9 @@ def _cell_json(cell: ComparisonCell) -> dict[str, Any]:
         "interval": cell.interval,
         "seed_sd": cell.seed_sd,
         "rank": cell.rank,
-        "tied": cell.tied,
+        "miou_large": cell.result.large[1] if cell.result and cell.result.large else None,
+        "instances_large": cell.result.large[0] if cell.result and cell.result.large else None,
+        "verdict": cell.verdict,
+        "from_best": cell.test.as_json() if cell.test else None,
         "below_disc": cell.below_disc,
     }

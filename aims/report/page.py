@@ -13,17 +13,22 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from aims.core.sizes import LARGE_NAME
 from aims.core.vocabulary import MODALITIES
 from aims.report.comparison import Comparison, ComparisonCell, ComparisonRow
 from aims.report.comparison_words import (
-    TIED,
+    best_lines,
+    best_notes,
     cell_interval,
     column_name,
     comparison_facts,
     counts,
     difference_lines,
+    large_text,
+    mark,
+    mark_title,
     notes,
-    paired_notes,
+    reference_notes,
     seeds_text,
     size_columns,
     size_note,
@@ -118,11 +123,16 @@ def render_page(
         run_columns=RUN_COLUMNS,
         filters=_filters(comparisons),
         left_out=left_out,
-        tied=TIED,
+        large=large_text,
+        large_name=LARGE_NAME,
+        mark=mark,
+        mark_title=mark_title,
         facts=comparison_facts,
         counts=counts,
         notes=notes,
-        paired_notes=paired_notes,
+        best_notes=best_notes,
+        reference_notes=reference_notes,
+        from_best=best_lines,
         difference=difference_lines,
         seeds=seeds_text,
         costs=COSTS,

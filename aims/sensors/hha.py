@@ -99,11 +99,11 @@ def encode_hha(
     2. angle in degrees between gravity and the normal of the surface, seen from its back, plus 38: a floor
        has 38, a wall 128, a ceiling or a surface without a normal 218.
 
-    Each is rounded (halves up) and clipped at 255; the computation is in float64 throughout. Depth that comes as
-    float32 has been rounded before: of the 921,600 values of the original's reference picture 8 differ by one
-    then, from float64 none does. Whole numbers hide the last digits in which BLAS and `np.arccos` depend on the
-    processor: that picture has the same bytes with the kernels of every vendor, vector unit and number of
-    threads that was tried.
+    Each is rounded (halves up) and clipped at 255; the computation is in float64 throughout. Depth that comes
+    as float32 has been rounded before: of the 921,600 values of the original's reference picture 8 differ by
+    one then, from float64 none does. Whole numbers hide the last digits in which BLAS and `np.arccos` depend
+    on the processor: that picture has the same bytes with the kernels of every vendor, vector unit and number
+    of threads that was tried.
 
     A pixel is missing where `missing` says so and where the depth is 0, negative, NaN, infinite, below a
     micrometre or above 1000 km. It takes no part in any fit. Its angle comes from the other pixels of its

@@ -15,7 +15,8 @@ from made_runs import AddRun
 from aims.core.records import RECORD
 from aims.report.build import build_comparisons
 from aims.report.comparison import Comparison
-from aims.report.comparison_files import comparison_csv, comparison_latex, comparison_markdown
+from aims.report.comparison_csv import comparison_csv
+from aims.report.comparison_files import comparison_latex, comparison_markdown
 from aims.report.comparison_words import comparison_title, short, span
 from aims.report.cost import COSTS, cost_notes
 from aims.report.cost_figure import _ticks, cost_csv, cost_files, cost_plot, draw_cost
@@ -177,7 +178,7 @@ def test_columns_of_the_comparison(runs: Path, add_run: AddRun) -> None:
         "learning rates tried |"
     )
     assert "| 1 | 755 k | 1.82–2 G | 58.5 | 0.065 core-h | 788 MB | 1 |" in comparison_markdown([found])
-    costs = comparison_latex([found]).split(r"\end{table}")[1]
+    costs = comparison_latex([found]).split(r"\end{table}")[2]
     assert r"simcmf, lora & 755 k & 1.82--2 G & 58.5 & 0.065 core-h & 788 MB & 1 \\" in costs
     cells = {(line["method"], line["modality"]): line for line in lines(comparison_csv([found]))}
     assert cells["simcmf", "thermal"]["flops"] == "2000000000"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from made_runs import AddRun
 
+from aims.core.vocabulary import PROTOCOLS
 from aims.report import write_report
 from aims.report.floors import load_floor_notes
 from aims.report.published import load_published
