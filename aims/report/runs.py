@@ -198,8 +198,9 @@ def load_run(folder: Path) -> Run:
         )
     scores = record.scores
     miou = _score(folder, scores, "miou")
-    # Before rows told the picture's pixels, the click was given in the picture itself, but under `paper`.
-    clicked = record.config.protocol != "paper"
+    protocol = PROTOCOLS[record.config.protocol]
+    # Before rows told the picture's pixels, a click was given in the picture itself, but on the paper's grid.
+    clicked = protocol.click == "deepest"
     image_ids, group_ids, instance_ids, iou, areas, pixels = read_columns(folder, clicked=clicked)
     if len(iou) != scores.get("instances"):
         raise InputError(
@@ -209,11 +210,7 @@ def load_run(folder: Path) -> Run:
         raise InputError(
             f"{folder}: the mean IoU of {INSTANCES} is {iou.mean():.9f}, run.json says {miou:.9f}"
         )
-    broken = (
-        BROKEN_IMAGES.get(record.config.dataset, {})
-        if PROTOCOLS[record.config.protocol].replaces_broken
-        else {}
-    )
+    broken = BROKEN_IMAGES.get(record.config.dataset, {}) if protocol.replaces_broken else {}
     try:
         who = sort_names(
             tuple(image_ids.tolist()),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aims.core.vocabulary import MODALITIES
+from aims.core.vocabulary import MODALITIES, PROTOCOLS
 from aims.report.conditions import Condition, by_condition
 from aims.report.floors import FLOORS, load_floor_notes
 from aims.report.published import PAPER_PROTOCOL, TABLE1_METHODS, PublishedTable1
@@ -200,10 +200,10 @@ def _floor_cells(members: list[Result], floors: list[Result]) -> dict[str, Cell]
 
 
 def select(candidates: list[Result], label: str, notes: list[str]) -> Result | None:
-    """Chooses among settings: `paper` by the test score (its own rule), else by the validation score."""
+    """Chooses among settings on the split on which the protocol selects."""
     if len(candidates) < 2:
         return candidates[0] if candidates else None
-    if candidates[0].config.protocol == "paper":
+    if PROTOCOLS[candidates[0].config.protocol].select_on == "test":
         return max(candidates, key=lambda item: item.miou)
     validated = [(item.val_miou, item) for item in candidates if item.val_miou is not None]
     unvalidated = len(candidates) - len(validated)
