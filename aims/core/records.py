@@ -42,6 +42,8 @@ _RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
 #: One row a test instance. `iou` is the protocol's score, `iou_grid` at 256 x 256 (null where the instance
 #: vanishes there and nothing is smoothed), `iou_native` at the picture's own size (null under `paper`).
 #: `click` is (x, y) in pixels of `click_size` (height, width): the 1024 grid under `paper`, else the picture.
+#: `area` and `pixels` are the instance's and the picture's, at the picture's own size; files of earlier
+#: versions have no `pixels`.
 INSTANCE_SCHEMA = pa.schema(
     [
         ("image_id", pa.string()),
@@ -49,6 +51,7 @@ INSTANCE_SCHEMA = pa.schema(
         ("instance_id", pa.int32()),
         ("class_id", pa.int32()),
         ("area", pa.int64()),
+        ("pixels", pa.int64()),
         ("click", _POINT),
         ("click_size", _POINT),
         ("iou", pa.float64()),
@@ -67,7 +70,9 @@ class RunRecord:
     Attributes:
         path: the run's folder.
         config: the configuration.
-        scores: `miou` (0..1), `instances`, `images`, `epoch`, and `val_miou` where a validation part chose.
+        scores: `miou` (0..1), `instances`, `images`, `epoch`, and `val_miou` where a validation part chose;
+            `miou_large` and `instances_large` of instances of at least 1 % of the picture
+            (`aims.core.sizes.LARGE`), which records of earlier versions lack.
         content: the whole of run.json.
     """
 

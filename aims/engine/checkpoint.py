@@ -33,6 +33,11 @@ class TrainingState:
         seconds: time spent training and evaluating.
         metrics: the finished epochs' lines of metrics.jsonl.
         best: the line with the highest score so far; None before the first evaluation.
+        micro_batch: images that a process computes at once, fewer than its share of a step where they did not
+            fit into a GPU's memory. Batch normalisation (cmx) sees these alone. None where nothing is
+            trained.
+        peak_bytes: the most memory that the first process has held; None where that is not known of a part of
+            the run (`aims.engine._machine.PeakMemory`).
     """
 
     epoch: int = 0
@@ -41,6 +46,12 @@ class TrainingState:
     seconds: float = 0.0
     metrics: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] | None = None
+    micro_batch: int | None = None
+    peak_bytes: int | None = 0
+
+    def hold(self, peak: int | None) -> None:
+        """Takes into account what a process has held at most."""
+        self.peak_bytes = None if peak is None or self.peak_bytes is None else max(self.peak_bytes, peak)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aims.core.errors import AimsError
+from aims.core.sizes import large_scores
 from aims.core.vocabulary import Protocol
 from aims.data.read import ImageRef
 from aims.engine.inputs import click_grid, reduce_grid
@@ -207,6 +208,7 @@ def _row(
         "instance_id": int(item.ids[index]),
         "class_id": item.class_ids[index],
         "area": item.areas[index],
+        "pixels": item.native.size,
         "click": item.clicks[index].tolist(),
         "click_size": list(item.click_size),
         "iou": at_native[0] if at_native else grid,
@@ -324,3 +326,8 @@ def count_images(rows: Sequence[dict[str, Any]]) -> int:
 def mean_iou(rows: Sequence[dict[str, Any]]) -> float:
     """Mean over all instances of the protocol's IoU (paper, section 4.1), 0..1."""
     return float(np.mean([row["iou"] for row in rows]))
+
+
+def large_iou(rows: Sequence[dict[str, Any]]) -> dict[str, float | int | None]:
+    """The same over large instances alone, and their number (`aims.core.sizes.large_scores`)."""
+    return large_scores(*(np.array([row[name] for row in rows]) for name in ("iou", "area", "pixels")))

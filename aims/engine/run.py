@@ -36,9 +36,9 @@ from aims.core.records import (
 )
 from aims.core.vocabulary import PROTOCOLS, Modality
 from aims.data.read import Dataset, ImageRef
-from aims.engine._machine import commit, hardware, peak_memory
+from aims.engine._machine import PeakMemory, commit, hardware
 from aims.engine.checkpoint import TrainingState, load_weights
-from aims.engine.evaluate import count_images, evaluate, mean_iou
+from aims.engine.evaluate import count_images, evaluate, large_iou, mean_iou
 from aims.engine.floors import run_floor
 from aims.engine.initial import Initial, save_initial
 from aims.engine.inputs import dataset_facts, survey
@@ -178,11 +178,11 @@ def _is_finished(job: Job) -> bool:
 
 def _run(job: Job, observer: Observer, until: int) -> RunRecord | None:
     """Makes a run, or its training up to an epoch, which leaves no record of a finished one."""
-    config, protocol = job.config, PROTOCOLS[job.config.protocol]
+    config, protocol, peak = job.config, PROTOCOLS[job.config.protocol], PeakMemory(job.device)
     refs = split_images(job.dataset, protocol, config.seed, config.limit, config.train_images)
     if not has_model(config.method):
         if job.team.leads:
-            _run_floor(job, refs, observer)
+            _run_floor(job, refs, observer, peak)
         job.team.wait()
         return RunRecord.load(job.folder)
     observer.stage("read", len(refs["train"]))
@@ -216,7 +216,7 @@ def _run(job: Job, observer: Observer, until: int) -> RunRecord | None:
         input_size=backbone.image_size,
     )
     try:
-        state = _train(job, model, source, refs, backbone.mask_size, observer, until)
+        state = _train(job, model, source, refs, backbone.mask_size, observer, until, peak)
         if until < config.epochs:
             return None
         observer.stage("test", len(refs["test"]))
@@ -232,6 +232,7 @@ def _run(job: Job, observer: Observer, until: int) -> RunRecord | None:
             on_image=observer.advance,
         )
         state.seconds += time.perf_counter() - began
+        state.hold(peak.read())
     except Stopped:
         raise
     except (AimsError, RuntimeError) as error:
@@ -264,7 +265,9 @@ def _write_record(job: Job, record: dict[str, Any]) -> None:
         write_json(job.folder / RECORD, record)
 
 
-def _run_floor(job: Job, refs: Mapping[str, tuple[ImageRef, ...]], observer: Observer) -> None:
+def _run_floor(
+    job: Job, refs: Mapping[str, tuple[ImageRef, ...]], observer: Observer, peak: PeakMemory
+) -> None:
     """The run of a method without a model: nothing is built, surveyed or trained, and no sensor is read."""
     config, began = job.config, time.perf_counter()
     counted = describe(
@@ -288,7 +291,8 @@ def _run_floor(job: Job, refs: Mapping[str, tuple[ImageRef, ...]], observer: Obs
     record |= {"selected_on": outcome.chosen_on, "chosen": dict(outcome.chosen)}
     save_sheet(job.folder / SAMPLES, job.dataset, job.modality, refs["test"], outcome.rows)
     best = {"epoch": 0} if outcome.val_miou is None else {"epoch": 0, "val_miou": outcome.val_miou}
-    _finish(job, TrainingState(seconds=time.perf_counter() - began, best=best), outcome.rows, record)
+    state = TrainingState(seconds=time.perf_counter() - began, best=best, peak_bytes=peak.read())
+    _finish(job, state, outcome.rows, record)
 
 
 def _train(
@@ -299,6 +303,7 @@ def _train(
     mask_size: int,
     observer: Observer,
     until: int,
+    peak: PeakMemory,
 ) -> TrainingState:
     """Trains and leaves the model with the selected weights; a model without anything to train stays."""
     if not declared_parameters(model):
@@ -314,6 +319,7 @@ def _train(
         checkpoint_every=job.checkpoint_every,
         observer=observer,
         team=job.team,
+        peak=peak,
     )
     state = trainer.run(until)
     job.team.wait()
@@ -343,6 +349,7 @@ def _finish(job: Job, state: TrainingState, rows: Sequence[dict[str, Any]], reco
         "images": count_images(rows),
         "epoch": state.best["epoch"],
         **{key: value for key, value in state.best.items() if key == "val_miou"},
+        **large_iou(rows),
     }
     grid = [row["iou_grid"] for row in rows if row["iou_grid"] is not None]
     scores["miou_grid"] = sum(grid) / len(grid) if grid else None
@@ -350,7 +357,8 @@ def _finish(job: Job, state: TrainingState, rows: Sequence[dict[str, Any]], reco
         "status": "finished",
         "scores": scores,
         "seconds": round(state.seconds, 3),
-        "peak_memory_bytes": peak_memory(job.device),
+        "peak_memory_bytes": state.peak_bytes,
+        "micro_batch": state.micro_batch,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(job.folder / RECORD, record)

@@ -25,6 +25,7 @@ from aims.core.files import write_text
 from aims.core.records import FAILED_BATCH, METRICS, RESUME, WEIGHTS
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.read import ImageRef
+from aims.engine._machine import PeakMemory
 from aims.engine.checkpoint import TrainingState, load_resume, save_batch, save_resume, save_weights
 from aims.engine.evaluate import MaskLoss, evaluate, mean_dice, mean_iou
 from aims.engine.losses import LOSSES
@@ -100,8 +101,7 @@ class Trainer:
             there.
         observer: is told of progress.
         team: the processes that train together.
-        micro_batch: images that are computed at once; where they do not fit into a GPU's memory, fewer than
-            a step takes. Batch normalisation (cmx) then sees these alone.
+        peak: measures the memory that this process holds; None for no measurement.
     """
 
     config: RunConfig
@@ -114,10 +114,9 @@ class Trainer:
     checkpoint_every: int | None = None
     observer: Observer
     team: Team = field(default_factory=Team)
-    micro_batch: int = field(init=False)
+    peak: PeakMemory | None = None
 
     def __post_init__(self) -> None:
-        self.micro_batch = self.config.batch_size
         self.protocol = PROTOCOLS[self.config.protocol]
         self.device = next(self.model.parameters()).device
         self.optimizer = torch.optim.Adam(
@@ -131,7 +130,7 @@ class Trainer:
             seed=self.config.seed,
         )
         self.loss = LOSSES[self.config.loss]
-        self.state = TrainingState()
+        self.state = TrainingState(micro_batch=self._share)
         self._stop = StopRequest()
         self._last: tuple[Batch, int, int] | None = None
 
@@ -145,12 +144,18 @@ class Trainer:
         resume = self.folder / RESUME
         if resume.is_file():
             self.state = load_resume(resume, self.model, self.optimizer)
+            self.state.micro_batch = self.state.micro_batch or self._share
             if self.team.leads:
                 # A kill may have come between the checkpoint and this.
                 self._write_curve()
         with self._stop.listening():
             self._epochs(self.config.epochs if until is None else until)
         return self.state
+
+    @property
+    def _share(self) -> int:
+        """Images of a step that are this process's, at most."""
+        return -(-self.config.batch_size // self.team.size)
 
     def _epochs(self, until: int) -> None:
         state, steps = self.state, self.schedule.steps_per_epoch
@@ -188,11 +193,11 @@ class Trainer:
     def _step(self, batch: Batch) -> float:
         """One step; where memory lacks, in ever smaller parts of the batch."""
         while (loss := self._gradients(batch)) is None:
-            self.micro_batch = max(1, (min(self.micro_batch, len(batch.images)) + 1) // 2)
+            self.state.micro_batch = max(1, (self._at_once(batch) + 1) // 2)
             log.warning(
                 "%s: out of memory; from now on %d images at a time, a step takes %d as before",
                 self.folder.name,
-                self.micro_batch,
+                self.state.micro_batch,
                 self.config.batch_size,
             )
             self.optimizer.zero_grad(set_to_none=True)
@@ -221,17 +226,21 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         lacking = False
         try:
-            for part in batch.parts(self.micro_batch):
+            for part in batch.parts(self._at_once(batch)):
                 # A loss is a mean over the entries.
                 loss = self._loss(part) * (len(part.images) / batch.whole)
                 loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
         except torch.OutOfMemoryError:
-            if min(self.micro_batch, len(batch.images)) == 1:
+            if self._at_once(batch) == 1:
                 raise
             # Outside of this block nothing holds on to what was computed.
             lacking = True
         return None if self.team.any(lacking) else total
+
+    def _at_once(self, batch: Batch) -> int:
+        """Images that are computed at once; a share of a batch may be empty."""
+        return max(1, min(self.state.micro_batch or self._share, len(batch.images)))
 
     def _all_gradients(self) -> list[Tensor]:
         """Of everything that learns, zeros where this process's share had nothing to say."""
@@ -321,6 +330,8 @@ class Trainer:
             raise self._failure("the weights are no longer finite", *self._last, keep=self.team.leads)
         if not self.team.leads:
             return
+        if self.peak is not None:
+            self.state.hold(self.peak.read())
         save_resume(self.folder / RESUME, self.model, self.optimizer, self.state)
         self._write_curve()
 

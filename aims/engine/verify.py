@@ -21,7 +21,7 @@ from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, RunRe
 from aims.core.vocabulary import PROTOCOLS, Protocol
 from aims.data.read import Dataset, ImageRef
 from aims.data.verify import verify_dataset
-from aims.engine.evaluate import count_images, encode_mask, mean_iou, score_instance
+from aims.engine.evaluate import count_images, encode_mask, large_iou, mean_iou, score_instance
 from aims.engine.inputs import choose_dataset
 from aims.engine.restore import dataset_of
 from aims.engine.samples import Targets, find_targets, split_images
@@ -34,7 +34,10 @@ LARGEST = 4 << 30
 
 Row = dict[str, Any]
 # What `score_instance` gives beside the masks.
-_COMPARED = ("group", "class_id", "area", "click", "click_size", "iou", "iou_grid", "iou_native")
+_COMPARED = ("group", "class_id", "area", "pixels", "click", "click_size", "iou", "iou_grid", "iou_native")
+# What earlier versions did not write: it is checked where it is there.
+_LATER = ("pixels",)
+_LATER_SCORES = ("miou_large", "instances_large")
 # Six bits a character, the highest of which says that the number goes on; the decoder trusts the last one.
 _RLE = re.compile(r"(?:[P-o]{0,5}[0-O])+")
 _ROWS = 256
@@ -111,11 +114,15 @@ def read_rows(path: Path) -> list[Row]:
     held = 0
     try:
         with pq.ParquetFile(path) as file:
+            there = file.schema_arrow.names
+            names = [name for name in INSTANCE_SCHEMA.names if name in there or name not in _LATER]
+            schema = pa.schema([INSTANCE_SCHEMA.field(name) for name in names])
             for batch in file.iter_batches(_ROWS):
                 held += batch.nbytes
                 if held > LARGEST:
                     raise InputError(f"{path}: holds more than {LARGEST >> 30} GiB; no run's instances do")
-                rows += batch.select(INSTANCE_SCHEMA.names).cast(INSTANCE_SCHEMA).to_pylist()
+                read = batch.select(names).cast(schema).to_pylist()
+                rows += [{**dict.fromkeys(_LATER), **row} for row in read]
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise InputError(f"{path}: not readable as the instances of a run ({error})") from None
     return rows
@@ -151,8 +158,11 @@ def _check_image(targets: Targets, rows: Mapping[int, Row], protocol: Protocol) 
         grid, *native = masks
         found = score_instance(targets, index, grid, native[0] if native else None, protocol, False)
         for name in _COMPARED:
-            if not _equal(row[name], found[name]):
-                yield f"{INSTANCES}: {_name(row)}: {name} is {row[name]}, recomputed {found[name]}"
+            said = row[name]
+            if said is None and name in _LATER:
+                row[name] = found[name]
+            elif not _equal(said, found[name]):
+                yield f"{INSTANCES}: {_name(row)}: {name} is {said}, recomputed {found[name]}"
 
 
 def _mask(rle: Mapping[str, Any] | None, size: tuple[int, int]) -> Any:
@@ -178,6 +188,8 @@ def _check_scores(record: RunRecord, rows: Sequence[Row]) -> Iterator[str]:
         if record.content["version"] > 1
         else len({row["image_id"] for row in rows}),
     }
+    if all(row["pixels"] for row in rows) and any(name in record.scores for name in _LATER_SCORES):
+        found |= large_iou(rows)
     for name, value in found.items():
         if not _equal(record.scores.get(name), value):
             yield f"{RECORD}: {name} is {record.scores.get(name)}, recomputed {value}"

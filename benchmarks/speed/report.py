@@ -94,6 +94,7 @@ class Instances:
             "instance_id": [*range(1, instances + 1)] * images,
             "class_id": rng.integers(1, 14, self.count),
             "area": areas,
+            "pixels": [SIZE[0] * SIZE[1]] * self.count,
             "click": clicks.tolist(),
             "click_size": [SIZE] * self.count,
             "rle_grid": masks,

@@ -71,6 +71,9 @@ def test_the_record(pair):
         assert (config.backbone, config.weights, config.loss) == ("none", "none", "none")
         assert content["parameters"]["total"] == content["flops"]["forward"] == 0
         assert content["preprocessing"] is None
+        assert content["micro_batch"] is None
+        assert 0 < content["peak_memory_bytes"] < 64e9
+        assert 0 < record.scores["instances_large"] <= record.scores["instances"]
         assert ("val_miou" in record.scores) == (config.protocol == "strict")
         assert sorted(path.name for path in record.path.iterdir()) == [
             "instances.parquet",

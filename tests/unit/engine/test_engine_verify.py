@@ -84,6 +84,44 @@ def test_a_better_instance_and_a_mean_to_match(copied, dataset):
     assert any(f"of '{rows[1]['image_id']}': iou is 1.0, recomputed 0." in problem for problem in problems)
 
 
+def test_large_instances_are_scored_and_checked(copied, dataset):
+    rows = pq.read_table(copied / "instances.parquet").to_pylist()
+    assert {row["pixels"] for row in rows} == {
+        dataset.read(ref, ()).instances.size for ref in dataset.index["test"]
+    }
+    large = [row["iou"] for row in rows if row["area"] >= 0.01 * row["pixels"]]
+    scores = json.loads((copied / "run.json").read_text())["scores"]
+    assert 0 < len(large) == scores["instances_large"]
+    assert scores["miou_large"] == pytest.approx(sum(large) / len(large))
+    change_record(copied, lambda content: content["scores"].update(miou_large=0.99, instances_large=1))
+    problems = verify_run(copied, dataset.folder)
+    assert [problem.partition(" is ")[0] for problem in problems] == [
+        "run.json: miou_large",
+        "run.json: instances_large",
+    ]
+
+
+def test_a_run_of_an_earlier_version_follows_too(copied, dataset):
+    """It says nothing of large instances, of the pictures' pixels and of what was computed at once."""
+    path = copied / "instances.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["pixels"]), path)
+
+    def older(content):
+        del content["micro_batch"], content["scores"]["miou_large"], content["scores"]["instances_large"]
+
+    change_record(copied, older)
+    assert verify_run(copied, dataset.folder) == []
+
+
+def test_pixels_of_another_picture(copied, dataset):
+    def more(rows):
+        rows[0]["pixels"] += 1
+
+    change_rows(copied, more)
+    (problem, *_) = verify_run(copied, dataset.folder)
+    assert ": pixels is " in problem
+
+
 def test_another_mask(copied, dataset):
     def painted(rows):
         name = "rle_native" if rows[0]["rle_native"] else "rle_grid"

@@ -22,6 +22,8 @@ from safetensors.torch import load_file
 from aims.core.errors import AimsError, InputError, explain
 from aims.core.records import INSTANCE_SCHEMA, RunRecord
 from aims.engine import train
+from aims.engine._machine import PeakMemory
+from aims.engine.checkpoint import TrainingState
 from aims.engine.run import run
 from aims.engine.train import Observer, Stopped
 from aims.models.trainable import declared_parameters
@@ -263,6 +265,8 @@ def test_lack_of_memory_on_a_gpu_halves_what_is_computed_at_once(
     monkeypatch.setattr(Segmenter, "embed", embed_two)
     record, _ = run(toys.job(dataset, tmp_path, epochs=6))
     assert "out of memory; from now on 2 images at a time, a step takes 3 as before" in caplog.text
+    assert record.content["micro_batch"] == 2
+    assert unbroken.content["micro_batch"] == 3
     # The same steps, up to the order of sums.
     assert record.scores["miou"] == pytest.approx(unbroken.scores["miou"], abs=2e-3)
     lines, expected = (
@@ -270,6 +274,62 @@ def test_lack_of_memory_on_a_gpu_halves_what_is_computed_at_once(
         for path in (record.path, unbroken.path)
     )
     assert lines[0]["loss"] == pytest.approx(expected[0]["loss"], rel=1e-4)
+
+
+def test_a_run_that_goes_on_keeps_to_the_smaller_parts(dataset, tmp_path, monkeypatch, caplog):
+    """Batch normalisation sees the parts: what was halved stays, whatever memory there is later."""
+    from aims.models.segmenter import Segmenter
+
+    embed, seen = Segmenter.embed, []
+
+    def embed_one(self, images):
+        seen.append(len(images))
+        if len(images) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return embed(self, images)
+
+    job = toys.job(dataset, tmp_path, epochs=5, method="cmx", modality="rgb-signal")
+    with monkeypatch.context() as lacking:
+        lacking.setattr(Segmenter, "embed", embed_one)
+        with pytest.raises(Stopped):
+            run(job, observer=StopAt(12))
+    assert seen[:3] == [3, 2, 1]
+    caplog.clear()
+    record, _ = run(job)
+    assert caplog.text == ""
+    assert record.content["micro_batch"] == 1
+
+
+def test_each_run_has_its_own_peak_memory(dataset, tmp_path):
+    """A large run that is stopped and goes on, then a small one in the same process."""
+
+    class HoldAndStop(Observer):
+        def advance(self, count=1, *, loss=None):
+            if loss is not None:
+                # 400 MB for a moment, at the first step.
+                torch.ones(100_000_000).sum()
+                os.kill(os.getpid(), signal.SIGINT)
+
+    large = toys.job(dataset, tmp_path / "large", epochs=1)
+    with pytest.raises(Stopped):
+        run(large, observer=HoldAndStop())
+    first = run(large)[0].content["peak_memory_bytes"]
+    second = run(toys.job(dataset, tmp_path / "small", epochs=1))[0].content["peak_memory_bytes"]
+    assert first - second > 300e6
+
+
+def test_where_the_peak_cannot_be_set_back_only_a_first_run_has_one(monkeypatch):
+    """As on macOS: what the system tells is the process's, and no number of a second run."""
+    monkeypatch.setattr("aims.engine._machine._set_back_peak", lambda: False)
+    monkeypatch.setattr(PeakMemory, "_begun", 0)
+    first = PeakMemory(torch.device("cpu"))
+    assert first.read() == resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    assert PeakMemory(torch.device("cpu")).read() is None
+    # A run is known as little as any of its parts.
+    state = TrainingState(peak_bytes=5)
+    state.hold(None)
+    state.hold(7)
+    assert state.peak_bytes is None
 
 
 def test_saving_every_step_changes_nothing(dataset, tmp_path, unbroken, monkeypatch):
