@@ -37,7 +37,8 @@ def command(first: Path, second: Path, data: Path, target: Path, as_json: bool) 
     (or groups of images), the interval a paired bootstrap. The picture shows the instances on which the
     first run is better by most, then those on which the second is.
     """
-    from aims.report.comparison_words import p_text, points
+    from aims.report.comparison_words import difference_interval, p_text, points
+    from aims.report.marks import verdict_words
     from aims.report.pair import compare_runs, draw_pair, labels
     from aims.report.wording import percent
 
@@ -58,14 +59,8 @@ def command(first: Path, second: Path, data: Path, target: Path, as_json: bool) 
         ends = " [{}, {}]".format(*map(percent, interval)) if interval else ""
         table.add_row(label, f"{percent(run.miou)} %{ends}, better on {better:,} of {pair.instances:,}")
     test = pair.difference
-    if test is None:
-        table.add_row(
-            "difference", f"{points(pair.runs[0].miou - pair.runs[1].miou)}, a single image: no test"
-        )
-    else:
-        low, high = map(points, test.interval)
-        verdict = "" if test.separable else ", not separable"
-        table.add_row("difference", f"{points(test.value)} [{low}, {high}], p {p_text(test.p)}{verdict}")
+    value = " ".join(filter(None, [points(test.value), difference_interval(test)]))
+    table.add_row("difference", f"{value}, n {test.groups}, p {p_text(test.p)}: {verdict_words(test)}")
     out.print(table)
     if drawn:
         out.print(f"where they differ most: {target}", markup=False)

@@ -137,7 +137,7 @@ def _print_paper(cells: Sequence[Mapping[str, Any]]) -> None:
 
 def _print_comparison(table: Comparison) -> None:
     """Every method beside every sensor; the paired tests are in the files."""
-    from aims.report import MEAN, comparison_title, counts, score_lines
+    from aims.report import MEAN, comparison_title, counts, marks_note, score_lines
 
     out.print(Text(f"{comparison_title(table)}; {counts(table)}"))
     drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
@@ -160,8 +160,10 @@ def _print_comparison(table: Comparison) -> None:
     out.print(drawn)
     if len(table.rows) > _ROWS:
         out.print(Text(f"and {len(table.rows) - _ROWS} more rows, in comparison.md and on the page"))
-    for note in table.notes:
+    for note in (*marks_note(table), *table.notes):
         out.print(Text(note))
+    if table.verdicts:
+        out.print(Text("The tests behind the marks: comparison.md, paired.csv and the page."))
     out.print()
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aims.report.comparison import MEAN, Comparison
-    from aims.report.comparison_words import comparison_title, counts, score_lines
+    from aims.report.comparison_words import comparison_title, counts, marks_note, score_lines
     from aims.report.page import NEXT_STEPS
     from aims.report.report import ReportResult, write_report
     from aims.report.table1 import Section
@@ -21,6 +21,7 @@ __all__ = [
     "cell_lines",
     "comparison_title",
     "counts",
+    "marks_note",
     "plain_rows",
     "score_lines",
     "title",
@@ -37,6 +38,7 @@ _HOMES = {
     "cell_lines": "wording",
     "comparison_title": "comparison_words",
     "counts": "comparison_words",
+    "marks_note": "comparison_words",
     "plain_rows": "wording",
     "score_lines": "comparison_words",
     "title": "wording",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -15,20 +15,16 @@ from aims.core.vocabulary import MODALITIES
 from aims.report.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
 from aims.report.conditions import Condition, by_start
 from aims.report.floors import DISC, FLOORS
-from aims.report.intervals import LEVEL
 from aims.report.paired import (
     Difference,
     Sample,
+    Verdict,
     compare,
-    is_separable,
-    least_p,
     mean_of_samples,
-    p_values,
     sample_scores,
+    with_holm,
 )
 from aims.report.results import Result
-
-T = TypeVar("T")
 
 #: What the others are tested against where nothing else is asked for.
 REFERENCE = "simcmf"
@@ -92,7 +88,7 @@ class _Draft:
     samples: dict[str, Sample] = field(default_factory=dict)
     means: dict[str, float] = field(default_factory=dict)
     ranks: dict[str, str] = field(default_factory=dict)
-    tied: set[str] = field(default_factory=set)
+    from_best: dict[str, Difference | None] = field(default_factory=dict)
     differences: dict[str, Difference] = field(default_factory=dict)
 
     @property
@@ -227,10 +223,7 @@ def _describe(learned: Sequence[_Draft]) -> None:
 
 def _sample(drafts: Sequence[_Draft], mean_over: Sequence[str]) -> None:
     places = [(draft, name) for draft in drafts for name in draft.results]
-    scored = [draft.results[name] for draft, name in places]
-    samples = sample_scores(
-        [(item.runs[0].instances_digest, item.runs[0].groups, item.sums, item.counts) for item in scored]
-    )
+    samples = sample_scores([draft.results[name].sample for draft, name in places])
     for (draft, name), sample in zip(places, samples, strict=True):
         draft.samples[name] = sample
     for draft in drafts:
@@ -241,18 +234,16 @@ def _sample(drafts: Sequence[_Draft], mean_over: Sequence[str]) -> None:
 
 
 def _rank(learned: Sequence[_Draft], columns: Sequence[str]) -> None:
-    """Marks the best and the second of every column, and what the test does not separate from the best."""
+    """Marks the best and the second of every column, and tests the others against the best."""
     pairs: list[tuple[_Draft, _Draft, str]] = []
     for column in columns:
         valued = [(value, draft) for draft in learned if (value := draft.value(column)) is not None]
         valued.sort(key=lambda pair: -pair[0])
         for (_, draft), rank in zip(valued, ("best", "second"), strict=False):
             draft.ranks[column] = rank
-        pairs += [(valued[0][1], draft, column) for _, draft in valued[1:]]
-    # Thousands of rows would have thousands of intervals that nobody reads.
-    for (_, draft, column), p in zip(pairs, _tested(pairs, p_values), strict=True):
-        if p is None or not is_separable(p[1]):
-            draft.tied.add(column)
+        pairs += [(draft, valued[0][1], column) for _, draft in valued[1:]]
+    for (draft, _, column), test in zip(pairs, _tested(pairs), strict=True):
+        draft.from_best[column] = test
 
 
 def _test(drafts: Sequence[_Draft], reference: _Draft, columns: Sequence[str]) -> None:
@@ -262,19 +253,16 @@ def _test(drafts: Sequence[_Draft], reference: _Draft, columns: Sequence[str]) -
         for column in columns
         if draft is not reference and draft.value(column) is not None and reference.value(column) is not None
     ]
-    for (draft, _, column), test in zip(pairs, _tested(pairs, compare), strict=True):
+    for (draft, _, column), test in zip(pairs, with_holm(_tested(pairs)), strict=True):
         if test is not None:
             draft.differences[column] = test
 
 
-def _tested(
-    pairs: Sequence[tuple[_Draft, _Draft, str]],
-    test: Callable[[Sequence[tuple[Sample, Sample]]], list[T | None]],
-) -> list[T | None]:
+def _tested(pairs: Sequence[tuple[_Draft, _Draft, str]]) -> list[Difference | None]:
     """Tests first against second; a mean over other images cannot be tested."""
     known = [k for k, (a, b, column) in enumerate(pairs) if column in a.samples and column in b.samples]
-    tests: list[T | None] = [None] * len(pairs)
-    found = test([(pairs[k][0].samples[pairs[k][2]], pairs[k][1].samples[pairs[k][2]]) for k in known])
+    tests: list[Difference | None] = [None] * len(pairs)
+    found = compare([(pairs[k][0].samples[pairs[k][2]], pairs[k][1].samples[pairs[k][2]]) for k in known])
     for k, tested in zip(known, found, strict=True):
         tests[k] = tested
     return tests
@@ -306,13 +294,6 @@ def _notes(drafts: Sequence[_Draft], modalities: Sequence[str], mean_over: Seque
         notes.append(
             "The modalities are not of the same test images: their mean has no interval and no test."
         )
-    groups = min(len(sample.groups) for row in drafts for sample in row.samples.values())
-    if least_p(groups) > 1 - LEVEL:
-        what = "image" if groups == 1 else "images or groups of images"
-        notes.append(
-            f"With {groups} independent test {what} no test can separate anything "
-            f"(p is at least {least_p(groups):.3g})."
-        )
     return notes
 
 
@@ -334,9 +315,18 @@ def _row(
             disc=None if draft.method in FLOORS else floor,
             seed_sd=result.seed_sd if result else _seed_sd([draft.results[name] for name in mean_over]),
             rank=draft.ranks.get(column, ""),
-            tied=column in draft.tied,
+            test=draft.from_best.get(column),
+            verdict=_verdict(draft, column),
         )
     return ComparisonRow(method=draft.method, detail=draft.detail, cells=cells, differences=draft.differences)
+
+
+def _verdict(draft: _Draft, column: str) -> Verdict | None:
+    """What is said of a score beside the best; None of the best itself and of floors."""
+    if column not in draft.from_best:
+        return None
+    test = draft.from_best[column]
+    return Verdict.NOT_TESTED if test is None else test.verdict
 
 
 def _seed_sd(results: Sequence[Result]) -> float | None:

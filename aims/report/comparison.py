@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from aims.core.sizes import SIZES
 from aims.report.conditions import Condition
 from aims.report.floors import FLOORS
-from aims.report.paired import Difference
+from aims.report.paired import Difference, Verdict
 from aims.report.results import Result
 
 #: The column behind the modalities; in brackets, as no stream of a dataset is named.
@@ -30,7 +29,9 @@ class ComparisonCell:
         disc: the floor `disc` on the same instances, or None.
         seed_sd: standard deviation over seeds, or None for a single one.
         rank: "best" or "second" of its column, else empty. Floors have none.
-        tied: whether it is not separable from the best of its column (`Difference.separable`).
+        test: its difference from the best of its column; None for the best itself, for floors, and where it
+            cannot be tested.
+        verdict: what is said of it beside the best; None for the best itself and for floors.
     """
 
     miou: float
@@ -39,7 +40,8 @@ class ComparisonCell:
     disc: float | None
     seed_sd: float | None
     rank: str = ""
-    tied: bool = False
+    test: Difference | None = None
+    verdict: Verdict | None = None
 
     @property
     def below_disc(self) -> bool:
@@ -195,6 +197,24 @@ class Comparison:
         """How many comparisons with the reference were made: Holm's correction is over these."""
         return sum(len(row.differences) for row in self.rows)
 
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Numbers of images, or of their groups, over which scores were tested, in rising order."""
+        tests = [cell.test for row in self.rows for cell in row.cells.values()]
+        tests += [test for row in self.rows for test in row.differences.values()]
+        return tuple(sorted({test.groups for test in tests if test}))
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What is said of its scores beside the best of their columns, without repetition."""
+        found = {cell.verdict for row in self.rows for cell in row.cells.values()}
+        return tuple(verdict for verdict in Verdict if verdict in found)
+
+    def best(self, column: str) -> str | None:
+        """Label of the row that is the best of a column; None where there is none."""
+        best = (row for row in self.rows if column in row.cells and row.cells[column].rank == "best")
+        return next((row.label for row in best), None)
+
 
 def comparison_json(table: Comparison) -> dict[str, Any]:
     """A table ready for JSON; scores from 0 to 1."""
@@ -209,6 +229,7 @@ def comparison_json(table: Comparison) -> dict[str, Any]:
         "modalities": list(table.modalities),
         "mean_over": list(table.mean_over),
         "reference": table.reference,
+        "best": {column: table.best(column) for column in table.columns},
         "rows": [
             {
                 "label": row.label,
@@ -222,7 +243,7 @@ def comparison_json(table: Comparison) -> dict[str, Any]:
                 "learning_rates": row.learning_rates,
                 "cells": {name: _cell_json(cell) for name, cell in row.cells.items()},
                 "by_size": dict(zip(SIZES, row.by_size(table.sized), strict=False)),
-                "differences": {name: dataclasses.asdict(test) for name, test in row.differences.items()},
+                "differences": {name: test.as_json() for name, test in row.differences.items()},
             }
             for row in table.rows
         ],
@@ -236,6 +257,7 @@ def _cell_json(cell: ComparisonCell) -> dict[str, Any]:
         "interval": cell.interval,
         "seed_sd": cell.seed_sd,
         "rank": cell.rank,
-        "tied": cell.tied,
+        "verdict": cell.verdict,
+        "from_best": cell.test.as_json() if cell.test else None,
         "below_disc": cell.below_disc,
     }

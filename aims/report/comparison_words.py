@@ -9,13 +9,11 @@ from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.core.sizes import SIZES
 from aims.report.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
 from aims.report.floors import DISC
-from aims.report.intervals import LEVEL, RESAMPLES
-from aims.report.paired import FLIPS, Difference
+from aims.report.intervals import ALPHA, RESAMPLES
+from aims.report.marks import MARKS, STAR, marks_words, verdict_words
+from aims.report.paired import FLIPS, Difference, Verdict, fewest_images
 from aims.report.results import Result
 from aims.report.wording import count, percent
-
-#: Behind a score that is not separable from the best of its column.
-TIED = "≈"
 
 
 def comparison_title(table: Comparison) -> str:
@@ -84,8 +82,7 @@ def notes(table: Comparison) -> list[str]:
         (bool(table.mean_over), mean),
         (
             len(learned) > 1,
-            f"Bold: the best of its column; underlined: the second; {TIED}: not separable from the best "
-            f"(the paired test below, p at least {1 - LEVEL:.2f} after Holm's correction).",
+            " ".join(["Bold: the best of its column; underlined: the second.", *marks_note(table)]),
         ),
         (
             any(row.is_floor for row in table.rows),
@@ -97,17 +94,41 @@ def notes(table: Comparison) -> list[str]:
     return [text for holds, text in known if holds] + list(table.notes)
 
 
-def paired_notes(table: Comparison) -> list[str]:
-    """What a reader must know about the differences to the reference."""
+def marks_note(table: Comparison) -> list[str]:
+    """What the marks of a table mean, those that stand in it alone: a sentence each."""
+    return marks_words(table.verdicts, table.groups)
+
+
+def best_notes() -> list[str]:
+    """What a reader must know about the differences from the best of each column."""
     return [
-        f"mIoU less that of {table.reference} on the same test instances, in percentage points, with its "
-        "95 % interval (percentile bootstrap, the same resamples for both) and p, adjusted by Holm (1979) "
-        f"for the {count(table.tests, 'comparison')} of this table; *: p below {1 - LEVEL:.2f}.",
-        "p is two-sided, of a sign-flip permutation test over images, or over groups of images where the set "
-        f"has groups (Fisher 1935; {FLIPS:,} random flips, or all of them where there are no more).",
+        "mIoU less that of the best of the column on the same test instances, in percentage points, with its "
+        "95 % interval (percentile bootstrap, the same resamples for both), the number n of images, or of "
+        "groups of images where the set has groups, and the two-sided p of a sign-flip permutation test over "
+        f"these (Fisher 1935; {FLIPS:,} random flips, or all 2^n of them where there are no more).",
+        f"Each verdict is of one pair alone: {Verdict.SEPARABLE} where p is below {ALPHA}, which n images "
+        f"allow where 2 / 2^n is, from {fewest_images()} on. No other row or column changes it, and it is "
+        "not corrected for their number: where all methods are equally good, about one pair in twenty is "
+        "called separable by chance, and more since the best was chosen by these very scores.",
         "The IoU of an instance is averaged over seeds first: neither the interval nor p covers the spread "
         "over seeds, which is shown on its own where there are several.",
     ]
+
+
+def reference_notes(table: Comparison) -> list[str]:
+    """What a reader must know about the differences from the reference."""
+    family, least = count(table.tests, "comparison"), fewest_images(table.tests)
+    notes = [
+        f"As above, beside {table.reference} in place of the best. Its comparisons are a family: Holm's p is "
+        f"adjusted (Holm 1979) for the {family} of this table and depends on their number; {STAR}: Holm's p "
+        f"is below {ALPHA}, so that the chance of even one wrong {STAR} in the table is."
+    ]
+    few = [n for n in table.groups if least is None or n < least]
+    if few:
+        takes = "more random flips than are made" if least is None else f"{least} images or groups of images"
+        there = " or ".join(map(str, few))
+        notes.append(f"With {there} of them and {family} no difference can have a {STAR}: it takes {takes}.")
+    return notes
 
 
 def spread_note() -> str:
@@ -134,8 +155,18 @@ def listed(names: Sequence[str]) -> str:
 def score_lines(cell: ComparisonCell) -> list[str]:
     """A score in up to three short lines: value, interval, and whether it lies below the floor."""
     below = [f"BELOW {DISC} ({percent(cell.disc)})"] if cell.below_disc else []
-    score = percent(cell.miou) + (f" {TIED}" if cell.tied else "")
+    score = " ".join(filter(None, [percent(cell.miou), mark(cell)]))
     return [score, *filter(None, [cell_interval(cell)]), *below]
+
+
+def mark(cell: ComparisonCell) -> str:
+    """What stands behind a score: see `MARKS`; empty for the best itself and for floors."""
+    return MARKS[cell.verdict] if cell.verdict else ""
+
+
+def mark_title(cell: ComparisonCell) -> str:
+    """The same in words."""
+    return verdict_words(cell.test) if cell.test else str(cell.verdict or "")
 
 
 def cell_interval(cell: ComparisonCell) -> str:
@@ -149,10 +180,30 @@ def points(value: float) -> str:
 
 
 def difference_lines(test: Difference) -> list[str]:
-    """A difference in three short lines: value, interval, p-value."""
-    low, high = map(points, test.interval)
-    star = " *" if test.separable else ""
-    return [points(test.value) + star, f"[{low}, {high}]", f"p {p_text(test.p_holm)}"]
+    """A difference in short lines: value, interval, n and p-values, verdict."""
+    star = f" {STAR}" if test.stands_in_family else ""
+    adjusted = [] if test.p_holm is None else [f"Holm's p {p_text(test.p_holm)}"]
+    return [
+        points(test.value) + star,
+        *filter(None, [difference_interval(test)]),
+        f"n {test.groups}, p {p_text(test.p)}",
+        *adjusted,
+        verdict_words(test),
+    ]
+
+
+def difference_interval(test: Difference) -> str:
+    """The interval in percentage points, e.g. "[+0.41, +0.91]"; empty where there is none."""
+    return "[{}, {}]".format(*map(points, test.interval)) if test.interval else ""
+
+
+def best_lines(cell: ComparisonCell | None) -> list[str]:
+    """Of a cell, its difference from the best of its column in short lines; none where nothing is said."""
+    if cell is None or (cell.verdict is None and cell.rank != "best"):
+        return []
+    if cell.test is None:
+        return [str(cell.verdict or "the best")]
+    return difference_lines(cell.test)
 
 
 def p_text(p: float) -> str:

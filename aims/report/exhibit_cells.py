@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from aims.report.conditions import Condition, by_condition
 from aims.report.exhibits import Exhibit, ExhibitCell
+from aims.report.paired import Difference, Verdict, compare, sample_scores
 from aims.report.results import Result
 from aims.report.table1 import select
 
@@ -22,7 +23,8 @@ class FilledCell:
         value: ours, in the exhibit's unit (percent, or millions); None likewise.
         interval: its 95 % interval, for a score over more than one image.
         rank: "best" or "second" among its rivals of ours, else empty.
-        tied: whether the best of its rivals lies within its interval.
+        test: its difference from the best of its rivals (0..1), where both are of the same instances.
+        verdict: what is said of it beside the best; None for the best itself and for means over datasets.
     """
 
     cell: ExhibitCell
@@ -30,7 +32,8 @@ class FilledCell:
     value: float | None = None
     interval: tuple[float, float] | None = None
     rank: str = ""
-    tied: bool = False
+    test: Difference | None = None
+    verdict: Verdict | None = None
 
     @property
     def difference(self) -> float | None:
@@ -150,23 +153,25 @@ def _value(exhibit: Exhibit, result: Result | None) -> float | None:
 def _ranked(
     exhibit: Exhibit, cells: Mapping[tuple[str, str], FilledCell]
 ) -> dict[tuple[str, str], FilledCell]:
-    """Marks the best and the second of each group of rivals that has at least two of ours."""
+    """Marks the best and the second of each group of rivals that has at least two of ours, and tests."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for (row, column), filled in cells.items():
         if filled.value is not None:
             groups.setdefault(column if exhibit.compete == "rows" else row, []).append((row, column))
     ranked = dict(cells)
+    pairs: list[tuple[tuple[str, str], Result, Result]] = []
     for places in groups.values():
         order = sorted(places, key=lambda place: -(cells[place].value or 0))
         if len(order) < 2:
             continue
-        best = cells[order[0]].value
-        assert best is not None
-        for position, place in enumerate(order):
-            filled = cells[place]
-            ranked[place] = dataclasses.replace(
-                filled,
-                rank=("best", "second")[position] if position < 2 else "",
-                tied=position > 0 and filled.interval is not None and filled.interval[1] >= best,
-            )
+        for place, rank in zip(order, ("best", "second"), strict=False):
+            ranked[place] = dataclasses.replace(cells[place], rank=rank)
+        best = cells[order[0]].result
+        rivals = ((place, cells[place].result) for place in order[1:])
+        pairs += [(place, result, best) for place, result in rivals if result and best]
+    samples = sample_scores([result.sample for _, *both in pairs for result in both])
+    tests = compare(list(zip(samples[::2], samples[1::2], strict=True)))
+    for (place, _, _), test in zip(pairs, tests, strict=True):
+        verdict = test.verdict if test else Verdict.NOT_TESTED
+        ranked[place] = dataclasses.replace(ranked[place], test=test, verdict=verdict)
     return ranked

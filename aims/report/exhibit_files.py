@@ -7,11 +7,11 @@ from typing import Any
 
 from aims.core.config import RANDOM_WEIGHTS
 from aims.core.vocabulary import PROTOCOLS
-from aims.report.comparison_words import TIED
 from aims.report.conditions import Condition
 from aims.report.exhibit_cells import FilledCell, FilledExhibit
 from aims.report.exhibits import Exhibit
-from aims.report.latex import escape_latex, stack
+from aims.report.latex import escape_latex, prose, stack, superscript
+from aims.report.marks import MARKS, marks_words
 from aims.report.render import (
     RESULT_FIELDS,
     condition_fields,
@@ -53,7 +53,8 @@ def exhibit_csv(tables: Sequence[FilledExhibit]) -> str:
     """An exhibit in long form, one line a cell; a cell without our run has the published number alone."""
     fields = [*("exhibit", "row", "column", "unit", "published", "ours", "difference", "inside")]
     fields += ["protocol", "backbone", "limit", "weights"]
-    fields += [*RESULT_FIELDS, "rank", "tied", "cell_weights", "footnote", "command"]
+    fields += [*RESULT_FIELDS, "rank", "from_best", "groups", "p", "verdict"]
+    fields += ["cell_weights", "footnote", "command"]
     return write_csv(fields, (cell_fields(table, cell) for table in tables for cell in table.cells.values()))
 
 
@@ -72,7 +73,10 @@ def cell_fields(table: FilledExhibit, filled: FilledCell) -> dict[str, Any]:
         "difference": number(filled.difference),
         "inside": {True: "yes", False: "no", None: ""}[filled.inside],
         "rank": filled.rank,
-        "tied": "yes" if filled.tied else "",
+        "from_best": number(100 * filled.test.value) if filled.test else "",
+        "groups": filled.test.groups if filled.test else "",
+        "p": f"{filled.test.p:.6g}" if filled.test else "",
+        "verdict": filled.verdict or "",
         "cell_weights": filled.result.config.weights if filled.result else "",
         "footnote": cell.note,
         "command": cell.command,
@@ -114,8 +118,11 @@ def caption(table: FilledExhibit) -> str:
     if condition is not None and exhibit.unit == "miou":
         sentences.append(
             "Ours: mean over all test instances and seeds with its 95 % interval (bootstrap over images, or "
-            f"over their groups). {TIED}: the interval reaches the best of ours."
+            "over their groups)."
         )
+        tests = [cell.test for cell in table.cells.values() if cell.test]
+        found = {cell.verdict for cell in table.cells.values() if cell.verdict}
+        sentences += marks_words(found, {test.groups for test in tests})
         on_test = PROTOCOLS[condition.protocol].select_on == "test"
         rule = "test split (the paper's rule)" if on_test else "validation part"
         sentences.append(f"Over several settings, ours is the one that is highest on the {rule}.")
@@ -158,7 +165,8 @@ def _markdown_cell(table: FilledExhibit, filled: FilledCell | None) -> list[str]
     start, end = _EMPHASIS[filled.rank]
     lines = ours_lines(filled, escape_markdown)
     if lines:
-        lines[0] = f"{start}{lines[0]}{end}" + (f" {TIED}" if filled.tied else "")
+        mark = MARKS[filled.verdict] if filled.verdict else ""
+        lines[0] = f"{start}{lines[0]}{end}" + (f" {escape_markdown(mark)}" if mark else "")
     return [published.strip(), "<br>".join(lines)]
 
 
@@ -193,26 +201,22 @@ def _latex_table(table: FilledExhibit, place: int) -> str:
     lines = [
         r"\begin{table}",
         r"  \centering\footnotesize\setlength{\tabcolsep}{4pt}",
-        rf"  \caption{{{_latex(text)}}}",
+        rf"  \caption{{{prose(text)}}}",
         rf"  \label{{tab:aims-{exhibit.key}-{place}}}",
         rf"  \begin{{tabular}}{{l{'r' * (len(facts) + len(kinds))}}}",
         r"    \toprule",
         f"    {' & '.join(heads)} \\\\".replace("     &", "    &"),
         f"    {' '.join(rules)}",
-        f"    {' & '.join([_latex(exhibit.corner), *map(_latex, facts), *kinds])} \\\\",
+        f"    {' & '.join([prose(exhibit.corner), *map(prose, facts), *kinds])} \\\\",
         r"    \midrule",
-        *(f"    {' & '.join(row)} \\\\" for row in _rows(table, _latex_cell, _latex)),
+        *(f"    {' & '.join(row)} \\\\" for row in _rows(table, _latex_cell, prose)),
         r"    \bottomrule",
         r"  \end{tabular}",
     ]
     for note, mark in table.footnotes.items():
-        lines.append(rf"  \par\smallskip{{\footnotesize $^{{{mark}}}$ {_latex(note)}}}")
-    lines += [rf"  \par\smallskip{{\footnotesize Note: {_latex(note)}}}" for note in table.notes]
+        lines.append(rf"  \par\smallskip{{\footnotesize $^{{{mark}}}$ {prose(note)}}}")
+    lines += [rf"  \par\smallskip{{\footnotesize Note: {prose(note)}}}" for note in table.notes]
     return "\n".join([*lines, r"\end{table}", ""])
-
-
-def _latex(text: str) -> str:
-    return escape_latex(text).replace(TIED, r"$\approx$")
 
 
 def _latex_cell(table: FilledExhibit, filled: FilledCell | None) -> list[str]:
@@ -222,7 +226,8 @@ def _latex_cell(table: FilledExhibit, filled: FilledCell | None) -> list[str]:
     published = number(filled.cell.published) + (f"$^{{{table.footnotes[note]}}}$" if note else "")
     lines = ours_lines(filled, escape_latex)
     if lines:
-        lines[0] = _MACROS[filled.rank] % lines[0] + (r"$^{\approx}$" if filled.tied else "")
+        mark = MARKS[filled.verdict] if filled.verdict else ""
+        lines[0] = _MACROS[filled.rank] % lines[0] + superscript(mark)
     # Brackets are braced: after a line break they would be read as its argument.
     lines[1:2] = [line.replace("[", "{[}").replace("]", "{]}") for line in lines[1:2]]
     return [published, stack(lines)]

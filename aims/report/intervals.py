@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-LEVEL = 0.95
+#: Level of the tests, and of what lies outside an interval.
+ALPHA = 0.05
+LEVEL = 1 - ALPHA
 RESAMPLES = 9999
 SEED = 0
 # Resampled values held at a time (8 bytes each, in a few arrays): bounds the memory on large test sets.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aims.report.floors import FLOORS
+from aims.report.marks import MARKS
+from aims.report.paired import Verdict
 from aims.report.published import TABLE1_METHODS, PublishedTable1
 from aims.report.table1 import Row, Section
 from aims.report.wording import caption, cell_lines, footnote_marks, published_text, title
@@ -32,9 +34,26 @@ _ESCAPES = str.maketrans(
 )
 
 
+# Signs that are no letters, in mathematics.
+_SIGNS = {MARKS[Verdict.NOT_SEPARABLE]: r"\approx", MARKS[Verdict.NOT_TESTED]: r"\dagger", "−": "-"}
+
+
 def escape_latex(text: str) -> str:
     """Makes text mean itself in LaTeX."""
     return text.translate(_ESCAPES)
+
+
+def prose(text: str) -> str:
+    """As `escape_latex`, with the marks of verdicts, minus signs and dashes."""
+    text = escape_latex(text).replace("–", "--")
+    for sign, macro in _SIGNS.items():
+        text = text.replace(sign, f"${macro}$")
+    return text
+
+
+def superscript(mark: str) -> str:
+    """A verdict's mark behind a score; empty where there is none."""
+    return f"$^{{{_SIGNS.get(mark, mark)}}}$" if mark else ""
 
 
 def table1_latex(sections: Sequence[Section], published: PublishedTable1) -> str:

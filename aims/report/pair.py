@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,14 @@ class Pair:
     Attributes:
         runs: both.
         intervals: of their mIoU, or None for a single image.
-        difference: first less second, tested; None for a single image.
+        difference: first less second, tested.
         better: on how many instances the first has the higher IoU, and the second.
         most: instances on which they differ most: first those on which the first is better.
     """
 
     runs: tuple[Run, Run]
     intervals: tuple[tuple[float, float] | None, tuple[float, float] | None]
-    difference: Difference | None
+    difference: Difference
     better: tuple[int, int]
     most: tuple[tuple[Key, ...], tuple[Key, ...]]
 
@@ -50,7 +50,7 @@ class Pair:
             "runs": [run.folder for run in self.runs],
             "miou": [run.miou for run in self.runs],
             "intervals": [list(ends) if ends else None for ends in self.intervals],
-            "difference": asdict(self.difference) if self.difference else None,
+            "difference": self.difference.as_json(),
             "instances": self.instances,
             "images": self.runs[0].images,
             "better": list(self.better),
@@ -82,6 +82,7 @@ def compare_runs(first: Path, second: Path) -> Pair:
         [(run.instances_digest, run.groups, run.sums, run.counts) for run in (one, other)]
     )
     (difference,) = compare([(samples[0], samples[1])])
+    assert difference is not None  # the digests are equal
     scored = [read_scored(run.path / INSTANCES) for run in (one, other)]
     gains = {key: scored[0][key]["iou"] - scored[1][key]["iou"] for key in scored[0]}
     order = sorted(gains, key=lambda key: (-gains[key], key))

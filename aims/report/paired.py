@@ -4,16 +4,23 @@ Two methods that are equally good could have their results of an image exchanged
 test (R. A. Fisher, The Design of Experiments, 1935, section 21) does that with every image at random, or with
 every group of images where a dataset has groups, and asks how often the difference is then as large as the
 one that was found. Instances of one image keep together, as in the bootstrap of the intervals.
+
+What is said of a pair (`Difference.verdict`) follows from the two alone, at the level 0.05: no third method
+changes it. A correction for many comparisons (`with_holm`) is of those that are made with one reference, and
+stands beside, since it depends on what else is there.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
-from aims.report.intervals import LEVEL, SEED, FloatArray, blocks, percentile_interval, resampled_means
+from aims.report.intervals import ALPHA, SEED, FloatArray, blocks, percentile_interval, resampled_means
 
 #: Random flips where there are too many images to try all 2^images.
 FLIPS = 49_999
@@ -75,8 +82,35 @@ def holm(p: FloatArray) -> FloatArray:
 
 
 def least_p(images: int) -> float:
-    """The smallest p-value that so many images can give."""
+    """The smallest two-sided p-value that so many images can give.
+
+    Of all 2^images flips, the one that changes no sign and the one that changes all of them reach the
+    difference in any case: 2 / 2^images. Of random flips none has to: 1 / (flips + 1).
+    """
     return 2 / 2**images if images <= _ALL_UP_TO else 1 / (FLIPS + 1)
+
+
+def fewest_images(tests: int = 1) -> int | None:
+    """The fewest images, or groups of images, with which a p-value can fall below the level.
+
+    Args:
+        tests: over how many comparisons it is adjusted (`holm`): the smallest is multiplied by their number.
+
+    Returns:
+        The number; None where the random flips are too few, however many images there are.
+    """
+    return next((n for n in range(1, _ALL_UP_TO + 2) if tests * least_p(n) < ALPHA), None)
+
+
+class Verdict(StrEnum):
+    """What a test says of two scores."""
+
+    SEPARABLE = "separable"
+    NOT_SEPARABLE = "not separable"
+    #: No difference, however large, could be told from chance.
+    TOO_FEW = "too few images to test"
+    #: The two are not of the same instances, or a mean is over other images.
+    NOT_TESTED = "not tested"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,27 +144,33 @@ class Difference:
 
     Attributes:
         value: first less second, -1..1.
-        interval: its 95 % interval: paired percentile bootstrap.
+        interval: its 95 % interval: paired percentile bootstrap; None for a single group.
         p: two-sided, `sign_flip_p`.
-        p_holm: the same, adjusted for all comparisons that were made together.
         groups: how many groups of images, or images, were flipped.
+        p_holm: p, adjusted for all comparisons with the same reference; None where it is not one of several.
     """
 
     value: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     p: float
-    p_holm: float
     groups: int
+    p_holm: float | None = None
 
     @property
-    def separable(self) -> bool:
-        """Whether the two are told apart at the level of the intervals."""
-        return is_separable(self.p_holm)
+    def verdict(self) -> Verdict:
+        """What is said of the two, from their own p-value; never `Verdict.NOT_TESTED`."""
+        if least_p(self.groups) >= ALPHA:
+            return Verdict.TOO_FEW
+        return Verdict.SEPARABLE if self.p < ALPHA else Verdict.NOT_SEPARABLE
 
+    @property
+    def stands_in_family(self) -> bool:
+        """Whether the two are told apart when all comparisons with the same reference count together."""
+        return self.p_holm is not None and self.p_holm < ALPHA
 
-def is_separable(p_holm: float) -> bool:
-    """Whether two scores with this adjusted p-value are told apart at the level of the intervals."""
-    return p_holm < 1 - LEVEL
+    def as_json(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return {**dataclasses.asdict(self), "verdict": str(self.verdict)}
 
 
 def sample_scores(scored: Sequence[tuple[str, tuple[str, ...], FloatArray, FloatArray]]) -> list[Sample]:
@@ -163,43 +203,35 @@ def mean_of_samples(samples: Sequence[Sample]) -> Sample | None:
     )
 
 
-def p_values(pairs: Sequence[tuple[Sample, Sample]]) -> list[tuple[float, float] | None]:
-    """Tests pairs of scores, and adjusts the p-values for their number (Holm).
+def compare(pairs: Sequence[tuple[Sample, Sample]]) -> list[Difference | None]:
+    """Tests pairs of scores, each by itself, and says by how much they differ.
 
     Returns:
-        In order of the pairs, the p-value and the adjusted one; None where the two are not of the same
-        instances, or of a single group.
+        In order of the pairs; None where the two are not of the same instances.
     """
-    tested = [k for k, (a, b) in enumerate(pairs) if a.instances == b.instances and len(a.groups) > 1]
+    tested = [k for k, (a, b) in enumerate(pairs) if a.instances == b.instances]
     p = np.empty(len(tested))
     for places in _alike(len(pairs[k][0].groups) for k in tested):
         shares = [pairs[tested[place]][0].shares - pairs[tested[place]][1].shares for place in places]
         p[places] = sign_flip_p(np.stack(shares, axis=1))
-    found: list[tuple[float, float] | None] = [None] * len(pairs)
-    for k, raw, adjusted in zip(tested, p.tolist(), holm(p).tolist(), strict=True):
-        found[k] = raw, adjusted
+    found: list[Difference | None] = [None] * len(pairs)
+    for k, own in zip(tested, p.tolist(), strict=True):
+        found[k] = _difference(*pairs[k], own)
     return found
 
 
-def compare(pairs: Sequence[tuple[Sample, Sample]]) -> list[Difference | None]:
-    """Tests pairs of scores (`p_values`) and says by how much they differ.
-
-    Returns:
-        In order of the pairs; None where the two cannot be tested.
-    """
-    return [
-        None if p is None else _difference(first, second, *p)
-        for (first, second), p in zip(pairs, p_values(pairs), strict=True)
-    ]
+def with_holm(tests: Sequence[Difference | None]) -> list[Difference | None]:
+    """Adjusts the p-values of comparisons with one reference for their number (`holm`)."""
+    adjusted = iter(holm(np.array([test.p for test in tests if test is not None])).tolist())
+    return [None if test is None else dataclasses.replace(test, p_holm=next(adjusted)) for test in tests]
 
 
-def _difference(first: Sample, second: Sample, p: float, p_holm: float) -> Difference:
-    low, high = percentile_interval(first.means - second.means)
+def _difference(first: Sample, second: Sample, p: float) -> Difference:
+    low, high = percentile_interval(first.means - second.means) if len(first.means) else (None, None)
     return Difference(
         value=float(first.shares.sum() - second.shares.sum()),
-        interval=(float(low), float(high)),
+        interval=None if low is None or high is None else (float(low), float(high)),
         p=p,
-        p_holm=p_holm,
         groups=len(first.groups),
     )
 

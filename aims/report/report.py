@@ -12,12 +12,8 @@ from aims.core.errors import InputError
 from aims.core.files import atomic_write, write_text
 from aims.report.build import build_comparisons
 from aims.report.comparison import Comparison, comparison_json
-from aims.report.comparison_files import (
-    comparison_csv,
-    comparison_latex,
-    comparison_markdown,
-    paired_csv,
-)
+from aims.report.comparison_csv import comparison_csv, paired_csv
+from aims.report.comparison_files import comparison_latex, comparison_markdown
 from aims.report.cost_figure import cost_files, cost_plot, draw_cost
 from aims.report.exhibit_files import cell_fields
 from aims.report.latex import table1_latex

@@ -55,6 +55,11 @@ class Result:
         return _mean_sums(self.runs)
 
     @property
+    def sample(self) -> tuple[str, tuple[str, ...], FloatArray, FloatArray]:
+        """What `aims.report.paired.sample_scores` takes."""
+        return self.runs[0].instances_digest, self.runs[0].groups, self.sums, self.counts
+
+    @property
     def counts(self) -> FloatArray:
         """Per group of test images, the number of its instances."""
         return self.runs[0].counts

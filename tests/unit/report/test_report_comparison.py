@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from made_runs import SHA, AddRun
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_runs import SHA, AddRun, write_run
 
 from aims.core.errors import InputError
 from aims.report import MEAN, comparison_title, counts, score_lines, write_report
 from aims.report.build import build_comparisons
-from aims.report.comparison import Comparison
+from aims.report.comparison import Comparison, comparison_json
 from aims.report.comparison_files import comparison_markdown
+from aims.report.paired import Verdict
 from aims.report.results import pool_seeds
 from aims.report.runs import load_runs
 
@@ -78,7 +82,11 @@ def test_ranks_ties_floors_and_spread(two_sensors: Path) -> None:
         "linear": "",
         "scratch": "",
     }
-    assert not any(cell.tied for cell in found.values())
+    assert {method: cell.verdict for method, cell in found.items()} == {
+        "disc": None,
+        "simcmf": None,
+        **dict.fromkeys(("random-embed", "linear", "scratch"), Verdict.SEPARABLE),
+    }
     assert [method for method, cell in found.items() if cell.below_disc] == ["scratch"]
     assert score_lines(found["scratch"])[::2] == ["20.00", "BELOW disc (35.00)"]
     # Seeds at 0.60 and 0.62, and one seed twice.
@@ -91,8 +99,8 @@ def test_ranks_ties_floors_and_spread(two_sensors: Path) -> None:
     tests = {row.method: row.differences for row in table.rows}
     assert tests["random-embed"] == {}
     assert tests["simcmf"]["nir"].value == pytest.approx(0.1099)
-    assert tests["simcmf"]["nir"].separable
-    assert not tests["linear"]["nir"].separable
+    assert tests["simcmf"]["nir"].stands_in_family
+    assert tests["linear"]["nir"].verdict == Verdict.NOT_SEPARABLE
     assert set(tests["linear"]) == {"nir", "thermal", MEAN}
     assert table.tests == 4 * 3
 
@@ -102,9 +110,9 @@ def test_what_is_not_separable_from_the_best_is_marked(runs: Path, add_run: AddR
     add_run(scores(0.501, 0.2, 2), method="linear")
     (table,) = tables(runs)
 
-    assert {row.method: (row.cells["nir"].rank, row.cells["nir"].tied) for row in table.rows} == {
-        "linear": ("best", False),
-        "simcmf": ("second", True),
+    assert {row.method: (row.cells["nir"].rank, row.cells["nir"].verdict) for row in table.rows} == {
+        "linear": ("best", None),
+        "simcmf": ("second", Verdict.NOT_SEPARABLE),
     }
     assert score_lines(table.rows[1].cells["nir"])[0] == "50.00 ≈"
 
@@ -149,6 +157,9 @@ def test_other_test_images_are_not_compared(runs: Path, add_run: AddRun) -> None
     (table,) = tables(runs)
     assert all(not row.differences for row in table.rows)
     assert any("nir: not all rows scored the same test instances" in note for note in table.notes)
+    # No test is no tie.
+    assert [row.cells["nir"].verdict for row in table.rows] == [None, Verdict.NOT_TESTED]
+    assert score_lines(table.rows[1].cells["nir"])[0].endswith(" †")
 
 
 def test_scores_by_size(runs: Path, add_run: AddRun) -> None:
@@ -174,12 +185,100 @@ def test_under_paper_sizes_are_unknown(runs: Path, add_run: AddRun) -> None:
     assert "By size" not in comparison_markdown([table])
 
 
-def test_few_images_are_said_to_be_too_few(runs: Path, add_run: AddRun) -> None:
-    add_run()
+def six(mean: float) -> dict[str, list[float]]:
+    return {f"image-{k}": [mean + k / 1000] for k in range(6)}
+
+
+def test_six_images_tell_scratch_from_simcmf(runs: Path, add_run: AddRun) -> None:
+    """With three methods beside the best, Holm's p of 1.71 against 67.91 was 0.094: marked not separable."""
+    add_run(six(0.6766))
+    add_run(six(0.6758), method="linear")
+    add_run(six(0.6), method="random-embed")
+    add_run(six(0.0146), method="scratch")
     (table,) = tables(runs)
-    assert "With 2 independent test images or groups of images no test can separate anything" in (
-        " ".join(table.notes)
-    )
+
+    scratch = table.rows[-1]
+    cell, test = scratch.cells["nir"], scratch.differences["nir"]
+    assert (f"{100 * table.rows[0].cells['nir'].miou:.2f}", score_lines(cell)[0]) == ("67.91", "1.71")
+    assert cell.verdict == Verdict.SEPARABLE
+    assert cell.test is not None
+    assert (cell.test.p, cell.test.groups) == (0.03125, 6)
+    # Beside the reference, which is the same row: the same verdict; together with two others too few images.
+    assert (test.p, test.verdict, test.stands_in_family) == (0.03125, Verdict.SEPARABLE, False)
+    assert test.p_holm == pytest.approx(3 * 0.03125)
+    text = comparison_markdown([table])
+    assert "With 6 of them and 3 comparisons no difference can have a \\*: it takes 7 images" in text
+    assert "n 6, p 0.031<br>Holm's p 0.094<br>separable" in text
+
+
+def test_five_images_are_too_few(runs: Path, add_run: AddRun) -> None:
+    add_run({name: ious for name, ious in six(0.6766).items() if name != "image-5"})
+    add_run({name: ious for name, ious in six(0.0146).items() if name != "image-5"}, method="scratch")
+    report = write_report(runs, runs.parent / "out")
+    (table,) = report.comparisons
+    files = {path.name: path.read_text("utf-8") for path in report.written if path.suffix != ".png"}
+
+    cell = table.rows[1].cells["nir"]
+    assert (cell.verdict, score_lines(cell)[0]) == (Verdict.TOO_FEW, "1.66 n<6")
+    legend = "too few images to test (5 here; it takes 6 for a p below 0.05)"
+    assert f"n&lt;6: {legend}" in files["comparison.md"]
+    assert f"n\\textless{{}}6: {legend}" in files["comparison.tex"]
+    assert r"\underline{1.66}$^{n<6}$" in files["comparison.tex"]
+    assert legend in files["index.html"]
+    words = "too few images to test, it takes 6"
+    for name in ("comparison.md", "comparison.tex", "index.html"):
+        assert words in files[name], name
+    (shown,) = (row["cells"]["nir"] for row in comparison_json(table)["rows"] if row["method"] == "scratch")
+    assert shown["verdict"] == shown["from_best"]["verdict"] == "too few images to test"
+    tests = list(csv.DictReader(io.StringIO(files["paired.csv"])))
+    assert [(line["against"], line["verdict"], line["groups_needed"]) for line in tests] == [
+        ("best", "too few images to test", "6"),
+        ("reference", "too few images to test", "6"),
+    ]
+
+
+def pair_of(table: Comparison, method: str, other: str, column: str) -> tuple[Any, ...]:
+    """What is said of two rows: both scores and the verdict, and the numbers behind it."""
+    by_method = {row.method: row for row in table.rows}
+    first, second = by_method[method], by_method[other]
+    assert table.best(column) == first.label
+    cells = first.cells[column], second.cells[column]
+    return (*((cell.miou, cell.interval) for cell in cells), cells[1].verdict, cells[1].test)
+
+
+OTHERS = (
+    {"method": "linear"},
+    {"method": "linear", "seed": 1},
+    {"method": "scratch"},
+    {"method": "random-embed", "lr": 1e-4},
+    {"method": "disc"},
+    {"method": "linear", "modality": "thermal"},
+    {"method": "mlp", "modality": "depth"},
+    {"modality": "rgb-nir"},
+    {"protocol": "paper"},
+    {"method": "linear", "fingerprint": "ab" * 32},
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(chosen=st.sets(st.sampled_from(range(len(OTHERS)))), images=st.sampled_from([4, 6, 12]))
+def test_no_other_run_changes_what_is_said_of_two(
+    tmp_path_factory: pytest.TempPathFactory, chosen: set[int], images: int
+) -> None:
+    """Other methods, seeds of other methods, other sensors, protocols and sets: the pair is the same."""
+    found = []
+    for others in ([], sorted(chosen)):
+        runs = tmp_path_factory.mktemp("runs")
+        generator = np.random.default_rng(images)
+        for method, mean in (("simcmf", 0.7), ("transformer", 0.65)):
+            ious = (mean + generator.uniform(-0.1, 0.1, (images, 2))).tolist()
+            write_run(runs, {f"image-{k:02d}": pair for k, pair in enumerate(ious)}, method=method)
+        for other in others:
+            ious = (0.3 + generator.uniform(-0.2, 0.2, (images, 2))).tolist()
+            write_run(runs, {f"image-{k:02d}": pair for k, pair in enumerate(ious)}, **OTHERS[other])
+        table = next(table for table in tables(runs) if "transformer" in {row.method for row in table.rows})
+        found.append(pair_of(table, "simcmf", "transformer", "nir"))
+    assert found[0] == found[1]
 
 
 def test_an_unknown_reference_lists_what_there_is(runs: Path, add_run: AddRun, tmp_path: Path) -> None:
@@ -205,8 +304,16 @@ def test_files_hold_what_the_tables_hold(two_sensors: Path) -> None:
     assert (cells["scratch", "nir"]["below_disc"], cells["scratch", "nir"]["disc"]) == ("yes", "35.00")
     assert cells["scratch", "nir"]["cell_weights"] == "random"
 
-    tests = {(line["method"], line["modality"]): line for line in lines(files["paired.csv"])}
-    assert len(tests) == 4 * 3
+    paired = lines(files["paired.csv"])
+    # Three rows beside the best, and all but the reference, which is the best row.
+    assert [line["against"] for line in paired] == ["best"] * 3 * 3 + ["reference"] * 4 * 3
+    tests = {(line["method"], line["modality"]): line for line in paired if line["against"] == "reference"}
+    for line in paired[:9]:
+        same = tests[line["method"], line["modality"]]
+        for name in ("reference", "miou", "difference", "low", "high", "groups", "p", "verdict"):
+            assert line[name] == same[name], name
+        assert (line["p_holm"], line["tests"]) == ("", "")
+        assert cells[line["method"], line["modality"]]["verdict"] == line["verdict"]
     assert tests["linear", "thermal"]["difference"] == "-11.00"
     assert (tests["linear", "thermal"]["reference"], tests["linear", "thermal"]["tests"]) == (
         "simcmf, lora",
@@ -220,11 +327,12 @@ def test_files_hold_what_the_tables_hold(two_sensors: Path) -> None:
     assert "### Spread over seeds" in text
     latex = files["comparison.tex"].read_text("utf-8")
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}")
-    # The scores, then what they cost.
-    assert latex.count(r"\begin{table}") == 2
+    # The scores, the tests behind their marks, what they cost.
+    assert latex.count(r"\begin{table}") == 3
     assert r"\textbf{61.00}" in latex
-    scores, costs = latex.split(r"\end{table}")[:2]
+    scores, tests, costs = latex.split(r"\end{table}")[:3]
     assert {line.count("&") for line in scores.splitlines() if line.rstrip().endswith(r"\\")} == {4}
+    assert {line.count("&") for line in tests.splitlines() if line.rstrip().endswith(r"\\")} == {3}
     assert {line.count("&") for line in costs.splitlines() if line.rstrip().endswith(r"\\")} == {6}
 
 

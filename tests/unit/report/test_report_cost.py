@@ -15,7 +15,8 @@ from made_runs import AddRun
 from aims.core.records import RECORD
 from aims.report.build import build_comparisons
 from aims.report.comparison import Comparison
-from aims.report.comparison_files import comparison_csv, comparison_latex, comparison_markdown
+from aims.report.comparison_csv import comparison_csv
+from aims.report.comparison_files import comparison_latex, comparison_markdown
 from aims.report.comparison_words import comparison_title, short, span
 from aims.report.cost import COSTS, cost_notes
 from aims.report.cost_figure import _ticks, cost_csv, cost_files, cost_plot, draw_cost

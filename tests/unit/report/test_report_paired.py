@@ -8,7 +8,18 @@ from scipy import stats
 
 from aims.report import paired
 from aims.report.intervals import resampled_means
-from aims.report.paired import Sample, compare, holm, least_p, mean_of_samples, sample_scores, sign_flip_p
+from aims.report.paired import (
+    Sample,
+    Verdict,
+    compare,
+    fewest_images,
+    holm,
+    least_p,
+    mean_of_samples,
+    sample_scores,
+    sign_flip_p,
+    with_holm,
+)
 
 
 def scored(sums, counts, name="a", groups=None):
@@ -79,6 +90,23 @@ def test_holm_by_hand():
     assert holm(np.empty(0)).tolist() == []
 
 
+def test_so_many_images_does_a_test_take():
+    # 2 / 2^5 = 0.0625 and 2 / 2^6 = 0.03125; three times 0.03125 is 0.094, three times 2 / 2^7 is 0.047.
+    assert [least_p(n) for n in (1, 5, 6)] == [1, 0.0625, 0.03125]
+    assert [fewest_images(tests) for tests in (1, 2, 3, 4)] == [6, 7, 7, 8]
+    # Beyond 15 images one of 50,000 flips is the least: 2,500 comparisons can never fall below 0.05.
+    assert [fewest_images(tests) for tests in (819, 820, 2_499, 2_500)] == [15, 16, 16, None]
+
+
+@pytest.mark.parametrize("images", [1, 5, 6, 7])
+def test_a_verdict_says_where_there_are_too_few_images(images):
+    ones = np.ones(images)
+    (test,) = compare([tuple(samples((0.1 * ones, ones), (0.9 * ones, ones)))])
+    assert test.p == pytest.approx(2 / 2**images)
+    assert test.verdict == (Verdict.TOO_FEW if images < 6 else Verdict.SEPARABLE)
+    assert (test.interval is None) == (images == 1)
+
+
 def test_the_memory_bound_changes_no_p(monkeypatch):
     differences = np.random.default_rng(4).normal(0.2, 1, (30, 3))
     whole = sign_flip_p(differences)
@@ -119,21 +147,25 @@ def test_what_cannot_be_compared():
     )
     assert alone.interval is None
     other_instances, single, tested = compare([(one, other), (alone, alone), (one, same)])
-    assert (other_instances, single) == (None, None)
-    assert tested.p == tested.p_holm == 0.5
-    assert not tested.separable
+    assert other_instances is None
+    assert (single.p, single.interval, single.verdict) == (1, None, Verdict.TOO_FEW)
+    assert (tested.p, tested.p_holm, tested.verdict) == (0.5, None, Verdict.TOO_FEW)
 
 
-def test_every_comparison_of_a_call_counts_for_holm():
+def test_holm_is_over_all_comparisons_with_a_reference_and_changes_no_verdict():
     generator = np.random.default_rng(6)
     base = generator.uniform(0.3, 0.6, 12)
     ones = np.ones(12)
     reference, better, noisy = samples((base, ones), (base + 0.1, ones), (base[::-1].copy(), ones))
-    found = compare([(better, reference), (noisy, reference)])
+    (elsewhere,) = samples(scored(base, ones, "b"))
+    alone = compare([(better, reference), (elsewhere, reference), (noisy, reference)])
+    found = with_holm(alone)
+    assert found.pop(1) is alone.pop(1) is None
+    assert [(test.p, test.verdict) for test in found] == [(test.p, test.verdict) for test in alone]
     assert [test.p_holm for test in found] == pytest.approx(holm(np.array([test.p for test in found])))
     assert found[0].p == pytest.approx(2 / 2**12)
-    assert found[0].separable
-    assert not found[1].separable
+    assert [test.verdict for test in found] == [Verdict.SEPARABLE, Verdict.NOT_SEPARABLE]
+    assert [test.stands_in_family for test in found] == [True, False]
 
 
 def test_a_mean_over_sensors_is_one_score():

@@ -13,7 +13,9 @@ from made_runs import AddRun
 
 from aims.report import write_report
 from aims.report.exhibit_cells import fill_exhibit
+from aims.report.exhibit_files import exhibit_markdown
 from aims.report.exhibits import Wanted, load_exhibits
+from aims.report.paired import Verdict
 from aims.report.published import load_content
 from aims.report.results import pool_seeds
 from aims.report.runs import load_runs
@@ -69,15 +71,25 @@ def test_a_cell_takes_the_papers_dataset_its_options_and_all_images(runs: Path, 
     assert rates.cells["0.0001", "lora"].value == 40.0
 
 
-def test_the_best_of_rivals_is_marked_and_what_reaches_it(runs: Path, add_run: AddRun) -> None:
+def test_the_best_of_rivals_is_marked_and_what_is_not_separable_from_it(runs: Path, add_run: AddRun) -> None:
     images = [f"image-{k}" for k in range(10)]
     add_run({name: [0.6] for name in images}, **PAPER, tuning="full")
+    add_run({"image-0": [0.3]}, **PAPER, tuning="prompt")
     add_run({name: [0.2 if k % 2 else 0.9] for k, name in enumerate(images)}, **PAPER, tuning="adapter")
     add_run({name: [0.5] for name in images}, **PAPER)
     (table,) = fill("table3", runs)
     marks = {name: table.cells[name, "polarization"] for name in ("full", "adapter", "lora", "prompt")}
     assert [mark.rank for mark in marks.values()] == ["best", "second", "", ""]
-    assert [mark.tied for mark in marks.values()] == [False, True, False, False]
+    assert [mark.verdict for mark in marks.values()] == [
+        None,
+        Verdict.NOT_SEPARABLE,
+        Verdict.SEPARABLE,
+        Verdict.NOT_TESTED,
+    ]
+    text = exhibit_markdown([table])
+    assert "<u>55.00</u> ≈<br>" in text
+    assert "| 30.00 † |" in text
+    assert "≈: not separable from the best." in text
     assert marks["adapter"].value == pytest.approx(55)
 
 
