@@ -60,7 +60,8 @@ def command(first: Path, second: Path, data: Path, target: Path, as_json: bool) 
         table.add_row(label, f"{percent(run.miou)} %{ends}, better on {better:,} of {pair.instances:,}")
     test = pair.difference
     value = " ".join(filter(None, [points(test.value), difference_interval(test)]))
-    table.add_row("difference", f"{value}, n {test.groups}, p {p_text(test.p)}: {verdict_words(test)}")
+    table.add_row("difference", f"{value}, n {test.groups}, p {p_text(test.p)}")
+    table.add_row("verdict", verdict_words(test))
     out.print(table)
     if drawn:
         out.print(f"where they differ most: {target}", markup=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from aims.cli._terminal import err, out, print_json
 from aims.core.errors import AimsError
 
 if TYPE_CHECKING:
-    from aims.report import Comparison, ReportResult, Section
+    from aims.report import Comparison, ComparisonRow, ReportResult, Section
 
 _COLUMNS = (
     *("mIoU, %", "scratch\npublished", "scratch\nours", "SimCMF\npublished", "SimCMF\nours"),
@@ -25,6 +26,8 @@ _COLUMNS = (
 )
 # Of a table in a terminal: the best stand first, and hundreds of them are read elsewhere.
 _ROWS = 40
+# Characters of the names of rows, and of a column in which no number is broken.
+_NAME_WIDTH, _COLUMN_WIDTH = 18, 11
 
 
 @click.command()
@@ -137,34 +140,57 @@ def _print_paper(cells: Sequence[Mapping[str, Any]]) -> None:
 
 def _print_comparison(table: Comparison) -> None:
     """Every method beside every sensor; the paired tests are in the files."""
-    from aims.report import MEAN, comparison_title, counts, marks_note, score_lines
+    from aims.core.sizes import LARGE_NAME
+    from aims.report import (
+        MEAN,
+        comparison_title,
+        counts,
+        large_note,
+        large_text,
+        marks_note,
+        seeds_text,
+    )
 
     out.print(Text(f"{comparison_title(table)}; {counts(table)}"))
-    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    # In a narrow terminal names go on in the next line: cut short they could be another's.
-    drawn.add_column("mIoU, %", overflow="fold")
-    for name in table.columns:
-        drawn.add_column("mean" if name == MEAN else name, justify="right", overflow="fold")
-    drawn.add_column("seeds", justify="right")
-    for place, row in enumerate(table.rows[:_ROWS]):
-        cells = []
-        for name in table.columns:
-            cell = row.cells.get(name)
-            score, *below = score_lines(cell) if cell else [""]
-            style = {"best": "bold", "second": "underline"}.get(cell.rank if cell else "", "")
-            cells.append(Text.assemble((score, style), *((f"\n{line}", "dim") for line in below)))
-        low, high = row.seeds
-        seeds = str(high) if low == high else f"{low}-{high}"
-        last_floor = row.is_floor and place + 1 < len(table.rows) and not table.rows[place + 1].is_floor
-        drawn.add_row(Text(row.label), *cells, seeds, end_section=last_floor)
-    out.print(drawn)
+    columns: dict[str, Callable[[ComparisonRow], Text]] = {
+        "mean" if name == MEAN else name: partial(_score, name) for name in table.columns
+    }
+    if table.large_count:
+        columns[LARGE_NAME] = lambda row: Text(large_text(row, table))
+    columns["seeds"] = lambda row: Text(seeds_text(row))
+    # Where they do not fit, as many as do stand beside each other, and the others below.
+    fit = max(1, (out.width - _NAME_WIDTH) // _COLUMN_WIDTH)
+    for start in range(0, len(columns), fit):
+        out.print(_drawn(table, dict(list(columns.items())[start : start + fit])))
     if len(table.rows) > _ROWS:
         out.print(Text(f"and {len(table.rows) - _ROWS} more rows, in comparison.md and on the page"))
-    for note in (*marks_note(table), *table.notes):
+    for note in (*marks_note(table), *large_note(table), *table.notes):
         out.print(Text(note))
     if table.verdicts:
         out.print(Text("The tests behind the marks: comparison.md, paired.csv and the page."))
     out.print()
+
+
+def _drawn(table: Comparison, columns: Mapping[str, Callable[[ComparisonRow], Text]]) -> Table:
+    """Some columns of a table, with the names of its rows."""
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    # In a narrow terminal names go on in the next line: cut short they could be another's.
+    drawn.add_column("mIoU, %", overflow="fold")
+    for name in columns:
+        drawn.add_column(name, justify="right", overflow="fold")
+    for place, row in enumerate(table.rows[:_ROWS]):
+        last_floor = row.is_floor and place + 1 < len(table.rows) and not table.rows[place + 1].is_floor
+        drawn.add_row(Text(row.label), *(show(row) for show in columns.values()), end_section=last_floor)
+    return drawn
+
+
+def _score(column: str, row: ComparisonRow) -> Text:
+    from aims.report import score_lines
+
+    cell = row.cells.get(column)
+    score, *below = score_lines(cell) if cell else [""]
+    style = {"best": "bold", "second": "underline"}.get(cell.rank if cell else "", "")
+    return Text.assemble((score, style), *((f"\n{line}", "dim") for line in below))
 
 
 def _print_table1(section: Section) -> None:

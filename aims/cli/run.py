@@ -14,7 +14,7 @@ from rich.table import Table
 from aims.cli._options import SETTINGS, extra_options
 from aims.cli._terminal import err, out, print_json, progress_bar
 from aims.core.config import NO_MODEL, NO_TUNING, PRECISIONS
-from aims.core.sizes import LARGE
+from aims.core.sizes import LARGE_SHARE
 from aims.core.vocabulary import DEFAULT_PROTOCOL
 
 _EPILOG = """
@@ -185,7 +185,7 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
     large, images_at_once = scores.get("miou_large"), record.content.get("micro_batch")
     peak = record.content.get("peak_memory_bytes")
     if large is not None:
-        of = f"{scores['instances_large']:,} instances of at least {LARGE:.0%} of the picture"
+        of = f"{scores['instances_large']:,} instances of at least {LARGE_SHARE} of the picture"
         table.add_row("mIoU, large", f"{_percent(large)} ({of})")
     if images_at_once is not None and images_at_once * record.content["processes"] < config.batch_size:
         table.add_row("at once", f"{images_at_once} of {config.batch_size} images of a step: memory lacked")

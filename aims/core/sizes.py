@@ -13,6 +13,9 @@ LARGE = 0.01
 EDGES = (0.0025, LARGE, 0.04)
 #: In words, smallest first.
 SIZES = ("below 0.25 %", "0.25 to 1 %", "1 to 4 %", "4 % and more")
+#: The same in words, and as the heading of a column.
+LARGE_SHARE = f"{100 * LARGE:g} %"
+LARGE_NAME = f"≥ {LARGE_SHARE}"
 #: The classes of `SIZES` that are large.
 LARGE_CLASSES = slice(EDGES.index(LARGE) + 1, None)
 

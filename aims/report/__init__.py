@@ -4,8 +4,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aims.report.comparison import MEAN, Comparison
-    from aims.report.comparison_words import comparison_title, counts, marks_note, score_lines
+    from aims.report.comparison import MEAN, Comparison, ComparisonRow
+    from aims.report.comparison_words import (
+        comparison_title,
+        counts,
+        large_note,
+        large_text,
+        marks_note,
+        score_lines,
+        seeds_text,
+    )
     from aims.report.page import NEXT_STEPS
     from aims.report.report import ReportResult, write_report
     from aims.report.table1 import Section
@@ -15,15 +23,19 @@ __all__ = [
     "MEAN",
     "NEXT_STEPS",
     "Comparison",
+    "ComparisonRow",
     "ReportResult",
     "Section",
     "caption",
     "cell_lines",
     "comparison_title",
     "counts",
+    "large_note",
+    "large_text",
     "marks_note",
     "plain_rows",
     "score_lines",
+    "seeds_text",
     "title",
     "write_report",
 ]
@@ -32,15 +44,19 @@ _HOMES = {
     "MEAN": "comparison",
     "NEXT_STEPS": "page",
     "Comparison": "comparison",
+    "ComparisonRow": "comparison",
     "ReportResult": "report",
     "Section": "table1",
     "caption": "wording",
     "cell_lines": "wording",
     "comparison_title": "comparison_words",
     "counts": "comparison_words",
+    "large_note": "comparison_words",
+    "large_text": "comparison_words",
     "marks_note": "comparison_words",
     "plain_rows": "wording",
     "score_lines": "comparison_words",
+    "seeds_text": "comparison_words",
     "title": "wording",
     "write_report": "report",
 }

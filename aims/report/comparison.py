@@ -89,6 +89,13 @@ class ComparisonRow:
         columns = [[miou for _, miou in column] for column in zip(*scores, strict=True)]
         return tuple(None if None in column else float(np.mean(column)) for column in columns)
 
+    def large(self, modalities: Sequence[str]) -> float | None:
+        """mIoU of large instances (`aims.core.sizes.LARGE`), averaged over modalities; None if unknown."""
+        cells = [self.cells.get(name) for name in modalities]
+        found = [cell.result.large for cell in cells if cell and cell.result]
+        scores = [each[1] for each in found if each and each[1] is not None]
+        return float(np.mean(scores)) if scores and len(scores) == len(modalities) else None
+
     @property
     def trained(self) -> tuple[int, int] | None:
         """Fewest and most trained parameters over the modalities, where all are known."""
@@ -193,6 +200,13 @@ class Comparison:
         return ()
 
     @property
+    def large_count(self) -> int | None:
+        """Number of large test instances, as the first row that tells has them; None if none does."""
+        first = [row.cells[self.sized[0]] for row in self.rows if self.sized[0] in row.cells]
+        found = (cell.result.large for cell in first if cell.result and cell.result.large)
+        return next((number for number, _ in found), None)
+
+    @property
     def tests(self) -> int:
         """How many comparisons with the reference were made: Holm's correction is over these."""
         return sum(len(row.differences) for row in self.rows)
@@ -242,6 +256,7 @@ def comparison_json(table: Comparison) -> dict[str, Any]:
                 "peak_memory_bytes": row.peak_bytes,
                 "learning_rates": row.learning_rates,
                 "cells": {name: _cell_json(cell) for name, cell in row.cells.items()},
+                "large": row.large(table.sized),
                 "by_size": dict(zip(SIZES, row.by_size(table.sized), strict=False)),
                 "differences": {name: test.as_json() for name, test in row.differences.items()},
             }
@@ -257,6 +272,8 @@ def _cell_json(cell: ComparisonCell) -> dict[str, Any]:
         "interval": cell.interval,
         "seed_sd": cell.seed_sd,
         "rank": cell.rank,
+        "miou_large": cell.result.large[1] if cell.result and cell.result.large else None,
+        "instances_large": cell.result.large[0] if cell.result and cell.result.large else None,
         "verdict": cell.verdict,
         "from_best": cell.test.as_json() if cell.test else None,
         "below_disc": cell.below_disc,

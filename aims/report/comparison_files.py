@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from aims.core.sizes import LARGE_NAME
 from aims.report.comparison import Comparison, ComparisonCell, ComparisonRow
 from aims.report.comparison_words import (
     best_lines,
@@ -15,6 +16,7 @@ from aims.report.comparison_words import (
     counts,
     difference_lines,
     has_seed_spread,
+    large_text,
     mark,
     notes,
     reference_notes,
@@ -45,7 +47,8 @@ def comparison_markdown(tables: Sequence[Comparison]) -> str:
             f"{escape_markdown(counts(table))}.",
             "",
         ]
-        tail = {"seeds": seeds_text, **{cost.name: cost.text for cost in COSTS}}
+        large = {LARGE_NAME: lambda row, table=table: large_text(row, table)} if table.large_count else {}
+        tail = {**large, "seeds": seeds_text, **{cost.name: cost.text for cost in COSTS}}
         lines += _markdown_grid(table, _markdown_score, tail)
         lines += [f"{escape_markdown(note)}\n" for note in (*notes(table), *cost_notes(table))]
         if table.verdicts:
@@ -142,10 +145,14 @@ def comparison_latex(tables: Sequence[Comparison]) -> str:
 def _latex_scores(table: Comparison, index: int) -> str:
     caption = " ".join([f"{comparison_title(table)}. {counts(table)}.", *notes(table)])
     rows = [
-        [*(_latex_score(row.cells.get(column)) for column in table.columns), seeds_text(row)]
+        [
+            *(_latex_score(row.cells.get(column)) for column in table.columns),
+            *([large_text(row, table)] if table.large_count else []),
+            seeds_text(row),
+        ]
         for row in table.rows
     ]
-    header = [*map(column_name, table.columns), "seeds"]
+    header = [*map(column_name, table.columns), *([LARGE_NAME] if table.large_count else []), "seeds"]
     return _latex_table(table, caption, f"tab:aims-comparison-{index}", header, rows)
 
 

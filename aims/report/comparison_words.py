@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
-from aims.core.sizes import SIZES
+from aims.core.sizes import LARGE_NAME, LARGE_SHARE, SIZES
 from aims.report.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
 from aims.report.floors import DISC
 from aims.report.intervals import ALPHA, RESAMPLES
@@ -91,7 +91,7 @@ def notes(table: Comparison) -> list[str]:
         ),
         (scratch and pretrained, "scratch starts from random weights, all others from the pretrained ones."),
     ]
-    return [text for holds, text in known if holds] + list(table.notes)
+    return [*(text for holds, text in known if holds), *large_note(table), *table.notes]
 
 
 def marks_note(table: Comparison) -> list[str]:
@@ -121,7 +121,7 @@ def reference_notes(table: Comparison) -> list[str]:
     notes = [
         f"As above, beside {table.reference} in place of the best. Its comparisons are a family: Holm's p is "
         f"adjusted (Holm 1979) for the {family} of this table and depends on their number; {STAR}: Holm's p "
-        f"is below {ALPHA}, so that the chance of even one wrong {STAR} in the table is."
+        f"is below {ALPHA}, and so is the chance that the table has even one wrong {STAR}."
     ]
     few = [n for n in table.groups if least is None or n < least]
     if few:
@@ -129,6 +129,20 @@ def reference_notes(table: Comparison) -> list[str]:
         there = " or ".join(map(str, few))
         notes.append(f"With {there} of them and {family} no difference can have a {STAR}: it takes {takes}.")
     return notes
+
+
+def large_text(row: ComparisonRow, table: Comparison) -> str:
+    """mIoU of large instances in percent; empty where unknown."""
+    return percent(row.large(table.sized))
+
+
+def large_note(table: Comparison) -> list[str]:
+    """What the scores of large instances are; none where no row has one."""
+    if not table.large_count:
+        return []
+    over = f", the mean over {listed(table.sized)}" if len(table.sized) > 1 else f" with {table.sized[0]}"
+    number = count(table.large_count, "instance")
+    return [f"{LARGE_NAME}: mIoU of the {number} that cover at least {LARGE_SHARE} of the picture{over}."]
 
 
 def spread_note() -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
 from aims.core.config import RunConfig
+from aims.core.sizes import LARGE_NAME
 from aims.report.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
 from aims.report.comparison_words import cell_interval, comparison_title, short
 from aims.report.cost import COSTS
@@ -49,7 +50,10 @@ class Detail:
     gallery: Gallery | None
 
 
-RUN_COLUMNS = ("run", "modality", "seed", "mIoU", "validation", "epoch", "seconds", "memory", "finished")
+RUN_COLUMNS = (
+    *("run", "modality", "seed", "mIoU", LARGE_NAME, "validation", "epoch", "seconds", "memory", "at once"),
+    "finished",
+)
 
 
 class Details:
@@ -165,12 +169,22 @@ def _run_line(run: Run) -> tuple[str, ...]:
         run.config.modality,
         str(run.config.seed),
         percent(run.miou),
+        percent(run.miou_large),
         percent(run.val_miou),
         "" if epoch is None else str(epoch),
         "" if seconds is None else f"{seconds:,.1f}",
         "" if peak is None else f"{short(peak)}B",
+        _at_once(run),
         (run.said(str, "finished") or "").replace("T", " ")[:16],
     )
+
+
+def _at_once(run: Run) -> str:
+    """Images of a step that a process computed at once, where memory lacked for its whole share."""
+    images, processes = run.amount("micro_batch"), run.amount("processes") or 1
+    if images is None or images * processes >= run.config.batch_size:
+        return ""
+    return f"{images:.0f} of {run.config.batch_size}"
 
 
 def _provenance(runs: Sequence[Run]) -> tuple[tuple[str, tuple[str, ...]], ...]:

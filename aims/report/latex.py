@@ -35,7 +35,12 @@ _ESCAPES = str.maketrans(
 
 
 # Signs that are no letters, in mathematics.
-_SIGNS = {MARKS[Verdict.NOT_SEPARABLE]: r"\approx", MARKS[Verdict.NOT_TESTED]: r"\dagger", "−": "-"}
+_SIGNS = {
+    MARKS[Verdict.NOT_SEPARABLE]: r"\approx",
+    MARKS[Verdict.NOT_TESTED]: r"\dagger",
+    "−": "-",
+    "≥": r"\ge",
+}
 
 
 def escape_latex(text: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from aims.core.sizes import LARGE_NAME
 from aims.core.vocabulary import MODALITIES
 from aims.report.comparison import Comparison, ComparisonCell, ComparisonRow
 from aims.report.comparison_words import (
@@ -23,6 +24,7 @@ from aims.report.comparison_words import (
     comparison_facts,
     counts,
     difference_lines,
+    large_text,
     mark,
     mark_title,
     notes,
@@ -121,6 +123,8 @@ def render_page(
         run_columns=RUN_COLUMNS,
         filters=_filters(comparisons),
         left_out=left_out,
+        large=large_text,
+        large_name=LARGE_NAME,
         mark=mark,
         mark_title=mark_title,
         facts=comparison_facts,

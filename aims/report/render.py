@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
+from aims.core.sizes import LARGE_NAME
 from aims.report.conditions import Condition
 from aims.report.floors import FLOORS
 from aims.report.published import TABLE1_METHODS, PublishedTable1
@@ -35,7 +36,8 @@ SETTING_FIELDS = (
 )
 RESULT_FIELDS = (
     *("dataset", "modality", "fingerprint", *SETTING_FIELDS),
-    *("seeds", "miou", "low", "high", "val_miou", "instances", "images", "disc", "below_disc"),
+    *("seeds", "miou", "low", "high", "val_miou", "instances", "images", "miou_large", "instances_large"),
+    *("disc", "below_disc"),
 )
 
 #: What a result cost, behind its other fields.
@@ -96,6 +98,7 @@ def results_markdown(results: Sequence[Result], left_out: int) -> str:
     lines += [
         "Every finished run, grouped over seeds. "
         "mIoU in percent with its 95 % interval (bootstrap over images). "
+        f"{LARGE_NAME}: of the instances that cover at least so much of their picture. "
         "Disc: what one disc around every click scores on the same test instances without seeing anything; a "
         "method below it is marked. "
         f"Run folders left out: {left_out}" + (" (`aims report` says why)." if left_out else "."),
@@ -135,6 +138,7 @@ def _results_table(results: Iterable[Result]) -> list[str]:
         "train images",
         "mIoU",
         "95 % interval",
+        f"mIoU, {LARGE_NAME}",
         "disc",
         "validation mIoU",
     ]
@@ -147,7 +151,8 @@ def _results_table(results: Iterable[Result]) -> list[str]:
         numbers = [f"{config.lr:g}", str(config.epochs), str(config.batch_size), str(config.clicks)]
         numbers += [str(config.train_images or "all")]
         numbers += [percent(item.miou)]
-        numbers += [interval(item), "<br>".join([percent(item.disc), *below_disc(item)[:1]])]
+        numbers += [interval(item), percent(item.large[1]) if item.large else ""]
+        numbers += ["<br>".join([percent(item.disc), *below_disc(item)[:1]])]
         numbers += [percent(item.val_miou), str(item.instances), str(item.images)]
         rows.append([*map(escape_markdown, names), *numbers])
     return markdown_table(header, rows, left)
@@ -179,6 +184,8 @@ def result_fields(result: Result | None) -> dict[str, Any]:
         "val_miou": percent(result.val_miou),
         "instances": result.instances,
         "images": result.images,
+        "miou_large": percent(result.large[1]) if result.large else "",
+        "instances_large": result.large[0] if result.large else "",
         "disc": percent(result.disc),
         "below_disc": "yes" if result.below_disc else "",
     }

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
+from aims.core.sizes import LARGE_CLASSES
 from aims.report.floors import DISC, FLOORS, TestKey
 from aims.report.intervals import FloatArray, percentile_interval, resampled_means
 from aims.report.runs import LeftOut, Run
@@ -78,6 +79,15 @@ class Result:
         return tuple(
             (int(number), float(mean) if number else None) for number, mean in zip(counts, means, strict=True)
         )
+
+    @property
+    def large(self) -> tuple[int, float | None] | None:
+        """Number of large instances (`aims.core.sizes.LARGE`) and their mIoU over the seeds, where known."""
+        counts = [run.size_counts for run in self.runs if run.size_counts is not None]
+        if len(counts) < len(self.runs):
+            return None
+        scores = [run.miou_large for run in self.runs if run.miou_large is not None]
+        return int(counts[0][LARGE_CLASSES].sum()), float(np.mean(scores)) if scores else None
 
     @property
     def seed_sd(self) -> float | None:
@@ -158,6 +168,8 @@ class Result:
             "miou": self.miou,
             "interval": list(self.interval) if self.interval else None,
             "val_miou": self.val_miou,
+            "miou_large": self.large[1] if self.large else None,
+            "instances_large": self.large[0] if self.large else None,
             "instances": self.instances,
             "images": self.images,
             "groups": len(self.counts),

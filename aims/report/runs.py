@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import gc
-import json
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from hashlib import sha256
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import AimsError, InputError
-from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RunRecord, run_folders
-from aims.core.sizes import sums_by_size
+from aims.core.records import INSTANCES, RunRecord, run_folders
+from aims.core.sizes import LARGE_CLASSES, sums_by_size
 from aims.core.vocabulary import BROKEN_IMAGES, PROTOCOLS
 from aims.report.curves import Curves, read_curves
 from aims.report.intervals import FloatArray
+from aims.report.scored import read_columns, sort_names
 from aims.report.workers import Workers
 
-# The predicted masks in the same file are many times larger and are not needed.
-_NAMES = ("image_id", "group", "instance_id", "iou", "area", "click_size")
-_COLUMNS = pa.schema([INSTANCE_SCHEMA.field(name) for name in _NAMES])
 _TOLERANCE = 1e-9
-_SMALL_BYTES = 200_000
-# Names of so many test sets are kept; there are thousands of runs, but few sets.
-_TEST_SETS = 32
 
 T = TypeVar("T")
 
@@ -66,8 +55,8 @@ class Run:
         groups: names of the groups of these images in order; an image without one is its own.
         sums: per group, the sum of its instances' IoU.
         counts: per group, the number of its instances.
-        size_sums: per class of `aims.core.sizes.SIZES`, the sum of its instances' IoU; None under `paper`,
-            whose rows do not tell the size of the picture.
+        size_sums: per class of `aims.core.sizes.SIZES`, the sum of its instances' IoU; None for a run of an
+            earlier version under `paper`, whose rows do not tell the size of the picture.
         size_counts: per class, the number of its instances; None likewise.
         instances_digest: tells whether two runs scored the same instances of the same images.
         trained: number of trained parameters, where the record knows it.
@@ -119,6 +108,14 @@ class Run:
         with suppress(TypeError, ValueError):
             return frozenset({self.config.lr, *map(float, beside)})
         return frozenset({self.config.lr})
+
+    @property
+    def miou_large(self) -> float | None:
+        """Mean IoU over large instances (`aims.core.sizes.LARGE`); None where none is, or sizes unknown."""
+        if self.size_sums is None or self.size_counts is None:
+            return None
+        number = self.size_counts[LARGE_CLASSES].sum()
+        return float(self.size_sums[LARGE_CLASSES].sum() / number) if number else None
 
     @cached_property
     def flops(self) -> float | None:
@@ -201,7 +198,9 @@ def load_run(folder: Path) -> Run:
         )
     scores = record.scores
     miou = _score(folder, scores, "miou")
-    image_ids, group_ids, instance_ids, iou, areas, pixels = _read_instances(folder)
+    # Before rows told the picture's pixels, these are known where the click is given in the picture itself.
+    clicked = PROTOCOLS[record.config.protocol].click == "deepest"
+    image_ids, group_ids, instance_ids, iou, areas, pixels = read_columns(folder, clicked=clicked)
     if len(iou) != scores.get("instances"):
         raise InputError(
             f"{folder}: {INSTANCES} holds {len(iou)} instances, run.json says {scores.get('instances')}"
@@ -216,7 +215,7 @@ def load_run(folder: Path) -> Run:
         else {}
     )
     try:
-        who = _who(
+        who = sort_names(
             tuple(image_ids.tolist()),
             tuple(group_ids.tolist()),
             tuple(instance_ids.tolist()),
@@ -224,8 +223,7 @@ def load_run(folder: Path) -> Run:
         )
     except InputError as error:
         raise InputError(f"{folder}: {INSTANCES} {error}") from None
-    native = PROTOCOLS[record.config.protocol].at_native
-    size_sums, size_counts = sums_by_size(iou, areas, pixels) if native else (None, None)
+    size_sums, size_counts = sums_by_size(iou, areas, pixels) if pixels is not None else (None, None)
     content = record.content
     return Run(
         folder=_printable(folder.name),
@@ -274,102 +272,6 @@ def _score(folder: Path, scores: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise InputError(f"{folder}: run.json's score {name} is {value!r}, not a number from 0 to 1")
     return float(value)
-
-
-def _read_instances(
-    folder: Path,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, FloatArray, np.ndarray, np.ndarray]:
-    """Image, group, id, IoU and area of every instance, and the pixels of what its click is given in."""
-    path = folder / INSTANCES
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; the run is not complete, run it again")
-    try:
-        # A small file is read in one piece: Arrow asks the system for every column of it.
-        small = path.stat().st_size < _SMALL_BYTES
-        with pq.ParquetFile(pa.BufferReader(path.read_bytes()) if small else path) as file:
-            names = file.schema_arrow.names
-            missing = [name for name in _COLUMNS.names if name not in names]
-            if missing:
-                raise InputError(f"{path}: column {missing[0]!r} is missing")
-            # Arrow's own threads take longer to start than these few columns to read.
-            table = file.read(columns=_COLUMNS.names, use_threads=False)
-        # A cast to what is there already takes half as long as reading it.
-        if any(table.schema.field(column.name).type != column.type for column in _COLUMNS):
-            table = table.select(_COLUMNS.names).cast(_COLUMNS)
-        columns = [table[name].to_numpy(zero_copy_only=False) for name in _NAMES[:5]]
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"{path}: not readable as Parquet, perhaps cut short ({error})") from None
-    if not len(table):
-        raise InputError(f"{path}: holds no instances")
-    if any(table[name].null_count for name in _NAMES if name != "group"):
-        raise InputError(f"{path}: a value is missing that only group may lack")
-    image_ids, group_ids, instance_ids, iou, areas = columns
-    sides = pc.list_flatten(table["click_size"]).to_numpy()
-    if len(sides) != 2 * len(iou) or sides.min() < 1:
-        raise InputError(f"{path}: a click_size is not a height and a width")
-    if table["group"].null_count:
-        group_ids = np.where(group_ids == None, image_ids, group_ids)  # noqa: E711 (elementwise)
-    if not bool(((iou >= 0) & (iou <= 1)).all()):
-        raise InputError(f"{path}: an iou is not a number from 0 to 1")
-    return image_ids, group_ids, instance_ids, iou, areas, sides.reshape(-1, 2).prod(axis=1)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Who:
-    """Which instances were scored: what depends on their names alone, the same for all runs of a test set.
-
-    Attributes:
-        groups: names of the groups in order.
-        index: of each instance, the place of its group.
-        counts: per group, the number of its instances.
-        images: number of images.
-        digest: of all names.
-    """
-
-    groups: tuple[str, ...]
-    index: np.ndarray
-    counts: FloatArray
-    images: int
-    digest: str
-
-
-@lru_cache(maxsize=_TEST_SETS)
-def _who(
-    image_ids: tuple[str, ...],
-    group_ids: tuple[str, ...],
-    instance_ids: tuple[int, ...],
-    standing_in: tuple[str, ...],
-) -> _Who:
-    """Sorts the names of instances.
-
-    Args:
-        image_ids: of each instance.
-        group_ids: likewise.
-        instance_ids: likewise.
-        standing_in: images that come once more for each time that they are named here.
-
-    Raises:
-        InputError: an instance stands there more often than it may; the message goes on behind a file.
-    """
-    keys = sorted(zip(image_ids, instance_ids, group_ids, strict=True))
-    often = Counter(key[:2] for key in keys)
-    places: Counter[str] = Counter()
-    for (image_id, _), times in often.items():
-        places[image_id] = max(times, places[image_id])
-    # An image that stands in for broken ones comes again, with all its instances (docs/protocols.md).
-    stands_in = Counter(standing_in)
-    for (image_id, instance_id), times in often.items():
-        if times != min(places[image_id], 1 + stands_in[image_id]):
-            how = {1: "once, others more often", 2: "twice"}.get(times, f"{times} times")
-            raise InputError(f"holds instance {instance_id} of image {image_id!r} {how}")
-    groups, index = np.unique(np.array(group_ids, dtype=object), return_inverse=True)
-    return _Who(
-        groups=tuple(groups.tolist()),
-        index=index,
-        counts=np.bincount(index).astype(np.float64),
-        images=places.total(),
-        digest=sha256(json.dumps(keys).encode()).hexdigest(),
-    )
 
 
 def _without_doubles(loaded: list[Run]) -> tuple[list[Run], list[LeftOut]]:

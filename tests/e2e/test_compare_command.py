@@ -51,14 +51,18 @@ def test_the_test_and_the_picture(aims, folder, disc, oracle, tmp_path):
     arguments = ("compare", oracle, disc, "--data", folder / "data", "--out", picture)
     code, out, err = aims(*arguments)
     assert (code, err) == (0, "")
-    first, second, difference, where = (line for line in out.splitlines() if any(map(str.isalpha, line)))
+    first, second, difference, verdict, where = (
+        line for line in out.splitlines() if any(map(str.isalpha, line))
+    )
     assert "oracle-disc" in first
     assert "better on 0 of" in second
     assert "difference" in difference
+    assert "too few images to test, it takes 6" in verdict
     assert "+" in difference
     assert where == f"where they differ most: {picture}"
     content = json.loads(aims(*arguments, "--json")[1])
     assert content["picture"] == str(picture)
+    assert content["difference"]["verdict"] == "too few images to test"
     assert content["difference"]["value"] == pytest.approx(content["miou"][0] - content["miou"][1])
     assert content["better"][1] == 0
     assert 1 <= len(content["most"][0]) <= 4
@@ -79,7 +83,8 @@ def test_without_the_dataset_there_is_no_picture(aims, disc, oracle, tmp_path):
 def test_a_run_and_itself(aims, folder, disc, tmp_path):
     code, out, err = aims("compare", disc, disc, "--data", folder / "data", "--out", tmp_path / "no.png")
     assert code == 0
-    assert "+0.00 [+0.00, +0.00], n 3, p 1: too few images to test, it takes 6" in out
+    assert "+0.00 [+0.00, +0.00], n 3, p 1 " in out
+    assert "too few images to test, it takes 6 " in out
     assert "the runs do not differ on any instance" in err
 
 

@@ -38,7 +38,9 @@ SCORED = {"image-1": [0.2, 0.4], "image-2": [0.9]}
 AddRun = Callable[..., Path]
 
 
-def instance_row(image_id: str, instance_id: int, iou: float, area: int = 100) -> dict[str, Any]:
+def instance_row(
+    image_id: str, instance_id: int, iou: float, area: int = 100, *, pixels: int | None = None
+) -> dict[str, Any]:
     mask = np.zeros((256, 256), np.uint8, order="F")
     mask[100:150, 80:180] = 1
     rle = {"size": [256, 256], "counts": coco_mask.encode(mask)["counts"].decode("ascii")}
@@ -48,6 +50,7 @@ def instance_row(image_id: str, instance_id: int, iou: float, area: int = 100) -
         "instance_id": instance_id,
         "class_id": 1,
         "area": area,
+        "pixels": pixels,
         "click": [3, 4],
         "click_size": [1024, 1024],
         "iou": iou,
@@ -66,11 +69,13 @@ def write_run(
     val_miou: float | None = None,
     scores: Mapping[str, Any] = {},
     areas: Sequence[int] = (),
+    pixels: int | None = None,
     record: Mapping[str, Any] = {},
     **changes: Any,
 ) -> Path:
     """Writes a finished run; `areas` are of the instances of every image, `record` is added to its record.
 
+    Without `pixels` its rows are those of an earlier version, which did not tell the size of a picture.
     Scratch starts from random weights unless said otherwise, floors from none.
     """
     if changes.get("method") == "scratch":
@@ -82,7 +87,7 @@ def write_run(
     if not isinstance(scored, Mapping):
         scored = {"image-1": [scored], "image-2": [scored]}
     rows = [
-        instance_row(image_id, number, iou, *areas[number - 1 : number])
+        instance_row(image_id, number, iou, *areas[number - 1 : number], pixels=pixels)
         for image_id, ious in scored.items()
         for number, iou in enumerate(ious, start=1)
     ]

@@ -178,10 +178,59 @@ def test_scores_by_size(runs: Path, add_run: AddRun) -> None:
     assert "| simcmf, lora | 30.00 | 40.00 |  | 70.00 |" in text
 
 
-def test_under_paper_sizes_are_unknown(runs: Path, add_run: AddRun) -> None:
+def test_large_instances_have_a_column(runs: Path, add_run: AddRun) -> None:
+    """Of 1024 x 1024 pixels 10,485 are just below one percent, 10,486 just above."""
+    areas = [10_485, 10_486, 52_429]
+    for modality, seeds in {"nir": ([0.1, 0.3, 0.5], [0.3, 0.3, 0.7]), "depth": ([0.4, 0.5, 0.8],)}.items():
+        for seed, ious in enumerate(seeds):
+            add_run({"image-1": ious, "image-2": ious}, modality=modality, seed=seed, areas=areas)
+    report = write_report(runs, runs.parent / "out")
+    (table,) = report.comparisons
+    files = {path.name: path for path in report.written}
+    # nir (0.4 + 0.5) / 2, depth (0.5 + 0.8) / 2.
+    assert table.large_count == 4
+    assert table.rows[0].large(table.sized) == pytest.approx((0.45 + 0.65) / 2)
+    text = files["comparison.md"].read_text("utf-8")
+    assert "| mean | ≥ 1 % | seeds |" in text
+    assert (
+        "≥ 1 %: mIoU of the 4 instances that cover at least 1 % of the picture, the mean over depth and nir."
+        in text
+    )
+    latex = files["comparison.tex"].read_text("utf-8")
+    assert r"& mean & $\ge$ 1 \% & seeds \\" in latex
+    assert "& 55.00 & 1–2 " in latex
+    cells = {line["modality"]: line for line in lines(files["comparison.csv"])}
+    assert [
+        (cells[name]["miou_large"], cells[name]["instances_large"]) for name in ("nir", "depth", "mean")
+    ] == [
+        ("45.00", "4"),
+        ("65.00", "4"),
+        ("", ""),
+    ]
+    page = files["index.html"].read_text("utf-8")
+    assert ">≥ 1 %</th>" in page
+    assert ">55.00</td>" in page
+    assert [line["miou_large"] for line in lines(files["results.csv"])] == ["65.00", "45.00"]
+    assert "mIoU, ≥ 1 %" in files["results.md"].read_text("utf-8")
+    shown = comparison_json(table)["rows"][0]
+    assert (shown["large"], shown["cells"]["nir"]["instances_large"]) == (pytest.approx(0.55), 4)
+
+
+def test_under_paper_the_rows_tell_the_picture(runs: Path, add_run: AddRun) -> None:
+    # The click is on the 1024 grid; 100 and 101 pixels of a picture of 10,050.
+    areas = [100, 101]
+    add_run({"image-1": [0.2, 0.6]}, protocol="paper", areas=areas, pixels=10_050)
+    (table,) = tables(runs)
+    assert table.size_counts == (0, 1, 1, 0)
+    assert (table.large_count, table.rows[0].large(table.sized)) == (1, pytest.approx(0.6))
+
+
+def test_in_an_earlier_run_under_paper_sizes_are_unknown(runs: Path, add_run: AddRun) -> None:
     add_run(protocol="paper")
     (table,) = tables(runs)
     assert table.size_counts == ()
+    assert table.large_count is None
+    assert "≥ 1 %" not in comparison_markdown([table])
     assert "By size" not in comparison_markdown([table])
 
 

@@ -178,7 +178,7 @@ def test_columns_of_the_comparison(runs: Path, add_run: AddRun) -> None:
         "learning rates tried |"
     )
     assert "| 1 | 755 k | 1.82–2 G | 58.5 | 0.065 core-h | 788 MB | 1 |" in comparison_markdown([found])
-    costs = comparison_latex([found]).split(r"\end{table}")[1]
+    costs = comparison_latex([found]).split(r"\end{table}")[2]
     assert r"simcmf, lora & 755 k & 1.82--2 G & 58.5 & 0.065 core-h & 788 MB & 1 \\" in costs
     cells = {(line["method"], line["modality"]): line for line in lines(comparison_csv([found]))}
     assert cells["simcmf", "thermal"]["flops"] == "2000000000"

@@ -176,6 +176,8 @@ def test_csv_has_one_line_a_cell(report: ReportResult) -> None:
         "val_miou": "",
         "instances": "3",
         "images": "2",
+        "miou_large": "",
+        "instances_large": "0",
         "disc": "",
         "below_disc": "",
         "cell_weights": SHA,
