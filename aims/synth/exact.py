@@ -5,11 +5,11 @@ library, and libraries choose their code by the processor. Torch's root on a CPU
 wrongly, and otherwise on the processors of another maker. Here a root is NumPy's, which is the processor's
 own instruction, and on a GPU torch's, which CUDA compiles to round correctly; everything else is made of
 those operations, step by step. A product and a sum are two steps: `addcmul` rounds once or twice, as the
-processor can. On a GPU torch divides by a plain number by multiplying with its inverse, so last digits may
-differ there.
+processor can. Tensors are multiplied by the inverse of a number and not divided by it, which on a GPU alone
+torch does with a division too; so the bits are the same there, as far as it keeps to IEEE 754.
 
-The architecture test keeps all other functions out of `aims.synth`. Powers and angles are right to a few
-units in the last place, as those of torch are.
+A test keeps all other functions out of `aims.synth`. Powers and angles are right to a few units in the last
+place, as those of torch are.
 """
 
 from __future__ import annotations

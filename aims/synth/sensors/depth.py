@@ -80,7 +80,7 @@ def _measured(geometry: Geometry) -> Tensor:
     rounding = (DISPARITY_STEP / math.sqrt(12)) * depth * depth
     sigma = root_((sigma * sigma - rounding * rounding).clamp_(min=0))
     depth = depth + sigma * normal(geometry.seeds, _AXIAL, depth.shape[1:])
-    depth = 1 / ((1 / depth / DISPARITY_STEP).round() * DISPARITY_STEP)
+    depth = 1 / ((1 / depth * (1 / DISPARITY_STEP)).round() * DISPARITY_STEP)
     lost |= ~((depth >= NEAREST_M) & (depth <= FARTHEST_M))
     return depth.masked_fill(lost, 0)
 
@@ -156,7 +156,7 @@ def _unanswered(geometry: Geometry, inverse: Tensor, padded: Tensor, cosine: Ten
     nearest = torch.maximum(padded[:, :-2, 1:-1], padded[:, 2:, 1:-1])
     nearest = torch.maximum(nearest, torch.maximum(padded[:, 1:-1, :-2], padded[:, 1:-1, 2:]))
     edge = (nearest.mul_(1 - _JUMP) > inverse) * _EDGE_DROPOUT
-    grazing = (_GRAZING - cosine).div_(_GRAZING - _BLIND)
+    grazing = (_GRAZING - cosine).mul_(1 / (_GRAZING - _BLIND))
     unmatched = uniform(geometry.seeds, _LOST, inverse.shape[1:]) < torch.maximum(edge, grazing)
     share = by_material(geometry, family_of(geometry).depth_dropout)
     return unmatched.logical_or_(_patches(geometry) < share)
@@ -168,8 +168,8 @@ def _patches(geometry: Geometry) -> Tensor:
     size = max(1, round(width * _PATCH_PART))
     rows, columns = height // size + 2, width // size + 2
     down, across = _split(uniform(geometry.seeds, _RAGGED, (height, width)), 4096)
-    y = (torch.arange(height, device=down.device)[:, None] / size + down / 4096).long()
-    x = (torch.arange(width, device=down.device) / size + across).long()
+    y = (torch.arange(height, device=down.device)[:, None] * (1 / size) + down / 4096).long()
+    x = (torch.arange(width, device=down.device) * (1 / size) + across).long()
     patches = uniform(geometry.seeds, _PATCH, (rows * columns,))
     return patches.gather(1, (y * columns + x).flatten(1)).view(-1, height, width)
 

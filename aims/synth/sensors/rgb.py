@@ -85,4 +85,4 @@ def channels(geometry: Geometry) -> tuple[tuple[Tensor, Tensor], ...]:
 
 def _mean(colour: Tensor) -> Tensor:
     red, green, blue = colour.unbind(-1)
-    return (red + green + blue) / 3
+    return (red + green + blue) * (1 / 3)

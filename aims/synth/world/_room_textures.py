@@ -31,7 +31,7 @@ def hoops(keys: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 def planks(keys: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     """Boards along z, each with its own shade and grain, and dark gaps between them."""
     board = torch.floor(x)
-    shade = noise_at(keys, board * 3.7 + 0.5, torch.floor(z / 9 + 0.37 * board) + 0.5)
+    shade = noise_at(keys, board * 3.7 + 0.5, torch.floor(z * (1 / 9) + 0.37 * board) + 0.5)
     grain = noise_at(keys + 1, x * 7, y * 7, z * 0.6 + board * 5.3)
     return torch.where(_part(x) < 0.06, 1.0, 0.5 * shade + 0.5 * grain)
 
@@ -45,7 +45,7 @@ def tiles(keys: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 def bricks(keys: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     """Courses with mortar, each moved by half a brick, each brick with its own shade."""
     course = torch.floor(y)
-    along = (x + z) / 2.6 + 0.5 * course
+    along = (x + z) * (1 / 2.6) + 0.5 * course
     shade = 0.35 * noise_at(keys, torch.floor(along) * 3.3 + 0.5, course * 2.7 + 0.5)
     return torch.where((_part(y) < 0.13) | (_part(along) < 0.05), 1.0, shade)
 

@@ -124,6 +124,6 @@ def pixel_rays(
     fx, fy, cx, cy = intrinsics
     columns = torch.arange(size[1], dtype=torch.float64, device=device)
     rows = torch.arange(size[0], dtype=torch.float64, device=device)
-    x = ((columns - cx) / fx).to(torch.float32)
-    y = ((rows - cy) / fy).to(torch.float32)
+    x = ((columns - cx) * (1 / fx)).to(torch.float32)
+    y = ((rows - cy) * (1 / fy)).to(torch.float32)
     return x.expand(size), y[:, None].expand(size)

@@ -85,7 +85,7 @@ def value_noise(
         axes = tuple(2 * axis for axis in axes)
         # Another key for each octave, or lattice points of all octaves would coincide at the origin.
         total = total + weight * _octave(keys + octave * _LATTICE[2], axes)
-    return total / (2 - weight) + 0.5
+    return total * (1 / (2 - weight)) + 0.5
 
 
 def scene_keys(seeds: Int[Tensor, " batch"], purpose: int) -> Int[Tensor, " batch"]:
