@@ -92,7 +92,9 @@ def test_runs_that_cannot_be_compared(aims, folder, disc, tmp_path):
     paper = found(folder, "shapes-thermal-disc-*paper*")
     code, _, err = aims("compare", disc, paper)
     assert code == 2
-    assert err == ("error: the runs are of different protocols, strict and paper: they cannot be compared\n")
+    assert err == (
+        "error: the runs are of different protocols, strict-2 and paper: they cannot be compared\n"
+    )
     code, _, err = aims("compare", disc, tmp_path)
     assert code == 2
     assert err.count("\n") == 1

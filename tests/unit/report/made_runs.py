@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 
 from aims.core.config import RunConfig
 from aims.core.files import write_json
-from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RECORD
+from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RECORD, RUN_VERSION
 
 SHA = "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"
 CONFIG = RunConfig(
@@ -103,7 +103,7 @@ def write_run(
     if val_miou is not None:
         found["val_miou"] = val_miou
     content = {
-        "version": 1,
+        "version": RUN_VERSION,
         "status": "finished",
         "config": dataclasses.asdict(config),
         "scores": {**found, **scores},

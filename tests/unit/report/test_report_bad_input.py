@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import AddRun
+from made_runs import AddRun, edit_record
 from markdown_it import MarkdownIt
 
 from aims.cli import main
-from aims.core.records import INSTANCES, METRICS, RECORD
+from aims.core.records import INSTANCES, METRICS, RECORD, RUN_VERSION
 from aims.report import write_report
 from aims.report.runs import load_runs
 
@@ -26,7 +26,7 @@ def spoil(runs: Path, add_run: AddRun) -> dict[str, str]:
     cut(add_run(folder="cut-record", seed=1) / RECORD)
     cut(add_run(folder="cut-instances", seed=2) / INSTANCES)
     newer = add_run(folder="newer", seed=3) / RECORD
-    newer.write_text(newer.read_text().replace('"version": 1', '"version": 2'))
+    edit_record(newer.parent, version=RUN_VERSION + 1)
     deep = add_run(folder="deep", seed=4) / RECORD
     deep.write_text("[" * 100_000)
     # As root reads everything, a folder in place of the file stands for one that may not be read.
@@ -41,7 +41,7 @@ def spoil(runs: Path, add_run: AddRun) -> dict[str, str]:
     return {
         "cut-record": "run.json: not readable as JSON",
         "cut-instances": "instances.parquet: not readable as Parquet, perhaps cut short",
-        "newer": "run.json: version 2; update AIMS to read it",
+        "newer": f"run.json: version {RUN_VERSION + 1}; update AIMS to read it",
         "deep": "run.json: not readable as JSON",
         "unreadable-record": "run.json: not readable as JSON",
         "unreadable-instances": "instances.parquet: no such file; the run is not complete",
