@@ -125,7 +125,7 @@ def read_maps(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints one table a protocol."""
+    """Prints one table a protocol that scores instances of both halves."""
     parser = argparse.ArgumentParser(description="Discs around clicks, on label maps alone.")
     parser.add_argument("labels", nargs="+", type=Path, help="semantic maps")
     parser.add_argument("--variable", help="the array of an npz or .mat file")
@@ -134,10 +134,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         maps = read_maps(options.labels, options.variable, options.void, options.connectivity)
-        for name, sums in sum_scores(maps).items():
-            print(f"[{name}]", *(f"{key} = {value}" for key, value in figures(sums)), "", sep="\n")
+        found = sum_scores(maps)
+        lacking = {}
+        for name, sums in found.items():
+            try:
+                lines = [f"{key} = {value}" for key, value in figures(sums)]
+            except InputError as error:
+                lacking[name] = error
+                continue
+            print(f"[{name}]", *lines, "", sep="\n")
+        # Protocols differ in the smallest instance: what one lacks, another may have.
+        for name, error in lacking.items():
+            print(
+                f"{'error' if len(lacking) == len(found) else 'left out'}: {name}: {error}", file=sys.stderr
+            )
+        if len(lacking) == len(found):
+            sys.exit(2)
     except AimsError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from aims.benchmarks.floors import main
+from aims.core.vocabulary import PROTOCOLS
 
 
 def square(side: int, label: int) -> np.ndarray:
@@ -59,9 +60,9 @@ def test_figures_by_hand(maps: list[str], capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_what_vanishes_on_the_grid_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # The grid takes every fourth pixel of 1024, from the third on: column 0 is on none.
+    # The paper's grid takes every fourth pixel of 1024, from the first on: column 1 is on none.
     labels = np.zeros((1024, 1024), np.uint8)
-    labels[:512, 0], labels[8:40, 8:40] = 1, 2
+    labels[:512, 1], labels[8:40, 8:40] = 1, 2
     for name in "ab":
         np.save(tmp_path / f"{name}.npy", labels)
     found = printed(capsys, *(str(tmp_path / f"{name}.npy") for name in "ab"))["paper"]
@@ -84,14 +85,30 @@ def test_a_class_0_may_be_an_object(tmp_path: Path, capsys: pytest.CaptureFixtur
         (np.zeros((8, 8)), "float64 values; labels are whole numbers"),
     ],
 )
-def test_what_cannot_be_used_is_told(tmp_path: Path, content: np.ndarray, message: str) -> None:
+def test_what_cannot_be_used_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: np.ndarray, message: str
+) -> None:
     np.save(tmp_path / "only.npy", content)
-    with pytest.raises(SystemExit, match=f"^error: .*{message}"):
+    with pytest.raises(SystemExit) as stop:
         main([str(tmp_path / "only.npy")])
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert all(line.startswith("error: ") and message in line for line in err.splitlines())
+
+
+def test_a_protocol_without_instances_of_sufficient_size_is_left_out(
+    maps: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(maps)
+    out, err = capsys.readouterr()
+    assert list(tomllib.loads(out)) == ["paper", "strict", "paper-1"]
+    assert err == "left out: strict-2: one half of the maps has no instance: give more maps\n"
 
 
 def test_the_leaderboard_holds_what_is_printed(maps: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     text = resources.files("aims.leaderboards").joinpath("floors.toml").read_text("utf-8")
     written = tomllib.loads(text)["nyuv2-test-class13"]
+    assert set(written) >= set(PROTOCOLS)
     for protocol, figures in printed(capsys, *maps).items():
         assert list(written[protocol]) == list(figures)
