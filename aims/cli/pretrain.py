@@ -16,7 +16,7 @@ from aims.cli._terminal import err, out, print_json, progress_bar, warn
 _EPILOG = """
 \b
 Ctrl-C saves and stops; the same command goes on from there. --finish writes weights and card of what
-is there without another step. The folder holds weights.safetensors (half precision, for --weights of
+is there without another step; --seconds does so after a time. The folder holds weights.safetensors (half precision, for --weights of
 `aims run`), card.json and README.md (recipe and scores, each beside the fixed disc), curves.png,
 metrics.jsonl, and the checkpoint.
 \b
@@ -51,6 +51,7 @@ The recipe, its figures, and what may be shipped: docs/pretraining.md.
     show_default=True,
     help="Processes that make images ahead; with 0, scenes are made on the device.",
 )
+@click.option("--seconds", type=float, help="Stop this call after SECONDS, with weights and card written.")
 @click.option("--finish", is_flag=True, help="Write weights and card of what is there; train no further.")
 @click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
 def command(finish: bool, as_json: bool, **arguments: Any) -> None:

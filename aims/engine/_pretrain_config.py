@@ -111,6 +111,7 @@ class PretrainJob:
         photos: folder of photographs to learn from; used if `share_of_photos` is above 0.
         bsds: folder of photographs to score on.
         workers: processes that make images ahead; with 0 scenes are made on the device itself.
+        seconds: time after which this call stops training and writes everything; None for no limit.
     """
 
     config: PretrainConfig
@@ -119,6 +120,11 @@ class PretrainJob:
     photos: Path | None = None
     bsds: Path | None = None
     workers: int = 0
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise InputError(f"--seconds must be a positive number, not {self.seconds}")
 
 
 def plan_pretraining(
@@ -129,6 +135,7 @@ def plan_pretraining(
     share_of_photos: float | None = None,
     device: str = "auto",
     workers: int = 0,
+    seconds: float | None = None,
     **settings: Any,
 ) -> PretrainJob:
     """Resolves and checks what the command line gives.
@@ -140,6 +147,7 @@ def plan_pretraining(
         share_of_photos: None for 0.3 with photographs and 0 without.
         device: "auto", "cpu", "cuda" or "cuda:N".
         workers: processes that make images ahead; none is as fast on two cores, since training takes both.
+        seconds: time after which this call stops training and writes everything; None for no limit.
         settings: of `PretrainConfig`.
 
     Raises:
@@ -150,4 +158,12 @@ def plan_pretraining(
     share = (SHARE_OF_PHOTOS if share_of_photos is None else share_of_photos) if photos else 0.0
     config = PretrainConfig(share_of_photos=share, **settings)
     target = find_device(device)
-    return PretrainJob(config=config, folder=folder, device=target, photos=photos, bsds=bsds, workers=workers)
+    return PretrainJob(
+        config=config,
+        folder=folder,
+        device=target,
+        photos=photos,
+        bsds=bsds,
+        workers=workers,
+        seconds=seconds,
+    )

@@ -64,6 +64,7 @@ def pretrain(job: PretrainJob, *, finish: bool = False, observer: Observer | Non
         Stopped: on Ctrl-C or SIGTERM, after saving.
         AimsError: the loss became NaN or infinite, or another process works in the folder.
     """
+    began = time.perf_counter()
     _require_folder(job, finish)
     photographs = _photographs(job)
     job.folder.mkdir(parents=True, exist_ok=True)
@@ -73,11 +74,11 @@ def pretrain(job: PretrainJob, *, finish: bool = False, observer: Observer | Non
             trainer = _Pretraining(job, photographs, observer or Observer())
             if finish:
                 return trainer.finish()
-            if trainer.share_done() >= 1 and (job.folder / CARD).is_file():
-                card: dict[str, Any] = read_json(job.folder / CARD)
-                return card
-            trainer.run()
-            return trainer.finish()
+            card = trainer.whole_card()
+            if card is None:
+                trainer.run(math.inf if job.seconds is None else began + job.seconds)
+                card = trainer.finish()
+            return card
     except Timeout:
         raise InputError(f"{job.folder}: another process is working here") from None
 
@@ -154,12 +155,27 @@ class _Pretraining:
             return min(1.0, self.images / self.config.images)
         return min(1.0, self.progress.seconds / (3600 * (self.config.hours or math.inf)))
 
-    def run(self) -> None:
-        """Trains to the end, saving, logging and scoring on the way."""
-        with self._stop.listening():
-            self._loop()
+    def whole_card(self) -> dict[str, Any] | None:
+        """The card of a finished training; None where there are steps to do, or the card is of earlier ones."""
+        path = self.job.folder / CARD
+        if self.share_done() < 1 or not path.is_file():
+            return None
+        card: dict[str, Any] = read_json(path)
+        return card if card.get("steps") == self.progress.step else None
 
-    def _loop(self) -> None:
+    def run(self, until: float) -> None:
+        """Trains to the end, saving, logging and scoring on the way.
+
+        Args:
+            until: when to stop before the end, by `time.perf_counter`.
+        """
+        if until < math.inf:
+            # What finishing needs: made now, so that it does not come on top of the time that was given.
+            self.held_out()
+        with self._stop.listening():
+            self._loop(until)
+
+    def _loop(self, until: float) -> None:
         stream = Stream(
             seed=self.config.seed,
             size=self.model.image_size,
@@ -172,7 +188,7 @@ class _Pretraining:
         self._stage_train()
         clock = saved = time.perf_counter()
         self._logged = (self.progress.step, self.progress.seconds)
-        while self.share_done() < 1:
+        while self.share_done() < 1 and time.perf_counter() < until:
             self._step(next(batches))
             now = time.perf_counter()
             self.progress.seconds, clock = self.progress.seconds + now - clock, now

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -55,9 +56,11 @@ def config(**changes):
     return PretrainConfig(**{"backbone": "sam-toy", **settings, **changes})
 
 
-def job(folder, *, photos=None, bsds=None, **changes):
+def job(folder, *, photos=None, bsds=None, seconds=None, **changes):
     device = torch.device("cpu")
-    return PretrainJob(config=config(**changes), folder=folder, device=device, photos=photos, bsds=bsds)
+    return PretrainJob(
+        config=config(**changes), folder=folder, device=device, photos=photos, bsds=bsds, seconds=seconds
+    )
 
 
 @pytest.fixture(scope="module")
@@ -488,6 +491,37 @@ def test_finishing_early(tmp_path):
     assert (card["images_seen"], card["share_done"]) == (6, 0.5)
     # The same command still goes on.
     assert pretrain(job(folder))["images_seen"] == 12
+
+
+def test_a_call_with_a_time_limit_writes_everything_and_the_next_goes_on(tmp_path, unbroken, monkeypatch):
+    folder, now = tmp_path / "out", [100.0]
+    # Two seconds a step, by a clock of the test's own.
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    class Ticking(Observer):
+        def advance(self, count=1, *, loss=None):
+            now[0] += 2.0 * (count > 1)
+
+    card = pretrain(job(folder, seconds=5.0), observer=Ticking())
+    assert (card["steps"], card["share_done"]) == (3, 0.5)
+    assert {path.name for path in folder.iterdir()} >= {"weights.safetensors", "metrics.jsonl", "README.md"}
+    # The whole differs in nothing from one that was not stopped, and its card replaces the early one.
+    whole = pretrain(job(folder, seconds=50.0), observer=Ticking())
+    assert whole["steps"] == 6
+    assert whole["weights"]["sha256"] == unbroken[1]["weights"]["sha256"]
+    with pytest.raises(InputError, match="--seconds must be a positive number"):
+        job(folder, seconds=0.0)
+
+
+def test_a_card_of_fewer_steps_is_written_again(tmp_path):
+    folder = tmp_path / "out"
+    with pytest.raises(Stopped):
+        pretrain(job(folder), observer=Stopping(3))
+    assert pretrain(job(folder), finish=True)["steps"] == 3
+    # All steps done and saved, but stopped before the weights were written.
+    with pytest.raises(Stopped):
+        pretrain(job(folder), observer=Stopping(3))
+    assert pretrain(job(folder))["steps"] == 6
 
 
 def test_wrong_folders(tmp_path, unbroken):
