@@ -16,9 +16,9 @@ from aims.cli._terminal import err, out, print_json, progress_bar, warn
 _EPILOG = """
 \b
 Ctrl-C saves and stops; the same command goes on from there. --finish writes weights and card of what
-is there without another step; --seconds does so after a time. The folder holds weights.safetensors (half precision, for --weights of
-`aims run`), card.json and README.md (recipe and scores, each beside the fixed disc), curves.png,
-metrics.jsonl, and the checkpoint.
+is there without another step; --seconds does so after a time. The folder holds weights.safetensors (half
+precision, for --weights of `aims run`), card.json and README.md (recipe and scores, each beside the fixed
+disc), curves.png, metrics.jsonl, and the checkpoint in parts.
 \b
 The recipe, its figures, and what may be shipped: docs/pretraining.md.
 """

@@ -120,13 +120,20 @@ def _item(image: Tensor, instances: NDArray[Any]) -> Item:
     return Item(image, clicked, area[ids] >= LARGE * instances.size)
 
 
-def score(model: Segmenter, held_out: HeldOut, *, precision: str) -> dict[str, float]:
+def score(
+    model: Segmenter,
+    held_out: HeldOut,
+    *,
+    precision: str,
+    before_each: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
     """Mean IoU of all instances from their strict clicks, at the pictures' own size.
 
     Args:
         model: the model; its device is used.
         held_out: the pictures.
         precision: "float32" or "bf16".
+        before_each: called before each picture; what it raises ends the scoring.
 
     Returns:
         "miou" over all instances that the strict protocol counts, "miou_large" over the large ones.
@@ -135,7 +142,11 @@ def score(model: Segmenter, held_out: HeldOut, *, precision: str) -> dict[str, f
     model.eval()
     try:
         with torch.inference_mode():
-            scores = np.concatenate([_ious(model, item, precision) for item in held_out.items])
+            found = []
+            for item in held_out.items:
+                before_each()
+                found.append(_ious(model, item, precision))
+            scores = np.concatenate(found)
     finally:
         model.train(training)
     return {"miou": float(scores.mean()), "miou_large": float(scores[_large(held_out.items)].mean())}

@@ -26,9 +26,9 @@ from aims.engine._pretrain_scores import (
     score,
 )
 from aims.engine._pretrain_state import (
-    CHECKPOINT,
     Average,
     Progress,
+    has_checkpoint,
     load_checkpoint,
     mean_losses,
     save_checkpoint,
@@ -45,7 +45,7 @@ __all__ = ["PretrainConfig", "PretrainJob", "plan_pretraining", "pretrain"]
 SETTINGS = "pretraining.json"
 
 _LOG_EVERY = 50
-_SAVE_SECONDS = 180.0
+_SAVE_SECONDS = 60.0
 
 
 def pretrain(job: PretrainJob, *, finish: bool = False, observer: Observer | None = None) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _require_folder(job: PretrainJob, finish: bool) -> None:
             what = "no pretraining to finish here" if finish else "holds something else; give a new folder"
             raise InputError(f"{folder}: {what}")
         return
-    if finish and not (folder / CHECKPOINT).is_file():
+    if finish and not has_checkpoint(folder):
         raise InputError(f"{folder}: nothing is saved here yet; there is nothing to finish")
     before = read_json(folder / SETTINGS)
     for name, value in dataclasses.asdict(job.config).items():
@@ -141,7 +141,7 @@ class _Pretraining:
         self._held_out: list[HeldOut] = []
         self._stop = StopRequest()
         self._logged = (0, 0.0)
-        if (job.folder / CHECKPOINT).is_file():
+        if has_checkpoint(job.folder):
             self.progress = load_checkpoint(job.folder, self.model, self.average, self.optimizer, self.sums)
 
     @property
@@ -156,7 +156,7 @@ class _Pretraining:
         return min(1.0, self.progress.seconds / (3600 * (self.config.hours or math.inf)))
 
     def whole_card(self) -> dict[str, Any] | None:
-        """The card of a finished training; None where there are steps to do, or the card is of earlier ones."""
+        """The card of a finished training; None where steps are missing, in training or on the card."""
         path = self.job.folder / CARD
         if self.share_done() < 1 or not path.is_file():
             return None
@@ -169,11 +169,14 @@ class _Pretraining:
         Args:
             until: when to stop before the end, by `time.perf_counter`.
         """
-        if until < math.inf:
-            # What finishing needs: made now, so that it does not come on top of the time that was given.
-            self.held_out()
+        # Not on the way: Ctrl-C ends it at once, and what is left to do after `until` is scoring alone.
+        self.held_out()
         with self._stop.listening():
-            self._loop(until)
+            try:
+                self._loop(until)
+            except Stopped:
+                self._save()
+                raise
 
     def _loop(self, until: float) -> None:
         stream = Stream(
@@ -189,29 +192,31 @@ class _Pretraining:
         clock = saved = time.perf_counter()
         self._logged = (self.progress.step, self.progress.seconds)
         while self.share_done() < 1 and time.perf_counter() < until:
+            if self.images - self.progress.scored >= self.config.score_every:
+                self._score()
+                self._save()
+                draw_curves(self.job.folder, self.progress)
+                self._stage_train()
+                saved = time.perf_counter()
             self._step(next(batches))
             now = time.perf_counter()
             self.progress.seconds, clock = self.progress.seconds + now - clock, now
             self.observer.advance(self.config.batch_size)
             if self.progress.step % _LOG_EVERY == 0:
                 self._log()
-            if self.images - self.progress.scored >= self.config.score_every and self.share_done() < 1:
-                self._score()
-                self._save()
-                self._stage_train()
-                self.progress.seconds += time.perf_counter() - now
-                clock = saved = time.perf_counter()
-            elif now - saved > _SAVE_SECONDS:
+            self._check_stop()
+            if now - saved > _SAVE_SECONDS:
                 self._save()
                 saved = time.perf_counter()
-            if self._stop.signal is not None:
-                self._save()
-                raise Stopped(
-                    f"stopped; everything is saved in {self.job.folder}: the same command goes on from here"
-                )
         if self.sums[-1] > 0:
             self._log()
         self._save()
+
+    def _check_stop(self) -> None:
+        if self._stop.signal is not None:
+            raise Stopped(
+                f"stopped; everything is saved in {self.job.folder}: the same command goes on from here"
+            )
 
     def _step(self, pictures: Pictures) -> None:
         device, share = self.job.device, self.share_done()
@@ -241,13 +246,18 @@ class _Pretraining:
         low: float = RECIPE.last_rate
         return self.config.lr * warm * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
 
-    def _log(self) -> None:
+    def _losses(self) -> dict[str, float]:
+        """The means of the losses since the last log line; a GPU is waited for."""
         losses = mean_losses(self.sums)
         if not all(map(math.isfinite, losses.values())):
             raise AimsError(
                 f"a loss is not finite after {self.images:,} images ({losses}): try a lower --lr than "
                 f"{self.config.lr:g} (what was saved last is kept in {self.job.folder})"
             )
+        return losses
+
+    def _log(self) -> None:
+        losses = self._losses()
         self.sums.zero_()
         step, seconds = self._logged
         took = max(self.progress.seconds - seconds, 1e-9)
@@ -268,8 +278,9 @@ class _Pretraining:
         self.observer.stage("train", self.config.images or 0, self.images)
 
     def _save(self) -> None:
+        # What is not finite must not replace the last good state.
+        self._losses()
         save_checkpoint(self.job.folder, self.model, self.average, self.optimizer, self.sums, self.progress)
-        draw_curves(self.job.folder, self.progress)
 
     def held_out(self) -> list[HeldOut]:
         """The held-out sets, made once, and what discs score on them."""
@@ -291,8 +302,10 @@ class _Pretraining:
         """Scores the averaged weights and notes the scores."""
         kept = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self.average.state(self.model))
-        scores = self._scores(self.config.precision)
-        self.model.load_state_dict(kept)
+        try:
+            scores = self._scores(self.config.precision)
+        finally:
+            self.model.load_state_dict(kept)
         self.progress.scored = self.images
         self.observer.epoch({**self._note(scores), "scores": scores, "floors": self.progress.floors})
 
@@ -308,7 +321,9 @@ class _Pretraining:
         self.observer.stage("score", len(held_outs))
         scores = {}
         for held_out in held_outs:
-            scores[held_out.name] = score(self.model, held_out, precision=precision)
+            scores[held_out.name] = score(
+                self.model, held_out, precision=precision, before_each=self._check_stop
+            )
             self.observer.advance(1)
         return scores
 

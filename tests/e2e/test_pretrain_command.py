@@ -81,7 +81,7 @@ def test_interrupts_save_and_the_same_command_goes_on(aims, tmp_path):
     )
     # The first score is followed by a save.
     until = time.monotonic() + 60
-    while not (out / "checkpoint.safetensors").is_file():
+    while not (out / "checkpoint.safetensors.index.json").is_file():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < until
         time.sleep(0.1)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
+import signal
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -14,11 +17,12 @@ import scipy.io
 import torch
 import toys  # noqa: F401  (registers sam-toy)
 from flat_scene import plane
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from aims.core.errors import AimsError, InputError
 from aims.data.instances import strict_clicks
 from aims.engine import _pretrain_scores as scores
+from aims.engine import _pretrain_state as state_module
 from aims.engine import pretrain as module
 from aims.engine._pretrain_pictures import (
     FAMILY,
@@ -361,11 +365,19 @@ class Stopping(Observer):
         self.after, self.trainer = after, None
 
     def advance(self, count=1, *, loss=None):
-        import signal
-
         self.after -= 1
         if self.after == 0:
             signal.raise_signal(signal.SIGTERM)
+
+
+def state(folder):
+    """The tensors of a checkpoint."""
+    files = sorted(folder.glob("checkpoint-*.safetensors"))
+    index = json.loads((folder / "checkpoint.safetensors.index.json").read_text())["weight_map"]
+    assert sorted(set(index.values())) == [path.name for path in files]
+    tensors = {name: tensor for path in files for name, tensor in load_file(path).items()}
+    assert tensors.keys() == index.keys()
+    return tensors
 
 
 @pytest.fixture(scope="module")
@@ -382,7 +394,7 @@ def test_resuming_gives_the_same_bits(tmp_path, unbroken):
             pretrain(job(folder), observer=Stopping(after))
     assert not (folder / "weights.safetensors").exists()
     card = pretrain(job(folder))
-    whole, broken = (load_file(f / "checkpoint.safetensors") for f in (unbroken[0], folder))
+    whole, broken = state(unbroken[0]), state(folder)
     assert whole.keys() == broken.keys()
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
     assert card["weights"]["sha256"] == unbroken[1]["weights"]["sha256"]
@@ -396,7 +408,7 @@ def test_resuming_gives_the_same_bits(tmp_path, unbroken):
 
 
 def test_training_changes_all_that_answers_a_click(unbroken):
-    tensors = load_file(unbroken[0] / "checkpoint.safetensors")
+    tensors = state(unbroken[0])
     torch.default_generator.manual_seed(0)
     backbone = BACKBONES["sam-toy"]
     model = backbone.build()
@@ -421,7 +433,7 @@ def test_the_weights_load_and_the_card_is_whole(unbroken):
     assert {tensor.dtype for tensor in half.values()} == {torch.float16}
     loaded = load_weights("sam-toy", folder / "weights.safetensors")
     assert {tensor.dtype for tensor in loaded.state.values()} == {torch.float32}
-    averages = load_file(folder / "checkpoint.safetensors")
+    averages = state(folder)
     name = "image_encoder.pos_embed"
     assert torch.equal(loaded.state[name], averages[f"average.{name}"].half().float())
     assert card == json.loads((folder / "card.json").read_text())
@@ -481,6 +493,33 @@ def test_scores_on_the_way_and_photographs(tmp_path, photos):
     assert card["scores"]["photographs"]["instances"] == 6
 
 
+def test_a_stop_while_scoring_loses_nothing(tmp_path, monkeypatch):
+    folder, whole = tmp_path / "out", tmp_path / "whole"
+    real, calls = module.score, []
+
+    def scoring(model, held_out, **options):
+        calls.append(held_out.name)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return real(model, held_out, **options)
+
+    monkeypatch.setattr(module, "score", scoring)
+    with pytest.raises(Stopped, match="the same command goes on"):
+        pretrain(job(folder, images=8, score_every=4))
+    assert (
+        json.loads((folder / "checkpoint.safetensors.index.json").read_text())["metadata"]["progress"]["step"]
+        == 2
+    )
+    card = pretrain(job(folder, images=8, score_every=4))
+    assert card["weights"] == pretrain(job(whole, images=8, score_every=4))["weights"]
+    kept = [
+        [{k: v for k, v in json.loads(line).items() if "second" not in k} for line in text.splitlines()]
+        for text in ((path / "metrics.jsonl").read_text() for path in (folder, whole))
+    ]
+    assert kept[0] == kept[1]
+    assert [row["images"] for row in kept[0]] == [4, 8, 8]
+
+
 def test_finishing_early(tmp_path):
     folder = tmp_path / "out"
     with pytest.raises(InputError, match="no pretraining to finish"):
@@ -535,14 +574,139 @@ def test_wrong_folders(tmp_path, unbroken):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path, unbroken):
+def test_the_state_is_in_files_of_limited_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(state_module, "_PART_BYTES", 40_000)
+    pretrain(job(tmp_path / "out", images=2))
+    parts = [load_file(path) for path in (tmp_path / "out").glob("checkpoint-*.safetensors")]
+    assert len(parts) > 5
+    for tensors in parts:
+        # A tensor that is larger has a file of its own.
+        assert len(tensors) == 1 or sum(tensor.nbytes for tensor in tensors.values()) <= 40_000
+
+
+def test_no_file_of_sam_tiny_reaches_16_mb(tmp_path):
+    backbone = BACKBONES["sam-tiny"]
+    model = backbone.build()
+    optimizer = torch.optim.AdamW(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    state_module.save_checkpoint(
+        tmp_path, model, Average(model, 0.9), optimizer, torch.zeros(5), state_module.Progress(step=3)
+    )
+    sizes = [path.stat().st_size for path in tmp_path.iterdir()]
+    assert sum(sizes) > 60_000_000
+    assert max(sizes) < 16_000_000
+
+
+def test_a_kill_while_saving_leaves_the_state_before(tmp_path, monkeypatch):
+    """Stops at each file that is written or deleted: what is read next is the old state or the new one."""
+    monkeypatch.setattr(state_module, "_PART_BYTES", 400)
+    count = [0, math.inf]
+
+    class Killed(BaseException):
+        pass
+
+    def killing(function):
+        def called(*arguments, **options):
+            count[0] += 1
+            if count[0] > count[1]:
+                raise Killed
+            return function(*arguments, **options)
+
+        return called
+
+    for name in ("save_tensors", "write_json", "write_metrics"):
+        monkeypatch.setattr(state_module, name, killing(getattr(state_module, name)))
+    unlink = Path.unlink
+    monkeypatch.setattr(Path, "unlink", killing(unlink))
+
+    def trained(steps):
+        torch.manual_seed(0)
+        model = torch.nn.Linear(9, 30)
+        average, optimizer = Average(model, 0.9), torch.optim.AdamW(model.parameters())
+        for step in range(steps):
+            model(torch.full((1, 9), step + 1.0)).square().sum().backward()
+            optimizer.step()
+            average.update(model, step + 1)
+        return model, average, optimizer, torch.arange(5.0) * steps
+
+    def save(folder, steps):
+        state_module.save_checkpoint(folder, *trained(steps), state_module.Progress(step=steps))
+
+    whole, stops, seen = 0, 0, set()
+    while not whole:
+        folder = tmp_path / str(stops)
+        folder.mkdir()
+        count[:] = 0, math.inf
+        save(folder, 2)
+        count[:] = 0, stops
+        try:
+            save(folder, 3)
+            whole = 1
+        except Killed:
+            stops += 1
+        count[1] = math.inf
+        model, average, optimizer, sums = trained(0)
+        progress = state_module.load_checkpoint(folder, model, average, optimizer, sums)
+        expected = trained(progress.step)
+        seen.add(progress.step)
+        assert torch.equal(model.weight, expected[0].weight)
+        assert torch.equal(average.tensors["bias"], expected[1].tensors["bias"])
+        assert torch.equal(sums, expected[3])
+        moments = [
+            each.state[parameter]
+            for each, parameter in ((optimizer, model.weight), (expected[2], expected[0].weight))
+        ]
+        assert all(torch.equal(moments[0][key], moments[1][key]) for key in ("step", "exp_avg", "exp_avg_sq"))
+    assert seen == {2, 3}
+    assert stops > 12
+    state(folder)
+
+
+def test_a_state_of_one_file_goes_on(tmp_path, unbroken):
+    """Earlier versions wrote all tensors into checkpoint.safetensors."""
     folder = tmp_path / "out"
-    folder.mkdir()
-    for name in ("pretraining.json", "checkpoint.safetensors"):
-        (folder / name).write_bytes((unbroken[0] / name).read_bytes()[:400])
-    (folder / "pretraining.json").write_bytes((unbroken[0] / "pretraining.json").read_bytes())
-    with pytest.raises(AimsError, match=r"checkpoint\.safetensors: not a checkpoint of this model"):
+    with pytest.raises(Stopped):
+        pretrain(job(folder), observer=Stopping(3))
+    index = json.loads((folder / "checkpoint.safetensors.index.json").read_text())["metadata"]
+    tensors = state(folder) | {"sums": torch.tensor(index["sums"])}
+    save_file(tensors, folder / "checkpoint.safetensors", {"progress": json.dumps(index["progress"])})
+    for path in (*folder.glob("checkpoint-*"), folder / "checkpoint.safetensors.index.json"):
+        path.unlink()
+    card = pretrain(job(folder))
+    assert card["weights"]["sha256"] == unbroken[1]["weights"]["sha256"]
+    assert not (folder / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "index", "old"])
+def test_a_damaged_checkpoint_is_named(tmp_path, unbroken, damage):
+    folder = tmp_path / "out"
+    shutil.copytree(unbroken[0], folder)
+    index, (part, *_) = folder / "checkpoint.safetensors.index.json", folder.glob("checkpoint-*")
+    if damage == "cut":
+        part.write_bytes(part.read_bytes()[:400])
+    elif damage == "gone":
+        part.unlink()
+    elif damage == "index":
+        index.write_text("{}")
+    else:
+        index.unlink()
+        (folder / "checkpoint.safetensors").write_bytes(b"nothing")
+    with pytest.raises(AimsError, match=r"checkpoint\.safetensors.*: not a checkpoint of this model"):
         pretrain(job(folder))
+
+
+def test_what_is_not_finite_is_not_saved(tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    with pytest.raises(Stopped):
+        pretrain(job(folder), observer=Stopping(2))
+    before = state(folder)
+    monkeypatch.setattr(module, "pair_loss", lambda embeddings, regions: embeddings.sum() * math.nan)
+    with pytest.raises(AimsError, match="a loss is not finite after 6 images"):
+        pretrain(job(folder), observer=Stopping(1))
+    after = state(folder)
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_a_loss_that_is_not_finite_stops(tmp_path, monkeypatch):
