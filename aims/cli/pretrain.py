@@ -47,9 +47,7 @@ The recipe, its figures, and what may be shipped: docs/pretraining.md.
 @click.option(
     "--workers",
     type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Processes that make images ahead; with 0, scenes are made on the device.",
+    help="Processes that make scenes ahead.  [default: 0 on a CPU, else the other cores, at most 16]",
 )
 @click.option("--seconds", type=float, help="Stop this call after SECONDS, with weights and card written.")
 @click.option("--finish", is_flag=True, help="Write weights and card of what is there; train no further.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from aims.engine._pretrain_scores import HELD_OUT_SEED
 from aims.engine.plan import find_device
 from aims.methods import BACKBONES
 
+_MOST_WORKERS = 16
 #: Share of photographs where none is asked for.
 SHARE_OF_PHOTOS = 0.3
 
@@ -110,7 +112,7 @@ class PretrainJob:
         device: where to train.
         photos: folder of photographs to learn from; used if `share_of_photos` is above 0.
         bsds: folder of photographs to score on.
-        workers: processes that make images ahead; with 0 scenes are made on the device itself.
+        workers: processes that make the tables of scenes ahead.
         seconds: time after which this call stops training and writes everything; None for no limit.
     """
 
@@ -134,7 +136,7 @@ def plan_pretraining(
     bsds: Path | None = None,
     share_of_photos: float | None = None,
     device: str = "auto",
-    workers: int = 0,
+    workers: int | None = None,
     seconds: float | None = None,
     **settings: Any,
 ) -> PretrainJob:
@@ -146,7 +148,8 @@ def plan_pretraining(
         bsds: photographs to score on.
         share_of_photos: None for 0.3 with photographs and 0 without.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        workers: processes that make images ahead; none is as fast on two cores, since training takes both.
+        workers: processes that make the tables of scenes ahead; None for none on a CPU, where they would take
+            cores from the training, and for all cores but one beside a GPU, at most 16.
         seconds: time after which this call stops training and writes everything; None for no limit.
         settings: of `PretrainConfig`.
 
@@ -158,6 +161,8 @@ def plan_pretraining(
     share = (SHARE_OF_PHOTOS if share_of_photos is None else share_of_photos) if photos else 0.0
     config = PretrainConfig(share_of_photos=share, **settings)
     target = find_device(device)
+    if workers is None:
+        workers = 0 if target.type == "cpu" else min(_MOST_WORKERS, max(1, len(os.sched_getaffinity(0)) - 1))
     return PretrainJob(
         config=config,
         folder=folder,

@@ -35,11 +35,11 @@ def label_regions(
 ) -> Int[Tensor, "batch height width"]:
     """`connected_regions` by operations on whole tensors, whose number depends on the size of the maps alone.
 
-    Trees of pixels grow together (Boruvka's algorithm). At first each run of equal pixels in a row is one; in
-    a round each tree is hung on the neighbouring tree with the lowest root. A neighbour that is chosen chooses
-    a root no higher than the chooser's, so the only cycles are two trees that choose each other. Every tree
-    that has a neighbour grows, so a round at least halves their number, and it is known how many rounds leave
-    one tree a region, whatever its shape.
+    Trees of pixels grow together (Boruvka's algorithm). At first each run of equal pixels in a row is one;
+    in a round each tree is hung on the neighbouring tree with the lowest root. A neighbour that is chosen
+    chooses a root no higher than the chooser's, so the only cycles are two trees that choose each other.
+    Every tree that has a neighbour grows, so a round at least halves their number, and it is known how many
+    rounds leave one tree a region, whatever its shape.
     """
     batch, height, width = maps.shape
     own = torch.arange(maps.numel(), dtype=torch.int32, device=maps.device)

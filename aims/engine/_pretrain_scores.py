@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from aims.core.errors import AimsError
 from aims.core.vocabulary import STRICT
 from aims.data.instances import split_instances, strict_clicks
-from aims.engine._pretrain_pictures import Photographs, picture_scenes, to_input
+from aims.engine._pretrain_photographs import Photographs
+from aims.engine._pretrain_pictures import picture_scenes, to_input
 from aims.engine.inputs import usable_instances
 from aims.engine.samples import to_input_coords
 from aims.methods import ClickedMap
@@ -105,7 +106,7 @@ def _scenes(family: str, seed: int, count: int, size: int) -> Iterator[Item]:
 
 def _photographs(photographs: Photographs, size: int) -> Iterator[Item]:
     for index in range(len(photographs.names)):
-        picture, regions = photographs.read(index)
+        picture, (regions, *_) = photographs.read(index)
         small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
         yield _item(torch.from_numpy(small), regions)
 

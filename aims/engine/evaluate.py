@@ -20,8 +20,9 @@ from aims.core.sizes import large_scores
 from aims.core.vocabulary import Protocol
 from aims.data.read import ImageRef
 from aims.engine.inputs import click_grid, reduce_grid
+from aims.engine.loading import loader
 from aims.engine.losses import Loss
-from aims.engine.samples import EvaluationImage, EvaluationSet, Source, Targets, loader
+from aims.engine.samples import EvaluationImage, EvaluationSet, Source, Targets
 from aims.engine.team import Team
 from aims.models.segmenter import Segmenter
 

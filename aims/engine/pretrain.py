@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -16,7 +18,9 @@ from aims.core.errors import AimsError, InputError
 from aims.core.files import read_json, write_json
 from aims.engine._pretrain_card import CARD, WEIGHTS, draw_curves, write_card, write_weights
 from aims.engine._pretrain_config import RECIPE, PretrainConfig, PretrainJob, plan_pretraining
-from aims.engine._pretrain_pictures import Photographs, Pictures, Stream, steps_ahead
+from aims.engine._pretrain_packing import Packed
+from aims.engine._pretrain_photographs import Photographs, PhotographStore
+from aims.engine._pretrain_pictures import Draws, Stream, make_pictures
 from aims.engine._pretrain_scores import (
     SCENE_FAMILIES,
     HeldOut,
@@ -35,10 +39,12 @@ from aims.engine._pretrain_state import (
     write_metrics,
 )
 from aims.engine._pretrain_step import LOSS_NAMES, decode_batch, draw_targets, mask_losses, pair_loss
+from aims.engine.loading import loader
 from aims.engine.train import Observer, Stopped, StopRequest
 from aims.methods import BACKBONES
 from aims.models.segmenter import Segmenter
 from aims.models.weights import load_weights
+from aims.synth.world.render import scenes_at_once
 
 __all__ = ["PretrainConfig", "PretrainJob", "plan_pretraining", "pretrain"]
 
@@ -126,6 +132,7 @@ class _Pretraining:
     def __init__(self, job: PretrainJob, photographs: dict[str, Photographs], observer: Observer) -> None:
         self.job, self.config, self.observer = job, job.config, observer
         self.photographs = photographs
+        self.store: PhotographStore | None = None
         backbone = BACKBONES[self.config.backbone]
         # Drawn on the CPU, so that every device starts alike.
         torch.default_generator.manual_seed(self.config.seed)
@@ -135,7 +142,9 @@ class _Pretraining:
         self.model = model.to(job.device)
         self.mask_size = backbone.mask_size
         self.average = Average(self.model, RECIPE.average_decay)
-        self.optimizer = torch.optim.AdamW(_groups(self.model), lr=self.config.lr, betas=RECIPE.betas)
+        self.optimizer = torch.optim.AdamW(
+            _groups(self.model), lr=self.config.lr, betas=RECIPE.betas, fused=job.device.type == "cuda"
+        )
         self.sums = torch.zeros(len(LOSS_NAMES) + 1, device=job.device)
         self.progress = Progress()
         self._held_out: list[HeldOut] = []
@@ -171,6 +180,8 @@ class _Pretraining:
         """
         # Not on the way: Ctrl-C ends it at once, and what is left to do after `until` is scoring alone.
         self.held_out()
+        if "learn" in self.photographs:
+            self.store = PhotographStore.load(self.photographs["learn"], self.job.device)
         with self._stop.listening():
             try:
                 self._loop(until)
@@ -179,15 +190,20 @@ class _Pretraining:
                 raise
 
     def _loop(self, until: float) -> None:
+        device = self.job.device
         stream = Stream(
             seed=self.config.seed,
             size=self.model.image_size,
             batch_size=self.config.batch_size,
-            photographs=self.photographs.get("learn"),
+            at_once=scenes_at_once(device),
+            photographs=self.store.shapes if self.store else None,
             share=self.config.share_of_photos,
-            device="cpu" if self.job.workers else str(self.job.device),
         )
-        batches = iter(steps_ahead(stream, _count_from(self.progress.step), self.job.workers))
+        steps = itertools.count(self.progress.step)
+        with closing(loader(stream, steps, self.job.workers, device.type == "cuda")) as batches:
+            self._train(batches, until)
+
+    def _train(self, batches: Iterator[Packed[Draws]], until: float) -> None:
         self._stage_train()
         clock = saved = time.perf_counter()
         self._logged = (self.progress.step, self.progress.seconds)
@@ -198,7 +214,7 @@ class _Pretraining:
                 draw_curves(self.job.folder, self.progress)
                 self._stage_train()
                 saved = time.perf_counter()
-            self._step(next(batches))
+            self._step(next(batches).unpack(self.job.device))
             now = time.perf_counter()
             self.progress.seconds, clock = self.progress.seconds + now - clock, now
             self.observer.advance(self.config.batch_size)
@@ -218,9 +234,10 @@ class _Pretraining:
                 f"stopped; everything is saved in {self.job.folder}: the same command goes on from here"
             )
 
-    def _step(self, pictures: Pictures) -> None:
+    def _step(self, draws: Draws) -> None:
+        """Makes the pictures and learns from them; a GPU is not waited for."""
         device, share = self.job.device, self.share_done()
-        pictures = Pictures(*(tensor.to(device, non_blocking=True) for tensor in pictures))
+        pictures = make_pictures(draws, self.store)
         targets = draw_targets(pictures, self.config.clicks, self.mask_size)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(share)
@@ -361,9 +378,3 @@ def _groups(model: Segmenter) -> list[dict[str, Any]]:
         {"params": decaying, "weight_decay": RECIPE.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-
-
-def _count_from(first: int) -> Iterable[int]:
-    while True:
-        yield first
-        first += 1

@@ -28,8 +28,9 @@ from aims.data.read import ImageRef
 from aims.engine._machine import PeakMemory
 from aims.engine.checkpoint import TrainingState, load_resume, save_batch, save_resume, save_weights
 from aims.engine.evaluate import MaskLoss, evaluate, mean_dice, mean_iou
+from aims.engine.loading import loader
 from aims.engine.losses import LOSSES
-from aims.engine.samples import Batch, Schedule, Source, TrainingSet, loader
+from aims.engine.samples import Batch, Schedule, Source, TrainingSet
 from aims.engine.team import Team
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters

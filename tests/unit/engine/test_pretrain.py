@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 import signal
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,15 +21,18 @@ from flat_scene import plane
 from safetensors.torch import load_file, save_file
 
 from aims.core.errors import AimsError, InputError
-from aims.data.instances import strict_clicks
+from aims.data.instances import split_instances, stretch_nearest, strict_clicks
 from aims.engine import _pretrain_scores as scores
 from aims.engine import _pretrain_state as state_module
 from aims.engine import pretrain as module
+from aims.engine._pretrain_packing import Packed
+from aims.engine._pretrain_photographs import Photographs, PhotographStore, Shapes
 from aims.engine._pretrain_pictures import (
     FAMILY,
-    Photographs,
+    Draws,
     Pictures,
     Stream,
+    make_pictures,
     picture_scenes,
     surface_regions,
     to_input,
@@ -42,6 +46,7 @@ from aims.engine._pretrain_step import (
     mask_losses,
     pair_loss,
 )
+from aims.engine.loading import loader
 from aims.engine.pretrain import PretrainConfig, PretrainJob, plan_pretraining, pretrain
 from aims.engine.train import Observer, Stopped
 from aims.methods import BACKBONES
@@ -236,30 +241,68 @@ def test_decoding_a_batch_is_decoding_each_image():
     assert not torch.allclose(logits[0], logits[1], atol=1e-3)
 
 
+def pictures_of(stream, step, store=None):
+    return make_pictures(stream[step].unpack(torch.device("cpu")), store)
+
+
 def test_a_step_sees_what_its_number_says():
     stream = Stream(5, SIZE, 2)
-    first, again = stream[1], stream[1]
+    first, again = pictures_of(stream, 1), pictures_of(stream, 1)
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     alone = picture_scenes(FAMILY, 5, [2, 3], SIZE)[0]
     assert all(torch.equal(a, b) for a, b in zip(first, alone, strict=True))
-    assert not torch.equal(stream[0].images, first.images)
+    assert not torch.equal(pictures_of(stream, 0).images, first.images)
+
+
+def test_scenes_rendered_in_parts_are_the_same():
+    parts, whole = pictures_of(Stream(5, SIZE, 5, at_once=2), 1), pictures_of(Stream(5, SIZE, 5), 1)
+    assert all(torch.equal(a, b) for a, b in zip(parts, whole, strict=True))
+
+
+def test_workers_change_nothing():
+    stream = Stream(5, SIZE, 2, photographs=Shapes(((80, 120), (90, 70)), (2, 3)), share=0.5)
+    here = [stream[step].unpack(torch.device("cpu")) for step in range(3, 9)]
+    with closing(loader(stream, range(3, 9), 2, False)) as there:
+        for expected, packed in zip(here, there, strict=True):
+            found = packed.unpack(torch.device("cpu"))
+            assert torch.equal(found.crops, expected.crops)
+            assert torch.equal(found.seeds, expected.seeds)
+            for one, other in zip(found.scenes, expected.scenes, strict=True):
+                assert torch.equal(one.solids, other.solids)
+                assert torch.equal(one.camera.boxes.view(torch.int32), other.camera.boxes.view(torch.int32))
+                assert one.light.groups == other.light.groups
+                assert one.texture_pixels == other.texture_pixels
+
+
+def test_packed_tensors_come_back_as_they_were():
+    content = [
+        (torch.arange(3, dtype=torch.int16), torch.zeros(0, 5, dtype=torch.int64)),
+        Shapes(((1, 2),), (3,)),
+        [torch.rand(2, 3).t(), torch.tensor(True), torch.tensor([1.5], dtype=torch.float64)],
+    ]
+    (first, empty), shapes, rest = Packed.of(content).unpack(torch.device("cpu"))
+    assert torch.equal(first, content[0][0])
+    assert (empty.shape, empty.dtype) == ((0, 5), torch.int64)
+    assert shapes == content[1]
+    for found, expected in zip(rest, content[2], strict=True):
+        assert found.dtype == expected.dtype
+        assert torch.equal(found, expected)
 
 
 def test_photographs_are_mixed_in(photos):
     found = Photographs.find(photos, "train")
     assert found.names == ("12", "34", "56")
-    picture, regions = found.read(1)
+    picture, people = found.read(1)
     assert picture.shape == (80, 120, 3)
     seen = np.stack([picture[5, 5], picture[50, 100], picture[20, 20]]).astype(int)
     # JPEG is a little off.
     assert np.abs(seen - [(250, 20, 40), (30, 240, 60), (50, 70, 230)]).max() < 12
-    assert regions.shape == (80, 120)
-    assert regions.max() == 3
-    assert found.read(1, 1)[1].max() == 2
-    stream = Stream(1, 32, 8, found, 0.5)
+    assert [(regions.shape, int(regions.max())) for regions in people] == [((80, 120), 3), ((80, 120), 2)]
+    store = PhotographStore.load(found, torch.device("cpu"))
+    stream = Stream(1, 32, 8, photographs=store.shapes, share=0.5)
     kept = 0
     for step in range(4):
-        batch, scenes = stream[step], Stream(1, 32, 8)[step]
+        batch, scenes = pictures_of(stream, step, store), pictures_of(Stream(1, 32, 8), step)
         same = [any(torch.equal(image, scene) for scene in scenes.images) for image in batch.images]
         kept += sum(same)
         assert len(torch.unique(batch.seeds)) == 8
@@ -270,16 +313,25 @@ def test_photographs_are_mixed_in(photos):
     assert 8 < kept < 24
 
 
-def test_crops_keep_pixels_and_regions_together(photos):
+def test_crops_are_those_of_opencv_and_of_the_formats_stretching(photos):
+    """Both persons, pictures upright and across; a crop is as if cut out and scaled on its own."""
     found = Photographs.find(photos, "train")
-    for seed in range(12):
-        picture, regions = found.crop(np.random.default_rng(seed), 32)
-        assert picture.shape == (32, 32, 3)
-        assert regions.min() == 1
-        for number in range(1, int(regions.max()) + 1):
-            inside = cv2.erode((regions == number).astype(np.uint8), np.ones((5, 5))) > 0
-            if inside.any() and len(np.unique(regions)) == 3:  # the first person's regions have one colour
-                assert picture[inside].std(0).max() < 12
+    store = PhotographStore.load(found, torch.device("cpu"))
+    rng = np.random.default_rng(0)
+    crops = [store.shapes.draw(rng) for _ in range(20)]
+    assert {crop[:2] for crop in crops} == {(k, person) for k in range(3) for person in range(2)}
+    images, regions = store.crop(torch.tensor(crops), 32)
+    for k, (index, person, side, top, left) in enumerate(crops):
+        picture, people = found.read(index)
+        window = slice(top, top + side), slice(left, left + side)
+        expected = cv2.resize(picture[window], (32, 32), interpolation=cv2.INTER_AREA)
+        # OpenCV adds the same shares in another order: halves may be rounded the other way.
+        assert np.abs(images[k].numpy().astype(int) - expected).max() <= 1
+        assert np.array_equal(regions[k].numpy(), stretch_nearest(people[person][window], (32, 32)))
+    # A region that a crop cuts in two is two.
+    pieces = make_pictures(Draws(32, [], torch.tensor(crops), torch.arange(20)), store).regions
+    for found_pieces, cut in zip(pieces, regions, strict=True):
+        assert np.array_equal(found_pieces.numpy(), split_instances(cut.numpy()))
 
 
 def test_held_out_scenes_are_never_learned_from(monkeypatch):
@@ -294,7 +346,7 @@ def test_held_out_scenes_are_never_learned_from(monkeypatch):
     assert set(asked) == {scores.HELD_OUT_SEED}
     with pytest.raises(InputError, match="held-out"):
         config(seed=scores.HELD_OUT_SEED)
-    learned = Stream(0, SIZE, 2)[0]
+    learned = pictures_of(Stream(0, SIZE, 2), 0)
     assert not any(torch.equal(item.image, image) for item in held_out.items for image in learned.images)
 
 
@@ -763,5 +815,6 @@ def test_planning(tmp_path, photos):
     assert plain.config == PretrainConfig(images=8)
     mixed = plan_pretraining(folder=tmp_path, images=8, device="cpu", photos=photos, workers=2)
     assert (mixed.config.share_of_photos, mixed.workers) == (0.3, 2)
+    assert plain.workers == 0
     with pytest.raises(InputError, match="use auto, cpu, cuda"):
         plan_pretraining(folder=tmp_path, images=8, device="gpu")
