@@ -60,16 +60,29 @@ def label_regions(
 
 
 def _neighbours(maps: Tensor, own: Tensor, connectivity: int) -> Int[Tensor, "neighbours pixels"]:
-    """The pixels above and below each that belong to its region; itself in place of others."""
+    """Pixels above and below each that belong to its region and to every run that it touches there.
+
+    Where the pixel straight above (or below) is of the region, those beside that are of the same run, or of
+    none of the region's. Otherwise both may count. The pixel itself stands in place of others.
+    """
     _, height, width = maps.shape
     values = maps.flatten()
     numbers = F.pad(own.view(maps.shape), (1, 1, 1, 1), value=-1)
     found = []
     for down in (0, 2):
+        near = []
         for right in (0, 1, 2) if connectivity == 8 else (1,):
             other = numbers[:, down : down + height, right : right + width].flatten()
             same = values.index_select(0, other.clamp_min(0)) == values
-            found.append(torch.where(same & (other >= 0), other, own))
+            near.append(torch.where(same & (other >= 0), other, own))
+        if connectivity == 8:
+            before, straight, beyond = near
+            found += [
+                torch.where(straight == own, before, straight),
+                torch.where(straight == own, beyond, own),
+            ]
+        else:
+            found += near
     return torch.stack(found)
 
 
