@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+import traceback
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader
@@ -36,13 +39,26 @@ def loader(data: TorchDataset[Item], keys: Iterable[Any], workers: int, pin_memo
         # A fork of a process with Arrow's threads can hang.
         multiprocessing_context="spawn" if workers else None,
     )
-    try:
+    with worker_deaths():
         for item in _started(items):
             if isinstance(item, AimsError):
                 raise item
             yield item
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+
+
+@contextmanager
+def worker_deaths() -> Iterator[None]:
+    """Makes one line of the death of a worker process; around all that is done while there are some.
+
+    Torch tells of it by a signal, which may come in the middle of anything.
+
+    Raises:
+        AimsError: a worker died.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError, EOFError) as error:
+        if not _tells_of_a_death(error):
             raise
         raise AimsError(
             f"a process that reads ahead died ({error}): out of memory, most often; try fewer --workers"
@@ -50,12 +66,26 @@ def loader(data: TorchDataset[Item], keys: Iterable[Any], workers: int, pin_memo
 
 
 def _started(items: Iterable[Item]) -> Iterator[Item]:
-    # Ctrl-C goes to all processes, but the one that trains decides when to stop. Workers inherit the block.
+    # Ctrl-C goes to all processes, but the one that trains decides when to stop: workers inherit the block.
+    # Starting Python's tracker of resources would lift it.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return iter(items)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _tells_of_a_death(error: Exception) -> bool:
+    """Whether an error comes from a lost worker: torch says so, or what it was about to hand over is gone."""
+    text = str(error)
+    if text.startswith("Caught") and "in DataLoader worker" in text:
+        # Raised by reading itself, and brought here by torch.
+        return False
+    if isinstance(error, RuntimeError):
+        return "DataLoader worker" in text
+    frames = traceback.extract_tb(error.__traceback__)
+    return "in pin memory thread" in text or any("multiprocessing" in frame.filename for frame in frames)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from aims.engine._pretrain_state import (
     write_metrics,
 )
 from aims.engine._pretrain_step import LOSS_NAMES, decode_batch, draw_targets, mask_losses, pair_loss
-from aims.engine.loading import loader
+from aims.engine.loading import loader, worker_deaths
 from aims.engine.train import Observer, Stopped, StopRequest
 from aims.methods import BACKBONES
 from aims.models.segmenter import Segmenter
@@ -189,6 +189,7 @@ class _Pretraining:
                 self._save()
                 raise
 
+    @worker_deaths()
     def _loop(self, until: float) -> None:
         device = self.job.device
         stream = Stream(

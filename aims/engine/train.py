@@ -28,7 +28,7 @@ from aims.data.read import ImageRef
 from aims.engine._machine import PeakMemory
 from aims.engine.checkpoint import TrainingState, load_resume, save_batch, save_resume, save_weights
 from aims.engine.evaluate import MaskLoss, evaluate, mean_dice, mean_iou
-from aims.engine.loading import loader
+from aims.engine.loading import loader, worker_deaths
 from aims.engine.losses import LOSSES
 from aims.engine.samples import Batch, Schedule, Source, TrainingSet
 from aims.engine.team import Team
@@ -162,6 +162,7 @@ class Trainer:
         """Images of a step that are this process's, at most."""
         return -(-self.config.batch_size // self.team.size)
 
+    @worker_deaths()
     def _epochs(self, until: int) -> None:
         state, steps = self.state, self.schedule.steps_per_epoch
         data = TrainingSet(
