@@ -135,18 +135,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         maps = read_maps(options.labels, options.variable, options.void, options.connectivity)
         found = sum_scores(maps)
-        lacking = {}
+        lacking: dict[str, str] = {}
         for name, sums in found.items():
             try:
                 lines = [f"{key} = {value}" for key, value in figures(sums)]
             except InputError as error:
-                lacking[name] = error
+                lacking[name] = str(error)
                 continue
             print(f"[{name}]", *lines, "", sep="\n")
         # Protocols differ in the smallest instance: what one lacks, another may have.
-        for name, error in lacking.items():
+        for name, reason in lacking.items():
             print(
-                f"{'error' if len(lacking) == len(found) else 'left out'}: {name}: {error}", file=sys.stderr
+                f"{'error' if len(lacking) == len(found) else 'left out'}: {name}: {reason}", file=sys.stderr
             )
         if len(lacking) == len(found):
             sys.exit(2)

@@ -16,9 +16,9 @@ from aims.cli._terminal import err, out, print_json, progress_bar, warn
 _EPILOG = """
 \b
 Ctrl-C saves and stops; the same command goes on from there. --finish writes weights and card of what
-is there without another step. The folder holds weights.safetensors (half precision, for --weights of
-`aims run`), card.json and README.md (recipe and scores, each beside the fixed disc), curves.png,
-metrics.jsonl, and the checkpoint.
+is there without another step; --seconds does so after a time. The folder holds weights.safetensors (half
+precision, for --weights of `aims run`), card.json and README.md (recipe and scores, each beside the fixed
+disc), curves.png, metrics.jsonl, and the checkpoint in parts.
 \b
 The recipe, its figures, and what may be shipped: docs/pretraining.md.
 """
@@ -47,10 +47,9 @@ The recipe, its figures, and what may be shipped: docs/pretraining.md.
 @click.option(
     "--workers",
     type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Processes that make images ahead; with 0, scenes are made on the device.",
+    help="Processes that make scenes ahead.  [default: 0 on a CPU, else the other cores, at most 16]",
 )
+@click.option("--seconds", type=float, help="Stop this call after SECONDS, with weights and card written.")
 @click.option("--finish", is_flag=True, help="Write weights and card of what is there; train no further.")
 @click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
 def command(finish: bool, as_json: bool, **arguments: Any) -> None:

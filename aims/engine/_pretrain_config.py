@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from aims.engine._pretrain_scores import HELD_OUT_SEED
 from aims.engine.plan import find_device
 from aims.methods import BACKBONES
 
+_MOST_WORKERS = 16
 #: Share of photographs where none is asked for.
 SHARE_OF_PHOTOS = 0.3
 
@@ -110,7 +112,8 @@ class PretrainJob:
         device: where to train.
         photos: folder of photographs to learn from; used if `share_of_photos` is above 0.
         bsds: folder of photographs to score on.
-        workers: processes that make images ahead; with 0 scenes are made on the device itself.
+        workers: processes that make the tables of scenes ahead.
+        seconds: time after which this call stops training and writes everything; None for no limit.
     """
 
     config: PretrainConfig
@@ -119,6 +122,11 @@ class PretrainJob:
     photos: Path | None = None
     bsds: Path | None = None
     workers: int = 0
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise InputError(f"--seconds must be a positive number, not {self.seconds}")
 
 
 def plan_pretraining(
@@ -128,7 +136,8 @@ def plan_pretraining(
     bsds: Path | None = None,
     share_of_photos: float | None = None,
     device: str = "auto",
-    workers: int = 0,
+    workers: int | None = None,
+    seconds: float | None = None,
     **settings: Any,
 ) -> PretrainJob:
     """Resolves and checks what the command line gives.
@@ -139,7 +148,9 @@ def plan_pretraining(
         bsds: photographs to score on.
         share_of_photos: None for 0.3 with photographs and 0 without.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        workers: processes that make images ahead; none is as fast on two cores, since training takes both.
+        workers: processes that make the tables of scenes ahead; None for none on a CPU, where they would take
+            cores from the training, and for all cores but one beside a GPU, at most 16.
+        seconds: time after which this call stops training and writes everything; None for no limit.
         settings: of `PretrainConfig`.
 
     Raises:
@@ -150,4 +161,14 @@ def plan_pretraining(
     share = (SHARE_OF_PHOTOS if share_of_photos is None else share_of_photos) if photos else 0.0
     config = PretrainConfig(share_of_photos=share, **settings)
     target = find_device(device)
-    return PretrainJob(config=config, folder=folder, device=target, photos=photos, bsds=bsds, workers=workers)
+    if workers is None:
+        workers = 0 if target.type == "cpu" else min(_MOST_WORKERS, max(1, len(os.sched_getaffinity(0)) - 1))
+    return PretrainJob(
+        config=config,
+        folder=folder,
+        device=target,
+        photos=photos,
+        bsds=bsds,
+        workers=workers,
+        seconds=seconds,
+    )

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from aims.core.errors import AimsError
 from aims.core.vocabulary import STRICT
 from aims.data.instances import split_instances, strict_clicks
-from aims.engine._pretrain_pictures import Photographs, picture_scenes, to_input
+from aims.engine._pretrain_photographs import Photographs
+from aims.engine._pretrain_pictures import picture_scenes, to_input
 from aims.engine.inputs import usable_instances
 from aims.engine.samples import to_input_coords
 from aims.methods import ClickedMap
@@ -105,7 +106,7 @@ def _scenes(family: str, seed: int, count: int, size: int) -> Iterator[Item]:
 
 def _photographs(photographs: Photographs, size: int) -> Iterator[Item]:
     for index in range(len(photographs.names)):
-        picture, regions = photographs.read(index)
+        picture, (regions, *_) = photographs.read(index)
         small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
         yield _item(torch.from_numpy(small), regions)
 
@@ -120,13 +121,20 @@ def _item(image: Tensor, instances: NDArray[Any]) -> Item:
     return Item(image, clicked, area[ids] >= LARGE * instances.size)
 
 
-def score(model: Segmenter, held_out: HeldOut, *, precision: str) -> dict[str, float]:
+def score(
+    model: Segmenter,
+    held_out: HeldOut,
+    *,
+    precision: str,
+    before_each: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
     """Mean IoU of all instances from their strict clicks, at the pictures' own size.
 
     Args:
         model: the model; its device is used.
         held_out: the pictures.
         precision: "float32" or "bf16".
+        before_each: called before each picture; what it raises ends the scoring.
 
     Returns:
         "miou" over all instances that the strict protocol counts, "miou_large" over the large ones.
@@ -135,7 +143,11 @@ def score(model: Segmenter, held_out: HeldOut, *, precision: str) -> dict[str, f
     model.eval()
     try:
         with torch.inference_mode():
-            scores = np.concatenate([_ious(model, item, precision) for item in held_out.items])
+            found = []
+            for item in held_out.items:
+                before_each()
+                found.append(_ious(model, item, precision))
+            scores = np.concatenate(found)
     finally:
         model.train(training)
     return {"miou": float(scores.mean()), "miou_large": float(scores[_large(held_out.items)].mean())}

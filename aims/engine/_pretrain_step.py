@@ -78,13 +78,16 @@ def draw_clicks(
         (x, y) of the pixels, and the regions' numbers.
     """
     flat = regions.flatten(1).to(torch.int64)
-    area = torch.zeros(len(flat), int(flat.max()) + 1, dtype=torch.int64, device=flat.device)
+    # As many as there may be: asking for the highest would wait for a GPU.
+    area = torch.zeros(len(flat), flat.shape[1] + 1, dtype=torch.int64, device=flat.device)
     area.scatter_add_(1, flat, torch.ones_like(flat))
     area[:, 0] = 0
     usable = area >= area.amax(1, keepdim=True).to(torch.float32).clamp_max(SMALLEST * flat.shape[1])
-    lots = torch.where(usable, uniform(seeds, _REGION, (area.shape[1],)), -1.0)
+    # Whole lots, the same number coming to the lower region first, so that no two are equal.
+    lots = (uniform(seeds, _REGION, (area.shape[1],)) * 2**24).to(torch.int64) + 1
+    lots = (lots * usable) * area.shape[1] - torch.arange(area.shape[1], device=flat.device)
     turns = torch.arange(clicks, device=flat.device) % usable.sum(1, keepdim=True)
-    chosen = lots.argsort(dim=1, descending=True, stable=True).gather(1, turns)
+    chosen = lots.topk(min(clicks, area.shape[1]), dim=1).indices.gather(1, turns)
     weights = (flat[:, None] == chosen[..., None]) * _depths(regions).flatten(1)[:, None]
     # Whole numbers, so that the pixel is the same on every device.
     heights = weights.cumsum(2, dtype=torch.int32)

@@ -20,8 +20,9 @@ from aims.core.sizes import large_scores
 from aims.core.vocabulary import Protocol
 from aims.data.read import ImageRef
 from aims.engine.inputs import click_grid, reduce_grid
+from aims.engine.loading import loader, worker_deaths
 from aims.engine.losses import Loss
-from aims.engine.samples import EvaluationImage, EvaluationSet, Source, Targets, loader
+from aims.engine.samples import EvaluationImage, EvaluationSet, Source, Targets
 from aims.engine.team import Team
 from aims.models.segmenter import Segmenter
 
@@ -30,6 +31,7 @@ PROMPTS = 32
 PIXELS = 32 << 20
 
 
+@worker_deaths()
 def evaluate(
     model: Segmenter,
     source: Source,

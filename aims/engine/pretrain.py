@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -16,7 +18,9 @@ from aims.core.errors import AimsError, InputError
 from aims.core.files import read_json, write_json
 from aims.engine._pretrain_card import CARD, WEIGHTS, draw_curves, write_card, write_weights
 from aims.engine._pretrain_config import RECIPE, PretrainConfig, PretrainJob, plan_pretraining
-from aims.engine._pretrain_pictures import Photographs, Pictures, Stream, steps_ahead
+from aims.engine._pretrain_packing import Packed
+from aims.engine._pretrain_photographs import Photographs, PhotographStore
+from aims.engine._pretrain_pictures import Draws, Stream, make_pictures
 from aims.engine._pretrain_scores import (
     SCENE_FAMILIES,
     HeldOut,
@@ -26,26 +30,28 @@ from aims.engine._pretrain_scores import (
     score,
 )
 from aims.engine._pretrain_state import (
-    CHECKPOINT,
     Average,
     Progress,
+    has_checkpoint,
     load_checkpoint,
     mean_losses,
     save_checkpoint,
     write_metrics,
 )
 from aims.engine._pretrain_step import LOSS_NAMES, decode_batch, draw_targets, mask_losses, pair_loss
+from aims.engine.loading import loader, worker_deaths
 from aims.engine.train import Observer, Stopped, StopRequest
 from aims.methods import BACKBONES
 from aims.models.segmenter import Segmenter
 from aims.models.weights import load_weights
+from aims.synth.world.render import scenes_at_once
 
 __all__ = ["PretrainConfig", "PretrainJob", "plan_pretraining", "pretrain"]
 
 SETTINGS = "pretraining.json"
 
 _LOG_EVERY = 50
-_SAVE_SECONDS = 180.0
+_SAVE_SECONDS = 60.0
 
 
 def pretrain(job: PretrainJob, *, finish: bool = False, observer: Observer | None = None) -> dict[str, Any]:
@@ -64,6 +70,7 @@ def pretrain(job: PretrainJob, *, finish: bool = False, observer: Observer | Non
         Stopped: on Ctrl-C or SIGTERM, after saving.
         AimsError: the loss became NaN or infinite, or another process works in the folder.
     """
+    began = time.perf_counter()
     _require_folder(job, finish)
     photographs = _photographs(job)
     job.folder.mkdir(parents=True, exist_ok=True)
@@ -73,11 +80,11 @@ def pretrain(job: PretrainJob, *, finish: bool = False, observer: Observer | Non
             trainer = _Pretraining(job, photographs, observer or Observer())
             if finish:
                 return trainer.finish()
-            if trainer.share_done() >= 1 and (job.folder / CARD).is_file():
-                card: dict[str, Any] = read_json(job.folder / CARD)
-                return card
-            trainer.run()
-            return trainer.finish()
+            card = trainer.whole_card()
+            if card is None:
+                trainer.run(math.inf if job.seconds is None else began + job.seconds)
+                card = trainer.finish()
+            return card
     except Timeout:
         raise InputError(f"{job.folder}: another process is working here") from None
 
@@ -98,7 +105,7 @@ def _require_folder(job: PretrainJob, finish: bool) -> None:
             what = "no pretraining to finish here" if finish else "holds something else; give a new folder"
             raise InputError(f"{folder}: {what}")
         return
-    if finish and not (folder / CHECKPOINT).is_file():
+    if finish and not has_checkpoint(folder):
         raise InputError(f"{folder}: nothing is saved here yet; there is nothing to finish")
     before = read_json(folder / SETTINGS)
     for name, value in dataclasses.asdict(job.config).items():
@@ -125,6 +132,7 @@ class _Pretraining:
     def __init__(self, job: PretrainJob, photographs: dict[str, Photographs], observer: Observer) -> None:
         self.job, self.config, self.observer = job, job.config, observer
         self.photographs = photographs
+        self.store: PhotographStore | None = None
         backbone = BACKBONES[self.config.backbone]
         # Drawn on the CPU, so that every device starts alike.
         torch.default_generator.manual_seed(self.config.seed)
@@ -134,13 +142,15 @@ class _Pretraining:
         self.model = model.to(job.device)
         self.mask_size = backbone.mask_size
         self.average = Average(self.model, RECIPE.average_decay)
-        self.optimizer = torch.optim.AdamW(_groups(self.model), lr=self.config.lr, betas=RECIPE.betas)
+        self.optimizer = torch.optim.AdamW(
+            _groups(self.model), lr=self.config.lr, betas=RECIPE.betas, fused=job.device.type == "cuda"
+        )
         self.sums = torch.zeros(len(LOSS_NAMES) + 1, device=job.device)
         self.progress = Progress()
         self._held_out: list[HeldOut] = []
         self._stop = StopRequest()
         self._logged = (0, 0.0)
-        if (job.folder / CHECKPOINT).is_file():
+        if has_checkpoint(job.folder):
             self.progress = load_checkpoint(job.folder, self.model, self.average, self.optimizer, self.sums)
 
     @property
@@ -154,52 +164,81 @@ class _Pretraining:
             return min(1.0, self.images / self.config.images)
         return min(1.0, self.progress.seconds / (3600 * (self.config.hours or math.inf)))
 
-    def run(self) -> None:
-        """Trains to the end, saving, logging and scoring on the way."""
-        with self._stop.listening():
-            self._loop()
+    def whole_card(self) -> dict[str, Any] | None:
+        """The card of a finished training; None where steps are missing, in training or on the card."""
+        path = self.job.folder / CARD
+        if self.share_done() < 1 or not path.is_file():
+            return None
+        card: dict[str, Any] = read_json(path)
+        return card if card.get("steps") == self.progress.step else None
 
-    def _loop(self) -> None:
+    def run(self, until: float) -> None:
+        """Trains to the end, saving, logging and scoring on the way.
+
+        Args:
+            until: when to stop before the end, by `time.perf_counter`.
+        """
+        # Not on the way: Ctrl-C ends it at once, and what is left to do after `until` is scoring alone.
+        self.held_out()
+        if "learn" in self.photographs:
+            self.store = PhotographStore.load(self.photographs["learn"], self.job.device)
+        with self._stop.listening():
+            try:
+                self._loop(until)
+            except Stopped:
+                self._save()
+                raise
+
+    @worker_deaths()
+    def _loop(self, until: float) -> None:
+        device = self.job.device
         stream = Stream(
             seed=self.config.seed,
             size=self.model.image_size,
             batch_size=self.config.batch_size,
-            photographs=self.photographs.get("learn"),
+            at_once=scenes_at_once(device),
+            photographs=self.store.shapes if self.store else None,
             share=self.config.share_of_photos,
-            device="cpu" if self.job.workers else str(self.job.device),
         )
-        batches = iter(steps_ahead(stream, _count_from(self.progress.step), self.job.workers))
+        steps = itertools.count(self.progress.step)
+        with closing(loader(stream, steps, self.job.workers, device.type == "cuda")) as batches:
+            self._train(batches, until)
+
+    def _train(self, batches: Iterator[Packed[Draws]], until: float) -> None:
         self._stage_train()
         clock = saved = time.perf_counter()
         self._logged = (self.progress.step, self.progress.seconds)
-        while self.share_done() < 1:
-            self._step(next(batches))
+        while self.share_done() < 1 and time.perf_counter() < until:
+            if self.images - self.progress.scored >= self.config.score_every:
+                self._score()
+                self._save()
+                draw_curves(self.job.folder, self.progress)
+                self._stage_train()
+                saved = time.perf_counter()
+            self._step(next(batches).unpack(self.job.device))
             now = time.perf_counter()
             self.progress.seconds, clock = self.progress.seconds + now - clock, now
             self.observer.advance(self.config.batch_size)
             if self.progress.step % _LOG_EVERY == 0:
                 self._log()
-            if self.images - self.progress.scored >= self.config.score_every and self.share_done() < 1:
-                self._score()
-                self._save()
-                self._stage_train()
-                self.progress.seconds += time.perf_counter() - now
-                clock = saved = time.perf_counter()
-            elif now - saved > _SAVE_SECONDS:
+            self._check_stop()
+            if now - saved > _SAVE_SECONDS:
                 self._save()
                 saved = time.perf_counter()
-            if self._stop.signal is not None:
-                self._save()
-                raise Stopped(
-                    f"stopped; everything is saved in {self.job.folder}: the same command goes on from here"
-                )
         if self.sums[-1] > 0:
             self._log()
         self._save()
 
-    def _step(self, pictures: Pictures) -> None:
+    def _check_stop(self) -> None:
+        if self._stop.signal is not None:
+            raise Stopped(
+                f"stopped; everything is saved in {self.job.folder}: the same command goes on from here"
+            )
+
+    def _step(self, draws: Draws) -> None:
+        """Makes the pictures and learns from them; a GPU is not waited for."""
         device, share = self.job.device, self.share_done()
-        pictures = Pictures(*(tensor.to(device, non_blocking=True) for tensor in pictures))
+        pictures = make_pictures(draws, self.store)
         targets = draw_targets(pictures, self.config.clicks, self.mask_size)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(share)
@@ -225,13 +264,18 @@ class _Pretraining:
         low: float = RECIPE.last_rate
         return self.config.lr * warm * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
 
-    def _log(self) -> None:
+    def _losses(self) -> dict[str, float]:
+        """The means of the losses since the last log line; a GPU is waited for."""
         losses = mean_losses(self.sums)
         if not all(map(math.isfinite, losses.values())):
             raise AimsError(
                 f"a loss is not finite after {self.images:,} images ({losses}): try a lower --lr than "
                 f"{self.config.lr:g} (what was saved last is kept in {self.job.folder})"
             )
+        return losses
+
+    def _log(self) -> None:
+        losses = self._losses()
         self.sums.zero_()
         step, seconds = self._logged
         took = max(self.progress.seconds - seconds, 1e-9)
@@ -252,8 +296,9 @@ class _Pretraining:
         self.observer.stage("train", self.config.images or 0, self.images)
 
     def _save(self) -> None:
+        # What is not finite must not replace the last good state.
+        self._losses()
         save_checkpoint(self.job.folder, self.model, self.average, self.optimizer, self.sums, self.progress)
-        draw_curves(self.job.folder, self.progress)
 
     def held_out(self) -> list[HeldOut]:
         """The held-out sets, made once, and what discs score on them."""
@@ -275,8 +320,10 @@ class _Pretraining:
         """Scores the averaged weights and notes the scores."""
         kept = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self.average.state(self.model))
-        scores = self._scores(self.config.precision)
-        self.model.load_state_dict(kept)
+        try:
+            scores = self._scores(self.config.precision)
+        finally:
+            self.model.load_state_dict(kept)
         self.progress.scored = self.images
         self.observer.epoch({**self._note(scores), "scores": scores, "floors": self.progress.floors})
 
@@ -292,7 +339,9 @@ class _Pretraining:
         self.observer.stage("score", len(held_outs))
         scores = {}
         for held_out in held_outs:
-            scores[held_out.name] = score(self.model, held_out, precision=precision)
+            scores[held_out.name] = score(
+                self.model, held_out, precision=precision, before_each=self._check_stop
+            )
             self.observer.advance(1)
         return scores
 
@@ -330,9 +379,3 @@ def _groups(model: Segmenter) -> list[dict[str, Any]]:
         {"params": decaying, "weight_decay": RECIPE.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-
-
-def _count_from(first: int) -> Iterable[int]:
-    while True:
-        yield first
-        first += 1

@@ -35,6 +35,7 @@ from aims.engine.evaluate import (
     threshold,
 )
 from aims.engine.inputs import choose_dataset
+from aims.engine.loading import worker_deaths
 from aims.engine.restore import dataset_of, load_model, load_record, preprocessing_of
 from aims.engine.samples import (
     EvaluationImage,
@@ -136,6 +137,7 @@ def evaluate_run(
     return rows, means
 
 
+@worker_deaths()
 def evaluate_prompts(
     model: Segmenter,
     source: Source,

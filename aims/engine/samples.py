@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from aims.core.errors import AimsError, InputError
+from aims.core.errors import InputError
 from aims.core.vocabulary import BROKEN_IMAGES, CLICK_GRID, IOU_GRID, Modality, Protocol
 from aims.data.dropped import dropped_lines
 from aims.data.instances import paper_clicks
@@ -349,53 +348,3 @@ class EvaluationSet(TorchDataset[EvaluationImage]):
             image=source.channels(image),
             point_coords=coords[:, None],
         )
-
-
-Item = TypeVar("Item", Batch, EvaluationImage)
-
-
-def loader(data: TorchDataset[Item], keys: Iterable[Any], workers: int, pin_memory: bool) -> Iterator[Item]:
-    """Reads items by key in order, ahead of their use where there are worker processes.
-
-    Args:
-        data: training or test set.
-        keys: what its `__getitem__` takes, in order; may be a generator.
-        workers: processes; 0 reads in this one.
-        pin_memory: page-lock what is read, for a faster way to a GPU.
-
-    Raises:
-        AimsError: as reading raised it, also in a worker; or a worker was killed.
-    """
-    items = DataLoader(
-        _Answering(data),
-        batch_size=None,
-        sampler=keys,
-        num_workers=workers,
-        pin_memory=pin_memory,
-        # A fork of a process with Arrow's threads can hang.
-        multiprocessing_context="spawn" if workers else None,
-    )
-    try:
-        for item in items:
-            if isinstance(item, AimsError):
-                raise item
-            yield item
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise AimsError(
-            f"a process that reads images died ({error}): out of memory, most often; try fewer --workers"
-        ) from None
-
-
-@dataclass(frozen=True)
-class _Answering(TorchDataset[Item | AimsError]):
-    """Gives an error of ours back as an item: torch would bring it from a worker as a traceback's text."""
-
-    data: TorchDataset[Item]
-
-    def __getitem__(self, key: Any) -> Item | AimsError:
-        try:
-            return self.data[key]
-        except AimsError as error:
-            return error

@@ -30,7 +30,8 @@ from aims.data.instances import split_instances
 from aims.data.read import Dataset
 from aims.data.write import convert
 from aims.engine.inputs import Preprocessing
-from aims.engine.samples import Schedule, Source, TrainingSet, loader
+from aims.engine.loading import loader
+from aims.engine.samples import Schedule, Source, TrainingSet
 
 from .nyuv2 import picture
 from .scenes import size_of

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,37 +63,75 @@ def test_weights_that_come_with_aims_are_found(aims, tmp_path, monkeypatch):
     )
 
 
-def test_interrupts_save_and_the_same_command_goes_on(aims, tmp_path):
-    """A process of its own, with one that makes scenes ahead: Ctrl-C reaches both."""
-    out = tmp_path / "pretrained"
+@contextmanager
+def running(out, *options, until):
+    """`aims pretrain` as a process of its own, with one that makes scenes ahead, once it has come so far."""
     start = (
         "import sys; sys.path.insert(0, 'tests'); import toys; from aims.cli import main; main(sys.argv[1:])"
     )
-    command = [sys.executable, "-c", start, "pretrain", "--out", str(out), *SMALL[:-1], "1"]
-
-    length = ("--images", "100000", "--score-every", "2")
     process = subprocess.Popen(
-        [*command, *length],
+        [sys.executable, "-c", start, "pretrain", "--out", str(out), *SMALL[:-1], "1", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[2],
         start_new_session=True,
     )
-    # The first score is followed by a save.
-    until = time.monotonic() + 60
-    while not (out / "checkpoint.safetensors").is_file():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    try:
+        latest = time.monotonic() + 120
+        while not until(process):
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < latest
+            time.sleep(0.1)
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def saved(out):
+    return (out / "checkpoint.safetensors.index.json").is_file()
+
+
+def test_interrupts_save_and_the_same_command_goes_on(aims, tmp_path):
+    """Ctrl-C reaches all processes. The first score is followed by a save."""
+    out = tmp_path / "pretrained"
+    length = ("--images", "100000", "--score-every", "2")
+    with running(out, *length, until=lambda process: saved(out)) as process:
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "the same command goes on from here" in err
     assert "Traceback" not in err
     code, printed, err = aims("pretrain", "--out", out, *SMALL, *length, "--finish", "--json")
     assert code == 0, err
     assert 0 < json.loads(printed)["images_seen"] < 100_000
+
+
+def test_a_worker_that_is_killed_is_named_in_one_line(tmp_path):
+    out = tmp_path / "pretrained"
+    length = ("--images", "100000", "--score-every", "2")
+    with running(out, *length, until=lambda process: saved(out) and workers(process)) as process:
+        for worker in workers(process):
+            os.kill(worker, signal.SIGKILL)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    assert err.splitlines()[-1].startswith("error: a process that reads ahead died")
+    assert "Traceback" not in err
+    assert saved(out)
+
+
+def workers(process):
+    """Numbers of the processes that make scenes ahead (another one of Python's counts what they share)."""
+    children = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(process.pid)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line.split(maxsplit=1) for line in children.stdout.splitlines()]
+    return [int(pid) for pid, command in lines if "spawn_main" in command]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +145,7 @@ def test_interrupts_save_and_the_same_command_goes_on(aims, tmp_path):
         (("--images", "4", "--bsds", "nowhere"), "nowhere: no photographs in images/train/*.jpg"),
         (("--images", "4", "--share-of-photos", "0.5"), "--share-of-photos needs --photos"),
         (("--images", "4", "--device", "gpu"), "use auto, cpu, cuda or cuda:N"),
+        (("--images", "4", "--seconds", "0"), "--seconds must be a positive number"),
         (("--images", "4", "--finish"), "no pretraining to finish here"),
         (("--images", "4", "--seed", "2026"), "that of the held-out scenes"),
     ],

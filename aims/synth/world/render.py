@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -15,7 +15,8 @@ from aims.core.errors import InputError, unknown_name
 from aims.synth.exact import root_
 from aims.synth.world import rooms, wilds
 from aims.synth.world._cast import cast, light_share
-from aims.synth.world._tables import Tables, tabulate
+from aims.synth.world._tables import Tables as Tables
+from aims.synth.world._tables import tabulate
 from aims.synth.world.geometry import Geometry, pixel_rays, scaled_intrinsics
 from aims.synth.world.random import scene_keys
 from aims.synth.world.scene import Family, SceneSpec
@@ -45,6 +46,24 @@ def render(
     Raises:
         InputError: no such family; no scene; a negative number; a size out of range.
     """
+    return render_tables(scene_tables(family, seed, scenes, size, scenes_at_once(device)), device)
+
+
+def scene_tables(
+    family: str, seed: int, scenes: Sequence[int], size: tuple[int, int], at_once: int
+) -> list[Tables]:
+    """The part of `render` that works scene by scene, and on a CPU alone; `render_tables` does the rest.
+
+    Args:
+        family: as in `render`, and so are seed, scenes and size.
+        seed: at least 0.
+        scenes: numbers of the scenes.
+        size: (height, width) in pixels.
+        at_once: scenes of a table, as `scenes_at_once` says for the device that is to render.
+
+    Raises:
+        InputError: as `render`.
+    """
     if family not in FAMILIES:
         raise unknown_name("family of scenes", family, FAMILIES)
     if seed < 0 or any(number < 0 for number in scenes):
@@ -52,7 +71,12 @@ def render(
     generators = [np.random.default_rng((seed, number, FAMILIES[family].number)) for number in scenes]
     seeds = [int(rng.integers(2**62)) for rng in generators]
     specs = [FAMILIES[family].build(rng) for rng in generators]
-    return render_scenes(family, specs, seeds, size, device)
+    return _tabulated(family, specs, seeds, size, at_once)
+
+
+def scenes_at_once(device: torch.device | str) -> int:
+    """How many scenes of 128 x 128 pixels a device renders best in one go."""
+    return _AT_ONCE["cpu" if torch.device(device).type == "cpu" else "cuda"]
 
 
 def render_scenes(
@@ -74,18 +98,30 @@ def render_scenes(
     Raises:
         InputError: no scene, or a size out of range.
     """
+    return render_tables(_tabulated(family, specs, seeds, size, scenes_at_once(device)), device)
+
+
+def render_tables(tables: Sequence[Tables], device: torch.device | str) -> Geometry:
+    """Renders scenes from their tables; a device other than a CPU is never waited for.
+
+    Args:
+        tables: of one family and size, at least one.
+        device: where to compute, and where the tables are or are brought.
+    """
+    parts = [_render(each.to(torch.device(device))) for each in tables]
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _tabulated(
+    family: str, specs: Sequence[SceneSpec], seeds: Sequence[int], size: tuple[int, int], at_once: int
+) -> list[Tables]:
     if not specs:
         raise InputError("no scenes to render; name at least one")
     if min(size) < _MIN_SIDE or max(size) ** 2 > _MOST_PIXELS:
         most = math.isqrt(_MOST_PIXELS)
         raise InputError(f"size is {size[0]} x {size[1]}; give {_MIN_SIDE} to {most} pixels a side")
-    place = torch.device(device)
-    step = _AT_ONCE.get(place.type, len(specs))
-    parts = [
-        _render(family, specs[first : first + step], seeds[first : first + step], size, place)
-        for first in range(0, len(specs), step)
-    ]
-    return parts[0] if len(parts) == 1 else _joined(parts)
+    parts = [slice(first, first + at_once) for first in range(0, len(specs), at_once)]
+    return [tabulate(family, specs[part], seeds[part], scaled_intrinsics(size), size) for part in parts]
 
 
 def _joined(parts: Sequence[Geometry]) -> Geometry:
@@ -104,53 +140,45 @@ def _stitched(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat([part.movedim(-1, 0) for part in parts], dim=1).movedim(0, -1)
 
 
-def _render(
-    family: str, specs: Sequence[SceneSpec], seeds: Sequence[int], size: tuple[int, int], device: torch.device
-) -> Geometry:
-    scenes, intrinsics = len(specs), scaled_intrinsics(size)
-    tables = tabulate(specs, intrinsics, size, device)
-    numbers = torch.tensor(seeds, dtype=torch.int64, device=device)
+def _render(tables: Tables) -> Geometry:
+    scenes, size, device = tables.scenes, tables.camera.size, tables.solids.device
     depth, solid = cast(tables, scenes)
-    x, y = (each.flatten().repeat(scenes) for each in pixel_rays(intrinsics, size, device))
+    x, y = (each.flatten().repeat(scenes) for each in pixel_rays(tables.intrinsics, size, device))
     points = (x * depth, y * depth, depth)
     solids = tables.solids.index_select(1, solid)
     local = _into_solids(points, solids)
-    normals, surface = _normals(local, points, solids)
+    normals, surface = _normals(local, points, solids, tables.kind_pixels)
     looks = tables.surfaces.index_select(1, surface)
-    share = _texture(FAMILIES[family], numbers, local, solids, looks)
+    share = _texture(tables, local, solids, looks)
     albedo = [looks[6 + row] + share * (looks[9 + row] - looks[6 + row]) for row in _AXES]
     nir = looks[12] + share * (looks[13] - looks[12])
     lit = _lit(tables, points, normals, scenes)
-    air = torch.tensor([spec.air_k for spec in specs], device=device)
     picture = (scenes, *size)
 
     def vectors(values: Sequence[Tensor]) -> Tensor:
         # By planes in memory: sensors work on x, y, z or red, green, blue at a time.
         return torch.stack(tuple(values)).view(3, *picture).movedim(0, -1)
 
-    def lights(name: str) -> Tensor:
-        return torch.tensor([getattr(spec.light, name) for spec in specs], device=device)
-
     return Geometry(
-        family=family,
-        seeds=numbers,
-        intrinsics=intrinsics,
+        family=tables.family,
+        seeds=tables.seeds,
+        intrinsics=tables.intrinsics,
         depth_m=depth.view(picture),
         points=vectors(points),
         normals=vectors(normals),
-        instances=_dense(looks[2].view(picture)),
+        instances=_dense(looks[2].view(picture), tables.instances),
         classes=looks[1].view(picture).to(torch.int32),
         materials=looks[0].view(picture).to(torch.int64),
         albedo_rgb=vectors(albedo),
         albedo_nir=nir.view(picture),
-        temperature_k=air[:, None, None] + looks[14].view(picture),
+        temperature_k=tables.air_k[:, None, None] + looks[14].view(picture),
         lit=lit.view(picture),
         light_direction=tables.light_direction,
-        light_rgb=lights("rgb"),
-        ambient_rgb=lights("ambient_rgb"),
-        light_nir=lights("nir"),
-        ambient_nir=lights("ambient_nir"),
-        air_k=air,
+        light_rgb=tables.light_rgb,
+        ambient_rgb=tables.ambient_rgb,
+        light_nir=tables.light_nir,
+        ambient_nir=tables.ambient_nir,
+        air_k=tables.air_k,
         down=tables.down,
     )
 
@@ -174,17 +202,17 @@ def _into_solids(points: Vector, solids: Tensor) -> Vector:
     return x, y, z
 
 
-def _normals(local: Vector, points: Vector, solids: Tensor) -> tuple[Vector, Tensor]:
+def _normals(local: Vector, points: Vector, solids: Tensor, most: Mapping[int, int]) -> tuple[Vector, Tensor]:
     """Unit normals in the camera's frame, towards it, and the surface of each pixel."""
     own = [torch.empty_like(axis) for axis in local]
     surface = solids[17].to(torch.int64)
-    for kind, which in _groups(solids[16]):
+    for kind, which, inside in _groups(solids[16], most):
         x, y, z = (each.index_select(0, which) for each in local)
         here = normal(Kind(kind), (x, y, z), solids[15].index_select(0, which))
         for axis in _AXES:
-            own[axis].scatter_(0, which, here[axis])
+            _put(own[axis], which, here[axis], inside)
         if kind == Kind.SHELL:
-            surface.scatter_add_(0, which, shell_face(here))
+            _put(surface, which, surface.index_select(0, which) + shell_face(here), inside)
     # Normals turn with the transpose of the map into the solid's frame.
     nx, ny, nz = (
         own[0] * solids[axis] + own[1] * solids[4 + axis] + own[2] * solids[8 + axis] for axis in _AXES
@@ -196,38 +224,63 @@ def _normals(local: Vector, points: Vector, solids: Tensor) -> tuple[Vector, Ten
     return (nx * scale, ny * scale, nz * scale), torch.where(seen, surface, 0)
 
 
-def _texture(family: Family, seeds: Tensor, local: Vector, solids: Tensor, looks: Tensor) -> Tensor:
+def _texture(tables: Tables, local: Vector, solids: Tensor, looks: Tensor) -> Tensor:
     """The share of the second colour in every pixel."""
-    keys = scene_keys(seeds, family.purpose)[:, None].expand(-1, len(local[0]) // len(seeds)).reshape(-1)
+    family, pixels = FAMILIES[tables.family], len(local[0]) // tables.scenes
+    keys = scene_keys(tables.seeds, family.purpose)[:, None].expand(-1, pixels).reshape(-1)
     places = [each * solids[12 + axis] / looks[4] + looks[5] for axis, each in enumerate(local)]
     share = torch.zeros_like(places[0])
     textures = tuple(family.textures.values())
-    for index, which in _groups(looks[3]):
+    for index, which, inside in _groups(looks[3], tables.texture_pixels):
         texture = textures[index]
         if texture is not None:
             x, y, z = (each.index_select(0, which) for each in places)
-            share.scatter_(0, which, texture(keys.index_select(0, which), x, y, z))
+            _put(share, which, texture(keys.index_select(0, which), x, y, z), inside)
     return share
 
 
-def _groups(labels: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Each label that there is (0..255), and the places in which it stands, in order."""
+_Groups = Iterator[tuple[int, Tensor, Tensor | None]]
+
+
+def _groups(labels: Tensor, most: Mapping[int, int]) -> _Groups:
+    """Each label (0..255), places in which it stands, and which of these are its own (None: all).
+
+    Args:
+        labels: one for each place.
+        most: by label, in how many places it may stand.
+    """
     small = labels.to(torch.uint8)
+    return _counted_groups(small) if small.device.type == "cpu" else _bounded_groups(small, most)
+
+
+def _counted_groups(labels: Tensor) -> _Groups:
     # NumPy sorts bytes by counting: once that takes a quarter of the time of a look for each label.
-    order = (
-        torch.from_numpy(np.argsort(small.numpy(), kind="stable"))
-        if small.device.type == "cpu"
-        else torch.argsort(small, stable=True)
-    )
-    places = torch.split(order, torch.bincount(small).tolist())
-    return ((label, which) for label, which in enumerate(places) if len(which))
+    order = torch.from_numpy(np.argsort(labels.numpy(), kind="stable"))
+    places = torch.split(order, torch.bincount(labels).tolist())
+    return ((label, which, None) for label, which in enumerate(places) if len(which))
 
 
-def _dense(instances: Tensor) -> Tensor:
+def _bounded_groups(labels: Tensor, most: Mapping[int, int]) -> _Groups:
+    """As many places as there may be, of which the last may be others': counting would wait for a GPU."""
+    ordered, order = torch.sort(labels, stable=True)
+    for label, count in most.items():
+        first = torch.searchsorted(ordered, torch.full((1,), label, dtype=torch.uint8, device=labels.device))
+        place = torch.arange(count, device=labels.device) + first
+        which = order.index_select(0, place.clamp_max(len(order) - 1))
+        yield label, which, labels.index_select(0, which) == label
+
+
+def _put(target: Tensor, which: Tensor, values: Tensor, inside: Tensor | None) -> None:
+    """Puts values where they belong; the others leave what is there."""
+    kept = values if inside is None else torch.where(inside, values, target.index_select(0, which))
+    target.scatter_(0, which, kept)
+
+
+def _dense(instances: Tensor, most: int) -> Tensor:
     """Numbers the visible instances of each scene 1..n, in the order of their first numbers."""
     scenes = len(instances)
     flat = instances.view(scenes, -1).to(torch.int64)
-    there = torch.zeros(scenes, int(flat.max()) + 1, dtype=torch.int32, device=flat.device)
+    there = torch.zeros(scenes, most + 1, dtype=torch.int32, device=flat.device)
     there.scatter_(1, flat, 1)
     there[:, 0] = 0
     numbers = there.cumsum(1).to(torch.int32) * there

@@ -5,6 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
+import signal
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,17 +18,21 @@ import scipy.io
 import torch
 import toys  # noqa: F401  (registers sam-toy)
 from flat_scene import plane
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from aims.core.errors import AimsError, InputError
-from aims.data.instances import strict_clicks
+from aims.data.instances import split_instances, stretch_nearest, strict_clicks
 from aims.engine import _pretrain_scores as scores
+from aims.engine import _pretrain_state as state_module
 from aims.engine import pretrain as module
+from aims.engine._pretrain_packing import Packed
+from aims.engine._pretrain_photographs import Photographs, PhotographStore, Shapes
 from aims.engine._pretrain_pictures import (
     FAMILY,
-    Photographs,
+    Draws,
     Pictures,
     Stream,
+    make_pictures,
     picture_scenes,
     surface_regions,
     to_input,
@@ -37,6 +46,7 @@ from aims.engine._pretrain_step import (
     mask_losses,
     pair_loss,
 )
+from aims.engine.loading import loader
 from aims.engine.pretrain import PretrainConfig, PretrainJob, plan_pretraining, pretrain
 from aims.engine.train import Observer, Stopped
 from aims.methods import BACKBONES
@@ -55,9 +65,11 @@ def config(**changes):
     return PretrainConfig(**{"backbone": "sam-toy", **settings, **changes})
 
 
-def job(folder, *, photos=None, bsds=None, **changes):
+def job(folder, *, photos=None, bsds=None, seconds=None, **changes):
     device = torch.device("cpu")
-    return PretrainJob(config=config(**changes), folder=folder, device=device, photos=photos, bsds=bsds)
+    return PretrainJob(
+        config=config(**changes), folder=folder, device=device, photos=photos, bsds=bsds, seconds=seconds
+    )
 
 
 @pytest.fixture(scope="module")
@@ -229,30 +241,68 @@ def test_decoding_a_batch_is_decoding_each_image():
     assert not torch.allclose(logits[0], logits[1], atol=1e-3)
 
 
+def pictures_of(stream, step, store=None):
+    return make_pictures(stream[step].unpack(torch.device("cpu")), store)
+
+
 def test_a_step_sees_what_its_number_says():
     stream = Stream(5, SIZE, 2)
-    first, again = stream[1], stream[1]
+    first, again = pictures_of(stream, 1), pictures_of(stream, 1)
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     alone = picture_scenes(FAMILY, 5, [2, 3], SIZE)[0]
     assert all(torch.equal(a, b) for a, b in zip(first, alone, strict=True))
-    assert not torch.equal(stream[0].images, first.images)
+    assert not torch.equal(pictures_of(stream, 0).images, first.images)
+
+
+def test_scenes_rendered_in_parts_are_the_same():
+    parts, whole = pictures_of(Stream(5, SIZE, 5, at_once=2), 1), pictures_of(Stream(5, SIZE, 5), 1)
+    assert all(torch.equal(a, b) for a, b in zip(parts, whole, strict=True))
+
+
+def test_workers_change_nothing():
+    stream = Stream(5, SIZE, 2, photographs=Shapes(((80, 120), (90, 70)), (2, 3)), share=0.5)
+    here = [stream[step].unpack(torch.device("cpu")) for step in range(3, 9)]
+    with closing(loader(stream, range(3, 9), 2, False)) as there:
+        for expected, packed in zip(here, there, strict=True):
+            found = packed.unpack(torch.device("cpu"))
+            assert torch.equal(found.crops, expected.crops)
+            assert torch.equal(found.seeds, expected.seeds)
+            for one, other in zip(found.scenes, expected.scenes, strict=True):
+                assert torch.equal(one.solids, other.solids)
+                assert torch.equal(one.camera.boxes.view(torch.int32), other.camera.boxes.view(torch.int32))
+                assert one.light.groups == other.light.groups
+                assert one.texture_pixels == other.texture_pixels
+
+
+def test_packed_tensors_come_back_as_they_were():
+    content = [
+        (torch.arange(3, dtype=torch.int16), torch.zeros(0, 5, dtype=torch.int64)),
+        Shapes(((1, 2),), (3,)),
+        [torch.rand(2, 3).t(), torch.tensor(True), torch.tensor([1.5], dtype=torch.float64)],
+    ]
+    (first, empty), shapes, rest = Packed.of(content).unpack(torch.device("cpu"))
+    assert torch.equal(first, content[0][0])
+    assert (empty.shape, empty.dtype) == ((0, 5), torch.int64)
+    assert shapes == content[1]
+    for found, expected in zip(rest, content[2], strict=True):
+        assert found.dtype == expected.dtype
+        assert torch.equal(found, expected)
 
 
 def test_photographs_are_mixed_in(photos):
     found = Photographs.find(photos, "train")
     assert found.names == ("12", "34", "56")
-    picture, regions = found.read(1)
+    picture, people = found.read(1)
     assert picture.shape == (80, 120, 3)
     seen = np.stack([picture[5, 5], picture[50, 100], picture[20, 20]]).astype(int)
     # JPEG is a little off.
     assert np.abs(seen - [(250, 20, 40), (30, 240, 60), (50, 70, 230)]).max() < 12
-    assert regions.shape == (80, 120)
-    assert regions.max() == 3
-    assert found.read(1, 1)[1].max() == 2
-    stream = Stream(1, 32, 8, found, 0.5)
+    assert [(regions.shape, int(regions.max())) for regions in people] == [((80, 120), 3), ((80, 120), 2)]
+    store = PhotographStore.load(found, torch.device("cpu"))
+    stream = Stream(1, 32, 8, photographs=store.shapes, share=0.5)
     kept = 0
     for step in range(4):
-        batch, scenes = stream[step], Stream(1, 32, 8)[step]
+        batch, scenes = pictures_of(stream, step, store), pictures_of(Stream(1, 32, 8), step)
         same = [any(torch.equal(image, scene) for scene in scenes.images) for image in batch.images]
         kept += sum(same)
         assert len(torch.unique(batch.seeds)) == 8
@@ -263,16 +313,25 @@ def test_photographs_are_mixed_in(photos):
     assert 8 < kept < 24
 
 
-def test_crops_keep_pixels_and_regions_together(photos):
+def test_crops_are_those_of_opencv_and_of_the_formats_stretching(photos):
+    """Both persons, pictures upright and across; a crop is as if cut out and scaled on its own."""
     found = Photographs.find(photos, "train")
-    for seed in range(12):
-        picture, regions = found.crop(np.random.default_rng(seed), 32)
-        assert picture.shape == (32, 32, 3)
-        assert regions.min() == 1
-        for number in range(1, int(regions.max()) + 1):
-            inside = cv2.erode((regions == number).astype(np.uint8), np.ones((5, 5))) > 0
-            if inside.any() and len(np.unique(regions)) == 3:  # the first person's regions have one colour
-                assert picture[inside].std(0).max() < 12
+    store = PhotographStore.load(found, torch.device("cpu"))
+    rng = np.random.default_rng(0)
+    crops = [store.shapes.draw(rng) for _ in range(20)]
+    assert {crop[:2] for crop in crops} == {(k, person) for k in range(3) for person in range(2)}
+    images, regions = store.crop(torch.tensor(crops), 32)
+    for k, (index, person, side, top, left) in enumerate(crops):
+        picture, people = found.read(index)
+        window = slice(top, top + side), slice(left, left + side)
+        expected = cv2.resize(picture[window], (32, 32), interpolation=cv2.INTER_AREA)
+        # OpenCV adds the same shares in another order: halves may be rounded the other way.
+        assert np.abs(images[k].numpy().astype(int) - expected).max() <= 1
+        assert np.array_equal(regions[k].numpy(), stretch_nearest(people[person][window], (32, 32)))
+    # A region that a crop cuts in two is two.
+    pieces = make_pictures(Draws(32, [], torch.tensor(crops), torch.arange(20)), store).regions
+    for found_pieces, cut in zip(pieces, regions, strict=True):
+        assert np.array_equal(found_pieces.numpy(), split_instances(cut.numpy()))
 
 
 def test_held_out_scenes_are_never_learned_from(monkeypatch):
@@ -287,7 +346,7 @@ def test_held_out_scenes_are_never_learned_from(monkeypatch):
     assert set(asked) == {scores.HELD_OUT_SEED}
     with pytest.raises(InputError, match="held-out"):
         config(seed=scores.HELD_OUT_SEED)
-    learned = Stream(0, SIZE, 2)[0]
+    learned = pictures_of(Stream(0, SIZE, 2), 0)
     assert not any(torch.equal(item.image, image) for item in held_out.items for image in learned.images)
 
 
@@ -358,11 +417,19 @@ class Stopping(Observer):
         self.after, self.trainer = after, None
 
     def advance(self, count=1, *, loss=None):
-        import signal
-
         self.after -= 1
         if self.after == 0:
             signal.raise_signal(signal.SIGTERM)
+
+
+def state(folder):
+    """The tensors of a checkpoint."""
+    files = sorted(folder.glob("checkpoint-*.safetensors"))
+    index = json.loads((folder / "checkpoint.safetensors.index.json").read_text())["weight_map"]
+    assert sorted(set(index.values())) == [path.name for path in files]
+    tensors = {name: tensor for path in files for name, tensor in load_file(path).items()}
+    assert tensors.keys() == index.keys()
+    return tensors
 
 
 @pytest.fixture(scope="module")
@@ -379,7 +446,7 @@ def test_resuming_gives_the_same_bits(tmp_path, unbroken):
             pretrain(job(folder), observer=Stopping(after))
     assert not (folder / "weights.safetensors").exists()
     card = pretrain(job(folder))
-    whole, broken = (load_file(f / "checkpoint.safetensors") for f in (unbroken[0], folder))
+    whole, broken = state(unbroken[0]), state(folder)
     assert whole.keys() == broken.keys()
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
     assert card["weights"]["sha256"] == unbroken[1]["weights"]["sha256"]
@@ -393,7 +460,7 @@ def test_resuming_gives_the_same_bits(tmp_path, unbroken):
 
 
 def test_training_changes_all_that_answers_a_click(unbroken):
-    tensors = load_file(unbroken[0] / "checkpoint.safetensors")
+    tensors = state(unbroken[0])
     torch.default_generator.manual_seed(0)
     backbone = BACKBONES["sam-toy"]
     model = backbone.build()
@@ -418,7 +485,7 @@ def test_the_weights_load_and_the_card_is_whole(unbroken):
     assert {tensor.dtype for tensor in half.values()} == {torch.float16}
     loaded = load_weights("sam-toy", folder / "weights.safetensors")
     assert {tensor.dtype for tensor in loaded.state.values()} == {torch.float32}
-    averages = load_file(folder / "checkpoint.safetensors")
+    averages = state(folder)
     name = "image_encoder.pos_embed"
     assert torch.equal(loaded.state[name], averages[f"average.{name}"].half().float())
     assert card == json.loads((folder / "card.json").read_text())
@@ -478,6 +545,33 @@ def test_scores_on_the_way_and_photographs(tmp_path, photos):
     assert card["scores"]["photographs"]["instances"] == 6
 
 
+def test_a_stop_while_scoring_loses_nothing(tmp_path, monkeypatch):
+    folder, whole = tmp_path / "out", tmp_path / "whole"
+    real, calls = module.score, []
+
+    def scoring(model, held_out, **options):
+        calls.append(held_out.name)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return real(model, held_out, **options)
+
+    monkeypatch.setattr(module, "score", scoring)
+    with pytest.raises(Stopped, match="the same command goes on"):
+        pretrain(job(folder, images=8, score_every=4))
+    assert (
+        json.loads((folder / "checkpoint.safetensors.index.json").read_text())["metadata"]["progress"]["step"]
+        == 2
+    )
+    card = pretrain(job(folder, images=8, score_every=4))
+    assert card["weights"] == pretrain(job(whole, images=8, score_every=4))["weights"]
+    kept = [
+        [{k: v for k, v in json.loads(line).items() if "second" not in k} for line in text.splitlines()]
+        for text in ((path / "metrics.jsonl").read_text() for path in (folder, whole))
+    ]
+    assert kept[0] == kept[1]
+    assert [row["images"] for row in kept[0]] == [4, 8, 8]
+
+
 def test_finishing_early(tmp_path):
     folder = tmp_path / "out"
     with pytest.raises(InputError, match="no pretraining to finish"):
@@ -488,6 +582,37 @@ def test_finishing_early(tmp_path):
     assert (card["images_seen"], card["share_done"]) == (6, 0.5)
     # The same command still goes on.
     assert pretrain(job(folder))["images_seen"] == 12
+
+
+def test_a_call_with_a_time_limit_writes_everything_and_the_next_goes_on(tmp_path, unbroken, monkeypatch):
+    folder, now = tmp_path / "out", [100.0]
+    # Two seconds a step, by a clock of the test's own.
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    class Ticking(Observer):
+        def advance(self, count=1, *, loss=None):
+            now[0] += 2.0 * (count > 1)
+
+    card = pretrain(job(folder, seconds=5.0), observer=Ticking())
+    assert (card["steps"], card["share_done"]) == (3, 0.5)
+    assert {path.name for path in folder.iterdir()} >= {"weights.safetensors", "metrics.jsonl", "README.md"}
+    # The whole differs in nothing from one that was not stopped, and its card replaces the early one.
+    whole = pretrain(job(folder, seconds=50.0), observer=Ticking())
+    assert whole["steps"] == 6
+    assert whole["weights"]["sha256"] == unbroken[1]["weights"]["sha256"]
+    with pytest.raises(InputError, match="--seconds must be a positive number"):
+        job(folder, seconds=0.0)
+
+
+def test_a_card_of_fewer_steps_is_written_again(tmp_path):
+    folder = tmp_path / "out"
+    with pytest.raises(Stopped):
+        pretrain(job(folder), observer=Stopping(3))
+    assert pretrain(job(folder), finish=True)["steps"] == 3
+    # All steps done and saved, but stopped before the weights were written.
+    with pytest.raises(Stopped):
+        pretrain(job(folder), observer=Stopping(3))
+    assert pretrain(job(folder))["steps"] == 6
 
 
 def test_wrong_folders(tmp_path, unbroken):
@@ -501,14 +626,139 @@ def test_wrong_folders(tmp_path, unbroken):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path, unbroken):
+def test_the_state_is_in_files_of_limited_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(state_module, "_PART_BYTES", 40_000)
+    pretrain(job(tmp_path / "out", images=2))
+    parts = [load_file(path) for path in (tmp_path / "out").glob("checkpoint-*.safetensors")]
+    assert len(parts) > 5
+    for tensors in parts:
+        # A tensor that is larger has a file of its own.
+        assert len(tensors) == 1 or sum(tensor.nbytes for tensor in tensors.values()) <= 40_000
+
+
+def test_no_file_of_sam_tiny_reaches_16_mb(tmp_path):
+    backbone = BACKBONES["sam-tiny"]
+    model = backbone.build()
+    optimizer = torch.optim.AdamW(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    state_module.save_checkpoint(
+        tmp_path, model, Average(model, 0.9), optimizer, torch.zeros(5), state_module.Progress(step=3)
+    )
+    sizes = [path.stat().st_size for path in tmp_path.iterdir()]
+    assert sum(sizes) > 60_000_000
+    assert max(sizes) < 16_000_000
+
+
+def test_a_kill_while_saving_leaves_the_state_before(tmp_path, monkeypatch):
+    """Stops at each file that is written or deleted: what is read next is the old state or the new one."""
+    monkeypatch.setattr(state_module, "_PART_BYTES", 400)
+    count = [0, math.inf]
+
+    class Killed(BaseException):
+        pass
+
+    def killing(function):
+        def called(*arguments, **options):
+            count[0] += 1
+            if count[0] > count[1]:
+                raise Killed
+            return function(*arguments, **options)
+
+        return called
+
+    for name in ("save_tensors", "write_json", "write_metrics"):
+        monkeypatch.setattr(state_module, name, killing(getattr(state_module, name)))
+    unlink = Path.unlink
+    monkeypatch.setattr(Path, "unlink", killing(unlink))
+
+    def trained(steps):
+        torch.manual_seed(0)
+        model = torch.nn.Linear(9, 30)
+        average, optimizer = Average(model, 0.9), torch.optim.AdamW(model.parameters())
+        for step in range(steps):
+            model(torch.full((1, 9), step + 1.0)).square().sum().backward()
+            optimizer.step()
+            average.update(model, step + 1)
+        return model, average, optimizer, torch.arange(5.0) * steps
+
+    def save(folder, steps):
+        state_module.save_checkpoint(folder, *trained(steps), state_module.Progress(step=steps))
+
+    whole, stops, seen = 0, 0, set()
+    while not whole:
+        folder = tmp_path / str(stops)
+        folder.mkdir()
+        count[:] = 0, math.inf
+        save(folder, 2)
+        count[:] = 0, stops
+        try:
+            save(folder, 3)
+            whole = 1
+        except Killed:
+            stops += 1
+        count[1] = math.inf
+        model, average, optimizer, sums = trained(0)
+        progress = state_module.load_checkpoint(folder, model, average, optimizer, sums)
+        expected = trained(progress.step)
+        seen.add(progress.step)
+        assert torch.equal(model.weight, expected[0].weight)
+        assert torch.equal(average.tensors["bias"], expected[1].tensors["bias"])
+        assert torch.equal(sums, expected[3])
+        moments = [
+            each.state[parameter]
+            for each, parameter in ((optimizer, model.weight), (expected[2], expected[0].weight))
+        ]
+        assert all(torch.equal(moments[0][key], moments[1][key]) for key in ("step", "exp_avg", "exp_avg_sq"))
+    assert seen == {2, 3}
+    assert stops > 12
+    state(folder)
+
+
+def test_a_state_of_one_file_goes_on(tmp_path, unbroken):
+    """Earlier versions wrote all tensors into checkpoint.safetensors."""
     folder = tmp_path / "out"
-    folder.mkdir()
-    for name in ("pretraining.json", "checkpoint.safetensors"):
-        (folder / name).write_bytes((unbroken[0] / name).read_bytes()[:400])
-    (folder / "pretraining.json").write_bytes((unbroken[0] / "pretraining.json").read_bytes())
-    with pytest.raises(AimsError, match=r"checkpoint\.safetensors: not a checkpoint of this model"):
+    with pytest.raises(Stopped):
+        pretrain(job(folder), observer=Stopping(3))
+    index = json.loads((folder / "checkpoint.safetensors.index.json").read_text())["metadata"]
+    tensors = state(folder) | {"sums": torch.tensor(index["sums"])}
+    save_file(tensors, folder / "checkpoint.safetensors", {"progress": json.dumps(index["progress"])})
+    for path in (*folder.glob("checkpoint-*"), folder / "checkpoint.safetensors.index.json"):
+        path.unlink()
+    card = pretrain(job(folder))
+    assert card["weights"]["sha256"] == unbroken[1]["weights"]["sha256"]
+    assert not (folder / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "index", "old"])
+def test_a_damaged_checkpoint_is_named(tmp_path, unbroken, damage):
+    folder = tmp_path / "out"
+    shutil.copytree(unbroken[0], folder)
+    index, (part, *_) = folder / "checkpoint.safetensors.index.json", folder.glob("checkpoint-*")
+    if damage == "cut":
+        part.write_bytes(part.read_bytes()[:400])
+    elif damage == "gone":
+        part.unlink()
+    elif damage == "index":
+        index.write_text("{}")
+    else:
+        index.unlink()
+        (folder / "checkpoint.safetensors").write_bytes(b"nothing")
+    with pytest.raises(AimsError, match=r"checkpoint\.safetensors.*: not a checkpoint of this model"):
         pretrain(job(folder))
+
+
+def test_what_is_not_finite_is_not_saved(tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    with pytest.raises(Stopped):
+        pretrain(job(folder), observer=Stopping(2))
+    before = state(folder)
+    monkeypatch.setattr(module, "pair_loss", lambda embeddings, regions: embeddings.sum() * math.nan)
+    with pytest.raises(AimsError, match="a loss is not finite after 6 images"):
+        pretrain(job(folder), observer=Stopping(1))
+    after = state(folder)
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_a_loss_that_is_not_finite_stops(tmp_path, monkeypatch):
@@ -565,5 +815,6 @@ def test_planning(tmp_path, photos):
     assert plain.config == PretrainConfig(images=8)
     mixed = plan_pretraining(folder=tmp_path, images=8, device="cpu", photos=photos, workers=2)
     assert (mixed.config.share_of_photos, mixed.workers) == (0.3, 2)
+    assert plain.workers == 0
     with pytest.raises(InputError, match="use auto, cpu, cuda"):
         plan_pretraining(folder=tmp_path, images=8, device="gpu")

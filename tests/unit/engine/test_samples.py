@@ -15,11 +15,11 @@ from aims.core.errors import AimsError, InputError
 from aims.core.vocabulary import PAPER, STRICT, STRICT_2
 from aims.data.instances import stretch_nearest
 from aims.engine.inputs import reduce_grid, usable_instances
+from aims.engine.loading import loader
 from aims.engine.samples import (
     EvaluationSet,
     Schedule,
     TrainingSet,
-    loader,
     split_images,
     to_input_coords,
 )
@@ -277,5 +277,5 @@ def test_what_a_worker_says_arrives_as_it_was_said():
         with pytest.raises(AimsError) as caught:
             list(loader(Broken(), [7], workers, False))
         assert str(caught.value) == "image 7: no longer there"
-    with pytest.raises(AimsError, match=r"a process that reads images died .*: out of memory, most often"):
+    with pytest.raises(AimsError, match=r"a process that reads ahead died .*: out of memory, most often"):
         list(loader(Broken(dies=True), [7], 1, False))

@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from aims.core.errors import InputError
+from aims.synth.world import render as module
 from aims.synth.world._builder import Builder
+from aims.synth.world._cast import cast
 from aims.synth.world._furniture import Spot, table
 from aims.synth.world._room_textures import TEXTURES
 from aims.synth.world.geometry import Geometry, family_of, scaled_intrinsics
 from aims.synth.world.materials import ROOMS
-from aims.synth.world.render import render_scenes
+from aims.synth.world.render import FAMILIES, render, render_scenes, render_tables, scene_tables
 from aims.synth.world.rooms import CLASSES
 from aims.synth.world.scene import Camera, Dice, Light, SceneSpec, Solid
 from aims.synth.world.solids import Kind
@@ -277,3 +279,32 @@ def test_sizes_out_of_range_are_refused(size):
 def test_no_scene_is_refused():
     with pytest.raises(InputError, match="name at least one"):
         render_scenes("rooms", [], [], SIZE)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_what_a_gpu_does_without_counting_gives_the_same_bits(family, monkeypatch):
+    """Groups of pixels as large as they may be, of which some belong to others."""
+    counted = render(family, 3, range(6), (48, 64))
+    monkeypatch.setattr(module, "_counted_groups", None)
+    monkeypatch.setattr(
+        module, "_groups", lambda labels, most: module._bounded_groups(labels.to(torch.uint8), most)
+    )
+    bounded = render(family, 3, range(6), (48, 64))
+    for field in fields(Geometry):
+        value = getattr(counted, field.name)
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, getattr(bounded, field.name)), field.name
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_tables_say_how_much_can_be_seen(family):
+    (tables,) = scene_tables(family, 3, range(6), (48, 64), 6)
+    geometry = render_tables([tables], "cpu")
+    assert int(geometry.instances.max()) <= tables.instances
+    _, solid = cast(tables, 6)
+    kinds = torch.bincount(tables.solids[16].index_select(0, solid).long())
+    for kind in kinds.nonzero().flatten().tolist():
+        assert kinds[kind] <= tables.kind_pixels[kind]
+    everything = 6 * 48 * 64
+    assert sum(tables.kind_pixels.values()) < 3 * everything
+    assert max(tables.texture_pixels.values()) <= everything
