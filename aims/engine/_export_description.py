@@ -12,11 +12,10 @@ from aims.core.records import RunRecord
 from aims.core.vocabulary import find_protocol
 from aims.engine.restore import preprocessing_of
 from aims.methods import BACKBONES
-from aims.models.download import LICENSE
 from aims.models.merging import layer_source
 from aims.models.sam import SAM
 from aims.models.segmenter import Segmenter
-from aims.models.weights import PACKAGED_LICENSE, packaged_weights
+from aims.models.weights import LICENSE, PACKAGED_LICENSE, packaged_weights
 from aims.sensors.scaling import scaling
 from aims.version import __version__
 

@@ -96,8 +96,9 @@ def load_resume(path: Path, model: Segmenter, optimizer: torch.optim.Optimizer) 
         if name.startswith("optimizer."):
             _, key, parameter = name.split(".", 2)
             owner = parameters[parameter]
-            # Adam keeps its step counts on the CPU, its moments beside the parameter.
-            optimizer.state[owner][key] = tensor.clone() if key == "step" else tensor.to(owner.device).clone()
+            # Adam keeps its step counts on the CPU unless it is fused, its moments beside the parameter.
+            on_cpu = key == "step" and not optimizer.defaults.get("fused")
+            optimizer.state[owner][key] = tensor.clone() if on_cpu else tensor.to(owner.device).clone()
     try:
         return TrainingState(**json.loads(metadata["state"]))
     except (KeyError, ValueError, TypeError) as error:

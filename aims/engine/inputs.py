@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -153,12 +154,22 @@ def to_input(
     mean of the normalised data.
     """
     values, valid = (tensor.to(device, non_blocking=True) for tensor in channels)
-    # In float64, as the statistics are.
-    constants = torch.tensor([preprocessing.mean, preprocessing.std], dtype=torch.float64)
-    mean, std = constants.to(device, non_blocking=True)
+    mean, std, order = _constants(preprocessing, torch.device(device))
     normal = torch.where(valid, (values.double() - mean) / std, 0.0).float()
-    channels_first = normal[:, :, list(preprocessing.channel_order)].permute(2, 0, 1)[None].contiguous()
+    channels_first = normal.index_select(2, order).permute(2, 0, 1)[None].contiguous()
     return F.interpolate(channels_first, (size, size), mode="bilinear", align_corners=False)[0]
+
+
+@lru_cache(maxsize=8)
+def _constants(preprocessing: Preprocessing, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Means, deviations (in float64, as the statistics are) and channel order: copied to a device once."""
+    # Kept ones must be of use to a training, too, when an evaluation was the first to ask.
+    with torch.inference_mode(False):
+        mean, std = (
+            torch.tensor(values, dtype=torch.float64, device=device)
+            for values in (preprocessing.mean, preprocessing.std)
+        )
+        return mean, std, torch.tensor(preprocessing.channel_order, device=device)
 
 
 def click_grid(instances: NDArray[Any]) -> NDArray[Any]:

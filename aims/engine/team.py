@@ -63,7 +63,10 @@ class LaunchedTeam(Team):
         # Imported here: it takes a second, and one process alone needs nothing of it.
         from accelerate import PartialState
 
-        self._state = PartialState(cpu=cpu)
+        # NCCL refuses two processes on one GPU; Gloo takes its tensors, too.
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        self._share_gpus = not cpu and torch.cuda.is_available() and local > torch.cuda.device_count()
+        self._state = PartialState(cpu=cpu, **({"backend": "gloo"} if self._share_gpus else {}))
         self.index, self.size = self._state.process_index, self._state.num_processes
         self.device: torch.device = self._state.device
 
@@ -88,7 +91,11 @@ class LaunchedTeam(Team):
         return gathered
 
     def wait(self) -> None:  # noqa: D102
-        self._state.wait_for_everyone()
+        if self._share_gpus:
+            # accelerate names a GPU by the process's number, and there are fewer.
+            torch.distributed.barrier()
+        else:
+            self._state.wait_for_everyone()
 
 
 def find_team(device: torch.device) -> Team:

@@ -172,14 +172,24 @@ class RelativePositions:
         self, queries: Float[Tensor, "heads tokens head_dim"]
     ) -> tuple[Float[Tensor, "heads tokens height"], Float[Tensor, "heads tokens width"]]:
         """What each query adds to the logits of every row of keys, and of every column."""
-        find = sam_modeling().image_encoder.get_rel_pos
         height, width = self.grid
-        rows: Tensor = find(height, height, self.rows)
-        columns: Tensor = find(width, width, self.columns)
+        rows, columns = _between(height, self.rows), _between(width, self.columns)
         placed = queries.reshape(len(queries), height, width, -1)
         of_rows = torch.einsum("bhwc,hkc->bhwk", placed, rows)
         of_columns = torch.einsum("bhwc,wkc->bhwk", placed, columns)
         return of_rows.flatten(1, 2), of_columns.flatten(1, 2)
+
+
+def _between(size: int, table: Float[Tensor, "places head_dim"]) -> Float[Tensor, "size size head_dim"]:
+    """The relative positions of all pairs of rows (or columns), as segment-anything's `get_rel_pos` has them.
+
+    That one makes its indices on the CPU, and a GPU would wait for their copies in every layer.
+    """
+    if len(table) != 2 * size - 1:
+        interpolated: Tensor = sam_modeling().image_encoder.get_rel_pos(size, size, table)
+        return interpolated
+    places = torch.arange(size, device=table.device)
+    return table[places[:, None] - places + (size - 1)]
 
 
 def attend(

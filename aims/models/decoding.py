@@ -183,7 +183,7 @@ def _times(
 
 def _each(per_image: Float[Tensor, "images ..."], prompts: int) -> Float[Tensor, "prompts ..."]:
     """One of each prompt's own, from those of the images."""
-    if len(per_image) == 1:
+    if len(per_image) in (1, prompts):
         return per_image.expand(prompts, *per_image.shape[1:])
     return per_image.repeat_interleave(prompts // len(per_image), dim=0)
 

@@ -16,7 +16,7 @@ from aims.core.errors import DISK_FULL, AimsError, InputError
 from aims.core.files import atomic_write, sync
 from aims.models._transfer import Observer, fetch_rest, usable_bytes
 from aims.models.backbone import BACKBONES, Checkpoint
-from aims.models.weights import weights_folder
+from aims.models.weights import LICENSE, weights_folder
 
 __all__ = [
     "BASE_URL",
@@ -34,8 +34,6 @@ __all__ = [
 BASE_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
 #: Names a mirror in the place of `BASE_URL`; what comes from there is checked all the same.
 URL_VARIABLE = "AIMS_WEIGHTS_URL"
-#: Of the authors' code and weights alike.
-LICENSE = "Apache-2.0"
 
 
 @dataclass(frozen=True, kw_only=True)

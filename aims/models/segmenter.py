@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from aims.models.attention import Path, use_path
 from aims.models.decoding import decode_masks, is_stock_decoder
 from aims.models.encoder import ImageEncoder
+from aims.models.prompting import embed_prompts, is_stock_prompt_encoder
 
 
 class Segmenter(nn.Module):
@@ -96,11 +97,11 @@ class Segmenter(nn.Module):
         """
         # Positions are products with frequencies up to tens of periods: bfloat16 would move clicks by pixels.
         with torch.autocast(image_embeddings.device.type, enabled=False):
-            sparse, dense = self.prompt_encoder(
-                points=(point_coords.float(), point_labels),
-                boxes=None if boxes is None else boxes.float(),
-                masks=None,
-            )
+            coords, corners = point_coords.float(), None if boxes is None else boxes.float()
+            if self.path == "fast" and is_stock_prompt_encoder(self.prompt_encoder):
+                sparse, dense = embed_prompts(self.prompt_encoder, coords, point_labels, corners)
+            else:
+                sparse, dense = self.prompt_encoder(points=(coords, point_labels), boxes=corners, masks=None)
             image_pe = self.prompt_encoder.get_dense_pe()
         if self.path == "fast" and is_stock_decoder(self.mask_decoder):
             return decode_masks(
@@ -119,7 +120,7 @@ class Segmenter(nn.Module):
                 image_embeddings=image_embeddings[first // each, None],
                 image_pe=image_pe,
                 sparse_prompt_embeddings=sparse[first : first + step],
-                dense_prompt_embeddings=dense[first : first + step],
+                dense_prompt_embeddings=dense.expand(len(sparse), -1, -1, -1)[first : first + step],
                 multimask_output=False,
             )
             for first in range(0, len(point_coords), step)

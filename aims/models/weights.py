@@ -25,7 +25,10 @@ from aims.models.trainable import require_match
 #: Weights that come with AIMS: a folder a backbone, as `aims pretrain` leaves it, with its model card.
 PACKAGED = Path(__file__).parent / "pretrained"
 
-#: Their licence: AIMS's own.
+#: The licence of the authors' code and weights alike.
+LICENSE = "Apache-2.0"
+
+#: That of the weights that come with AIMS: its own.
 PACKAGED_LICENSE = "Apache-2.0"
 
 WAYS_ON = "give a file with --weights PATH, or --weights none for random weights (recorded as random)"
