@@ -187,7 +187,7 @@ def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 def _read(output: IO[bytes], name: str, log: Path, tail: deque[str], counts: Counter[str]) -> None:
     left = _LOG_BYTES
-    with log.open("ab") as file:
+    with output, log.open("ab") as file:
         file.write(f"==== {name} ====\n".encode())
         for line in output:
             file.write(line[:left])
@@ -233,7 +233,8 @@ def stages_of(options: argparse.Namespace, pretraining: Path) -> list[Stage]:
             lambda _: (
                 *speed[:2],
                 f"{speed[2]}.loading",
-                *("--images", "24" if cpu else "240", "--workers", "0" if cpu else "8", "--device", device),
+                *("--images", "24" if cpu else "240", "--size", "240x320" if cpu else "480x640"),
+                *("--workers", "0" if cpu else "8", "--device", device),
             ),
         ),
         "world": Stage(
@@ -242,7 +243,8 @@ def stages_of(options: argparse.Namespace, pretraining: Path) -> list[Stage]:
             lambda _: (
                 *speed[:2],
                 f"{speed[2]}.scenes",
-                *("--device", device, "--batch", "8" if cpu else "256", "--repeats", "2" if cpu else "5"),
+                *("--device", device, "--size", "64x64" if cpu else "128x128"),
+                *("--batch", "8" if cpu else "256", "--repeats", "2" if cpu else "5"),
             ),
         ),
         "pretrain": Stage(
@@ -260,7 +262,7 @@ def stages_of(options: argparse.Namespace, pretraining: Path) -> list[Stage]:
 STAGES = ("tests", "engine", "loading", "world", "pretrain")
 
 
-def about(device: str) -> dict[str, Any]:
+def about(device: str, arguments: Sequence[str]) -> dict[str, Any]:
     """Date, card, driver and versions."""
     # Imported here: it takes a second, and nothing is computed in this process.
     import torch
@@ -280,7 +282,7 @@ def about(device: str) -> dict[str, Any]:
         "processor": f"{machine['name']}, {machine['cpus']} cores",
         "aims": __version__,
         "commit": commit() or "unknown",
-        "command": " ".join(["python -m aims.benchmarks.gpu", *sys.argv[1:]]),
+        "command": " ".join(["python -m aims.benchmarks.gpu", *arguments]),
     }
 
 
@@ -320,8 +322,8 @@ def main(arguments: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "log.txt").unlink(missing_ok=True)
     (options.out / ENGINE).unlink(missing_ok=True)
-    signal.signal(signal.SIGTERM, _interrupt)
-    record = Record(options.out, about(options.device))
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    record = Record(options.out, about(options.device, sys.argv[1:] if arguments is None else arguments))
     record.write()
     work = Path(tempfile.mkdtemp(prefix="aims-gpu-"))
     pretraining = work / "pretraining"
@@ -339,6 +341,7 @@ def main(arguments: list[str] | None = None) -> int:
         record.about["seconds"] = round(time.monotonic() - began, 1)
         record.write()
         shutil.rmtree(work, ignore_errors=True)
+        signal.signal(signal.SIGTERM, before)
     print((options.out / "results.md").read_text("utf-8"))
     done = [result.status for result in record.results]
     return int(done != ["passed"] * len(options.stages))

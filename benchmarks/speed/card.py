@@ -3,9 +3,9 @@
     python -m aims.benchmarks.speed.card --device cuda --seconds 150 --out FILE.json
 
 Measures the card's peaks (a large bf16 and float32 product, a copy in its memory), then SAM at 1024 x 1024
-with random weights: a training step of batch 4 with LoRA and with full tuning, the evaluation of an image with
-20 instances, and the larger backbones; segment-anything's modules in float32 beside the fast path in bf16, and
-variants of the fast path: float32, compiled, other kernels of attention, convolutions in channels-last. Every
+with random weights: a training step of batch 4 with LoRA and with full tuning, the evaluation of an image
+with 20 instances, and larger backbones; segment-anything's modules in float32 beside the fast path in bf16;
+and variants of it: float32, compiled, other kernels of attention, convolutions in channels-last. Every
 measurement is printed, and written to FILE.json, as soon as it is there. What does not fit into the memory or
 fails is noted and the next one begins; nothing begins that would probably not end in time.
 
