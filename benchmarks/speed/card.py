@@ -64,7 +64,7 @@ CASES = (
     *(Case("lora", "channels-last"), Case("lora", "float32"), Case("full", "flex", seconds=45)),
     *(Case("encoder", "fast"), Case("encoder", "stock"), Case("decode", "fast"), Case("decode", "stock")),
     *(Case("decode", "compiled", seconds=30), Case("lora", "stock", "sam-vit-l", 15)),
-    *(Case("lora", "stock", "sam-vit-h", 25), Case("lora", "both", seconds=90)),
+    Case("lora", "stock", "sam-vit-h", 25),
 )
 
 
@@ -86,7 +86,6 @@ VARIANTS: dict[str, tuple[ModelPath, str, Callable[[Bench], None] | None]] = {
     "compiled": ("fast", "bf16", _compile),
     "flex": ("flex", "bf16", None),
     "unpadded": ("unpadded", "bf16", None),
-    "both": ("flex", "bf16", _compile),
     "channels-last": ("fast", "bf16", _channels_last),
 }
 
@@ -173,7 +172,7 @@ class Card:
         if change is not None:
             change(bench)
         flops = self._operations(case, bench)
-        compiled = case.variant in ("compiled", "both")
+        compiled = case.variant == "compiled"
         with _compiled_decoder(compiled):
             return measure(case.part, bench, path, self.repeats, self.peaks[precision], flops)
 

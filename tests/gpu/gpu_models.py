@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import toys  # noqa: F401  (registers its backbone)
 from torch import Tensor
 
 from aims.methods import TUNINGS, build_model
@@ -22,7 +23,7 @@ def _moved(model: Segmenter) -> Segmenter:
     return model.eval()
 
 
-def tuned(method: str, tuning: str, channels: int, backbone: str = "sam-tiny") -> Segmenter:
+def tuned(method: str, tuning: str, channels: int, backbone: str = "sam-toy") -> Segmenter:
     return _moved(
         build_model(method=method, tuning=tuning, backbone=backbone, channels=channels, weights=None, seed=0)
     )

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.gpu
 CPU = torch.device("cpu")
 #: Pixels whose logit is zero but for rounding fall on either side: at most so many of all.
 SHARE = {"float32": 1e-4, "bf16": 2e-2}
-NATIVE = (480, 640)
+NATIVE = (240, 320)
 
 
 def prompts(kind, side):
@@ -36,14 +36,14 @@ def prompts(kind, side):
 @pytest.mark.parametrize("kind", ["click", "clicks", "box", "box and click"])
 def test_masks_of_every_kind_of_prompt(device, kind, precision):
     model = tuned("simcmf", "lora", channels=4)
-    pictures = torch.randn(1, 4, 128, 128, generator=torch.Generator().manual_seed(0))
+    pictures = torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(0))
     found = {}
     for place, exactly in ((device, precision), (CPU, "float32")):
         model.to(place)
         with torch.inference_mode():
             with torch.autocast(place.type, torch.bfloat16, enabled=exactly == "bf16"):
                 embeddings = model.embed(pictures.to(place))
-            logits = predict(model, embeddings, *prompts(kind, 128), precision=exactly)
+            logits = predict(model, embeddings, *prompts(kind, 64), precision=exactly)
             # Random weights make masks of everything or nothing; around the median both are there.
             masks = threshold(logits - found.setdefault("middle", logits.cpu().median()).to(place), NATIVE)
         found[place if place == CPU else "here"] = masks.cpu()
@@ -60,7 +60,7 @@ def dataset(tmp_path_factory):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_stored_masks_of_an_evaluation(device, dataset, protocol):
     model = tuned("simcmf", "lora", channels=2)
-    made = toys.source(dataset, PROTOCOLS[protocol], 128)
+    made = toys.source(dataset, PROTOCOLS[protocol])
     tables = [
         evaluate(model.to(place), made, dataset.index["test"], precision="float32", masks=True)
         for place in (device, CPU)
@@ -81,7 +81,7 @@ def test_the_stored_masks_of_an_evaluation(device, dataset, protocol):
 
 def test_all_prompts_of_a_set(device, dataset):
     model = tuned("simcmf", "lora", channels=2)
-    made = toys.source(dataset, PROTOCOLS["strict"], 128)
+    made = toys.source(dataset, PROTOCOLS["strict"])
     plan = PromptPlan(clicks=3, jitter=2)
     tables = [
         evaluate_prompts(model.to(place), made, dataset.index["test"][:3], plan) for place in (device, CPU)

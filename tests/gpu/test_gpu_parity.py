@@ -77,6 +77,14 @@ def test_bfloat16_is_as_near_as_the_stock_path_in_bfloat16(device, name, tuning)
     assert found < 2 * lost + 2**-8, f"gradients: {found:.1e}, stock path {lost:.1e}"
 
 
+@pytest.mark.cuda_only
+@pytest.mark.parametrize("path", ["flex", "unpadded"])
+@pytest.mark.parametrize("name", REDUCED)
+def test_the_other_kernels_of_attention(device, name, path):
+    model = reduced(name, "full")
+    assert_close(answers(model, device, path), answers(model, device, "stock"), FLOAT32)
+
+
 @pytest.mark.parametrize("extra", [0, 200])
 @pytest.mark.parametrize("head_dim", [64, 80])
 def test_attention_at_its_real_size(device, head_dim, extra):

@@ -45,7 +45,7 @@ def dataset(tmp_path_factory):
 
 
 def job(dataset, runs, device, **changes):
-    made = toys.job(dataset, runs, **{"epochs": 2, "backbone": "sam-tiny", **changes})
+    made = toys.job(dataset, runs, **{"epochs": 2, **changes})
     return dataclasses.replace(made, device=device, checkpoint_every=1)
 
 
@@ -56,7 +56,7 @@ def curve(record):
 @pytest.mark.parametrize("method", LEARNING)
 def test_two_epochs_of_every_method_killed_and_resumed(device, dataset, tmp_path, method):
     changes = {"method": method, "tuning": default_tuning(method, pretrained=True)}
-    changes |= {"modality": "rgb-signal", "limit": 5, "backbone": "sam-toy"}
+    changes |= {"modality": "rgb-signal", "limit": 5}
     whole = run(job(dataset, tmp_path / "whole", device, **changes))[0]
     broken = job(dataset, tmp_path / "killed", device, **changes)
     for step in (1, 2):
@@ -101,7 +101,7 @@ def test_lack_of_memory_halves_what_is_computed_at_once(device, dataset, tmp_pat
         gc.collect()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-        return run(job(dataset, tmp_path / name, device, batch_size=8, tuning="lora"))[0]
+        return run(job(dataset, tmp_path / name, device, batch_size=8, tuning="lora", backbone="sam-tiny"))[0]
 
     before = torch.cuda.memory_reserved(device)
     whole = made("whole")

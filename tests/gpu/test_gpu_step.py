@@ -33,12 +33,12 @@ def trainer(dataset, folder, device, method, tuning, precision="float32"):
         folder,
         method=method,
         tuning=tuning,
-        backbone="sam-tiny",
+        backbone="sam-toy",
         modality="rgb-signal",
         precision=precision,
     )
     source = dataclasses.replace(
-        toys.source(dataset, PROTOCOLS[made.config.protocol], 128), modality=made.modality
+        toys.source(dataset, PROTOCOLS[made.config.protocol]), modality=made.modality
     )
     channels = made.modality.channels
     source = dataclasses.replace(
@@ -52,7 +52,7 @@ def trainer(dataset, folder, device, method, tuning, precision="float32"):
         ),
     )
     model = build_model(
-        method=method, tuning=tuning, backbone="sam-tiny", channels=channels, weights=None, seed=0
+        method=method, tuning=tuning, backbone="sam-toy", channels=channels, weights=None, seed=0
     ).to(device)
     made_trainer = Trainer(
         config=made.config,
@@ -60,7 +60,7 @@ def trainer(dataset, folder, device, method, tuning, precision="float32"):
         model=model,
         source=source,
         refs={"train": dataset.index["train"]},
-        mask_size=BACKBONES["sam-tiny"].mask_size,
+        mask_size=BACKBONES["sam-toy"].mask_size,
         observer=Observer(),
     )
     data = TrainingSet(source=source, refs=dataset.index["train"], mask_size=made_trainer.mask_size, seed=0)

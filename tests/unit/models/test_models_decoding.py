@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from aims.methods import build_model
+from aims.models import attention, segmenter
 from aims.models.segmenter import Path, Segmenter
 from aims.models.trainable import declared_parameters
 from aims.models.tuning.lora import LoRALinear
@@ -116,3 +117,20 @@ def test_folded_or_not_the_gradients_are_the_same(tokens: int) -> None:
         results.append([output, *torch.autograd.grad((output * weights).sum(), parameters)])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-4)
+
+
+def test_decoder_and_encoder_blocks_are_one_graph_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that `torch.compile` gains something on a GPU: every break would be a way back to Python."""
+    # What a GPU does.
+    monkeypatch.setattr(attention, "attend_in_parts", attention.attend_fused)
+    monkeypatch.setattr(attention, "_LONG", 1)
+    model = tuned("lora").requires_grad_(False)
+    expected = answers(tuned("lora"), "fast")[0]
+    model.path = "fast"
+    for block in model.image_encoder.blocks:
+        block.compile(backend="eager", fullgraph=True)
+    compiled = torch.compile(segmenter.decode_masks, backend="eager", fullgraph=True)
+    monkeypatch.setattr(segmenter, "decode_masks", compiled)
+    model.alignment.requires_grad_(True)
+    found, _ = answers(model, "fast")
+    assert_close(found, expected, 1e-4)
