@@ -129,7 +129,8 @@ class Card:
     def measure_peaks(self) -> None:
         """FLOP/s of large products, and bytes a second of a copy, read and written."""
         for precision in ("bf16", "float32"):
-            self.peaks[precision] = matrix_peak(precision, self.device)
+            side = None if self.device.type == "cuda" else 256
+            self.peaks[precision] = matrix_peak(precision, self.device, side)
         size = 1 << (31 if self.device.type == "cuda" else 24)
         source = torch.empty(size, dtype=torch.uint8, device=self.device).random_()
         target = torch.empty_like(source)
