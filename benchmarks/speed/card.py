@@ -71,7 +71,12 @@ CASES = (
 def _compile(bench: Bench) -> None:
     # Block by block: they are alike, so that one or two of them are compiled for all.
     for block in bench.model.image_encoder.blocks:
-        block.compile(dynamic=False)
+        block.compile(dynamic=False, backend=_backend(bench.device))
+
+
+def _backend(device: torch.device) -> str:
+    # Rehearsed without making kernels, which takes a CPU minutes.
+    return "inductor" if device.type == "cuda" else "eager"
 
 
 def _channels_last(bench: Bench) -> None:
@@ -91,13 +96,13 @@ VARIANTS: dict[str, tuple[ModelPath, str, Callable[[Bench], None] | None]] = {
 
 
 @contextmanager
-def _compiled_decoder(wanted: bool) -> Iterator[None]:
+def _compiled_decoder(wanted: bool, device: torch.device) -> Iterator[None]:
     """Within it every model decodes with the compiled function."""
     # A module, whose functions mypy does not let anyone exchange.
     holder: Any = segmenter
     plain = holder.decode_masks
     if wanted:
-        holder.decode_masks = torch.compile(plain, dynamic=False)
+        holder.decode_masks = torch.compile(plain, dynamic=False, backend=_backend(device))
     try:
         yield
     finally:
@@ -128,7 +133,7 @@ class Card:
 
     def measure_peaks(self) -> None:
         """FLOP/s of large products, and bytes a second of a copy, read and written."""
-        for precision in ("bf16", "float32"):
+        for precision in ("bf16", "float32") if self.device.type == "cuda" else ("float32",):
             side = None if self.device.type == "cuda" else 256
             self.peaks[precision] = matrix_peak(precision, self.device, side)
         size = 1 << (31 if self.device.type == "cuda" else 24)
@@ -162,6 +167,8 @@ class Card:
     def _measured(self, case: Case) -> Measured:
         path, precision, change = VARIANTS[case.variant]
         tiny = self.device.type == "cpu"
+        # Few CPUs multiply in bf16.
+        precision = "float32" if tiny else precision
         setting = Setting(
             backbone="sam-tiny" if tiny else case.backbone,
             precision=precision,
@@ -174,7 +181,7 @@ class Card:
             change(bench)
         flops = self._operations(case, bench)
         compiled = case.variant == "compiled"
-        with _compiled_decoder(compiled):
+        with _compiled_decoder(compiled, self.device):
             return measure(case.part, bench, path, self.repeats, self.peaks[precision], flops)
 
     def _operations(self, case: Case, bench: Bench) -> float:
