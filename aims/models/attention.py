@@ -17,11 +17,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from aims.models.long_attention import attend_fused, attend_in_parts
+from aims.models.long_attention import attend_flex, attend_fused, attend_in_parts
 from aims.models.segment_anything import sam_modeling
 
-#: How a model is computed: as fast as we can, or by segment-anything's modules as they are.
-Path = Literal["fast", "stock"]
+#: How a model is computed: as fast as we can, or by segment-anything's modules as they are. The other two are
+#: the fast path with another kernel for attention on a GPU; they are there to be measured, and are not on the
+#: command line until they have been.
+Path = Literal["fast", "stock", "unpadded", "flex"]
 
 # On a CPU shorter sequences are as fast with all logits at once.
 _LONG = 1024
@@ -211,9 +213,12 @@ def attend(
         bias: added to the logits of the tokens' own keys, and not to the extra ones.
         path: "stock" holds all logits at once.
     """
-    if path == "fast" and bias is not None:
+    if path != "stock" and bias is not None:
         if queries.device.type == "cuda":
-            return attend_fused(queries, keys, values, *bias.of(queries), scale=scale)
+            if path == "flex":
+                return attend_flex(queries, keys, values, *bias.of(queries), scale=scale)
+            padded = path == "fast"
+            return attend_fused(queries, keys, values, *bias.of(queries), scale=scale, padded=padded)
         if queries.shape[1] >= _LONG:
             return attend_in_parts(queries, keys, values, *bias.of(queries), scale=scale)
     logits = (queries * scale) @ keys.transpose(-2, -1)
@@ -257,7 +262,8 @@ def use_path(encoder: nn.Module, path: Path) -> None:
         elif isinstance(module, stock):
             # A module, whatever its class says: mypy knows neither class.
             changing: Any = module
-            changing.__class__ = _fast_attention() if path == "fast" else stock
+            changing.__class__ = stock if path == "stock" else _fast_attention()
+            changing.path = path
 
 
 @cache
@@ -276,7 +282,7 @@ def _fast_attention() -> type[nn.Module]:
                 _split_heads(each, self.num_heads) for each in self.qkv(x.flatten(1, 2)).chunk(3, dim=-1)
             )
             bias = RelativePositions(self.rel_pos_h, self.rel_pos_w, (grid[0], grid[1]))
-            attended = attend(queries, keys, values, scale=self.scale, bias=bias, path="fast")
+            attended = attend(queries, keys, values, scale=self.scale, bias=bias, path=self.path)
             projected: Tensor = self.proj(_merge_heads(attended, self.num_heads).reshape(x.shape))
             return projected
 

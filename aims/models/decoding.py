@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aims.models.segment_anything import sam_modeling
+from aims.models.segment_anything import PRIVATE_NAME, sam_modeling
 
 #: A CPU is fastest where the tokens of the images that it works on stay near: 8 MB of them at 256 channels.
 CACHED_PIXELS = 1 << 13
@@ -201,7 +201,9 @@ def _ask_tokens(
 
 def _is_plain(attention: nn.Module) -> bool:
     """Whether an attention is the stock one, and its projections are known as matrices."""
-    if type(attention) is not sam_modeling().transformer.Attention:
+    # By name, as torch.compile cannot look into what imports the class.
+    kind = type(attention)
+    if (kind.__module__, kind.__qualname__) != (f"{PRIVATE_NAME}.transformer", "Attention"):
         return False
     layers = [attention.get_submodule(name) for name in ("q_proj", "k_proj", "v_proj", "out_proj")]
     return all(type(layer) is nn.Linear or hasattr(layer, "folded_weight") for layer in layers)

@@ -5,6 +5,8 @@ The logit of query q and the key in row i and column j is scale * q . k + rows[q
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -25,6 +27,7 @@ def attend_fused(
     columns: Float[Tensor, "heads tokens width"],
     *,
     scale: float,
+    padded: bool = True,
 ) -> Float[Tensor, "heads tokens head_dim"]:
     """By torch's fused kernels, which know no such bias: it becomes part of the product.
 
@@ -38,13 +41,15 @@ def attend_fused(
         rows: what each query adds to the logits of a row of keys.
         columns: what it adds to those of a column.
         scale: factor of the queries.
+        padded: give values the width that queries have then. Some kernels want it, others do without, for
+            two thirds of the products.
     """
     height, width = rows.shape[-1], columns.shape[-1]
     extra = keys.shape[1] - height * width
     codes = F.pad(_codes(height, width, keys), (0, 0, 0, extra))
     long_queries = torch.cat([queries * scale, rows.to(queries.dtype), columns.to(queries.dtype)], dim=-1)
     long_keys = torch.cat([keys, codes.expand(len(keys), -1, -1)], dim=-1)
-    long_values = F.pad(values, (0, height + width))
+    long_values = F.pad(values, (0, height + width)) if padded else values
     # A leading dimension: the kernels want (batch, heads, tokens, width).
     attended = F.scaled_dot_product_attention(
         long_queries[None], long_keys[None], long_values[None], scale=1.0
@@ -57,6 +62,42 @@ def _codes(height: int, width: int, like: Tensor) -> Float[Tensor, "tokens heigh
     rows = torch.eye(height, dtype=like.dtype, device=like.device).repeat_interleave(width, dim=0)
     columns = torch.eye(width, dtype=like.dtype, device=like.device).repeat(height, 1)
     return torch.cat([rows, columns], dim=1)
+
+
+def attend_flex(
+    queries: Float[Tensor, "heads tokens head_dim"],
+    keys: Float[Tensor, "heads keys head_dim"],
+    values: Float[Tensor, "heads keys head_dim"],
+    rows: Float[Tensor, "heads tokens height"],
+    columns: Float[Tensor, "heads tokens width"],
+    *,
+    scale: float,
+) -> Float[Tensor, "heads tokens head_dim"]:
+    """By a kernel that is compiled for this bias (FlexAttention): nothing is added to queries and keys.
+
+    Arguments are those of `attend_fused`.
+    """
+    width = columns.shape[-1]
+    own = rows.shape[-1] * width
+
+    def biased(score: Tensor, image: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        # Extra keys have no place; they read the first one's, and throw it away.
+        place = torch.where(key < own, key, 0)
+        added = rows[head, query, place // width] + columns[head, query, place % width]
+        return score + torch.where(key < own, added, 0.0)
+
+    kernel = _flex_attention(queries.device.type)
+    attended: Tensor = kernel(queries[None], keys[None], values[None], score_mod=biased, scale=scale)
+    return attended[0]
+
+
+@cache
+def _flex_attention(device: str) -> Callable[..., Any]:
+    # Imported here: it takes a while, and most never need it.
+    from torch.nn.attention.flex_attention import flex_attention
+
+    chosen: Callable[..., Any] = flex_attention
+    return torch.compile(chosen, dynamic=False) if device == "cuda" else chosen
 
 
 def attend_in_parts(

@@ -14,7 +14,8 @@ from types import ModuleType
 
 from aims.core.errors import AimsError
 
-_PRIVATE_NAME = "aims.models._segment_anything"
+#: The package's name here.
+PRIVATE_NAME = "aims.models._segment_anything"
 
 
 @functools.cache
@@ -33,15 +34,15 @@ def sam_modeling() -> ModuleType:
         raise AimsError("segment-anything is not installed; run `pip install segment-anything==1.0`")
     folder = Path(folders[0]) / "modeling"
     spec = importlib.util.spec_from_file_location(
-        _PRIVATE_NAME, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        PRIVATE_NAME, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
     if spec is None or spec.loader is None or not (folder / "__init__.py").is_file():
         raise AimsError(f"{folder}: no modeling package; reinstall segment-anything==1.0")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[_PRIVATE_NAME] = module
+    sys.modules[PRIVATE_NAME] = module
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[_PRIVATE_NAME]
+        del sys.modules[PRIVATE_NAME]
         raise
     return module

@@ -98,12 +98,12 @@ class Segmenter(nn.Module):
         # Positions are products with frequencies up to tens of periods: bfloat16 would move clicks by pixels.
         with torch.autocast(image_embeddings.device.type, enabled=False):
             coords, corners = point_coords.float(), None if boxes is None else boxes.float()
-            if self.path == "fast" and is_stock_prompt_encoder(self.prompt_encoder):
+            if self.path != "stock" and is_stock_prompt_encoder(self.prompt_encoder):
                 sparse, dense = embed_prompts(self.prompt_encoder, coords, point_labels, corners)
             else:
                 sparse, dense = self.prompt_encoder(points=(coords, point_labels), boxes=corners, masks=None)
             image_pe = self.prompt_encoder.get_dense_pe()
-        if self.path == "fast" and is_stock_decoder(self.mask_decoder):
+        if self.path != "stock" and is_stock_decoder(self.mask_decoder):
             return decode_masks(
                 self.mask_decoder,
                 image_embeddings=image_embeddings,

@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,7 @@ from aims.engine.evaluate import _score_image
 from aims.engine.losses import LOSSES
 from aims.engine.samples import EvaluationImage
 from aims.methods import build_model
+from aims.models.attention import Path
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
 from aims.report.render import markdown_table
@@ -86,7 +87,7 @@ class Memory:
             torch.cuda.reset_peak_memory_stats(device)
         elif sys.platform == "linux":
             # Sets the high-water mark of this process back to what it holds (proc(5)).
-            Path("/proc/self/clear_refs").write_text("5")
+            FilePath("/proc/self/clear_refs").write_text("5")
         self.before = self._now()
 
     def _now(self) -> int | None:
@@ -94,7 +95,7 @@ class Memory:
             return int(torch.cuda.max_memory_allocated(self.device))
         if sys.platform != "linux":
             return None
-        status = Path("/proc/self/status").read_text()
+        status = FilePath("/proc/self/status").read_text()
         return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
     def peak(self) -> int | None:
@@ -113,9 +114,9 @@ def settings(options: argparse.Namespace) -> Iterator[tuple[str, Setting]]:
             yield name, replace(base, **{name: value})
 
 
-def matrix_peak(precision: str, device: torch.device) -> float:
-    """FLOP/s of a large matrix product."""
-    side = 8192 if device.type == "cuda" else 2048
+def matrix_peak(precision: str, device: torch.device, side: int | None = None) -> float:
+    """FLOP/s of a large matrix product, of 8192 x 8192 on a GPU and of 2048 x 2048 on a CPU."""
+    side = side or (8192 if device.type == "cuda" else 2048)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     return 2.0 * side**3 / fastest(lambda: a @ b, device, 5)
@@ -153,10 +154,11 @@ class Bench:
         self.coords = self.size * torch.rand(setting.prompts, 1, 2, generator=generator)
         self.embeddings = self.with_path("fast", lambda: self.embed(1))
 
-    def with_path(self, path: str, work: Callable[[], Any]) -> Any:
+    def with_path(self, path: Path, work: Callable[[], Any]) -> Any:
         """Works on a path: the stock one in float32, whatever the setting's precision."""
-        self.model.path = "stock" if path == "stock" else "fast"
-        bf16 = path == "fast" and self.setting.precision == "bf16"
+        if self.model.path != path:
+            self.model.path = path
+        bf16 = path != "stock" and self.setting.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             return work()
 
@@ -175,7 +177,8 @@ class Bench:
     def step(self) -> None:
         """A training step."""
         if not hasattr(self, "optimizer"):
-            self.optimizer = torch.optim.Adam(declared_parameters(self.model).values(), lr=1e-5)
+            fused = self.device.type == "cuda" or None
+            self.optimizer = torch.optim.Adam(declared_parameters(self.model).values(), lr=1e-5, fused=fused)
         batch = self.setting.batch
         coords = self.coords[:1].expand(batch, -1, -1).to(self.device)
         labels = torch.ones(coords.shape[:2], dtype=torch.int64, device=self.device)
@@ -215,7 +218,7 @@ class Bench:
         list(_score_image(self.model, embeddings, item, STRICT, precision, True))
 
 
-def measure(part: str, bench: Bench, path: str, repeats: int, peak: float, flops: float) -> Measured:
+def measure(part: str, bench: Bench, path: Path, repeats: int, peak: float, flops: float) -> Measured:
     """Times one path of a part."""
     work = _work(part, bench)
     memory = Memory(bench.device)
@@ -276,7 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=FilePath)
     options = parser.parse_args(arguments)
     chosen = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(chosen if options.device == "auto" else options.device)
@@ -286,9 +289,10 @@ def main(arguments: list[str] | None = None) -> int:
         for part in options.parts:
             bench = Bench(setting, "full" if part == "full" else "lora", device)
             flops = count_operations(part, bench)
+            measured: tuple[tuple[Path, str], ...] = (("fast", setting.precision), ("stock", "float32"))
             paths = {
                 path: measure(part, bench, path, options.repeats, peaks[precision], flops)
-                for path, precision in (("fast", setting.precision), ("stock", "float32"))
+                for path, precision in measured
             }
             rows.append(
                 {"part": part, "varied": varied, "setting": asdict(setting), "flops": flops}

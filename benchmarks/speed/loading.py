@@ -1,11 +1,13 @@
 """Speed of reading for training: images a second of one worker, from Parquet and from the raw files.
 
     python -m aims.benchmarks.speed.loading [--images 1449] [--size 480x640] [--workers 0 2] [--folder FOLDER]
+        [--device cuda]
 
 Generates a set like NYUv2 (depth as float32 `.npy`, RGB as JPEG, instances as PNG), converts it, and reads
 it in random order as a training does: decoded, scaled, with a click and its instance's mask, but for the
 stretching and normalising, which the device does. Beside it the raw files alone are decoded, without anything
-else. Prints images a second of one process for both, and of a loader with so many workers.
+else. Prints images a second of one process for both, and of a loader with so many workers; with a device, up
+to the model's input there: copied, normalised and stretched to 1024 x 1024.
 
 At 200 images a second a GPU is kept busy by eight workers of 25 each: it ends with exit code 1 if one process
 reads fewer depth pictures than that, at 480 x 640.
@@ -99,6 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=1449)
     parser.add_argument("--size", type=size_of, default=(480, 640), help="HEIGHTxWIDTH")
     parser.add_argument("--workers", type=int, nargs="*", default=[])
+    parser.add_argument("--device", type=torch.device, help="where the model would be; none by default")
     parser.add_argument("--folder", type=Path, help="where to write; a temporary folder by default")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -106,11 +109,14 @@ def main(arguments: list[str] | None = None) -> int:
         raw = Path(folder) / "raw"
         description = write_raw(raw, options.images, options.size)
         convert(FolderConverter(config=description), Path(folder) / "set")
-        slow = _measure(Dataset.open(Path(folder) / "set"), raw, options.images, options.workers)
+        made = Dataset.open(Path(folder) / "set")
+        slow = _measure(made, raw, options.images, options.workers, options.device)
     return int(slow and options.size == (480, 640))
 
 
-def _measure(dataset: Dataset, raw: Path, images: int, workers: list[int]) -> bool:
+def _measure(
+    dataset: Dataset, raw: Path, images: int, workers: list[int], device: torch.device | None
+) -> bool:
     order = np.random.default_rng(0).permutation(images)
     slow = False
     for name in ("depth", "rgb-depth"):
@@ -141,15 +147,24 @@ def _measure(dataset: Dataset, raw: Path, images: int, workers: list[int]) -> bo
             return depth, labels, cv2.imread(str(raw / "rgb" / f"{index:05}.jpg")) if rgb else None
 
         ours, plain = rate(from_parquet, order), rate(from_files, order)
-        print(f"{name}: one process {ours:.1f} images/s, raw files alone {plain:.1f} images/s")
+        print(f"{name}: one process {ours:.1f} images/s, raw files alone {plain:.1f} images/s", flush=True)
         slow |= name == "depth" and ours < WANTED / WORKERS
         for count in workers:
             schedule = Schedule(images=images, batch_size=4, epochs=1, shuffle=True, seed=0)
-            batches = iter(loader(data, schedule.batches(0, 0), count, pin_memory=False))
+            gpu = device is not None and device.type == "cuda"
+            batches = iter(loader(data, schedule.batches(0, 0), count, pin_memory=gpu))
             next(batches)
-            began = time.perf_counter()
-            read = sum(len(batch.images) for batch in batches)
-            print(f"{name}: {count} workers {read / (time.perf_counter() - began):.1f} images/s")
+            began, read = time.perf_counter(), 0
+            for batch in batches:
+                read += len(batch.images)
+                if device is not None:
+                    source.inputs(batch.images, device)
+                    batch.masks.to(device, non_blocking=True)
+            if gpu:
+                torch.cuda.synchronize(device)
+            where = "" if device is None else f", to the model's input on {device}"
+            rate_found = read / (time.perf_counter() - began)
+            print(f"{name}: {count} workers{where} {rate_found:.1f} images/s", flush=True)
     return slow
 
 

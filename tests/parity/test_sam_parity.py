@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -21,13 +20,8 @@ from aims.methods import BACKBONES, TUNINGS
 from aims.models.sam import SAM
 from aims.models.segment_anything import sam_modeling
 from aims.models.segmenter import Segmenter
+from reduced import REDUCED
 
-#: The widths and heads of every backbone, with fewer blocks. Windows of 14 on a grid of 16: padded windows
-#: and global blocks both occur.
-REDUCED = {
-    name: dataclasses.replace(BACKBONES[name], image_size=256, depth=2, global_blocks=(1,))
-    for name in ("sam-vit-b", "sam-vit-l", "sam-vit-h")
-} | {"sam-tiny": BACKBONES["sam-tiny"]}
 AUTHORS_BUILDERS = {
     "sam-vit-b": "build_sam_vit_b",
     "sam-vit-l": "build_sam_vit_l",

@@ -14,7 +14,15 @@ from torch import nn
 from aims.core.errors import AimsError
 from aims.core.vocabulary import PAPER, STRICT
 from aims.data.instances import stretch_nearest
-from aims.engine.evaluate import MaskLoss, count_images, evaluate, mean_dice, mean_iou
+from aims.engine.evaluate import (
+    MaskLoss,
+    count_images,
+    encode_mask,
+    encode_masks,
+    evaluate,
+    mean_dice,
+    mean_iou,
+)
 from aims.engine.losses import LOSSES
 from aims.engine.samples import EvaluationSet
 
@@ -162,3 +170,10 @@ def test_the_model_comes_back_in_the_mode_it_was_in(dataset):
     model = Answers(3).train()
     evaluate(model, toys.source(dataset, PAPER), dataset.index["test"], precision="float32", masks=False)
     assert model.training
+
+
+def test_many_masks_are_encoded_as_each_of_them():
+    masks = torch.rand(5, 7, 11, generator=torch.Generator().manual_seed(0)) > 0.6
+    masks[3] = False
+    masks[4] = True
+    assert encode_masks(masks) == [encode_mask(mask.numpy()) for mask in masks]

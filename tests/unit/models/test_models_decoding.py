@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor
@@ -116,3 +119,30 @@ def test_folded_or_not_the_gradients_are_the_same(tokens: int) -> None:
         results.append([output, *torch.autograd.grad((output * weights).sum(), parameters)])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_decoder_and_encoder_blocks_are_one_graph_each() -> None:
+    """So that `torch.compile` gains something on a GPU: every break would be a way back to Python.
+
+    In a process of its own, where no shapes are checked: the checks cannot be traced.
+    """
+    code = """
+import torch
+from aims.methods import build_model
+from aims.models import attention, segmenter
+
+# What a GPU does.
+attention.attend_in_parts, attention._LONG = attention.attend_fused, 1
+model = build_model(method="simcmf", tuning="lora", backbone="sam-tiny", channels=1, weights=None, seed=0)
+images, clicks = torch.randn(1, 1, 128, 128), (torch.full((2, 1, 2), 40.0), torch.ones(2, 1).long())
+expected = model.decode(model.embed(images), *clicks)[0]
+for block in model.image_encoder.blocks:
+    block.compile(backend="eager", fullgraph=True)
+segmenter.decode_masks = torch.compile(segmenter.decode_masks, backend="eager", fullgraph=True)
+found = model.decode(model.embed(images), *clicks)[0]
+found.mean().backward()
+assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr

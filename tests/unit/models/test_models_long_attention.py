@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from aims.models import attention as attention_module
 from aims.models import long_attention
 from aims.models.attention import RelativePositions, attend, use_path
-from aims.models.long_attention import attend_fused, attend_in_parts
+from aims.models.long_attention import attend_flex, attend_fused, attend_in_parts
 from aims.models.segment_anything import sam_modeling
 
 Attend = Callable[..., Tensor]
@@ -47,8 +47,12 @@ def results(how: Attend | None, given: list[Tensor], grid: tuple[int, int]) -> l
     return [attended, *torch.autograd.grad((attended * weights).sum(), given)]
 
 
+def attend_unpadded(*given: Tensor, scale: float) -> Tensor:
+    return attend_fused(*given, scale=scale, padded=False)
+
+
 @pytest.mark.parametrize("extra", [0, 7])
-@pytest.mark.parametrize("how", [attend_fused, attend_in_parts])
+@pytest.mark.parametrize("how", [attend_fused, attend_unpadded, attend_in_parts])
 @pytest.mark.parametrize("shape", list(SHAPES))
 def test_values_and_gradients(shape: str, how: Attend, extra: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # Parts of 50 queries, the last one shorter.
@@ -140,3 +144,15 @@ def test_no_more_than_a_part_of_the_logits_is_kept_for_the_backward_pass() -> No
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         attend_in_parts(*given[:3], *bias.of(given[0]), scale=1.0)
     assert max(kept) <= 2 * 1024 * 32
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("extra", [0, 7])
+def test_values_of_the_compiled_kernel(extra: int) -> None:
+    """On a CPU it is not compiled and has no gradients; a GPU's are in tests/gpu."""
+    width, heads, grid = SHAPES["oblong"]
+    queries, keys, values, rows, columns = (each.detach() for each in tensors(width, heads, grid, extra))
+    bias = RelativePositions(rows, columns, grid)
+    expected = attend(queries, keys, values, scale=0.2, bias=bias, path="stock")
+    found = attend_flex(queries, keys, values, *bias.of(queries), scale=0.2)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)

@@ -1,0 +1,143 @@
+"""The pretraining stage of `aims.benchmarks.gpu`, and the parts in which its state comes back from a card.
+
+    python -m aims.benchmarks.gpu_pretrain --folder FOLDER --seconds S --device cuda --hours H
+
+Calls `aims pretrain` until the time is nearly over, has it save itself, and writes weights and card of what
+was reached. The same command goes on from there, in this call or in a later one, on this card or another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+_NAME = "pretrain.tar"
+_CHECKPOINT = "checkpoint.safetensors"
+#: Bytes of a part, and of all parts.
+PART_BYTES, ALL_BYTES = 15_000_000, 60_000_000
+# Adam's averages, which need no more than eight bits after the point to go on.
+_HALVED = ("optimizer.exp_avg.", "optimizer.exp_avg_sq.")
+
+
+def pack(folder: Path, out: Path, part_bytes: int = PART_BYTES, all_bytes: int = ALL_BYTES) -> str:
+    """Puts a pretraining into files that are small enough to come back from anywhere.
+
+    Adam's averages are kept in bfloat16, so that going on is not the same to the bit; weights are.
+
+    Args:
+        folder: of `aims pretrain`.
+        out: where pretrain.tar.0, .1, ... are written; older ones are replaced.
+        part_bytes: of each.
+        all_bytes: of all; the largest files are left out before there is more.
+
+    Returns:
+        What was done.
+    """
+    if not (folder / _CHECKPOINT).is_file():
+        return "pretraining: nothing was saved"
+    contents = {
+        path.name: path.read_bytes()
+        for path in sorted(folder.iterdir())
+        if path.is_file() and not path.name.startswith(".") and path.name != _CHECKPOINT
+    }
+    halved = folder / ".halved"
+    _convert(folder / _CHECKPOINT, halved, torch.bfloat16)
+    contents[_CHECKPOINT] = halved.read_bytes()
+    halved.unlink()
+    left_out = []
+    while sum(map(len, contents.values())) > all_bytes - 10_240 * len(contents):
+        largest = max(contents, key=lambda name: (name != _CHECKPOINT, len(contents[name])))
+        left_out.append(largest)
+        del contents[largest]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    for old in out.glob(f"{_NAME}.*"):
+        old.unlink()
+    packed = buffer.getvalue()
+    for number, first in enumerate(range(0, len(packed), part_bytes)):
+        (out / f"{_NAME}.{number}").write_bytes(packed[first : first + part_bytes])
+    missing = f"; left out for their size: {', '.join(left_out)}" if left_out else ""
+    return f"pretraining: saved in {_NAME}.0, .1, ...: {', '.join(contents)}{missing}"
+
+
+def unpack(source: Path, folder: Path) -> str:
+    """Puts back what `pack` has left in `source`.
+
+    Returns:
+        What was done.
+    """
+    parts = sorted(source.glob(f"{_NAME}.*"), key=lambda path: int(path.suffix[1:]))
+    if not parts:
+        return "pretraining: begins afresh"
+    packed = io.BytesIO(b"".join(part.read_bytes() for part in parts))
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(fileobj=packed) as archive:
+        archive.extractall(folder, filter="data")
+    if (folder / _CHECKPOINT).is_file():
+        _convert(folder / _CHECKPOINT, folder / _CHECKPOINT, torch.float32)
+    return f"pretraining: goes on from {source}"
+
+
+def _convert(path: Path, target: Path, dtype: torch.dtype) -> None:
+    with safe_open(path, framework="pt") as file:
+        tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    for name in tensors:
+        if name.startswith(_HALVED):
+            tensors[name] = tensors[name].to(dtype)
+    beside = target.with_name(f".{target.name}.new")
+    save_file(tensors, beside, metadata)
+    os.replace(beside, target)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--hours", type=float, required=True)
+    options = parser.parse_args(arguments)
+    began = time.monotonic()
+    cpu = options.device == "cpu"
+    command = [sys.executable, "-m", "aims", "pretrain", "--out", str(options.folder)]
+    command += ["--hours", str(options.hours), "--device", options.device]
+    command += ["--batch-size", "8", "--held-out", "4"] if cpu else ["--batch-size", "256"]
+    command += [] if cpu else ["--precision", "bf16", "--held-out", "100", "--score-every", "200000"]
+    command += ["--workers", "0" if cpu else str(max(1, (os.cpu_count() or 2) - 2))]
+    # Scores of what was reached take some of the time.
+    finishing = min(45.0, 0.4 * options.seconds)
+    child = subprocess.Popen(command)
+    try:
+        code = child.wait(timeout=max(1.0, options.seconds - finishing))
+    except subprocess.TimeoutExpired:
+        child.terminate()
+        code = child.wait()
+    # 130: it was stopped and has saved itself.
+    if code not in (0, 130):
+        return code
+    if code == 130:
+        left = options.seconds - (time.monotonic() - began)
+        subprocess.run([*command, "--finish"], check=True, timeout=max(1.0, left))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,245 @@
+"""Speed of the engine on a GPU: what the targets speak of, the most important first, within a time.
+
+    python -m aims.benchmarks.speed.card --device cuda --seconds 150 --out FILE.json
+
+Measures the card's peaks (a large bf16 and float32 product, a copy in its memory), then SAM at 1024 x 1024
+with random weights: a training step of batch 4 with LoRA and with full tuning, the evaluation of an image
+with 20 instances, and larger backbones; segment-anything's modules in float32 beside the fast path in bf16;
+and variants of it: float32, compiled, other kernels of attention, convolutions in channels-last. Every
+measurement is printed, and written to FILE.json, as soon as it is there. What does not fit into the memory or
+fails is noted and the next one begins; nothing begins that would probably not end in time.
+
+On a CPU the same is rehearsed with `sam-tiny` and one repeat: those figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aims.core.files import write_json
+from aims.engine._machine import hardware
+from aims.models import segmenter
+from aims.models.attention import Path as ModelPath
+
+from .engine import Bench, Measured, Setting, count_operations, fastest, matrix_peak, measure
+
+#: What the fast path is to reach beside the stock path, and of the card's own peak.
+TARGETS = {"step": 8.0, "evaluation": 15.0, "memory": 0.25, "peak": 0.40}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to measure.
+
+    Attributes:
+        part: as `engine.PARTS`.
+        variant: a name in `VARIANTS`.
+        backbone: whose.
+        seconds: what it probably takes, the building of the model included.
+    """
+
+    part: str
+    variant: str
+    backbone: str = "sam-vit-b"
+    seconds: float = 8.0
+
+
+#: In order of importance.
+CASES = (
+    *(Case("lora", "fast"), Case("lora", "stock"), Case("evaluation", "fast"), Case("evaluation", "stock")),
+    *(Case("full", "fast"), Case("full", "stock"), Case("lora", "flex", seconds=45)),
+    *(Case("lora", "unpadded"), Case("lora", "compiled", seconds=60)),
+    *(Case("lora", "fast", "sam-vit-h", 20), Case("lora", "fast", "sam-vit-l", 12)),
+    *(Case("evaluation", "compiled", seconds=40), Case("full", "compiled", seconds=60)),
+    *(Case("lora", "channels-last"), Case("lora", "float32"), Case("full", "flex", seconds=45)),
+    *(Case("encoder", "fast"), Case("encoder", "stock"), Case("decode", "fast"), Case("decode", "stock")),
+    *(Case("decode", "compiled", seconds=30), Case("lora", "stock", "sam-vit-l", 15)),
+    Case("lora", "stock", "sam-vit-h", 25),
+)
+
+
+def _compile(bench: Bench) -> None:
+    # Block by block: they are alike, so that one or two of them are compiled for all.
+    for block in bench.model.image_encoder.blocks:
+        block.compile(dynamic=False, backend=_backend(bench.device))
+
+
+def _backend(device: torch.device) -> str:
+    # Rehearsed without making kernels, which takes a CPU minutes.
+    return "inductor" if device.type == "cuda" else "eager"
+
+
+def _channels_last(bench: Bench) -> None:
+    bench.model.image_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+#: Path, precision, and what else is changed.
+VARIANTS: dict[str, tuple[ModelPath, str, Callable[[Bench], None] | None]] = {
+    "stock": ("stock", "float32", None),
+    "fast": ("fast", "bf16", None),
+    "float32": ("fast", "float32", None),
+    "compiled": ("fast", "bf16", _compile),
+    "flex": ("flex", "bf16", None),
+    "unpadded": ("unpadded", "bf16", None),
+    "channels-last": ("fast", "bf16", _channels_last),
+}
+
+
+@contextmanager
+def _compiled_decoder(wanted: bool, device: torch.device) -> Iterator[None]:
+    """Within it every model decodes with the compiled function."""
+    # A module, whose functions mypy does not let anyone exchange.
+    holder: Any = segmenter
+    plain = holder.decode_masks
+    if wanted:
+        holder.decode_masks = torch.compile(plain, dynamic=False, backend=_backend(device))
+    try:
+        yield
+    finally:
+        holder.decode_masks = plain
+
+
+class Card:
+    """All measurements of one device, on disk."""
+
+    def __init__(self, device: torch.device, out: Path, seconds: float) -> None:
+        self.device, self.out, self.end = device, out, time.monotonic() + seconds
+        self.repeats = 1 if device.type == "cpu" else 5
+        self.rows: list[dict[str, Any]] = []
+        self.peaks: dict[str, float] = {}
+        self._flops: dict[tuple[str, str], float] = {}
+
+    def write(self) -> None:
+        """Writes what is known."""
+        content = {
+            "date": date.today().isoformat(),
+            "hardware": hardware(self.device),
+            "torch": torch.__version__,
+            "targets": TARGETS,
+            "peaks": self.peaks,
+            "rows": self.rows,
+        }
+        write_json(self.out, content)
+
+    def measure_peaks(self) -> None:
+        """FLOP/s of large products, and bytes a second of a copy, read and written."""
+        for precision in ("bf16", "float32") if self.device.type == "cuda" else ("float32",):
+            side = None if self.device.type == "cuda" else 256
+            self.peaks[precision] = matrix_peak(precision, self.device, side)
+        size = 1 << (31 if self.device.type == "cuda" else 24)
+        source = torch.empty(size, dtype=torch.uint8, device=self.device).random_()
+        target = torch.empty_like(source)
+        seconds = fastest(lambda: target.copy_(source), self.device, self.repeats)
+        self.peaks["copy_bytes_per_second"] = 2 * size / seconds
+        for name, value in self.peaks.items():
+            print(f"peak {name}: {value:.3g} a second", flush=True)
+        self.write()
+
+    def add(self, case: Case) -> None:
+        """Measures a case, or notes why it could not be measured."""
+        row: dict[str, Any] = asdict(case)
+        self.rows.append(row)
+        if time.monotonic() + case.seconds > self.end and self.device.type != "cpu":
+            row["error"] = "not enough time was left"
+        else:
+            began = time.monotonic()
+            try:
+                row |= asdict(self._measured(case))
+            except Exception as error:
+                # Anything: a kernel that this card or version has not, or lack of memory.
+                row["error"] = f"{type(error).__name__}: {str(error)[:300]}"
+            row["took"] = round(time.monotonic() - began, 1)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        self.write()
+        print(self.line(row), flush=True)
+
+    def _measured(self, case: Case) -> Measured:
+        path, precision, change = VARIANTS[case.variant]
+        tiny = self.device.type == "cpu"
+        # Few CPUs multiply in bf16.
+        precision = "float32" if tiny else precision
+        setting = Setting(
+            backbone="sam-tiny" if tiny else case.backbone,
+            precision=precision,
+            batch=4,
+            prompts=20,
+            channels=1,
+        )
+        bench = Bench(setting, "full" if case.part == "full" else "lora", self.device)
+        if change is not None:
+            change(bench)
+        flops = self._operations(case, bench)
+        compiled = case.variant == "compiled"
+        with _compiled_decoder(compiled, self.device):
+            return measure(case.part, bench, path, self.repeats, self.peaks[precision], flops)
+
+    def _operations(self, case: Case, bench: Bench) -> float:
+        """FLOPs of the stock path; counted on one image, as more might not fit into the memory."""
+        key = (case.part, case.backbone)
+        if key not in self._flops:
+            images, setting = bench.images, bench.setting
+            bench.images, bench.setting = images[:1], replace(setting, batch=1)
+            steps = setting.batch if case.part in ("lora", "full") else 1
+            self._flops[key] = steps * count_operations(case.part, bench)
+            bench.images, bench.setting = images, setting
+        return self._flops[key]
+
+    def line(self, row: dict[str, Any]) -> str:
+        """What is printed of a measurement."""
+        name = f"{row['part']:10} {row['backbone']:9} {row['variant']:13}"
+        if "error" in row:
+            return f"{name} {row['error']}"
+        peak = row["peak_bytes"]
+        memory = "" if peak is None else f"{peak / 1e9:6.2f} GB"
+        text = f"{name} {1e3 * row['seconds']:9.2f} ms {memory} {row['share_of_peak']:6.1%} of the peak"
+        stock = self._stock(row)
+        if stock is not None and row["variant"] != "stock":
+            target = TARGETS["evaluation" if row["part"] == "evaluation" else "step"]
+            text += f"; {stock['seconds'] / row['seconds']:.2f} x stock (target {target:g})"
+            if peak and stock["peak_bytes"]:
+                text += f", {peak / stock['peak_bytes']:.2f} of its memory (target {TARGETS['memory']})"
+        return text
+
+    def _stock(self, row: dict[str, Any]) -> dict[str, Any] | None:
+        wanted = (row["part"], row["backbone"], "stock")
+        return next(
+            (
+                other
+                for other in self.rows
+                if (other["part"], other["backbone"], other["variant"]) == wanted and "error" not in other
+            ),
+            None,
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
+    parser.add_argument("--seconds", type=float, default=150.0)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    card = Card(options.device, options.out, options.seconds)
+    card.measure_peaks()
+    for case in CASES:
+        card.add(case)
+    print(f"targets: {TARGETS}; with the stock path known:")
+    for row in card.rows:
+        print(card.line(row))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

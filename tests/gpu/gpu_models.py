@@ -1,0 +1,87 @@
+"""Models with random weights, what they answer, and how far two answers are apart."""
+
+from __future__ import annotations
+
+import torch
+import toys  # noqa: F401  (registers its backbone)
+from torch import Tensor
+
+from aims.methods import TUNINGS, build_model
+from aims.models.segmenter import Path, Segmenter
+from aims.models.trainable import declared_parameters, freeze_undeclared
+from reduced import REDUCED
+
+IMAGES, PROMPTS = 2, 2
+
+
+def _moved(model: Segmenter) -> Segmenter:
+    """With everything random: what starts at zero would hide its own errors."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in declared_parameters(model).values():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
+    return model.eval()
+
+
+def tuned(method: str, tuning: str, channels: int, backbone: str = "sam-toy") -> Segmenter:
+    return _moved(
+        build_model(method=method, tuning=tuning, backbone=backbone, channels=channels, weights=None, seed=0)
+    )
+
+
+def reduced(name: str, tuning: str) -> Segmenter:
+    """A family of backbones with its own widths and heads, and a tuning."""
+    torch.manual_seed(0)
+    model: Segmenter = REDUCED[name].build()
+    REDUCED[name].initialize(model)
+    TUNINGS[tuning]().apply(model)
+    freeze_undeclared(model)
+    return _moved(model)
+
+
+def answers(model: Segmenter, device: torch.device, path: Path, *, bf16: bool = False) -> dict[str, Tensor]:
+    """Embeddings, logits, predicted IoU, and the gradients of a loss on all of them; on the CPU."""
+    model.to(device)
+    model.path = path
+    generator = torch.Generator().manual_seed(2)
+    side = model.image_size
+    pictures = torch.randn(IMAGES, model.in_channels, side, side, generator=generator).to(device)
+    coords = side * torch.rand(IMAGES * PROMPTS, 2, 2, generator=generator)
+    labels = torch.tensor([[1, 0]]).expand(len(coords), -1).to(device)
+    weights = torch.randn(len(coords), 1, side // 4, side // 4, generator=generator).to(device)
+    model.zero_grad()
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        embeddings = model.embed(pictures)
+        logits, iou = model.decode(embeddings, coords.to(device), labels)
+    if logits.shape != weights.shape:
+        weights = torch.randn(logits.shape, generator=generator).to(device)
+    loss = (logits.float() * weights).mean() + iou.float().mean()
+    if loss.requires_grad:
+        loss.backward()
+    found = {"embeddings": embeddings, "logits": logits, "iou": iou}
+    found |= {
+        f"gradient of {name}": torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        for name, parameter in declared_parameters(model).items()
+    }
+    return {name: tensor.detach().float().cpu() for name, tensor in found.items()}
+
+
+def distance(found: Tensor, expected: Tensor) -> float:
+    """The norm of the difference as a part of the norm."""
+    return float((found - expected).norm() / expected.norm().clamp_min(1e-6))
+
+
+def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> None:
+    """The largest difference as a part of the tensor's size: a small entry may be a difference of large ones.
+
+    Some gradients are zero by nature (a bias of keys) and nothing but rounding is left: none counts as
+    smaller than a thousandth of the largest.
+    """
+    assert found.keys() == expected.keys()
+    sizes = {name: float(tensor.abs().max()) for name, tensor in expected.items()}
+    least = 1e-3 * max((size for name, size in sizes.items() if name.startswith("gradient")), default=0.0)
+    for name, tensor in expected.items():
+        size = max(sizes[name], least) if name.startswith("gradient") else sizes[name]
+        error = float((found[name] - tensor).abs().max()) / size
+        # Not a number is no smaller than anything.
+        assert error < tolerance, f"{name}: {error:.1e}"
