@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import torch
@@ -23,7 +22,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 _NAME = "pretrain.tar"
-_CHECKPOINT = "checkpoint.safetensors"
+# The state of a pretraining: files of tensors, and the index that names them.
+_STATE, _INDEX = "checkpoint-*.safetensors", "checkpoint.safetensors.index.json"
 #: Bytes of a part, and of all parts.
 PART_BYTES, ALL_BYTES = 15_000_000, 60_000_000
 # Adam's averages, which need no more than eight bits after the point to go on.
@@ -44,20 +44,23 @@ def pack(folder: Path, out: Path, part_bytes: int = PART_BYTES, all_bytes: int =
     Returns:
         What was done.
     """
-    if not (folder / _CHECKPOINT).is_file():
+    if not (folder / _INDEX).is_file():
         return "pretraining: nothing was saved"
     contents = {
         path.name: path.read_bytes()
         for path in sorted(folder.iterdir())
-        if path.is_file() and not path.name.startswith(".") and path.name != _CHECKPOINT
+        if path.is_file() and not path.name.startswith(".")
     }
     halved = folder / ".halved"
-    _convert(folder / _CHECKPOINT, halved, torch.bfloat16)
-    contents[_CHECKPOINT] = halved.read_bytes()
+    state = {_INDEX}
+    for path in folder.glob(_STATE):
+        _convert(path, halved, torch.bfloat16)
+        contents[path.name] = halved.read_bytes()
+        state.add(path.name)
     halved.unlink()
     left_out = []
     while sum(map(len, contents.values())) > all_bytes - 10_240 * len(contents):
-        largest = max(contents, key=lambda name: (name != _CHECKPOINT, len(contents[name])))
+        largest = max(contents, key=lambda name: (name not in state, len(contents[name])))
         left_out.append(largest)
         del contents[largest]
     buffer = io.BytesIO()
@@ -88,8 +91,8 @@ def unpack(source: Path, folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=packed) as archive:
         archive.extractall(folder, filter="data")
-    if (folder / _CHECKPOINT).is_file():
-        _convert(folder / _CHECKPOINT, folder / _CHECKPOINT, torch.float32)
+    for path in folder.glob(_STATE):
+        _convert(path, path, torch.float32)
     return f"pretraining: goes on from {source}"
 
 
@@ -115,28 +118,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", required=True)
     parser.add_argument("--hours", type=float, required=True)
     options = parser.parse_args(arguments)
-    began = time.monotonic()
     cpu = options.device == "cpu"
     command = [sys.executable, "-m", "aims", "pretrain", "--out", str(options.folder)]
     command += ["--hours", str(options.hours), "--device", options.device]
     command += ["--batch-size", "8", "--held-out", "4"] if cpu else ["--batch-size", "256"]
-    command += [] if cpu else ["--precision", "bf16", "--held-out", "100", "--score-every", "200000"]
-    command += ["--workers", "0" if cpu else str(max(1, (os.cpu_count() or 2) - 2))]
+    command += [] if cpu else ["--precision", "bf16", "--held-out", "40", "--score-every", "200000"]
     # Scores of what was reached take some of the time.
     finishing = min(45.0, 0.4 * options.seconds)
+    command += ["--seconds", f"{max(1.0, options.seconds - finishing):.1f}"]
     child = subprocess.Popen(command)
     try:
-        code = child.wait(timeout=max(1.0, options.seconds - finishing))
+        return child.wait(timeout=max(1.0, options.seconds))
     except subprocess.TimeoutExpired:
         child.terminate()
         code = child.wait()
-    # 130: it was stopped and has saved itself.
-    if code not in (0, 130):
-        return code
-    if code == 130:
-        left = options.seconds - (time.monotonic() - began)
-        subprocess.run([*command, "--finish"], check=True, timeout=max(1.0, left))
-    return 0
+        # It was stopped and has saved itself.
+        return 0 if code == 130 else code
 
 
 if __name__ == "__main__":

@@ -85,7 +85,11 @@ def pretraining(folder):
     generator = torch.Generator().manual_seed(0)
     names = ("model.w", "average.w", "optimizer.exp_avg.w", "optimizer.exp_avg_sq.w", "optimizer.step.w")
     tensors = {name: torch.randn(1000, 50, generator=generator) for name in names}
-    save_file(tensors, folder / "checkpoint.safetensors", {"progress": "{}"})
+    for number, part in enumerate((names[:2], names[2:]), start=1):
+        save_file(
+            {name: tensors[name] for name in part}, folder / f"checkpoint-000000007-0{number}.safetensors"
+        )
+    (folder / "checkpoint.safetensors.index.json").write_text("{}")
     (folder / "card.json").write_text("{}")
     (folder / ".lock").touch()
     (folder / "weights.safetensors").write_bytes(os.urandom(90_000))
@@ -102,9 +106,10 @@ def test_a_pretraining_comes_back_in_parts(tmp_path):
     assert [part.name for part in parts] == ["pretrain.tar.0", "pretrain.tar.1", "pretrain.tar.2"]
     assert max(part.stat().st_size for part in parts) <= 400_000
     gpu_pretrain.unpack(out, tmp_path / "after")
-    names = ["card.json", "checkpoint.safetensors", "weights.safetensors"]
+    state = [f"checkpoint-000000007-0{number}.safetensors" for number in (1, 2)]
+    names = ["card.json", *state, "checkpoint.safetensors.index.json", "weights.safetensors"]
     assert sorted(path.name for path in (tmp_path / "after").iterdir()) == names
-    back = load_file(tmp_path / "after" / "checkpoint.safetensors")
+    back = load_file(tmp_path / "after" / state[0]) | load_file(tmp_path / "after" / state[1])
     for name, tensor in tensors.items():
         rounded = "exp_avg" in name
         expected = tensor.bfloat16().float() if rounded else tensor
@@ -117,7 +122,7 @@ def test_what_would_be_too_much_is_left_out_and_named(tmp_path):
     out.mkdir()
     note = gpu_pretrain.pack(tmp_path / "before", out, all_bytes=890_000)
     assert note.endswith("left out for their size: weights.safetensors")
-    assert "checkpoint.safetensors" in note
+    assert "checkpoint-000000007-02.safetensors" in note
 
 
 def test_a_rehearsal_on_a_cpu(tmp_path, monkeypatch):
