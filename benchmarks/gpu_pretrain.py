@@ -87,7 +87,11 @@ def unpack(source: Path, folder: Path) -> str:
     packed = io.BytesIO(b"".join(part.read_bytes() for part in parts))
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=packed) as archive:
-        archive.extractall(folder, filter="data")
+        for member in archive:
+            content = archive.extractfile(member)
+            if content is not None:
+                # Whatever its name says, it goes into the folder.
+                (folder / Path(member.name).name).write_bytes(content.read())
     if (folder / _CHECKPOINT).is_file():
         _convert(folder / _CHECKPOINT, folder / _CHECKPOINT, torch.float32)
     return f"pretraining: goes on from {source}"
