@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import subprocess
 import sys
 import tarfile
@@ -18,12 +17,12 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 _NAME = "pretrain.tar"
-# The state of a pretraining: files of tensors, and the index that names them.
-_STATE, _INDEX = "checkpoint-*.safetensors", "checkpoint.safetensors.index.json"
+# The files of a state, with their index; in older folders one file.
+_STATE, _TENSORS = "checkpoint", ".safetensors"
 #: Bytes of a part, and of all parts.
 PART_BYTES, ALL_BYTES = 15_000_000, 60_000_000
 # Adam's averages, which need no more than eight bits after the point to go on.
@@ -44,23 +43,16 @@ def pack(folder: Path, out: Path, part_bytes: int = PART_BYTES, all_bytes: int =
     Returns:
         What was done.
     """
-    if not (folder / _INDEX).is_file():
+    contents: dict[str, bytes] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_file() and not path.name.startswith("."):
+            halved = _is_state(path.name) and path.name.endswith(_TENSORS)
+            contents[path.name] = _converted(path, torch.bfloat16) if halved else path.read_bytes()
+    if not any(map(_is_state, contents)):
         return "pretraining: nothing was saved"
-    contents = {
-        path.name: path.read_bytes()
-        for path in sorted(folder.iterdir())
-        if path.is_file() and not path.name.startswith(".")
-    }
-    halved = folder / ".halved"
-    state = {_INDEX}
-    for path in folder.glob(_STATE):
-        _convert(path, halved, torch.bfloat16)
-        contents[path.name] = halved.read_bytes()
-        state.add(path.name)
-    halved.unlink()
     left_out = []
     while sum(map(len, contents.values())) > all_bytes - 10_240 * len(contents):
-        largest = max(contents, key=lambda name: (name not in state, len(contents[name])))
+        largest = max(contents, key=lambda name: (not _is_state(name), len(contents[name])))
         left_out.append(largest)
         del contents[largest]
     buffer = io.BytesIO()
@@ -90,22 +82,29 @@ def unpack(source: Path, folder: Path) -> str:
     packed = io.BytesIO(b"".join(part.read_bytes() for part in parts))
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=packed) as archive:
-        archive.extractall(folder, filter="data")
-    for path in folder.glob(_STATE):
-        _convert(path, path, torch.float32)
+        for member in archive:
+            content = archive.extractfile(member)
+            if content is not None:
+                # Whatever its name says, it goes into the folder.
+                (folder / Path(member.name).name).write_bytes(content.read())
+    for path in folder.glob(f"{_STATE}*{_TENSORS}"):
+        path.write_bytes(_converted(path, torch.float32))
     return f"pretraining: goes on from {source}"
 
 
-def _convert(path: Path, target: Path, dtype: torch.dtype) -> None:
+def _is_state(name: str) -> bool:
+    return name.startswith(_STATE)
+
+
+def _converted(path: Path, dtype: torch.dtype) -> bytes:
+    """The bytes of a file of tensors with Adam's averages in another type."""
     with safe_open(path, framework="pt") as file:
         tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = file.metadata()
     for name in tensors:
         if name.startswith(_HALVED):
             tensors[name] = tensors[name].to(dtype)
-    beside = target.with_name(f".{target.name}.new")
-    save_file(tensors, beside, metadata)
-    os.replace(beside, target)
+    return save(tensors, metadata)
 
 
 def main(arguments: list[str] | None = None) -> int:
