@@ -69,7 +69,7 @@ def test_the_registries_are_complete():
     assert list(TUNINGS) == ["adapter", "full", "linear-probe", "lora", "prefix", "prompt"]
     assert set(BACKBONES) - {"sam-toy"} == {"sam-tiny", "sam-vit-b", "sam-vit-h", "sam-vit-l"}
     assert list(LOSSES) == ["dice-ce", "sam"]
-    assert list(PROTOCOLS) == ["paper", "strict"]
+    assert list(PROTOCOLS) == ["strict-2", "paper", "strict", "paper-1"]
     assert list(COMMANDS) == [
         *("list", "info", "convert", "inspect", "view", "verify", "audit", "export"),
         *("weights", "pretrain", "run", "sweep", "export-model", "evaluate", "compare", "submit"),

@@ -161,7 +161,7 @@ def test_every_command_of_the_readme(tmp_path):
         command: run(["bash", "-c", shorter(command)], cwd=tmp_path, env=environment) for command in others
     }
     demo = outputs["aims demo --quick"]
-    for text in ("made-up-nyuv2: protocol strict, backbone sam-tiny", "made-up-rgbp-glass: ", "simcmf, lora"):
+    for text in ("made-up-nyuv2: protocol strict-2, backbone sam-tiny", "made-up-rgbp-glass: ", "simcmf, lora"):
         assert text in demo
     assert demo.splitlines()[-3].strip() == "aims convert folder SENSOR.toml"
     assert len(list((tmp_path / "demo-quick" / "runs").glob("*/samples.png"))) == 4
@@ -175,6 +175,7 @@ def test_every_command_in_the_readmes_text(source, tmp_path):
         "aims run --method simcmf --modality depth",
         "aims convert nyuv2 --hha",
         "aims weights sam-vit-b",
+        "python -m aims.benchmarks.gpu",
     }
     run([*PIP, "install", *OFFLINE, "--target", tmp_path / "site", "-c", "constraints.txt", "."], cwd=source)
     assert (tmp_path / "site" / "aims" / "cli" / "__init__.py").is_file()

@@ -87,7 +87,7 @@ def test_a_sweep(aims, data, tmp_path):
     *lines, last = out.splitlines()
     states, names = zip(*((line.split()[0], line.split()[-1]) for line in lines), strict=True)
     assert states == ("missing", "missing")
-    assert [name[:-11] for name in names] == ["made-up-signal-simcmf-full-strict-s0"] * 2
+    assert [name[:-11] for name in names] == ["made-up-signal-simcmf-full-strict-2-s0"] * 2
     # No run is finished: nothing tells the time, and the parameters alone tell the disk.
     assert all("time unknown" in line for line in lines)
     assert last.startswith("2 runs missing: time unknown, as no run of the kind is finished yet; at least ")

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from aims.core.config import NO_TUNING, RunConfig
 from aims.core.errors import AimsError, InputError
 from aims.core.files import sha256_file, write_json
-from aims.core.records import RunRecord
+from aims.core.records import RUN_VERSION, RunRecord
 from aims.core.schema import StreamSpec
 from aims.core.vocabulary import PROTOCOLS, STRICT, Modality
 from aims.engine._export_card import model_card
@@ -90,7 +90,7 @@ def made_run(runs: Path, *, channels: int = CHANNELS, base: Mapping[str, Any] | 
         channel_order=tuple(reversed(range(channels))),
     )
     record = {
-        "version": 1,
+        "version": RUN_VERSION,
         "status": "finished",
         "config": dataclasses.asdict(config),
         "preprocessing": preprocessing.as_json(),
