@@ -161,7 +161,8 @@ def test_every_command_of_the_readme(tmp_path):
         command: run(["bash", "-c", shorter(command)], cwd=tmp_path, env=environment) for command in others
     }
     demo = outputs["aims demo --quick"]
-    for text in ("made-up-nyuv2: protocol strict-2, backbone sam-tiny", "made-up-rgbp-glass: ", "simcmf, lora"):
+    protocol = "made-up-nyuv2: protocol strict-2, backbone sam-tiny"
+    for text in (protocol, "made-up-rgbp-glass: ", "simcmf, lora"):
         assert text in demo
     assert demo.splitlines()[-3].strip() == "aims convert folder SENSOR.toml"
     assert len(list((tmp_path / "demo-quick" / "runs").glob("*/samples.png"))) == 4
