@@ -16,7 +16,7 @@ import toys
 
 from aims.cli import COMMANDS, main
 from aims.core.config import NO_TUNING
-from aims.core.vocabulary import PROTOCOLS
+from aims.core.vocabulary import PAPER_1, PROTOCOLS
 from aims.engine.losses import LOSSES
 from aims.methods import BACKBONES, METHODS, TUNINGS, all_options, has_model
 from aims.synth.layouts.nyuv2 import NYUv2Image, write_official
@@ -58,6 +58,10 @@ def test_the_whole_job(aims, shapes, tmp_path):
     assert f"written: {tmp_path / 'report' / 'index.html'}" in out
     results = (tmp_path / "report" / "results.csv").read_text()
     assert all(f",{method}," in results for method in METHODS)
+
+
+#: A run may be made under these; `paper-1` is only read.
+TODAYS = [name for name in PROTOCOLS if name != PAPER_1.name]
 
 
 def test_the_registries_are_complete():
@@ -102,7 +106,7 @@ def test_every_pair_runs_or_is_refused_before_anything_is_made(aims, shapes, tmp
     assert in_order == (method in told)  # seed 0 happens to move a channel
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", TODAYS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_runs_under_every_protocol(aims, shapes, tmp_path, loss, protocol):
     options = ("--method", "simcmf", "--loss", loss, "--protocol", protocol, "--json", "--weights", "none")
@@ -267,7 +271,7 @@ def test_the_short_line_of_every_command_is_its_docstrings():
 def test_the_help_of_run_names_every_entry(aims):
     # It is written by hand, since reading the registries would import torch for a page of help.
     text = " ".join(aims("run", "--help")[1].split())
-    for name in (*METHODS, *TUNINGS, *LOSSES, *PROTOCOLS, "sam-vit-b", "sam-tiny"):
+    for name in (*METHODS, *TUNINGS, *LOSSES, *TODAYS, "sam-vit-b", "sam-tiny"):
         assert name in text
     assert all(f"--{name.replace('_', '-')}" in text for name in all_options())
 

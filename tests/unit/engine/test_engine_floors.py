@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from aims.core.errors import AimsError, InputError
 from aims.core.records import INSTANCE_SCHEMA
-from aims.core.vocabulary import PROTOCOLS
+from aims.core.vocabulary import DEFAULT_PROTOCOL, PROTOCOLS
 from aims.data.read import Dataset
 from aims.engine.export import export_model
 from aims.engine.floors import read_targets, run_floor, score_floor
@@ -176,7 +176,8 @@ def test_whatever_was_asked_it_is_the_same_run(dataset, tmp_path):
         plan(**asked, backbone="none", loss="none"),
     ]
     assert len({job.config for job in jobs}) == 1
-    assert jobs[0].config == toys.job(dataset, tmp_path, method="disc", **NO_MODEL).config
+    made = toys.job(dataset, tmp_path, method="disc", protocol=DEFAULT_PROTOCOL, **NO_MODEL)
+    assert jobs[0].config == made.config
     with pytest.raises(InputError, match="method 'disc' has no model; leave --weights out"):
         plan(**asked, weights="sam.pth")
     with pytest.raises(InputError, match="it trains nothing; leave the tuning out"):
@@ -195,12 +196,12 @@ def test_there_is_no_model_to_load_or_export(pair, tmp_path):
 
 
 def test_nothing_to_choose_on_is_a_failed_run(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("aims.engine.samples.usable_instances", lambda grid, smallest: np.zeros(0, np.int64))
+    monkeypatch.setattr("aims.engine.samples.usable_instances", lambda *_, **__: np.zeros(0, np.int64))
     disc, oracle = (
         toys.job(dataset, tmp_path, method=method, **NO_MODEL) for method in ("disc", "oracle-disc")
     )
     with pytest.raises(InputError, match="train: there is no instance of sufficient size"):
         run(disc)
     assert json.loads((disc.folder / "run.json").read_text())["status"] == "failed"
-    with pytest.raises(AimsError, match="no test instance has 100 pixels or more"):
+    with pytest.raises(AimsError, match="no test instance has 100 pixels at 1024 x 1024 or more"):
         run(oracle)

@@ -132,6 +132,7 @@ def test_the_same_seed_gives_the_same_clicks(asked, dataset):
 def test_noc_counts_failures_with_all_clicks():
     row = {
         "image_id": "a",
+        "instance_id": 1,
         "class_id": 1,
         "area": 10,
         "pixels": 1000,
