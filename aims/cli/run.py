@@ -90,12 +90,7 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]
     metavar="EPOCHS",
     help="Score after so many epochs, and after the last; the paper's 5.",
 )
-@click.option(
-    "--init",
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="Start from the trained weights of a finished run of the same method.",
-)
+@click.option("--init", metavar="RUN", help="Start from what a finished run of the same method trained.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
 @click.option(
     "--protocol",

@@ -60,7 +60,7 @@ def plan(
     clicks: int = 1,
     train_images: int | None = None,
     score_every: int = 5,
-    init: Path | str | None = None,
+    init: str | None = None,
     checkpoint_every: int | None = None,
     path: ModelPath = "fast",
     runs: Path = Path("runs"),
