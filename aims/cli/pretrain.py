@@ -58,7 +58,7 @@ def command(finish: bool, as_json: bool, **arguments: Any) -> None:
     Every scene of the family "wilds" is seen once, from a few clicks; the family "rooms" is only scored.
     """
     # Imported here: torch takes seconds.
-    from aims.engine.pretrain import plan_pretraining, pretrain
+    from aims.pretrain.run import plan_pretraining, pretrain
 
     job = plan_pretraining(**arguments)
     config = job.config

@@ -10,10 +10,10 @@ import toys
 
 from aims.core.vocabulary import PROTOCOLS
 from aims.engine.loading import loader
-from aims.engine.pretrain import plan_pretraining, pretrain
 from aims.engine.samples import TrainingSet
 from aims.engine.train import Observer, Trainer
 from aims.methods import BACKBONES, build_model
+from aims.pretrain.run import plan_pretraining, pretrain
 
 pytestmark = pytest.mark.gpu
 

@@ -17,14 +17,15 @@ ARROWS = {
     "sensors": set(),
     "models": set(),
     "methods": {"models"},
-    # Pretraining draws its pictures from synth.
-    "engine": {"methods", "models", "data", "sensors", "synth"},
+    "engine": {"methods", "models", "data", "sensors"},
+    # What the engine imports, pretraining may, too; it draws its pictures from synth.
+    "pretrain": {"engine", "methods", "models", "data", "synth"},
     "suites": {"engine"},
     # The page shows what the runs' masks lie on.
     "report": {"data"},
     "synth": {"sensors", "data"},
     # `aims info` and `aims weights` answer from methods and models alone.
-    "cli": {"suites", "report", "engine", "synth", "data", "methods", "models"},
+    "cli": {"suites", "report", "pretrain", "engine", "synth", "data", "methods", "models"},
     "converters": {"data", "sensors"},
 }
 # synth renders its scenes in torch, so that a GPU can make them; its raw layouts stay NumPy.

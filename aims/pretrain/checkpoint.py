@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from aims.core.errors import AimsError, InputError
 from aims.core.files import read_json, write_json, write_text
-from aims.engine._pretrain_step import LOSS_NAMES
 from aims.engine.checkpoint import save_tensors
+from aims.pretrain.step import LOSS_NAMES
 
 #: Names the files that hold each tensor, as large models on Hugging Face have it, with the progress.
 INDEX = "checkpoint.safetensors.index.json"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aims.data.instances import split_instances
-from aims.engine._pretrain_regions import connected_regions, label_regions
+from aims.pretrain.regions import connected_regions, label_regions
 
 
 def spiral(side):

@@ -13,9 +13,9 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from aims.engine._pretrain_packing import Packed
-from aims.engine._pretrain_photographs import PhotographStore, Shapes
-from aims.engine._pretrain_regions import connected_regions
+from aims.pretrain.packing import Packed
+from aims.pretrain.photographs import PhotographStore, Shapes
+from aims.pretrain.regions import connected_regions
 from aims.synth.sensors import rgb
 from aims.synth.world.geometry import Geometry
 from aims.synth.world.render import Tables, render, render_tables, scene_tables

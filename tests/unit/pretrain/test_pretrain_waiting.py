@@ -14,13 +14,13 @@ import toys  # noqa: F401  (registers sam-toy)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from aims.engine import pretrain as module
-from aims.engine._pretrain_photographs import PhotographStore, Shapes
-from aims.engine._pretrain_pictures import Stream
-from aims.engine.pretrain import PretrainConfig, PretrainJob
 from aims.engine.train import Observer
 from aims.models import attention
 from aims.models.long_attention import attend_fused
+from aims.pretrain import run as module
+from aims.pretrain.photographs import PhotographStore, Shapes
+from aims.pretrain.pictures import Stream
+from aims.pretrain.run import PretrainConfig, PretrainJob
 from aims.synth.world.render import scenes_at_once
 
 META = torch.device("meta")

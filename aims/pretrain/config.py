@@ -12,9 +12,9 @@ import torch
 
 from aims.core.config import PRECISIONS
 from aims.core.errors import InputError, require_at_least_one, unknown_name
-from aims.engine._pretrain_scores import HELD_OUT_SEED
 from aims.engine.plan import find_device
 from aims.methods import BACKBONES
+from aims.pretrain.scores import HELD_OUT_SEED
 
 _MOST_WORKERS = 16
 #: Share of photographs where none is asked for.

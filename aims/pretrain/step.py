@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from aims.engine._pretrain_pictures import Pictures, to_input
 from aims.models.segmenter import Segmenter
+from aims.pretrain.pictures import Pictures, to_input
 from aims.synth.world.random import normal, uniform
 
 #: Regions below this share of the picture are not clicked (40 pixels at 128 x 128).

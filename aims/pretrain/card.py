@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from aims.core.files import atomic_write, sha256_file, write_json, write_text
 from aims.engine._machine import commit, hardware, peak_memory
-from aims.engine._pretrain_photographs import Photographs
-from aims.engine._pretrain_pictures import FAMILY
-from aims.engine._pretrain_scores import HELD_OUT_SEED, LARGE
-from aims.engine._pretrain_state import Progress
-from aims.engine._pretrain_step import LOSS_NAMES
 from aims.engine.checkpoint import save_tensors
+from aims.pretrain.checkpoint import Progress
+from aims.pretrain.photographs import Photographs
+from aims.pretrain.pictures import FAMILY
+from aims.pretrain.scores import HELD_OUT_SEED, LARGE
+from aims.pretrain.step import LOSS_NAMES
 from aims.version import __version__
 
 WEIGHTS, CARD, README, CURVES = "weights.safetensors", "card.json", "README.md", "curves.png"

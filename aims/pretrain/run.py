@@ -16,20 +16,13 @@ from torch import nn
 
 from aims.core.errors import AimsError, InputError
 from aims.core.files import read_json, write_json
-from aims.engine._pretrain_card import CARD, WEIGHTS, draw_curves, write_card, write_weights
-from aims.engine._pretrain_config import RECIPE, PretrainConfig, PretrainJob, plan_pretraining
-from aims.engine._pretrain_packing import Packed
-from aims.engine._pretrain_photographs import Photographs, PhotographStore
-from aims.engine._pretrain_pictures import Draws, Stream, make_pictures
-from aims.engine._pretrain_scores import (
-    SCENE_FAMILIES,
-    HeldOut,
-    disc_scores,
-    held_out_photographs,
-    held_out_scenes,
-    score,
-)
-from aims.engine._pretrain_state import (
+from aims.engine.loading import loader, worker_deaths
+from aims.engine.train import Observer, Stopped, StopRequest
+from aims.methods import BACKBONES
+from aims.models.segmenter import Segmenter
+from aims.models.weights import load_weights
+from aims.pretrain.card import CARD, WEIGHTS, draw_curves, write_card, write_weights
+from aims.pretrain.checkpoint import (
     Average,
     Progress,
     has_checkpoint,
@@ -38,12 +31,19 @@ from aims.engine._pretrain_state import (
     save_checkpoint,
     write_metrics,
 )
-from aims.engine._pretrain_step import LOSS_NAMES, decode_batch, draw_targets, mask_losses, pair_loss
-from aims.engine.loading import loader, worker_deaths
-from aims.engine.train import Observer, Stopped, StopRequest
-from aims.methods import BACKBONES
-from aims.models.segmenter import Segmenter
-from aims.models.weights import load_weights
+from aims.pretrain.config import RECIPE, PretrainConfig, PretrainJob, plan_pretraining
+from aims.pretrain.packing import Packed
+from aims.pretrain.photographs import Photographs, PhotographStore
+from aims.pretrain.pictures import Draws, Stream, make_pictures
+from aims.pretrain.scores import (
+    SCENE_FAMILIES,
+    HeldOut,
+    disc_scores,
+    held_out_photographs,
+    held_out_scenes,
+    score,
+)
+from aims.pretrain.step import LOSS_NAMES, decode_batch, draw_targets, mask_losses, pair_loss
 from aims.synth.world.render import scenes_at_once
 
 __all__ = ["PretrainConfig", "PretrainJob", "plan_pretraining", "pretrain"]

@@ -22,12 +22,17 @@ from safetensors.torch import load_file, save_file
 
 from aims.core.errors import AimsError, InputError
 from aims.data.instances import split_instances, stretch_nearest, strict_clicks
-from aims.engine import _pretrain_scores as scores
-from aims.engine import _pretrain_state as state_module
-from aims.engine import pretrain as module
-from aims.engine._pretrain_packing import Packed
-from aims.engine._pretrain_photographs import Photographs, PhotographStore, Shapes
-from aims.engine._pretrain_pictures import (
+from aims.engine.loading import loader
+from aims.engine.train import Observer, Stopped
+from aims.methods import BACKBONES
+from aims.models.weights import load_weights
+from aims.pretrain import checkpoint as state_module
+from aims.pretrain import run as module
+from aims.pretrain import scores
+from aims.pretrain.checkpoint import Average
+from aims.pretrain.packing import Packed
+from aims.pretrain.photographs import Photographs, PhotographStore, Shapes
+from aims.pretrain.pictures import (
     FAMILY,
     Draws,
     Pictures,
@@ -37,8 +42,8 @@ from aims.engine._pretrain_pictures import (
     surface_regions,
     to_input,
 )
-from aims.engine._pretrain_state import Average
-from aims.engine._pretrain_step import (
+from aims.pretrain.run import PretrainConfig, PretrainJob, plan_pretraining, pretrain
+from aims.pretrain.step import (
     SMALLEST,
     decode_batch,
     draw_clicks,
@@ -46,11 +51,6 @@ from aims.engine._pretrain_step import (
     mask_losses,
     pair_loss,
 )
-from aims.engine.loading import loader
-from aims.engine.pretrain import PretrainConfig, PretrainJob, plan_pretraining, pretrain
-from aims.engine.train import Observer, Stopped
-from aims.methods import BACKBONES
-from aims.models.weights import load_weights
 
 SIZE = 64
 

@@ -17,13 +17,13 @@ from torch.nn import functional as F
 from aims.core.errors import AimsError
 from aims.core.vocabulary import STRICT
 from aims.data.instances import split_instances, strict_clicks
-from aims.engine._pretrain_photographs import Photographs
-from aims.engine._pretrain_pictures import picture_scenes, to_input
 from aims.engine.inputs import usable_instances
 from aims.engine.samples import to_input_coords
 from aims.methods import ClickedMap
 from aims.methods.disc import RADII, radius_scores
 from aims.models.segmenter import Segmenter
+from aims.pretrain.photographs import Photographs
+from aims.pretrain.pictures import picture_scenes, to_input
 
 #: Seed of all held-out scenes; training with it is refused.
 HELD_OUT_SEED = 2_026

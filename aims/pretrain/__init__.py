@@ -1,0 +1,1 @@
+"""How sam-tiny is made: generated scenes and photographs become weights and a model card."""
