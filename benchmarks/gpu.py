@@ -267,7 +267,7 @@ def about(device: str, arguments: Sequence[str]) -> dict[str, Any]:
     # Imported here: it takes a second, and nothing is computed in this process.
     import torch
 
-    from aims.engine._machine import commit, hardware
+    from aims.engine.machine import commit, hardware
 
     fields = "name,driver_version,memory.total"
     card = _output("nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader") if device != "cpu" else ""

@@ -25,7 +25,7 @@ import toys
 
 from aims.core import files
 from aims.data.read import Dataset
-from aims.engine import checkpoint
+from aims.engine import checkpoint, record
 from aims.engine import run as making
 from aims.methods import build_model
 from aims.models.flops import count_flops
@@ -91,7 +91,7 @@ def main(dataset: Path, out: Path, kills: int, seed: int) -> Counter[str]:
     # No thread may exist in a process that is forked.
     torch.set_num_threads(1)
     # Drawing is half of the time of such a run, and comes after all that could be lost.
-    making.save_sheet = lambda path, *_: path.touch()
+    record.save_contact_sheet = lambda path, *_: path.touch()
     # What torch imports when it counts for the first time would be imported by every child.
     count_flops(
         build_model(method="simcmf", tuning="full", backbone="sam-toy", channels=2, weights=None, seed=0)

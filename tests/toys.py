@@ -12,7 +12,7 @@ from aims.core.vocabulary import STRICT, Protocol
 from aims.data.read import Dataset
 from aims.data.write import convert
 from aims.engine.inputs import choose_dataset, survey
-from aims.engine.run import Job
+from aims.engine.job import Job
 from aims.engine.samples import Source
 from aims.methods import BACKBONES
 from aims.models.sam import SAM

@@ -135,7 +135,7 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
         arguments["lr"] = None
     job = plan(**arguments, options=extra_options(ctx))
     config = job.config
-    if not job.team.leads:
+    if not job.distributed.is_main:
         # The first process talks for all.
         run_rates(job, fresh=fresh) if sweep else run(job, fresh=fresh)
         return

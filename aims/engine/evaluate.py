@@ -19,11 +19,11 @@ from aims.core.errors import AimsError
 from aims.core.sizes import large_scores
 from aims.core.vocabulary import Protocol
 from aims.data.read import ImageRef
+from aims.engine.distributed import ProcessGroup
 from aims.engine.inputs import click_grid, reduce_grid
 from aims.engine.loading import loader, worker_deaths
 from aims.engine.losses import Loss
-from aims.engine.samples import EvaluationImage, EvaluationSet, Source, Targets
-from aims.engine.team import Team
+from aims.engine.samples import EvaluationImage, EvaluationSet, EvaluationTargets, Source
 from aims.models.segmenter import Segmenter
 
 #: Prompts decoded at once; and logits held at once at the picture's size.
@@ -41,7 +41,7 @@ def evaluate(
     masks: bool,
     loss: MaskLoss | None = None,
     workers: int = 0,
-    team: Team | None = None,
+    distributed: ProcessGroup | None = None,
     on_image: Callable[[int], None] = lambda images: None,
 ) -> list[dict[str, Any]]:
     """Scores every instance of sufficient size.
@@ -54,7 +54,7 @@ def evaluate(
         masks: keep the predicted masks as COCO RLE.
         loss: computed for each instance, as `loss` in its row; None for none.
         workers: processes that read ahead.
-        team: the processes that share the images; None for this one alone.
+        distributed: the processes that share the images; None for this one alone.
         on_image: called with the number of further images that are done, in this process.
 
     Returns:
@@ -63,15 +63,15 @@ def evaluate(
     Raises:
         AimsError: no instance is of sufficient size.
     """
-    team = team or Team()
+    distributed = distributed or ProcessGroup()
     # By the image's place, as an image may come twice (protocol.md).
     found: list[tuple[int, list[dict[str, Any]]]] = []
-    places = team.share(range(len(refs)))
+    places = distributed.shard(range(len(refs)))
     for place, item, embeddings in encoded(model, source, refs, places, precision, workers, on_image):
         with torch.inference_mode():
-            scored = list(_score_image(model, embeddings, item, source.protocol, precision, masks, loss))
+            scored = list(score_image(model, embeddings, item, source.protocol, precision, masks, loss))
         found.append((place, scored))
-    found = sorted(team.gather(found), key=lambda pair: pair[0])
+    found = sorted(distributed.gather(found), key=lambda pair: pair[0])
     return require_rows([row for _, rows in found for row in rows], source.dataset.name, source.protocol)
 
 
@@ -128,7 +128,7 @@ def require_rows(rows: list[dict[str, Any]], dataset: str, protocol: Protocol) -
     return rows
 
 
-def _score_image(
+def score_image(
     model: Segmenter,
     embeddings: Tensor,
     item: EvaluationImage,
@@ -137,6 +137,11 @@ def _score_image(
     masks: bool,
     loss: MaskLoss | None = None,
 ) -> Iterator[dict[str, Any]]:
+    """Scores every instance of one encoded image; arguments are those of `evaluate`.
+
+    Yields:
+        Rows of `aims.core.records.INSTANCE_SCHEMA`, in order of the instances.
+    """
     height, width = item.native.shape
     native = protocol.at_native
     maps = [Truth(item.grid, embeddings.device)]
@@ -164,7 +169,7 @@ def _score_image(
 
 
 def score_instance(
-    item: Targets,
+    item: EvaluationTargets,
     index: int,
     grid: NDArray[np.bool_],
     native: NDArray[np.bool_] | None,
@@ -196,7 +201,7 @@ def score_instance(
 
 
 def _row(
-    item: Targets,
+    item: EvaluationTargets,
     index: int,
     ious: Sequence[float | None],
     masks: Sequence[dict[str, Any] | None],
@@ -305,7 +310,7 @@ class MaskLoss:
 
     def __call__(
         self,
-        item: Targets,
+        item: EvaluationTargets,
         part: slice,
         logits: Float[Tensor, "prompts mask mask"],
         iou_predictions: Float[Tensor, " prompts"],

@@ -22,9 +22,9 @@ from torch import nn
 from aims.core.errors import InputError
 from aims.core.files import sync, write_json, write_text
 from aims.core.records import RunRecord
-from aims.engine._export_card import model_card
-from aims.engine._export_description import describe
 from aims.engine.checkpoint import save_tensors
+from aims.engine.export_card import model_card
+from aims.engine.export_description import describe
 from aims.engine.restore import build_untrained, load_model, load_record, preprocessing_of
 from aims.methods import BACKBONES
 from aims.models.backbone import Backbone

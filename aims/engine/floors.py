@@ -11,7 +11,7 @@ from aims.core.errors import InputError
 from aims.core.vocabulary import IOU_GRID, PROTOCOLS, Protocol
 from aims.data.read import Dataset, ImageRef
 from aims.engine.evaluate import mean_iou, require_rows, score_instance
-from aims.engine.samples import Targets, find_targets
+from aims.engine.samples import EvaluationTargets, find_targets
 from aims.engine.train import Observer
 from aims.methods import METHODS, ClickedMap, Floor
 
@@ -55,7 +55,7 @@ def run_floor(
         raise InputError(f"method {config.method!r} has a model and is none of the floors")
     floor = kind(**config.options)
 
-    def read(stage: str, split: str) -> Iterator[Targets]:
+    def read(stage: str, split: str) -> Iterator[EvaluationTargets]:
         observer.stage(stage, len(refs[split]))
         yield from read_targets(dataset, refs[split], protocol, observer.advance)
 
@@ -78,7 +78,7 @@ def run_floor(
 
 def read_targets(
     dataset: Dataset, refs: Iterable[ImageRef], protocol: Protocol, on_image: Callable[[int], None]
-) -> Iterator[Targets]:
+) -> Iterator[EvaluationTargets]:
     """Reads instances and clicks, one image at a time and none of their sensors."""
     for ref in refs:
         image = dataset.read(ref, ())
@@ -86,7 +86,7 @@ def read_targets(
         on_image(1)
 
 
-def fit_floor(floor: Floor, images: Iterable[Targets], protocol: Protocol) -> dict[str, float]:
+def fit_floor(floor: Floor, images: Iterable[EvaluationTargets], protocol: Protocol) -> dict[str, float]:
     """Lets a floor choose on the given images, which are read only where it does.
 
     Raises:
@@ -96,7 +96,12 @@ def fit_floor(floor: Floor, images: Iterable[Targets], protocol: Protocol) -> di
 
 
 def score_floor(
-    floor: Floor, images: Iterable[Targets], protocol: Protocol, chosen: Mapping[str, float], *, masks: bool
+    floor: Floor,
+    images: Iterable[EvaluationTargets],
+    protocol: Protocol,
+    chosen: Mapping[str, float],
+    *,
+    masks: bool,
 ) -> Iterator[dict[str, Any]]:
     """Scores every instance of sufficient size, as `aims.engine.evaluate` does for models.
 
@@ -119,7 +124,7 @@ def score_floor(
             yield score_instance(item, index, on_grid, next(iter(at_native), None), protocol, masks)
 
 
-def clicked_map(item: Targets, protocol: Protocol) -> ClickedMap:
+def clicked_map(item: EvaluationTargets, protocol: Protocol) -> ClickedMap:
     """What a floor is shown: the map on which the protocol counts, and the clicks in its pixels."""
     instances = item.native if protocol.at_native else item.grid
     height, width = item.click_size

@@ -14,11 +14,11 @@ from aims.core.config import NO_MODEL, NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import InputError
 from aims.core.vocabulary import DEFAULT_PROTOCOL, PAPER, PAPER_1, find_protocol
 from aims.data.read import find_datasets
+from aims.engine.distributed import LaunchedGroup, find_process_group
 from aims.engine.initial import Initial, load_initial
 from aims.engine.inputs import choose_dataset
+from aims.engine.job import Job
 from aims.engine.losses import LOSSES
-from aims.engine.run import Job
-from aims.engine.team import LaunchedTeam, find_team
 from aims.methods import (
     BACKBONES,
     METHODS,
@@ -115,9 +115,9 @@ def plan(
     if path == "stock" and precision != "float32":
         raise InputError(f"--path stock computes in float32, not in {precision}; leave --precision out")
     target = find_device(device)
-    team = find_team(target)
-    if isinstance(team, LaunchedTeam) and device in ("auto", "cuda"):
-        target = team.device
+    distributed = find_process_group(target)
+    if isinstance(distributed, LaunchedGroup) and device in ("auto", "cuda"):
+        target = distributed.device
     found, resolved = choose_dataset(find_datasets(data), modality, find_protocol(protocol), dataset)
     if weights not in (None, "none") and not chosen.loads_weights:
         starts = "starts from random weights" if has_model(method) else "has no model"
@@ -195,7 +195,7 @@ def plan(
         workers=_workers(workers, target),
         checkpoint_every=checkpoint_every,
         path=path,
-        team=team,
+        distributed=distributed,
     )
 
 

@@ -10,7 +10,8 @@ from aims.core.errors import AimsError, InputError
 from aims.core.files import write_json
 from aims.core.records import RECORD, RunRecord
 from aims.core.vocabulary import PROTOCOLS
-from aims.engine.run import Job, run, run_until
+from aims.engine.job import Job
+from aims.engine.run import run, run_until
 from aims.engine.train import Observer, Stopped
 
 #: The paper's (Table 5).
@@ -104,7 +105,7 @@ def _noted(
 ) -> RunRecord:
     """Writes into the best run's record what was tried beside it."""
     tried = {"scores": {f"{rate:g}": score for rate, score in scores.items()}, "stopped_early": list(stopped)}
-    if job.team.leads:
+    if job.distributed.is_main:
         write_json(record.path / RECORD, {**record.content, "learning_rates": tried})
-    job.team.wait()
+    job.distributed.barrier()
     return RunRecord.load(record.path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
@@ -16,7 +16,7 @@ from aims.core.errors import AimsError, InputError
 from aims.core.files import sha256_file
 from aims.core.records import INITIAL, RECORD, WEIGHTS, RunRecord
 from aims.data.read import Dataset, find_datasets
-from aims.engine.checkpoint import load_weights as load_trained
+from aims.engine.checkpoint import load_tensors, load_trained
 from aims.engine.inputs import Preprocessing
 from aims.methods import BACKBONES, build_model
 from aims.models.segmenter import Segmenter
@@ -177,9 +177,8 @@ def _load_initial(record: RunRecord, model: Segmenter) -> None:
         raise InputError(f"{path}: missing, and with it what the run started from; {_AGAIN}")
     tensors = dict(model.state_dict())
     try:
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 (no mapping)
-                tensors[name].copy_(file.get_tensor(name))
+        for name, tensor in load_tensors(path)[0].items():
+            tensors[name].copy_(tensor)
     except (OSError, SafetensorError, KeyError, RuntimeError):
         raise InputError(f"{path}: damaged; {_AGAIN}") from None
 
@@ -194,12 +193,10 @@ def _load_trained(record: RunRecord, model: Segmenter) -> None:
     if not path.is_file():
         raise InputError(f"{path}: missing, and with it what was trained; {ways_on}")
     try:
-        with safe_open(path, framework="pt") as file:
-            owner = (file.metadata() or {}).get("run")
-        load_trained(path, model)
+        owner = load_trained(path, model).get("run")
     except InputError:
         raise
-    except (AimsError, OSError, SafetensorError):
+    except AimsError:
         raise InputError(f"{path}: damaged; {ways_on}") from None
     if owner != record.config.run_name:
         raise InputError(

@@ -166,20 +166,20 @@ class Batch(NamedTuple):
 class TrainingSet(TorchDataset[Batch]):
     """Batches by (epoch, step, indices): what is drawn depends on these and the seed, not on the reader.
 
-    A process of a team reads its share of each batch.
+    Each of several processes reads its share of every batch.
     """
 
     source: Source
     refs: tuple[ImageRef, ...]
     mask_size: int
     seed: int
-    process: int = 0
-    processes: int = 1
+    rank: int = 0
+    world_size: int = 1
     clicks: int = 1
 
     def __getitem__(self, key: tuple[int, int, tuple[int, ...]]) -> Batch:
         epoch, step, indices = key
-        share = list(enumerate(indices))[self.process :: self.processes]
+        share = list(enumerate(indices))[self.rank :: self.world_size]
         entries = [
             self._entry(self.refs[index], np.random.default_rng((self.seed, epoch, step, place)))
             for place, index in share
@@ -247,7 +247,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Targets:
+class EvaluationTargets:
     """The instances of sufficient size of one image, with their clicks: all that scoring needs.
 
     Attributes:
@@ -277,7 +277,7 @@ def find_targets(
     objects: Sequence[Mapping[str, Any]],
     dataset: str,
     protocol: Protocol,
-) -> Targets:
+) -> EvaluationTargets:
     """Finds what a protocol scores in an image, and where it clicks.
 
     Args:
@@ -297,7 +297,7 @@ def find_targets(
     else:
         clicks = np.array([by_id[k]["click_strict"] for k in ids.tolist()], np.int64).reshape(-1, 2)
         size = instances.shape[0], instances.shape[1]
-    return Targets(
+    return EvaluationTargets(
         ref=ref,
         ids=ids,
         clicks=clicks,
@@ -310,7 +310,7 @@ def find_targets(
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationImage(Targets):
+class EvaluationImage(EvaluationTargets):
     """One image as a model is tested on it.
 
     Attributes:

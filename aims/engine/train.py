@@ -25,13 +25,13 @@ from aims.core.files import write_text
 from aims.core.records import FAILED_BATCH, METRICS, RESUME, WEIGHTS
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.read import ImageRef
-from aims.engine._machine import PeakMemory
-from aims.engine.checkpoint import TrainingState, load_resume, save_batch, save_resume, save_weights
+from aims.engine.checkpoint import TrainingState, load_resume, save_batch, save_resume, save_trained
+from aims.engine.distributed import ProcessGroup
 from aims.engine.evaluate import MaskLoss, evaluate, mean_dice, mean_iou
 from aims.engine.loading import loader, worker_deaths
 from aims.engine.losses import LOSSES
+from aims.engine.machine import PeakMemory
 from aims.engine.samples import Batch, Schedule, Source, TrainingSet
-from aims.engine.team import Team
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
 
@@ -101,7 +101,7 @@ class Trainer:
         checkpoint_every: steps after which everything is saved, beside the end of every epoch; None: only
             there.
         observer: is told of progress.
-        team: the processes that train together.
+        distributed: the processes that train together.
         peak: measures the memory that this process holds; None for no measurement.
     """
 
@@ -114,7 +114,7 @@ class Trainer:
     workers: int = 0
     checkpoint_every: int | None = None
     observer: Observer
-    team: Team = field(default_factory=Team)
+    distributed: ProcessGroup = field(default_factory=ProcessGroup)
     peak: PeakMemory | None = None
 
     def __post_init__(self) -> None:
@@ -150,7 +150,7 @@ class Trainer:
         if resume.is_file():
             self.state = load_resume(resume, self.model, self.optimizer)
             self.state.micro_batch = self.state.micro_batch or self._share
-            if self.team.leads:
+            if self.distributed.is_main:
                 # A kill may have come between the checkpoint and this.
                 self._write_curve()
         with self._stop.listening():
@@ -160,7 +160,7 @@ class Trainer:
     @property
     def _share(self) -> int:
         """Images of a step that are this process's, at most."""
-        return -(-self.config.batch_size // self.team.size)
+        return -(-self.config.batch_size // self.distributed.world_size)
 
     @worker_deaths()
     def _epochs(self, until: int) -> None:
@@ -170,8 +170,8 @@ class Trainer:
             refs=self.refs["train"],
             mask_size=self.mask_size,
             seed=self.config.seed,
-            process=self.team.index,
-            processes=self.team.size,
+            rank=self.distributed.rank,
+            world_size=self.distributed.world_size,
             clicks=self.config.clicks,
         )
         keys = self.schedule.batches(state.epoch, state.step)
@@ -209,8 +209,8 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
         own = value = loss.item()
-        if self.team.size > 1:
-            self.team.sum([loss, *self._all_gradients()])
+        if self.distributed.world_size > 1:
+            self.distributed.all_reduce([loss, *self._all_gradients()])
             value = loss.item()
         if not math.isfinite(value):
             # Refuses where it was the step before that lost the weights: its gradient was not finite.
@@ -242,7 +242,7 @@ class Trainer:
                 raise
             # Outside of this block nothing holds on to what was computed.
             lacking = True
-        return None if self.team.any(lacking) else total
+        return None if self.distributed.any(lacking) else total
 
     def _at_once(self, batch: Batch) -> int:
         """Images that are computed at once; a share of a batch may be empty."""
@@ -302,7 +302,7 @@ class Trainer:
             masks=False,
             loss=MaskLoss(self.loss, self.mask_size),
             workers=self.workers,
-            team=self.team,
+            distributed=self.distributed,
             on_image=self._after_image,
         )
         line[f"{split}_miou"] = mean_iou(rows)
@@ -312,19 +312,19 @@ class Trainer:
         # Ties go to the earlier epoch.
         if state.best is None or line[f"{split}_miou"] > state.best[f"{split}_miou"]:
             state.best = line
-            if self.team.leads:
+            if self.distributed.is_main:
                 notes = {"epoch": str(number), "run": self.folder.name}
-                save_weights(self.folder / WEIGHTS, self.model, notes)
+                save_trained(self.folder / WEIGHTS, self.model, notes)
         return line
 
     def _after_image(self, images: int) -> None:
         self.observer.advance(images)
-        # Shares differ in length: a team looks again after the evaluation.
-        if self.team.size == 1:
+        # Shares differ in length: several processes look again after the evaluation, together.
+        if self.distributed.world_size == 1:
             self._leave_if_asked(saved=True)
 
     def _leave_if_asked(self, *, saved: bool = False) -> None:
-        if not self.team.any(self._stop.signal is not None):
+        if not self.distributed.any(self._stop.signal is not None):
             return
         if not saved:
             self._save()
@@ -333,8 +333,10 @@ class Trainer:
     def _save(self) -> None:
         weights = declared_parameters(self.model).values()
         if self._last is not None and not all(bool(weight.isfinite().all()) for weight in weights):
-            raise self._failure("the weights are no longer finite", *self._last, keep=self.team.leads)
-        if not self.team.leads:
+            raise self._failure(
+                "the weights are no longer finite", *self._last, keep=self.distributed.is_main
+            )
+        if not self.distributed.is_main:
             return
         if self.peak is not None:
             self.state.hold(self.peak.read())

@@ -24,7 +24,7 @@ from aims.data.verify import verify_dataset
 from aims.engine.evaluate import count_images, encode_mask, large_iou, mean_iou, score_instance
 from aims.engine.inputs import choose_dataset
 from aims.engine.restore import dataset_of
-from aims.engine.samples import Targets, find_targets, split_images
+from aims.engine.samples import EvaluationTargets, find_targets, split_images
 from aims.methods import BACKBONES, METHODS, TUNINGS, describe, has_model
 
 #: Scores are sums and quotients of whole numbers: nothing but the order of a mean may differ.
@@ -139,7 +139,7 @@ def _by_place(stored: Sequence[Row]) -> dict[tuple[str, int], dict[int, Row]]:
     return places
 
 
-def _check_image(targets: Targets, rows: Mapping[int, Row], protocol: Protocol) -> Iterator[str]:
+def _check_image(targets: EvaluationTargets, rows: Mapping[int, Row], protocol: Protocol) -> Iterator[str]:
     image_id, expected = targets.ref.image_id, targets.ids.tolist()
     for instance_id in sorted(set(expected) - set(rows)):
         yield f"{INSTANCES}: instance {instance_id} of {image_id!r} is missing"

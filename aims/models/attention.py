@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -249,41 +248,40 @@ def _merge_heads(
     return tokens.reshape(heads // num_heads, num_heads, count, head_dim).transpose(1, 2).flatten(2)
 
 
-def use_path(encoder: nn.Module, path: Path) -> None:
-    """Makes an image encoder's attentions work on a path; names and weights of the layers stay.
+# Made on import, so that models which hold it can be pickled. A module, whose classes mypy does not know.
+_StockAttention: Any = sam_modeling().image_encoder.Attention
 
-    segment-anything's own become a subclass of theirs and back again, so that the stock path is their
-    modules as they are.
+
+class FastAttention(_StockAttention):  # type: ignore[misc]
+    """segment-anything's attention of the image encoder on the fast path."""
+
+    path: Path
+
+    def forward(self, x: Float[Tensor, "batch height width dim"]) -> Float[Tensor, "batch height width dim"]:
+        """Attends within each entry of the batch; the argument's name is segment-anything's."""
+        _, *grid, _ = x.shape
+        if not self.use_rel_pos:
+            result: Tensor = super().forward(x)
+            return result
+        queries, keys, values = (
+            _split_heads(each, self.num_heads) for each in self.qkv(x.flatten(1, 2)).chunk(3, dim=-1)
+        )
+        bias = RelativePositions(self.rel_pos_h, self.rel_pos_w, (grid[0], grid[1]))
+        attended = attend(queries, keys, values, scale=self.scale, bias=bias, path=self.path)
+        projected: Tensor = self.proj(_merge_heads(attended, self.num_heads).reshape(x.shape))
+        return projected
+
+
+def use_path(encoder: nn.Module, path: Path) -> None:
+    """Makes the attentions of an image encoder compute on a path; names and weights of the layers stay.
+
+    segment-anything's own become `FastAttention` and back again, so that the stock path runs their modules.
     """
-    stock = sam_modeling().image_encoder.Attention
     for module in encoder.modules():
         if isinstance(module, FusedAttention):
             module.path = path
-        elif isinstance(module, stock):
-            # A module, whatever its class says: mypy knows neither class.
+        elif isinstance(module, _StockAttention):
+            # mypy does not let a module's class be changed.
             changing: Any = module
-            changing.__class__ = stock if path == "stock" else _fast_attention()
+            changing.__class__ = _StockAttention if path == "stock" else FastAttention
             changing.path = path
-
-
-@cache
-def _fast_attention() -> type[nn.Module]:
-    stock: Any = sam_modeling().image_encoder.Attention
-
-    class FastAttention(stock):  # type: ignore[misc]
-        """segment-anything's attention on the fast path."""
-
-        def forward(self, x: Tensor) -> Tensor:
-            _, *grid, _ = x.shape
-            if not self.use_rel_pos:
-                result: Tensor = super().forward(x)
-                return result
-            queries, keys, values = (
-                _split_heads(each, self.num_heads) for each in self.qkv(x.flatten(1, 2)).chunk(3, dim=-1)
-            )
-            bias = RelativePositions(self.rel_pos_h, self.rel_pos_w, (grid[0], grid[1]))
-            attended = attend(queries, keys, values, scale=self.scale, bias=bias, path=self.path)
-            projected: Tensor = self.proj(_merge_heads(attended, self.num_heads).reshape(x.shape))
-            return projected
-
-    return FastAttention

@@ -2,9 +2,9 @@
 
 The same layers with the same weights give the same masks up to rounding (parity tests), for less:
 
-- a prompt is a handful of tokens, an image thousands: between them, an attention's projections of the
-  image are folded into the tokens' (q (W x) = (q W) x), so that the image is multiplied with the few vectors
-  that ask it or tell it something, and never projected;
+- a prompt has a handful of tokens, an image thousands: in the cross-attentions, the projections of the
+  image are folded into those of the tokens (q (W x) = (q W) x), so that the image is multiplied with a few
+  vectors and never projected;
 - what is the same for all prompts of an image is multiplied with those of all at once;
 - of the four masks of the multi-mask decoder one is wanted: only its token is upscaled to a mask;
 - the upscaling's transposed convolutions do not overlap, so they are products for every token; pixels are
@@ -15,7 +15,6 @@ Layers that a tuning has replaced are called as they are.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
@@ -42,17 +41,17 @@ def decode_masks(
     sparse: Float[Tensor, "prompts points dim"],
     dense: Float[Tensor, "1 dim height width"],
 ) -> tuple[Float[Tensor, "prompts 1 4*height 4*width"], Float[Tensor, "prompts 1"]]:
-    """What the decoder answers to equally many prompts on each image, with `multimask_output=False`.
+    """Predicts one mask for every prompt, as the decoder does with `multimask_output=False`.
 
     Args:
         decoder: a stock decoder.
         image_embeddings: of the images.
-        image_pe: positions of the image's tokens.
-        sparse: tokens of the prompts, image by image.
-        dense: what all prompts add to the image.
+        image_pe: positional encoding of the image's tokens.
+        sparse: tokens of the prompts, image by image; all images have equally many.
+        dense: embedding that is added to the image for all prompts.
 
     Returns:
-        Mask logits, and the IoU predicted for each.
+        Mask logits, and the IoU predicted for each mask.
     """
     height, width = image_embeddings.shape[2:]
     image = (image_embeddings + dense).flatten(2).transpose(1, 2)
@@ -60,11 +59,11 @@ def decode_masks(
     step = len(sparse)
     if sparse.device.type == "cpu" and len(image) == 1 and not torch.is_grad_enabled():
         step = max(1, CACHED_PIXELS // image.shape[1])
-    answers = [
+    outputs = [
         _decode(decoder, image, positions, sparse[first : first + step], (height, width))
         for first in range(0, len(sparse), step)
     ]
-    logits, iou = (torch.cat(parts) for parts in zip(*answers, strict=True))
+    logits, iou = (torch.cat(parts) for parts in zip(*outputs, strict=True))
     return logits, iou
 
 
@@ -81,8 +80,9 @@ def _decode(
     queries = tokens
     for block in transformer.layers:
         queries, image = _two_way(block, queries, image, tokens, positions)
-    asked = _ask_image(transformer.final_attn_token_to_image, queries + tokens, image, image + positions)
-    queries = transformer.norm_final_attn(queries + asked)
+    placed = image + positions
+    update = _attend_to_image(transformer.final_attn_token_to_image, queries + tokens, image, placed)
+    queries = transformer.norm_final_attn(queries + update)
     hyper = decoder.output_hypernetworks_mlps[0](queries[:, 1])
     logits = _upscale(decoder.output_upscaling, image, hyper, grid)
     return logits, decoder.iou_prediction_head(queries[:, 0])[:, :1]
@@ -103,10 +103,10 @@ def _two_way(
         queries = queries + block.self_attn(q=own, k=own, v=queries)
     queries = block.norm1(queries)
     placed = image + positions
-    queries = queries + _ask_image(block.cross_attn_token_to_image, queries + tokens, image, placed)
+    queries = queries + _attend_to_image(block.cross_attn_token_to_image, queries + tokens, image, placed)
     queries = _mlp_part(block, queries)
-    answer = _ask_tokens(block.cross_attn_image_to_token, placed, queries + tokens, queries)
-    return queries, block.norm4(_each(image, len(queries)) + answer)
+    update = _attend_to_prompts(block.cross_attn_image_to_token, placed, queries + tokens, queries)
+    return queries, block.norm4(_per_prompt(image, len(queries)) + update)
 
 
 def _mlp_part(
@@ -121,43 +121,42 @@ def _mlp_part(
     return result
 
 
+# Made on import, so that models which hold it can be pickled. A module, whose classes mypy does not know.
+_TwoWayBlock: Any = sam_modeling().transformer.TwoWayAttentionBlock
+
+
+class AdaptedBlock(_TwoWayBlock):  # type: ignore[misc]
+    """segment-anything's two-way block with an `adapter` beside its MLP."""
+
+    def forward(
+        self, queries: Tensor, keys: Tensor, query_pe: Tensor, key_pe: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As the stock block; the arguments' names are those by which its transformer calls it."""
+        own = queries if self.skip_first_layer_pe else queries + query_pe
+        attended = self.self_attn(q=own, k=own, v=queries)
+        queries = self.norm1(attended if self.skip_first_layer_pe else queries + attended)
+        placed = keys + key_pe
+        queries = queries + self.cross_attn_token_to_image(q=queries + query_pe, k=placed, v=keys)
+        queries = _mlp_part(self, queries)
+        update = self.cross_attn_image_to_token(q=placed, k=queries + query_pe, v=queries)
+        return queries, self.norm4(keys + update)
+
+
 def adapt_two_way_block(block: nn.Module, adapter: nn.Module) -> None:
     """Puts an adapter into a block of the stock decoder: norm3(x + mlp(x) + adapter(q)), x = norm2(q).
 
     The released SimCMF program computes it so (protocol.md, item 10). The block's parts keep their names.
 
     Args:
-        block: segment-anything's `TwoWayAttentionBlock`; it becomes a subclass, which both paths know.
+        block: segment-anything's `TwoWayAttentionBlock`; it becomes an `AdaptedBlock`, which both paths know.
         adapter: reads the queries before `norm2`.
     """
     changing: Any = block
     changing.adapter = adapter
-    changing.__class__ = _adapted_block()
+    changing.__class__ = AdaptedBlock
 
 
-@cache
-def _adapted_block() -> type[nn.Module]:
-    stock: Any = sam_modeling().transformer.TwoWayAttentionBlock
-
-    class AdaptedBlock(stock):  # type: ignore[misc]
-        """segment-anything's block with an adapter."""
-
-        def forward(
-            self, queries: Tensor, keys: Tensor, query_pe: Tensor, key_pe: Tensor
-        ) -> tuple[Tensor, Tensor]:
-            own = queries if self.skip_first_layer_pe else queries + query_pe
-            attended = self.self_attn(q=own, k=own, v=queries)
-            queries = self.norm1(attended if self.skip_first_layer_pe else queries + attended)
-            placed = keys + key_pe
-            queries = queries + self.cross_attn_token_to_image(q=queries + query_pe, k=placed, v=keys)
-            queries = _mlp_part(self, queries)
-            told = self.cross_attn_image_to_token(q=placed, k=queries + query_pe, v=queries)
-            return queries, self.norm4(keys + told)
-
-    return AdaptedBlock
-
-
-def _ask_image(
+def _attend_to_image(
     attention: Any,
     queries: Float[Tensor, "prompts tokens dim"],
     image: Float[Tensor, "images pixels dim"],
@@ -165,19 +164,19 @@ def _ask_image(
 ) -> Float[Tensor, "prompts tokens dim"]:
     """Tokens attend to the image: keys are its tokens with their positions, values those without."""
     if not _is_plain(attention):
-        keys, values = (_each(each, len(queries)) for each in (placed, image))
+        keys, values = (_per_prompt(tokens, len(queries)) for tokens in (placed, image))
         replaced: Tensor = attention(q=queries, k=keys, v=values)
         return replaced
     q = _split_heads(attention.q_proj(queries), attention) * _scale(attention)
     # The keys' bias adds the same to all logits of a query: softmax does not see it.
-    asked = torch.einsum("pthc,hcd->phtd", q, _by_head(attention.k_proj, attention))
-    shares = _times(asked, placed.transpose(1, 2)).softmax(dim=-1)
-    read = torch.einsum("phtd,hcd->pthc", _times(shares, image), _by_head(attention.v_proj, attention))
-    result: Tensor = attention.out_proj(read.flatten(2) + attention.v_proj.bias)
+    folded = torch.einsum("pthc,hcd->phtd", q, _by_head(attention.k_proj, attention))
+    weights = _times(folded, placed.transpose(1, 2)).softmax(dim=-1)
+    values = torch.einsum("phtd,hcd->pthc", _times(weights, image), _by_head(attention.v_proj, attention))
+    result: Tensor = attention.out_proj(values.flatten(2) + attention.v_proj.bias)
     return result
 
 
-def _ask_tokens(
+def _attend_to_prompts(
     attention: Any,
     placed: Float[Tensor, "images pixels dim"],
     keys: Float[Tensor, "prompts tokens dim"],
@@ -185,18 +184,18 @@ def _ask_tokens(
 ) -> Float[Tensor, "prompts pixels dim"]:
     """The image's tokens, with their positions, attend to the prompt's."""
     if not _is_plain(attention):
-        replaced: Tensor = attention(q=_each(placed, len(keys)), k=keys, v=values)
+        replaced: Tensor = attention(q=_per_prompt(placed, len(keys)), k=keys, v=values)
         return replaced
     k, v = (_split_heads(each, attention) for each in (attention.k_proj(keys), attention.v_proj(values)))
     k = k * _scale(attention)
-    asked = torch.einsum("pthc,hcd->phtd", k, _by_head(attention.q_proj, attention))
+    folded = torch.einsum("pthc,hcd->phtd", k, _by_head(attention.q_proj, attention))
     bias = torch.einsum("pthc,hc->pht", k, attention.q_proj.bias.view(k.shape[2:]))
-    shares = (_times(asked, placed.transpose(1, 2)) + bias[..., None]).softmax(dim=2)
+    weights = (_times(folded, placed.transpose(1, 2)) + bias[..., None]).softmax(dim=2)
     out = _by_head(attention.out_proj, attention, of_inputs=True)
-    # The shares of each head add up to one: each head brings its part of the bias.
-    told = torch.einsum("pthc,hcd->phtd", v, out) + attention.out_proj.bias / attention.num_heads
-    read: Tensor = shares.flatten(1, 2).transpose(1, 2) @ told.flatten(1, 2)
-    return read
+    # The attention weights of each head add up to one: each head brings its part of the bias.
+    projected = torch.einsum("pthc,hcd->phtd", v, out) + attention.out_proj.bias / attention.num_heads
+    result: Tensor = weights.flatten(1, 2).transpose(1, 2) @ projected.flatten(1, 2)
+    return result
 
 
 def _is_plain(attention: nn.Module) -> bool:
@@ -227,12 +226,15 @@ def _scale(attention: Any) -> float:
 def _times(
     left: Float[Tensor, "prompts heads tokens inner"], right: Float[Tensor, "images inner outer"]
 ) -> Float[Tensor, "prompts heads tokens outer"]:
-    """A product with what is an image's, or a prompt's own; an image's prompts lie one after the other."""
+    """Multiplies the matrices of prompts with that of their image, or each with one of its own.
+
+    The prompts of an image lie one after the other.
+    """
     return (left.reshape(len(right), -1, left.shape[-1]) @ right).view(*left.shape[:-1], right.shape[-1])
 
 
-def _each(per_image: Float[Tensor, "images ..."], prompts: int) -> Float[Tensor, "prompts ..."]:
-    """One of each prompt's own, from those of the images."""
+def _per_prompt(per_image: Float[Tensor, "images ..."], prompts: int) -> Float[Tensor, "prompts ..."]:
+    """Repeats the tensor of each image for each of its prompts, which lie one after the other."""
     if len(per_image) in (1, prompts):
         return per_image.expand(prompts, *per_image.shape[1:])
     return per_image.repeat_interleave(prompts // len(per_image), dim=0)

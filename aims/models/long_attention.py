@@ -128,8 +128,8 @@ class _InParts(torch.autograd.Function):
         with torch.autocast(queries.device.type, enabled=False):
             attended = torch.empty_like(queries)
             for part in _parts(queries, keys):
-                shares = _shares(queries[part], keys[part[0]], rows[part], columns[part], scale)
-                attended[part] = shares @ values[part[0]]
+                weights = _attention_weights(queries[part], keys[part[0]], rows[part], columns[part], scale)
+                attended[part] = weights @ values[part[0]]
         ctx.save_for_backward(queries, keys, values, rows, columns, attended)
         ctx.scale = scale
         return attended
@@ -145,12 +145,12 @@ class _InParts(torch.autograd.Function):
         with torch.autocast(queries.device.type, enabled=False):
             for part in _parts(queries, keys):
                 heads = part[0]
-                shares = _shares(queries[part], keys[heads], rows[part], columns[part], ctx.scale)
+                weights = _attention_weights(queries[part], keys[heads], rows[part], columns[part], ctx.scale)
                 received = grad[part]
-                of_values[heads] += shares.transpose(1, 2) @ received
+                of_values[heads] += weights.transpose(1, 2) @ received
                 of_logits = received @ values[heads].transpose(1, 2)
                 of_logits -= (received * attended[part]).sum(-1, keepdim=True, dtype=_summed(received))
-                of_logits *= shares
+                of_logits *= weights
                 of_queries[part] = (of_logits @ keys[heads]).mul_(ctx.scale)
                 of_keys[heads] += (of_logits.transpose(1, 2) @ queries[part]).mul_(ctx.scale)
                 own = of_logits[..., : height * width].unflatten(-1, (height, width))
@@ -170,10 +170,10 @@ def _parts(queries: Tensor, keys: Tensor) -> list[tuple[slice, slice]]:
     ]
 
 
-def _shares(
+def _attention_weights(
     queries: Tensor, keys: Tensor, rows: Tensor, columns: Tensor, scale: float
 ) -> Float[Tensor, "heads part keys"]:
-    """What the queries of a part take of each value."""
+    """Softmax of the logits of the queries of a part."""
     logits = (rows[..., None] + columns[..., None, :]).flatten(2).to(queries.dtype)
     extra = keys.shape[1] - logits.shape[-1]
     logits = F.pad(logits, (0, extra)) if extra else logits

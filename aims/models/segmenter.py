@@ -68,7 +68,7 @@ class Segmenter(nn.Module):
     def embed(
         self, images: Float[Tensor, "batch channels size size"]
     ) -> Float[Tensor, "batch dim height width"]:
-        """Encodes normalised images once; `decode` then answers any number of prompts on each."""
+        """Encodes normalised images once; `decode` then takes any number of prompts on each."""
         embeddings: Tensor = self.image_encoder(self.alignment(images))
         if len(embeddings) == len(images):
             return embeddings
@@ -115,7 +115,7 @@ class Segmenter(nn.Module):
         each = len(point_coords) // len(image_embeddings)
         # A decoder takes the prompts of one image; segment-anything's programs give it one at a time.
         step = 1 if self.path == "stock" else each
-        answers = [
+        outputs = [
             self.mask_decoder(
                 image_embeddings=image_embeddings[first // each, None],
                 image_pe=image_pe,
@@ -125,7 +125,7 @@ class Segmenter(nn.Module):
             )
             for first in range(0, len(point_coords), step)
         ]
-        mask_logits, iou_predictions = (torch.cat(parts) for parts in zip(*answers, strict=True))
+        mask_logits, iou_predictions = (torch.cat(parts) for parts in zip(*outputs, strict=True))
         return mask_logits, iou_predictions
 
     def learn(self, name: str) -> None:

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from aims.core.files import atomic_write, sha256_file, write_json, write_text
-from aims.engine._machine import commit, hardware, peak_memory
 from aims.engine.checkpoint import save_tensors
+from aims.engine.machine import commit, hardware, peak_memory
 from aims.pretrain.checkpoint import Progress
 from aims.pretrain.photographs import Photographs
 from aims.pretrain.pictures import FAMILY

@@ -22,7 +22,7 @@ SHARE_OF_PHOTOS = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class PretrainRecipe:
     """The part of the recipe that is not asked for.
 
     Attributes:
@@ -46,7 +46,7 @@ class Recipe:
     balanced_share: float = 0.2
 
 
-RECIPE = Recipe()
+RECIPE = PretrainRecipe()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,7 +97,7 @@ def make_pictures(draws: Draws, photographs: PhotographStore | None) -> Pictures
 
 
 @dataclass(frozen=True)
-class Stream(TorchDataset[Packed[Draws]]):
+class PretrainingSet(TorchDataset[Packed[Draws]]):
     """What to draw by step: pictures are numbered through, so what a step sees depends on its number alone.
 
     Attributes:
@@ -136,7 +136,7 @@ class Stream(TorchDataset[Packed[Draws]]):
         return Packed.of(draws)
 
 
-def to_input(images: UInt8[Tensor, "batch size size 3"]) -> Float[Tensor, "batch 3 size size"]:
+def normalize_rgb(images: UInt8[Tensor, "batch size size 3"]) -> Float[Tensor, "batch 3 size size"]:
     """Normalises pictures with the constants of SAM's own preprocessing (ImageNet's mean and deviation)."""
     mean, std = _normalisation(images.device)
     return ((images.to(torch.float32) - mean) / std).permute(0, 3, 1, 2).contiguous()

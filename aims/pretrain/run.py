@@ -16,6 +16,7 @@ from torch import nn
 
 from aims.core.errors import AimsError, InputError
 from aims.core.files import read_json, write_json
+from aims.engine.checkpoint import has_sharded
 from aims.engine.loading import loader, worker_deaths
 from aims.engine.train import Observer, Stopped, StopRequest
 from aims.methods import BACKBONES
@@ -25,7 +26,6 @@ from aims.pretrain.card import CARD, WEIGHTS, draw_curves, write_card, write_wei
 from aims.pretrain.checkpoint import (
     Average,
     Progress,
-    has_checkpoint,
     load_checkpoint,
     mean_losses,
     save_checkpoint,
@@ -34,7 +34,7 @@ from aims.pretrain.checkpoint import (
 from aims.pretrain.config import RECIPE, PretrainConfig, PretrainJob, plan_pretraining
 from aims.pretrain.packing import Packed
 from aims.pretrain.photographs import Photographs, PhotographStore
-from aims.pretrain.pictures import Draws, Stream, make_pictures
+from aims.pretrain.pictures import Draws, PretrainingSet, make_pictures
 from aims.pretrain.scores import (
     SCENE_FAMILIES,
     HeldOut,
@@ -105,7 +105,7 @@ def _require_folder(job: PretrainJob, finish: bool) -> None:
             what = "no pretraining to finish here" if finish else "holds something else; give a new folder"
             raise InputError(f"{folder}: {what}")
         return
-    if finish and not has_checkpoint(folder):
+    if finish and not has_sharded(folder):
         raise InputError(f"{folder}: nothing is saved here yet; there is nothing to finish")
     before = read_json(folder / SETTINGS)
     for name, value in dataclasses.asdict(job.config).items():
@@ -150,7 +150,7 @@ class _Pretraining:
         self._held_out: list[HeldOut] = []
         self._stop = StopRequest()
         self._logged = (0, 0.0)
-        if has_checkpoint(job.folder):
+        if has_sharded(job.folder):
             self.progress = load_checkpoint(job.folder, self.model, self.average, self.optimizer, self.sums)
 
     @property
@@ -192,7 +192,7 @@ class _Pretraining:
     @worker_deaths()
     def _loop(self, until: float) -> None:
         device = self.job.device
-        stream = Stream(
+        pictures = PretrainingSet(
             seed=self.config.seed,
             size=self.model.image_size,
             batch_size=self.config.batch_size,
@@ -201,7 +201,7 @@ class _Pretraining:
             share=self.config.share_of_photos,
         )
         steps = itertools.count(self.progress.step)
-        with closing(loader(stream, steps, self.job.workers, device.type == "cuda")) as batches:
+        with closing(loader(pictures, steps, self.job.workers, device.type == "cuda")) as batches:
             self._train(batches, until)
 
     def _train(self, batches: Iterator[Packed[Draws]], until: float) -> None:

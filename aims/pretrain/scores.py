@@ -23,7 +23,7 @@ from aims.methods import ClickedMap
 from aims.methods.disc import RADII, radius_scores
 from aims.models.segmenter import Segmenter
 from aims.pretrain.photographs import Photographs
-from aims.pretrain.pictures import picture_scenes, to_input
+from aims.pretrain.pictures import normalize_rgb, picture_scenes
 
 #: Seed of all held-out scenes; training with it is refused.
 HELD_OUT_SEED = 2_026
@@ -167,7 +167,7 @@ def _ious(model: Segmenter, item: Item, precision: str) -> NDArray[np.float64]:
     instances = torch.from_numpy(item.clicked.instances.astype(np.int32)).to(device)
     found = [np.zeros(0)]
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        embeddings = model.embed(to_input(item.image[None].to(device)))
+        embeddings = model.embed(normalize_rgb(item.image[None].to(device)))
         for start in range(0, len(ids), _PROMPTS):
             part = slice(start, start + _PROMPTS)
             labels = torch.ones(len(ids[part]), 1, dtype=torch.int64, device=device)

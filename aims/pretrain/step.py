@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aims.models.segmenter import Segmenter
-from aims.pretrain.pictures import Pictures, to_input
+from aims.pretrain.pictures import Pictures, normalize_rgb
 from aims.synth.world.random import normal, uniform
 
 #: Regions below this share of the picture are not clicked (40 pixels at 128 x 128).
@@ -28,7 +28,7 @@ _PAIR_SCALE, _PAIR_MIDDLE = 10.0, 0.5
 _SMOOTH = 1.0
 
 
-class Targets(NamedTuple):
+class ClickTargets(NamedTuple):
     """What the model is asked on a batch.
 
     Attributes:
@@ -44,7 +44,7 @@ class Targets(NamedTuple):
     masks: Float[Tensor, "batch clicks mask mask"]
 
 
-def draw_targets(pictures: Pictures, clicks: int, mask_size: int) -> Targets:
+def draw_targets(pictures: Pictures, clicks: int, mask_size: int) -> ClickTargets:
     """Flips, recolours and clicks a batch; everything is drawn from the pictures' own seeds."""
     flip = uniform(pictures.seeds, _FLIP, (1, 1)) < 0.5
     images = torch.where(flip[..., None], pictures.images.flip(2), pictures.images)
@@ -52,7 +52,9 @@ def draw_targets(pictures: Pictures, clicks: int, mask_size: int) -> Targets:
     coords, chosen = draw_clicks(regions, pictures.seeds, clicks)
     masks = (regions[:, None] == chosen[:, :, None, None]).to(torch.float32)
     scale = regions.shape[-1] // mask_size
-    return Targets(recolour(to_input(images), pictures.seeds), regions, coords, F.avg_pool2d(masks, scale))
+    return ClickTargets(
+        recolour(normalize_rgb(images), pictures.seeds), regions, coords, F.avg_pool2d(masks, scale)
+    )
 
 
 def recolour(

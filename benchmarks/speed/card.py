@@ -27,7 +27,7 @@ from typing import Any
 import torch
 
 from aims.core.files import write_json
-from aims.engine._machine import hardware
+from aims.engine.machine import hardware
 from aims.models import segmenter
 from aims.models.attention import Path as ModelPath
 

@@ -41,9 +41,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from aims.core.vocabulary import IOU_GRID, STRICT
 from aims.data.instances import stretch_nearest
 from aims.data.read import ImageRef
-from aims.engine._machine import hardware
-from aims.engine.evaluate import _score_image
+from aims.engine.evaluate import score_image
 from aims.engine.losses import LOSSES
+from aims.engine.machine import hardware
 from aims.engine.samples import EvaluationImage
 from aims.methods import build_model
 from aims.models.attention import Path
@@ -215,7 +215,7 @@ class Bench:
         )
         embeddings = self.embed(1)
         precision = "bf16" if torch.is_autocast_enabled(self.device.type) else "float32"
-        list(_score_image(self.model, embeddings, item, STRICT, precision, True))
+        list(score_image(self.model, embeddings, item, STRICT, precision, True))
 
 
 def measure(part: str, bench: Bench, path: Path, repeats: int, peak: float, flops: float) -> Measured:

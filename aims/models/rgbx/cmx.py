@@ -61,7 +61,7 @@ class FeatureRectification(nn.Module):
 
 
 class CrossPath(nn.Module):
-    """One stream's half of the information exchange in an FFM: it asks the other stream's context.
+    """One stream's half of the information exchange in an FFM: it attends to the other stream's context.
 
     Args:
         dim: channels of the tokens.
@@ -98,9 +98,9 @@ class CrossPath(nn.Module):
         exchanged: Float[Tensor, "batch tokens dim"],
         context: Float[Tensor, "batch heads head_dim head_dim"],
     ) -> Float[Tensor, "batch tokens dim"]:
-        """Asks the other stream's context with what this one exchanges, and adds the answer."""
-        answer = (self._heads(exchanged) @ context).transpose(1, 2).flatten(2)
-        merged: Tensor = self.norm(tokens + self.merge(torch.cat((kept, answer), dim=-1)))
+        """Multiplies what this stream exchanges with the other stream's context, and adds the result."""
+        received = (self._heads(exchanged) @ context).transpose(1, 2).flatten(2)
+        merged: Tensor = self.norm(tokens + self.merge(torch.cat((kept, received), dim=-1)))
         return merged
 
     def _heads(

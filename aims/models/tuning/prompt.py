@@ -33,9 +33,9 @@ class PromptTuning(Tuning):
     """Learned tokens, projected to keys and values by each attention's own weights, encoder and decoder.
 
     Jia et al., "Visual Prompt Tuning" (ECCV 2022), deep. There the tokens stand in the sequence of each
-    layer and ask as well; here, as in SimCMF's released program, they are only asked: no query of theirs
-    and no output. The model's output changes at step 0, whatever the tokens: the softmax gives every new key
-    a share of the attention, even to a token of zeros. LoRA and adapters can start without a trace.
+    layer and are queries as well; here, as in SimCMF's released program, they give keys and values only. The
+    model's output changes at step 0, whatever the tokens: the softmax gives every new key a share of the
+    attention, even to a token of zeros. LoRA and adapters can start without a trace.
 
     Attributes:
         tokens: of each attention; 400 gives the counts of the SimCMF paper's Table 4 (4.4 M for ViT-B).
@@ -119,11 +119,11 @@ class Prefix(ExtraTokens):
         self.values = _uniform_tokens(count, dim)
 
     def inputs(self, batch: int) -> tuple[Tensor, Tensor]:
-        """Both, as they are."""
+        """The keys and the values, without a projection."""
         return self.keys[None], self.values[None]
 
     def keys_and_values(self, batch: int, project: Projection) -> tuple[Tensor, Tensor]:
-        """Both, as they are: nothing is projected."""
+        """The keys and the values, without a projection."""
         return self.inputs(batch)
 
     def trainable_params(self) -> list[str]:

@@ -24,11 +24,11 @@ from aims.core.files import sha256_file, write_json
 from aims.core.records import RUN_VERSION, RunRecord
 from aims.core.schema import StreamSpec
 from aims.core.vocabulary import PROTOCOLS, STRICT, Modality
-from aims.engine._export_card import model_card
-from aims.engine._export_description import describe
-from aims.engine.checkpoint import save_weights
+from aims.engine.checkpoint import save_trained
 from aims.engine.evaluate import evaluate, mean_iou
 from aims.engine.export import export_model
+from aims.engine.export_card import model_card
+from aims.engine.export_description import describe
 from aims.engine.inputs import Channels, Preprocessing, choose_dataset, dataset_facts, to_input
 from aims.engine.restore import load_model
 from aims.engine.run import run
@@ -81,7 +81,7 @@ def made_run(runs: Path, *, channels: int = CHANNELS, base: Mapping[str, Any] | 
     folder = runs / config.run_name
     folder.mkdir(parents=True)
     if declared_parameters(model):
-        save_weights(folder / "weights.safetensors", model, {"epoch": "2", "run": config.run_name})
+        save_trained(folder / "weights.safetensors", model, {"epoch": "2", "run": config.run_name})
     preprocessing = Preprocessing(
         streams=("signal",),
         mean=tuple(0.5 + k for k in range(channels)),

@@ -16,8 +16,9 @@ from aims.core.errors import InputError
 from aims.core.files import sha256_file
 from aims.core.records import INITIAL, WEIGHTS, RunRecord
 from aims.engine.initial import load_initial
+from aims.engine.job import Job
 from aims.engine.restore import load_model
-from aims.engine.run import Job, run
+from aims.engine.run import run
 from aims.models.segmenter import Segmenter
 
 
@@ -72,8 +73,8 @@ def test_a_run_starts_from_what_another_trained(dataset, trained, tmp_path, monk
     seen: list[torch.Tensor] = []
     from aims.engine import run as module
 
-    def stop(job: Job, model: Segmenter, *_: Any) -> None:
-        seen.append(answers(model.eval()))
+    def stop(job: Job, plan: Any, *_: Any) -> None:
+        seen.append(answers(plan.model.eval()))
         raise InputError("seen")
 
     job = started_from(dataset, tmp_path, trained[first], tuning=then)

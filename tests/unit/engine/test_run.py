@@ -22,8 +22,8 @@ from safetensors.torch import load_file
 from aims.core.errors import AimsError, InputError, explain
 from aims.core.records import INSTANCE_SCHEMA, RunRecord
 from aims.engine import train
-from aims.engine._machine import PeakMemory
 from aims.engine.checkpoint import TrainingState
+from aims.engine.machine import PeakMemory
 from aims.engine.run import run
 from aims.engine.train import Observer, Stopped
 from aims.models.trainable import declared_parameters
@@ -86,7 +86,7 @@ def test_the_record_holds_everything(unbroken):
 
 def test_a_finished_run_answers_and_is_not_made_again(dataset, unbroken, monkeypatch):
     job = toys.job(dataset, unbroken.path.parent, epochs=6)
-    monkeypatch.setattr("aims.engine.run._run", lambda *_: pytest.fail("ran again"))
+    monkeypatch.setattr("aims.engine.run._make", lambda *_: pytest.fail("ran again"))
     record, was_finished = run(job)
     assert was_finished
     assert record.scores == unbroken.scores
@@ -320,7 +320,7 @@ def test_each_run_has_its_own_peak_memory(dataset, tmp_path):
 
 def test_where_the_peak_cannot_be_set_back_only_a_first_run_has_one(monkeypatch):
     """As on macOS: what the system tells is the process's, and no number of a second run."""
-    monkeypatch.setattr("aims.engine._machine._set_back_peak", lambda: False)
+    monkeypatch.setattr("aims.engine.machine._set_back_peak", lambda: False)
     monkeypatch.setattr(PeakMemory, "_begun", 0)
     first = PeakMemory(torch.device("cpu"))
     assert first.read() == resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aims.core.errors import InputError
 from aims.core.vocabulary import MODALITIES
-from aims.engine.checkpoint import TrainingState, load_resume, load_weights, save_resume, save_weights
+from aims.engine.checkpoint import TrainingState, load_resume, load_trained, save_resume, save_trained
 from aims.methods import (
     BACKBONES,
     METHODS,
@@ -165,8 +165,8 @@ def test_lora_on_cmx_has_twice_its_parameters() -> None:
 def test_a_checkpoint_goes_round(method: str, tuning: str, tmp_path: Path) -> None:
     trained, loaded = model(method, tuning), model(method, tuning)
     step(trained, adam(trained))
-    save_weights(tmp_path / "weights.safetensors", trained, {})
-    load_weights(tmp_path / "weights.safetensors", loaded)
+    save_trained(tmp_path / "weights.safetensors", trained, {})
+    load_trained(tmp_path / "weights.safetensors", loaded)
     images = pictures(seed=5)
     with torch.no_grad():
         assert torch.equal(trained.eval().embed(images), loaded.eval().embed(images))

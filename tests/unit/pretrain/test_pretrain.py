@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from aims.core.errors import AimsError, InputError
 from aims.data.instances import split_instances, stretch_nearest, strict_clicks
+from aims.engine import checkpoint
 from aims.engine.loading import loader
 from aims.engine.train import Observer, Stopped
 from aims.methods import BACKBONES
@@ -36,11 +37,11 @@ from aims.pretrain.pictures import (
     FAMILY,
     Draws,
     Pictures,
-    Stream,
+    PretrainingSet,
     make_pictures,
+    normalize_rgb,
     picture_scenes,
     surface_regions,
-    to_input,
 )
 from aims.pretrain.run import PretrainConfig, PretrainJob, plan_pretraining, pretrain
 from aims.pretrain.step import (
@@ -175,7 +176,7 @@ def test_targets_flip_everything_together(wilds):
         expected = pictures.regions[0].flip(1) if flip else pictures.regions[0]
         assert torch.equal(targets.regions[k], expected)
         # Recolouring is monotonic in every channel, so its place in the picture can be found again.
-        plain = to_input(pictures.images[:1])[0].mean(0)
+        plain = normalize_rgb(pictures.images[:1])[0].mean(0)
         drawn = targets.images[k].mean(0)
         both = torch.stack([(plain.flip(1) if flip else plain).flatten(), drawn.flatten()])
         assert torch.corrcoef(both)[0, 1] > 0.9
@@ -246,7 +247,7 @@ def pictures_of(stream, step, store=None):
 
 
 def test_a_step_sees_what_its_number_says():
-    stream = Stream(5, SIZE, 2)
+    stream = PretrainingSet(5, SIZE, 2)
     first, again = pictures_of(stream, 1), pictures_of(stream, 1)
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     alone = picture_scenes(FAMILY, 5, [2, 3], SIZE)[0]
@@ -255,12 +256,15 @@ def test_a_step_sees_what_its_number_says():
 
 
 def test_scenes_rendered_in_parts_are_the_same():
-    parts, whole = pictures_of(Stream(5, SIZE, 5, at_once=2), 1), pictures_of(Stream(5, SIZE, 5), 1)
+    parts, whole = (
+        pictures_of(PretrainingSet(5, SIZE, 5, at_once=2), 1),
+        pictures_of(PretrainingSet(5, SIZE, 5), 1),
+    )
     assert all(torch.equal(a, b) for a, b in zip(parts, whole, strict=True))
 
 
 def test_workers_change_nothing():
-    stream = Stream(5, SIZE, 2, photographs=Shapes(((80, 120), (90, 70)), (2, 3)), share=0.5)
+    stream = PretrainingSet(5, SIZE, 2, photographs=Shapes(((80, 120), (90, 70)), (2, 3)), share=0.5)
     here = [stream[step].unpack(torch.device("cpu")) for step in range(3, 9)]
     with closing(loader(stream, range(3, 9), 2, False)) as there:
         for expected, packed in zip(here, there, strict=True):
@@ -299,10 +303,10 @@ def test_photographs_are_mixed_in(photos):
     assert np.abs(seen - [(250, 20, 40), (30, 240, 60), (50, 70, 230)]).max() < 12
     assert [(regions.shape, int(regions.max())) for regions in people] == [((80, 120), 3), ((80, 120), 2)]
     store = PhotographStore.load(found, torch.device("cpu"))
-    stream = Stream(1, 32, 8, photographs=store.shapes, share=0.5)
+    stream = PretrainingSet(1, 32, 8, photographs=store.shapes, share=0.5)
     kept = 0
     for step in range(4):
-        batch, scenes = pictures_of(stream, step, store), pictures_of(Stream(1, 32, 8), step)
+        batch, scenes = pictures_of(stream, step, store), pictures_of(PretrainingSet(1, 32, 8), step)
         same = [any(torch.equal(image, scene) for scene in scenes.images) for image in batch.images]
         kept += sum(same)
         assert len(torch.unique(batch.seeds)) == 8
@@ -346,7 +350,7 @@ def test_held_out_scenes_are_never_learned_from(monkeypatch):
     assert set(asked) == {scores.HELD_OUT_SEED}
     with pytest.raises(InputError, match="held-out"):
         config(seed=scores.HELD_OUT_SEED)
-    learned = pictures_of(Stream(0, SIZE, 2), 0)
+    learned = pictures_of(PretrainingSet(0, SIZE, 2), 0)
     assert not any(torch.equal(item.image, image) for item in held_out.items for image in learned.images)
 
 
@@ -627,7 +631,7 @@ def test_wrong_folders(tmp_path, unbroken):
 
 
 def test_the_state_is_in_files_of_limited_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(state_module, "_PART_BYTES", 40_000)
+    monkeypatch.setattr(checkpoint, "_PART_BYTES", 40_000)
     pretrain(job(tmp_path / "out", images=2))
     parts = [load_file(path) for path in (tmp_path / "out").glob("checkpoint-*.safetensors")]
     assert len(parts) > 5
@@ -653,7 +657,7 @@ def test_no_file_of_sam_tiny_reaches_16_mb(tmp_path):
 
 def test_a_kill_while_saving_leaves_the_state_before(tmp_path, monkeypatch):
     """Stops at each file that is written or deleted: what is read next is the old state or the new one."""
-    monkeypatch.setattr(state_module, "_PART_BYTES", 400)
+    monkeypatch.setattr(checkpoint, "_PART_BYTES", 400)
     count = [0, math.inf]
 
     class Killed(BaseException):
@@ -668,8 +672,12 @@ def test_a_kill_while_saving_leaves_the_state_before(tmp_path, monkeypatch):
 
         return called
 
-    for name in ("save_tensors", "write_json", "write_metrics"):
-        monkeypatch.setattr(state_module, name, killing(getattr(state_module, name)))
+    for where, name in (
+        (checkpoint, "save_tensors"),
+        (checkpoint, "write_json"),
+        (state_module, "write_metrics"),
+    ):
+        monkeypatch.setattr(where, name, killing(getattr(where, name)))
     unlink = Path.unlink
     monkeypatch.setattr(Path, "unlink", killing(unlink))
 

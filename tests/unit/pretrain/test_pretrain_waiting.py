@@ -19,7 +19,7 @@ from aims.models import attention
 from aims.models.long_attention import attend_fused
 from aims.pretrain import run as module
 from aims.pretrain.photographs import PhotographStore, Shapes
-from aims.pretrain.pictures import Stream
+from aims.pretrain.pictures import PretrainingSet
 from aims.pretrain.run import PretrainConfig, PretrainJob
 from aims.synth.world.render import scenes_at_once
 
@@ -71,7 +71,7 @@ def on_meta(monkeypatch, folder, **changes):
     )
     config = PretrainConfig(images=64, batch_size=4, clicks=3, held_out=2, **changes)
     trainer = module._Pretraining(PretrainJob(config=config, folder=folder, device=META), {}, Observer())
-    return trainer, Stream(0, trainer.model.image_size, 4, at_once=scenes_at_once(META))
+    return trainer, PretrainingSet(0, trainer.model.image_size, 4, at_once=scenes_at_once(META))
 
 
 def test_a_step_waits_for_nothing(tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_a_step_with_photographs_waits_for_nothing(tmp_path, monkeypatch):
         torch.zeros(2, 4, dtype=torch.int64, device=META),
     )
     size = trainer.model.image_size
-    stream = Stream(0, size, 4, at_once=256, photographs=shapes, share=0.5)
+    stream = PretrainingSet(0, size, 4, at_once=256, photographs=shapes, share=0.5)
     trainer._step(stream[0].unpack(META))
     draws = stream[1].unpack(META)
     assert 0 < len(draws.crops) < 4
@@ -114,7 +114,7 @@ def test_a_batch_comes_in_one_copy():
                 copies.append(operation)
             return operation(*args, **(kwargs or {}))
 
-    packed = Stream(0, 64, 4, at_once=2)[0]
+    packed = PretrainingSet(0, 64, 4, at_once=2)[0]
     with Copies():
         draws = packed.unpack(META)
     assert len(copies) == 1

@@ -20,7 +20,7 @@ from aims.data.read import Dataset, ImageRef
 PICTURES = 6
 
 
-def save_sheet(
+def save_contact_sheet(
     path: Path,
     dataset: Dataset,
     modality: Modality,

@@ -1,0 +1,108 @@
+"""The processes that compute one run together: a single one, or those that `accelerate launch` started.
+
+Every process computes its share of each batch and of the images to score; gradients are summed, rows are
+gathered. The main process alone writes files and reports progress. The numbers are those of a single process
+up to the order of sums: every instance counts once, and a batch is the same batch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+_Item = TypeVar("_Item")
+
+
+class ProcessGroup:
+    """A single process.
+
+    Attributes:
+        rank: number of this process, from 0.
+        world_size: number of processes.
+    """
+
+    rank = 0
+    world_size = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and reports progress."""
+        return self.rank == 0
+
+    def shard(self, items: Sequence[_Item]) -> Sequence[_Item]:
+        """Returns the items that this process works on."""
+        return items[self.rank :: self.world_size]
+
+    def any(self, flag: bool) -> bool:
+        """Returns whether the flag is set in any process."""
+        return flag
+
+    def all_reduce(self, tensors: Iterable[Tensor]) -> None:
+        """Replaces tensors of one type by their sums over all processes, in place."""
+
+    def gather(self, items: list[_Item]) -> list[_Item]:
+        """Returns the items of all processes, in order of rank."""
+        return items
+
+    def barrier(self) -> None:
+        """Waits until every process has reached this line."""
+
+
+class LaunchedGroup(ProcessGroup):
+    """Several processes, as `accelerate launch` or torchrun start them.
+
+    Args:
+        cpu: whether they compute on the CPU.
+    """
+
+    def __init__(self, *, cpu: bool) -> None:
+        # Imported here: it takes a second, and a single process needs nothing of it.
+        from accelerate import PartialState
+
+        # NCCL refuses two processes on one GPU; Gloo takes its tensors, too.
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        self._share_gpus = not cpu and torch.cuda.is_available() and local > torch.cuda.device_count()
+        self._state = PartialState(cpu=cpu, **({"backend": "gloo"} if self._share_gpus else {}))
+        self.rank, self.world_size = self._state.process_index, self._state.num_processes
+        self.device: torch.device = self._state.device
+
+    def any(self, flag: bool) -> bool:  # noqa: D102
+        raised = torch.tensor(float(flag), device=self.device)
+        self.all_reduce([raised])
+        return bool(raised > 0)
+
+    def all_reduce(self, tensors: Iterable[Tensor]) -> None:  # noqa: D102
+        from accelerate.utils import reduce
+
+        parts = list(tensors)
+        # One message: many small ones would each cost a round trip.
+        flat = reduce(torch.cat([part.flatten() for part in parts]), "sum")
+        for part, total in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
+            part.copy_(total.view_as(part))
+
+    def gather(self, items: list[_Item]) -> list[_Item]:  # noqa: D102
+        from accelerate.utils import gather_object
+
+        gathered: list[_Item] = gather_object(items)
+        return gathered
+
+    def barrier(self) -> None:  # noqa: D102
+        if self._share_gpus:
+            # accelerate names a GPU by the process's number, and there are fewer.
+            torch.distributed.barrier()
+        else:
+            self._state.wait_for_everyone()
+
+
+def find_process_group(device: torch.device) -> ProcessGroup:
+    """Returns the group that this process was started in.
+
+    Args:
+        device: of the kind on which it will compute.
+    """
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return LaunchedGroup(cpu=device.type == "cpu") if launched else ProcessGroup()
