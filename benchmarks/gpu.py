@@ -71,7 +71,7 @@ class Stage:
 
 
 @dataclass
-class Result:
+class StageResult:
     """What became of a stage; see `run_stage`."""
 
     name: str
@@ -87,7 +87,7 @@ class Record:
 
     def __init__(self, out: Path, about: dict[str, Any]) -> None:
         self.out, self.about = out, about
-        self.results: list[Result] = []
+        self.results: list[StageResult] = []
         self.notes: list[str] = []
 
     def write(self) -> None:
@@ -119,7 +119,7 @@ def run_stages(stages: Sequence[Stage], record: Record, seconds: float) -> None:
     for place, stage in enumerate(stages):
         left = max(0.0, end - time.monotonic())
         limit = left * stage.share / sum(other.share for other in stages[place:])
-        result = Result(stage.name, "running", limit)
+        result = StageResult(stage.name, "running", limit)
         record.results.append(result)
         record.write()
         try:
@@ -133,7 +133,7 @@ def run_stages(stages: Sequence[Stage], record: Record, seconds: float) -> None:
             record.write()
 
 
-def run_stage(stage: Stage, result: Result, log: Path) -> None:
+def run_stage(stage: Stage, result: StageResult, log: Path) -> None:
     """Runs one stage to its end or its limit, and leaves no process of its group behind.
 
     Args:
@@ -168,7 +168,7 @@ def run_stage(stage: Stage, result: Result, log: Path) -> None:
         result.tail, result.counts = list(tail), dict(counts)
 
 
-def _wait(child: subprocess.Popen[bytes], result: Result, began: float, grace: float) -> None:
+def _wait(child: subprocess.Popen[bytes], result: StageResult, began: float, grace: float) -> None:
     try:
         code = child.wait(timeout=max(0.0, result.limit - grace))
         result.status = "passed" if code == 0 else f"failed: exit code {code}"

@@ -115,7 +115,7 @@ def encoded(
 
 
 def require_rows(rows: list[dict[str, Any]], dataset: str, protocol: Protocol) -> list[dict[str, Any]]:
-    """Gives scored instances back.
+    """Returns the rows of scored instances.
 
     Raises:
         AimsError: there are none.
@@ -144,8 +144,8 @@ def score_image(
     """
     height, width = item.native.shape
     native = protocol.at_native
-    maps = [Truth(item.grid, embeddings.device)]
-    maps += [Truth(item.native, embeddings.device)] if native else []
+    maps = [GroundTruthMap(item.grid, embeddings.device)]
+    maps += [GroundTruthMap(item.native, embeddings.device)] if native else []
     chunk = max(1, min(PROMPTS, PIXELS // (height * width))) if native else PROMPTS
     for start in range(0, len(item.ids), chunk):
         part = slice(start, start + chunk)
@@ -192,7 +192,7 @@ def score_instance(
     predicted = [grid] if native is None else [grid, native]
     ids = item.ids[index : index + 1]
     ious = [
-        Truth(instances, torch.device("cpu")).iou(torch.from_numpy(mask)[None], ids, smoothing)[0]
+        GroundTruthMap(instances, torch.device("cpu")).iou(torch.from_numpy(mask)[None], ids, smoothing)[0]
         for instances, mask, smoothing in zip(
             (item.grid, item.native), predicted, (protocol.smoothing, 0.0), strict=False
         )
@@ -252,8 +252,13 @@ def threshold(
     return logits > 0
 
 
-class Truth:
-    """An instance map on a device, against which the masks of many instances are held at once."""
+class GroundTruthMap:
+    """The instance map of an image, on a device, for the IoU of many masks at once.
+
+    Args:
+        instances: (height, width) ids of the instances, 0 for nothing.
+        device: of the masks.
+    """
 
     def __init__(self, instances: NDArray[np.uint16], device: torch.device) -> None:
         self.size = (instances.shape[0], instances.shape[1])
@@ -263,7 +268,7 @@ class Truth:
     def iou(
         self, masks: Bool[Tensor, "prompts height width"], ids: NDArray[np.int64], smoothing: float
     ) -> list[float | None]:
-        """IoU of each mask with its instance; None where that is not on the map, unsmoothed."""
+        """IoU of each mask with its instance; None where the map lacks the instance and nothing smooths."""
         wanted = torch.from_numpy(ids.astype(np.uint16).view(np.int16)).to(self._map.device)
         truth = self._map == wanted[:, None, None]
         counts = torch.stack(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from aims.core.files import atomic_write, sha256_file, write_json, write_text
 from aims.engine.checkpoint import save_tensors
+from aims.engine.export_card import render_card
 from aims.engine.machine import commit, hardware, peak_memory
 from aims.pretrain.checkpoint import Progress
 from aims.pretrain.photographs import Photographs
@@ -23,6 +24,7 @@ from aims.version import __version__
 
 WEIGHTS, CARD, README, CURVES = "weights.safetensors", "card.json", "README.md", "curves.png"
 
+_TEMPLATE = Path(__file__).with_name("card.md.j2")
 _SCENES_ONLY = "Apache-2.0, as AIMS: only scenes that AIMS generates were learned from."
 _WITH_PHOTOGRAPHS = (
     "NOT TO BE SHIPPED: photographs were learned from as well. Those of BSDS500 are given for research, with "
@@ -70,7 +72,7 @@ def write_card(
         The content of card.json.
     """
     weights, learned = folder / WEIGHTS, photographs.get("learn")
-    content = {
+    content: dict[str, Any] = {
         "model": settings["backbone"],
         "license": _WITH_PHOTOGRAPHS if learned else _SCENES_ONLY,
         "shippable": learned is None,
@@ -95,62 +97,18 @@ def write_card(
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(folder / CARD, content)
-    write_text(folder / README, _readme(content))
+    rows = [_score_row(name, numbers) for name, numbers in content["scores"].items()]
+    readme = render_card(_TEMPLATE, content, rows=rows, kinds=_KINDS, curves=CURVES)
+    write_text(folder / README, readme)
     return content
 
 
-def _readme(card: Mapping[str, Any]) -> str:
-    settings, recipe = card["settings"], card["settings"]["recipe"]
-    plain = {name: value for name, value in settings.items() if name != "recipe"} | recipe
-    machine, weights = card["hardware"], card["weights"]
-    lines = [
-        f"# {card['model']}, pretrained",
-        "",
-        "Weights of a small SAM, learned with `aims pretrain` from RGB pictures of generated scenes; tensors",
-        "named as in segment-anything, in half precision.",
-        "",
-        f"Licence: {card['license']}",
-        "",
-        "## Scores",
-        "",
-        "Mean IoU in percent of the instance under one click, the pixel farthest from its boundary",
-        "(protocol `strict`), at the pictures' own size, measured with exactly these weights in float32.",
-        "Beside it a disc around the click: of one radius, chosen on other pictures of the kind, and of the",
-        "best radius for each instance. Large instances fill at least",
-        f"{card['large_share']:.1%} of their picture.",
-        "",
-        "| pictures | instances | model | disc | best disc | large ones | model | disc | best disc |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        *(_score_row(name, numbers) for name, numbers in card["scores"].items()),
-        "",
-        *(f"- {name}: {_KINDS[name]}" for name in card["scores"]),
-        "",
-        "## How they were made",
-        "",
-        f"{card['images_seen']:,} images in {card['steps']:,} steps, {card['seconds'] / 3600:.2f} hours with",
-        f"the scores on the way, on {machine['device']} ({machine['name']}, {machine['threads']} threads):",
-        f"{card['share_done']:.0%} of the planned training. Scenes of the family `{FAMILY}`, each seen once;",
-        f"different photographs: {card['learned_from']['photographs']}.",
-        "",
-        "| setting | value |",
-        "| --- | --- |",
-        *(f"| {name.replace('_', ' ')} | {value} |" for name, value in plain.items()),
-        "",
-        f"AIMS {card['code']['aims']}, commit {card['code']['commit'] or 'unknown'}, torch",
-        f"{card['code']['torch']}. `{weights['file']}`: {weights['bytes']:,} bytes, SHA-256",
-        f"{weights['sha256']}.",
-        "",
-        f"![Losses and scores]({CURVES})",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _score_row(name: str, numbers: Mapping[str, float]) -> str:
+def _score_row(name: str, numbers: Mapping[str, float]) -> list[str]:
     cells = [name]
     for suffix, count in (("", "instances"), ("_large", "large_instances")):
         shares = (f"{100 * numbers[f'{key}{suffix}']:.1f}" for key in ("miou", "disc", "best_disc"))
         cells += [f"{numbers[count]:,}", *shares]
-    return f"| {' | '.join(cells)} |"
+    return cells
 
 
 def draw_curves(folder: Path, progress: Progress) -> None:

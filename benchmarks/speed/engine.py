@@ -21,7 +21,6 @@ The operations are torch's count of the stock path, so a share may hide work tha
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import platform
 import sys
@@ -43,7 +42,7 @@ from aims.data.instances import stretch_nearest
 from aims.data.read import ImageRef
 from aims.engine.evaluate import score_image
 from aims.engine.losses import LOSSES
-from aims.engine.machine import hardware
+from aims.engine.machine import PeakMemory, hardware
 from aims.engine.samples import EvaluationImage
 from aims.methods import build_model
 from aims.models.attention import Path
@@ -74,34 +73,6 @@ class Measured:
     peak_bytes: int | None
     images_per_second: float
     share_of_peak: float
-
-
-class Memory:
-    """Peak memory since it was made, beyond what was held then."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        gc.collect()
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(device)
-        elif sys.platform == "linux":
-            # Sets the high-water mark of this process back to what it holds (proc(5)).
-            FilePath("/proc/self/clear_refs").write_text("5")
-        self.before = self._now()
-
-    def _now(self) -> int | None:
-        if self.device.type == "cuda":
-            return int(torch.cuda.max_memory_allocated(self.device))
-        if sys.platform != "linux":
-            return None
-        status = FilePath("/proc/self/status").read_text()
-        return 1024 * int(status.split("VmHWM:")[1].split()[0])
-
-    def peak(self) -> int | None:
-        """Bytes."""
-        now = self._now()
-        return None if now is None or self.before is None else now - self.before
 
 
 def settings(options: argparse.Namespace) -> Iterator[tuple[str, Setting]]:
@@ -221,12 +192,14 @@ class Bench:
 def measure(part: str, bench: Bench, path: Path, repeats: int, peak: float, flops: float) -> Measured:
     """Times one path of a part."""
     work = _work(part, bench)
-    memory = Memory(bench.device)
+    memory = PeakMemory(bench.device)
+    before = memory.read()
     seconds = fastest(lambda: bench.with_path(path, work), bench.device, repeats)
+    peak_bytes = memory.read()
     images = bench.setting.batch if part in ("lora", "full") else 1
     return Measured(
         seconds=seconds,
-        peak_bytes=memory.peak(),
+        peak_bytes=None if peak_bytes is None or before is None else peak_bytes - before,
         images_per_second=images / seconds,
         share_of_peak=flops / seconds / peak,
     )

@@ -10,15 +10,8 @@ import pytest
 import toys
 
 from aims.core.errors import InputError
-from aims.engine.prompts import (
-    PROMPT_SCHEMA,
-    PromptPlan,
-    boundary_iou,
-    clicks_until,
-    evaluate_run,
-    next_click,
-    summarize,
-)
+from aims.engine.prompt_scores import boundary_iou, clicks_until, next_click, summarize
+from aims.engine.prompts import PROMPT_SCHEMA, PromptPlan, evaluate_run
 from aims.engine.run import run
 
 

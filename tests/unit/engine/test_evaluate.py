@@ -135,9 +135,9 @@ def decode(rle):
 
 def test_an_instance_that_vanishes(tmp_path):
     """One pixel of a 640 x 640 picture is not on the 256 grid: the protocols differ on it."""
-    from aims.engine.evaluate import Truth
+    from aims.engine.evaluate import GroundTruthMap
 
-    truth = Truth(np.zeros((4, 4), np.uint16), torch.device("cpu"))
+    truth = GroundTruthMap(np.zeros((4, 4), np.uint16), torch.device("cpu"))
     nothing, everything = torch.zeros(1, 4, 4, dtype=torch.bool), torch.ones(1, 4, 4, dtype=torch.bool)
     ids = np.array([1])
     assert truth.iou(nothing, ids, 1e-6) == [1]
@@ -146,9 +146,9 @@ def test_an_instance_that_vanishes(tmp_path):
 
 
 def test_instances_beyond_a_signed_word_are_told_apart():
-    from aims.engine.evaluate import Truth
+    from aims.engine.evaluate import GroundTruthMap
 
-    truth = Truth(np.array([[40_000, 7], [40_001, 40_000]], np.uint16), torch.device("cpu"))
+    truth = GroundTruthMap(np.array([[40_000, 7], [40_001, 40_000]], np.uint16), torch.device("cpu"))
     masks = torch.ones(2, 2, 2, dtype=torch.bool)
     assert truth.iou(masks, np.array([40_000, 40_001]), 0) == [0.5, 0.25]
 
