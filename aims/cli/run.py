@@ -12,7 +12,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from aims.cli._options import SETTINGS, extra_options
-from aims.cli._terminal import err, out, print_json, progress_bar
+from aims.cli._terminal import err, out, print_json, progress_bar, warn
 from aims.core.config import NO_MODEL, NO_TUNING, PRECISIONS
 from aims.core.sizes import LARGE_SHARE
 from aims.core.vocabulary import DEFAULT_PROTOCOL
@@ -109,12 +109,14 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]
     help="Save after so many steps, too; every epoch is saved anyway.",
 )
 @click.option(
-    "--path",
+    "--attention",
+    "path",
     type=click.Choice(["fast", "stock"]),
     default="fast",
     show_default=True,
     help="stock: segment-anything's modules as they are, to compare with.",
 )
+@click.option("--path", "old_path", type=click.Choice(["fast", "stock"]), hidden=True)
 @click.option("--limit", type=int, help="Only the first so many images of each split; marked in reports.")
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs."
@@ -130,6 +132,9 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
     from aims.engine.rates import RATES, run_rates
     from aims.engine.run import run
 
+    if (old_path := arguments.pop("old_path")) is not None:
+        warn("--path is now --attention; the old name goes with the next release")
+        arguments["path"] = old_path
     sweep = arguments["lr"] == "sweep"
     if sweep:
         arguments["lr"] = None

@@ -84,7 +84,7 @@ def encoded(
     workers: int,
     on_image: Callable[[int], None],
 ) -> Iterator[tuple[int, EvaluationImage, Tensor]]:
-    """Encodes images one after the other, for as many prompts as one likes.
+    """Encodes images one after the other; the embeddings serve any number of prompts.
 
     Args:
         model: the model, in evaluation mode while this goes on; its device is used.
@@ -206,7 +206,7 @@ def _row(
     ious: Sequence[float | None],
     masks: Sequence[dict[str, Any] | None],
 ) -> dict[str, Any]:
-    """A row, from the IoU at 256 x 256 and, if the protocol counts there, at the picture's size."""
+    """Returns a row, from the IoU at 256 x 256 and, if the protocol counts there, at the picture's size."""
     grid, *at_native = ious
     rle_grid, *rle_native = masks
     return {
@@ -246,7 +246,7 @@ def predict(
 def threshold(
     logits: Float[Tensor, "prompts mask mask"], size: tuple[int, int]
 ) -> Bool[Tensor, "prompts height width"]:
-    """Masks of another size: logits stretched bilinearly where the size differs, then > 0."""
+    """Returns masks of a size: logits, stretched bilinearly where their size differs, above 0."""
     if tuple(logits.shape[1:]) != size:
         logits = F.interpolate(logits[:, None], size, mode="bilinear", align_corners=False)[:, 0]
     return logits > 0
@@ -340,7 +340,7 @@ def mean_dice(rows: Sequence[dict[str, Any]]) -> float:
 
 
 def count_images(rows: Sequence[dict[str, Any]]) -> int:
-    """How many images were scored; one that stands in for others (protocol.md: 1134) as often as it was."""
+    """Number of scored images; one that replaces broken ones (protocol.md: 1134) counts each time."""
     often = Counter((row["image_id"], row["instance_id"]) for row in rows)
     images: dict[str, int] = {}
     for (image_id, _), count in often.items():
@@ -354,5 +354,5 @@ def mean_iou(rows: Sequence[dict[str, Any]]) -> float:
 
 
 def large_iou(rows: Sequence[dict[str, Any]]) -> dict[str, float | int | None]:
-    """The same over large instances alone, and their number (`aims.core.sizes.large_scores`)."""
+    """Mean IoU over large instances alone, and their number (`aims.core.sizes.large_scores`)."""
     return large_scores(*(np.array([row[name] for row in rows]) for name in ("iou", "area", "pixels")))

@@ -1,4 +1,4 @@
-"""The floors' part of a run: what is chosen on one split, and the scored masks of the test split."""
+"""Runs of floors, methods without a model: fitted on one split, scored on the test split."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aims.methods import METHODS, ClickedMap, Floor
 
 @dataclass(frozen=True, kw_only=True)
 class FloorOutcome:
-    """What a floor's run leaves.
+    """The result of a floor's run.
 
     Attributes:
         chosen: what was chosen, by name; empty where a floor has nothing to choose.
@@ -36,7 +36,7 @@ class FloorOutcome:
 def run_floor(
     config: RunConfig, dataset: Dataset, refs: Mapping[str, Sequence[ImageRef]], observer: Observer
 ) -> FloorOutcome:
-    """Chooses where there is something to choose, and scores validation part and test split.
+    """Fits a floor that has something to fit, and scores the validation part and the test split.
 
     `paper` chooses on the test split, as it does with everything; `strict` on the training part without what
     is held out for validation (protocol.md). Clicks and sizes are those of evaluation in either case.
@@ -45,7 +45,7 @@ def run_floor(
         config: names the floor and the protocol.
         dataset: the dataset.
         refs: images of train, test and, where the protocol has one, val.
-        observer: is told of progress.
+        observer: receives the progress.
 
     Raises:
         AimsError: there is nothing to choose on, or nothing to score.
@@ -79,7 +79,7 @@ def run_floor(
 def read_targets(
     dataset: Dataset, refs: Iterable[ImageRef], protocol: Protocol, on_image: Callable[[int], None]
 ) -> Iterator[EvaluationTargets]:
-    """Reads instances and clicks, one image at a time and none of their sensors."""
+    """Reads instances and clicks, one image at a time; no sensor is read."""
     for ref in refs:
         image = dataset.read(ref, ())
         yield find_targets(ref, image.instances, image.objects, dataset.name, protocol)
@@ -125,7 +125,7 @@ def score_floor(
 
 
 def clicked_map(item: EvaluationTargets, protocol: Protocol) -> ClickedMap:
-    """What a floor is shown: the map on which the protocol counts, and the clicks in its pixels."""
+    """Returns the input of a floor: the map on which IoU is counted, and the clicks in its pixels."""
     instances = item.native if protocol.at_native else item.grid
     height, width = item.click_size
     scale = (instances.shape[1] / width, instances.shape[0] / height)

@@ -199,7 +199,7 @@ def reduce_grid(grid: NDArray[Any], side: int, protocol: Protocol) -> NDArray[An
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What one pass over the training part tells.
+    """What one pass over the training part finds.
 
     Attributes:
         preprocessing: scaling constants.
@@ -289,13 +289,13 @@ def _preprocessing(
         streams=modality.streams,
         mean=tuple(mean),
         std=tuple(std),
-        source=_say_sources(modality.streams, sources),
+        source=_name_sources(modality.streams, sources),
         channel_order=tuple(order.tolist()),
     )
 
 
-def _say_sources(streams: Sequence[str], sources: Sequence[str]) -> str:
-    """Where the constants come from, with the streams that are an exception by name."""
+def _name_sources(streams: Sequence[str], sources: Sequence[str]) -> str:
+    """Names the source of the constants, and each stream with another source."""
     usual = "published" if "published" in sources else "training part"
     others = (f"{name}: {source}" for name, source in zip(streams, sources, strict=True) if source != usual)
     return "; ".join((usual, *others))

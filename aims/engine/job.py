@@ -14,7 +14,7 @@ from aims.core.vocabulary import PROTOCOLS, Modality, Protocol
 from aims.data.read import Dataset
 from aims.engine.distributed import ProcessGroup
 from aims.engine.initial import Initial
-from aims.models.attention import Path as ModelPath
+from aims.models.attention import AttentionPath
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Job:
     runs: Path
     workers: int = 0
     checkpoint_every: int | None = None
-    path: ModelPath = "fast"
+    path: AttentionPath = "fast"
     distributed: ProcessGroup = dataclasses.field(default_factory=ProcessGroup)
 
     @property

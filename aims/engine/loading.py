@@ -31,7 +31,7 @@ def loader(data: TorchDataset[Item], keys: Iterable[Any], workers: int, pin_memo
         AimsError: as reading raised it, also in a worker; or a worker was killed.
     """
     items = DataLoader(
-        _Answering(data),
+        _ErrorsAsItems(data),
         batch_size=None,
         sampler=keys,
         num_workers=workers,
@@ -48,9 +48,9 @@ def loader(data: TorchDataset[Item], keys: Iterable[Any], workers: int, pin_memo
 
 @contextmanager
 def worker_deaths() -> Iterator[None]:
-    """Makes one line of the death of a worker process; around all that is done while there are some.
+    """Turns the death of a worker process into one error; wrap all work that has workers in it.
 
-    Torch tells of it by a signal, which may come in the middle of anything.
+    Torch reports it by a signal, which may interrupt any line.
 
     Raises:
         AimsError: a worker died.
@@ -58,7 +58,7 @@ def worker_deaths() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError, EOFError) as error:
-        if not _tells_of_a_death(error):
+        if not _is_worker_death(error):
             raise
         raise AimsError(
             f"a process that reads ahead died ({error}): out of memory, most often; try fewer --workers"
@@ -76,7 +76,7 @@ def _started(items: Iterable[Item]) -> Iterator[Item]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _tells_of_a_death(error: Exception) -> bool:
+def _is_worker_death(error: Exception) -> bool:
     """Whether an error comes from a lost worker: torch says so, or what it was about to hand over is gone."""
     text = str(error)
     if text.startswith("Caught") and "in DataLoader worker" in text:
@@ -89,8 +89,8 @@ def _tells_of_a_death(error: Exception) -> bool:
 
 
 @dataclass(frozen=True)
-class _Answering(TorchDataset[Item | AimsError]):
-    """Gives an error of ours back as an item: torch would bring it from a worker as a traceback's text."""
+class _ErrorsAsItems(TorchDataset[Item | AimsError]):
+    """Returns an error of ours as an item: torch would pass on the text of a traceback alone."""
 
     data: TorchDataset[Item]
 

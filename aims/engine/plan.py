@@ -29,7 +29,7 @@ from aims.methods import (
     require_modality,
     require_pair,
 )
-from aims.models.attention import Path as ModelPath
+from aims.models.attention import AttentionPath
 from aims.models.weights import load_weights, resolve_weights
 
 #: Learning rate of full tuning with pretrained weights, and of everything else: the paper's peaks on
@@ -62,7 +62,7 @@ def plan(
     score_every: int = 5,
     init: str | None = None,
     checkpoint_every: int | None = None,
-    path: ModelPath = "fast",
+    path: AttentionPath = "fast",
     runs: Path = Path("runs"),
     options: Mapping[str, object] = MappingProxyType({}),
 ) -> Job:
@@ -113,7 +113,7 @@ def plan(
             f"take --protocol {PAPER.name}"
         )
     if path == "stock" and precision != "float32":
-        raise InputError(f"--path stock computes in float32, not in {precision}; leave --precision out")
+        raise InputError(f"--attention stock computes in float32, not in {precision}; leave --precision out")
     target = find_device(device)
     distributed = find_process_group(target)
     if isinstance(distributed, LaunchedGroup) and device in ("auto", "cuda"):

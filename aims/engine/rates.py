@@ -45,7 +45,7 @@ def run_rates(job: Job, *, fresh: bool = False, observer: Observer | None = None
     Args:
         job: what to do; its own rate counts for nothing.
         fresh: discard what is there of these runs.
-        observer: is told of progress.
+        observer: receives the progress.
 
     Returns:
         The best run; its record says what was tried.

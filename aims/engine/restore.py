@@ -86,7 +86,7 @@ def dataset_of(record: RunRecord, data: Path) -> Dataset:
 
 
 def preprocessing_of(record: RunRecord) -> Preprocessing:
-    """How a run made images into inputs.
+    """Reads from a record how the run turned images into inputs.
 
     Raises:
         InputError: the record does not tell, or contradicts itself.
@@ -171,7 +171,7 @@ def base_weights(record: RunRecord, path: Path | None) -> Mapping[str, Tensor] |
 
 @torch.no_grad()
 def _load_initial(record: RunRecord, model: Segmenter) -> None:
-    """Loads what the run took from another one and did not train."""
+    """Loads the tensors that the run took from another one and did not train."""
     path = record.path / INITIAL
     if not path.is_file():
         raise InputError(f"{path}: missing, and with it what the run started from; {_AGAIN}")
@@ -205,7 +205,7 @@ def _load_trained(record: RunRecord, model: Segmenter) -> None:
 
 
 def _warn_of_other_numbers(record: RunRecord) -> None:
-    """What a seed draws is fixed for one version of torch only."""
+    """Warns if another torch drew the run's random weights: a seed fixes them for one version only."""
     there = record.content.get("code", {}).get("torch")
     if there != torch.__version__:
         log.warning(

@@ -40,7 +40,7 @@ def run(job: Job, *, fresh: bool = False, observer: Observer | None = None) -> t
     Args:
         job: what to do.
         fresh: discard what is there.
-        observer: is told of progress.
+        observer: receives the progress.
 
     Returns:
         The run's record, and whether it was finished before.
@@ -67,7 +67,7 @@ def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: Observer 
         job: what to do.
         epochs: a multiple of `score_every`, at most the run's.
         fresh: discard what is there.
-        observer: is told of progress.
+        observer: receives the progress.
 
     Returns:
         The best score up to that epoch on the split that the protocol selects on.

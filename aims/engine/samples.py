@@ -65,7 +65,7 @@ def split_images(
 
 
 def _draw(refs: tuple[ImageRef, ...], count: int, seed: int) -> tuple[ImageRef, ...]:
-    """Some images in their old order."""
+    """Draws images, and keeps their order."""
     if count > len(refs):
         raise InputError(f"--train-images {count}: only {len(refs)} images are there to train on")
     drawn = np.random.default_rng((seed, _TRAIN_IMAGES)).permutation(len(refs))[:count]
@@ -100,7 +100,7 @@ def _hold_out(refs: Sequence[ImageRef], seed: int) -> tuple[tuple[ImageRef, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What is needed to turn a reference into a model input.
+    """Everything that turns a reference to an image into a model input.
 
     Attributes:
         dataset: the dataset.
@@ -117,13 +117,13 @@ class Source:
     input_size: int
 
     def channels(self, image: Image) -> Channels:
-        """What the model will see of an image, before it is on the model's device."""
+        """Returns the channels that the model sees of an image, in memory of the CPU."""
         return Channels.of(image, self.dataset, self.modality, self.protocol)
 
     def inputs(
         self, channels: Sequence[Channels], device: torch.device
     ) -> Float[Tensor, "batch channels size size"]:
-        """The model's input, on its device."""
+        """Returns the model's input, on its device."""
         return torch.stack([to_input(each, self.preprocessing, self.input_size, device) for each in channels])
 
 
@@ -150,7 +150,7 @@ class Batch(NamedTuple):
     """Images of the whole batch, of which this may be one process's share."""
 
     def parts(self, size: int) -> Iterator[Batch]:
-        """The same in batches of at most `size` images."""
+        """Splits the batch into batches of at most `size` images."""
         clicks = len(self.masks) // max(1, len(self.images))
         for first in range(0, len(self.images), size):
             part, prompts = slice(first, first + size), slice(clicks * first, clicks * (first + size))
@@ -248,7 +248,7 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationTargets:
-    """The instances of sufficient size of one image, with their clicks: all that scoring needs.
+    """The scored instances of one image with their clicks.
 
     Attributes:
         ref: where it comes from.
@@ -278,7 +278,7 @@ def find_targets(
     dataset: str,
     protocol: Protocol,
 ) -> EvaluationTargets:
-    """Finds what a protocol scores in an image, and where it clicks.
+    """Finds the instances that a protocol scores in an image, and their clicks.
 
     Args:
         ref: where the image comes from.
@@ -311,7 +311,7 @@ def find_targets(
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationImage(EvaluationTargets):
-    """One image as a model is tested on it.
+    """One image as a model is evaluated on it.
 
     Attributes:
         image: its channels.
@@ -322,7 +322,7 @@ class EvaluationImage(EvaluationTargets):
     point_coords: Float[Tensor, "instances 1 2"]
 
     def pin_memory(self) -> EvaluationImage:
-        """Called by torch's loader."""
+        """Page-locks the tensors; called by torch's loader."""
         return dataclasses.replace(
             self, image=self.image.pinned(), point_coords=self.point_coords.pin_memory()
         )

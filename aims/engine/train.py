@@ -42,26 +42,26 @@ HALVE_EVERY = 10
 
 
 class Observer:
-    """What a run tells while it works; this one keeps quiet."""
+    """Receives the progress of a run; this base class ignores it. Override what should be shown."""
 
     def stage(self, name: str, total: int, done: int = 0) -> None:
-        """A stage of `total` units begins, of which `done` are done."""
+        """Called when a stage of `total` units begins, of which `done` are done."""
 
     def advance(self, count: int = 1, *, loss: float | None = None) -> None:
-        """Further units of the stage are done."""
+        """Called when `count` further units of the stage are done."""
 
     def epoch(self, line: Mapping[str, Any]) -> None:
-        """An epoch is finished: its line of metrics.jsonl."""
+        """Called when an epoch is finished, with its line of metrics.jsonl."""
 
 
 class Stopped(AimsError):
-    """The run was asked to stop and has saved itself."""
+    """Raised when a run was asked to stop and has saved its state."""
 
     exit_code = 130
 
 
 class StopRequest:
-    """Set by Ctrl-C or SIGTERM; looked at between steps. A second Ctrl-C interrupts at once."""
+    """Remembers Ctrl-C and SIGTERM until the next step ends. A second Ctrl-C interrupts at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -100,7 +100,7 @@ class Trainer:
         workers: processes that read ahead.
         checkpoint_every: steps after which everything is saved, beside the end of every epoch; None: only
             there.
-        observer: is told of progress.
+        observer: receives the progress.
         distributed: the processes that train together.
         peak: measures the memory that this process holds; None for no measurement.
     """
@@ -159,7 +159,7 @@ class Trainer:
 
     @property
     def _share(self) -> int:
-        """Images of a step that are this process's, at most."""
+        """The largest number of images of a step that this process computes."""
         return -(-self.config.batch_size // self.distributed.world_size)
 
     @worker_deaths()
@@ -197,7 +197,7 @@ class Trainer:
             self._leave_if_asked(saved=True)
 
     def _step(self, batch: Batch) -> float:
-        """One step; where memory lacks, in ever smaller parts of the batch."""
+        """Computes one step; where memory runs out, in ever smaller parts of the batch."""
         while (loss := self._gradients(batch)) is None:
             self.state.micro_batch = max(1, (self._at_once(batch) + 1) // 2)
             log.warning(
@@ -245,11 +245,11 @@ class Trainer:
         return None if self.distributed.any(lacking) else total
 
     def _at_once(self, batch: Batch) -> int:
-        """Images that are computed at once; a share of a batch may be empty."""
+        """Number of images that are computed at once; at least 1, even if this process has none."""
         return max(1, min(self.state.micro_batch or self._share, len(batch.images)))
 
     def _all_gradients(self) -> list[Tensor]:
-        """Of everything that learns, zeros where this process's share had nothing to say."""
+        """The gradients of all parameters that learn; zeros where this process had no image."""
         gradients = []
         for parameter in declared_parameters(self.model).values():
             if parameter.grad is None:
@@ -268,7 +268,7 @@ class Trainer:
         return self.loss(mask_logits[:, 0].float(), masks, iou[:, 0].float())
 
     def _failure(self, what: str, batch: Batch, epoch: int, step: int, *, keep: bool = True) -> AimsError:
-        """Keeps the batch that did it, or this process's share of it, and puts into words what and where."""
+        """Saves the batch that caused a failure (this process's share), and returns the error to raise."""
         if keep:
             save_batch(self.folder / FAILED_BATCH, batch, {"epoch": str(epoch), "step": str(step)})
         return AimsError(
@@ -353,7 +353,7 @@ def _step_seed(seed: int, epoch: int, step: int) -> int:
 
 
 class _Clock:
-    """Adds the time since the last tick to the state, so that it survives a stop."""
+    """Adds the time since the last tick to the state, which survives a stop."""
 
     def __init__(self, state: TrainingState, now: Callable[[], float] = time.perf_counter) -> None:
         self._state, self._now, self._last = state, now, now()

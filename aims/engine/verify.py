@@ -72,7 +72,7 @@ def verify_rows(
     *,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> list[str]:
-    """As `verify_run`, of what has been read."""
+    """Does what `verify_run` does, for a record and rows in memory."""
     dataset = dataset_of(record, data)
     if damaged := verify_dataset(dataset.folder):
         return [f"dataset {dataset.folder}: {problem}" for problem in damaged]
@@ -129,7 +129,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def _by_place(stored: Sequence[Row]) -> dict[tuple[str, int], dict[int, Row]]:
-    """Instances by image and how often the image came before: one that stands for others comes again."""
+    """Groups instances by image and by how often it came before: one that replaces broken ones repeats."""
     places: dict[tuple[str, int], dict[int, Row]] = {}
     often: Counter[tuple[str, int]] = Counter()
     for row in stored:
@@ -166,7 +166,7 @@ def _check_image(targets: EvaluationTargets, rows: Mapping[int, Row], protocol: 
 
 
 def _mask(rle: Mapping[str, Any] | None, size: tuple[int, int]) -> Any:
-    """The mask of a COCO RLE; None where there is none of that size, or none that can be read."""
+    """Decodes a COCO RLE; None if it is missing, of another size, or unreadable."""
     if rle is None or rle["size"] != list(size) or not _RLE.fullmatch(rle["counts"] or ""):
         return None
     try:
@@ -206,7 +206,7 @@ def _check_images(record: RunRecord, splits: Mapping[str, Sequence[ImageRef]]) -
 
 
 def _check_parameters(record: RunRecord, dataset: Dataset) -> Iterator[str]:
-    """The parameters, counted again; not of a method that another package brings."""
+    """Counts the parameters again, unless the method comes with another package."""
     config, protocol = record.config, PROTOCOLS[record.config.protocol]
     known = config.method in METHODS and (not has_model(config.method) or config.backbone in BACKBONES)
     if not known or config.tuning not in (*TUNINGS, NO_TUNING):
@@ -229,7 +229,7 @@ def _check_parameters(record: RunRecord, dataset: Dataset) -> Iterator[str]:
 
 
 def _check_selection(record: RunRecord) -> Iterator[str]:
-    """The epoch that was taken is the best of the curve, the earlier of two equal ones."""
+    """Checks that the selected epoch is the best of the curve, the earlier of two equal ones."""
     path = record.path / METRICS
     if not path.is_file():
         if record.config.epochs:

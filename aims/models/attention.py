@@ -22,7 +22,7 @@ from aims.models.segment_anything import sam_modeling
 #: How a model is computed: as fast as we can, or by segment-anything's modules as they are. The other two are
 #: the fast path with another kernel for attention on a GPU; they are there to be measured, and are not on the
 #: command line until they have been.
-Path = Literal["fast", "stock", "unpadded", "flex"]
+AttentionPath = Literal["fast", "stock", "unpadded", "flex"]
 
 # On a CPU shorter sequences are as fast with all logits at once.
 _LONG = 1024
@@ -31,15 +31,15 @@ Projection = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 class ExtraTokens(nn.Module, ABC):
-    """What a layer of attention appends to its keys and values: (1 or batch, extra, dim) each."""
+    """Extra tokens that an attention appends to its keys and values: (1 or batch, extra, dim) each."""
 
     @abstractmethod
     def inputs(self, batch: int) -> tuple[Tensor, Tensor]:
-        """What is appended to the inputs of the key and of the value projection."""
+        """Returns the tokens for the inputs of the key projection, and those for the value projection."""
 
     @abstractmethod
     def keys_and_values(self, batch: int, project: Projection) -> tuple[Tensor, Tensor]:
-        """What is appended to keys and values; `project` is the layer's own fused projection."""
+        """Returns the extra keys and values; `project` is the layer's own fused projection."""
 
 
 class FusedAttention(nn.Module):
@@ -77,7 +77,7 @@ class FusedAttention(nn.Module):
         self.rel_pos_w: nn.Parameter | None
         self.rel_pos_h, self.rel_pos_w = rel_pos or (None, None)
         self.extra = extra
-        self.path: Path = "fast"
+        self.path: AttentionPath = "fast"
 
     def forward(self, tokens: Float[Tensor, "batch *grid dim"]) -> Float[Tensor, "batch *grid dim"]:
         """Attends within each entry of the batch; an entry is a window or a whole image."""
@@ -164,7 +164,7 @@ class RelativePositions:
     def add_to(
         self, logits: Float[Tensor, "heads tokens tokens"], queries: Float[Tensor, "heads tokens head_dim"]
     ) -> Float[Tensor, "heads tokens tokens"]:
-        """Adds them, with segment-anything's own function."""
+        """Adds the bias to logits, with segment-anything's own function."""
         add = sam_modeling().image_encoder.add_decomposed_rel_pos
         biased: Tensor = add(logits, queries, self.rows, self.columns, self.grid, self.grid)
         return biased
@@ -172,7 +172,7 @@ class RelativePositions:
     def of(
         self, queries: Float[Tensor, "heads tokens head_dim"]
     ) -> tuple[Float[Tensor, "heads tokens height"], Float[Tensor, "heads tokens width"]]:
-        """What each query adds to the logits of every row of keys, and of every column."""
+        """Returns the bias that each query has for every row of keys, and for every column."""
         height, width = self.grid
         rows, columns = _between(height, self.rows), _between(width, self.columns)
         placed = queries.reshape(len(queries), height, width, -1)
@@ -200,7 +200,7 @@ def attend(
     *,
     scale: float,
     bias: RelativePositions | None = None,
-    path: Path = "stock",
+    path: AttentionPath = "stock",
 ) -> Float[Tensor, "heads tokens head_dim"]:
     """Softmax attention of all heads of all entries of a batch, which lie in one dimension.
 
@@ -255,7 +255,7 @@ _StockAttention: Any = sam_modeling().image_encoder.Attention
 class FastAttention(_StockAttention):  # type: ignore[misc]
     """segment-anything's attention of the image encoder on the fast path."""
 
-    path: Path
+    path: AttentionPath
 
     def forward(self, x: Float[Tensor, "batch height width dim"]) -> Float[Tensor, "batch height width dim"]:
         """Attends within each entry of the batch; the argument's name is segment-anything's."""
@@ -272,7 +272,7 @@ class FastAttention(_StockAttention):  # type: ignore[misc]
         return projected
 
 
-def use_path(encoder: nn.Module, path: Path) -> None:
+def use_path(encoder: nn.Module, path: AttentionPath) -> None:
     """Makes the attentions of an image encoder compute on a path; names and weights of the layers stay.
 
     segment-anything's own become `FastAttention` and back again, so that the stock path runs their modules.

@@ -29,10 +29,10 @@ def attend_fused(
     scale: float,
     padded: bool = True,
 ) -> Float[Tensor, "heads tokens head_dim"]:
-    """By torch's fused kernels, which know no such bias: it becomes part of the product.
+    """Attention by torch's fused kernels, which have no such bias: it becomes part of the product.
 
-    Queries get what they add to every row and every column, keys say in one-hot codes where they are; extra
-    keys, behind those of the tokens, say nothing. Any fused kernel then computes the bias, and its gradient.
+    Queries are extended by their bias for every row and every column, keys by one-hot codes of their row and
+    column; the codes of extra keys are zeros. Any fused kernel then computes the bias, and its gradient.
 
     Args:
         queries: one for each token, row by row.
@@ -73,7 +73,7 @@ def attend_flex(
     *,
     scale: float,
 ) -> Float[Tensor, "heads tokens head_dim"]:
-    """By a kernel that is compiled for this bias (FlexAttention): nothing is added to queries and keys.
+    """Attention by a kernel that is compiled for this bias (FlexAttention).
 
     Arguments are those of `attend_fused`.
     """
@@ -109,7 +109,7 @@ def attend_in_parts(
     *,
     scale: float,
 ) -> Float[Tensor, "heads tokens head_dim"]:
-    """Some queries at a time, again so in the backward pass, which computes their logits anew.
+    """Attention of some queries at a time; the backward pass computes their logits again.
 
     For CPUs. Arguments are those of `attend_fused`.
     """
@@ -159,7 +159,7 @@ class _InParts(torch.autograd.Function):
 
 
 def _parts(queries: Tensor, keys: Tensor) -> list[tuple[slice, slice]]:
-    """Some heads, and some of their queries."""
+    """Splits the work into parts: some heads, and some of their queries."""
     heads, tokens, _ = queries.shape
     step = min(_QUERIES, tokens)
     together = max(1, _AT_ONCE // (step * keys.shape[1]))

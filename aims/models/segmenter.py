@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from aims.models.attention import Path, use_path
+from aims.models.attention import AttentionPath, use_path
 from aims.models.decoding import decode_masks, is_stock_decoder
 from aims.models.encoder import ImageEncoder
 from aims.models.prompting import embed_prompts, is_stock_prompt_encoder
@@ -49,11 +49,11 @@ class Segmenter(nn.Module):
         self.mask_decoder = mask_decoder
         self.image_size = image_size
         self.in_channels = in_channels
-        self._path: Path = "stock"
+        self._path: AttentionPath = "stock"
         self._learning: list[str] = []
 
     @property
-    def path(self) -> Path:
+    def path(self) -> AttentionPath:
         """How it is computed: "stock" at first, and "fast" once `build_model` is done.
 
         Both give the same numbers up to rounding. Set it again after layers were exchanged.
@@ -61,7 +61,7 @@ class Segmenter(nn.Module):
         return self._path
 
     @path.setter
-    def path(self, path: Path) -> None:
+    def path(self, path: AttentionPath) -> None:
         self._path = path
         use_path(self.image_encoder, path)
 

@@ -56,7 +56,7 @@ class ParameterCounts:
 
     @property
     def trainable(self) -> int:
-        """All that learn; the prompt encoder never does."""
+        """Number of all parameters that learn; the prompt encoder has none."""
         return self.alignment + self.encoder + self.decoder
 
     def as_json(self) -> dict[str, Any]:

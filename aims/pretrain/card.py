@@ -1,4 +1,4 @@
-"""What a pretraining leaves: weights, model card, curves."""
+"""The results of a pretraining: weights, model card, curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a pretraining stands, on disk: everything that the next step needs, in files under 16 MB."""
+"""The state of a pretraining on disk: everything that the next step needs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ METRICS = "metrics.jsonl"
 
 @dataclass(kw_only=True)
 class Progress:
-    """What is not a tensor of the model.
+    """The state of a pretraining that is not a tensor.
 
     Attributes:
         step: steps done.

@@ -1,4 +1,4 @@
-"""What decides a pretraining: what is asked for, and the rest of the recipe."""
+"""The configuration of a pretraining, and the fixed part of its recipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHARE_OF_PHOTOS = 0.3
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainRecipe:
-    """The part of the recipe that is not asked for.
+    """The part of the recipe that is not configurable.
 
     Attributes:
         betas: of AdamW.

@@ -92,7 +92,7 @@ class Photographs:
 
 @dataclass(frozen=True)
 class Shapes:
-    """What drawing crops needs to know of photographs: sizes (height, width), and how many people drew."""
+    """Sizes (height, width) of photographs, and how many people drew each; crops are drawn from these."""
 
     sizes: tuple[tuple[int, int], ...]
     people: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""What pretraining looks at: scenes by number, never twice, and photographs with region maps among them."""
+"""Pictures for pretraining: scenes by number, each used once, and photographs with region maps."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _surfaces(geometry: Geometry) -> Int[Tensor, "batch height width"]:
 
 @dataclass(frozen=True)
 class Draws:
-    """What the pictures of a step are made from: everything that is computed one by one.
+    """The random choices and tables from which the pictures of a step are made.
 
     Attributes:
         size: side of the pictures.
@@ -98,7 +98,7 @@ def make_pictures(draws: Draws, photographs: PhotographStore | None) -> Pictures
 
 @dataclass(frozen=True)
 class PretrainingSet(TorchDataset[Packed[Draws]]):
-    """What to draw by step: pictures are numbered through, so what a step sees depends on its number alone.
+    """The draws of each step. Pictures are numbered through, so that a step depends on its number alone.
 
     Attributes:
         seed: of the scenes and of all choices.

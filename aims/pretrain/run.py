@@ -60,7 +60,7 @@ def pretrain(job: PretrainJob, *, finish: bool = False, observer: Observer | Non
     Args:
         job: what to do.
         finish: make weights and card of what is there, without another step.
-        observer: is told of progress.
+        observer: receives the progress.
 
     Returns:
         The content of card.json.
@@ -117,7 +117,7 @@ def _require_folder(job: PretrainJob, finish: bool) -> None:
 
 
 def _photographs(job: PretrainJob) -> dict[str, Photographs]:
-    """What is learned from, and what is scored and fits its disc."""
+    """Finds the photographs to learn from, and those to score on with their discs."""
     found: dict[str, Photographs] = {}
     if job.photos is not None and job.config.share_of_photos:
         found["learn"] = Photographs.find(job.photos, "train")
@@ -127,7 +127,7 @@ def _photographs(job: PretrainJob) -> dict[str, Photographs]:
 
 
 class _Pretraining:
-    """The loop; everything that changes is in the checkpoint."""
+    """The training loop; all of its state that changes is in the checkpoint."""
 
     def __init__(self, job: PretrainJob, photographs: dict[str, Photographs], observer: Observer) -> None:
         self.job, self.config, self.observer = job, job.config, observer
@@ -155,7 +155,7 @@ class _Pretraining:
 
     @property
     def images(self) -> int:
-        """Images seen."""
+        """Number of images seen so far."""
         return self.progress.step * self.config.batch_size
 
     def share_done(self) -> float:
@@ -236,7 +236,7 @@ class _Pretraining:
             )
 
     def _step(self, draws: Draws) -> None:
-        """Makes the pictures and learns from them; a GPU is not waited for."""
+        """Makes the pictures and learns from them, without waiting for the GPU."""
         device, share = self.job.device, self.share_done()
         pictures = make_pictures(draws, self.store)
         targets = draw_targets(pictures, self.config.clicks, self.mask_size)
@@ -265,7 +265,7 @@ class _Pretraining:
         return self.config.lr * warm * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
 
     def _losses(self) -> dict[str, float]:
-        """The means of the losses since the last log line; a GPU is waited for."""
+        """The means of the losses since the last log line; waits for the GPU."""
         losses = mean_losses(self.sums)
         if not all(map(math.isfinite, losses.values())):
             raise AimsError(
@@ -328,7 +328,7 @@ class _Pretraining:
         self.observer.epoch({**self._note(scores), "scores": scores, "floors": self.progress.floors})
 
     def _note(self, scores: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-        """Adds a line of scores to metrics.jsonl and gives it back."""
+        """Adds a line of scores to metrics.jsonl and returns it."""
         line = {"step": self.progress.step, "images": self.images, "seconds": round(self.progress.seconds, 1)}
         line |= {f"{name}_{key}": value for name, found in scores.items() for key, value in found.items()}
         self.progress.lines.append(line)

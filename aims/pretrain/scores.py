@@ -1,4 +1,4 @@
-"""How well a pretrained model answers one click: held-out scenes and photographs, each beside the disc."""
+"""Scores of a pretrained model from one click, on held-out scenes and photographs, beside those of a disc."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def _iou(logits: Tensor, instances: Tensor, ids: Tensor) -> Float[Tensor, " prom
 
 
 def disc_scores(held_out: HeldOut) -> dict[str, float]:
-    """What discs score on the same instances (`aims.methods.disc`).
+    """Scores discs on the same instances (`aims.methods.disc`).
 
     Returns:
         "disc" with the radius that is best on the other pictures, "best_disc" with the best radius for each

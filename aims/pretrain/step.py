@@ -1,4 +1,4 @@
-"""One step of pretraining: what is drawn on a batch, the model on all its clicks at once, and the losses."""
+"""One step of pretraining: random clicks and colours, the model on all clicks at once, and the losses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SMOOTH = 1.0
 
 
 class ClickTargets(NamedTuple):
-    """What the model is asked on a batch.
+    """Images, clicks and target masks of a batch.
 
     Attributes:
         images: normalised.
@@ -108,7 +108,7 @@ def _depths(regions: Tensor) -> Tensor:
     )
     depth = inside.to(torch.uint8) + 1
     for _ in range(_DEPTHS - 1):
-        # What has lost a neighbour goes next.
+        # A pixel stays inside if its four neighbours were.
         sides = inside[:, 2:, 1:-1] & inside[:, :-2, 1:-1] & inside[:, 1:-1, 2:] & inside[:, 1:-1, :-2]
         inside = F.pad(sides & inside[:, 1:-1, 1:-1], (1, 1, 1, 1))
         depth += inside
@@ -165,7 +165,7 @@ def mask_losses(
 def pair_loss(
     image_embeddings: Float[Tensor, "batch dim height width"], regions: Int[Tensor, "batch size size"]
 ) -> Float[Tensor, ""]:
-    """Whether two patches show the same region, told from the cosine of their embeddings.
+    """Loss of predicting, from the cosine of their embeddings, whether two patches show the same region.
 
     Cross-entropy over all pairs of the patches in each image, pairs of the same region and of different ones
     weighing the same. A patch belongs to the region of its middle pixel.

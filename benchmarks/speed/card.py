@@ -29,7 +29,7 @@ import torch
 from aims.core.files import write_json
 from aims.engine.machine import hardware
 from aims.models import segmenter
-from aims.models.attention import Path as ModelPath
+from aims.models.attention import AttentionPath
 
 from .engine import Bench, Measured, Setting, count_operations, fastest, matrix_peak, measure
 
@@ -84,7 +84,7 @@ def _channels_last(bench: Bench) -> None:
 
 
 #: Path, precision, and what else is changed.
-VARIANTS: dict[str, tuple[ModelPath, str, Callable[[Bench], None] | None]] = {
+VARIANTS: dict[str, tuple[AttentionPath, str, Callable[[Bench], None] | None]] = {
     "stock": ("stock", "float32", None),
     "fast": ("fast", "bf16", None),
     "float32": ("fast", "float32", None),

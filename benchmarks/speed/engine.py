@@ -6,7 +6,7 @@
 
 Parts: the encoder's forward pass; decoding the prompts of one image; a training step of SimCMF with LoRA, and
 with full tuning; the evaluation of one 480 x 640 image with as many instances as prompts, masks and IoU
-included. The stock path is segment-anything's modules in float32, one prompt at a time (`--path stock`).
+included. The stock path is segment-anything's modules in float32, one prompt at a time (`--attention stock`).
 
 The first value of each option is the base; every further one is measured in its place with all else at the
 base, so that one sees how the times grow. Weights are random: they do not change the time. A training step is
@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ from aims.engine.losses import LOSSES
 from aims.engine.machine import PeakMemory, hardware
 from aims.engine.samples import EvaluationImage
 from aims.methods import build_model
-from aims.models.attention import Path
+from aims.models.attention import AttentionPath
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
 from aims.report.render import markdown_table
@@ -125,7 +125,7 @@ class Bench:
         self.coords = self.size * torch.rand(setting.prompts, 1, 2, generator=generator)
         self.embeddings = self.with_path("fast", lambda: self.embed(1))
 
-    def with_path(self, path: Path, work: Callable[[], Any]) -> Any:
+    def with_path(self, path: AttentionPath, work: Callable[[], Any]) -> Any:
         """Works on a path: the stock one in float32, whatever the setting's precision."""
         if self.model.path != path:
             self.model.path = path
@@ -189,7 +189,9 @@ class Bench:
         list(score_image(self.model, embeddings, item, STRICT, precision, True))
 
 
-def measure(part: str, bench: Bench, path: Path, repeats: int, peak: float, flops: float) -> Measured:
+def measure(
+    part: str, bench: Bench, path: AttentionPath, repeats: int, peak: float, flops: float
+) -> Measured:
     """Times one path of a part."""
     work = _work(part, bench)
     memory = PeakMemory(bench.device)
@@ -252,7 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=FilePath)
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     chosen = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(chosen if options.device == "auto" else options.device)
@@ -262,7 +264,10 @@ def main(arguments: list[str] | None = None) -> int:
         for part in options.parts:
             bench = Bench(setting, "full" if part == "full" else "lora", device)
             flops = count_operations(part, bench)
-            measured: tuple[tuple[Path, str], ...] = (("fast", setting.precision), ("stock", "float32"))
+            measured: tuple[tuple[AttentionPath, str], ...] = (
+                ("fast", setting.precision),
+                ("stock", "float32"),
+            )
             paths = {
                 path: measure(part, bench, path, options.repeats, peaks[precision], flops)
                 for path, precision in measured
