@@ -358,3 +358,12 @@ def test_no_file_is_left_by_a_reader_that_goes_away(shapes):
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True)
     assert "Traceback" not in done.stderr
     assert done.stderr == ""
+
+
+def test_the_earlier_name_of_attention_works_with_a_warning(aims):
+    arguments = ("run", "--method", "linear", "--modality", "depth", "--precision", "bf16")
+    for option in ("--attention", "--path"):
+        code, _, err = aims(*arguments, option, "stock")
+        assert code == 2
+        assert "--attention stock computes in float32" in err
+        assert ("warning: --path is now --attention" in err) == (option == "--path")
