@@ -7,7 +7,8 @@ import toys  # noqa: F401  (registers its backbone)
 from torch import Tensor
 
 from aims.methods import TUNINGS, build_model
-from aims.models.segmenter import Path, Segmenter
+from aims.models.attention import AttentionPath
+from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters, freeze_undeclared
 from reduced import REDUCED
 
@@ -39,7 +40,9 @@ def reduced(name: str, tuning: str) -> Segmenter:
     return _moved(model)
 
 
-def answers(model: Segmenter, device: torch.device, path: Path, *, bf16: bool = False) -> dict[str, Tensor]:
+def answers(
+    model: Segmenter, device: torch.device, path: AttentionPath, *, bf16: bool = False
+) -> dict[str, Tensor]:
     """Embeddings, logits, predicted IoU, and the gradients of a loss on all of them; on the CPU."""
     model.to(device)
     model.path = path

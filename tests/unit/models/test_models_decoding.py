@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from aims.methods import build_model
-from aims.models.segmenter import Path, Segmenter
+from aims.models.attention import AttentionPath
+from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
 from aims.models.tuning.lora import LoRALinear
 
@@ -30,7 +31,7 @@ def tuned(tuning: str, backbone: str = "sam-tiny") -> Segmenter:
 
 
 def answers(
-    model: Segmenter, path: Path, images: int = IMAGES
+    model: Segmenter, path: AttentionPath, images: int = IMAGES
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Logits, predicted IoU and embeddings, and the gradients of a loss on all of them."""
     model.path = path
