@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +19,12 @@ from aims.synth.world.render import FAMILIES, render
 _SCENES_AT_ONCE, _PIXELS_AT_ONCE = 16, 2**18
 
 Renderer = Callable[[Sequence[int]], Geometry]
-_Number = TypeVar("_Number", bound=np.generic)
 
 
 class Recording:
-    """One scene as every sensor sees it; a sensor looks when it is first asked for, at the whole batch.
+    """One scene as every sensor sees it.
+
+    A sensor's array is computed when it is first read, for the whole batch.
 
     Args:
         batch: the scenes that were rendered together.
@@ -54,37 +55,37 @@ class Recording:
     @property
     def instances(self) -> NDArray[np.int32]:
         """(height, width): 0 = background, 1..n the visible objects; one may be seen in several pieces."""
-        return _scene(self._batch.instances, self._index)
+        return self._batch.scene("instances", self._index)
 
     @property
     def classes(self) -> NDArray[np.int32]:
         """(height, width): 0 = background, else the class of the object."""
-        return _scene(self._batch.classes, self._index)
+        return self._batch.scene("classes", self._index)
 
     @property
     def normals(self) -> NDArray[np.float32]:
         """(height, width, 3) true unit normals, x right, y down, z ahead; 0 where nothing is seen."""
-        return _scene(self._batch.normals, self._index)
+        return self._batch.scene("normals", self._index)
 
     @property
     def rgb(self) -> NDArray[np.uint8]:
         """(height, width, 3) of the colour camera, in sRGB."""
-        return _scene(self._batch.rgb, self._index)
+        return self._batch.scene("rgb", self._index)
 
     @property
     def nir(self) -> NDArray[np.uint8]:
         """(height, width) of the near infrared camera."""
-        return _scene(self._batch.nir, self._index)
+        return self._batch.scene("nir", self._index)
 
     @property
     def thermal_c(self) -> NDArray[np.float32]:
         """(height, width) apparent temperature in degrees Celsius."""
-        return _scene(self._batch.thermal, self._index)
+        return self._batch.scene("thermal_c", self._index)
 
     @property
     def depth_m(self) -> NDArray[np.float32]:
         """(height, width) of the depth sensor in metres; 0 = no measurement."""
-        return _scene(self._batch.depth, self._index)
+        return self._batch.scene("depth_m", self._index)
 
     @cached_property
     def hha(self) -> NDArray[np.uint8]:
@@ -95,46 +96,35 @@ class Recording:
     @property
     def polarizers(self) -> NDArray[np.float32]:
         """(4, height, width, 3): linear light behind polarizers at 0, 45, 90 and 135 degrees, 0..1."""
-        return _scene(self._batch.polarizers, self._index)
+        return self._batch.scene("polarizers", self._index)
+
+
+#: Array of a recording -> what computes it for a batch of scenes.
+_BATCHED: dict[str, Callable[[Geometry], torch.Tensor]] = {
+    "instances": lambda geometry: geometry.instances,
+    "classes": lambda geometry: geometry.classes,
+    "normals": lambda geometry: geometry.normals,
+    "rgb": lambda geometry: rgb.sense(geometry),
+    "nir": lambda geometry: nir.sense(geometry),
+    "thermal_c": lambda geometry: thermal.sense(geometry),
+    "depth_m": lambda geometry: depth.sense(geometry),
+    "polarizers": lambda geometry: polarization.sense(geometry).movedim(3, 1),
+}
 
 
 class _Batch:
-    """Scenes that were rendered together, and what the sensors made of them so far."""
+    """Scenes that were rendered together, and what the sensors have made of them so far."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
+        self._arrays: dict[str, NDArray[Any]] = {}
 
-    @cached_property
-    def instances(self) -> NDArray[np.int32]:
-        return _numpy(self.geometry.instances)
-
-    @cached_property
-    def classes(self) -> NDArray[np.int32]:
-        return _numpy(self.geometry.classes)
-
-    @cached_property
-    def normals(self) -> NDArray[np.float32]:
-        return _numpy(self.geometry.normals)
-
-    @cached_property
-    def rgb(self) -> NDArray[np.uint8]:
-        return _numpy(rgb.sense(self.geometry))
-
-    @cached_property
-    def nir(self) -> NDArray[np.uint8]:
-        return _numpy(nir.sense(self.geometry))
-
-    @cached_property
-    def thermal(self) -> NDArray[np.float32]:
-        return _numpy(thermal.sense(self.geometry))
-
-    @cached_property
-    def depth(self) -> NDArray[np.float32]:
-        return _numpy(depth.sense(self.geometry))
-
-    @cached_property
-    def polarizers(self) -> NDArray[np.float32]:
-        return _numpy(polarization.sense(self.geometry).movedim(3, 1))
+    def scene(self, name: str, index: int) -> NDArray[Any]:
+        """One scene's part of an array in `_BATCHED`."""
+        if name not in self._arrays:
+            self._arrays[name] = _numpy(_BATCHED[name](self.geometry))
+        array: NDArray[Any] = self._arrays[name][index]
+        return array
 
 
 def _scene_id(number: int) -> str:
@@ -143,11 +133,6 @@ def _scene_id(number: int) -> str:
 
 def _numpy(tensor: torch.Tensor) -> NDArray[Any]:
     return tensor.contiguous().cpu().numpy()
-
-
-def _scene(batch: NDArray[_Number], index: int) -> NDArray[_Number]:
-    picture: NDArray[_Number] = batch[index]
-    return picture
 
 
 class Recordings:

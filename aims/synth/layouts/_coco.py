@@ -1,13 +1,15 @@
-"""COCO instance annotations of class maps, as uncompressed run lengths."""
+"""COCO instance annotations, with masks as uncompressed run lengths."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
 
 
 class CocoFile:
@@ -22,16 +24,19 @@ class CocoFile:
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 
-    def add(self, file_name: str, class_map: NDArray[np.integer]) -> None:
-        """Adds an image: one annotation for each 8-connected region of a class."""
-        height, width = class_map.shape
+    def add(self, file_name: str, size: tuple[int, ...], masks: Iterable[tuple[int, Mask]]) -> None:
+        """Adds an image and its annotations.
+
+        Args:
+            file_name: the image's name.
+            size: (height, width) in pixels.
+            masks: category id and (height, width) mask of each annotation.
+        """
+        height, width = size
         image_id = len(self._images) + 1
         self._images.append({"id": image_id, "file_name": file_name, "height": height, "width": width})
-        for category_id in range(1, len(self._classes) + 1):
-            mask = (class_map == category_id).astype(np.uint8)
-            count, regions = cv2.connectedComponents(mask, connectivity=8)
-            for k in range(1, count):
-                self._annotate(image_id, category_id, regions == k)
+        for category_id, mask in masks:
+            self._annotate(image_id, category_id, mask)
 
     def content(self) -> dict[str, Any]:
         """The file's content, for JSON."""
@@ -41,7 +46,7 @@ class CocoFile:
             "categories": [{"id": k, "name": name} for k, name in enumerate(self._classes, start=1)],
         }
 
-    def _annotate(self, image_id: int, category_id: int, mask: NDArray[np.bool_]) -> None:
+    def _annotate(self, image_id: int, category_id: int, mask: Mask) -> None:
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         x, y = int(columns[0]), int(rows[0])
         self._annotations.append(
@@ -57,7 +62,21 @@ class CocoFile:
         )
 
 
-def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
+def class_regions(class_map: NDArray[np.integer]) -> Iterator[tuple[int, Mask]]:
+    """Yields class id and mask of each 8-connected region of a class, class by class."""
+    for class_id in range(1, int(class_map.max()) + 1):
+        count, regions = cv2.connectedComponents((class_map == class_id).astype(np.uint8), connectivity=8)
+        for k in range(1, count):
+            yield class_id, regions == k
+
+
+def instance_masks(instances: NDArray[np.integer]) -> Iterator[tuple[int, Mask]]:
+    """Yields category id 1 and the mask of each instance, in the order of the instances' numbers."""
+    for instance in np.unique(instances[instances > 0]).tolist():
+        yield 1, instances == instance
+
+
+def run_lengths(mask: Mask) -> list[int]:
     """Lengths of the runs of 0, 1, 0, ... down the columns; the first may be 0."""
     flat = np.concatenate([[False], mask.ravel(order="F")])
     edges = np.flatnonzero(flat[1:] != flat[:-1])

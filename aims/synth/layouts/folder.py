@@ -16,7 +16,7 @@ from PIL import Image
 from aims.core.errors import AimsError
 from aims.core.files import write_json, write_text
 from aims.synth.layouts._arrays import write_mat5, write_mat73, write_npz, write_tiff_stack
-from aims.synth.layouts._coco import CocoFile
+from aims.synth.layouts._coco import CocoFile, class_regions
 
 Colour = tuple[int, int, int]
 #: How streams are written: a PNG where it can hold them, else npy; a TIFF stack with one page a channel; or
@@ -97,9 +97,8 @@ def write_folder(
         if image.rgb is not None:
             tables["rgb"] = _write_picture(root / "rgb", image.image_id, image.rgb)
         if coco:
-            annotations.setdefault(image.split, CocoFile(list(palette))).add(
-                f"{image.image_id}.png", image.labels
-            )
+            table = annotations.setdefault(image.split, CocoFile(list(palette)))
+            table.add(f"{image.image_id}.png", image.labels.shape, class_regions(image.labels))
         else:
             _write_labels(root / "labels", image, palette)
         splits.setdefault(image.split, []).append(image.image_id)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
+
+from aims.synth.layouts._pictures import write_label_map, write_path_table, write_picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,20 +49,14 @@ def write_redistributed(
         The folder.
     """
     folder = root / "IVRG_RGBNIR"
+    pictures = folder / "Outdoor_dataset"
     for split, images in splits.items():
         nir = [f"NIRimages/{name}{nir_ending}" for name in images]
         masks = [f"Masks/{name}_mask.png" for name in images]
         for image, nir_path, mask_path, name in zip(images.values(), nir, masks, images, strict=True):
-            _write(folder / "Outdoor_dataset" / nir_path, image.nir)
-            _write(folder / "Outdoor_dataset" / "RGBimages" / f"{name}{rgb_ending}", image.rgb)
-            dtype = np.uint8 if image.regions.max() < 256 else np.uint16
-            _write(folder / "Outdoor_dataset" / mask_path, image.regions.astype(dtype))
-        table = pd.DataFrame({"nir": nir, "mask": masks})
-        path = folder / f"IVRG-nir_{split}_GroundTruth.csv"
-        table.to_csv(path, header=header, encoding="gbk", lineterminator="\n")
+            write_picture(pictures / nir_path, image.nir)
+            write_picture(pictures / "RGBimages" / f"{name}{rgb_ending}", image.rgb)
+            write_label_map(pictures / mask_path, image.regions)
+        table = folder / f"IVRG-nir_{split}_GroundTruth.csv"
+        write_path_table(table, {"nir": nir, "mask": masks}, header=header)
     return folder
-
-
-def _write(path: Path, array: NDArray[Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)

@@ -10,9 +10,9 @@ from typing import Any
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from aims.synth.layouts._arrays import write_mat5
+from aims.synth.layouts._pictures import write_picture
 
 _USERBLOCK = 512
 _HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Thu Jan  1 00:00:00 1970 HDF5 schema 1.00 ."
@@ -83,15 +83,13 @@ def write_folder(
         The folder.
     """
     folder = root / "NYUDepthv2"
-    for name in ("RGB", "Depth", "Mask_gt"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "Depth").mkdir(parents=True, exist_ok=True)
     for number, image in images.items():
-        Image.fromarray(image.rgb).save(folder / "RGB" / f"{number}.jpg", quality=95)
+        write_picture(folder / "RGB" / f"{number}.jpg", image.rgb, quality=95)
         np.save(folder / "Depth" / f"{number}.npy", image.depth)
-        Image.fromarray(image.labels.astype(np.uint8)).save(folder / "Mask_gt" / f"{number}.png")
+        write_picture(folder / "Mask_gt" / f"{number}.png", image.labels.astype(np.uint8))
         if image.hha is not None:
-            (folder / "HHA").mkdir(exist_ok=True)
-            Image.fromarray(image.hha).save(folder / "HHA" / f"{number}.jpg", quality=95)
+            write_picture(folder / "HHA" / f"{number}.jpg", image.hha, quality=95)
     for split, numbers in (("train", train), ("test", test)):
         lines = (f"RGB/{number}.jpg\tMask_gt/{number}.png\n" for number in numbers)
         (folder / f"{split}.txt").write_text("".join(lines), encoding="utf-8", newline="\n")

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
 
 from aims.core.files import write_json
+from aims.synth.layouts._coco import CocoFile, instance_masks
+from aims.synth.layouts._pictures import write_label_map, write_picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,11 @@ def write_authors(
         for image_id, image in images.items():
             _write_image(root / split, image_id, image)
         if tables:
-            write_json(root / split / f"instances_{split}.json", _coco(images))
+            # The authors' own files are unconfirmed.
+            table = CocoFile(["glass"])
+            for image_id, image in images.items():
+                table.add(f"{image_id}_rgb.tiff", image.instances.shape, instance_masks(image.instances))
+            write_json(root / split / f"instances_{split}.json", table.content())
     return root
 
 
@@ -65,9 +70,8 @@ def write_redistributed(root: Path, splits: Mapping[str, Mapping[str, RGBPGlassI
     for split, images in splits.items():
         for image_id, image in images.items():
             _write_image(folder / split, image_id, image)
-            dtype = np.uint8 if image.instances.max() < 256 else np.uint16
             path = folder / split / "instance_mask" / f"{image_id}_instance_mask.png"
-            _write_png(path, image.instances.astype(dtype))
+            write_label_map(path, image.instances)
     return folder
 
 
@@ -78,45 +82,4 @@ def _write_image(folder: Path, image_id: str, image: RGBPGlassImage) -> None:
         path = folder / f"{name.format(image_id)}.tiff"
         path.parent.mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(path, array, photometric="rgb")
-    _write_png(folder / "mask" / f"{image_id}_mask.png", (image.instances > 0) * np.uint8(255))
-
-
-def _write_png(path: Path, array: NDArray[Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-
-
-def _coco(images: Mapping[str, RGBPGlassImage]) -> dict[str, Any]:
-    """COCO instances with run-length masks; the authors' own files are unconfirmed."""
-    entries: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for number, (image_id, image) in enumerate(images.items(), start=1):
-        height, width = image.instances.shape
-        entries.append({"id": number, "file_name": f"{image_id}_rgb.tiff", "height": height, "width": width})
-        for instance in np.unique(image.instances[image.instances > 0]).tolist():
-            mask = image.instances == instance
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": 1,
-                    "iscrowd": 0,
-                    "area": int(mask.sum()),
-                    "bbox": _box(mask),
-                    "segmentation": {"size": [height, width], "counts": _runs(mask)},
-                }
-            )
-    categories = [{"id": 1, "name": "glass"}]
-    return {"images": entries, "annotations": annotations, "categories": categories}
-
-
-def _box(mask: NDArray[np.bool_]) -> list[int]:
-    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return [int(xs[0]), int(ys[0]), int(xs[-1] - xs[0]) + 1, int(ys[-1] - ys[0]) + 1]
-
-
-def _runs(mask: NDArray[np.bool_]) -> list[int]:
-    """Lengths of runs down the columns, of nothing first (COCO's uncompressed RLE)."""
-    flat = np.concatenate([[False], mask.ravel(order="F")])
-    changes = np.flatnonzero(flat[1:] != flat[:-1])
-    return [int(length) for length in np.diff([0, *changes, mask.size])]
+    write_picture(folder / "mask" / f"{image_id}_mask.png", (image.instances > 0) * np.uint8(255))

@@ -9,9 +9,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
+
+from aims.synth.layouts._pictures import write_path_table, write_picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +48,11 @@ def write_authors(
             folder.mkdir(parents=True, exist_ok=True)
             glass = ((image.panes > 0) * 255).astype(np.uint8)
             boundary = cv2.morphologyEx(glass, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-            Image.fromarray(image.rgb).save(folder / "rgb.png")
+            write_picture(folder / "rgb.png", image.rgb)
             np.save(folder / "temperature.npy", image.temperature)
             mask: NDArray[Any] = image.panes.astype(np.uint16) if numbered else glass
-            Image.fromarray(mask).save(folder / "mask.png")
-            Image.fromarray(boundary).save(folder / "boundary.png")
+            write_picture(folder / "mask.png", mask)
+            write_picture(folder / "boundary.png", boundary)
     return root
 
 
@@ -77,9 +77,6 @@ def write_redistributed(
     folder = write_authors(root / "RGB-Thermal-Glass", splits, numbered=numbered)
     for split, images in splits.items():
         paths = [f"{split}/{name}" for name in images]
-        table = pd.DataFrame(
-            {"rgb": [f"{path}/rgb.png" for path in paths], "mask": [f"{path}/mask.png" for path in paths]}
-        )
-        name = folder / f"RGB_T_Glass_{split}_GroundTruth.csv"
-        table.to_csv(name, header=header, encoding="gbk", lineterminator="\n")
+        columns = {name: [f"{path}/{name}.png" for path in paths] for name in ("rgb", "mask")}
+        write_path_table(folder / f"RGB_T_Glass_{split}_GroundTruth.csv", columns, header=header)
     return folder

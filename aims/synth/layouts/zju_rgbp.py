@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from aims.synth.layouts._pictures import write_label_map, write_picture
 
 # The source calls its evaluation pictures val.
 _FOLDERS = {"test": "val"}
+# Noise does not get smaller by trying harder, which is what writing would wait for.
+_COMPRESSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +59,9 @@ def write_authors(
         folder = root / _FOLDERS.get(split, split)
         for name, image in images.items():
             for angle in ("0", "45", "90", "135"):
-                _write(folder / angle / f"{name}_{angle}{degree}.png", getattr(image, f"i{angle}"))
-            dtype = np.uint8 if image.labels.max() < 256 else np.uint16
-            _write(folder / labels / f"{name}.png", image.labels.astype(dtype))
+                path = folder / angle / f"{name}_{angle}{degree}.png"
+                write_picture(path, getattr(image, f"i{angle}"), compress_level=_COMPRESSION)
+            write_label_map(folder / labels / f"{name}.png", image.labels, compress_level=_COMPRESSION)
     return root
 
 
@@ -70,9 +72,3 @@ def write_redistributed(root: Path, splits: Mapping[str, Mapping[str, ZJURGBPIma
         The folder.
     """
     return write_authors(root / "zju-rgbp", splits, labels="label_sam")
-
-
-def _write(path: Path, array: NDArray[Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Noise does not get smaller by trying harder, which is what writing would wait for.
-    Image.fromarray(array).save(path, compress_level=1)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from aims.synth.exact import power, root_
-from aims.synth.sensors._shared import once
+from aims.synth.sensors._shared import kept_with_geometry
 from aims.synth.world.geometry import Geometry, family_of
 
 Planes = tuple[Tensor, ...]
@@ -73,7 +73,7 @@ class Shading:
         return scattered, mirrored.mul_((self.metal * albedo).add_(self.skin))
 
 
-@once
+@kept_with_geometry
 def shade(geometry: Geometry) -> Shading:
     """What every pixel does with the main light and with the light from all around."""
     normal, view = planes(geometry.normals), planes(geometry.view_directions()[:1])

@@ -11,8 +11,11 @@ from aims.synth.world.geometry import Geometry
 _Result = TypeVar("_Result")
 
 
-def once(compute: Callable[[Geometry], _Result]) -> Callable[[Geometry], _Result]:
-    """Keeps what a function computes with its geometry. Callers share the result: they must not change it."""
+def kept_with_geometry(compute: Callable[[Geometry], _Result]) -> Callable[[Geometry], _Result]:
+    """Computes a function of a geometry the first time it is called with it, and keeps the result there.
+
+    Callers share the result and must not change it.
+    """
     name = f"{compute.__module__}.{compute.__qualname__}"
 
     @wraps(compute)

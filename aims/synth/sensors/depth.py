@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from aims.synth.exact import arccos, root, root_
 from aims.synth.sensors._shading import by_material
-from aims.synth.sensors._shared import once
+from aims.synth.sensors._shared import kept_with_geometry
 from aims.synth.world.geometry import Geometry, family_of
 from aims.synth.world.random import normal, uniform
 
@@ -68,7 +68,7 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Float[Tensor, "batch hei
     return _measured(geometry).clone()
 
 
-@once
+@kept_with_geometry
 def _measured(geometry: Geometry) -> Tensor:
     inverse = torch.where(geometry.depth_m > 0, 1 / geometry.depth_m, 0)
     cosine = _cosine_of_incidence(geometry)

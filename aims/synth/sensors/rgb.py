@@ -10,7 +10,7 @@ from torch import Tensor
 from aims.synth.exact import root_
 from aims.synth.sensors._camera import add_noise, develop, exposure
 from aims.synth.sensors._shading import shade
-from aims.synth.sensors._shared import once
+from aims.synth.sensors._shared import kept_with_geometry
 from aims.synth.world.geometry import Geometry
 
 _NOISE = 100  # purpose, of 100 to 199; one for each channel
@@ -59,7 +59,7 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Tensor:
     return torch.stack(planes, dim=-1)
 
 
-@once
+@kept_with_geometry
 def channels(geometry: Geometry) -> tuple[tuple[Tensor, Tensor], ...]:
     """Diffuse and specular light of `radiance`, channel by channel; not to be changed.
 

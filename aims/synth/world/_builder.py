@@ -5,12 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from aims.synth.world.materials import Colour, Material
-from aims.synth.world.scene import Dice, SceneSpec, Solid, Surface
+from aims.synth.world.scene import SceneRng, SceneSpec, Solid, Surface
 from aims.synth.world.solids import Kind
 
 Triple = tuple[float, float, float]
+
+
+class Spot(NamedTuple):
+    """A frame in the world, in metres and radians.
+
+    Attributes:
+        x: to the right, along the floor.
+        z: ahead, along the floor.
+        yaw: direction of the frame's +z axis, which is a thing's back.
+        base: height above the floor.
+    """
+
+    x: float
+    z: float
+    yaw: float = 0.0
+    base: float = 0.0
+
 
 # Pigments that look unlike in colour differ by about this much in the near infrared.
 _PAINT_NIR = 0.04
@@ -21,7 +39,7 @@ class Builder:
 
     Args:
         spec: the scene; solids, surfaces and instances are added to it.
-        dice: its random choices.
+        rng: its random choices.
         materials: the family's rows.
         classes: its class names.
         textures: its texture names.
@@ -30,13 +48,13 @@ class Builder:
     def __init__(
         self,
         spec: SceneSpec,
-        dice: Dice,
+        rng: SceneRng,
         *,
         materials: Sequence[Material],
         classes: Sequence[str],
         textures: Sequence[str],
     ) -> None:
-        self.spec, self.dice = spec, dice
+        self.spec, self.rng = spec, rng
         self._materials = {material.name: (row, material) for row, material in enumerate(materials)}
         self._classes = {name: 1 + index for index, name in enumerate(classes)}
         self._textures = {name: index for index, name in enumerate(textures)}
@@ -45,19 +63,19 @@ class Builder:
         self._yaw, self._cos, self._sin = 0.0, 1.0, 0.0
 
     @contextmanager
-    def thing(
-        self, name: str | None, x: float, z: float, *, yaw: float = 0.0, base: float = 0.0
-    ) -> Iterator[None]:
-        """What is added within is one instance of a class (None: background), in a frame of its own.
+    def thing(self, name: str | None, spot: Spot) -> Iterator[None]:
+        """Within this context, solids belong to one new instance and are given in its own frame.
 
-        The frame stands at x and z, `base` metres above the floor, and its +z axis points to `yaw`.
+        Args:
+            name: the instance's class; None adds to the background.
+            spot: where the frame stands.
         """
         if name is not None:
             self.spec.instances += 1
             self._instance, self._class_id = self.spec.instances, self._classes[name]
-        self._warmth = self.dice.within(-1.0, 1.0)
-        self._origin = (x, base, z)
-        self._yaw, self._cos, self._sin = yaw, math.cos(yaw), math.sin(yaw)
+        self._warmth = self.rng.within(-1.0, 1.0)
+        self._origin = (spot.x, spot.base, spot.z)
+        self._yaw, self._cos, self._sin = spot.yaw, math.cos(spot.yaw), math.sin(spot.yaw)
         yield
         self._instance, self._class_id, self._warmth = 0, 0, 0.0
         self._origin = (0.0, 0.0, 0.0)
@@ -84,15 +102,15 @@ class Builder:
             warmth_k: temperature beside the material's and the thing's own offsets.
         """
         row, matter = self._materials[material]
-        dice = self.dice
+        rng = self.rng
         if colour is None:
-            gain = dice.within(0.85, 1.15)
+            gain = rng.within(0.85, 1.15)
             colour = _clipped([gain * value for value in matter.albedo_rgb])
         if second is None:
-            gain = dice.pick((0.6, 0.7, 1.3))
+            gain = rng.pick((0.6, 0.7, 1.3))
             second = _clipped([gain * value for value in colour])
-        nir = matter.albedo_nir * dice.within(0.95, 1.05)
-        second_nir = nir + dice.within(-_PAINT_NIR, _PAINT_NIR)
+        nir = matter.albedo_nir * rng.within(0.95, 1.05)
+        second_nir = nir + rng.within(-_PAINT_NIR, _PAINT_NIR)
         if not matter.painted:
             # Unpainted matter that is darker in one place is so in the near infrared as well, but less.
             ratio = (sum(second) + 0.1) / (sum(colour) + 0.1)
@@ -103,7 +121,7 @@ class Builder:
             instance=self._instance,
             texture=self._textures[texture],
             scale=scale,
-            phase=dice.within(3.0, 40.0),
+            phase=rng.within(3.0, 40.0),
             colour=colour,
             second_colour=second,
             nir=min(nir, 1.0),
@@ -143,6 +161,18 @@ class Builder:
         )
         turned = (angles[0] + self._yaw, angles[1], angles[2])
         self.spec.solids.append(Solid(kind, surface, centre, half, turned, form, casts_shadow))
+
+    def box(self, surface: int, at: Triple, half: Triple, *, casts_shadow: bool = True) -> None:
+        """Adds a box; one that lies close to another need not cast a shadow, which would not show."""
+        self.solid(Kind.BOX, surface, at, half, casts_shadow=casts_shadow)
+
+    def cylinder(self, surface: int, at: Triple, radius: float, half_height: float) -> None:
+        """Adds an upright cylinder."""
+        self.solid(Kind.CYLINDER, surface, at, (radius, half_height, radius))
+
+    def ball(self, surface: int, at: Triple, radius: float) -> None:
+        """Adds a ball."""
+        self.solid(Kind.SPHERE, surface, at, (radius, radius, radius))
 
 
 def _clipped(values: Sequence[float]) -> Colour:

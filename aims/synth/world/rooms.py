@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 
-from aims.synth.world._builder import Builder
-from aims.synth.world._furniture import FREE, HUNG, SMALL, WALL, Spot, Top, pigment, rug
+from aims.synth.world._builder import Builder, Spot
+from aims.synth.world._furniture import FREE, WALL, rug
+from aims.synth.world._room_parts import Top, pigment
 from aims.synth.world._room_textures import TEXTURES
+from aims.synth.world._small_things import HUNG, SMALL
 from aims.synth.world.materials import ROOMS
-from aims.synth.world.scene import Camera, Dice, Family, Light, SceneSpec, Solid
+from aims.synth.world.scene import Camera, Family, Light, SceneRng, SceneSpec, Solid
 from aims.synth.world.solids import Kind
 
 #: Names of the classes 1, 2, ...
@@ -38,50 +40,50 @@ _TRIES = 12
 _QUARTER = math.pi / 2
 
 
-def build(rng: np.random.Generator) -> SceneSpec:
+def build(generator: np.random.Generator) -> SceneSpec:
     """Furnishes one room: 5 to 14 things, mostly within the picture.
 
     Args:
-        rng: the scene's own generator.
+        generator: the scene's own.
     """
-    dice = Dice(rng)
-    width, depth, height = dice.within(3.2, 6.0), dice.within(3.2, 7.5), dice.within(2.3, 3.0)
+    rng = SceneRng(generator)
+    width, depth, height = rng.within(3.2, 6.0), rng.within(3.2, 7.5), rng.within(2.3, 3.0)
     camera = Camera(
-        x=dice.within(-0.2, 0.2) * width,
-        height=dice.within(0.8, 1.8),
+        x=rng.within(-0.2, 0.2) * width,
+        height=rng.within(0.8, 1.8),
         z=0.25,
-        angles=(dice.within(-0.3, 0.3), math.radians(dice.within(0, 40)), dice.within(-0.06, 0.06)),
+        angles=(rng.within(-0.3, 0.3), math.radians(rng.within(0, 40)), rng.within(-0.06, 0.06)),
     )
     spec = SceneSpec(
         camera=camera,
-        light=_light(dice),
-        air_k=dice.within(290.0, 298.0),
+        light=_light(rng),
+        air_k=rng.within(290.0, 298.0),
         surroundings=Solid(Kind.SHELL, 0, (0, -height / 2, depth / 2), (width / 2, height / 2, depth / 2)),
     )
-    room = Builder(spec, dice, materials=ROOMS, classes=CLASSES, textures=tuple(TEXTURES))
+    room = Builder(spec, rng, materials=ROOMS, classes=CLASSES, textures=tuple(TEXTURES))
     _faces(room)
     _furnish(room, _Plan(room, width, depth))
     return spec
 
 
-def _light(dice: Dice) -> Light:
+def _light(rng: SceneRng) -> Light:
     """A lamp or a window, high up; its colour from warm to cool."""
-    raised, turn = math.radians(dice.within(35, 75)), dice.within(0, 2 * math.pi)
-    strength, around, warm = dice.within(0.5, 0.85), dice.within(0.2, 0.4), dice.within(-0.12, 0.12)
+    raised, turn = math.radians(rng.within(35, 75)), rng.within(0, 2 * math.pi)
+    strength, around, warm = rng.within(0.5, 0.85), rng.within(0.2, 0.4), rng.within(-0.12, 0.12)
     return Light(
         towards=(math.cos(raised) * math.sin(turn), -math.sin(raised), math.cos(raised) * math.cos(turn)),
         rgb=(strength * (1 + warm), strength, strength * (1 - warm)),
         ambient_rgb=(around, around, around),
-        nir=strength * dice.within(0.6, 1.2),
-        ambient_nir=around * dice.within(0.7, 1.1),
+        nir=strength * rng.within(0.6, 1.2),
+        ambient_nir=around * rng.within(0.7, 1.1),
     )
 
 
 def _faces(room: Builder) -> None:
     """Walls, ceiling and floor, in the order of a shell's faces."""
-    dice = room.dice
-    texture, scale = dice.pick((("plain", 1.0), ("mottle", 0.5), ("stripes", 0.22), ("bricks", 0.09)))
-    colour = pigment(room) if dice.happens(0.5) else None
+    rng = room.rng
+    texture, scale = rng.pick((("plain", 1.0), ("mottle", 0.5), ("stripes", 0.22), ("bricks", 0.09)))
+    colour = pigment(room) if rng.happens(0.5) else None
 
     def wall() -> None:
         room.surface("plaster", texture, scale=scale, colour=colour)
@@ -95,15 +97,15 @@ def _faces(room: Builder) -> None:
 
 
 def _floor(room: Builder) -> None:
-    dice = room.dice
-    kind = dice.pick(("boards", "boards", "tiles", "carpet"))
+    rng = room.rng
+    kind = rng.pick(("boards", "boards", "tiles", "carpet"))
     if kind == "boards":
-        room.surface("parquet", "planks", scale=dice.within(0.1, 0.18))
+        room.surface("parquet", "planks", scale=rng.within(0.1, 0.18))
     elif kind == "tiles":
-        texture, scale = dice.pick(("tiles", "checks")), dice.within(0.2, 0.45)
+        texture, scale = rng.pick(("tiles", "checks")), rng.within(0.2, 0.45)
         room.surface("ceramic", texture, scale=scale, colour=pigment(room))
     else:
-        room.surface("carpet", dice.pick(("mottle", "plain")), scale=0.3, colour=pigment(room))
+        room.surface("carpet", rng.pick(("mottle", "plain")), scale=0.3, colour=pigment(room))
 
 
 class _Plan:
@@ -123,13 +125,13 @@ class _Plan:
         self._circles.append((x, z, radius))
         return True
 
-    def find(self, dice: Dice, radius: float) -> tuple[float, float] | None:
+    def find(self, rng: SceneRng, radius: float) -> tuple[float, float] | None:
         """Takes a circle somewhere in sight."""
         x0, z0, yaw = self._eye
         for _ in range(_TRIES):
             # Things rise above the floor, so those a little behind its upper end are in sight as well.
-            far = dice.within(max(0.8, self._near) + 0.8 * radius, max(1.3 * self._far, 2.0 + radius))
-            aside = yaw + dice.within(-0.5, 0.5)
+            far = rng.within(max(0.8, self._near) + 0.8 * radius, max(1.3 * self._far, 2.0 + radius))
+            aside = yaw + rng.within(-0.5, 0.5)
             x, z = x0 + far * math.sin(aside), z0 + far * math.cos(aside)
             inside = abs(x) < self.width / 2 - radius and z < self.depth - radius
             if inside and self.take(x, z, 0.85 * radius):
@@ -145,22 +147,22 @@ class _Plan:
 
 
 def _furnish(room: Builder, plan: _Plan) -> None:
-    dice = room.dice
+    rng = room.rng
     tops: list[Top] = []
-    if dice.happens(0.5):
-        x, z = dice.within(-0.2, 0.2) * plan.width, dice.within(0.4, 0.7) * plan.depth
-        rug(room, Spot(x, z, dice.within(-0.4, 0.4)))
+    if rng.happens(0.5):
+        x, z = rng.within(-0.2, 0.2) * plan.width, rng.within(0.4, 0.7) * plan.depth
+        rug(room, Spot(x, z, rng.within(-0.4, 0.4)))
     for yaw, share in ((0.0, 0.9), (-_QUARTER, 0.55), (_QUARTER, 0.55)):
         _hang(room, plan, yaw, share)
         tops += _line(room, plan, yaw, share)
-    for _ in range(dice.count(3, 6)):
-        maker, radius = dice.pick(FREE)
-        place = plan.find(dice, radius)
+    for _ in range(rng.count(3, 6)):
+        maker, radius = rng.pick(FREE)
+        place = plan.find(rng, radius)
         if place is not None:
-            tops += maker(room, Spot(*place, dice.within(-math.pi, math.pi)))
-    for _ in range(min(_MOST - room.spec.instances, dice.count(2, 6))):
+            tops += maker(room, Spot(*place, rng.within(-math.pi, math.pi)))
+    for _ in range(min(_MOST - room.spec.instances, rng.count(2, 6))):
         if tops:
-            _set_down(room, tops.pop(int(dice.share() * len(tops))))
+            _set_down(room, tops.pop(int(rng.share() * len(tops))))
 
 
 def _wall_ends(plan: _Plan, yaw: float) -> tuple[float, float]:
@@ -171,48 +173,48 @@ def _wall_ends(plan: _Plan, yaw: float) -> tuple[float, float]:
 
 def _hang(room: Builder, plan: _Plan, yaw: float, share: float) -> None:
     """Hangs things side by side on a wall, each with the probability `share`."""
-    dice = room.dice
+    rng = room.rng
     start, end = _wall_ends(plan, yaw)
-    start += dice.within(0.0, 0.8)
+    start += rng.within(0.0, 0.8)
     while room.spec.instances < _MOST_AT_WALLS:
-        maker, half, (low, high) = dice.pick(HUNG)
+        maker, half, (low, high) = rng.pick(HUNG)
         if start + 2 * half > end:
             break
-        if dice.happens(share):
-            maker(room, Spot(*plan.on_wall(yaw, start + half, 0.0), yaw, dice.within(low, high)))
-        start += 2 * half + dice.within(0.1, 0.8)
+        if rng.happens(share):
+            maker(room, Spot(*plan.on_wall(yaw, start + half, 0.0), yaw, rng.within(low, high)))
+        start += 2 * half + rng.within(0.1, 0.8)
 
 
 def _line(room: Builder, plan: _Plan, yaw: float, share: float) -> list[Top]:
     """Stands things side by side with their backs to a wall."""
-    dice = room.dice
+    rng = room.rng
     tops: list[Top] = []
     start, end = _wall_ends(plan, yaw)
-    start += dice.within(0.0, 0.8)
+    start += rng.within(0.0, 0.8)
     while room.spec.instances < _MOST_AT_WALLS:
-        maker, half, deep = dice.pick(WALL)
+        maker, half, deep = rng.pick(WALL)
         if start + 2 * half > end:
             break
         x, z = plan.on_wall(yaw, start + half, deep)
-        if dice.happens(share) and plan.take(x, z, max(0.75 * half, deep)):
+        if rng.happens(share) and plan.take(x, z, max(0.75 * half, deep)):
             tops += maker(room, Spot(x, z, yaw))
-        start += 2 * half + dice.within(0.05, 0.6)
+        start += 2 * half + rng.within(0.05, 0.6)
     return tops
 
 
 def _set_down(room: Builder, top: Top) -> None:
     """Puts one or two small things on a table or a board."""
-    dice = room.dice
+    rng = room.rng
     cos, sin = math.cos(top.spot.yaw), math.sin(top.spot.yaw)
     start = -top.half_x
-    for _ in range(dice.count(1, 2)):
-        maker, radius = dice.pick(SMALL)
+    for _ in range(rng.count(1, 2)):
+        maker, radius = rng.pick(SMALL)
         if start + 2 * radius > top.half_x or room.spec.instances >= _MOST:
             return
-        aside = start + radius + dice.within(0.0, 0.7) * (top.half_x - start - 2 * radius)
-        across = dice.within(-1.0, 1.0) * max(top.half_z - radius, 0.0)
+        aside = start + radius + rng.within(0.0, 0.7) * (top.half_x - start - 2 * radius)
+        across = rng.within(-1.0, 1.0) * max(top.half_z - radius, 0.0)
         x, z = top.spot.x + cos * aside + sin * across, top.spot.z - sin * aside + cos * across
-        maker(room, Spot(x, z, top.spot.yaw + dice.within(-0.5, 0.5), top.spot.base))
+        maker(room, Spot(x, z, top.spot.yaw + rng.within(-0.5, 0.5), top.spot.base))
         start = aside + radius
 
 

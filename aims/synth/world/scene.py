@@ -133,8 +133,14 @@ class Family:
     build: Callable[[np.random.Generator], SceneSpec]
 
 
-class Dice:
-    """Random choices for one scene; draws many numbers at once, as single draws cost more than the scene."""
+class SceneRng:
+    """Random choices of one scene.
+
+    Numbers are drawn from the generator in blocks, as single draws would take longer than making the scene.
+
+    Args:
+        rng: the scene's generator.
+    """
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng

@@ -60,20 +60,6 @@ def build(method: str, channels: int, *, backbone: str = "sam-toy", **options: o
     )
 
 
-@pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("method", DECLARED)
-def test_shapes(method: str, channels: int) -> None:
-    model = build(method, channels)
-    with torch.no_grad():
-        embeddings = model.embed(torch.randn(2, channels, 64, 64))
-        mask_logits, iou_predictions = model.decode(
-            embeddings[:1], torch.tensor([[[5.0, 9.0]]]), torch.ones(1, 1, dtype=torch.long)
-        )
-    assert embeddings.shape == (2, 16, 8, 8)
-    assert mask_logits.shape == (1, 1, 32, 32)
-    assert iou_predictions.shape == (1, 1)
-
-
 @pytest.mark.parametrize("method", DECLARED)
 def test_what_a_method_declares_before_any_tuning(method: str) -> None:
     model = BACKBONES["sam-toy"].build()

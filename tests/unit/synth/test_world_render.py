@@ -11,15 +11,15 @@ import torch
 
 from aims.core.errors import InputError
 from aims.synth.world import render as module
-from aims.synth.world._builder import Builder
+from aims.synth.world._builder import Builder, Spot
 from aims.synth.world._cast import cast
-from aims.synth.world._furniture import Spot, table
+from aims.synth.world._furniture import table
 from aims.synth.world._room_textures import TEXTURES
 from aims.synth.world.geometry import Geometry, family_of, scaled_intrinsics
 from aims.synth.world.materials import ROOMS
 from aims.synth.world.render import FAMILIES, render, render_scenes, render_tables, scene_tables
 from aims.synth.world.rooms import CLASSES
-from aims.synth.world.scene import Camera, Dice, Light, SceneSpec, Solid
+from aims.synth.world.scene import Camera, Light, SceneRng, SceneSpec, Solid
 from aims.synth.world.solids import Kind
 
 SIZE = (96, 128)
@@ -38,8 +38,8 @@ class Studio:
             air_k=290.0,
             surroundings=surroundings or Solid(Kind.TERRAIN, 0, (0, 0, 0), (1, 1, 1)),
         )
-        dice = Dice(np.random.default_rng(1))
-        self.builder = Builder(self.spec, dice, materials=ROOMS, classes=CLASSES, textures=tuple(TEXTURES))
+        rng = SceneRng(np.random.default_rng(1))
+        self.builder = Builder(self.spec, rng, materials=ROOMS, classes=CLASSES, textures=tuple(TEXTURES))
         for colour in (
             (0.1, 0.2, 0.3),
             (0.2, 0.3, 0.4),
@@ -54,7 +54,7 @@ class Studio:
         """A thing whose middle is given from the camera's place: x right, y down, z forward at yaw 0."""
         camera = self.spec.camera
         x, z = camera.x + centre[0], camera.z + centre[2]
-        with self.builder.thing(name, x, z, yaw=yaw, base=camera.height - centre[1]):
+        with self.builder.thing(name, Spot(x, z, yaw, camera.height - centre[1])):
             surface = self.builder.surface(material, "plain", colour=(0.7, 0.5, 0.2))
             self.builder.solid(kind, surface, (0, 0, 0), half, form=form)
 
