@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import tomllib
 from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
+from aims.cli._options import summary
 from aims.core.config import NO_TUNING
 from aims.core.errors import InputError
 from aims.core.vocabulary import MODALITIES
@@ -69,7 +69,7 @@ def _method(backbone: str, method: str) -> dict[str, Any]:
     found = _describe(backbone, method, wide).as_json() if wide else {}
     return {
         "name": method,
-        "summary": _summary(METHODS[method]),
+        "summary": summary(METHODS[method]),
         "options": known_options(method, NO_TUNING),
         "tunings": [name for name in (*TUNINGS, NO_TUNING) if _passes(require_pair, method, name)],
         "alignment": {
@@ -94,7 +94,7 @@ def _tuning(backbone: str, tuning: str, published: float | None) -> dict[str, An
     options = known_options(REFERENCE, tuning)
     return {
         "name": tuning,
-        "summary": _summary(TUNINGS[tuning]),
+        "summary": summary(TUNINGS[tuning]),
         "options": {name: value for name, value in options.items() if name not in of_method},
         "encoder": counts.encoder,
         "decoder": counts.decoder,
@@ -155,8 +155,3 @@ def _channels(modality: str) -> int:
     channels = MODALITIES[modality].channels
     assert channels is not None  # of the modalities above
     return channels
-
-
-def _summary(kind: type[object]) -> str:
-    """The first line of a docstring."""
-    return (inspect.getdoc(kind) or "").split("\n", 1)[0]

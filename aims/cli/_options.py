@@ -1,13 +1,121 @@
-"""Options of methods and tunings on the command line: those that a command does not know itself."""
+"""Options that several commands share, and those that are read from the settings and the registries."""
 
 from __future__ import annotations
 
 import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import click
 
-#: For commands that take them: what is unknown to the command lands in `ctx.args`.
-SETTINGS = {"ignore_unknown_options": True, "allow_extra_args": True}
+from aims.core.settings import Setting
+
+#: For commands that take options of methods and tunings: what is unknown to the command lands in `ctx.args`.
+OPEN = {"ignore_unknown_options": True, "allow_extra_args": True}
+#: Type of an option or argument that is a file or a folder.
+PATH = click.Path(path_type=Path)
+#: A command or a callback, as click's decorators take and give it.
+Decorator = Callable[[Any], Any]
+
+
+def path_option(flag: str, text: str, default: str | None = None, name: str | None = None) -> Decorator:
+    """An option for a file or a folder; with a name, the parameter is called so."""
+    return click.option(
+        *filter(None, (flag, name)),
+        type=PATH,
+        default=None if default is None else Path(default),
+        show_default=default is not None,
+        help=text,
+    )
+
+
+def data_option(text: str = "A converted folder, or a folder of several.") -> Decorator:
+    """`--data`: where converted datasets are."""
+    return path_option("--data", text, "data/aims")
+
+
+def runs_option() -> Decorator:
+    """`--runs`: where runs are."""
+    return path_option("--runs", "Folder of runs.", "runs")
+
+
+def device_option() -> Decorator:
+    """`--device`: what is computed on."""
+    return click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+
+
+def json_option(text: str = "Print everything as JSON.") -> Decorator:
+    """`--json`, as the parameter `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help=text)
+
+
+def setting_options(settings: Mapping[str, Setting], types: Mapping[str, click.ParamType[Any]]) -> Decorator:
+    """An option for every setting.
+
+    Args:
+        settings: `aims.core.config.SETTINGS`, or some of them.
+        types: click's types of those that take other words than a record holds.
+    """
+
+    def add(command: Any) -> Any:
+        # As decorators are written: the last one is applied first.
+        for setting in reversed([*settings.values()]):
+            command = click.option(
+                f"--{setting.option}",
+                type=types.get(setting.name, setting.kind),
+                required=setting.required,
+                default=setting.default,
+                show_default=setting.default is not None,
+                metavar=setting.metavar or None,
+                help=setting.help,
+            )(command)
+        return command
+
+    return add
+
+
+class RegistryCommand(click.Command):
+    """A command whose help page lists the methods and tunings that are registered, with their options."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the lists above the command's own epilog."""
+        # Imported here: torch takes seconds, and no other help page needs it.
+        from aims.methods import METHODS, TUNINGS, has_model
+
+        learned = {name: entry for name, entry in METHODS.items() if has_model(name)}
+        sections: dict[str, Mapping[str, type[Any]]] = {
+            "Methods": learned,
+            "Floors, without sensor and model, to read the others against": {
+                name: entry for name, entry in METHODS.items() if name not in learned
+            },
+            "Tunings": TUNINGS,
+        }
+        for title, entries in sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, _described(entry)) for name, entry in entries.items()])
+        super().format_epilog(ctx, formatter)
+
+
+def _described(entry: type[Any]) -> str:
+    """What a method or a tuning is, in a line, with its options and their defaults."""
+    from aims.methods import option_defaults
+
+    options = option_text(option_defaults(entry))
+    return f"{summary(entry)}" + (f"  [{options}]" if options else "")
+
+
+def option_text(options: Mapping[str, object]) -> str:
+    """Options as they are written on the command line: "--kernel 3 --width 64"."""
+    return " ".join(
+        f"--{name.replace('_', '-')} {'none' if value is None else value}" for name, value in options.items()
+    )
+
+
+def summary(entry: type[Any]) -> str:
+    """The first line of a class's docstring."""
+    return (inspect.getdoc(entry) or "").partition("\n")[0]
 
 
 def extra_options(ctx: click.Context) -> dict[str, str]:

@@ -11,6 +11,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from aims.cli._options import option_text
+
 _NONE = "–"
 #: Columns of names, which are never broken in the terminal.
 _NAMES = ("method", "tuning", "of", "default", "modality")
@@ -64,7 +66,7 @@ def sheets(content: Mapping[str, Any]) -> tuple[Sheet, ...]:
             title="Options of methods and tunings, with their defaults",
             words=("of", "options"),
             rows=tuple(
-                (entry["name"], _options(entry["options"]))
+                (entry["name"], option_text(entry["options"]))
                 for entry in (*methods, *tunings)
                 if entry["options"]
             ),
@@ -162,10 +164,6 @@ def _depths(depths: Iterable[Mapping[str, Any]]) -> Sheet:
         ),
         notes=("The paper's 42.3 is cut off, not rounded.",),
     )
-
-
-def _options(options: Mapping[str, Any]) -> str:
-    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
 
 
 def _integer(value: int | None) -> str:

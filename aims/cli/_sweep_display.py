@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -13,11 +12,11 @@ from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.progress import Progress as Bar
 from rich.progress import Task as BarTask
 from rich.text import Text
 
@@ -70,7 +69,7 @@ class _TimeLeft:
         return (time.monotonic() - self.began) * rest / gained if gained > 0 else None
 
 
-class _Bar(Progress):
+class _Bar(Bar):
     """One bar for the sweep, and below it a line for each run that is being made."""
 
     def __init__(self) -> None:
@@ -110,7 +109,7 @@ def sweep_display(runs: Mapping[str, PlannedRun]) -> Iterator[SweepObserver]:
 
     Where stderr is no terminal there is no bar: the lines hold the counts.
     """
-    from aims.suites.tasks import SweepObserver, Task
+    from aims.suites.tasks import Progress, SweepObserver, Task
 
     class Display(SweepObserver):
         def __init__(self, bar: _Bar) -> None:
@@ -119,12 +118,12 @@ def sweep_display(runs: Mapping[str, PlannedRun]) -> Iterator[SweepObserver]:
             self.task = bar.add_task("", total=len(runs), counts="", ends=None)
 
         def started(self, task: Task) -> None:
-            self.progress(task, "starts")
+            self.progress(task, Progress(stage="starts"))
 
-        def progress(self, task: Task, text: str) -> None:
-            self.bar.now[task.name] = f"{runs[task.name].words}: {text}"
-            if epoch := re.fullmatch(r"epoch (\d+)/(\d+)", text):
-                self.left.epoch(task.name, int(epoch[1]), int(epoch[2]))
+        def progress(self, task: Task, progress: Progress) -> None:
+            self.bar.now[task.name] = f"{runs[task.name].words}: {progress.words}"
+            if progress.epoch is not None and progress.epochs:
+                self.left.epoch(task.name, progress.epoch, progress.epochs)
             self.update()
 
         def warning(self, task: Task, text: str) -> None:

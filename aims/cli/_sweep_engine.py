@@ -25,8 +25,8 @@ class EngineOptions:
         retries: how often a run that crashed is begun again.
         jobs: runs at a time on this machine.
         address: of the Ray cluster.
-        cpus: of each run on Ray.
-        gpus: of each run on Ray.
+        cpus_per_run: on Ray.
+        gpus_per_run: on Ray.
 
     Raises:
         InputError: options do not go together, or Ray is not installed.
@@ -37,17 +37,16 @@ class EngineOptions:
     retries: int
     jobs: int | None
     address: str | None
-    cpus: int | None
-    gpus: float | None
+    cpus_per_run: int | None
+    gpus_per_run: float | None
 
     def __post_init__(self) -> None:
         if self.engine == "ray":
             self._check_ray()
             return
-        options = {"address": self.address, "cpus-per-run": self.cpus, "gpus-per-run": self.gpus}
-        for name, value in options.items():
-            if value is not None:
-                raise InputError(f"--{name} goes with --engine ray alone; leave it out")
+        for name in ("address", "cpus_per_run", "gpus_per_run"):
+            if getattr(self, name) is not None:
+                raise InputError(f"--{name.replace('_', '-')} goes with --engine ray alone; leave it out")
 
     def _check_ray(self) -> None:
         from aims.suites.cluster import require_ray
@@ -70,7 +69,7 @@ class EngineOptions:
     @property
     def gpus_of_a_run(self) -> float:
         """GPUs of each run on Ray."""
-        return float(self.device == "cuda") if self.gpus is None else self.gpus
+        return float(self.device == "cuda") if self.gpus_per_run is None else self.gpus_per_run
 
     @property
     def planning_device(self) -> str:
@@ -101,7 +100,7 @@ class EngineOptions:
         return run_on_ray(
             tasks,
             address=self.address or "local",
-            cpus=self.cpus or 1,
+            cpus=self.cpus_per_run or 1,
             gpus=self.gpus_of_a_run,
             retries=self.retries,
             observer=observer,

@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from aims.cli._options import PATH, json_option
 from aims.cli._terminal import out, print_json, progress_bar
 from aims.core.errors import AimsError
 from aims.data.audit import DISTANCE, Audit, Pair, audit_dataset
@@ -18,7 +19,7 @@ _ROWS = 50
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @click.option(
     "--stream",
     "streams",
@@ -34,7 +35,7 @@ _ROWS = 50
 )
 @click.option("--within", is_flag=True, help="Compare the images of one split with each other as well.")
 @click.option("--fail", is_flag=True, help="Exit with code 1 if anything is found.")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@json_option("Print the findings as JSON.")
 def command(
     folder: Path, streams: tuple[str, ...], distance: int, within: bool, fail: bool, as_json: bool
 ) -> None:

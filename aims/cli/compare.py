@@ -7,29 +7,17 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from aims.cli._options import PATH, data_option, json_option, path_option
 from aims.cli._terminal import err, out, print_json
 from aims.core.errors import InputError
 
 
 @click.command()
-@click.argument("first", type=click.Path(path_type=Path))
-@click.argument("second", type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path("data/aims"),
-    show_default=True,
-    help="A converted folder, or a folder of several: for the picture.",
-)
-@click.option(
-    "--out",
-    "target",
-    type=click.Path(path_type=Path),
-    default=Path("comparison.png"),
-    show_default=True,
-    help="The picture.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.argument("first", type=PATH)
+@click.argument("second", type=PATH)
+@data_option("A converted folder, or a folder of several: for the picture.")
+@path_option("--out", "The picture.", "comparison.png", name="target")
+@json_option()
 def command(first: Path, second: Path, data: Path, target: Path, as_json: bool) -> None:
     """Test two runs against each other, and show where they differ.
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import click
 from rich.table import Table
 
+from aims.cli._options import PATH, summary
 from aims.cli._terminal import err, out, print_json, progress_bar, warn
 from aims.core.errors import AimsError, unknown_name
 from aims.core.schema import Converter
@@ -62,9 +63,7 @@ def _command(name: str, converter: type[Converter]) -> click.Command:
         if "help" in field.metadata
     ]
     params += [
-        click.Option(
-            ["--out"], type=click.Path(path_type=Path), help="Folder to make.  [default: data/aims/NAME]"
-        ),
+        click.Option(["--out"], type=PATH, help="Folder to make.  [default: data/aims/NAME]"),
         click.Option(["--jobs"], type=click.IntRange(1), help="Processes on this machine.  [default: 1]"),
         click.Option(
             ["--engine"],
@@ -90,19 +89,15 @@ def _command(name: str, converter: type[Converter]) -> click.Command:
         _convert(converter(**options), out, as_json, **choices)
 
     return click.Command(
-        name, callback=call, params=params, help=inspect.getdoc(converter), short_help=_summary(converter)
+        name, callback=call, params=params, help=inspect.getdoc(converter), short_help=summary(converter)
     )
-
-
-def _summary(converter: type[Converter]) -> str:
-    return (inspect.getdoc(converter) or "").partition("\n")[0]
 
 
 def _parameter(field: dataclasses.Field[Any], hint: Any) -> click.Parameter:
     required = field.default is dataclasses.MISSING
     # "Path | None" is an optional path.
     base = next(kind for kind in get_args(hint) if kind is not type(None)) if _is_union(hint) else hint
-    kind: Any = click.Path(path_type=Path) if base is Path else base
+    kind: Any = PATH if base is Path else base
     if get_origin(base) is Literal:
         kind = click.Choice(get_args(base))
     if field.metadata["argument"]:

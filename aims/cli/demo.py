@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from aims.cli._options import path_option
 from aims.cli._terminal import err, out
 from aims.core.errors import InputError
 
@@ -16,12 +17,7 @@ _MOST_JOBS = 4
 
 
 @click.command()
-@click.option(
-    "--out",
-    "folder",
-    type=click.Path(path_type=Path),
-    help="Folder to make.  [default: demo; demo-quick with --quick]",
-)
+@path_option("--out", "Folder to make.  [default: demo; demo-quick with --quick]", name="folder")
 @click.option("--quick", is_flag=True, help="Under a minute: one epoch on a few images; scores mean nothing.")
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [default: one a core, at most 4]")
 def command(folder: Path | None, quick: bool, jobs: int | None) -> None:

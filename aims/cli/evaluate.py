@@ -8,21 +8,16 @@ from typing import Any
 import click
 from rich.table import Table
 
+from aims.cli._options import PATH, data_option, device_option, json_option
 from aims.cli._terminal import out, print_json, progress_bar
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path("data/aims"),
-    show_default=True,
-    help="A converted folder, or a folder of several, with the run's dataset.",
-)
+@click.argument("run", type=PATH)
+@data_option("A converted folder, or a folder of several, with the run's dataset.")
 @click.option(
     "--weights",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="PATH",
     help="The pretrained weights that the run started from.  [default: cache folder]",
 )
@@ -41,8 +36,8 @@ from aims.cli._terminal import out, print_json, progress_bar
     help="Single clicks drawn anywhere in an instance.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of these.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--json", "as_json", is_flag=True, help="Print the means as JSON.")
+@device_option()
+@json_option("Print the means as JSON.")
 def command(
     run: Path,
     data: Path,

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import click
 
+from aims.cli._options import PATH, json_option
 from aims.cli._terminal import out, print_json, progress_bar, warn
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @click.option("--format", "to", type=click.Choice(["coco", "folder"]), required=True, help="What to write.")
-@click.option("--out", "target", type=click.Path(path_type=Path), required=True, help="Folder to make.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@click.option("--out", "target", type=PATH, required=True, help="Folder to make.")
+@json_option("Print what was written as JSON.")
 def command(folder: Path, to: str, target: Path, as_json: bool) -> None:
     """Write a dataset as COCO, or as a folder of pictures.
 

@@ -6,21 +6,20 @@ from pathlib import Path
 
 import click
 
+from aims.cli._options import PATH, json_option, path_option
 from aims.cli._terminal import err, out, print_json
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--out", "target", type=click.Path(path_type=Path), help="Folder to make.  [default: exported/RUN]"
-)
+@click.argument("run", type=PATH)
+@path_option("--out", "Folder to make.  [default: exported/RUN]", name="target")
 @click.option(
     "--weights",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="PATH",
     help="The pretrained weights that the run started from.  [default: cache folder]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@json_option("Print what was written as JSON.")
 def command(run: Path, target: Path | None, weights: Path | None, as_json: bool) -> None:
     """Fold a run's trained layers into plain SAM weights.
 

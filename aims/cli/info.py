@@ -9,8 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from aims.cli._options import SETTINGS, extra_options
-from aims.cli._quick import quick_start
+from aims.cli._options import OPEN, extra_options, json_option
 from aims.cli._terminal import err, out, print_json
 from aims.core.config import NO_MODEL, NO_TUNING
 from aims.core.errors import InputError, unknown_name
@@ -29,7 +28,7 @@ as two) of alignment, image encoder and mask decoder for one image with one clic
 """
 
 
-@click.command(epilog=_EPILOG, context_settings=SETTINGS)
+@click.command(epilog=_EPILOG, context_settings=OPEN)
 @click.option("--method", help="scratch, random-embed, linear, mlp, simcmf, vipt, ...")
 @click.option("--tuning", help="full, lora, adapter, ...  [default: the method's with pretrained weights]")
 @click.option("--modality", help="depth, nir, rgb-hha, ...; with --channels also a stream of your own set.")
@@ -42,7 +41,7 @@ as two) of alignment, image encoder and mask decoder for one image with one clic
 @click.option("--backbone", default="sam-vit-b", show_default=True, help="sam-vit-b, -l, -h or sam-tiny.")
 @click.option("--all", "everything", is_flag=True, help="Tables of all methods and tunings instead.")
 @click.option("--markdown", is_flag=True, help="Print the tables of --all as Markdown.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@json_option()
 @click.pass_context
 def command(
     ctx: click.Context, /, backbone: str, everything: bool, markdown: bool, as_json: bool, **one: Any
@@ -58,18 +57,16 @@ def command(
     if everything and (ctx.args or any(value is not None for value in one.values())):
         given = [f"--{name}" for name, value in one.items() if value is not None] + ctx.args[:1]
         raise InputError(f"--all counts every method; leave {given[0]} out")
-    with quick_start():
-        if modality is None:
-            _show_all(backbone, markdown=markdown, as_json=as_json)
-        else:
-            options = extra_options(ctx)
-            found = _describe(one["method"], one["tuning"], modality, backbone, options)
-            if as_json:
-                content = found.as_json()
-                front = {"method": found.method, "tuning": found.tuning, "modality": one["modality"]}
-                print_json(front | {key: value for key, value in content.items() if key not in front})
-            else:
-                _show(found, one["modality"])
+    if modality is None:
+        _show_all(backbone, markdown=markdown, as_json=as_json)
+        return
+    found = _describe(one["method"], one["tuning"], modality, backbone, extra_options(ctx))
+    if as_json:
+        content = found.as_json()
+        front = {"method": found.method, "tuning": found.tuning, "modality": one["modality"]}
+        print_json(front | {key: value for key, value in content.items() if key not in front})
+    else:
+        _show(found, one["modality"])
 
 
 def _modality(name: str | None, channels: int | None) -> Modality:

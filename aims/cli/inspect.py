@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from aims.cli._options import PATH, json_option
 from aims.cli._terminal import err, out, print_json, progress_bar
 from aims.core.errors import InputError
 from aims.data.meters import show_number
@@ -30,14 +31,14 @@ _BAR, _UNIT = 24, 20
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @click.option(
     "--images",
     type=click.IntRange(1),
     help="Images whose pixels are read, evenly spaced.  [default: 200]",
 )
 @click.option("--all", "everything", is_flag=True, help="Read the pixels of every image.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@json_option()
 def command(folder: Path, images: int | None, everything: bool, as_json: bool) -> None:
     """Describe a dataset: streams, ranges, classes, sizes, what was dropped.
 

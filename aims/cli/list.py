@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from aims.cli._options import data_option, json_option
 from aims.cli._terminal import out, print_json
 from aims.cli.convert import installed_converters, load_converter
 from aims.core.errors import AimsError, InputError, unknown_name
@@ -31,14 +32,8 @@ def command() -> None:
 
 
 @command.command()
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path("data/aims"),
-    show_default=True,
-    help="Folder of converted datasets.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@data_option("Folder of converted datasets.")
+@json_option()
 def datasets(data: Path, as_json: bool) -> None:
     """List the converters and the converted datasets.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from aims.cli._options import PATH, device_option, json_option, path_option
 from aims.cli._terminal import err, out, print_json, progress_bar, warn
 
 _EPILOG = """
@@ -25,23 +25,19 @@ The recipe, its figures, and what may be shipped: docs/pretraining.md.
 
 
 @click.command(epilog=_EPILOG)
-@click.option(
-    "--out", "folder", type=click.Path(path_type=Path), required=True, help="Folder of this pretraining."
-)
+@click.option("--out", "folder", type=PATH, required=True, help="Folder of this pretraining.")
 @click.option("--images", type=int, help="How many images are seen: this, or --hours.")
 @click.option("--hours", type=float, help="How long it takes.")
 @click.option("--backbone", default="sam-tiny", show_default=True, help="What is trained.")
 @click.option("--batch-size", type=int, default=8, show_default=True, help="Images in a step.")
 @click.option("--clicks", type=int, default=6, show_default=True, help="Clicks on an image.")
 @click.option("--lr", type=float, default=5e-4, show_default=True, help="Highest learning rate.")
-@click.option(
-    "--photos", type=click.Path(path_type=Path), help="Also learn from photographs, in BSDS500's layout."
-)
+@path_option("--photos", "Also learn from photographs, in BSDS500's layout.")
 @click.option("--share-of-photos", type=float, help="Share of the images.  [default: 0.3 with --photos]")
-@click.option("--bsds", type=click.Path(path_type=Path), help="Also score on the photographs of this folder.")
+@path_option("--bsds", "Also score on the photographs of this folder.")
 @click.option("--held-out", type=int, default=200, show_default=True, help="Scored scenes of each family.")
 @click.option("--score-every", type=int, default=20_000, show_default=True, help="Images between scores.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@device_option()
 @click.option("--precision", default="float32", show_default=True, help="float32 or bf16.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
 @click.option(
@@ -51,7 +47,7 @@ The recipe, its figures, and what may be shipped: docs/pretraining.md.
 )
 @click.option("--seconds", type=float, help="Stop this call after SECONDS, with weights and card written.")
 @click.option("--finish", is_flag=True, help="Write weights and card of what is there; train no further.")
-@click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
+@json_option("Print the card as JSON.")
 def command(finish: bool, as_json: bool, **arguments: Any) -> None:
     """Pretrain sam-tiny on generated scenes.
 

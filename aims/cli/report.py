@@ -14,6 +14,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from aims.cli._options import data_option, json_option, path_option, runs_option
 from aims.cli._terminal import err, out, print_json
 from aims.core.errors import AimsError
 
@@ -31,29 +32,14 @@ _NAME_WIDTH, _COLUMN_WIDTH = 18, 11
 
 
 @click.command()
-@click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs."
-)
-@click.option(
-    "--out",
-    "target",
-    type=click.Path(path_type=Path),
-    default=Path("leaderboards"),
-    show_default=True,
-    help="Folder for the files.",
-)
+@runs_option()
+@path_option("--out", "Folder for the files.", "leaderboards", name="target")
 @click.option(
     "--against",
     metavar="METHOD[:TUNING]|paper",
     help="What others are tested against, or the paper's numbers.  [default: simcmf, else the best]",
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path("data/aims"),
-    show_default=True,
-    help="Datasets of the runs, for pictures of masks; there are none where they are not there.",
-)
+@data_option("Datasets of the runs, for pictures of masks; there are none where they are not there.")
 @click.option("--title", default="AIMS leaderboard", show_default=True, help="Heading of the page.")
 @click.option("--strict", is_flag=True, help="Exit code 1 where a run folder was left out; all is written.")
 @click.option(
@@ -61,7 +47,7 @@ _NAME_WIDTH, _COLUMN_WIDTH = 18, 11
     type=click.IntRange(min=1),
     help="Processes, where there are hundreds of runs.  [default: the number of processors]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@json_option()
 def command(
     runs: Path,
     target: Path,

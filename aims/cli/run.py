@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from aims.cli._options import SETTINGS, extra_options
+from aims.cli._options import (
+    OPEN,
+    RegistryCommand,
+    data_option,
+    device_option,
+    extra_options,
+    json_option,
+    runs_option,
+    setting_options,
+)
 from aims.cli._terminal import err, out, print_json, progress_bar, warn
-from aims.core.config import NO_MODEL, NO_TUNING, PRECISIONS
+from aims.core.config import NO_MODEL, NO_TUNING, SETTINGS
 from aims.core.sizes import LARGE_SHARE
-from aims.core.vocabulary import DEFAULT_PROTOCOL
 
 _EPILOG = """
-\b
-Methods, with options of their own:
-  scratch, random-embed, linear, linear-frozen, mlp, simcmf (--kernel, --width, --depth),
-  transformer (--patch-size, --width, --depth), channel-batch, simcmf-released, zero-shot;
-  with RGB stacked with a sensor: vipt, cmx;
-  floors without sensor and model, to read the others against: disc, oracle-disc
-\b
-Tunings: full, lora (--rank), adapter (--bottleneck), prompt and prefix (--tokens), linear-probe
 \b
 `aims info --all` says what each is and what it costs. Ctrl-C saves and stops; the same command goes
 on from there. A finished run is not made again: the same command answers from it, unless --fresh is
@@ -47,60 +46,10 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is neither a number nor 'sweep'", param, ctx)
 
 
-@click.command(epilog=_EPILOG, context_settings=SETTINGS)
-@click.option("--method", required=True, help="How SAM is made to take the sensor; below.")
-@click.option("--modality", required=True, help="depth, nir, thermal, ... or a stream of your own set.")
-@click.option("--tuning", help="How it is tuned; below.  [default: lora; full with random weights]")
-@click.option("--dataset", help="Name of the dataset, where several carry the modality.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path("data/aims"),
-    show_default=True,
-    help="A converted folder, or a folder of several.",
-)
-@click.option("--backbone", default="sam-vit-b", show_default=True, help="sam-vit-b, -l, -h or sam-tiny.")
-@click.option("--weights", metavar="PATH|none", help="Checkpoint; none = random.  [default: cache folder]")
-@click.option("--epochs", type=int, default=50, show_default=True, help="Passes over the training part.")
-@click.option(
-    "--lr",
-    type=_Rate(),
-    metavar="RATE|sweep",
-    help="Peak learning rate; sweep tries the paper's seven.  [default: by tuning and weights]",
-)
-@click.option("--batch-size", type=int, default=4, show_default=True, help="Images in a step.")
-@click.option(
-    "--clicks",
-    type=int,
-    default=1,
-    show_default=True,
-    help="Instances of each image in a step; the paper's 1.",
-)
-@click.option(
-    "--train-images",
-    type=int,
-    metavar="N",
-    help="Train on so many images, drawn by the seed.  [default: all]",
-)
-@click.option(
-    "--score-every",
-    type=int,
-    default=5,
-    show_default=True,
-    metavar="EPOCHS",
-    help="Score after so many epochs, and after the last; the paper's 5.",
-)
-@click.option("--init", metavar="RUN", help="Start from what a finished run of the same method trained.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
-@click.option(
-    "--protocol",
-    default=DEFAULT_PROTOCOL,
-    show_default=True,
-    help="strict-2, paper, or strict, the first edition: docs/protocols.md.",
-)
-@click.option("--precision", default="float32", show_default=True, help=" or ".join(PRECISIONS) + ".")
-@click.option("--loss", default="dice-ce", show_default=True, help="dice-ce (the released program's) or sam.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.command(cls=RegistryCommand, epilog=_EPILOG, context_settings=OPEN)
+@setting_options(SETTINGS, {"lr": _Rate()})
+@data_option()
+@device_option()
 @click.option("--workers", type=click.IntRange(0), help="Reading processes.  [default: 0 on a CPU, else 8]")
 @click.option(
     "--checkpoint-every",
@@ -117,12 +66,9 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]
     help="stock: segment-anything's modules as they are, to compare with.",
 )
 @click.option("--path", "old_path", type=click.Choice(["fast", "stock"]), hidden=True)
-@click.option("--limit", type=int, help="Only the first so many images of each split; marked in reports.")
-@click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs."
-)
+@runs_option()
 @click.option("--fresh", is_flag=True, help="Discard what is there of this run and start again.")
-@click.option("--json", "as_json", is_flag=True, help="Print the run record as JSON.")
+@json_option("Print the run record as JSON.")
 @click.pass_context
 def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any) -> None:
     """Train and evaluate one method on one modality."""

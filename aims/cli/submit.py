@@ -6,20 +6,15 @@ from pathlib import Path
 
 import click
 
+from aims.cli._options import PATH, json_option, path_option
 from aims.cli._terminal import out, print_json
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--to",
-    type=click.Path(path_type=Path),
-    default=Path("submissions"),
-    show_default=True,
-    help="Folder for the files.",
-)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=PATH)
+@path_option("--to", "Folder for the files.", "submissions")
 @click.option("--weights", is_flag=True, help="Pack what was trained, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print files and checksums as JSON.")
+@json_option("Print files and checksums as JSON.")
 def command(runs: tuple[Path, ...], to: Path, weights: bool, as_json: bool) -> None:
     """Pack finished runs, one file each, for others to check.
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from aims.cli._options import data_option, device_option, json_option, path_option, runs_option
 from aims.cli._sweep_display import count_runs, sweep_display
 from aims.cli._sweep_engine import ENGINES, EngineOptions
 from aims.cli._sweep_plan import estimate_json, estimate_missing, print_plan
 from aims.cli._terminal import err, out, print_json
-from aims.core.config import NO_TUNING, PRECISIONS
+from aims.core.config import NO_TUNING, SETTINGS
 from aims.core.errors import AimsError, InputError
-from aims.core.vocabulary import PROTOCOLS
 from aims.suites.tasks import RETRIES
 
 if TYPE_CHECKING:
@@ -41,18 +42,10 @@ Exit code 0: all runs are finished; 1: some failed; 2: the suite or its data can
 
 @click.command(epilog=_EPILOG)
 @click.argument("suite")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path("data/aims"),
-    show_default=True,
-    help="A converted folder, or a folder of several.",
-)
-@click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of runs."
-)
+@data_option()
+@runs_option()
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time, on this machine.  [default: 1]")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@device_option()
 @click.option(
     "--retries",
     type=click.IntRange(0),
@@ -80,27 +73,21 @@ Exit code 0: all runs are finished; 1: some failed; 2: the suite or its data can
 @click.option(
     "--make-data", is_flag=True, help="First make the datasets that are missing, as the suite says."
 )
-@click.option("--raw", type=click.Path(path_type=Path), help="Raw recordings.  [default: raw, beside --data]")
+@path_option("--raw", "Raw recordings.  [default: raw, beside --data]")
 @click.option(
     "--dry-run", is_flag=True, help="List the runs with the time and disk that they will take; write nothing."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print all runs and how they ended as JSON.")
+@json_option("Print all runs and how they ended as JSON.")
 def command(
     suite: str,
     data: Path,
     runs: Path,
-    jobs: int | None,
-    device: str,
-    retries: int,
-    engine: str,
-    address: str | None,
-    cpus_per_run: int | None,
-    gpus_per_run: float | None,
     only: tuple[str, ...],
     make_data: bool,
     raw: Path | None,
     dry_run: bool,
     as_json: bool,
+    **where_options: Any,
 ) -> None:
     """Run what a suite is missing."""
     # Imported here: torch takes seconds.
@@ -108,15 +95,7 @@ def command(
     from aims.suites.plan import plan_runs
     from aims.suites.suite import find_suite, read_suite
 
-    where = EngineOptions(
-        engine=engine,
-        device=device,
-        retries=retries,
-        jobs=jobs,
-        address=address,
-        cpus=cpus_per_run,
-        gpus=gpus_per_run,
-    )
+    where = EngineOptions(**where_options)
     fields = suite_fields()
     read = read_suite(find_suite(suite), fields)
     entries = _choose(read.entries, fields, only)
@@ -144,18 +123,16 @@ def command(
 def suite_fields() -> Fields:
     """What may stand in a suite: the registries' names, and the options of methods and tunings."""
     from aims.engine.losses import LOSSES
-    from aims.methods import BACKBONES, METHODS, TUNINGS, all_options
+    from aims.methods import BACKBONES, METHODS, TUNINGS, all_options, read_any_option
     from aims.suites.grid import Fields
 
-    names = {
-        "method": [*METHODS],
-        "tuning": [*TUNINGS, NO_TUNING],
-        "backbone": [*BACKBONES],
-        "loss": [*LOSSES],
-        "protocol": [*PROTOCOLS],
-        "precision": PRECISIONS,
+    registries: dict[str, Collection[str]] = {
+        registry.kind: [*registry] for registry in (METHODS, TUNINGS, BACKBONES, LOSSES)
     }
-    return Fields(names=names, options=[name.replace("_", "-") for name in all_options()])
+    names = {item.option: item.choices or registries.get(item.name, ()) for item in SETTINGS.values()}
+    names["tuning"] = [*TUNINGS, NO_TUNING]
+    options = {name.replace("_", "-"): partial(read_any_option, name) for name in all_options()}
+    return Fields(names=names, options=options)
 
 
 def _choose(entries: Sequence[Entry], fields: Fields, only: Sequence[str]) -> list[Entry]:

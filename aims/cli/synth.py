@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from aims.cli._options import path_option
 from aims.cli._terminal import out, progress_bar
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import write_text
@@ -18,13 +19,13 @@ _MIN_SIDE = 32
 
 @click.command()
 @click.argument("layout", required=False)
-@click.option("--out", "target", type=click.Path(path_type=Path), help="Folder to make.")
+@path_option("--out", "Folder to make.", name="target")
 @click.option("--scenes", type=click.IntRange(3), help="Number of pictures.  [default: 60]")
 @click.option("--size", help=f"Height x width in pixels.  [default: {_SIZE}; with --look {_LOOK_SIZE}]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the scenes.")
 @click.option("--test", type=click.IntRange(1), help="How many of them are for testing.  [default: a third]")
 @click.option("--family", help="Kind of scenes: rooms or wilds.  [default: rooms]")
-@click.option("--look", type=click.Path(path_type=Path), help="Draw one scene on an HTML page instead.")
+@path_option("--look", "Draw one scene on an HTML page instead.")
 @click.option("--scene", type=click.IntRange(0), help="The scene that --look draws.  [default: 0]")
 @click.option("--overwrite", is_flag=True, help="Let --look replace a file that is there already.")
 def command(

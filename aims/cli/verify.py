@@ -9,25 +9,16 @@ from typing import Any
 
 import click
 
+from aims.cli._options import PATH, data_option, json_option, path_option
 from aims.cli._terminal import out, print_json, progress_bar
 from aims.core.errors import AimsError, InputError
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path("data/aims"),
-    show_default=True,
-    help="Of a run or a submission: a converted folder, or a folder of several, with its dataset.",
-)
-@click.option(
-    "--into",
-    type=click.Path(path_type=Path),
-    help="Of a submission: folder of runs that it is added to, if nothing is wrong.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.argument("path", type=PATH)
+@data_option("Of a run or a submission: a converted folder, or a folder of several, with its dataset.")
+@path_option("--into", "Of a submission: folder of runs that it is added to, if nothing is wrong.")
+@json_option("Print the findings as JSON.")
 def command(path: Path, data: Path, into: Path | None, as_json: bool) -> None:
     """Check a dataset's format, or the scores of a run or a submission.
 

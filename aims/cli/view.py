@@ -6,19 +6,20 @@ from pathlib import Path
 
 import click
 
+from aims.cli._options import PATH, json_option
 from aims.cli._terminal import out, print_json, progress_bar
 from aims.core.errors import InputError
 from aims.core.files import write_text
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--out", "target", type=click.Path(path_type=Path), required=True, help="HTML file to write.")
+@click.argument("folder", type=PATH)
+@click.option("--out", "target", type=PATH, required=True, help="HTML file to write.")
 @click.option("--images", type=click.IntRange(1), default=24, show_default=True, help="Images at most.")
 @click.option("--split", help="Take images of this split alone.  [default: of all]")
 @click.option("--seed", type=click.IntRange(0), help="Choose at random.  [default: evenly spaced]")
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there already.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
+@json_option("Print what was drawn as JSON.")
 def command(
     folder: Path,
     target: Path,

@@ -11,6 +11,7 @@ import click
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from aims.cli._options import PATH, json_option
 from aims.cli._terminal import err, out, print_json, progress_bar, warn
 from aims.core.errors import InputError
 
@@ -30,11 +31,11 @@ Ctrl-C keeps what was fetched; the same command goes on from there.
 @click.option(
     "--from",
     "source",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Copy the authors' file from here; nothing is fetched.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option("Print the result as JSON.")
 def command(backbone: str | None, source: Path | None, as_json: bool) -> None:
     """Fetch SAM's pretrained weights.
 

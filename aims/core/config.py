@@ -10,7 +10,8 @@ from typing import Any
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import sha256_json
-from aims.core.vocabulary import PAPER, PAPER_1, find_protocol
+from aims.core.settings import declared_settings, setting
+from aims.core.vocabulary import DEFAULT_PROTOCOL, PROTOCOLS, find_protocol
 
 PRECISIONS = ("float32", "bf16")
 RANDOM_WEIGHTS = "random"
@@ -18,68 +19,108 @@ RANDOM_WEIGHTS = "random"
 NO_TUNING = "none"
 #: In place of backbone, weights and loss, for methods that have no model (the floors).
 NO_MODEL = "none"
-#: Fields that came later, with what held before.
-_LATER = {"clicks": 1, "train_images": None, "score_every": 5, "init": None}
 _TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+#: Value of an option of a method or a tuning.
+Option = bool | int | float | str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Everything that decides a run's numbers, and nothing else.
 
+    This is the one declaration of a run's settings: a field with `setting` is an option of `aims run`, a
+    keyword of `aims.engine.plan.plan`, a field of a suite, and told apart in reports. In a record `tuning`
+    is "none" for a method that trains nothing; `backbone`, `weights` and `loss` are "none" for one that has
+    no model; `weights` and `init` are SHA-256 checksums of files, or `weights` is "random".
+
     Attributes:
-        method: name in the registry of methods.
-        tuning: name in the registry of tunings, or "none" for a method that trains nothing.
-        modality: name of a listed modality or of a stream of the dataset.
-        dataset: name of the dataset.
         fingerprint: fingerprint of the dataset's content.
-        backbone: name in the registry of backbones, or "none" for a method that has no model.
-        weights: "random", the SHA-256 of the checkpoint file, or "none" where there is no model.
-        epochs: passes over the training part; 0 where nothing is trained.
-        lr: peak learning rate; 0 where nothing is trained.
-        batch_size: images in a step.
-        seed: seed of weights, clicks, order and validation part.
-        protocol: name in `PROTOCOLS`.
-        precision: "float32", or "bf16" (autocast; losses and metrics stay float32).
-        loss: name in the registry of losses, or "none" where there is no model.
-        limit: only the first so many images of each split; None for all. Limited runs are marked in reports.
-        clicks: instances of each image in a training step, with a click each; the paper has one.
-        train_images: so many images of the training part, drawn by the seed; None for all.
-        score_every: epochs after which a model is scored, beside the last; the paper has five.
-        init: SHA-256 of the trained weights of another run from which it starts; None for none.
         options: options of method and tuning by name, those that differ from their defaults.
     """
 
-    method: str
-    tuning: str
-    modality: str
-    dataset: str
+    method: str = setting("How SAM is made to take the sensor; below.", required=True)
+    tuning: str = setting("How it is tuned; below.  [default: lora; full with random weights]")
+    modality: str = setting("depth, nir, thermal, ... or a stream of your own set.", required=True)
+    dataset: str = setting("Name of the dataset, where several carry the modality.")
     fingerprint: str
-    backbone: str
-    weights: str
-    epochs: int
-    lr: float
-    batch_size: int
-    seed: int
-    protocol: str
-    precision: str
-    loss: str
-    limit: int | None = None
-    clicks: int = 1
-    train_images: int | None = None
-    score_every: int = 5
-    init: str | None = None
-    options: Mapping[str, int | float] = field(default_factory=dict, hash=False)
+    backbone: str = setting("sam-vit-b, -l, -h or sam-tiny.", default="sam-vit-b", modelless=NO_MODEL)
+    weights: str = setting("Checkpoint; none = random.  [default: cache folder]", metavar="PATH|none")
+    epochs: int = setting(
+        "Passes over the training part.", default=50, least=1, untrained=0, label="epochs {:g}", place=2
+    )
+    lr: float = setting(
+        "Peak learning rate; sweep tries the paper's seven.  [default: by tuning and weights]",
+        metavar="RATE|sweep",
+        untrained=0.0,
+        label="lr {:g}",
+        place=1,
+    )
+    batch_size: int = setting(
+        "Images in a step.", default=4, least=1, untrained=1, label="batch {:g}", place=3
+    )
+    seed: int = setting("Seed of everything that is drawn.", default=0, least=0)
+    protocol: str = setting(
+        "strict-2, paper, or strict, the first edition: docs/protocols.md.",
+        default=DEFAULT_PROTOCOL,
+        choices=tuple(PROTOCOLS),
+    )
+    precision: str = setting(
+        " or ".join(PRECISIONS) + ".",
+        default="float32",
+        choices=PRECISIONS,
+        modelless="float32",
+        label="{}",
+        place=7,
+    )
+    loss: str = setting(
+        "dice-ce (the released program's) or sam.", default="dice-ce", modelless=NO_MODEL, label="{}", place=6
+    )
+    limit: int | None = setting(
+        "Only the first so many images of each split; marked in reports.", since=None, in_hash=True, least=1
+    )
+    clicks: int = setting(
+        "Instances of each image in a step; the paper's 1.",
+        since=1,
+        least=1,
+        untrained=1,
+        label="clicks {:g}",
+        place=4,
+    )
+    train_images: int | None = setting(
+        "Train on so many images, drawn by the seed.  [default: all]",
+        since=None,
+        metavar="N",
+        least=1,
+        untrained=None,
+        label="{} images",
+    )
+    score_every: int = setting(
+        "Score after so many epochs, and after the last; the paper's 5.",
+        since=5,
+        metavar="EPOCHS",
+        least=1,
+        untrained=5,
+        label="scored every {:g}",
+    )
+    init: str | None = setting(
+        "Start from what a finished run of the same method trained.",
+        since=None,
+        metavar="RUN",
+        label="from run's weights {:.8}",
+    )
+    options: Mapping[str, Option] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         find_protocol(self.protocol)
         if self.precision not in PRECISIONS:
             raise unknown_name("precision", self.precision, PRECISIONS)
         trains = self.tuning != NO_TUNING
-        for name in ("epochs", "batch_size", "limit", "clicks", "train_images", "score_every"):
+        for name, item in SETTINGS.items():
             value = getattr(self, name)
-            if value is not None and value < 1 and (trains or name != "epochs"):
-                raise InputError(f"{name.replace('_', '-')} must be at least 1, not {value}")
+            if item.least is None or value is None or (not trains and name == "epochs"):
+                continue
+            if value < item.least:
+                raise InputError(f"{item.option} must be at least {item.least}, not {value}")
         if trains and not 0 < self.lr < float("inf"):
             raise InputError(f"lr must be a positive number, not {self.lr}")
         if not trains and (self.epochs, self.lr) != (0, 0):
@@ -89,17 +130,20 @@ class RunConfig:
                 f"without a model backbone and weights are both {NO_MODEL!r}, not {self.backbone!r} and "
                 f"{self.weights!r}"
             )
-        if self.seed < 0:
-            raise InputError(f"seed must not be negative, is {self.seed}")
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether it has neither sensor nor model, as the floors that other methods are read against."""
+        return self.backbone == NO_MODEL
 
     @property
     def hash(self) -> str:
         """Ten hexadecimal digits that tell configurations apart."""
         fields = dataclasses.asdict(self)
-        for name, default in _LATER.items():
+        for item in dataclasses.fields(self):
             # As runs were named before there was a choice.
-            if fields[name] == default:
-                del fields[name]
+            if not item.metadata.get("hashed", True) and fields[item.name] == item.default:
+                del fields[item.name]
         fields["protocol"] = self._protocol_then
         return sha256_json(fields)[:10]
 
@@ -117,7 +161,7 @@ class RunConfig:
     @property
     def _protocol_then(self) -> str:
         """The protocol as the run's command said it."""
-        return PAPER.name if self.protocol == PAPER_1.name else self.protocol
+        return find_protocol(self.protocol).recorded_as or self.protocol
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], *, where: str) -> RunConfig:
@@ -131,12 +175,13 @@ class RunConfig:
             InputError: a field is unknown, missing, of the wrong type, or not a printable name.
         """
         fields = {item.name: str(item.type) for item in dataclasses.fields(cls)}
+        later = {item.name for item in dataclasses.fields(cls) if not item.metadata.get("hashed", True)}
         for name in value:
             if name not in fields:
                 raise unknown_name("configuration field", name, fields, where=where)
         options = _options(value.get("options", {}), where)
         for name, kind in fields.items():
-            if name == "options" or (name in _LATER and name not in value):
+            if name == "options" or (name in later and name not in value):
                 continue
             if name not in value:
                 raise InputError(f"{where}: configuration field {name!r} is missing")
@@ -153,12 +198,52 @@ class RunConfig:
         return cls(**{**value, "options": options})
 
 
-def _options(value: Any, where: str) -> dict[str, int | float]:
+def _options(value: Any, where: str) -> dict[str, Option]:
     """Options of a run record; runs from before there were any have none."""
-    numbers = isinstance(value, Mapping) and all(
-        isinstance(option, int | float) and not isinstance(option, bool) and abs(option) <= sys.float_info.max
-        for option in value.values()
-    )
-    if not numbers or not all(name and name.isprintable() for name in value):
-        raise InputError(f"{where}: options is {value!r}, not numbers by name")
-    return dict(value)
+    if (
+        isinstance(value, Mapping)
+        and all(name and name.isprintable() for name in value)
+        and all(_is_option(option) for option in value.values())
+    ):
+        return dict(value)
+    raise InputError(f"{where}: options is {value!r}, not numbers, texts, true or false, or null by name")
+
+
+def _is_option(value: Any) -> bool:
+    if isinstance(value, int | float):
+        return abs(value) <= sys.float_info.max
+    return value is None or (isinstance(value, str) and value.isprintable())
+
+
+#: The settings of a run, in the order of `RunConfig`.
+SETTINGS = declared_settings(RunConfig)
+#: Those that tell runs of one method and tuning apart, in the order in which reports show them.
+TELLING_SETTINGS = tuple(
+    sorted((item for item in SETTINGS.values() if item.label), key=lambda item: item.place)
+)
+
+
+def fill_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fills in the defaults of the settings that are not given.
+
+    Raises:
+        InputError: a name is unknown, or a setting that has to be given is missing.
+    """
+    for name in given:
+        if name not in SETTINGS:
+            raise unknown_name("setting", name, SETTINGS)
+    for name, item in SETTINGS.items():
+        if item.required and given.get(name) is None:
+            raise InputError(f"a run needs a {name}")
+    return {name: item.default for name, item in SETTINGS.items()} | dict(given)
+
+
+def replaced_settings(*, trains: bool, has_model: bool) -> dict[str, Any]:
+    """The settings that are the same whatever is asked for where nothing is trained or there is no model."""
+    cases = [case for case, holds in (("untrained", not trains), ("modelless", not has_model)) if holds]
+    return {
+        name: item.replaced[case]
+        for case in cases
+        for name, item in SETTINGS.items()
+        if case in item.replaced
+    }

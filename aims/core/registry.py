@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 from aims.core.errors import unknown_name
 
 T = TypeVar("T")
 
 
-class Registry(Generic[T]):
+class Registry(Mapping[str, T]):
     """Names, as they stand on the command line, and what they mean.
 
     Example:
@@ -42,6 +42,7 @@ class Registry(Generic[T]):
             raise unknown_name(self.kind, name, self._entries) from None
 
     def __contains__(self, name: object) -> bool:
+        # Not Mapping's, which waits for a KeyError.
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:

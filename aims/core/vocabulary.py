@@ -76,6 +76,8 @@ class Protocol:
         select_on: split on which the best epoch is chosen.
         shuffle: whether training visits the images in a new order every epoch.
         smoothing: added to intersection and union on the grid.
+        recorded_as: the name that records have for it, where a later protocol has taken its name over: it is
+            only read then, and no run is made under it.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Protocol:
     select_on: str
     shuffle: bool
     smoothing: float
+    recorded_as: str = ""
 
     def smallest_area(self, dataset: str, *, training: bool) -> int:
         """The least number of pixels on the 1024 x 1024 grid with which a region is used."""
@@ -124,7 +127,7 @@ PAPER = Protocol(
     smoothing=1e-6,
 )
 #: What `paper` was until the released program had been run beside it; records of that time are read by it.
-PAPER_1 = replace(PAPER, name="paper-1", reduction="pil")
+PAPER_1 = replace(PAPER, name="paper-1", reduction="pil", recorded_as=PAPER.name)
 STRICT_2 = Protocol(
     name="strict-2",
     click="deepest",

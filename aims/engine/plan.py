@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from aims.core.config import NO_MODEL, NO_TUNING, RANDOM_WEIGHTS, RunConfig
+from aims.core.config import (
+    NO_MODEL,
+    NO_TUNING,
+    RANDOM_WEIGHTS,
+    RunConfig,
+    fill_settings,
+    replaced_settings,
+)
 from aims.core.errors import InputError
-from aims.core.vocabulary import DEFAULT_PROTOCOL, PAPER, PAPER_1, find_protocol
+from aims.core.vocabulary import find_protocol
 from aims.data.read import find_datasets
 from aims.engine.distributed import LaunchedGroup, find_process_group
 from aims.engine.initial import Initial, load_initial
@@ -40,152 +49,103 @@ _WORKERS_ON_GPU = 8
 
 def plan(
     *,
-    method: str,
-    modality: str,
-    tuning: str | None = None,
-    dataset: str | None = None,
     data: Path = Path("data/aims"),
-    backbone: str = "sam-vit-b",
-    weights: str | None = None,
-    epochs: int = 50,
-    lr: float | None = None,
-    batch_size: int = 4,
-    seed: int = 0,
-    protocol: str = DEFAULT_PROTOCOL,
-    precision: str = "float32",
-    loss: str = "dice-ce",
     device: str = "auto",
     workers: int | None = None,
-    limit: int | None = None,
-    clicks: int = 1,
-    train_images: int | None = None,
-    score_every: int = 5,
-    init: str | None = None,
     checkpoint_every: int | None = None,
     path: AttentionPath = "fast",
     runs: Path = Path("runs"),
     options: Mapping[str, object] = MappingProxyType({}),
+    **settings: Any,
 ) -> Job:
     """Resolves everything that a run needs before any slow work starts.
 
     Args:
-        method: name in the registry of methods.
-        modality: a listed modality or a stream of the dataset.
-        tuning: name in the registry of tunings, or "none" for a method that trains nothing; None for the
-            method's default.
-        dataset: name of the dataset; None if the modality decides.
         data: a converted folder, or a folder of several.
-        backbone: name in the registry of backbones. Where there is no model it is not used, nor are
-            precision, loss and device.
-        weights: a checkpoint file, "none" for random weights, None for the cache folder. Ignored by methods
-            that start from random weights unless a file is named, which is refused.
-        epochs: passes over the training part.
-        lr: peak learning rate; None for the default of tuning and weights.
-        batch_size: images in a step.
-        seed: of everything that is drawn.
-        protocol: name in `PROTOCOLS`.
-        precision: "float32" or "bf16".
-        loss: name in the registry of losses.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto", "cpu", "cuda" or "cuda:N". Not used where there is no model.
         workers: reading processes; None for none on a CPU and eight beside a GPU.
-        limit: only the first so many images of each split.
-        clicks: instances of each image in a training step.
-        train_images: so many images of the training part, drawn by the seed; None for all.
-        score_every: epochs after which a model is scored, beside the last.
-        init: folder of a finished run from whose trained weights this one starts; None for none.
         checkpoint_every: steps after which a training is saved, beside the end of every epoch.
         path: "fast", or "stock": segment-anything's modules as they are, float32, one prompt at a time.
         runs: folder of runs.
-        options: of the method and the tuning by name; words are read as numbers.
+        options: of the method and the tuning by name; words are read as values of their types.
+        **settings: the settings of `aims.core.config.SETTINGS` by name, their defaults where they are left
+            out. `tuning` None is the method's default, "none" is for a method that trains nothing; `dataset`
+            None lets the modality decide; `weights` is a checkpoint file, "none" for random weights, None for
+            the cache folder; it is ignored by methods that start from random weights, unless a file is named,
+            which is refused; `lr` None is the default of tuning and weights; `init` is the folder of a
+            finished run from whose trained weights this one starts. Where nothing is trained, or there is
+            no model, what concerns these is not used.
 
     Raises:
         InputError: a name, a file or a number cannot be used; nothing has been written then.
     """
+    asked = fill_settings(settings)
     # Looked up for their errors: a mistyped name must be told before gigabytes are read.
-    chosen = METHODS[method]
-    if has_model(method):
-        BACKBONES[backbone], LOSSES[loss]
+    method, tuning, weights = asked["method"], asked["tuning"], asked["weights"]
+    chosen, modelled = METHODS[method], has_model(method)
+    if modelled:
+        BACKBONES[asked["backbone"]], LOSSES[asked["loss"]]
     if tuning is not None:
         require_pair(method, tuning)
-    if protocol == PAPER_1.name:
+    protocol = find_protocol(asked["protocol"])
+    if protocol.recorded_as:
         raise InputError(
-            f"protocol {protocol!r} is what {PAPER.name!r} was in earlier versions, and is only read; "
-            f"take --protocol {PAPER.name}"
+            f"protocol {protocol.name!r} is what {protocol.recorded_as!r} was in earlier versions, and is "
+            f"only read; take --protocol {protocol.recorded_as}"
         )
-    if path == "stock" and precision != "float32":
-        raise InputError(f"--attention stock computes in float32, not in {precision}; leave --precision out")
+    if path == "stock" and asked["precision"] != "float32":
+        raise InputError(
+            f"--attention stock computes in float32, not in {asked['precision']}; leave --precision out"
+        )
     target = find_device(device)
     distributed = find_process_group(target)
     if isinstance(distributed, LaunchedGroup) and device in ("auto", "cuda"):
         target = distributed.device
-    found, resolved = choose_dataset(find_datasets(data), modality, find_protocol(protocol), dataset)
+    found, resolved = choose_dataset(find_datasets(data), asked["modality"], protocol, asked["dataset"])
     if weights not in (None, "none") and not chosen.loads_weights:
-        starts = "starts from random weights" if has_model(method) else "has no model"
+        starts = "starts from random weights" if modelled else "has no model"
         raise InputError(f"method {method!r} {starts}; leave --weights out")
     random = weights == "none" or not chosen.loads_weights
     tuning = tuning or default_tuning(method, pretrained=not random)
     require_pair(method, tuning)
     require_modality(method, resolved)
-    changed = changed_options(method, tuning, options)
-    if tuning == NO_TUNING:
-        # Nothing is trained: the same run whatever was asked.
-        epochs, lr, batch_size, clicks, train_images, score_every = 0, 0.0, 1, 1, None, 5
-    if not has_model(method):
-        backbone, loss, precision = NO_MODEL, NO_MODEL, "float32"
+    lr = _default_lr(tuning, random) if asked["lr"] is None else asked["lr"]
+    config = RunConfig(
+        **{
+            **asked,
+            "tuning": tuning,
+            "dataset": found.name,
+            "lr": lr,
+            "init": None,
+            "weights": RANDOM_WEIGHTS if modelled else NO_MODEL,
+            **replaced_settings(trains=tuning != NO_TUNING, has_model=modelled),
+        },
+        fingerprint=found.fingerprint,
+        options=changed_options(method, tuning, options),
+    )
+    if not modelled:
         target = torch.device("cpu")
-
+    # The checks of the layers come before the weights are read, which takes long.
+    shape = {
+        "method": method,
+        "tuning": tuning,
+        "backbone": config.backbone,
+        "channels": resolved.channels or 0,
+        "options": config.options,
+    }
+    if modelled:
+        build_shapes(**shape)
     initial: Initial | None = None
-
-    def config(checksum: str) -> RunConfig:
-        return RunConfig(
-            method=method,
-            tuning=tuning,
-            modality=modality,
-            dataset=found.name,
-            fingerprint=found.fingerprint,
-            backbone=backbone,
-            weights=checksum,
-            epochs=epochs,
-            lr=_default_lr(tuning, random) if lr is None else lr,
-            batch_size=batch_size,
-            seed=seed,
-            protocol=protocol,
-            precision=precision,
-            loss=loss,
-            limit=limit,
-            clicks=clicks,
-            train_images=train_images,
-            score_every=score_every,
-            init=None if initial is None else initial.sha256,
-            options=changed,
-        )
-
+    if asked["init"] is not None:
+        start = None if weights in (None, "none") else Path(weights)
+        initial = load_initial(Path(asked["init"]), start, **shape)
+        config = replace(config, init=initial.sha256)
     state: Mapping[str, Tensor] | None = None
-    checksum = RANDOM_WEIGHTS if has_model(method) else NO_MODEL
-    # Its checks, and those of the layers, come before the weights are read, which takes long.
-    config(checksum)
-    if has_model(method):
-        build_shapes(
-            method=method,
-            tuning=tuning,
-            backbone=backbone,
-            channels=resolved.channels or 0,
-            options=changed,
-        )
-    if init is not None:
-        initial = load_initial(
-            Path(init),
-            None if weights in (None, "none") else Path(weights),
-            method=method,
-            tuning=tuning,
-            backbone=backbone,
-            channels=resolved.channels or 0,
-            options=changed,
-        )
     if not random:
-        state, checksum = _weights(backbone, weights)
+        state, checksum = _weights(config.backbone, weights)
+        config = replace(config, weights=checksum)
     return Job(
-        config=config(checksum),
+        config=config,
         dataset=found,
         modality=resolved,
         weights=state,

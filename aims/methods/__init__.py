@@ -18,6 +18,9 @@ from aims.methods.options import (
     changed_options,
     default_tuning,
     known_options,
+    option_defaults,
+    read_any_option,
+    read_option,
     require_modality,
     require_pair,
 )
@@ -61,6 +64,9 @@ __all__ = [
     "describe",
     "has_model",
     "known_options",
+    "option_defaults",
+    "read_any_option",
+    "read_option",
     "require_modality",
     "require_pair",
 ]

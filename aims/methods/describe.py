@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aims.core.config import NO_MODEL
+from aims.core.config import NO_MODEL, Option
 from aims.core.vocabulary import IOU_GRID
 from aims.methods.base import has_model
 from aims.methods.build import build_model
-from aims.methods.options import Option, changed_options, known_options, require_pair, require_size
+from aims.methods.options import changed_options, known_options, require_pair, require_size
 from aims.models.backbone import BACKBONES
 from aims.models.flops import Flops, count_flops
 from aims.models.segmenter import Segmenter

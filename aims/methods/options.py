@@ -1,20 +1,42 @@
-"""The options of methods and tunings: the fields of their dataclasses."""
+"""The options of methods and tunings: the fields of their dataclasses, converted by their annotations."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from aims.core.config import NO_TUNING
+import msgspec
+
+from aims.core.config import NO_TUNING, SETTINGS, Option
 from aims.core.errors import InputError, unknown_name
 from aims.core.vocabulary import Modality
 from aims.methods.base import METHODS, Baseline
 from aims.models.tuning import TUNINGS, Tuning
 
-Option = int | float
 #: Of options and channels. Sizes made of larger ones overflow torch's 64 bits.
 LARGEST = 2**20
+#: Names that an option cannot have: on the command line these belong to `aims run`.
+RESERVED = frozenset(
+    {
+        *SETTINGS,
+        *(
+            "attention",
+            "checkpoint_every",
+            "data",
+            "device",
+            "fresh",
+            "help",
+            "json",
+            "path",
+            "runs",
+            "workers",
+        ),
+    }
+)
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "none"}
 
 
 def known_options(method: str, tuning: str) -> dict[str, Option]:
@@ -23,9 +45,9 @@ def known_options(method: str, tuning: str) -> dict[str, Option]:
     Raises:
         InputError: a name is unknown.
     """
-    found = _defaults(METHODS[method])
+    found = option_defaults(METHODS[method])
     if _applies(method, tuning):
-        found |= _defaults(TUNINGS[tuning])
+        found |= option_defaults(TUNINGS[tuning])
     return found
 
 
@@ -33,10 +55,58 @@ def all_options() -> dict[str, tuple[str, ...]]:
     """Every option of every method and tuning, with the names of those that have it."""
     found: dict[str, tuple[str, ...]] = {}
     for registry in (METHODS, TUNINGS):
-        for entry in registry:
-            for name in _defaults(registry[entry]):
+        for entry, kind in registry.items():
+            for name in option_defaults(kind):
                 found[name] = (*found.get(name, ()), entry)
     return found
+
+
+def read_option(name: str, value: object, entry: type[Any]) -> Option:
+    """Reads an option of a method or a tuning by the annotation of its field.
+
+    Args:
+        name: of the option.
+        value: of the annotated type, or a word that stands for one, as it comes from a command line.
+        entry: the class in `METHODS` or `TUNINGS`.
+
+    Raises:
+        InputError: the value is not of the type; the message says what is.
+    """
+    kind = get_type_hints(entry)[name]
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if not all(each in _WORDS or get_origin(each) is Literal for each in kinds):
+        raise InputError(
+            f"{entry.__qualname__} annotates its option {name!r} with {kind}; take bool, int, float, str, a "
+            "Literal, None, or a union of these"
+        )
+    if value == "none" and NoneType in kinds:
+        return None
+    try:
+        read: Option = msgspec.convert(value, kind, strict=False)
+        if isinstance(read, float) and not math.isfinite(read):
+            raise msgspec.ValidationError
+    except msgspec.ValidationError:
+        words = [_WORDS.get(each) or f"one of {', '.join(map(str, get_args(each)))}" for each in kinds]
+        raise InputError(f"--{name.replace('_', '-')} is {value!r}, not {' or '.join(words)}") from None
+    if isinstance(read, int | float):
+        require_size(name, read)
+    return read
+
+
+def read_any_option(name: str, value: object) -> Option:
+    """Reads an option of which it is not known yet to what method or tuning it belongs.
+
+    Raises:
+        InputError: no method and no tuning has such an option that takes the value.
+    """
+    errors = [unknown_name("option", name, all_options())]
+    for entry in (*METHODS.values(), *TUNINGS.values()):
+        if name in option_defaults(entry):
+            try:
+                return read_option(name, value, entry)
+            except InputError as error:
+                errors.append(error)
+    raise errors[min(1, len(errors) - 1)]
 
 
 def changed_options(method: str, tuning: str, given: Mapping[str, object]) -> dict[str, Option]:
@@ -45,19 +115,33 @@ def changed_options(method: str, tuning: str, given: Mapping[str, object]) -> di
     Args:
         method: name in `METHODS`.
         tuning: name in `TUNINGS`, or "none".
-        given: values by name; words are read as numbers, as they come from a command line.
+        given: values by name; words are read as values of their types, as they come from a command line.
 
     Raises:
-        InputError: an option is unknown to both, or its value is no number of its type or above `LARGEST`.
+        InputError: an option is unknown to both, or its value is not of its type or above `LARGEST`.
     """
-    known = known_options(method, tuning)
-    values = {name: _value(name, value, known, method, tuning) for name, value in given.items()}
-    for name, value in values.items():
-        require_size(name, value)
+    known, of_method = known_options(method, tuning), option_defaults(METHODS[method])
+    values: dict[str, Option] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise unknown_name("option", name, known, where=f"method {method!r}, tuning {tuning!r}")
+        entry = METHODS[method] if name in of_method else TUNINGS[tuning]
+        values[name] = read_option(name, value, entry)
     return {name: values[name] for name in sorted(values) if values[name] != known[name]}
 
 
-def require_size(name: str, value: Option) -> None:
+def option_defaults(entry: type[Any]) -> dict[str, Any]:
+    """The options of a method or a tuning, a class, with their defaults."""
+    found = {}
+    for field in dataclasses.fields(entry):
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if default is dataclasses.MISSING:
+            raise InputError(f"{entry.__qualname__}: option {field.name!r} needs a default")
+        found[field.name] = default
+    return found
+
+
+def require_size(name: str, value: float) -> None:
     """Checks that a number, given as `--name`, is not above `LARGEST`.
 
     Raises:
@@ -78,7 +162,8 @@ def configure(method: str, tuning: str, options: Mapping[str, object]) -> tuple[
     """
     require_pair(method, tuning)
     values = changed_options(method, tuning, options)
-    of_method = {name: value for name, value in values.items() if name in _defaults(METHODS[method])}
+    own = option_defaults(METHODS[method])
+    of_method: dict[str, Any] = {name: value for name, value in values.items() if name in own}
     chosen = METHODS[method](**of_method)
     if not _applies(method, tuning):
         return chosen, None
@@ -94,7 +179,17 @@ def require_pair(method: str, tuning: str) -> None:
     chosen = METHODS[method]
     if tuning != NO_TUNING:
         TUNINGS[tuning]
+    for name in known_options(method, tuning):
+        if name in RESERVED:
+            raise InputError(
+                f"method {method!r} or tuning {tuning!r} has an option {name!r}, as `aims run` itself has; "
+                "it has to be renamed"
+            )
     objection = chosen().tuning_objection(tuning)
+    if _applies(method, tuning):
+        shared = sorted(option_defaults(chosen).keys() & option_defaults(TUNINGS[tuning]).keys())
+        if shared:
+            objection = f"both have an option {shared[0]!r}, and one of them has to be renamed"
     if chosen.own_tuning is None and tuning == NO_TUNING:
         objection = f"it has to be tuned: choose one of {', '.join(TUNINGS)}"
     elif chosen.own_tuning is not None and tuning != chosen.own_tuning:
@@ -137,24 +232,3 @@ def default_tuning(method: str, pretrained: bool) -> str:
 def _applies(method: str, tuning: str) -> bool:
     """Whether layers of the tuning are put in."""
     return tuning != NO_TUNING and METHODS[method].own_tuning is None
-
-
-def _defaults(kind: type[Any]) -> dict[str, Any]:
-    return {field.name: field.default for field in dataclasses.fields(kind)}
-
-
-def _value(name: str, value: object, known: Mapping[str, Option], method: str, tuning: str) -> Option:
-    if name not in known:
-        raise unknown_name("option", name, known, where=f"method {method!r}, tuning {tuning!r}")
-    kind = type(known[name])
-    try:
-        if isinstance(value, str | int) and not isinstance(value, bool):
-            return kind(value)
-        if isinstance(value, float) and (kind is float or value.is_integer()):
-            return kind(value)
-    except ValueError:
-        pass
-    raise InputError(f"--{name.replace('_', '-')} is {value!r}, not {_WORDS[kind]}")
-
-
-_WORDS = {int: "a whole number", float: "a number"}

@@ -19,6 +19,7 @@ from typing import Any
 from aims.core.errors import AimsError, Busy, InputError
 from aims.suites.tasks import (
     Ending,
+    Message,
     Outcome,
     SweepObserver,
     Task,
@@ -132,12 +133,14 @@ class _Mailbox:
     """Keeps what runs tell, until the sweep asks; an actor beside the sweep."""
 
     def __init__(self) -> None:
-        self.letters: list[tuple[str, str, str]] = []
+        self.letters: list[tuple[str, Message | None]] = []
 
-    def put(self, name: str, kind: str, text: str) -> None:
-        self.letters.append((name, kind, text))
+    def put(self, name: str, message: Message | None) -> None:
+        """Keeps a message of a run, or None, which says that it has begun."""
+        self.letters.append((name, message))
 
-    def take(self) -> list[tuple[str, str, str]]:
+    def take(self) -> list[tuple[str, Message | None]]:
+        """Hands out all messages since the last time."""
         letters, self.letters = self.letters, []
         return letters
 
@@ -217,17 +220,14 @@ class _Cluster:
         running = {task.name for task in self.pending.values()}
         # Without its mailbox a sweep only tells less.
         with suppress(ray.exceptions.RayError):
-            for name, kind, text in ray.get(self.mailbox.take.remote()):
-                task = self.tasks[name]
+            for name, message in ray.get(self.mailbox.take.remote()):
                 if name not in running:
                     continue
-                if kind == "started":
+                if message is None:
                     self.begun.add(name)
-                    self.observer.started(task)
-                elif kind == "progress":
-                    self.observer.progress(task, text)
+                    self.observer.started(self.tasks[name])
                 else:
-                    self.observer.warning(task, text)
+                    self.observer.hear(self.tasks[name], message)
 
     def _end(self, task: Task, ending: Ending) -> None:
         kind, content = ending
@@ -275,8 +275,8 @@ def _ending(reference: Any) -> Ending:
 def _run_on_node(work: Work, task: Task, place: str, mailbox: Any, again: bool) -> Ending:
     """What runs in a process on some node, from the folder in which the sweep was called."""
 
-    def tell(kind: str, text: str) -> None:
-        mailbox.put.remote(task.name, kind, text)
+    def tell(message: Message | None) -> None:
+        mailbox.put.remote(task.name, message)
 
     def patiently(task: Task, tell: Tell) -> Mapping[str, Any]:
         try:
@@ -296,5 +296,5 @@ def _run_on_node(work: Work, task: Task, place: str, mailbox: Any, again: bool) 
                     raise
                 time.sleep(1)
 
-    tell("started", "")
+    tell(None)
     return perform(patiently, task, tell)

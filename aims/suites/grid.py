@@ -5,35 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aims.core.config import SETTINGS
 from aims.core.errors import InputError, unknown_name
+from aims.core.settings import Setting
 
-Value = str | int | float
+Value = bool | int | float | str
 
-#: The fields of a run that a suite may set, as `aims run` spells them, and their types.
-RUN_FIELDS: Mapping[str, type] = {
-    "method": str,
-    "modality": str,
-    "tuning": str,
-    "dataset": str,
-    "backbone": str,
-    "weights": str,
-    "epochs": int,
-    "lr": float,
-    "batch-size": int,
-    "seed": int,
-    "protocol": str,
-    "precision": str,
-    "loss": str,
-    "limit": int,
-    "clicks": int,
-    "train-images": int,
-    "score-every": int,
-    "init": str,
-}
+#: The settings that a suite may give, as `aims run` spells them.
+RUN_FIELDS: Mapping[str, Setting] = {setting.option: setting for setting in SETTINGS.values()}
 _WORDS = {str: "a text", int: "a whole number", float: "a number"}
 
 
@@ -81,11 +64,12 @@ class Fields:
 
     Attributes:
         names: the names that a field may have, by field, for those with a registry.
-        options: the options of methods and tunings, with hyphens; they are numbers.
+        options: the options of methods and tunings, with hyphens, and what reads the value of each: it raises
+            InputError for a value that no method and no tuning takes.
     """
 
     names: Mapping[str, Collection[str]]
-    options: Collection[str]
+    options: Mapping[str, Callable[[object], object]]
 
     def read(self, table: Mapping[str, Any], where: str) -> dict[str, tuple[Value, ...]]:
         """Checks a table: every field may be a value or a list of values.
@@ -118,17 +102,29 @@ class Fields:
         known = (*RUN_FIELDS, *self.options)
         if name not in known:
             raise unknown_name("field", name, known, where=where)
-        kind = RUN_FIELDS.get(name, float)
+        if name in self.options:
+            return self._option(name, value, where)
+        kind = RUN_FIELDS[name].kind
         fits = isinstance(value, int | float if kind is float else kind) and not isinstance(value, bool)
         if not fits or (isinstance(value, float) and not math.isfinite(value)) or value == "":
             raise InputError(f"{where}: {name!r} is {value!r}, not {_WORDS[kind]}")
-        if name in self.names and value not in self.names[name]:
+        if self.names.get(name) and value not in self.names[name]:
             raise unknown_name(name, str(value), self.names[name], where=where)
         # 1 and 1.0 are the same rate, and have to give the same run.
-        return float(value) if name == "lr" else value
+        return float(value) if kind is float else value
+
+    def _option(self, name: str, value: Any, where: str) -> Value:
+        """Checks the value of an option, and keeps it as it is written."""
+        if not isinstance(value, bool | int | float | str):
+            raise InputError(f"{where}: {name!r} is {value!r}; give a number, a text, true or false")
+        try:
+            self.options[name](value)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        return value
 
     def _number(self, name: str, word: str) -> Value:
-        if RUN_FIELDS.get(name, float) is str:
+        if name in RUN_FIELDS and RUN_FIELDS[name].kind is str:
             return word
         for kind in (int, float):
             try:

@@ -18,6 +18,7 @@ from typing import Any
 
 from aims.suites.tasks import (
     Ending,
+    Message,
     Outcome,
     SweepObserver,
     Task,
@@ -125,19 +126,17 @@ class _Processes:
     def _hear(self, connection: Connection) -> None:
         task, process = self.running[connection]
         try:
-            kind, content = connection.recv()
+            message: Message | Ending = connection.recv()
         except (EOFError, OSError):
             process.join()
-            kind, content = "died", process.exitcode
-        if kind == "progress":
-            self.observer.progress(task, content)
-        elif kind == "warning":
-            self.observer.warning(task, content)
-        else:
-            process.join()
-            connection.close()
-            del self.running[connection]
-            self._end(task, (kind, _death(content) if kind == "died" else content))
+            message = "died", _death(process.exitcode or 0)
+        if not isinstance(message, tuple):
+            self.observer.hear(task, message)
+            return
+        process.join()
+        connection.close()
+        del self.running[connection]
+        self._end(task, message)
 
     def _end(self, task: Task, ending: Ending) -> None:
         kind, content = ending
@@ -177,11 +176,8 @@ def _process(connection: Connection, work: Work, task: Task) -> None:
     os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
 
-    def tell(kind: str, text: str) -> None:
-        connection.send((kind, text))
-
     try:
-        connection.send(perform(work, task, tell))
+        connection.send(perform(work, task, connection.send))
     except BrokenPipeError:
         # The sweep is gone: what was saved stays.
         return

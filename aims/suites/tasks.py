@@ -48,14 +48,49 @@ class Outcome:
     tries: int = 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a task does now.
+
+    Attributes:
+        stage: "train", or another stage of a run.
+        epoch: the epoch of a training that has begun, from 1; None where the stage has none.
+        epochs: of the training.
+    """
+
+    stage: str
+    epoch: int | None = None
+    epochs: int | None = None
+
+    @property
+    def words(self) -> str:
+        """The same for people."""
+        return self.stage if self.epoch is None else f"epoch {self.epoch}/{self.epochs}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warned:
+    """A line that a task has logged as a warning."""
+
+    text: str
+
+
+#: What a task sends while it works.
+Message = Progress | Warned
+Tell = Callable[[Message], None]
+Work = Callable[[Task, Tell], Mapping[str, Any]]
+#: How work ended: "finished" with its record, "failed" or "stopped" with a line that says why.
+Ending = tuple[str, Any]
+
+
 class SweepObserver:
-    """What a sweep tells while it works; this one keeps quiet."""
+    """What a sweep reports while it works; this one keeps quiet."""
 
     def started(self, task: Task) -> None:
         """A task begins."""
 
-    def progress(self, task: Task, text: str) -> None:
-        """What a task does now, in few words."""
+    def progress(self, task: Task, progress: Progress) -> None:
+        """A task enters a stage, or an epoch."""
 
     def warning(self, task: Task, text: str) -> None:
         """A task has warned of something."""
@@ -69,12 +104,12 @@ class SweepObserver:
     def stopping(self, running: int) -> None:
         """All was asked to stop: so many tasks save themselves."""
 
-
-#: Tells the observer a kind ("progress" or "warning") and a text.
-Tell = Callable[[str, str], None]
-Work = Callable[[Task, Tell], Mapping[str, Any]]
-#: How work ended: "finished" with its record, "failed" or "stopped" with a line that says why.
-Ending = tuple[str, Any]
+    def hear(self, task: Task, message: Message) -> None:
+        """Passes on what a task has sent."""
+        if isinstance(message, Progress):
+            self.progress(task, message)
+        else:
+            self.warning(task, message.text)
 
 
 def train_and_evaluate(task: Task, tell: Tell) -> Mapping[str, Any]:
@@ -89,7 +124,8 @@ def train_and_evaluate(task: Task, tell: Tell) -> Mapping[str, Any]:
     class Teller(Observer):
         def stage(self, name: str, total: int, done: int = 0) -> None:
             epochs = job.config.epochs
-            tell("progress", f"epoch {done * epochs // total + 1}/{epochs}" if name == "train" else name)
+            epoch = done * epochs // total + 1 if name == "train" else None
+            tell(Progress(stage=name, epoch=epoch, epochs=epochs))
 
     torch.set_num_threads(min(task.threads, torch.get_num_threads()))
     job = plan(**task.arguments)
@@ -139,4 +175,4 @@ class _Warnings(logging.Handler):
         self._tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._tell("warning", record.getMessage())
+        self._tell(Warned(text=record.getMessage()))

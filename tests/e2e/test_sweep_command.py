@@ -237,8 +237,8 @@ def test_what_is_said_of_runs(aims, ends, data, tmp_path):
 @pytest.mark.usefixtures("site")
 def test_ctrl_c_saves_and_the_same_command_goes_on(aims, data, tmp_path, monkeypatch):
     class CtrlC(SweepObserver):
-        def progress(self, task, text):
-            if text == "epoch 2/12":
+        def progress(self, task, progress):
+            if progress.epoch == 2:
                 signal.raise_signal(signal.SIGINT)
 
     text = '[[grid]]\nmethod = "simcmf"\ntuning = "full"\nepochs = 12\n'

@@ -47,14 +47,14 @@ class Told(SweepObserver):
     def started(self, task):
         self.log.append(("started", task.name))
 
-    def progress(self, task, text):
-        if text in ("epoch 2/25", "epoch 20/25"):
+    def progress(self, task, progress):
+        if progress.epoch in (2, 20):
             self.begun.add(task.name)
         if self.what == "stop" and self.begun:
             self.what = ""
             signal.raise_signal(signal.SIGINT)
         # Both nodes are at work, or one of them has fallen far behind.
-        if self.what == "kill" and (len(self.begun) == 2 or text == "epoch 20/25"):
+        if self.what == "kill" and (len(self.begun) == 2 or progress.epoch == 20):
             self.what = ""
             cluster.remove_node(node, allow_graceful=False)
 

@@ -88,7 +88,7 @@ def test_paths_do_not_leave_their_folder(name):
         ({"limit": 0}, "limit must be at least 1"),
         ({"lr": float("inf")}, "lr must be a positive number"),
         ({"lr": float("nan")}, "lr must be a positive number"),
-        ({"seed": -1}, "seed must not be negative"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
         ({"tuning": "none"}, "nothing is trained: epochs and lr must be 0, not"),
     ],
 )
@@ -129,10 +129,11 @@ def test_every_field_of_the_configuration_changes_the_hash():
         ({"dataset": "a\nb"}, "not a printable name"),
         ({"lr": 10**400}, "too large"),
         ({"epoch": 5}, "did you mean 'epochs'"),
-        ({"options": {"kernel": "5"}}, "not numbers by name"),
-        ({"options": {"kernel": True}}, "not numbers by name"),
-        ({"options": {"a\nb": 5}}, "not numbers by name"),
-        ({"options": [5]}, "not numbers by name"),
+        ({"options": {"kernel": [5]}}, "true or false, or null by name"),
+        ({"options": {"kernel": "a\nb"}}, "true or false, or null by name"),
+        ({"options": {"kernel": 10**400}}, "true or false, or null by name"),
+        ({"options": {"a\nb": 5}}, "true or false, or null by name"),
+        ({"options": [5]}, "true or false, or null by name"),
     ],
 )
 def test_records_of_others_are_checked(change, message):
@@ -167,7 +168,7 @@ def test_paper_of_earlier_records_is_another_protocol_under_the_same_name(tmp_pa
     (tmp_path / "run.json").write_text(json.dumps(content))
     earlier = RunRecord.load(tmp_path).config
     assert (earlier.protocol, earlier.run_name) == ("paper-1", CONFIG.run_name)
-    assert PROTOCOLS["paper-1"] == replace(PAPER, name="paper-1", reduction="pil")
+    assert PROTOCOLS["paper-1"] == replace(PAPER, name="paper-1", reduction="pil", recorded_as="paper")
     (tmp_path / "run.json").write_text(json.dumps({**content, "version": 2}))
     assert RunRecord.load(tmp_path).config == CONFIG
 

@@ -48,7 +48,7 @@ def test_only_what_differs_is_kept() -> None:
         ({"kernal": "5"}, "method 'simcmf', tuning 'lora': unknown option 'kernal'; did you mean 'kernel'"),
         ({"bottleneck": "5"}, "unknown option 'bottleneck'"),
         ({"kernel": "three"}, "--kernel is 'three', not a whole number"),
-        ({"kernel": "3.0"}, "--kernel is '3.0', not a whole number"),
+        ({"kernel": "3.5"}, "--kernel is '3.5', not a whole number"),
         ({"kernel": 2.5}, "--kernel is 2.5, not a whole number"),
         ({"kernel": True}, "--kernel is True, not a whole number"),
         ({"kernel": None}, "--kernel is None, not a whole number"),

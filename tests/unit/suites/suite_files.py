@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aims.core.errors import InputError
 from aims.suites.grid import Fields
 from aims.suites.suite import Suite, read_suite
+
+
+def number(value: object) -> object:
+    """As an option of a method that is a number reads its value."""
+    if isinstance(value, int | float):
+        return value
+    raise InputError(f"--rank is {value!r}, not a number")
+
 
 FIELDS = Fields(
     names={
@@ -16,7 +25,7 @@ FIELDS = Fields(
         "protocol": ["paper", "strict"],
         "precision": ["float32", "bf16"],
     },
-    options=["kernel", "patch-size", "rank"],
+    options=dict.fromkeys(("kernel", "patch-size", "rank"), number),
 )
 
 HEAD = 'title = "T"\nquestion = "Q?"\nfound = ""\ncost = "none"\ncommand = "aims sweep t.toml"\n'

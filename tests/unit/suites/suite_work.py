@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from aims.core.errors import AimsError
+from aims.suites.tasks import Progress
 
 
 class Stopped(AimsError):
@@ -35,14 +36,14 @@ def act(task, tell):
         logging.getLogger("aims").warning("a channel is constant")
     if what == "save":
         signal.signal(signal.SIGTERM, lambda number, frame: (_ for _ in ()).throw(Stopped("saved")))
-        tell("progress", "ready")
+        tell(Progress(stage="ready"))
         time.sleep(60)
     if what == "wait":
-        tell("progress", "ready")
+        tell(Progress(stage="ready"))
         time.sleep(60)
     if what == "meet":
         # Goes on once another process is at work too.
         while len(list(folder.glob("*.begun"))) < 2:
             time.sleep(0.01)
-    tell("progress", "done")
+    tell(Progress(stage="done"))
     return {"threads": task.threads, "group": os.getpgrp(), "pid": os.getpid()}

@@ -5,22 +5,23 @@ from __future__ import annotations
 import logging
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aims.core.errors import AimsError, Busy, InputError
 from aims.suites import cluster
-from aims.suites.tasks import Task
+from aims.suites.tasks import Message, Progress, Task
 
 
 class Mailbox:
     """As the actor: `put.remote` keeps a letter."""
 
     def __init__(self) -> None:
-        self.letters: list[tuple[str, str, str]] = []
+        self.letters: list[tuple[str, Message | None]] = []
         self.put = self
 
-    def remote(self, *letter: str) -> None:
+    def remote(self, *letter: Any) -> None:
         self.letters.append(letter)
 
 
@@ -41,12 +42,12 @@ def test_work_is_done_in_the_folder_of_the_call(task, tmp_path):
     (tmp_path / "here").mkdir()
 
     def work(task, tell):
-        tell("progress", "epoch 1/2")
+        tell(Progress(stage="train", epoch=1, epochs=2))
         return {"folder": str(Path.cwd())}
 
     ending, letters = on_node(work, task, tmp_path / "here")
     assert ending == ("finished", {"folder": str(tmp_path / "here")})
-    assert letters == [("a", "started", ""), ("a", "progress", "epoch 1/2")]
+    assert letters == [("a", None), ("a", Progress(stage="train", epoch=1, epochs=2))]
 
 
 def test_a_node_without_the_folder_says_so(task, tmp_path):

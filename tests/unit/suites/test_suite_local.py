@@ -10,7 +10,7 @@ import pytest
 import suite_work
 
 from aims.suites.local import run_here
-from aims.suites.tasks import Outcome, SweepObserver, Task
+from aims.suites.tasks import Outcome, Progress, SweepObserver, Task
 
 
 class Told(SweepObserver):
@@ -23,9 +23,9 @@ class Told(SweepObserver):
     def started(self, task: Task) -> None:
         self.log.append(("started", task.name))
 
-    def progress(self, task: Task, text: str) -> None:
-        self.log.append(("progress", task.name, text))
-        if text == "ready" and self.signals:
+    def progress(self, task: Task, progress: Progress) -> None:
+        self.log.append(("progress", task.name, progress.words))
+        if progress.stage == "ready" and self.signals:
             os.kill(os.getpid(), self.signals.pop(0))
 
     def warning(self, task: Task, text: str) -> None:

@@ -92,7 +92,7 @@ def test_finished_runs_are_known_without_being_loaded(tmp_path, data):
     ("text", "message"),
     [
         ('method = "scratch"\ntuning = ["full", "lora"]', "[[grid]] 1: method 'scratch' does not go with "),
-        ('method = "scratch"\nseed = -1', "[[grid]] 1: seed must not be negative, is -1"),
+        ('method = "scratch"\nseed = -1', "[[grid]] 1: seed must be at least 0, not -1"),
         ('method = "scratch"\nlr = 0', "[[grid]] 1: lr must be a positive number"),
         ('method = "scratch"\nepochs = 0', "[[grid]] 1: epochs must be at least 1"),
         (
