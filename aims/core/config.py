@@ -137,6 +137,12 @@ class RunConfig:
         return self.backbone == NO_MODEL
 
     @property
+    def telling(self) -> tuple[Any, ...]:
+        """What tells runs of one method and tuning apart, as a key to sort and to group by."""
+        settings = (getattr(self, item.name) or item.kind() for item in TELLING_SETTINGS)
+        return self.options_text, *settings
+
+    @property
     def hash(self) -> str:
         """Ten hexadecimal digits that tell configurations apart."""
         fields = dataclasses.asdict(self)

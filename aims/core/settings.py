@@ -16,6 +16,7 @@ class Setting:
     Attributes:
         name: of the field.
         kind: `str`, `int` or `float`.
+        optional: whether a record may hold None in its place.
         help: line of `aims run --help`.
         required: whether it has to be given.
         default: where it is not given; None where the run decides (see `aims.engine.plan.plan`).
@@ -29,6 +30,7 @@ class Setting:
 
     name: str
     kind: type[str] | type[int] | type[float]
+    optional: bool
     help: str
     required: bool
     default: Any
@@ -96,16 +98,11 @@ def setting(
 def declared_settings(config: type[Any]) -> Mapping[str, Setting]:
     """The settings that a dataclass declares with `setting`, by name, in the order of its fields."""
     types = get_type_hints(config)
-    return MappingProxyType(
-        {
-            item.name: Setting(
-                name=item.name,
-                kind=next(
-                    kind for kind in (str, int, float) if kind in (hint := types[item.name], *get_args(hint))
-                ),
-                **item.metadata["setting"],
+    found = {}
+    for item in dataclasses.fields(config):
+        if "setting" in item.metadata:
+            kinds = get_args(types[item.name]) or (types[item.name],)
+            found[item.name] = Setting(
+                name=item.name, kind=kinds[0], optional=len(kinds) > 1, **item.metadata["setting"]
             )
-            for item in dataclasses.fields(config)
-            if "setting" in item.metadata
-        }
-    )
+    return MappingProxyType(found)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
+from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, TELLING_SETTINGS, RunConfig
 from aims.core.errors import InputError
 from aims.core.vocabulary import MODALITIES
 from aims.report.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
@@ -29,14 +29,6 @@ from aims.report.results import Result
 #: What the others are tested against where nothing else is asked for.
 REFERENCE = "simcmf"
 #: What may tell rows of one method and tuning apart, and its word before a number.
-_TELLING = {
-    "lr": "lr",
-    "epochs": "epochs",
-    "batch_size": "batch",
-    "clicks": "clicks",
-    "loss": "",
-    "precision": "",
-}
 
 
 def build_comparisons(results: Sequence[Result], against: str | None = None) -> tuple[Comparison, ...]:
@@ -116,7 +108,7 @@ def _table(
     mean_over = _mean_over(modalities, learned)
     floors = [
         _Draft(results=found)
-        for method in FLOORS
+        for method in _floors(everything)
         if (found := _floor(method, members, modalities, everything))
     ]
     notes: list[str] = []
@@ -159,11 +151,7 @@ def _drafts(learned: Sequence[Result]) -> list[_Draft]:
     rows: dict[tuple[Any, ...], _Draft] = {}
     for item in learned:
         config = item.config
-        setting = (
-            *(config.method, config.tuning, config.options_text, config.lr, config.epochs),
-            *(config.batch_size, config.clicks, config.train_images or 0, config.loss, config.precision),
-            *(config.score_every, config.init or ""),
-        )
+        setting = (config.method, config.tuning, *config.telling)
         rows.setdefault(setting, _Draft(results={})).results[config.modality] = item
     return list(rows.values())
 
@@ -174,6 +162,12 @@ def _mean_over(modalities: Sequence[str], learned: Sequence[_Draft]) -> tuple[st
         name for name in modalities if 2 * sum(name in row.results for row in learned) > len(learned)
     )
     return common if len(common) > 1 else ()
+
+
+def _floors(everything: Iterable[Result]) -> list[str]:
+    """The floors among the results, those of Table 1 first."""
+    found = {item.config.method for item in everything if item.is_floor}
+    return sorted(found, key=lambda name: (FLOORS.index(name) if name in FLOORS else len(FLOORS), name))
 
 
 def _floor(
@@ -205,19 +199,22 @@ def _describe(learned: Sequence[_Draft]) -> None:
     for draft in learned:
         of_a_kind.setdefault((draft.method, draft.tuning), []).append(draft.first.config)
     told_apart = {
-        kind: {name for name in _TELLING if len({getattr(config, name) for config in alike}) > 1}
+        kind: {
+            item.name
+            for item in TELLING_SETTINGS
+            if len({getattr(config, item.name) for config in alike}) > 1
+        }
         for kind, alike in of_a_kind.items()
     }
     for draft in learned:
         config, telling = draft.first.config, told_apart[draft.method, draft.tuning]
         parts = [] if config.tuning == NO_TUNING else [config.tuning]
         parts += [config.options_text] if config.options_text else []
-        for name, word in _TELLING.items():
-            if name in telling and word:
-                parts.append(f"{word} {getattr(config, name):g}")
-        parts += [f"{config.train_images} images"] if config.train_images else []
-        parts += [f"from run's weights {config.init[:8]}"] if config.init else []
-        parts += [getattr(config, name) for name, word in _TELLING.items() if name in telling and not word]
+        for item in TELLING_SETTINGS:
+            value = getattr(config, item.name)
+            # A setting that most runs do without is named wherever there is one.
+            if value is not None and (item.name in telling or item.optional):
+                parts.append(item.label.format(value))
         draft.detail = ", ".join(parts)
 
 
@@ -312,7 +309,7 @@ def _row(
             miou=value,
             interval=result.interval if result else sample.interval if sample else None,
             result=result,
-            disc=None if draft.method in FLOORS else floor,
+            disc=None if draft.first.is_floor else floor,
             seed_sd=result.seed_sd if result else _seed_sd([draft.results[name] for name in mean_over]),
             rank=draft.ranks.get(column, ""),
             test=draft.from_best.get(column),

@@ -10,7 +10,6 @@ import numpy as np
 
 from aims.core.sizes import SIZES
 from aims.report.conditions import Condition
-from aims.report.floors import FLOORS
 from aims.report.paired import Difference, Verdict
 from aims.report.results import Result
 
@@ -73,7 +72,7 @@ class ComparisonRow:
     @property
     def is_floor(self) -> bool:
         """Whether it sees no sensor."""
-        return self.method in FLOORS
+        return any(result.is_floor for result in self.results)
 
     @property
     def results(self) -> list[Result]:

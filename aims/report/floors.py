@@ -9,7 +9,8 @@ from typing import Any
 
 from aims.core.vocabulary import PROTOCOLS
 
-#: The floors' columns of Table 1, and the one that no learned method should lie below.
+#: The floors' columns of Table 1, and the one that no learned method should lie below. Whether a run is one
+#: of a floor, of these or of another package, its configuration says (`RunConfig.is_floor`).
 FLOORS = ("disc", "oracle-disc")
 DISC = "disc"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from aims.core.config import SETTINGS, TELLING_SETTINGS, RunConfig
 from aims.core.errors import InputError
 from aims.core.files import atomic_write
 from aims.core.records import INSTANCES
@@ -154,34 +155,23 @@ def draw_pair(path: Path, pair: Pair, data: Path) -> None:
 def labels(pair: Pair) -> tuple[str, str]:
     """Names for two runs, as short as tells them apart."""
     one, other = (run.config for run in pair.runs)
-    names = (
-        "method",
-        "tuning",
-        "modality",
-        "lr",
-        "epochs",
-        "batch_size",
-        "clicks",
-        "train_images",
-        "score_every",
-        "init",
-        "loss",
-        "precision",
-        "seed",
-    )
-    differing = [name for name in names if getattr(one, name) != getattr(other, name)]
-    kept = [name for name in names if name in differing or name == "method"]
+    names = ("method", "tuning", "modality", *(item.name for item in TELLING_SETTINGS), "seed")
+    kept = {name for name in names if getattr(one, name) != getattr(other, name)} | {"method"}
+    settings = [item for name, item in SETTINGS.items() if name in kept and name not in names[:3]]
+    settings.sort(key=lambda item: item.place)
 
-    def label(config: Any) -> str:
-        words = [str(getattr(config, name)) for name in kept if name in ("method", "tuning", "modality")]
+    def label(config: RunConfig) -> str:
+        words = [getattr(config, name) for name in names[:3] if name in kept]
         words += [
-            f"{name.replace('_', ' ')} {value:g}"
-            for name in kept
-            if name in ("lr", "epochs", "batch_size", "clicks", "train_images", "score_every", "seed")
-            and (value := getattr(config, name)) is not None
+            f"{item.name.replace('_', ' ')} {value:g}"
+            for item in settings
+            if item.kind is not str and (value := getattr(config, item.name)) is not None
         ]
-        words += [f"init {config.init[:8]}" if config.init else "no init"] if "init" in kept else []
-        words += [getattr(config, name) for name in kept if name in ("loss", "precision")]
+        words += [
+            item.label.format(value) if (value := getattr(config, item.name)) else f"no {item.name}"
+            for item in settings
+            if item.kind is str
+        ]
         return " ".join([*words, *([config.options_text] if one.options != other.options else [])])
 
     return label(one), label(other)

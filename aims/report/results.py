@@ -12,7 +12,7 @@ import numpy as np
 
 from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.sizes import LARGE_CLASSES
-from aims.report.floors import DISC, FLOORS, TestKey
+from aims.report.floors import DISC, TestKey
 from aims.report.intervals import FloatArray, percentile_interval, resampled_means
 from aims.report.runs import LeftOut, Run
 
@@ -133,7 +133,7 @@ class Result:
     @property
     def is_floor(self) -> bool:
         """Whether it is a floor's, which has no model."""
-        return self.config.method in FLOORS
+        return self.config.is_floor
 
     @property
     def below_disc(self) -> bool:
@@ -153,9 +153,7 @@ class Result:
         return (
             *(config.protocol, config.backbone, config.limit or 0, config.weights == RANDOM_WEIGHTS),
             *(config.weights, config.dataset, config.modality, config.fingerprint, config.method),
-            *(config.tuning, config.options_text, config.lr, config.epochs, config.batch_size),
-            *(config.clicks, config.train_images or 0, config.score_every, config.init or ""),
-            *(config.loss, config.precision),
+            *(config.tuning, *config.telling),
         )
 
     def as_json(self) -> dict[str, Any]:
