@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from aims.cli._options import option_text
+from aims.cli._terminal import plain_table
 
 _NONE = "–"
 #: Columns of names, which are never broken in the terminal.
@@ -197,7 +196,7 @@ def as_renderables(parts: Iterable[Sheet]) -> Iterator[RenderableType]:
     """Draws tables for the terminal."""
     for index, sheet in enumerate(parts):
         yield Text("\n" * (index > 0) + sheet.title, style="bold")
-        table = Table(box=box.SIMPLE_HEAD, header_style="dim", show_edge=False, pad_edge=False)
+        table = plain_table(pad_edge=False)
         for heading in sheet.words:
             style = "bold" if not table.columns else None
             width = _TUNINGS_WIDTH if heading == "tunings" else None

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,10 +18,12 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
 #: Results go to stdout, progress and remarks to stderr.
@@ -53,6 +56,56 @@ def progress_bar() -> Iterator[Progress]:
     )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         yield progress
+
+
+class Counter:
+    """One bar of a progress display that counts."""
+
+    def __init__(self, progress: Progress, name: str, total: int | None, unit: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(name, total=total, note="", unit=unit)
+
+    def total(self, total: int) -> None:
+        """Says how many there are."""
+        self._progress.update(self._task, total=total)
+
+    def advance(self, count: int = 1) -> None:
+        """So many more are done."""
+        self._progress.update(self._task, advance=count)
+
+
+@contextmanager
+def counting(name: str, total: int | None = None, unit: str = "images") -> Iterator[Counter]:
+    """Shows how much of something is done, while it is done."""
+    with progress_bar() as progress:
+        yield Counter(progress, name, total, unit)
+
+
+class Stages:
+    """Shows the stages of a long job one after the other, a bar each."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.bars, self.task = progress, TaskID(-1)
+
+    def begin(self, name: str, total: float | None, done: float = 0, *, unit: str, note: str = "") -> None:
+        """Puts the bar of a stage in place of the one before."""
+        self.clear()
+        self.task = self.bars.add_task(name, total=total, note=note, unit=unit)
+        self.update(completed=done)
+
+    def clear(self) -> None:
+        """Takes the bar away."""
+        for task in self.bars.task_ids:
+            self.bars.remove_task(task)
+
+    def update(self, **what: Any) -> None:
+        """Changes the bar, as `rich.progress.Progress.update`."""
+        self.bars.update(self.task, **what)
+
+
+def plain_table(**options: Any) -> Table:
+    """A table with a line below its headings alone; the options are those of `rich.table.Table`."""
+    return Table(box=box.SIMPLE_HEAD, header_style="dim", show_edge=False, **options)
 
 
 class WarningHandler(logging.Handler):

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aims.cli._options import PATH, json_option
-from aims.cli._terminal import out, print_json, progress_bar
+from aims.cli._terminal import counting, out, print_json
 from aims.core.errors import AimsError
 from aims.data.audit import DISTANCE, Audit, Pair, audit_dataset
 from aims.data.read import Dataset, ImageRef
@@ -45,14 +45,13 @@ def command(
     fixed camera share their background: look at the pairs before you remove one.
     """
     total = sum(entry["images"] for entry in Dataset.open(folder).manifest["files"].values())
-    with progress_bar() as progress:
-        task = progress.add_task("audit", total=total, note="", unit="images")
+    with counting("audit", total) as counter:
         audit = audit_dataset(
             folder,
             streams=streams,
             distance=distance,
             within=within,
-            on_progress=lambda count: progress.update(task, advance=count),
+            on_progress=counter.advance,
         )
     if as_json:
         print_json(_json(folder, audit))

@@ -14,7 +14,7 @@ import click
 from rich.table import Table
 
 from aims.cli._options import PATH, summary
-from aims.cli._terminal import err, out, print_json, progress_bar, warn
+from aims.cli._terminal import counting, err, out, print_json, warn
 from aims.core.errors import AimsError, unknown_name
 from aims.core.schema import Converter
 
@@ -124,15 +124,14 @@ def _convert(converter: Converter, target: Path | None, as_json: bool, **choices
     # Imported here: the format needs `datasets`, which takes a second.
     from aims.data.write import convert
 
-    with progress_bar() as progress:
-        task = progress.add_task("convert", total=None, note="", unit="images")
+    with counting("convert") as counter:
         folder = target or Path("data/aims") / converter.description().name
         result = convert(
             converter,
             folder,
             **choices,
-            on_total=lambda images: progress.update(task, total=images),
-            on_progress=lambda images: progress.update(task, advance=images),
+            on_total=counter.total,
+            on_progress=counter.advance,
             on_warning=warn,
         )
     if as_json:

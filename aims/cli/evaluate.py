@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from aims.cli._options import PATH, data_option, device_option, json_option
-from aims.cli._terminal import out, print_json, progress_bar
+from aims.cli._terminal import counting, out, print_json
 
 
 @click.command()
@@ -59,15 +59,14 @@ def command(
     from aims.engine.prompts import PromptPlan, evaluate_run
 
     plan = PromptPlan(clicks=clicks, jitter=jitter, seed=seed)
-    with progress_bar() as progress:
-        task = progress.add_task("evaluate", total=None, note="", unit="images")
+    with counting("evaluate") as counter:
         rows, means = evaluate_run(
             run,
             data,
             plan,
             weights=weights,
             device=find_device(device),
-            on_image=lambda count: progress.update(task, advance=count),
+            on_image=counter.advance,
         )
     if as_json:
         print_json(means)

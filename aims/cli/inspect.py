@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from rich import box
 from rich.bar import Bar
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -15,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aims.cli._options import PATH, json_option
-from aims.cli._terminal import err, out, print_json, progress_bar
+from aims.cli._terminal import counting, err, out, plain_table, print_json
 from aims.core.errors import InputError
 from aims.data.meters import show_number
 
@@ -51,13 +50,12 @@ def command(folder: Path, images: int | None, everything: bool, as_json: bool) -
     if everything and images is not None:
         raise InputError(f"--images {images} and --all exclude each other; give one")
     dataset = Dataset.open(folder)
-    with progress_bar() as progress:
-        task = progress.add_task("inspect", total=None, note="", unit="images")
+    with counting("inspect") as counter:
         summary = summarize(
             dataset,
             images=None if everything else images or DEFAULT_IMAGES,
-            on_total=lambda count: progress.update(task, total=count),
-            on_progress=lambda count: progress.update(task, advance=count),
+            on_total=counter.total,
+            on_progress=counter.advance,
         )
     if as_json:
         print_json(_json(dataset, summary))
@@ -122,7 +120,7 @@ def _heading(title: str, remark: str = "") -> Text:
 
 def _table(*columns: str, left: Sequence[str] = (), wrap: Sequence[str] = ()) -> Table:
     """A table without lines between the rows; numbers to the right but for the columns named in `left`."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim", show_edge=False)
+    table = plain_table()
     for name in columns:
         justify: Literal["left", "right"] = "left" if name in left or name in wrap else "right"
         table.add_column(name, justify=justify, no_wrap=name not in wrap, overflow="fold")

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from aims.cli._options import data_option, json_option
-from aims.cli._terminal import out, print_json
+from aims.cli._terminal import out, plain_table, print_json
 from aims.cli.convert import installed_converters, load_converter
 from aims.core.errors import AimsError, InputError, unknown_name
 from aims.core.vocabulary import MODALITIES
@@ -107,7 +105,7 @@ def _converted(data: Path) -> list[dict[str, Any]]:
 
 def _show_converters(converters: Sequence[Mapping[str, Any]]) -> Iterable[RenderableType]:
     yield Text("Datasets that `aims convert` reads", style="bold")
-    table = _table()
+    table = plain_table()
     table.add_column("name", no_wrap=True, style="bold")
     table.add_column("modalities", min_width=12)
     table.add_column("streams", min_width=14)
@@ -155,7 +153,7 @@ def _show_converted(data: Path, converted: Sequence[Mapping[str, Any]]) -> Itera
     if not converted:
         yield Text("none; `aims convert NAME` makes one, --data looks elsewhere", style="dim")
         return
-    table = _table()
+    table = plain_table()
     table.add_column("name", no_wrap=True, style="bold")
     for column in ("images", "instances"):
         table.add_column(column, no_wrap=True, justify="right")
@@ -173,7 +171,3 @@ def _show_converted(data: Path, converted: Sequence[Mapping[str, Any]]) -> Itera
     if table.row_count:
         yield table
     yield from (Text(entry["error"], style="red") for entry in converted if entry["error"])
-
-
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, header_style="dim", show_edge=False)

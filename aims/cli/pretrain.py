@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 from rich.table import Table
 
 from aims.cli._options import PATH, device_option, json_option, path_option
-from aims.cli._terminal import err, out, print_json, progress_bar, warn
+from aims.cli._terminal import Stages, err, out, print_json, progress_bar, warn
 
 _EPILOG = """
 \b
@@ -91,18 +91,15 @@ def _observer() -> Iterator[Any]:
 
     class Display(Observer):
         def __init__(self, progress: Progress) -> None:
-            self.progress, self.task = progress, TaskID(-1)
+            self.bar = Stages(progress)
 
         def stage(self, name: str, total: int, done: int = 0) -> None:
-            for task in self.progress.task_ids:
-                self.progress.remove_task(task)
-            unit = "images" if name == "train" else "sets"
-            self.task = self.progress.add_task(name, total=total or None, completed=done, note="", unit=unit)
+            self.bar.begin(name, total or None, done, unit="images" if name == "train" else "sets")
 
         def advance(self, count: int = 1, *, loss: float | None = None) -> None:
-            self.progress.update(self.task, advance=count)
+            self.bar.update(advance=count)
             if loss is not None:
-                self.progress.update(self.task, note=f"loss {loss:.3f}")
+                self.bar.update(note=f"loss {loss:.3f}")
 
         def epoch(self, line: Mapping[str, Any]) -> None:
             scores = (

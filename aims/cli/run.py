@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 from rich.table import Table
 
 from aims.cli._options import (
@@ -20,7 +20,7 @@ from aims.cli._options import (
     runs_option,
     setting_options,
 )
-from aims.cli._terminal import err, out, print_json, progress_bar, warn
+from aims.cli._terminal import Stages, err, out, print_json, progress_bar, warn
 from aims.core.config import NO_MODEL, NO_TUNING, SETTINGS
 from aims.core.sizes import LARGE_SHARE
 
@@ -166,20 +166,17 @@ def _observer() -> Iterator[Any]:
 
     class Display(Observer):
         def __init__(self, progress: Progress) -> None:
-            self.progress, self.task, self.loss = progress, TaskID(-1), 0.0
+            self.bar, self.loss = Stages(progress), 0.0
 
         def stage(self, name: str, total: int, done: int = 0) -> None:
-            for task in self.progress.task_ids:
-                self.progress.remove_task(task)
-            unit = "steps" if name == "train" else "images"
-            self.task = self.progress.add_task(name, total=total, completed=done, note="", unit=unit)
+            self.bar.begin(name, total, done, unit="steps" if name == "train" else "images")
 
         def advance(self, count: int = 1, *, loss: float | None = None) -> None:
-            self.progress.update(self.task, advance=count)
+            self.bar.update(advance=count)
             if loss is not None:
                 # Smoothed, or single images would make it jump.
                 self.loss = loss if self.loss == 0 else 0.95 * self.loss + 0.05 * loss
-                self.progress.update(self.task, note=f"loss {self.loss:.3f}")
+                self.bar.update(note=f"loss {self.loss:.3f}")
 
         def epoch(self, line: Mapping[str, Any]) -> None:
             text = f"epoch {line['epoch']:>3}  loss {line['loss']:.4f}  lr {line['lr']:.2g}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from aims.cli._options import path_option
-from aims.cli._terminal import out, progress_bar
+from aims.cli._terminal import counting, out
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import write_text
 
@@ -97,8 +97,7 @@ def _write(
         following = [FOLDER, str(description)]
     else:
         family = family or "rooms"
-        with progress_bar() as progress:
-            task = progress.add_task("render", total=scenes, note="", unit="scenes")
+        with counting("render", scenes, unit="scenes") as counter:
             write(
                 layout,
                 target,
@@ -107,7 +106,7 @@ def _write(
                 seed=seed,
                 family=family,
                 test=test,
-                on_progress=lambda count: progress.update(task, advance=count),
+                on_progress=counter.advance,
             )
         following = convert_arguments(layout, target, size, family)
     command = shlex.join(["aims", "convert", *following])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from aims.cli._options import PATH, data_option, json_option, path_option
-from aims.cli._terminal import out, print_json, progress_bar
+from aims.cli._terminal import counting, out, print_json
 from aims.core.errors import AimsError, InputError
 
 
@@ -54,8 +52,8 @@ def _of_dataset(folder: Path, _: Path) -> tuple[list[Any], dict[str, int]]:
     from aims.data.verify import verify_dataset
 
     images = sum(entry["images"] for entry in Dataset.open(folder).manifest["files"].values())
-    with _counting(images) as advance:
-        return verify_dataset(folder, on_progress=advance), {"images": images}
+    with counting("verify", images) as counter:
+        return verify_dataset(folder, on_progress=counter.advance), {"images": images}
 
 
 def _of_run(folder: Path, data: Path) -> tuple[list[Any], dict[str, int]]:
@@ -64,20 +62,13 @@ def _of_run(folder: Path, data: Path) -> tuple[list[Any], dict[str, int]]:
 
     scores = RunRecord.load(folder).scores
     counts = {name: scores[name] for name in ("instances", "images") if isinstance(scores.get(name), int)}
-    with _counting(counts.get("images")) as advance:
-        return verify_run(folder, data, on_progress=advance), counts
+    with counting("verify", counts.get("images")) as counter:
+        return verify_run(folder, data, on_progress=counter.advance), counts
 
 
 def _of_submission(path: Path, data: Path, into: Path | None) -> tuple[list[Any], dict[str, int]]:
     from aims.engine.submission import verify_submission
 
-    with _counting(None) as advance:
-        problems, counts = verify_submission(path, data, into=into, on_progress=advance)
+    with counting("verify") as counter:
+        problems, counts = verify_submission(path, data, into=into, on_progress=counter.advance)
     return list(problems), counts
-
-
-@contextmanager
-def _counting(images: int | None) -> Iterator[Callable[[int], None]]:
-    with progress_bar() as progress:
-        task = progress.add_task("verify", total=images, note="", unit="images")
-        yield lambda count: progress.update(task, advance=count)

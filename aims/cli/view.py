@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from aims.cli._options import PATH, json_option
-from aims.cli._terminal import out, print_json, progress_bar
+from aims.cli._terminal import counting, out, print_json
 from aims.core.errors import InputError
 from aims.core.files import write_text
 
@@ -45,14 +45,8 @@ def command(
     refs = choose_images(dataset, images, split=split, seed=seed)
     _prepare(target)
     chosen = "evenly spaced over splits and groups" if seed is None else f"chosen at random (seed {seed})"
-    with progress_bar() as progress:
-        task = progress.add_task("draw", total=len(refs), note="", unit="images")
-        page = render_page(
-            dataset,
-            refs,
-            chosen=chosen,
-            on_progress=lambda count: progress.update(task, advance=count),
-        )
+    with counting("draw", len(refs)) as counter:
+        page = render_page(dataset, refs, chosen=chosen, on_progress=counter.advance)
     write_text(target, page)
     if as_json:
         ids = [ref.image_id for ref in refs]

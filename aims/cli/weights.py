@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 from rich.table import Table
 
 from aims.cli._options import PATH, json_option
-from aims.cli._terminal import err, out, print_json, progress_bar, warn
+from aims.cli._terminal import Stages, err, out, print_json, progress_bar, warn
 from aims.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -171,20 +171,18 @@ def _observer() -> Iterator[Any]:
 
     class Display(Observer):
         def __init__(self, progress: Progress) -> None:
-            self.progress_bar, self.task = progress, TaskID(-1)
+            self.bar = Stages(progress)
 
         def stage(self, name: str, total: int | None, done: int = 0) -> None:
-            for task in self.progress_bar.task_ids:
-                self.progress_bar.remove_task(task)
             if total is None:
+                self.bar.clear()
                 err.print(f"{name} ...")
                 return
             # In megabytes, which the bar's columns show as whole numbers.
-            self.task = self.progress_bar.add_task(name, total=total / 1e6, note="MB", unit="MB")
-            self.progress(done)
+            self.bar.begin(name, total / 1e6, done / 1e6, unit="MB", note="MB")
 
         def progress(self, done: int) -> None:
-            self.progress_bar.update(self.task, completed=done / 1e6)
+            self.bar.update(completed=done / 1e6)
 
         def remark(self, text: str) -> None:
             warn(text)

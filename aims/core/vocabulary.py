@@ -72,7 +72,11 @@ class Protocol:
         at_native: whether the score is counted at the picture's own size, and the 256 x 256 grid beside it;
             else on that grid alone.
         replaces_broken: whether another picture stands in for a broken one; else it is left out.
-        per_image_scaling: scale every image by its own minimum and maximum to 8 bits where the paper did.
+        scaling: "published": every image by its own minimum and maximum to 8 bits where the paper did so;
+            "valid-range": by the range that the dataset states.
+        constants: whether mean and deviation are the published ones where there are any, or measured.
+        masks_missing: whether the dataset's missing values are left out; else only what is not finite.
+        folds_angles: whether derived angles of polarization are read as the paper folded them.
         select_on: split on which the best epoch is chosen.
         shuffle: whether training visits the images in a new order every epoch.
         smoothing: added to intersection and union on the grid.
@@ -89,7 +93,10 @@ class Protocol:
     reduction: Literal["torch", "pil"]
     at_native: bool
     replaces_broken: bool
-    per_image_scaling: bool
+    scaling: Literal["published", "valid-range"]
+    constants: Literal["published", "measured"]
+    masks_missing: bool
+    folds_angles: bool
     select_on: str
     shuffle: bool
     smoothing: float
@@ -121,7 +128,10 @@ PAPER = Protocol(
     reduction="torch",
     at_native=False,
     replaces_broken=True,
-    per_image_scaling=True,
+    scaling="published",
+    constants="published",
+    masks_missing=False,
+    folds_angles=True,
     select_on="test",
     shuffle=False,
     smoothing=1e-6,
@@ -139,7 +149,10 @@ STRICT_2 = Protocol(
     reduction="pil",
     at_native=True,
     replaces_broken=False,
-    per_image_scaling=False,
+    scaling="valid-range",
+    constants="measured",
+    masks_missing=True,
+    folds_angles=False,
     select_on="val",
     shuffle=True,
     smoothing=0.0,

@@ -152,12 +152,12 @@ def _input(record: RunRecord, backbone: SAM, facts: dict[str, Any] | None) -> di
 
 def _stream(name: str, protocol: str, spec: dict[str, Any] | None) -> dict[str, Any]:
     """One stream and the rule of `aims.sensors.scaling.scale` that applies to it; None where unknown."""
-    per_image = find_protocol(protocol).per_image_scaling
+    rules = find_protocol(protocol)
     stream: dict[str, Any] = {"name": name, "scaling": None}
     if spec is not None:
         stream |= {key: spec[key] for key in ("channels", "unit", "valid_range")}
-        stream["missing"] = None if per_image else spec["missing"]
-    if per_image:
+        stream["missing"] = spec["missing"] if rules.masks_missing else None
+    if rules.scaling == "published":
         stream["scaling"] = scaling(name).rule
     elif spec is not None:
         stream["scaling"] = "type" if spec["valid_range"] is None else "valid-range"

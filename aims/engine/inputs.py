@@ -274,7 +274,7 @@ def _preprocessing(
     sources = []
     for stream in modality.streams:
         source, constants = "training part", None
-        if protocol.per_image_scaling:
+        if protocol.constants == "published":
             source, constants = "published", published_constants(dataset.name, stream)
         elif stream == "rgb":
             source, constants = "ImageNet", IMAGENET

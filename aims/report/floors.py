@@ -26,6 +26,8 @@ def load_floor_notes() -> Mapping[str, str]:
 
 
 def _note(protocol: str, found: Mapping[str, Any]) -> str:
+    if protocol not in found:
+        return f"Floors: not measured on real label maps under protocol {protocol}."
     measured = found[protocol]
     radii = " and ".join(f"{radius:g}" for radius in dict.fromkeys(measured["radius_by_half"]))
     return (

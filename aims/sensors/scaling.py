@@ -125,7 +125,7 @@ def stream_to_read(stream: str, derived: Mapping[str, StreamSpec], protocol: Pro
     Only where both are derived from the same pictures: a stored AoLP is what it is.
     """
     other = scaling(stream).stream
-    folded = protocol.per_image_scaling and stream in derived and other in derived
+    folded = protocol.folds_angles and stream in derived and other in derived
     return other if folded and other is not None else stream
 
 
@@ -149,14 +149,14 @@ def scale(
     wide = array.dtype.itemsize > 4 or array.dtype == np.int32
     values: NDArray[np.floating[Any]] = array.astype(np.float64 if wide else np.float32)
     valid = np.isfinite(values)
-    if not protocol.per_image_scaling and spec.missing is not None:
+    if protocol.masks_missing and spec.missing is not None:
         valid &= array != spec.missing
     values = np.where(valid, values, 0)
-    if protocol.per_image_scaling and scaling(stream).rule == "min-max":
+    if protocol.scaling == "published" and scaling(stream).rule == "min-max":
         low, high = (values[valid].min(), values[valid].max()) if valid.any() else (0, 0)
         span = high - low if high > low else 1
         return np.floor((values - low) / span * 255).clip(0, 255) / 255, valid
-    if not protocol.per_image_scaling and spec.valid_range is not None:
+    if protocol.scaling == "valid-range" and spec.valid_range is not None:
         low, high = spec.valid_range
         return ((values - low) / (high - low)).clip(0, 1), valid
     if array.dtype.kind in "iu":

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from itertools import product
+from typing import Literal
 
 import pytest
 
+from aims.cli.run import command as run_command
 from aims.core.config import NO_TUNING
 from aims.core.errors import InputError
 from aims.core.vocabulary import MODALITIES
@@ -14,9 +18,12 @@ from aims.methods import (
     changed_options,
     default_tuning,
     known_options,
+    read_any_option,
     require_modality,
     require_pair,
 )
+from aims.methods.linear import LinearFrozen
+from aims.methods.options import RESERVED, configure
 
 
 def test_options_are_the_fields() -> None:
@@ -57,6 +64,69 @@ def test_only_what_differs_is_kept() -> None:
 def test_wrong_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         changed_options("simcmf", "lora", options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typed(LinearFrozen):
+    """A method with an option of every type."""
+
+    gated: bool = False
+    kind: Literal["mean", "max"] = "mean"
+    name: str = "a"
+    side: int | None = None
+    share: float = 0.5
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
+    METHODS.register("typed")(Typed)
+
+
+@pytest.mark.usefixtures("typed")
+def test_options_are_converted_by_their_annotations():
+    words = {"gated": "true", "kind": "max", "name": "5", "side": "3", "share": "1", "rank": "8"}
+    read = {"gated": True, "kind": "max", "name": "5", "rank": 8, "share": 1.0, "side": 3}
+    assert changed_options("typed", "lora", words) == changed_options("typed", "lora", read) == read
+    assert changed_options("typed", "lora", {"gated": "false", "side": "none", "share": 0.5}) == {}
+    method, tuning = configure("typed", "lora", {"gated": "True", "rank": 8})
+    assert (method, tuning) == (Typed(gated=True), TUNINGS["lora"](rank=8))
+    with pytest.raises(InputError, match="--kind is 'sum', not one of mean, max"):
+        changed_options("typed", "lora", {"kind": "sum"})
+    with pytest.raises(InputError, match="--gated is 'maybe', not true or false"):
+        changed_options("typed", "lora", {"gated": "maybe"})
+    with pytest.raises(InputError, match=r"--side is 2\.5, not a whole number or none"):
+        changed_options("typed", "lora", {"side": 2.5})
+    with pytest.raises(InputError, match="--share is 'nan', not a number"):
+        changed_options("typed", "lora", {"share": "nan"})
+    with pytest.raises(InputError, match="--name is 5, not a text"):
+        read_any_option("name", 5)
+
+
+@pytest.mark.usefixtures("typed")
+@pytest.mark.parametrize(
+    ("annotation", "default", "name", "message"),
+    [
+        ("int", 4, "rank", "does not go with tuning 'lora': both have an option 'rank'"),
+        ("int", 4, "seed", "has an option 'seed', as `aims run` itself has"),
+        ("int", 4, "workers", "has an option 'workers', as `aims run` itself has"),
+        ("int", dataclasses.MISSING, "steps", "option 'steps' needs a default"),
+    ],
+)
+def test_an_option_that_cannot_be_told_apart_is_refused(annotation, default, name, message):
+    field = dataclasses.field(default=default)
+    METHODS.register("other")(
+        dataclasses.make_dataclass(
+            "Other", [(name, annotation, field)], bases=(LinearFrozen,), kw_only=True, frozen=True
+        )
+    )
+    with pytest.raises(InputError, match=message):
+        require_pair("other", "lora")
+
+
+def test_no_option_takes_a_name_of_the_command():
+    own = {name for parameter in run_command.params for name in (parameter.name, parameter.opts[0][2:])}
+    assert {name.replace("-", "_") for name in own} - {"as_json"} <= RESERVED
 
 
 def test_every_pair_is_fine_or_refused_with_a_reason() -> None:
