@@ -10,7 +10,7 @@ from typing import Any
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import sha256_json
-from aims.core.settings import declared_settings, setting
+from aims.core.settings import UNSET, declared_settings, setting
 from aims.core.vocabulary import DEFAULT_PROTOCOL, PROTOCOLS, find_protocol
 
 PRECISIONS = ("float32", "bf16")
@@ -246,10 +246,10 @@ def fill_settings(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def replaced_settings(*, trains: bool, has_model: bool) -> dict[str, Any]:
     """The settings that are the same whatever is asked for where nothing is trained or there is no model."""
-    cases = [case for case, holds in (("untrained", not trains), ("modelless", not has_model)) if holds]
-    return {
-        name: item.replaced[case]
-        for case in cases
-        for name, item in SETTINGS.items()
-        if case in item.replaced
-    }
+    replaced = {}
+    for name, item in SETTINGS.items():
+        if not trains and item.untrained is not UNSET:
+            replaced[name] = item.untrained
+        if not has_model and item.modelless is not UNSET:
+            replaced[name] = item.modelless
+    return replaced
