@@ -66,8 +66,8 @@ def setting_options(settings: Mapping[str, Setting], types: Mapping[str, click.P
                 f"--{setting.option}",
                 type=types.get(setting.name, setting.kind),
                 required=setting.required,
-                default=setting.default,
-                show_default=setting.default is not None,
+                # None would be a default to click, also of an option that has to be given.
+                **({} if setting.default is None else {"default": setting.default, "show_default": True}),
                 metavar=setting.metavar or None,
                 help=setting.help,
             )(command)
