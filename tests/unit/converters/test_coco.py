@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
 
-from aims.converters._coco import Annotations, CocoImage, _decompress
 from aims.converters.coco import CocoConverter
+from aims.converters.reading.coco import Annotations, CocoImage, _decompress
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, StreamSpec
 from aims.data.write import convert

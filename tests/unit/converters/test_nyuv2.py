@@ -14,8 +14,8 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from aims.converters._nyuv2_classes import CLASS_NAMES, CLASS_OF_LABEL
 from aims.converters.nyuv2 import NYUv2Converter
+from aims.converters.nyuv2.classes import CLASS_NAMES, CLASS_OF_LABEL
 from aims.core.errors import InputError
 from aims.core.schema import LeftOut, Sample, SampleError, SemanticMap, StreamSpec
 from aims.data.read import Dataset

@@ -11,7 +11,7 @@ from aims.core.errors import InputError
 from aims.core.files import inside
 from aims.core.schema import FORMAT_VERSION, DatasetSpec
 
-from ._coco import Annotations, CocoImage
+from ..reading.coco import Annotations, CocoImage
 
 KEY = "aims"
 
