@@ -43,7 +43,7 @@ def command(
     Two images are near-duplicates when a perceptual hash of any stream says so. Images of a
     fixed camera share their background: look at the pairs before you remove one.
     """
-    total = sum(entry["images"] for entry in Dataset.open(folder).manifest["files"].values())
+    total = Dataset.open(folder).manifest.images
     with progress_bar() as progress:
         task = progress.add_task("audit", total=total, note="", unit="images")
         audit = audit_dataset(

@@ -62,7 +62,7 @@ def _of_dataset(folder: Path, _: Path) -> tuple[list[Any], dict[str, int]]:
     from aims.data.read import Dataset
     from aims.data.verify import verify_dataset
 
-    images = sum(entry["images"] for entry in Dataset.open(folder).manifest["files"].values())
+    images = Dataset.open(folder).manifest.images
     with _counting(images) as advance:
         return verify_dataset(folder, on_progress=advance), {"images": images}
 

@@ -112,7 +112,7 @@ def test_what_was_dropped_by_the_conversion(dataset):
 
 def test_damage_is_named(dataset):
     (dataset.folder / "dropped.jsonl").write_text("{\n")
-    with pytest.raises(InputError, match=r"dropped\.jsonl: not readable"):
+    with pytest.raises(InputError, match=r"dropped\.jsonl, line 1: not readable"):
         summarize(dataset)
     (dataset.folder / "dropped.jsonl").write_text("")
     shard = dataset.folder / "data" / "train-00000-of-00001.parquet"
