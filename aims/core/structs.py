@@ -97,6 +97,8 @@ def locate_misfit(value: Any, kind: Any, place: str = "") -> tuple[str, str]:
 
 def _parts(value: Any, kind: Any) -> Iterator[tuple[str, Any, Any]]:
     """The values below a value, each with its key and type."""
+    if isinstance(value, list) and get_origin(kind) is list:
+        yield from ((str(place), item, get_args(kind)[0]) for place, item in enumerate(value))
     if not isinstance(value, Mapping):
         return
     if get_origin(kind) in (dict, Mapping):

@@ -208,7 +208,7 @@ class _Check:
         try:
             kinds = count_kinds(read_lines(self.dataset.folder / DROPPED, DroppedLine))
         except InputError as error:
-            self._add(DROPPED, str(error))
+            self._add(DROPPED, str(error).removeprefix(str(self.dataset.folder / DROPPED)).lstrip(",: "))
             return
         if kinds != self.dataset.manifest.dropped:
             self._add(DROPPED, "does not hold what the manifest counts")

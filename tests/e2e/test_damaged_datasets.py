@@ -63,7 +63,7 @@ CELLS = {
     ("objects", 0, "click_paper"): (None, [5000, 1], [-1, 0]),
     ("objects", 0, "click_strict"): (None, [1, 5000]),
 }
-COMMANDS = ("verify", "inspect", "view", "audit", "run", "export")
+COMMANDS = ("verify", "inspect", "view", "audit", "export")
 
 
 def put(value, place, new):
@@ -104,12 +104,11 @@ def write_rows(folder, table):
 def arguments(command, folder):
     scratch = folder.parent
     more = {
-        "view": ("--out", scratch / "page.html", "--all"),
+        "view": ("--out", scratch / "page.html"),
         "export": ("--format", "coco", "--out", scratch / "coco"),
         "inspect": ("--all",),
-        "run": ("--method", "disc", "--modality", "signal", "--out", scratch / "runs"),
     }.get(command, ())
-    return (command, "--data" if command == "run" else folder, *([folder] if command == "run" else ()), *more)
+    return (command, folder, *more)
 
 
 def refused(aims, folder, commands=COMMANDS):
@@ -120,7 +119,7 @@ def refused(aims, folder, commands=COMMANDS):
         assert code in (0, 1, 2), (command, err)
         assert "Traceback" not in err
         if code:
-            text = err.strip() or out.strip()
+            text = (out + err).strip()
             assert text, command
             lines[command] = text
             if command != "verify":
