@@ -86,7 +86,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_json(self) -> dict[str, Any]:
         """The JSON object, in order of writing."""
-        value: dict[str, Any] = msgspec.to_builtins(self)
+        value: dict[str, Any] = json.loads(json.dumps(msgspec.to_builtins(self)))
         return value
 
 
