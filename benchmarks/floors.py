@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aims.converters._images import load_picture
-from aims.converters._labels import numbers
+from aims.converters.reading.label_maps import numbers
+from aims.converters.reading.pictures import load_picture
 from aims.core.errors import AimsError, InputError
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.instances import MAX_INSTANCES, IntArray, describe_objects, split_instances

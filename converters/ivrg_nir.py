@@ -32,9 +32,9 @@ from aims.core.errors import InputError
 from aims.core.files import inside
 from aims.core.schema import Array, Converter, DatasetSpec, Published, Sample, SampleError, StreamSpec
 
-from ._files import find_set, first_readable, load_numbers
-from ._images import RGB_SUFFIXES, check_sizes, load_picture, load_rgb
-from ._tables import SPLITS, Row, load_mask, read_tables, regions_by_value
+from .reading.files import find_set, first_readable, load_numbers
+from .reading.pictures import RGB_SUFFIXES, check_sizes, load_picture, load_rgb
+from .reading.tables import SPLITS, Row, load_mask, read_tables, regions_by_value
 
 _ARCHIVE, _PICTURES = "IVRG_RGBNIR", "Outdoor_dataset"
 _NIR, _RGB = "NIRimages", "RGBimages"

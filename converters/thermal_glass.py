@@ -42,10 +42,10 @@ from aims.core.schema import (
     option,
 )
 
-from ._files import find_set, load_numbers, once
-from ._images import check_sizes, load_picture, load_rgb
-from ._labels import class_map, colour_code, colour_codes, show_colour
-from ._tables import SPLITS, Row, load_mask, read_tables, regions_by_value
+from .reading.files import find_set, load_numbers, once
+from .reading.label_maps import class_map, colour_code, colour_codes, show_colour
+from .reading.pictures import check_sizes, load_picture, load_rgb
+from .reading.tables import SPLITS, Row, load_mask, read_tables, regions_by_value
 
 _ARCHIVE = "RGB-Thermal-Glass"
 _TABLES = MappingProxyType({split: f"RGB_T_Glass_{split}_GroundTruth.csv" for split in SPLITS})

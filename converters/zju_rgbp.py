@@ -42,7 +42,7 @@ from aims.core.schema import (
     option,
 )
 
-from ._files import (
+from .reading.files import (
     AUTO,
     choose_source,
     find_set,
@@ -53,8 +53,8 @@ from ._files import (
     load_numbers,
     once,
 )
-from ._images import check_sizes, load_picture
-from ._labels import class_map, colour_code, colour_codes, show_colour
+from .reading.label_maps import class_map, colour_code, colour_codes, show_colour
+from .reading.pictures import check_sizes, load_picture
 
 _URL = "http://www.wangkaiwei.org/dataseteg.html"
 _CITATION = (

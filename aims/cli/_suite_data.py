@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aims.cli._terminal import err
 from aims.core.errors import AimsError, InputError
-from aims.data.format import MANIFEST
+from aims.data.manifest import MANIFEST
 from aims.data.read import Dataset, find_datasets
 from aims.suites.grid import Entry
 from aims.suites.suite import Recipe, Suite
@@ -91,7 +91,7 @@ def _datasets(data: Path) -> dict[str, Dataset]:
 
 def _require_images(dataset: Dataset, recipe: Recipe, suite: Suite) -> None:
     for split, count in recipe.images.items():
-        held = dataset.manifest["splits"].get(split, {}).get("images", 0)
+        held = dataset.manifest.splits[split].images if split in dataset.manifest.splits else 0
         if held != count:
             raise InputError(
                 f"{dataset.folder}: holds {held} images in {split!r}, {suite.path} wants {count}: it is "

@@ -44,8 +44,7 @@ def command(
     Two images are near-duplicates when a perceptual hash of any stream says so. Images of a
     fixed camera share their background: look at the pairs before you remove one.
     """
-    total = sum(entry["images"] for entry in Dataset.open(folder).manifest["files"].values())
-    with counting("audit", total) as counter:
+    with counting("audit", Dataset.open(folder).manifest.images) as counter:
         audit = audit_dataset(
             folder,
             streams=streams,

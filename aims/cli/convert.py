@@ -135,23 +135,23 @@ def _convert(converter: Converter, target: Path | None, as_json: bool, **choices
             on_warning=warn,
         )
     if as_json:
-        print_json(result.manifest)
+        print_json(result.manifest.as_json())
         return
     if result.already_there:
         err.print(f"{folder} holds this conversion already; --overwrite makes it again")
-    out.print(f"{result.manifest['dataset']['name']}  ->  {folder}", markup=False)
+    out.print(f"{result.manifest.dataset.name}  ->  {folder}", markup=False)
     table = Table()
     table.add_column("split")
     table.add_column("images", justify="right")
     table.add_column("instances", justify="right")
-    for split, count in result.manifest["splits"].items():
-        table.add_row(split, f"{count['images']:,}", f"{count['instances']:,}")
+    for split, counts in result.manifest.splits.items():
+        table.add_row(split, f"{counts.images:,}", f"{counts.instances:,}")
     out.print(table)
-    for kind, count in result.manifest["dropped"].items():
+    for kind, count in result.manifest.dropped.items():
         what = "labelled object" if kind == "object" else f"image ({kind})"
         what = what.replace("object", "objects").replace("image", "images") if count > 1 else what
         out.print(f"left out: {count:,} {what}, listed in {folder / 'dropped.jsonl'}", markup=False)
-    out.print(f"fingerprint {result.manifest['fingerprint'][:16]}")
+    out.print(f"fingerprint {result.manifest.fingerprint[:16]}")
 
 
 @click.group(cls=_Converters, subcommand_metavar="CONVERTER [OPTIONS]")

@@ -26,7 +26,7 @@ def command(folder: Path, to: str, target: Path, as_json: bool) -> None:
     from aims.data.read import Dataset
 
     dataset = Dataset.open(folder)
-    images = sum(entry["images"] for entry in dataset.manifest["files"].values())
+    images = dataset.manifest.images
     with progress_bar() as progress:
         task = progress.add_task("export", total=images, note="", unit="images")
         result = export(

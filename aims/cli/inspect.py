@@ -62,22 +62,18 @@ def command(folder: Path, images: int | None, everything: bool, as_json: bool) -
         return
     for part in _report(dataset, summary):
         out.print(part, soft_wrap=False)
-    for warning in _warnings(dataset):
+    for warning in dataset.manifest.warnings:
         err.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
 
 
-def _warnings(dataset: Dataset) -> list[str]:
-    return [str(warning) for warning in dataset.manifest.get("warnings", [])]
-
-
 def _json(dataset: Dataset, summary: Summary) -> dict[str, Any]:
-    manifest = dataset.manifest
+    manifest = dataset.manifest.as_json()
     return {
         "folder": str(dataset.folder),
         "fingerprint": dataset.fingerprint,
         "dataset": manifest["dataset"],
-        "converter": manifest.get("converter"),
-        "warnings": _warnings(dataset),
+        "converter": manifest["converter"],
+        "warnings": list(dataset.manifest.warnings),
         **summary.as_json(),
     }
 
@@ -128,9 +124,8 @@ def _table(*columns: str, left: Sequence[str] = (), wrap: Sequence[str] = ()) ->
 
 
 def _about(dataset: Dataset, summary: Summary) -> Table:
-    spec, manifest = dataset.spec, dataset.manifest
-    converter: Mapping[str, Any] = manifest.get("converter") or {}
-    options = converter.get("options") or {}
+    spec, converter = dataset.spec, dataset.manifest.converter
+    options = converter.options if converter else {}
     chosen = ", ".join(f"{name.replace('_', '-')} = {value}" for name, value in options.items())
     sizes = [f"{width} x {height} ({count:,})" for (height, width), count in summary.sizes.items()]
     if len(sizes) > _SIZES:
@@ -138,7 +133,7 @@ def _about(dataset: Dataset, summary: Summary) -> Table:
     rows = {
         "folder": str(dataset.folder),
         "pictures": ", ".join(sizes),
-        "converter": f"{converter.get('name', 'unknown')}{f' ({chosen})' if chosen else ''}",
+        "converter": f"{converter.name if converter else 'unknown'}{f' ({chosen})' if chosen else ''}",
         "licence": spec.license,
         "citation": spec.citation,
         "source": spec.url,

@@ -51,7 +51,7 @@ def _of_dataset(folder: Path, _: Path) -> tuple[list[Any], dict[str, int]]:
     from aims.data.read import Dataset
     from aims.data.verify import verify_dataset
 
-    images = sum(entry["images"] for entry in Dataset.open(folder).manifest["files"].values())
+    images = Dataset.open(folder).manifest.images
     with counting("verify", images) as counter:
         return verify_dataset(folder, on_progress=counter.advance), {"images": images}
 

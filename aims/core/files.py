@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import itertools
 import json
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -12,14 +15,23 @@ from typing import Any
 
 from aims.core.errors import InputError
 
+# With the process's number they tell all writers apart, on file systems that several machines share, too.
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_WRITERS = itertools.count()
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a path beside `path` to write to, and renames it once it is whole and on the disk.
 
-    A stop at any moment leaves either the old file or the new one.
+    A stop at any moment leaves either the old file or the new one. Each writer has a name of its own, so that
+    of two at once the later one wins, whole; what a killed process left is removed by the next writer here.
     """
-    beside = path.with_name(f".{path.name}.tmp")
+    prefix = f".{path.name}.{_HOST}-"
+    beside = path.with_name(f"{prefix}{os.getpid()}-{next(_WRITERS)}.tmp")
+    for left in path.parent.glob(f"{glob.escape(prefix)}*.tmp"):
+        if not _is_alive(left.name.removeprefix(prefix).partition("-")[0]):
+            left.unlink(missing_ok=True)
     try:
         yield beside
         sync(beside)
@@ -32,6 +44,16 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         beside.unlink(missing_ok=True)
     sync(path.parent)
+
+
+def _is_alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def sync(path: Path) -> None:

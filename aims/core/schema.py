@@ -7,6 +7,7 @@ A converter describes its set once (`DatasetSpec`), names its images (`splits`) 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -46,8 +47,18 @@ class StreamSpec:
     channels: int
     unit: str
     valid_range: tuple[float, float] | None = None
-    missing: float | None = None
+    # Whole numbers stay as they are written: the fingerprint is made of these words.
+    missing: int | float | None = None
     wavelength_nm: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.channels < 1:
+            raise InputError(f"a stream has at least one channel, not {self.channels}")
+        for name, bounds in (("valid_range", self.valid_range), ("wavelength_nm", self.wavelength_nm)):
+            if bounds is not None and not (all(map(math.isfinite, bounds)) and bounds[0] <= bounds[1]):
+                raise InputError(f"{name} {list(bounds)}: give two finite numbers, the lower one first")
+        if self.valid_range is not None and self.valid_range[0] == self.valid_range[1]:
+            raise InputError(f"valid_range {list(self.valid_range)}: the two numbers must differ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,25 +99,6 @@ class DatasetSpec:
                     f"stream name {name!r}: use lower-case letters, digits and '_', "
                     f"and none of {', '.join(sorted(RESERVED_COLUMNS))}"
                 )
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> DatasetSpec:
-        """Rebuilds a spec from the manifest's `dataset` entry."""
-
-        def pair(bounds: Sequence[float] | None) -> tuple[float, float] | None:
-            return None if bounds is None else (float(bounds[0]), float(bounds[1]))
-
-        streams = {
-            name: StreamSpec(
-                channels=int(stream["channels"]),
-                unit=str(stream["unit"]),
-                valid_range=pair(stream["valid_range"]),
-                missing=stream["missing"],
-                wavelength_nm=pair(stream["wavelength_nm"]),
-            )
-            for name, stream in value["streams"].items()
-        }
-        return cls(**{**value, "classes": tuple(value["classes"]), "streams": streams})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,7 +84,7 @@ def _head(dataset: Dataset, split: str) -> dict[str, Any]:
             "version": FORMAT_VERSION,
             "dataset": asdict(spec),
             "split": split,
-            "splits": list(dataset.manifest["splits"]),
+            "splits": list(dataset.manifest.splits),
             "fingerprint": dataset.fingerprint,
         },
     }

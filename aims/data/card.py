@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+
+from aims.core.schema import StreamSpec
+from aims.data.manifest import Manifest
 
 
-def dataset_card(manifest: dict[str, Any]) -> str:
+def dataset_card(manifest: Manifest) -> str:
     """Writes README.md for a dataset folder, from its manifest alone."""
-    dataset = manifest["dataset"]
-    splits = manifest["splits"]
+    dataset, splits = manifest.dataset, manifest.splits
     # JSON strings are YAML strings, so any name is quoted safely.
     quote = json.dumps
     header = [
         "---",
-        f"pretty_name: {quote(dataset['name'])}",
+        f"pretty_name: {quote(dataset.name)}",
         "license: other",
-        f"license_name: {quote(dataset['license'], ensure_ascii=False)}",
+        f"license_name: {quote(dataset.license, ensure_ascii=False)}",
         "task_categories:",
         "- image-segmentation",
         "tags:",
@@ -30,18 +31,18 @@ def dataset_card(manifest: dict[str, Any]) -> str:
     body = [
         "---",
         "",
-        f"# {dataset['name']}",
+        f"# {dataset.name}",
         "",
         "Instance segmentation in the AIMS dataset format, version 1: one row is one image with all its",
         "sensors and all its instances. Read it with `datasets.load_dataset(folder)`, or any Parquet reader.",
         "",
         "| split | images | instances |",
         "| --- | ---: | ---: |",
-        *(f"| {name} | {count['images']:,} | {count['instances']:,} |" for name, count in splits.items()),
+        *(f"| {name} | {count.images:,} | {count.instances:,} |" for name, count in splits.items()),
         "",
         "| stream | channels | unit | valid range | missing | wavelength (nm) |",
         "| --- | ---: | --- | --- | --- | --- |",
-        *(_stream_line(name, stream) for name, stream in dataset["streams"].items()),
+        *(_stream_line(name, stream) for name, stream in dataset.streams.items()),
         "",
         "A stream is a struct of `data` (C-order little-endian bytes), `dtype` (NumPy's name) and `shape`",
         "(height, width, channels):",
@@ -55,15 +56,15 @@ def dataset_card(manifest: dict[str, Any]) -> str:
         "",
         "`instances` is a 16-bit PNG (0 = nothing, 1..n = instance ids); `objects` lists for each instance",
         "its class, area, box (x, y, width, height) and two clicks (x, y). Classes:",
-        ", ".join(f"{k} = {name}" for k, name in enumerate(dataset["classes"], start=1)) + ".",
+        ", ".join(f"{k} = {name}" for k, name in enumerate(dataset.classes, start=1)) + ".",
         "",
-        f"Licence of the raw data: {dataset['license']}.",
-        *([f"Citation: {dataset['citation']}"] if dataset["citation"] else []),
-        *([f"Source: {dataset['url']}"] if dataset["url"] else []),
+        f"Licence of the raw data: {dataset.license}.",
+        *([f"Citation: {dataset.citation}"] if dataset.citation else []),
+        *([f"Source: {dataset.url}"] if dataset.url else []),
         "",
-        *(f"Note: {line}." for line in manifest["warnings"]),
-        f"Left out: {_left_out(manifest['dropped'])}, listed in `dropped.jsonl` with the reasons.",
-        f"Fingerprint of the content: `{manifest['fingerprint']}`.",
+        *(f"Note: {line}." for line in manifest.warnings),
+        f"Left out: {_left_out(manifest.dropped)}, listed in `dropped.jsonl` with the reasons.",
+        f"Fingerprint of the content: `{manifest.fingerprint}`.",
     ]
     return "\n".join((*header, *body)) + "\n"
 
@@ -75,17 +76,17 @@ def _left_out(dropped: dict[str, int]) -> str:
     return f"{images:,} image{'s' * (images != 1)}, {objects:,} labelled object{'s' * (objects != 1)}"
 
 
-def _stream_line(name: str, stream: dict[str, Any]) -> str:
-    def bounds(pair: list[float] | None) -> str:
+def _stream_line(name: str, stream: StreamSpec) -> str:
+    def bounds(pair: tuple[float, float] | None) -> str:
         return "" if pair is None else f"{pair[0]:g} to {pair[1]:g}"
 
-    missing = "" if stream["missing"] is None else f"{stream['missing']:g}"
+    missing = "" if stream.missing is None else f"{stream.missing:g}"
     cells = (
         name,
-        str(stream["channels"]),
-        stream["unit"].replace("|", "\\|"),
-        bounds(stream["valid_range"]),
+        str(stream.channels),
+        stream.unit.replace("|", "\\|"),
+        bounds(stream.valid_range),
         missing,
-        bounds(stream["wavelength_nm"]),
+        bounds(stream.wavelength_nm),
     )
     return f"| {' | '.join(cells)} |"

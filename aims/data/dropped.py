@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aims.core.errors import InputError
+from aims.core.structs import read_lines
 from aims.data.format import DROPPED
+from aims.data.manifest import DroppedLine
 
 _EXAMPLES = 3
-_KEYS = ("split", "image_id", "kind", "reason")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,18 +38,16 @@ class Dropped:
         return sum(self.splits.values())
 
 
-def dropped_lines(folder: Path) -> list[dict[str, str]]:
-    """The lines of dropped.jsonl: split, image_id, kind and reason.
+def dropped_lines(folder: Path) -> list[DroppedLine]:
+    """The lines of dropped.jsonl.
 
     Raises:
         InputError: the file is missing or damaged.
     """
-    path = folder / DROPPED
     try:
-        entries = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        return [{key: str(entry[key]) for key in _KEYS} for entry in entries]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not readable ({error}); see `aims verify {folder}`") from None
+        return read_lines(folder / DROPPED, DroppedLine)
+    except InputError as error:
+        raise InputError(f"{error}; see `aims verify {folder}`") from None
 
 
 def read_dropped(folder: Path) -> list[Dropped]:
@@ -61,9 +59,9 @@ def read_dropped(folder: Path) -> list[Dropped]:
     groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for entry in dropped_lines(folder):
         # A reason that names the file differs from image to image; without the name they are one.
-        name = rf"(?<![^\W_]){re.escape(entry['image_id'])}(?![^\W_])"
-        reason = re.sub(name, "{id}", entry["reason"]) if entry["image_id"] else entry["reason"]
-        groups.setdefault((entry["kind"], reason), []).append((entry["split"], entry["image_id"]))
+        name = rf"(?<![^\W_]){re.escape(entry.image_id)}(?![^\W_])"
+        reason = re.sub(name, "{id}", entry.reason) if entry.image_id else entry.reason
+        groups.setdefault((entry.kind, reason), []).append((entry.split, entry.image_id))
     found = [
         Dropped(
             kind=kind,

@@ -83,7 +83,7 @@ def export(
         raise InputError(f"{out}: exists already; give another --out, or remove it")
     with _staged(out) as folder:
         writer = _Writer(dataset, folder, FolderDescription(dataset) if to == "folder" else None)
-        for split in dataset.manifest["splits"]:
+        for split in dataset.manifest.splits:
             writer.write_split(split, on_progress)
         lost = () if writer.description is None else writer.description.write(folder)
     return Export(folder=out, images=writer.images, instances=writer.instances, lost=lost)
@@ -141,8 +141,8 @@ class _Writer:
         with AnnotationFile.writing(
             self.folder / "annotations" / f"{split}.json", self.dataset, split
         ) as annotations:
-            for file, entry in self.dataset.manifest["files"].items():
-                for _, _, row in self.dataset.rows(file) if entry["split"] == split else ():
+            for file, entry in self.dataset.manifest.files.items():
+                for _, _, row in self.dataset.rows(file) if entry.split == split else ():
                     try:
                         self._write(annotations, split, names(row["image_id"]), row)
                     except (ValueError, LookupError, TypeError) as error:

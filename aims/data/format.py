@@ -22,7 +22,6 @@ from aims.data.instances import (
     split_instances,
 )
 
-MANIFEST = "aims.json"
 DROPPED = "dropped.jsonl"
 CARD = "README.md"
 #: Suffix of a folder in which a dataset is being made.
@@ -98,7 +97,7 @@ def decode_instances(png: bytes) -> NDArray[np.uint16]:
     Raises:
         ValueError: the bytes are not a 16-bit, one-channel PNG.
     """
-    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED) if png else None
+    image = _decode(png, cv2.IMREAD_UNCHANGED)
     if image is None or image.dtype != np.uint16 or image.ndim != 2:
         raise ValueError("not a 16-bit, one-channel PNG")
     return image.astype(np.uint16, copy=False)
@@ -111,10 +110,17 @@ def decode_rgb(encoded: bytes) -> NDArray[np.uint8]:
         ValueError: the bytes are no picture.
     """
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
+    image = _decode(encoded, flags)
     if image is None:
         raise ValueError("not a readable picture")
     return np.ascontiguousarray(image[:, :, ::-1])
+
+
+def _decode(encoded: bytes, flags: int) -> NDArray[Any] | None:
+    try:
+        return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
+    except cv2.error:  # a header that promises more pixels than OpenCV takes
+        return None
 
 
 def encode_row(sample: Sample, spec: DatasetSpec) -> tuple[dict[str, Any], NDArray[np.int32]]:

@@ -20,7 +20,7 @@ from aims.data.instances import stretch_nearest
 from aims.data.meters import show_number
 from aims.data.pictures import HATCH, Scale, draw
 from aims.data.read import Dataset, Image, ImageRef
-from aims.data.summary import evenly, read_image
+from aims.data.summary import evenly
 
 #: Longest side of a picture on the page, in pixels; outlines are drawn on a grid of this size.
 SIDE = 480
@@ -170,8 +170,8 @@ def render_page(
         streams=dataset.streams,
         derived=dataset.derived,
         splits=_splits(dataset),
-        dropped=sum(dataset.manifest["dropped"].values()),
-        warnings=[str(warning) for warning in dataset.manifest.get("warnings", [])],
+        dropped=sum(dataset.manifest.dropped.values()),
+        warnings=dataset.manifest.warnings,
         fingerprint=dataset.fingerprint,
         chosen=chosen,
         classes=[
@@ -205,7 +205,7 @@ def _splits(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def _card(dataset: Dataset, ref: ImageRef, names: tuple[str, ...], colours: Sequence[str]) -> _Card:
-    image = read_image(dataset, ref, names)
+    image = dataset.read(ref, names)
     height, width = image.instances.shape
     scale = SIDE / max(height, width)
     grid = max(1, round(height * scale)), max(1, round(width * scale))

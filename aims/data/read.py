@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aims.core.errors import AimsError, InputError, unknown_name
-from aims.core.files import inside, read_json
-from aims.core.schema import FORMAT_VERSION, Array, DatasetSpec, StreamSpec
-from aims.data.format import MANIFEST, PARTIAL, decode_instances, decode_rgb, decode_tensor
+from aims.core.files import inside
+from aims.core.schema import Array, DatasetSpec, StreamSpec
+from aims.data.cells import all_columns, check_instances, find_misfit, find_wrong_object
+from aims.data.format import PARTIAL, decode_instances, decode_rgb, decode_tensor
+from aims.data.manifest import MANIFEST, Manifest, read_manifest
 from aims.sensors.derived import POLARIZERS, derive, derived_streams
 
 
@@ -65,7 +67,7 @@ class Dataset:
 
     folder: Path
     spec: DatasetSpec
-    manifest: dict[str, Any]
+    manifest: Manifest
     _cache: tuple[tuple[str, int, tuple[str, ...]], pa.Table] | None = field(default=None, repr=False)
 
     @classmethod
@@ -79,18 +81,8 @@ class Dataset:
             raise InputError(f"{folder}: no such folder; `aims convert` makes datasets")
         if not (folder / MANIFEST).is_file():
             raise InputError(f"{folder}: no AIMS dataset (no {MANIFEST}); `aims convert` makes datasets")
-        manifest = read_json(folder / MANIFEST)
-        try:
-            if manifest["version"] > FORMAT_VERSION:
-                raise InputError(
-                    f"{folder / MANIFEST}: format version {manifest['version']}; update AIMS to read it"
-                )
-            spec = DatasetSpec.from_json(manifest["dataset"])
-            for name in ("splits", "files", "fingerprint", "dropped", "sources"):
-                manifest[name]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{folder / MANIFEST}: not a manifest ({error!r})") from None
-        return cls(folder=folder, spec=spec, manifest=manifest)
+        manifest = read_manifest(folder / MANIFEST)
+        return cls(folder=folder, spec=manifest.dataset, manifest=manifest)
 
     @property
     def name(self) -> str:
@@ -100,7 +92,7 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the content, as the manifest states it."""
-        return str(self.manifest["fingerprint"])
+        return self.manifest.fingerprint
 
     @cached_property
     def derived(self) -> Mapping[str, StreamSpec]:
@@ -116,11 +108,11 @@ class Dataset:
     @cached_property
     def index(self) -> Mapping[str, tuple[ImageRef, ...]]:
         """The images of every split, in order of writing."""
-        refs: dict[str, list[ImageRef]] = {split: [] for split in self.manifest["splits"]}
-        for file, entry in self.manifest["files"].items():
-            if entry["split"] not in refs:
-                raise unknown_name("split", entry["split"], refs, where=str(self.folder / MANIFEST))
-            refs[entry["split"]].extend(self._index_file(file, entry["split"]))
+        refs: dict[str, list[ImageRef]] = {split: [] for split in self.manifest.splits}
+        for file, entry in self.manifest.files.items():
+            if entry.split not in refs:
+                raise unknown_name("split", entry.split, refs, where=str(self.folder / MANIFEST))
+            refs[entry.split].extend(self._index_file(file, entry.split))
         return {split: tuple(images) for split, images in refs.items()}
 
     def _index_file(self, file: str, split: str) -> Iterator[ImageRef]:
@@ -151,20 +143,33 @@ class Dataset:
         Raises:
             AimsError: the file is damaged.
         """
+        chosen = all_columns(tuple(self.spec.streams)) if columns is None else tuple(columns)
         with self._open(file) as parquet:
+            before = 0
             for group in range(parquet.num_row_groups):
-                for row, value in enumerate(parquet.read_row_group(group, columns=columns).to_pylist()):
+                values = parquet.read_row_group(group, columns=chosen).to_pylist()
+                for row, value in enumerate(values):
+                    self._check(value, chosen, f"{file}, row {before + row}")
                     yield group, row, value
+                before += len(values)
+
+    def _check(self, value: Mapping[str, Any], columns: Sequence[str], where: str) -> None:
+        found = find_misfit(value, columns) or find_wrong_object(value, len(self.spec.classes))
+        if found:
+            column, reason = found
+            raise AimsError(f"{self.folder / where}, {column}: {reason}; see `aims verify {self.folder}`")
 
     @contextmanager
     def _open(self, file: str) -> Iterator[pq.ParquetFile]:
         """Opens a shard; damage, found now or while it is read, is an error that names the file."""
         path = inside(self.folder, file, where=str(self.folder / MANIFEST))
+        if not path.exists():
+            raise AimsError(f"{path}: no longer there; bring it back, or convert the dataset again")
+        if not path.is_file():  # reading a pipe might never end
+            raise AimsError(f"{path}: not a regular file; bring it back, or convert the dataset again")
         try:
             with pq.ParquetFile(path) as parquet:
                 yield parquet
-        except FileNotFoundError:
-            raise AimsError(f"{path}: no longer there; bring it back, or convert the dataset again") from None
         except (OSError, pa.ArrowException) as error:
             reason = " ".join(str(error).split())
             raise AimsError(f"{path}: not readable ({reason}); see `aims verify {self.folder}`") from None
@@ -186,31 +191,38 @@ class Dataset:
         derived = [name for name in streams if name in self.derived]
         needed = (POLARIZERS if name in derived else (name,) for name in streams)
         stored = tuple(dict.fromkeys(name for names in needed for name in names))
+        columns = ("image_id", "group", "height", "width", *stored, "instances", "objects")
         key = (ref.file, ref.row_group, stored)
         # Neighbours share a row group: the last one is kept for reading in order.
         if self._cache is None or self._cache[0] != key:
             with self._open(ref.file) as parquet:
-                columns = ["image_id", "group", *stored, "instances", "objects"]
                 self._cache = (key, parquet.read_row_group(ref.row_group, columns=columns))
         value = self._cache[1].slice(ref.row, 1).to_pylist()[0]
+        where = f"{ref.file}: image {ref.image_id!r}"
+        self._check(value, columns, where)
         try:
-            arrays = {name: self._decode(name, value[name]) for name in stored}
+            instances = decode_instances(value["instances"]["bytes"])
+            check_instances(instances, value)
+            arrays = {name: self._decode(name, value[name], instances.shape) for name in stored}
             arrays |= {name: derive(name, arrays) for name in derived}
             return Image(
                 image_id=value["image_id"],
                 group=value["group"],
                 streams={name: arrays[name] for name in streams},
-                instances=decode_instances(value["instances"]["bytes"]),
+                instances=instances,
                 objects=value["objects"],
             )
         except ValueError as error:
-            raise AimsError(f"{self.folder / ref.file}: image {ref.image_id!r}: {error}") from None
+            raise AimsError(f"{self.folder / where}: {error}; see `aims verify {self.folder}`") from None
 
-    @staticmethod
-    def _decode(name: str, value: Mapping[str, Any] | None) -> Array:
+    def _decode(self, name: str, value: Mapping[str, Any] | None, size: tuple[int, ...]) -> Array:
         if value is None:
             raise ValueError(f"{name} is empty")
-        return decode_rgb(value["bytes"]) if name == "rgb" else decode_tensor(value)
+        array = decode_rgb(value["bytes"]) if name == "rgb" else decode_tensor(value)
+        expected = (*size, self.streams[name].channels)
+        if array.shape != expected:
+            raise ValueError(f"{name} has shape {array.shape}, not {expected}")
+        return array
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cache": None}

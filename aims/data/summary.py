@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aims.core.errors import InputError
 from aims.data.dropped import Dropped, read_dropped
 from aims.data.meters import StreamMeter, StreamSummary
-from aims.data.read import Dataset, Image, ImageRef
+from aims.data.read import Dataset, ImageRef
 
 #: Images whose pixels are read unless all are asked for.
 DEFAULT_IMAGES = 200
@@ -110,7 +109,7 @@ def summarize(
         on_progress: called with the number of further images that were read.
 
     Raises:
-        InputError: dropped.jsonl is damaged, or an instance has a class that the set does not list.
+        InputError: dropped.jsonl is damaged.
         AimsError: a shard is damaged.
     """
     dropped = read_dropped(dataset.folder)
@@ -215,20 +214,14 @@ class _Objects:
 
 def _read_objects(dataset: Dataset) -> dict[str, _Objects]:
     """Reads the light columns of every shard, by split."""
-    found = {split: _Objects() for split in dataset.manifest["splits"]}
-    known = len(dataset.spec.classes)
-    for file, entry in dataset.manifest["files"].items():
-        part = found[entry["split"]]
+    found = {split: _Objects() for split in dataset.manifest.splits}
+    for file, entry in dataset.manifest.files.items():
+        part = found[entry.split]
         for _, _, row in dataset.rows(file, _LIGHT):
             part.counts.append(len(row["objects"]))
             part.groups.add(row["group"])
             part.sizes[row["height"], row["width"]] += 1
             pairs = [(item["class_id"], item["area"]) for item in row["objects"]]
-            if any(not 1 <= class_id <= known for class_id, _ in pairs):
-                raise InputError(
-                    f"{dataset.folder / file}: an instance has a class that the set does not list ({known} "
-                    f"classes); see `aims verify {dataset.folder}`"
-                )
             part.pieces.append(np.array(pairs, np.int64).reshape(-1, 2))
     return found
 
@@ -242,28 +235,8 @@ def _read_streams(
     names = tuple(dataset.streams)
     meters = {name: StreamMeter(dataset.streams[name]) for name in names}
     for ref in refs:
-        image = read_image(dataset, ref, names)
+        image = dataset.read(ref, names)
         for name, array in image.streams.items():
             meters[name].add(array)
         on_progress(1)
     return {name: meter.summary(derived=name in dataset.derived) for name, meter in meters.items()}
-
-
-def read_image(dataset: Dataset, ref: ImageRef, names: tuple[str, ...]) -> Image:
-    """Reads an image and makes sure that its arrays and classes are those of the manifest.
-
-    Raises:
-        InputError: they are not.
-        AimsError: the file is damaged.
-    """
-    image = dataset.read(ref, names)
-    where = f"{dataset.folder / ref.file}: image {ref.image_id!r}"
-    for name, array in image.streams.items():
-        expected = (*image.instances.shape, dataset.streams[name].channels)
-        if array.shape != expected:
-            raise InputError(
-                f"{where}: {name} has shape {array.shape}, not {expected}; see `aims verify {dataset.folder}`"
-            )
-    if any(not 1 <= item["class_id"] <= len(dataset.spec.classes) for item in image.objects):
-        raise InputError(f"{where}: a class that the set does not list; see `aims verify {dataset.folder}`")
-    return image

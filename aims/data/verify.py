@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from aims.core.errors import InputError
 from aims.core.files import inside, sha256_file
+from aims.core.structs import read_lines
+from aims.data.cells import all_columns, find_misfit
 from aims.data.format import (
     CARD,
     DROPPED,
-    MANIFEST,
     arrow_schema,
     decode_instances,
     decode_rgb,
@@ -27,6 +28,7 @@ from aims.data.format import (
     row_digest,
 )
 from aims.data.instances import describe_objects
+from aims.data.manifest import MANIFEST, Counts, DroppedLine, FileEntry, count_kinds
 from aims.data.read import Dataset
 
 
@@ -76,10 +78,10 @@ class _Check:
         self.problems: list[Problem] = []
         self.digests: list[str] = []
         self.seen: dict[str, tuple[str, str]] = {}
-        self.found = {split: {"images": 0, "instances": 0} for split in dataset.manifest["splits"]}
+        self.found = {split: Counter[str]() for split in dataset.manifest.splits}
 
     def run(self) -> list[Problem]:
-        listed = self.dataset.manifest["files"]
+        listed = self.dataset.manifest.files
         paths = {file: inside(self.dataset.folder, file, where=MANIFEST) for file in listed}
         self._check_files(paths)
         for file, path in paths.items():
@@ -98,9 +100,9 @@ class _Check:
         for file, path in paths.items():
             if not path.is_file():
                 self._add(file, "listed in the manifest but missing")
-            elif sha256_file(path) != self.dataset.manifest["files"][file]["sha256"]:
+            elif sha256_file(path) != self.dataset.manifest.files[file].sha256:
                 self._add(file, "checksum differs from the manifest's")
-            if self.dataset.manifest["files"][file]["split"] not in self.found:
+            if self.dataset.manifest.files[file].split not in self.found:
                 self._add(MANIFEST, f"{file} is of a split that is not listed", column="files")
         for path in sorted((self.dataset.folder / "data").glob("*")):
             file = path.relative_to(self.dataset.folder).as_posix()
@@ -110,7 +112,7 @@ class _Check:
             if not (self.dataset.folder / name).is_file():
                 self._add(name, "missing")
 
-    def _check_shard(self, file: str, path: Path, entry: dict[str, Any]) -> None:
+    def _check_shard(self, file: str, path: Path, entry: FileEntry) -> None:
         try:
             with pq.ParquetFile(path) as parquet:
                 if not self._check_schema(file, parquet, entry):
@@ -118,13 +120,13 @@ class _Check:
                 row = 0
                 for group in range(parquet.num_row_groups):
                     for value in parquet.read_row_group(group).to_pylist():
-                        self._check_row(file, row, value, entry["split"])
+                        self._check_row(file, row, value, entry.split)
                         row += 1
                         self.on_progress(1)
         except (OSError, pa.ArrowException) as error:
             self._add(file, f"not readable as Parquet ({str(error).strip()})")
 
-    def _check_schema(self, file: str, parquet: pq.ParquetFile, entry: dict[str, Any]) -> bool:
+    def _check_schema(self, file: str, parquet: pq.ParquetFile, entry: FileEntry) -> bool:
         """Checks what can be told without reading rows; False if the rows make no sense then."""
         found, schema = parquet.schema_arrow, arrow_schema(self.dataset.spec)
         before = len(self.problems)
@@ -139,30 +141,32 @@ class _Check:
         readable = len(self.problems) == before
         if b"huggingface" not in (found.metadata or {}):
             self._add(file, "carries no Hugging Face features")
-        if parquet.metadata.num_rows != entry["images"]:
-            self._add(file, f"{parquet.metadata.num_rows} rows, the manifest says {entry['images']}")
+        if parquet.metadata.num_rows != entry.images:
+            self._add(file, f"{parquet.metadata.num_rows} rows, the manifest says {entry.images}")
         return readable
 
     def _check_row(self, file: str, row: int, value: dict[str, Any], split: str) -> None:
         def problem(column: str, message: str) -> None:
             self._add(file, message, row=row, column=column)
 
+        counts = self.found.setdefault(split, Counter())
+        counts["images"] += 1
+        misfit = find_misfit(value, all_columns(tuple(self.dataset.spec.streams)))
+        if misfit:
+            problem(*misfit)
+            return
         image_id, size = value["image_id"], (value["height"], value["width"])
         if image_id in self.seen:
             other, place = self.seen[image_id]
             where = f"in split {other!r} and in {split!r}" if other != split else f"twice in {split!r}"
             problem("image_id", f"image {image_id!r} is {where} (also {place})")
         self.seen[image_id] = (split, f"{file}, row {row}")
-        if not value["group"]:
-            problem("group", "is empty")
         self._check_pictures(value, size, problem)
-        objects = value["objects"] or []
-        counts = self.found.setdefault(split, {"images": 0, "instances": 0})
-        counts["images"] += 1
+        objects = value["objects"]
         counts["instances"] += len(objects)
         try:
             instances = decode_instances(value["instances"]["bytes"])
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             problem("instances", str(error))
             return
         if instances.shape != size:
@@ -170,9 +174,7 @@ class _Check:
         else:
             for column, message in _compare_objects(instances, objects, len(self.dataset.spec.classes)):
                 problem(column, message)
-        # A row that cannot be summed up has been named above; the fingerprint then cannot hold either.
-        with suppress(TypeError, KeyError):
-            self.digests.append(row_digest(split, value, instances, tuple(self.dataset.spec.streams)))
+        self.digests.append(row_digest(split, value, instances, tuple(self.dataset.spec.streams)))
 
     def _check_pictures(
         self, value: dict[str, Any], size: tuple[int, int], problem: Callable[[str, str], None]
@@ -182,7 +184,7 @@ class _Check:
                 shape = decode_tensor(value[name]).shape
                 if shape != (*size, stream.channels):
                     problem(name, f"shape is {shape}, not {(*size, stream.channels)}")
-            except (ValueError, TypeError, KeyError) as error:
+            except ValueError as error:
                 problem(name, f"not a tensor: {error}")
         if value["rgb"] is None:
             if self.dataset.spec.has_rgb:
@@ -196,20 +198,24 @@ class _Check:
             problem("rgb", str(error))
 
     def _check_counts(self) -> None:
-        for split, stated in self.dataset.manifest["splits"].items():
-            if self.found[split] != stated:
-                message = f"says {stated}, the files hold {self.found[split]}"
+        for split, stated in self.dataset.manifest.splits.items():
+            found = Counts(images=self.found[split]["images"], instances=self.found[split]["instances"])
+            if found != stated:
+                message = f"says {_words(stated)}, the files hold {_words(found)}"
                 self._add(MANIFEST, message, column=f"splits.{split}")
-        path = self.dataset.folder / DROPPED
+        if not (self.dataset.folder / DROPPED).exists():
+            return
         try:
-            kinds = [json.loads(line)["kind"] for line in path.read_text("utf-8").splitlines()]
-        except FileNotFoundError:
+            kinds = count_kinds(read_lines(self.dataset.folder / DROPPED, DroppedLine))
+        except InputError as error:
+            self._add(DROPPED, str(error).removeprefix(str(self.dataset.folder / DROPPED)).lstrip(",: "))
             return
-        except (ValueError, KeyError, TypeError) as error:
-            self._add(DROPPED, f"not readable ({error!r})")
-            return
-        if {kind: kinds.count(kind) for kind in set(kinds)} != self.dataset.manifest["dropped"]:
+        if kinds != self.dataset.manifest.dropped:
             self._add(DROPPED, "does not hold what the manifest counts")
+
+
+def _words(counts: Counts) -> str:
+    return f"{counts.images} images with {counts.instances} instances"
 
 
 def _compare_objects(

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from filelock import FileLock, Timeout
 
 from aims.core.errors import InputError
@@ -24,7 +25,17 @@ from aims.core.schema import FORMAT_VERSION, SPLIT_PATTERN, Converter, DatasetSp
 from aims.data.card import dataset_card
 from aims.data.dropped import dropped_lines
 from aims.data.engines import Progress, Shard, Splits, choose_engine, plan_shards
-from aims.data.format import CARD, DROPPED, MANIFEST, PARTIAL, arrow_schema, check_text, fingerprint
+from aims.data.format import CARD, DROPPED, PARTIAL, arrow_schema, check_text, fingerprint
+from aims.data.manifest import (
+    MANIFEST,
+    ConverterEntry,
+    Counts,
+    DroppedLine,
+    FileEntry,
+    Manifest,
+    count_kinds,
+    dropped_text,
+)
 from aims.data.read import Dataset
 from aims.data.shards import RECORDS, ShardWriter, file_stats, source_name
 from aims.version import __version__
@@ -45,8 +56,8 @@ class Conversion:
     """
 
     folder: Path
-    manifest: dict[str, Any]
-    dropped: list[dict[str, str]]
+    manifest: Manifest
+    dropped: list[DroppedLine]
     already_there: bool = False
 
 
@@ -116,9 +127,13 @@ def convert(
                 keep_going=keep_going,
             )
             records = writer.write_all(shards, run, on_progress)
-            dropped = [*_left_out(converter), *(line for record in records for line in record["dropped"])]
-            manifest = _manifest(converter, spec, splits, shards, records)
-            manifest |= {"dropped": _count_kinds(dropped), "warnings": warnings}
+            lines = (line for record in records for line in record["dropped"])
+            dropped = [*_left_out(converter), *(DroppedLine(**line) for line in lines)]
+            manifest = msgspec.structs.replace(
+                _manifest(converter, spec, splits, shards, records),
+                dropped=count_kinds(dropped),
+                warnings=tuple(warnings),
+            )
             _publish(partial, out, spec, manifest, dropped)
     except Timeout:
         raise InputError(f"{partial}: another process is converting into it; wait for it") from None
@@ -154,16 +169,11 @@ def _compare_counts(converter: Converter, splits: Splits) -> list[str]:
     return [f"{what}: {count:,}, as published: {known:,}" for what, count, known in pairs if count != known]
 
 
-def _left_out(converter: Converter) -> list[dict[str, str]]:
+def _left_out(converter: Converter) -> list[DroppedLine]:
     return [
-        {"split": line.split, "image_id": line.image_id, "kind": "unusable", "reason": line.reason}
+        DroppedLine(split=line.split, image_id=line.image_id, kind="unusable", reason=line.reason)
         for line in converter.left_out()
     ]
-
-
-def _count_kinds(dropped: Sequence[dict[str, str]]) -> dict[str, int]:
-    kinds = [line["kind"] for line in dropped]
-    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
 def _source_files(converter: Converter, splits: Splits) -> list[Path]:
@@ -182,9 +192,10 @@ def _conversion_key(converter: Converter, spec: DatasetSpec, splits: Splits, row
 def _finished(converter: Converter, spec: DatasetSpec, splits: Splits, out: Path) -> Conversion:
     """Answers from a finished conversion of the same source; refuses if it is of another."""
     manifest = Dataset.open(out).manifest
+    there = manifest.as_json()
     now = json.loads(json.dumps(_origin(converter, spec)))
-    same = {name: manifest.get(name) for name in now} == now
-    if not same or manifest["sources"] != _checksums(converter, splits):
+    same = all(there[name] == value for name, value in now.items())
+    if not same or manifest.sources != _checksums(converter, splits):
         raise InputError(
             f"{out}: holds a dataset from another source or other options; give another --out, or --overwrite"
         )
@@ -226,50 +237,51 @@ def _manifest(
     splits: Splits,
     shards: Sequence[Shard],
     records: Sequence[dict[str, Any]],
-) -> dict[str, Any]:
+) -> Manifest:
     files = {
-        f"data/{shard.file}": {
-            "split": shard.split,
-            "images": len(record["digests"]),
-            "instances": record["instances"],
-            "sha256": record["sha256"],
-        }
+        f"data/{shard.file}": FileEntry(
+            split=shard.split,
+            images=len(record["digests"]),
+            instances=record["instances"],
+            sha256=record["sha256"],
+        )
         for shard, record in zip(shards, records, strict=True)
     }
     sources = {source_name(converter, path): sha256_file(path) for path in converter.shared_files()}
     for record in records:
         sources |= record["sources"]
 
-    def total(split: str, what: str) -> int:
-        return sum(file[what] for file in files.values() if file["split"] == split)
+    def total(split: str) -> Counts:
+        own = [file for file in files.values() if file.split == split]
+        return Counts(images=sum(file.images for file in own), instances=sum(file.instances for file in own))
 
-    return {
-        **_origin(converter, spec),
-        "splits": {
-            split: {"images": total(split, "images"), "instances": total(split, "instances")}
-            for split in splits
-        },
-        "fingerprint": fingerprint(spec, [digest for record in records for digest in record["digests"]]),
-        "files": files,
-        "sources": dict(sorted(sources.items())),
-    }
+    return Manifest(
+        version=FORMAT_VERSION,
+        aims_version=__version__,
+        dataset=spec,
+        converter=ConverterEntry(name=converter.name, options=converter.options()),
+        splits={split: total(split) for split in splits},
+        fingerprint=fingerprint(spec, [digest for record in records for digest in record["digests"]]),
+        files=files,
+        sources=dict(sorted(sources.items())),
+        dropped={},
+    )
 
 
 def _publish(
     partial: Path,
     out: Path,
     spec: DatasetSpec,
-    manifest: dict[str, Any],
-    dropped: Sequence[dict[str, str]],
+    manifest: Manifest,
+    dropped: Sequence[DroppedLine],
 ) -> None:
     """Completes the staged folder and gives it its name in one step."""
-    if not manifest["files"] or all(split["images"] == 0 for split in manifest["splits"].values()):
-        reasons = "; ".join(sorted({line["reason"] for line in dropped})[:3])
+    if manifest.images == 0:
+        reasons = "; ".join(sorted({line.reason for line in dropped})[:3])
         raise InputError(f"{spec.name}: no image is left ({len(dropped)} dropped: {reasons})")
-    lines = (json.dumps(line, ensure_ascii=False) for line in dropped)
-    write_text(partial / DROPPED, "".join(f"{line}\n" for line in lines))
+    write_text(partial / DROPPED, dropped_text(dropped))
     write_text(partial / CARD, dataset_card(manifest))
-    write_json(partial / MANIFEST, manifest)
+    write_json(partial / MANIFEST, manifest.as_json())
     sync(partial / "data")
     replaced = out.with_name(f".{out.name}.replaced")
     if replaced.exists():  # left by a stop while it was being removed

@@ -82,8 +82,8 @@ def _without_broken(dataset: Dataset, split: str, protocol: Protocol) -> tuple[I
     replaced = [everywhere.get(broken.get(ref.image_id, ref.image_id), ref) for ref in refs]
     # Those that could not even be converted are replaced too, at the end.
     for line in dropped_lines(dataset.folder):
-        other = everywhere.get(broken.get(line["image_id"], ""))
-        if line["split"] == split and line["kind"] != "object" and other is not None:
+        other = everywhere.get(broken.get(line.image_id, ""))
+        if line.split == split and line.kind != "object" and other is not None:
             replaced.append(other)
     return tuple(replaced)
 

@@ -65,8 +65,8 @@ def write_split_figure(datasets: Sequence[Dataset], base: Path) -> list[Path]:
 def _choose(dataset: Dataset) -> str | None:
     broken = BROKEN_IMAGES.get(dataset.name, {})
     found: list[tuple[int, str]] = []
-    for file, entry in dataset.manifest["files"].items():
-        if entry["split"] != "test":
+    for file, entry in dataset.manifest.files.items():
+        if entry.split != "test":
             continue
         for _, _, value in dataset.rows(file, ["image_id", "objects.list.element.class_id"]):
             classes = [item["class_id"] for item in value["objects"]]

@@ -24,7 +24,7 @@ def test_coco_and_back(aims, dataset, tmp_path):
         "convert", "coco", "--raw", tmp_path / "coco", "--out", tmp_path / "again", "--json"
     )
     assert code == 0, err
-    assert json.loads(out)["fingerprint"] == dataset.manifest["fingerprint"]
+    assert json.loads(out)["fingerprint"] == dataset.manifest.fingerprint
 
 
 def test_folder_and_back(aims, dataset, tmp_path):
@@ -37,8 +37,8 @@ def test_folder_and_back(aims, dataset, tmp_path):
     )
     assert code == 0, err
     manifest = json.loads(out)
-    assert manifest["splits"] == dataset.manifest["splits"]
-    assert manifest["dataset"] == json.loads(json.dumps(dataset.manifest["dataset"]))
+    assert manifest["splits"] == dataset.manifest.as_json()["splits"]
+    assert manifest["dataset"] == dataset.manifest.as_json()["dataset"]
 
 
 def test_json(aims, dataset, tmp_path):

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
 
-from aims.converters._coco import Annotations, CocoImage, _decompress
 from aims.converters.coco import CocoConverter
+from aims.converters.reading.coco import Annotations, CocoImage, _decompress
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, StreamSpec
+from aims.data.manifest import Counts
 from aims.data.write import convert
 
 HEIGHT, WIDTH = 6, 8
@@ -312,8 +313,8 @@ class TestConverter:
 
     def test_conversion_lists_what_was_dropped(self, raw, tmp_path):
         result = convert(CocoConverter(raw=raw, images="{split}2017"), tmp_path / "out")
-        assert result.manifest["splits"]["val"] == {"images": 1, "instances": 1}
-        reasons = {line["reason"] for line in result.dropped}
+        assert result.manifest.splits["val"] == Counts(images=1, instances=1)
+        reasons = {line.reason for line in result.dropped}
         assert reasons == {"annotation 5: no segmentation (a box is no mask)"}
 
     @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import aims.converters.folder as folder_module
 from aims.converters.folder import FolderConverter
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, SemanticMap, StreamSpec
+from aims.data.manifest import Counts
 from aims.data.write import convert
 
 Make = Callable[..., FolderConverter]
@@ -70,9 +71,9 @@ class TestWholeFolder:
 
     def test_becomes_a_dataset(self, make: Make, tmp_path: Path) -> None:
         result = convert(make(), tmp_path / "out")
-        assert result.manifest["splits"] == {
-            "train": {"images": 2, "instances": 4},
-            "test": {"images": 1, "instances": 2},
+        assert result.manifest.splits == {
+            "train": Counts(images=2, instances=4),
+            "test": Counts(images=1, instances=2),
         }
         assert result.dropped == []
 
@@ -286,7 +287,7 @@ class TestFiles:
         with pytest.raises(SampleError, match=says("nir/b.png: empty (0 bytes)")):
             converter.read("train", "b")
         dropped = convert(converter, tmp_path / "out", keep_going=True).dropped
-        assert [(line["image_id"], line["kind"]) for line in dropped] == [("b", "unreadable")]
+        assert [(line.image_id, line.kind) for line in dropped] == [("b", "unreadable")]
 
     def test_no_readable_image(self, make: Make, raw: Path) -> None:
         for name in "abc":

@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 from raw_folder import HEIGHT, WIDTH, label_map, ramp, says
 
-import aims.converters._folder_files as folder_files
+import aims.converters.folder.files as folder_files
 from aims.converters.folder import FolderConverter
 from aims.core.schema import SampleError
 

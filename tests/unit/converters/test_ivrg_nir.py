@@ -13,6 +13,7 @@ from PIL import Image
 from aims.converters.ivrg_nir import IVRGNIRConverter
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, StreamSpec
+from aims.data.manifest import Counts
 from aims.data.read import Dataset
 from aims.data.verify import verify_dataset
 from aims.data.write import convert
@@ -327,9 +328,9 @@ def test_becomes_a_dataset(archive: Path, tmp_path: Path) -> None:
     converter = IVRGNIRConverter(raw=archive)
     result = convert(converter, tmp_path / "out", rows_per_shard=2)
     assert verify_dataset(tmp_path / "out") == []
-    assert result.manifest["splits"] == {
-        "train": {"images": 3, "instances": 12},
-        "test": {"images": 1, "instances": 4},
+    assert result.manifest.splits == {
+        "train": Counts(images=3, instances=12),
+        "test": Counts(images=1, instances=4),
     }
     dataset = Dataset.open(tmp_path / "out")
     for split, refs in dataset.index.items():

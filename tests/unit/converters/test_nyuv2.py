@@ -14,10 +14,11 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from aims.converters._nyuv2_classes import CLASS_NAMES, CLASS_OF_LABEL
 from aims.converters.nyuv2 import NYUv2Converter
+from aims.converters.nyuv2.classes import CLASS_NAMES, CLASS_OF_LABEL
 from aims.core.errors import InputError
 from aims.core.schema import LeftOut, Sample, SampleError, SemanticMap, StreamSpec
+from aims.data.manifest import Counts
 from aims.data.read import Dataset
 from aims.data.verify import verify_dataset
 from aims.data.write import convert
@@ -399,8 +400,8 @@ class TestFolder:
     def test_becomes_a_dataset(self, folder: Path, tmp_path: Path) -> None:
         (folder / "Depth" / "30.npy").unlink()
         result = convert(NYUv2Converter(raw=folder), tmp_path / "out", keep_going=True)
-        assert result.manifest["splits"]["train"] == {"images": 1, "instances": 4}
-        assert [line["image_id"] for line in result.dropped] == ["30"]
+        assert result.manifest.splits["train"] == Counts(images=1, instances=4)
+        assert [line.image_id for line in result.dropped] == ["30"]
 
 
 class TestNeither:
@@ -583,7 +584,7 @@ class TestOfficialExtras:
         converter = NYUv2Converter(raw=official_rooms, hha=True, raw_depth=True, hha_from=source)
         copy = pickle.loads(pickle.dumps(converter))
         dataset = check_dataset(copy, tmp_path / "out", ("depth", "raw_depth", "hha"))
-        options = dataset.manifest["converter"]["options"]
+        options = dataset.manifest.converter.options
         assert options == {"hha": True, "hha_from": "depth", "raw_depth": True}
         assert list(converter.left_out()) == []
 
@@ -619,9 +620,9 @@ class TestFolderExtras:
             shutil.rmtree(folder_rooms / "HHA")
         converter = NYUv2Converter(raw=folder_rooms.parent, hha=True)
         dataset = check_dataset(converter, tmp_path / "out", ("depth", "hha"))
-        options = dataset.manifest["converter"]["options"]
+        options = dataset.manifest.converter.options
         assert options == {"hha": True, "hha_from": source, "raw_depth": False}
-        assert ("NYUDepthv2/HHA/30.jpg" in dataset.manifest["sources"]) is files
+        assert ("NYUDepthv2/HHA/30.jpg" in dataset.manifest.sources) is files
 
     def test_no_files(self, folder_rooms: Path) -> None:
         shutil.rmtree(folder_rooms / "HHA")
@@ -689,7 +690,7 @@ class TestBrokenImages:
         assert [item.image_id for item in with_hha.left_out()] == ["398", "1133"]
         write_folder(broken.parent, {6: room(6)}, train=[5, 398, 1133, 1134], test=[6])
         result = convert(with_hha, tmp_path / "out")
-        assert result.manifest["splits"]["train"]["images"] == 2
+        assert result.manifest.splits["train"].images == 2
 
     def test_others_still_stop_it(self, broken: Path) -> None:
         (broken / "RGB/1134.jpg").write_bytes(b"")

@@ -235,7 +235,7 @@ class TestLabels:
         counts = {}
         for source in ("png", "json", "components"):
             result = convert(RGBPGlassConverter(raw=archive, instances=source), tmp_path / source)
-            counts[source] = result.manifest["splits"]["test"]["instances"]
+            counts[source] = result.manifest.splits["test"].instances
         # Two touching pieces are one component.
         assert counts == {"png": 3, "json": 3, "components": 2}
 
@@ -504,11 +504,11 @@ class TestConvert:
     def test_options_shape_the_result(self, authors: Path, tmp_path: Path) -> None:
         plain = convert(RGBPGlassConverter(raw=authors), tmp_path / "plain")
         turned = convert(RGBPGlassConverter(raw=authors, authors_channel_order=True), tmp_path / "turned")
-        assert plain.manifest["fingerprint"] != turned.manifest["fingerprint"]
-        assert turned.manifest["converter"]["options"]["authors_channel_order"] is True
+        assert plain.manifest.fingerprint != turned.manifest.fingerprint
+        assert turned.manifest.converter.options["authors_channel_order"] is True
 
     def test_keep_going(self, authors: Path, tmp_path: Path) -> None:
         (authors / "train" / FILES[0].format(TRAIN[0])).unlink()
         result = convert(RGBPGlassConverter(raw=authors), tmp_path / "out", keep_going=True)
-        assert result.manifest["splits"]["train"]["images"] == 1
-        assert [line["image_id"] for line in result.dropped if line["kind"] == "unreadable"] == [TRAIN[0]]
+        assert result.manifest.splits["train"].images == 1
+        assert [line.image_id for line in result.dropped if line.kind == "unreadable"] == [TRAIN[0]]

@@ -15,6 +15,7 @@ from PIL import Image
 from aims.converters.thermal_glass import ThermalGlassConverter
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, StreamSpec
+from aims.data.manifest import Counts
 from aims.data.read import Dataset
 from aims.data.verify import verify_dataset
 from aims.data.write import convert
@@ -230,9 +231,9 @@ def test_becomes_a_dataset(tmp_path: Path, write: Callable[..., Path]) -> None:
     converter = ThermalGlassConverter(raw=folder)
     result = convert(converter, tmp_path / "out", rows_per_shard=2)
     assert verify_dataset(tmp_path / "out") == []
-    assert result.manifest["splits"] == {
-        "train": {"images": 3, "instances": 6},
-        "test": {"images": 1, "instances": 2},
+    assert result.manifest.splits == {
+        "train": Counts(images=3, instances=6),
+        "test": Counts(images=1, instances=2),
     }
     dataset = Dataset.open(tmp_path / "out")
     for split, refs in dataset.index.items():
@@ -250,7 +251,7 @@ def test_picture_without_glass_is_listed(tmp_path: Path) -> None:
     images["hall/b"].panes[:] = 0
     write_authors(tmp_path / "raw", {"train": images, "test": SPLITS["test"]})
     result = convert(ThermalGlassConverter(raw=tmp_path / "raw"), tmp_path / "out")
-    assert [(line["image_id"], line["kind"]) for line in result.dropped] == [("hall/b", "no instance")]
+    assert [(line.image_id, line.kind) for line in result.dropped] == [("hall/b", "no instance")]
 
 
 class TestAuthors:

@@ -404,5 +404,5 @@ class TestConvert:
     def test_keep_going(self, authors: Path, tmp_path: Path) -> None:
         (authors / "train/90/2_image0_90°.png").unlink()
         result = convert(ZJURGBPConverter(raw=authors), tmp_path / "out", keep_going=True)
-        assert result.manifest["splits"]["train"]["images"] == 1
-        assert [line["image_id"] for line in result.dropped if line["kind"] == "unreadable"] == ["2_image0"]
+        assert result.manifest.splits["train"].images == 1
+        assert [line.image_id for line in result.dropped if line.kind == "unreadable"] == ["2_image0"]

@@ -4,6 +4,9 @@ import errno
 import json
 import os
 import pickle
+import signal
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,10 +14,11 @@ import pytest
 
 from aims.core.config import RunConfig
 from aims.core.errors import AimsError, InputError, explain, unknown_name
-from aims.core.files import atomic_write, inside, read_json, sha256_json, write_json, write_text
+from aims.core.files import atomic_write, inside, read_json, sha256_json, write_json
 from aims.core.records import RunRecord
 from aims.core.registry import Registry
 from aims.core.schema import DatasetSpec, StreamSpec
+from aims.core.structs import convert_struct
 from aims.core.vocabulary import DEFAULT_PROTOCOL, PAPER, PROTOCOLS, STRICT, STRICT_2
 from helpers import MadeUp
 
@@ -249,7 +253,7 @@ def test_specs_survive_json():
         streams={"nir": StreamSpec(channels=1, unit="u", valid_range=(0, 1), wavelength_nm=(700, 900))},
         license="l",
     )
-    assert DatasetSpec.from_json(json.loads(json.dumps(asdict(spec)))) == spec
+    assert convert_struct(json.loads(json.dumps(asdict(spec))), DatasetSpec, where="x") == spec
 
 
 def test_converters_travel_without_their_handles(tmp_path):
@@ -279,10 +283,37 @@ def test_what_the_system_refuses_is_one_line_with_a_way_on(number, words):
 def test_a_file_that_cannot_be_written_is_named_as_its_reader_knows_it(tmp_path):
     target = tmp_path / "weights"
     target.write_text("old")
-    # What would be written beside it leads to a device that is always full.
-    (tmp_path / ".weights.tmp").symlink_to("/dev/full")
+
+    def write_to_a_device_that_is_full():
+        with atomic_write(target) as beside:
+            beside.symlink_to("/dev/full")
+            beside.write_text("new")
+
     with pytest.raises(OSError, match="No space left on device") as caught:
-        write_text(target, "new")
+        write_to_a_device_that_is_full()
     assert caught.value.filename == str(target)
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["weights"]
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    target = tmp_path / "scores"
+    dead = subprocess.run([sys.executable, "-c", KILLED, target], check=False)
+    assert dead.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1  # unfinished
+    with atomic_write(target) as first:
+        with atomic_write(target) as second:
+            second.write_text("second")
+            first.write_text("first")
+        assert target.read_text() == "second"
+    assert target.read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["scores"]
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from aims.core.files import atomic_write
+with atomic_write(pathlib.Path(sys.argv[1])) as beside:
+    beside.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""

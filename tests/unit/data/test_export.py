@@ -388,7 +388,7 @@ class TestTarget:
         assert {path.name for path in tmp_path.iterdir()} == {"raw", "set"}
 
     def test_damage_is_told(self, dataset, tmp_path):
-        file = next(iter(dataset.manifest["files"]))
+        file = next(iter(dataset.manifest.files))
         path = dataset.folder / file
         os.truncate(path, path.stat().st_size // 2)
         with pytest.raises(AimsError, match=says(path, "not readable")):

@@ -112,7 +112,7 @@ def test_what_was_dropped_by_the_conversion(dataset):
 
 def test_damage_is_named(dataset):
     (dataset.folder / "dropped.jsonl").write_text("{\n")
-    with pytest.raises(InputError, match=r"dropped\.jsonl: not readable"):
+    with pytest.raises(InputError, match=r"dropped\.jsonl, line 1: not readable"):
         summarize(dataset)
     (dataset.folder / "dropped.jsonl").write_text("")
     shard = dataset.folder / "data" / "train-00000-of-00001.parquet"
@@ -129,7 +129,7 @@ def test_an_image_that_contradicts_the_manifest_is_named(dataset):
         (dataset.folder / "aims.json").write_text(json.dumps(wrong))
         again = Dataset.open(dataset.folder)
         for look in (summarize, lambda again: render_page(again, choose_images(again, 3))):
-            with pytest.raises(InputError, match=r"gas has shape|class that the set does not list"):
+            with pytest.raises(AimsError, match=r"gas has shape|class 2 of the 1 that the set lists"):
                 look(again)
 
 

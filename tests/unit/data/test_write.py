@@ -10,6 +10,7 @@ import pytest
 
 from aims.core.errors import AimsError, InputError
 from aims.core.schema import SampleError
+from aims.data.manifest import DroppedLine
 from aims.data.read import Dataset, find_datasets
 from aims.data.verify import verify_dataset
 from aims.data.write import convert
@@ -67,7 +68,7 @@ def test_manifest_and_dropped_tell_everything(raw, tmp_path):
     converter = MadeUp(raw=raw, broken=("a003",), blank=("a005", "b002"))
     result = convert(converter, tmp_path / "set", keep_going=True)
     manifest = json.loads((tmp_path / "set" / "aims.json").read_text())
-    assert manifest == json.loads(json.dumps(result.manifest))
+    assert manifest == result.manifest.as_json()
     assert manifest["sources"] == {"a000.txt": hashlib.sha256(b"source").hexdigest()}
     assert manifest["dropped"] == {"no instance": 2, "unreadable": 1}
     assert manifest["splits"]["train"]["images"] == 10
@@ -196,22 +197,22 @@ def test_counts_of_the_published_set(raw, tmp_path):
         "images in split 'val': 0, as published: 3",
         "images in all splits: 19, as published: 1,510",
     ]
-    assert made.manifest["warnings"] == warnings
-    assert made.manifest["dropped"] == {"unusable": 1}
+    assert made.manifest.warnings == tuple(warnings)
+    assert made.manifest.dropped == {"unusable": 1}
     assert made.dropped == [
-        {"split": "test", "image_id": "b099", "kind": "unusable", "reason": "broken as published"}
+        DroppedLine(split="test", image_id="b099", kind="unusable", reason="broken as published")
     ]
     assert "Note: images in split 'val': 0, as" in (tmp_path / "set" / "README.md").read_text()
     assert verify_dataset(tmp_path / "set") == []
     # A set that is not a published one promises nothing.
-    assert convert(MadeUp(raw=raw), tmp_path / "own", strict_counts=True).manifest["warnings"] == []
+    assert convert(MadeUp(raw=raw), tmp_path / "own", strict_counts=True).manifest.warnings == ()
 
 
 def test_labelled_objects_that_do_not_fit_are_listed(raw, tmp_path):
     made = convert(Known(raw=raw, covered="a003"), tmp_path / "set")
-    line = {"split": "train", "image_id": "a003", "kind": "object", "reason": "object 7 is wholly covered"}
+    line = DroppedLine(split="train", image_id="a003", kind="object", reason="object 7 is wholly covered")
     assert line in made.dropped
-    assert made.manifest["dropped"] == {"object": 1, "unusable": 1}
+    assert made.manifest.dropped == {"object": 1, "unusable": 1}
     assert "1 image, 1 labelled object, listed" in (tmp_path / "set" / "README.md").read_text()
     assert verify_dataset(tmp_path / "set") == []
 

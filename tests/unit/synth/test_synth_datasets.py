@@ -273,7 +273,7 @@ def test_made_up_sets_do_not_pass_for_the_published_ones(sets: dict[str, Dataset
     for layout, dataset in sets.items():
         assert dataset.name == ("rooms" if layout == FOLDER else f"made-up-{layout}")
         assert (dataset.spec.license, dataset.spec.citation, dataset.spec.url) == ("Apache-2.0", None, None)
-        assert dataset.manifest["warnings"] == []
+        assert dataset.manifest.warnings == ()
 
 
 def test_the_folder_layout_holds_every_sensor(sets: dict[str, Dataset], truth: list[Recording]) -> None:

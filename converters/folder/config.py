@@ -15,10 +15,10 @@ from aims.core.files import inside
 from aims.core.schema import SPLIT_PATTERN, DatasetSpec, StreamSpec
 from aims.sensors.polarization import ANGLES, mosaic_places
 
-from ._folder_classes import CodedClasses, coded_classes
-from ._images import ARCHIVE_SUFFIXES, JPEG, LABEL_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
-from ._patterns import Pattern
-from ._toml import Table, is_list_of, read_toml
+from ..reading.patterns import Pattern
+from ..reading.pictures import ARCHIVE_SUFFIXES, JPEG, LABEL_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
+from ..reading.toml import Table, is_list_of, read_toml
+from .classes import CodedClasses, coded_classes
 
 #: Streams of a polarization mosaic, by the angle of their polarizer.
 MOSAIC_STREAMS = {angle: f"i{angle}" for angle in ANGLES}

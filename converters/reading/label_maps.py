@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aims.core.schema import Array, SampleError
 
-from ._images import Picture
+from .pictures import Picture
 
 Colour = tuple[int, int, int]
 

@@ -13,9 +13,9 @@ from aims.core.errors import InputError
 from aims.core.schema import Array, SampleError
 from aims.sensors.polarization import Interpolation, split_mosaic
 
-from ._folder_config import MOSAIC_STREAMS, FolderConfig, MosaicEntry, StreamEntry
-from ._images import Picture, load_picture
-from ._patterns import Pattern
+from ..reading.patterns import Pattern
+from ..reading.pictures import Picture, load_picture
+from .config import MOSAIC_STREAMS, FolderConfig, MosaicEntry, StreamEntry
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from aims.core.errors import InputError
 from aims.core.schema import Array, LeftOut, Sample, SampleError, SemanticMap
 from aims.core.vocabulary import BROKEN_IMAGES
 
-from ._files import load_numbers
-from ._images import check_sizes, load_picture, load_rgb
-from ._labels import class_map
-from ._nyuv2_classes import CLASS_NAMES
-from ._nyuv2_hha import compute_hha
+from ..reading.files import load_numbers
+from ..reading.label_maps import class_map
+from ..reading.pictures import check_sizes, load_picture, load_rgb
+from .classes import CLASS_NAMES
+from .hha import compute_hha
 
 _SPLITS = ("train", "test")
 _FARTHEST_M = 100

@@ -17,7 +17,7 @@ from aims.core.errors import InputError
 from aims.core.schema import Array, InstanceMap, SampleError
 from aims.data.instances import split_instances
 
-from ._images import JPEG, RGB_SUFFIXES, Picture, load_picture
+from .pictures import JPEG, RGB_SUFFIXES, Picture, load_picture
 
 SPLITS = ("train", "test")
 # Characters from here on take three bytes or more in UTF-8, which GBK text hardly ever looks like.

@@ -12,10 +12,10 @@ import numpy as np
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, SemanticMap
 
-from ._coco import Annotations, CocoImage, read_annotations
-from ._files import choose_source, instance_map, list_ids, load_numbers
-from ._images import load_picture
-from ._labels import class_map
+from ..reading.coco import Annotations, CocoImage, read_annotations
+from ..reading.files import choose_source, instance_map, list_ids, load_numbers
+from ..reading.label_maps import class_map
+from ..reading.pictures import load_picture
 
 FLAG = "--instances"
 #: In order of preference: folder and file name of each source that has one file a picture.

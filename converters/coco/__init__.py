@@ -30,10 +30,10 @@ from aims.core.errors import InputError
 from aims.core.files import inside
 from aims.core.schema import Array, Converter, DatasetSpec, Sample, SampleError, StreamSpec, option
 
-from ._coco import Annotations, read_annotations
-from ._coco_export import CocoEntry, ExportedSet
-from ._files import first_readable
-from ._images import PNG, TIFF, check_sizes, load_picture, load_rgb
+from ..reading.coco import Annotations, read_annotations
+from ..reading.files import first_readable
+from ..reading.pictures import PNG, TIFF, check_sizes, load_picture, load_rgb
+from .exported import CocoEntry, ExportedSet
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ import tifffile
 
 from aims.core.schema import Array, SampleError
 
-from ._decoding import (
+from .decoding import (
     AGAIN,
     Picture,
     check_upright,

@@ -16,7 +16,8 @@ from PIL import Image
 
 from aims.core.schema import Array, SampleError
 
-from ._decoding import (
+from .arrays import load_mat, load_npy, load_npz
+from .decoding import (
     AGAIN,
     Picture,
     as_picture,
@@ -27,8 +28,7 @@ from ._decoding import (
     several_pages,
     with_palette,
 )
-from ._tiff import load_tiff
-from ._variables import load_mat, load_npy, load_npz
+from .tiff import load_tiff
 
 __all__ = ["Picture", "check_sizes", "load_picture", "load_rgb"]
 

@@ -46,9 +46,9 @@ from aims.core.schema import (
     option,
 )
 
-from ._files import AUTO, find_set, first_readable, label_size, list_ids, load_channels, once
-from ._images import check_sizes
-from ._rgbp_glass_labels import GlassLabels
+from ..reading.files import AUTO, find_set, first_readable, label_size, list_ids, load_channels, once
+from ..reading.pictures import check_sizes
+from .labels import GlassLabels
 
 _URL = "https://mhaiyang.github.io/CVPR2022_PGSNet/index.html"
 _CITATION = (

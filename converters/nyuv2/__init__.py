@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 from aims.core.errors import InputError, unknown_name
 from aims.core.schema import Converter, DatasetSpec, LeftOut, Published, Sample, StreamSpec, option
 
-from ._nyuv2_folder import FolderLayout
-from ._nyuv2_hha import COMPUTED, STORED
-from ._nyuv2_official import LABELED, MAPPING, SPLITS, URL, OfficialLayout
+from .hha import COMPUTED, STORED
+from .official import LABELED, MAPPING, SPLITS, URL, OfficialLayout
+from .redistributed import FolderLayout
 
 _FOLDER = "NYUDepthv2"
 _PUBLISHED = Published(

@@ -11,12 +11,12 @@ import numpy as np
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, SemanticMap
 
-from ._coco import CocoImage, read_annotations
-from ._folder_classes import CodedClasses
-from ._folder_config import LabelsEntry
-from ._folder_files import ImageFiles
-from ._images import JPEG, MAT, Picture
-from ._labels import class_map, colour_codes, numbers, show_colour, show_value
+from ..reading.coco import CocoImage, read_annotations
+from ..reading.label_maps import class_map, colour_codes, numbers, show_colour, show_value
+from ..reading.pictures import JPEG, MAT, Picture
+from .classes import CodedClasses
+from .config import LabelsEntry
+from .files import ImageFiles
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 from aims.core.errors import InputError
 from aims.core.files import inside
 from aims.core.schema import FORMAT_VERSION, DatasetSpec
+from aims.core.structs import convert_struct
 
-from ._coco import Annotations, CocoImage
+from ..reading.coco import Annotations, CocoImage
 
 KEY = "aims"
 
@@ -57,7 +58,8 @@ class ExportedSet:
                     raise InputError(f"{file.path}: of a newer format; update AIMS to read it")
                 split = str(file.header[KEY]["split"])
                 own.setdefault(split, file)
-                spec = DatasetSpec.from_json(file.header[KEY]["dataset"])
+                where = f"{file.path}: {KEY}.dataset"
+                spec = convert_struct(file.header[KEY]["dataset"], DatasetSpec, where=where)
                 order = tuple(map(str, file.header[KEY]["splits"]))
             fingerprints = {str(other.header[KEY].get("fingerprint")) for other in own.values()}
             if own[split] is not file or len(fingerprints) > 1:

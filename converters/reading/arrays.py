@@ -21,7 +21,7 @@ from scipy.io.matlab import MatReadWarning
 from aims.core.errors import unknown_name
 from aims.core.schema import Array, SampleError
 
-from ._decoding import AGAIN, reasons
+from .decoding import AGAIN, reasons
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCK = 512  # MATLAB puts a text in front of the HDF5 content

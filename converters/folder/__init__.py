@@ -67,12 +67,12 @@ from aims.core.errors import InputError
 from aims.core.files import inside
 from aims.core.schema import Converter, DatasetSpec, Sample, SampleError, option
 
-from ._files import first_readable
-from ._folder_config import FolderConfig, load_config
-from ._folder_files import ImageFiles, Stream, read_streams, stream_entries, words
-from ._folder_labels import CocoLabels, Labels, read_label_file
-from ._images import check_sizes, load_rgb
-from ._patterns import read_ids
+from ..reading.files import first_readable
+from ..reading.patterns import read_ids
+from ..reading.pictures import check_sizes, load_rgb
+from .config import FolderConfig, load_config
+from .files import ImageFiles, Stream, read_streams, stream_entries, words
+from .labels import CocoLabels, Labels, read_label_file
 
 
 @dataclass(frozen=True, kw_only=True)

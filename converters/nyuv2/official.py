@@ -18,9 +18,9 @@ from PIL import Image
 from aims.core.errors import InputError
 from aims.core.schema import Array, LeftOut, Sample, SampleError, SemanticMap
 
-from ._labels import class_map
-from ._nyuv2_classes import CLASS_NAMES, CLASS_OF_LABEL
-from ._nyuv2_hha import compute_hha
+from ..reading.label_maps import class_map
+from .classes import CLASS_NAMES, CLASS_OF_LABEL
+from .hha import compute_hha
 
 LABELED = "nyu_depth_v2_labeled.mat"
 SPLITS = "splits.mat"

@@ -14,8 +14,8 @@ import numpy as np
 from aims.core.errors import InputError, unknown_name
 from aims.core.schema import Array, InstanceMap, SampleError, SemanticMap
 
-from ._images import Picture, load_picture
-from ._labels import numbers
+from .label_maps import numbers
+from .pictures import Picture, load_picture
 
 AUTO = "auto"
 # Images tried before a set is called unreadable: a broken first one must not hide the others.

@@ -8,8 +8,8 @@ from typing import Any, Literal, cast
 
 from aims.core.errors import InputError, unknown_name
 
-from ._labels import colour_code, show_colour, show_value
-from ._toml import Table, is_list_of
+from ..reading.label_maps import colour_code, show_colour, show_value
+from ..reading.toml import Table, is_list_of
 
 Drawn = Literal["palette", "values", "instance"]
 

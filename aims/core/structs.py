@@ -1,0 +1,128 @@
+"""Reading files into frozen classes: msgspec checks the types, and a message says where they do not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from aims.core.errors import InputError
+
+T = TypeVar("T")
+
+
+def read_struct(path: Path, kind: type[T], *, what: str) -> T:
+    """Reads a JSON file into a class.
+
+    Args:
+        path: a regular file; anything else (a pipe, a folder) is refused, as reading it might never end.
+        kind: a `msgspec.Struct` or dataclass. Keys of the file that it does not have are ignored.
+        what: what the file should be, for the message: "a manifest".
+
+    Raises:
+        InputError: the file is missing, is not JSON, or does not fit; the place in it is named.
+    """
+    return convert_struct(decode_json(_read(path), where=str(path)), kind, where=f"{path}: not {what}")
+
+
+def read_lines(path: Path, kind: type[T]) -> list[T]:
+    """Reads a file with one JSON object a line; see `read_struct`."""
+    places = ((f"{path}, line {number}", line) for number, line in enumerate(_read(path).splitlines(), 1))
+    return [convert_struct(decode_json(line, where=where), kind, where=where) for where, line in places]
+
+
+def decode_json(data: bytes, *, where: str) -> Any:
+    """Decodes strict JSON: NaN, infinity and halves of UTF-16 pairs, which cannot be written, are refused.
+
+    Raises:
+        InputError: the bytes are no JSON.
+    """
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{where}: not readable as JSON ({error})") from None
+
+
+def convert_struct(value: Any, kind: type[T], *, where: str) -> T:
+    """Turns parsed JSON, or a row of a table, into a class.
+
+    Args:
+        value: lists and dictionaries.
+        kind: what to make of it.
+        where: the file, for the message.
+
+    Raises:
+        InputError: the value does not fit; the message names the place, and the nearest key that is there
+            where one is missing.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except InputError as error:  # from a dataclass that checks itself
+        raise InputError(f"{where}: {error}") from None
+    except msgspec.ValidationError:
+        place, reason = locate_misfit(value, kind)
+        raise InputError(f"{where}: {place}: {reason}" if place else f"{where}: {reason}") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: not a regular file")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {os.strerror(error.errno or 0).lower()}") from None
+
+
+def locate_misfit(value: Any, kind: Any, place: str = "") -> tuple[str, str]:
+    """The innermost place of a value that does not fit a class, and why.
+
+    The library's own words leave out the keys of dictionaries.
+    """
+    for key, item, inner in _parts(value, kind):
+        try:
+            msgspec.convert(item, inner)
+        except msgspec.ValidationError:
+            return locate_misfit(item, inner, f"{place}.{key}" if place else key)
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        return place, _reason(str(error).replace("`", "'"), value, kind)
+    return place, "does not fit"
+
+
+def _parts(value: Any, kind: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The values below a value, each with its key and type."""
+    if isinstance(value, list) and get_origin(kind) is list:
+        yield from ((str(place), item, get_args(kind)[0]) for place, item in enumerate(value))
+    if not isinstance(value, Mapping):
+        return
+    if get_origin(kind) in (dict, Mapping):
+        yield from ((str(key), item, get_args(kind)[1]) for key, item in value.items())
+        return
+    # `X | None` holds one class.
+    for one in (kind, *get_args(kind)):
+        fields = _fields(one)
+        yield from ((key, value[key], inner) for key, inner in fields.items() if key in value)
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    is_class = isinstance(kind, type) and (issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind))
+    return get_type_hints(kind, include_extras=True) if is_class else {}
+
+
+def _reason(message: str, value: Any, kind: Any) -> str:
+    """The library's words without its path; a missing key with the nearest one that is there."""
+    reason, _, path = message.partition(" - at '$")
+    if path.startswith("["):
+        reason = f"entry {path.partition(']')[0].removeprefix('[')}: {reason}"
+    missing = reason.partition("missing required field ")[2].strip("'")
+    others = [str(key) for key in value if key not in _fields(kind)] if isinstance(value, Mapping) else []
+    near = difflib.get_close_matches(missing, others, n=1, cutoff=0.5) if missing else []
+    if missing:
+        return f"no {missing!r}" + (f"; is {near[0]!r} meant for it?" if near else "")
+    return reason[0].lower() + reason[1:]
