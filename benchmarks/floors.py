@@ -30,7 +30,7 @@ from aims.data.read import ImageRef
 from aims.engine.floors import clicked_map
 from aims.engine.samples import find_targets
 from aims.methods.disc import RADII, radius_scores
-from aims.report.intervals import clustered_interval
+from aims.report.statistics.intervals import clustered_interval
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -25,10 +25,10 @@ def command(first: Path, second: Path, data: Path, target: Path, as_json: bool) 
     (or groups of images), the interval a paired bootstrap. The picture shows the instances on which the
     first run is better by most, then those on which the second is.
     """
-    from aims.report.comparison_words import difference_interval, p_text, points
-    from aims.report.marks import verdict_words
-    from aims.report.pair import compare_runs, draw_pair, labels
-    from aims.report.wording import percent
+    from aims.report.figures.pair import compare_runs, draw_pair, labels
+    from aims.report.tables.captions import percent
+    from aims.report.tables.comparison_words import difference_interval, p_text, points
+    from aims.report.tables.marks import verdict_words
 
     pair = compare_runs(first, second)
     try:

@@ -103,7 +103,7 @@ def _table(rows: list[dict[str, Any]], means: dict[str, Any]) -> Table:
 def _with_interval(rows: list[dict[str, Any]], score: Any) -> str:
     import numpy as np
 
-    from aims.report.intervals import clustered_interval
+    from aims.report.statistics.intervals import clustered_interval
 
     ious = np.array([score(row) for row in rows])
     _, groups = np.unique([row["group"] for row in rows], return_inverse=True)

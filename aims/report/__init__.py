@@ -4,8 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aims.report.comparison import MEAN, Comparison, ComparisonRow
-    from aims.report.comparison_words import (
+    from aims.report.page.page import NEXT_STEPS
+    from aims.report.report import ReportResult, write_report
+    from aims.report.tables.captions import caption, cell_lines, plain_rows, title
+    from aims.report.tables.comparison import MEAN, Comparison, ComparisonRow
+    from aims.report.tables.comparison_words import (
         comparison_title,
         counts,
         large_note,
@@ -14,10 +17,7 @@ if TYPE_CHECKING:
         score_lines,
         seeds_text,
     )
-    from aims.report.page import NEXT_STEPS
-    from aims.report.report import ReportResult, write_report
-    from aims.report.table1 import Section
-    from aims.report.wording import caption, cell_lines, plain_rows, title
+    from aims.report.tables.table1 import Section
 
 __all__ = [
     "MEAN",
@@ -41,23 +41,23 @@ __all__ = [
 ]
 
 _HOMES = {
-    "MEAN": "comparison",
-    "NEXT_STEPS": "page",
-    "Comparison": "comparison",
-    "ComparisonRow": "comparison",
+    "MEAN": "tables.comparison",
+    "NEXT_STEPS": "page.page",
+    "Comparison": "tables.comparison",
+    "ComparisonRow": "tables.comparison",
     "ReportResult": "report",
-    "Section": "table1",
-    "caption": "wording",
-    "cell_lines": "wording",
-    "comparison_title": "comparison_words",
-    "counts": "comparison_words",
-    "large_note": "comparison_words",
-    "large_text": "comparison_words",
-    "marks_note": "comparison_words",
-    "plain_rows": "wording",
-    "score_lines": "comparison_words",
-    "seeds_text": "comparison_words",
-    "title": "wording",
+    "Section": "tables.table1",
+    "caption": "tables.captions",
+    "cell_lines": "tables.captions",
+    "comparison_title": "tables.comparison_words",
+    "counts": "tables.comparison_words",
+    "large_note": "tables.comparison_words",
+    "large_text": "tables.comparison_words",
+    "marks_note": "tables.comparison_words",
+    "plain_rows": "tables.captions",
+    "score_lines": "tables.comparison_words",
+    "seeds_text": "tables.comparison_words",
+    "title": "tables.captions",
     "write_report": "report",
 }
 

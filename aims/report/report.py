@@ -10,23 +10,23 @@ from typing import Any
 
 from aims.core.errors import InputError
 from aims.core.files import atomic_write, write_text
-from aims.report.build import build_comparisons
-from aims.report.comparison import Comparison, comparison_json
-from aims.report.comparison_csv import comparison_csv, paired_csv
-from aims.report.comparison_files import comparison_latex, comparison_markdown
-from aims.report.cost_figure import cost_files, cost_plot, draw_cost
-from aims.report.exhibit_files import cell_fields
-from aims.report.latex import table1_latex
-from aims.report.page import render_page
-from aims.report.panels import open_datasets
-from aims.report.paper import fill_all, paper_files
-from aims.report.published import load_published
-from aims.report.qualitative import write_qualitative
-from aims.report.render import results_csv, results_markdown, table1_csv, table1_markdown
-from aims.report.results import Result, pool_seeds
-from aims.report.runs import LeftOut, Run, load_runs
-from aims.report.table1 import Section, build_sections, section_json
-from aims.report.workers import Workers
+from aims.report.figures.cost_figure import cost_files, cost_plot, draw_cost
+from aims.report.figures.mask_figures import write_qualitative
+from aims.report.figures.panels import open_datasets
+from aims.report.page.page import render_page
+from aims.report.runs.load import LeftOut, Run, load_runs
+from aims.report.runs.results import Result, pool_seeds
+from aims.report.runs.workers import Workers
+from aims.report.tables.build_comparison import build_comparisons
+from aims.report.tables.comparison import Comparison, comparison_json
+from aims.report.tables.comparison_csv import comparison_csv, paired_csv
+from aims.report.tables.comparison_files import comparison_latex, comparison_markdown
+from aims.report.tables.latex import table1_latex
+from aims.report.tables.paper import fill_all, paper_files
+from aims.report.tables.paper_files import cell_fields
+from aims.report.tables.published import load_published
+from aims.report.tables.render import results_csv, results_markdown, table1_csv, table1_markdown
+from aims.report.tables.table1 import Section, build_sections, section_json
 
 #: In place of a method: what the report is written against.
 PAPER = "paper"

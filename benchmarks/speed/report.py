@@ -36,7 +36,7 @@ from pycocotools import mask as coco
 from aims.core.config import RunConfig
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, RUN_VERSION
 from aims.core.vocabulary import IOU_GRID
-from aims.report.runs import load_runs
+from aims.report.runs.load import load_runs
 
 LIMIT, LIMIT_RUNS = 20.0, 10_000
 MODALITIES = ("thermal", "depth", "hha", "nir", "polarization")

@@ -62,10 +62,10 @@ def test_the_wheel_holds_everything(wheel):
         "aims/leaderboards/published.toml",
         "aims/models/pretrained/sam-tiny/README.md",
         "aims/models/pretrained/sam-tiny/weights.safetensors",
-        "aims/report/details.html.j2",
-        "aims/report/index.html.j2",
-        "aims/report/page.css",
-        "aims/report/page.js",
+        "aims/report/page/details.html.j2",
+        "aims/report/page/index.html.j2",
+        "aims/report/page/page.css",
+        "aims/report/page/page.js",
         "aims/synth/layouts/nyuv2.py",
     ):
         assert name in names, name

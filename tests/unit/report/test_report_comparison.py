@@ -15,12 +15,12 @@ from made_runs import SHA, AddRun, write_run
 
 from aims.core.errors import InputError
 from aims.report import MEAN, comparison_title, counts, score_lines, write_report
-from aims.report.build import build_comparisons
-from aims.report.comparison import Comparison, comparison_json
-from aims.report.comparison_files import comparison_markdown
-from aims.report.paired import Verdict
-from aims.report.results import pool_seeds
-from aims.report.runs import load_runs
+from aims.report.runs.load import load_runs
+from aims.report.runs.results import pool_seeds
+from aims.report.statistics.paired import Verdict
+from aims.report.tables.build_comparison import build_comparisons
+from aims.report.tables.comparison import Comparison, comparison_json
+from aims.report.tables.comparison_files import comparison_markdown
 
 IMAGES = 20
 

@@ -13,17 +13,17 @@ import pytest
 from made_runs import AddRun
 
 from aims.core.records import RECORD
-from aims.report.build import build_comparisons
-from aims.report.comparison import Comparison
-from aims.report.comparison_csv import comparison_csv
-from aims.report.comparison_files import comparison_latex, comparison_markdown
-from aims.report.comparison_words import comparison_title, short, span
-from aims.report.cost import COSTS, cost_notes
-from aims.report.cost_figure import _ticks, cost_csv, cost_files, cost_plot, draw_cost
-from aims.report.figures import TEXT, inline_svg
-from aims.report.render import COST_FIELDS, results_csv
-from aims.report.results import Result, pool_seeds
-from aims.report.runs import load_runs
+from aims.report.figures.cost_figure import _ticks, cost_csv, cost_files, cost_plot, draw_cost
+from aims.report.figures.style import TEXT, inline_svg
+from aims.report.runs.load import load_runs
+from aims.report.runs.results import Result, pool_seeds
+from aims.report.tables.build_comparison import build_comparisons
+from aims.report.tables.comparison import Comparison
+from aims.report.tables.comparison_csv import comparison_csv
+from aims.report.tables.comparison_files import comparison_latex, comparison_markdown
+from aims.report.tables.comparison_words import comparison_title, short, span
+from aims.report.tables.cost import COSTS, cost_notes
+from aims.report.tables.render import COST_FIELDS, results_csv
 
 CPU = {"device": "cpu", "threads": 4, "name": "a processor"}
 GPU = {"device": "cuda", "threads": 16, "name": "a card"}

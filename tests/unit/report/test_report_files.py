@@ -11,8 +11,8 @@ from markdown_it import MarkdownIt
 
 from aims.core.errors import InputError
 from aims.report import ReportResult, plain_rows, write_report
-from aims.report.latex import escape_latex
-from aims.report.render import escape_markdown
+from aims.report.tables.latex import escape_latex
+from aims.report.tables.render import escape_markdown
 
 FILES = [
     *("table1.md", "table1.csv", "table1.tex"),

@@ -11,11 +11,11 @@ from made_runs import AddRun
 
 from aims.core.vocabulary import PROTOCOLS
 from aims.report import write_report
-from aims.report.floors import load_floor_notes
-from aims.report.published import load_published
-from aims.report.results import Result, pool_seeds
-from aims.report.runs import load_runs
-from aims.report.table1 import Section, build_sections
+from aims.report.runs.floors import load_floor_notes
+from aims.report.runs.load import load_runs
+from aims.report.runs.results import Result, pool_seeds
+from aims.report.tables.published import load_published
+from aims.report.tables.table1 import Section, build_sections
 
 
 def results(runs: Path) -> dict[str, Result]:

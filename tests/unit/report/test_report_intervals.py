@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from aims.report import intervals
-from aims.report.intervals import LEVEL, clustered_interval, percentile_interval
+from aims.report.statistics import intervals
+from aims.report.statistics.intervals import LEVEL, clustered_interval, percentile_interval
 
 
 def test_constant_iou_gives_a_point() -> None:

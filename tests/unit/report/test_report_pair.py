@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 from made_runs import AddRun, edit_record, instance_row
 
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES
-from aims.report.pair import compare_runs
+from aims.report.figures.pair import compare_runs
 
 
 def test_an_image_that_stands_in_for_broken_ones_counts_by_place(add_run: AddRun) -> None:

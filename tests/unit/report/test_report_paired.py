@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from aims.report import paired
-from aims.report.intervals import resampled_means
-from aims.report.paired import (
+from aims.report.statistics import paired
+from aims.report.statistics.intervals import resampled_means
+from aims.report.statistics.paired import (
     Sample,
     Verdict,
     compare,
@@ -110,7 +110,7 @@ def test_a_verdict_says_where_there_are_too_few_images(images):
 def test_the_memory_bound_changes_no_p(monkeypatch):
     differences = np.random.default_rng(4).normal(0.2, 1, (30, 3))
     whole = sign_flip_p(differences)
-    monkeypatch.setattr("aims.report.intervals._VALUES_AT_A_TIME", 30 * 77)
+    monkeypatch.setattr("aims.report.statistics.intervals._VALUES_AT_A_TIME", 30 * 77)
     assert sign_flip_p(differences).tolist() == whole.tolist()
 
 

@@ -12,13 +12,13 @@ import pytest
 from made_runs import AddRun
 
 from aims.report import write_report
-from aims.report.exhibit_cells import fill_exhibit
-from aims.report.exhibit_files import exhibit_markdown
-from aims.report.exhibits import Wanted, load_exhibits
-from aims.report.paired import Verdict
-from aims.report.published import load_content
-from aims.report.results import pool_seeds
-from aims.report.runs import load_runs
+from aims.report.runs.load import load_runs
+from aims.report.runs.results import pool_seeds
+from aims.report.statistics.paired import Verdict
+from aims.report.tables.paper_cells import fill_exhibit
+from aims.report.tables.paper_files import exhibit_markdown
+from aims.report.tables.paper_tables import Wanted, load_exhibits
+from aims.report.tables.published import load_content
 
 EXHIBITS = {exhibit.key: exhibit for exhibit in load_exhibits()}
 POLARIZATION = {"modality": "polarization", "dataset": "rgbp-glass"}

@@ -9,8 +9,8 @@ from made_runs import AddRun, edit_record, instance_row
 
 from aims.core.errors import InputError
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RECORD, RUN_VERSION
-from aims.report.results import pool_seeds
-from aims.report.runs import load_runs
+from aims.report.runs.load import load_runs
+from aims.report.runs.results import pool_seeds
 
 
 def reasons(runs: Path) -> dict[str, str]:

@@ -8,9 +8,10 @@ import pytest
 from made_runs import AddRun
 
 from aims.core.errors import AimsError
-from aims.report import report, workers
-from aims.report.runs import load_runs
-from aims.report.workers import Workers
+from aims.report import report
+from aims.report.runs import workers
+from aims.report.runs.load import load_runs
+from aims.report.runs.workers import Workers
 
 
 def process_of(number: int) -> tuple[int, int]:

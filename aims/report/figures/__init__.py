@@ -1,0 +1,1 @@
+"""The figures of a report: plots of scores, and pictures of masks."""

@@ -1,0 +1,287 @@
+"""Score against cost: one figure a comparison, as SVG, as PNG, and as the numbers behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from aims.core.config import NO_TUNING
+from aims.report.figures.style import COLOURS, FIGURE_STYLE, TEXT, svg_and_png, white_svg
+from aims.report.runs.floors import DISC
+from aims.report.tables.captions import percent
+from aims.report.tables.comparison import MEAN, Comparison, ComparisonRow
+from aims.report.tables.comparison_words import column_name, comparison_title, short
+from aims.report.tables.cost import COSTS, device_unit
+from aims.report.tables.render import condition_fields, whole, write_csv
+
+#: The costs that are drawn; what they are called below an axis.
+AXES = {
+    "trained parameters": "trained parameters",
+    "FLOPs an image": "FLOPs an image",
+    "device hours a run": "device hours a run",
+    "peak memory": "peak memory, bytes",
+}
+#: Method and tuning.
+Name = tuple[str, str]
+
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+_WIDTH, _HEIGHT = 11.0, 3.4
+_DPI = 130
+# More would run into each other below a narrow plot.
+_TICKS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostPoint:
+    """A row of a table with a score.
+
+    Attributes:
+        name: method and tuning.
+        miou: the score, 0..1.
+        interval: its 95 % interval, or None.
+        costs: by the names in `AXES`; None where unknown.
+        unit: of device hours.
+    """
+
+    name: Name
+    miou: float
+    interval: tuple[float, float] | None
+    costs: Mapping[str, float | None]
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostPlot:
+    """What is to be drawn of one table: numbers alone, which another process can draw.
+
+    Attributes:
+        title: of the table.
+        column: whose scores they are.
+        points: without floors.
+        disc: score of the floor `disc`, or None.
+    """
+
+    title: str
+    column: str
+    points: tuple[CostPoint, ...]
+    disc: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostFigure:
+    """Score against cost of one table.
+
+    Attributes:
+        svg: the picture, in `aims.report.figures.style.TEXT` on no ground.
+        png: the same, dark on white.
+    """
+
+    svg: str
+    png: bytes
+
+
+def cost_plot(table: Comparison) -> CostPlot:
+    """What the figure of a table holds."""
+    column = cost_column(table)
+    costs = [cost for cost in COSTS if cost.name in AXES]
+    known = [(row, row.cells[column]) for row in table.rows if column in row.cells]
+    return CostPlot(
+        title=comparison_title(table),
+        column=column_name(column),
+        points=tuple(
+            CostPoint(
+                name=(row.method, row.results[0].config.tuning),
+                miou=cell.miou,
+                interval=cell.interval,
+                costs={cost.name: cost.value(row) for cost in costs},
+                unit=device_unit(row.device),
+            )
+            for row, cell in known
+            if not row.is_floor
+        ),
+        disc=next((cell.miou for row, cell in known if row.method == DISC), None),
+    )
+
+
+def draw_cost(plot: CostPlot) -> CostFigure | None:
+    """Draws score against cost; None where nothing but floors has a score."""
+    if not plot.points:
+        return None
+    with mpl.rc_context(FIGURE_STYLE):
+        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+        _draw(figure, plot)
+        svg, png = svg_and_png(figure, dpi=_DPI, transparent=True)
+    return CostFigure(svg=svg, png=png)
+
+
+def cost_files(tables: Sequence[Comparison], figures: Sequence[CostFigure | None]) -> dict[str, str | bytes]:
+    """The figures of the tables and the numbers behind them, by the names of the files.
+
+    Args:
+        tables: in their order; figures have their number, as the tables in `comparison.tex`.
+        figures: of each table, from `draw_cost`.
+    """
+    files: dict[str, str | bytes] = {"cost.csv": cost_csv(tables)}
+    for number, figure in enumerate(figures, start=1):
+        if figure is not None:
+            files |= {f"cost-{number}.svg": white_svg(figure.svg), f"cost-{number}.png": figure.png}
+    return files
+
+
+def cost_alt(table: Comparison) -> str:
+    """What the figure of one table shows, in words."""
+    return f"mIoU with {column_name(cost_column(table))} against {', '.join(AXES)}: numbers of the table"
+
+
+def cost_csv(tables: Sequence[Comparison]) -> str:
+    """The numbers of the figure: one line a row of a table, where it has a score to draw."""
+    place = ("protocol", "backbone", "limit", "weights", "dataset", "fingerprint")
+    fields: tuple[str, ...] = (*place, "row", "method", "tuning", "modality", "miou", "low", "high")
+    fields += ("trained_parameters", "flops", "seconds", "device", "device_hours", "peak_memory_bytes")
+    fields += ("learning_rates",)
+    return write_csv(
+        fields, (_line(table, row) for table in tables for row in table.rows if _score(table, row))
+    )
+
+
+def _line(table: Comparison, row: ComparisonRow) -> dict[str, Any]:
+    low, high = row.cells[cost_column(table)].interval or (None, None)
+    value = {cost.name: cost.value(row) for cost in COSTS}
+    return {
+        **condition_fields(table.condition),
+        "dataset": table.dataset,
+        "fingerprint": table.fingerprint,
+        "row": row.label,
+        "method": row.method,
+        "tuning": row.results[0].config.tuning,
+        "modality": column_name(cost_column(table)),
+        "miou": percent(_score(table, row)),
+        "low": percent(low),
+        "high": percent(high),
+        "trained_parameters": whole(value["trained parameters"]),
+        "flops": whole(value["FLOPs an image"]),
+        "seconds": None if row.seconds is None else f"{row.seconds:.6g}",
+        "device": row.device,
+        "device_hours": None if row.hours is None else f"{row.hours:.6g}",
+        "peak_memory_bytes": whole(row.peak_bytes),
+        "learning_rates": row.learning_rates[1],
+    }
+
+
+def cost_column(table: Comparison) -> str:
+    """Whose score is drawn: the mean, else the modality that most rows have."""
+    if table.mean_over:
+        return MEAN
+    return max(table.modalities, key=lambda name: sum(name in row.cells for row in table.rows))
+
+
+def _score(table: Comparison, row: ComparisonRow) -> float | None:
+    cell = row.cells.get(cost_column(table))
+    return cell.miou if cell else None
+
+
+class _Styles:
+    """A colour a method, a marker a tuning; where the colours are used up, hollow markers."""
+
+    def __init__(self, names: Iterable[Name]) -> None:
+        known = set(names)
+        self.methods = sorted({method for method, _ in known})
+        self.tunings = sorted({tuning for _, tuning in known})
+
+    def __call__(self, name: Name) -> dict[str, Any]:
+        place, marker = self.methods.index(name[0]), self.tunings.index(name[1])
+        colour = COLOURS[place % len(COLOURS)]
+        hollow = place // len(COLOURS) % 2 == 1
+        return {
+            "color": colour,
+            "marker": _MARKERS[marker % len(_MARKERS)],
+            "markerfacecolor": "none" if hollow else colour,
+            "markeredgewidth": 1.6 if hollow else 0.6,
+            "markeredgecolor": colour if hollow else TEXT,
+        }
+
+
+def _draw(figure: Figure, plot: CostPlot) -> None:
+    figure.suptitle(plot.title, fontsize=9, x=0.01, ha="left")
+    styles = _Styles(point.name for point in plot.points)
+    for place, (name, axes) in enumerate(zip(AXES, figure.subplots(1, len(AXES), sharey=True), strict=True)):
+        drawn = [(value, point) for point in plot.points if (value := point.costs[name]) is not None]
+        _points(axes, drawn, styles)
+        if plot.disc is not None:
+            axes.axhline(100 * plot.disc, color=TEXT, linewidth=0.9, linestyle="--", alpha=0.6)
+            corner, inside = (0.99, 100 * plot.disc), ("axes fraction", "data")
+            axes.annotate(DISC, corner, xycoords=inside, ha="right", va="bottom", fontsize=8)
+        label = AXES[name]
+        if name == "device hours a run":
+            units = {point.unit for _, point in drawn}
+            label += f", {units.pop()}" if len(units) == 1 else ""
+        axes.set(xlabel=label, ylabel="" if place else f"mIoU, %, {plot.column}")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.15, color=TEXT)
+    handles = [
+        Line2D([], [], linestyle="", markersize=7, label=_label(name), **styles(name))
+        for name in sorted({point.name for point in plot.points})
+    ]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False, fontsize=9
+    )
+
+
+def _label(name: Name) -> str:
+    method, tuning = name
+    return method if tuning == NO_TUNING else f"{method}, {tuning}"
+
+
+def _points(axes: Axes, drawn: Sequence[tuple[float, CostPoint]], styles: _Styles) -> None:
+    """Scores with their intervals over a logarithmic axis; zero has a place of its own, left of it."""
+    known = [value for value, _ in drawn if value > 0]
+    if not drawn:
+        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", va="center", fontsize=9)
+        axes.set_xticks([])
+        return
+    low, high = (min(known), max(known)) if known else (1.0, 1.0)
+    low, high = low / 1.6, high * 1.6
+    zero = low / (high / low) ** 0.18
+    has_zero = len(known) < len(drawn)
+    ends = [(value or zero, *point.interval) for value, point in drawn if point.interval]
+    if ends:
+        at, below, above = np.array(ends).T
+        axes.vlines(at, 100 * below, 100 * above, color=TEXT, alpha=0.35, linewidth=1)
+    # One artist for all that look alike: hundreds of them take seconds to draw.
+    for name in dict.fromkeys(point.name for _, point in drawn):
+        x, y = zip(*((value or zero, 100 * p.miou) for value, p in drawn if p.name == name), strict=True)
+        axes.plot(x, y, linestyle="", markersize=7, **styles(name))
+    axes.set_xscale("log")
+    axes.set_xlim((zero / (high / low) ** 0.08 if has_zero else low), high)
+    ticks = _ticks(low, high) if known else []
+    axes.set_xticks(
+        [*([zero] if has_zero else []), *ticks], [*(["0"] if has_zero else []), *map(_tick_text, ticks)]
+    )
+    axes.set_xticks([], minor=True)
+    if has_zero:
+        axes.axvline(low, color=TEXT, linewidth=0.8, linestyle=":", alpha=0.5)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """At most four round numbers of a logarithmic axis, and two at least."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found: list[float] = []
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+        finer = [step * 10.0**decade for decade in decades for step in steps]
+        finer = [tick for tick in finer if low <= tick <= high]
+        if len(found) > 1 and len(finer) > _TICKS:
+            break
+        found = finer
+    return found[:: max(1, math.ceil(len(found) / _TICKS))]
+
+
+def _tick_text(value: float) -> str:
+    return short(value) if value >= 1 else f"{value:.3g}"

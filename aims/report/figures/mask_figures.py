@@ -1,0 +1,163 @@
+"""The paper's pictures of masks (Figures 3, 9 to 13) from one's own runs, and the same of other datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aims.core.files import write_text
+from aims.core.vocabulary import MODALITIES
+from aims.data.overlays import click_in_picture, predicted_mask
+from aims.data.pictures import picture
+from aims.data.read import Dataset
+from aims.report.figures.image_grid import PlateRow, muted, save_plate
+from aims.report.figures.mask_figure import FIGURES, SHOWN, Subject, find_subjects, read_instances
+from aims.report.figures.panels import Key, draw_mask
+from aims.report.figures.split_figure import write_split_figure
+from aims.report.tables.comparison import Comparison
+from aims.report.tables.paper_files import condition_title
+from aims.report.tables.render import write_csv
+
+_EACH = "Shown are the worst, the median and the best by SimCMF's IoU"
+_OVERVIEW = "Shown is the median by SimCMF's IoU"
+_RULE = (
+    "of the larger half of the test instances; the same instances for all. Of each method the tuning with "
+    "the highest mIoU, its lowest seed."
+)
+_LEGEND = "Dot: the click; blue: the mask; white: the outline of the truth."
+_FIELDS = (
+    *("figure", "row", "dataset", "fingerprint", "modality", "protocol", "backbone", "limit", "weights"),
+    *("image_id", "instance_id", "area_px", "click_x", "click_y", "click_height", "click_width"),
+    *("method", "tuning", "seed", "run", "seen", "iou", "rule"),
+)
+
+_Line = tuple[str, Subject, Key]
+
+
+def write_qualitative(tables: Sequence[Comparison], datasets: Mapping[str, Dataset], out: Path) -> list[Path]:
+    """Writes the pictures of masks that runs and datasets are there for, each with a CSV of what it shows.
+
+    `paper/figure9_depth.png` and so on are of the paper's dataset of a modality, `paper/figure3.png` has one
+    row for each of them; `panels/panels_DATASET_MODALITY.png` and `panels/panels_DATASET.png` are the same of
+    other datasets. Runs under several conditions (protocol, backbone, weights, limit) have pictures of their
+    own: the one nearest to the paper's has the plain name, the others say their condition in it.
+    `figure8.png` in either folder splits the label map of one image of each dataset.
+
+    Args:
+        tables: the comparisons.
+        datasets: from `aims.report.figures.panels.open_datasets`.
+        out: folder of the report.
+
+    Returns:
+        The files.
+
+    Raises:
+        AimsError: a run's masks or a dataset cannot be read.
+    """
+    plates: dict[str, tuple[list[_Line], str]] = {}
+    overviews: dict[tuple[str, ...], list[_Line]] = {}
+    for subject in find_subjects(tables, datasets):
+        name = f"panels/panels_{subject.dataset.name}"
+        own = f"paper/{FIGURES[subject.modality]}" if subject.is_papers else f"{name}_{subject.modality}"
+        lines = [(place, subject, key) for place, key in subject.keys.items()]
+        plates[_free(own, subject, plates)] = lines, _EACH
+        # The paper's datasets share one overview, of the others each has its own.
+        whole = ("paper/figure3",) if subject.is_papers else (name, subject.table.fingerprint)
+        middle = subject.keys.get("median", lines[0][2])
+        overviews.setdefault((*whole, subject.slug), []).append((subject.modality, subject, middle))
+    for (name, *_), lines in overviews.items():
+        if len(lines) > 1 or name.startswith("paper"):
+            plates[_free(name, lines[0][1], plates)] = lines, _OVERVIEW
+    written: list[Path] = []
+    for name, (lines, what) in plates.items():
+        written += _write(out / name, lines, f"{what}, {_RULE}")
+    at_hand = {table.fingerprint: datasets.get(table.fingerprint) for table in tables}
+    found = [dataset for dataset in at_hand.values() if dataset]
+    papers = {name for modality in MODALITIES.values() for name in modality.datasets}
+    for folder, is_papers in (("paper", True), ("panels", False)):
+        some = [dataset for dataset in found if (dataset.name in papers) == is_papers]
+        written += write_split_figure(some, out / folder / "figure8")
+    return written
+
+
+def _free(name: str, subject: Subject, taken: Mapping[str, Any]) -> str:
+    choices = (name, f"{name}_{subject.slug}", f"{name}_{subject.slug}_{subject.table.fingerprint[:8]}")
+    return next(choice for choice in choices if choice not in taken)
+
+
+def _write(base: Path, lines: Sequence[_Line], rule: str) -> list[Path]:
+    methods = [method for method in SHOWN if any(method in subject.columns for _, subject, _ in lines)]
+    rows, table = [], []
+    for label, subject, key in lines:
+        row, scored = _row(label, subject, key, methods)
+        rows.append(row)
+        table += [{"figure": base.name, "row": label, **line, "rule": rule} for line in scored]
+    condition = condition_title(lines[0][1].table.condition)
+    names = ", ".join(dict.fromkeys(subject.dataset.name for _, subject, _ in lines))
+    caption = f"{names}: {condition[0].lower()}{condition[1:]}. {rule} {_LEGEND}"
+    png, listed = base.with_name(f"{base.name}.png"), base.with_name(f"{base.name}.csv")
+    save_plate(png, ("input", *(SHOWN[method] for method in methods), "truth"), rows, caption)
+    write_text(listed, write_csv(_FIELDS, table))
+    return [png, listed]
+
+
+def _row(
+    label: str, subject: Subject, key: Key, methods: Sequence[str]
+) -> tuple[PlateRow, list[dict[str, Any]]]:
+    """The pictures of one instance, and what the CSV says of them."""
+    dataset, condition = subject.dataset, subject.table.condition
+    ref = next(ref for images in dataset.index.values() for ref in images if ref.image_id == key[0])
+    streams = tuple(dict.fromkeys((subject.stream, *(column.stream for column in subject.columns.values()))))
+    image = dataset.read(ref, streams)
+    bases = {name: picture(image.streams[name], name, dataset.streams[name]) for name in streams}
+    truth = image.instances == key[1]
+    size = (truth.shape[0], truth.shape[1])
+    pictures: list[NDArray[np.uint8] | None] = []
+    notes, scored = [], []
+    for method in methods:
+        column = subject.columns.get(method)
+        if column is None:
+            pictures.append(None)
+            notes.append("no run")
+            continue
+        found = read_instances(
+            column.run, filters=[("image_id", "==", key[0]), ("instance_id", "==", key[1])]
+        )
+        scores, config = found[0], column.run.config
+        click = click_in_picture(scores, size)
+        pictures.append(draw_mask(muted(bases[column.stream]), predicted_mask(scores, size), truth, click))
+        aside = f", sees {column.stream}" if column.stream != subject.stream else ""
+        notes.append(f"IoU {scores['iou']:.2f}{aside}")
+        scored.append(
+            {
+                "dataset": dataset.name,
+                "fingerprint": dataset.fingerprint,
+                "modality": subject.modality,
+                "protocol": condition.protocol,
+                "backbone": condition.backbone,
+                "limit": condition.limit,
+                "weights": config.weights,
+                "image_id": key[0],
+                "instance_id": key[1],
+                "area_px": scores["area"],
+                **dict(zip(("click_x", "click_y"), scores["click"], strict=True)),
+                **dict(zip(("click_height", "click_width"), scores["click_size"], strict=True)),
+                "method": method,
+                "tuning": config.tuning,
+                "seed": config.seed,
+                "run": column.run.folder,
+                "seen": config.modality,
+                "iou": scores["iou"],
+            }
+        )
+    base = bases[subject.stream]
+    row = PlateRow(
+        label=label,
+        pictures=(draw_mask(base, None, None, click), *pictures, draw_mask(muted(base), truth, truth, click)),
+        notes=(f"{subject.stream}, {key[0]}", *notes, f"{int(truth.sum()):,} px"),
+    )
+    return row, scored

@@ -1,0 +1,239 @@
+"""Qualitative panels: the same instances for every method, chosen by a stated rule."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from aims.core.errors import AimsError, InputError
+from aims.core.records import INSTANCES
+from aims.core.vocabulary import MODALITIES
+from aims.data.overlays import click_in_picture, predicted_mask, tinted
+from aims.data.pictures import picture
+from aims.data.read import Dataset, find_datasets
+from aims.report.tables.comparison import Comparison, ComparisonRow
+
+#: The methods that are shown, the best row of each.
+METHODS = ("zero-shot", "scratch", "random-embed", "linear", "vipt", "cmx", "simcmf")
+#: Places in the order of the first method's IoU, 0 = worst, 1 = best.
+PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+_WIDTH = 256
+# Stands out from greys and from the colours of heat and of distance.
+_MASK = (0.0, 0.88, 1.0)
+_QUALITY = 88
+
+Key = tuple[str, int]
+Scored = Mapping[Key, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """One picture of a panel.
+
+    Attributes:
+        uri: the picture as a data URI.
+        note: what stands below it.
+        alt: what it shows, in words.
+    """
+
+    uri: str
+    note: str
+    alt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Some instances of one modality as every method sees them.
+
+    Attributes:
+        modality: name of the modality.
+        stream: what is shown of it.
+        columns: headings.
+        rows: pictures.
+        rule: how the instances were chosen.
+    """
+
+    modality: str
+    stream: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Shot, ...], ...]
+    rule: str
+
+
+def open_datasets(data: Path | None) -> dict[str, Dataset]:
+    """The datasets of a folder by fingerprint; none where there are none, as a report can do without."""
+    try:
+        return {found.fingerprint: found for found in find_datasets(data)} if data is not None else {}
+    except InputError:
+        return {}
+
+
+def draw_panels(table: Comparison, datasets: Mapping[str, Dataset]) -> tuple[Panel, ...]:
+    """Draws one panel for every modality of a table.
+
+    Args:
+        table: a comparison.
+        datasets: from `open_datasets`.
+
+    Returns:
+        Nothing where the dataset of the table, of the same content, is not among them.
+
+    Raises:
+        AimsError: a run's masks cannot be read.
+    """
+    dataset = datasets.get(table.fingerprint)
+    if dataset is None:
+        return ()
+    panels = (_panel(table, modality, dataset) for modality in table.modalities)
+    return tuple(panel for panel in panels if panel is not None)
+
+
+def _panel(table: Comparison, modality: str, dataset: Dataset) -> Panel | None:
+    shown: dict[str, ComparisonRow] = {}
+    for row in table.rows:
+        if row.method in METHODS and modality in row.cells:
+            shown.setdefault(row.method, row)
+    if not shown:
+        return None
+    rows = sorted(shown.values(), key=lambda row: METHODS.index(row.method))
+    scored = [_scored(row, modality) for row in rows]
+    first = rows.index(shown.get("simcmf", rows[-1]))
+    keys = _choose(scored[first], set.intersection(*(set(found) for found in scored)))
+    stream = sensor_stream(modality, dataset)
+    refs = {ref.image_id: ref for images in dataset.index.values() for ref in images}
+    shots = []
+    for key in keys:
+        image = dataset.read(refs[key[0]], (stream,))
+        base = picture(image.streams[stream], stream, dataset.streams[stream])
+        shots.append(_shots(base, image.instances == key[1], key, rows, [found[key] for found in scored]))
+    return Panel(
+        modality=modality,
+        stream=stream,
+        columns=(f"{stream}, click", "truth", *(row.label for row in rows)),
+        rows=tuple(shots),
+        rule=f"Of the larger half of the test instances, ordered by the IoU of {rows[first].label}: the "
+        "worst, the quartiles and the best. Coloured: the mask; white: the outline of the truth. The masks "
+        "are those of each method's lowest seed.",
+    )
+
+
+def _scored(row: ComparisonRow, modality: str) -> dict[Key, dict[str, Any]]:
+    """The scored instances of a row's lowest seed."""
+    result = row.cells[modality].result
+    assert result is not None  # a modality's cell comes from runs; only means do not
+    return read_scored(result.runs[0].path / INSTANCES)
+
+
+def read_scored(path: Path) -> dict[Key, dict[str, Any]]:
+    """The scored instances of a run, with their masks; `times` is how often each stands there.
+
+    Raises:
+        AimsError: the file cannot be read.
+    """
+    try:
+        lines = pq.read_table(path).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise AimsError(f"{path}: its masks cannot be read ({error})") from None
+    scored: dict[Key, dict[str, Any]] = {}
+    for line in lines:
+        key = (line["image_id"], line["instance_id"])
+        line["times"] = scored[key]["times"] + 1 if key in scored else 1
+        scored[key] = line
+    return scored
+
+
+def _choose(scored: Scored, keys: set[Key]) -> list[Key]:
+    """The instances at `PLACES`, ordered by IoU, of the larger half: little is seen of small ones."""
+    by_area = sorted(keys, key=lambda key: (-scored[key]["area"], key))
+    larger = by_area[: max(len(PLACES), (len(by_area) + 1) // 2)]
+    order = sorted(larger, key=lambda key: (scored[key]["iou"], key))
+    return list(dict.fromkeys(order[round(place * (len(order) - 1))] for place in PLACES))
+
+
+def sensor_stream(modality: str, dataset: Dataset) -> str:
+    """What is shown of a modality: the sensor's stream, not RGB."""
+    streams = MODALITIES[modality].streams if modality in MODALITIES else (modality.removeprefix("rgb-"),)
+    return next((name for name in streams if name != "rgb" and name in dataset.streams), "rgb")
+
+
+def _shots(
+    base: NDArray[np.uint8],
+    truth: NDArray[np.bool_],
+    key: Key,
+    rows: Sequence[ComparisonRow],
+    lines: Sequence[Mapping[str, Any]],
+) -> tuple[Shot, ...]:
+    size = (truth.shape[0], truth.shape[1])
+    click = click_in_picture(lines[0], size)
+    where = f"instance {key[1]} of {key[0]}"
+    shots = [
+        Shot(uri=_uri(base, None, None, click), note=key[0], alt=f"{where} with its click"),
+        Shot(uri=_uri(base, truth, truth, click), note=f"{int(truth.sum()):,} px", alt=f"truth of {where}"),
+    ]
+    for row, line in zip(rows, lines, strict=True):
+        mask = predicted_mask(line, size)
+        note = f"IoU {line['iou']:.2f}"
+        shots.append(Shot(uri=_uri(base, mask, truth, click), note=note, alt=f"{row.label}, {where}: {note}"))
+    return tuple(shots)
+
+
+def _uri(
+    base: NDArray[np.uint8],
+    mask: NDArray[np.bool_] | None,
+    truth: NDArray[np.bool_] | None,
+    click: tuple[float, float],
+) -> str:
+    return webp(draw_mask(base, mask, truth, click), _QUALITY)
+
+
+def webp(shown: NDArray[np.uint8], quality: int) -> str:
+    """A picture (height, width, 3) as a data URI."""
+    bgr = cv2.cvtColor(shown, cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
+
+
+def draw_mask(
+    base: NDArray[np.uint8],
+    mask: NDArray[np.bool_] | None,
+    truth: NDArray[np.bool_] | None,
+    click: tuple[float, float],
+) -> NDArray[np.uint8]:
+    """A picture about `_WIDTH` wide: pixels stay sharp when small pictures are enlarged.
+
+    Args:
+        base: (height, width, 3).
+        mask: what is coloured.
+        truth: what is outlined in white.
+        click: (x, y) in pixels of `base`.
+    """
+    shown = base if mask is None else np.rint(255 * tinted(base / 255, [mask], [_MASK])).astype(np.uint8)
+    rows, columns = shown.shape[:2]
+    factor = max(1, round(_WIDTH / columns)) if columns < _WIDTH else _WIDTH / columns
+    target = (max(1, round(columns * factor)), max(1, round(rows * factor)))
+    enlarged: NDArray[np.uint8] = np.ascontiguousarray(
+        cv2.resize(shown, target, interpolation=cv2.INTER_NEAREST if factor >= 1 else cv2.INTER_AREA)
+    )
+    if truth is not None:
+        outline = cv2.resize(truth.astype(np.uint8), target, interpolation=cv2.INTER_NEAREST)
+        contours, _ = cv2.findContours(outline, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        for width, level in ((3, 0), (1, 255)):
+            cv2.drawContours(enlarged, contours, -1, (level, level, level), width, cv2.LINE_AA)
+    draw_click(enlarged, ((click[0] + 0.5) * factor, (click[1] + 0.5) * factor))
+    return enlarged
+
+
+def draw_click(shown: NDArray[np.uint8], at: tuple[float, float]) -> None:
+    """Draws a click at (x, y) in pixels of a picture."""
+    for radius, colour in ((5, (0, 0, 0)), (4, (255, 255, 255)), (2, (220, 20, 60))):
+        cv2.circle(shown, (round(at[0]), round(at[1])), radius, colour, cv2.FILLED, cv2.LINE_AA)

@@ -1,0 +1,203 @@
+"""The paper's figures of numbers, drawn from our runs with the printed numbers beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from aims.core.vocabulary import PROTOCOLS
+from aims.report.figures.style import COLOURS, SAME_BYTES, svg_and_png
+from aims.report.runs.conditions import Condition
+from aims.report.runs.curves import read_metrics
+from aims.report.runs.results import Result
+from aims.report.tables.paper_cells import FilledCell, FilledExhibit
+from aims.report.tables.paper_files import condition_title
+
+_PUBLISHED = {"marker": "D", "markerfacecolor": "white", "color": "#444444", "linestyle": "none", "zorder": 4}
+_STYLE: Any = {  # matplotlib's type names every key
+    **SAME_BYTES,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
+
+#: Draws one exhibit under one condition into axes.
+Draw = Callable[[Axes, FilledExhibit, Sequence[Result]], None]
+
+
+def draw_figure(panels: Sequence[Sequence[FilledExhibit]], results: Sequence[Result]) -> tuple[str, bytes]:
+    """Draws a figure: a row for each condition, side by side its panels.
+
+    Args:
+        panels: the panels of the figure, each under all its conditions.
+        results: every finished run, for curves over what a cell does not hold.
+
+    Returns:
+        SVG and PNG. The same runs give the same bytes.
+    """
+    conditions = list(dict.fromkeys(table.condition for panel in panels for table in panel))
+    shown: list[Condition | None] = [condition for condition in conditions if condition]
+    shown = shown or [None]
+    width, height = (6.4, 3.4) if len(panels) == 1 else (3.0 * len(panels), 2.8)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height * len(shown)), layout="constrained")
+        parts: Any = np.atleast_1d(np.asarray(figure.subfigures(len(shown), 1)))
+        for part, condition in zip(parts, shown, strict=True):
+            part.suptitle(condition_title(condition), fontsize=9)
+            for axes, panel in zip(np.atleast_1d(part.subplots(1, len(panels))), panels, strict=True):
+                table = next((each for each in panel if each.condition == condition), panel[0])
+                _DRAW[table.exhibit.key](axes, table, results)
+            _legend(part)
+        return svg_and_png(figure, dpi=160)
+
+
+def _bars(axes: Axes, table: FilledExhibit, _: Sequence[Result]) -> None:
+    """One bar a row, the first on top."""
+    cells = [table.cells[row, table.exhibit.columns[0]] for row in table.exhibit.rows]
+    places = range(len(cells))
+    for place, filled in zip(places, cells, strict=True):
+        if filled.value is not None:
+            label = "ours, 95 % interval"
+            axes.barh(place, filled.value, 0.6, color=COLOURS[0], xerr=_reach(filled), capsize=3, label=label)
+    known = [(place, filled.cell.published) for place, filled in zip(places, cells, strict=True)]
+    _mark(axes, [(value, place) for place, value in known if value is not None])
+    axes.set_yticks(places, [filled.cell.row for filled in cells])
+    axes.invert_yaxis()
+    axes.set(xlabel="mIoU, %", xlim=(0, None))
+    axes.grid(axis="y", visible=False)
+
+
+def _over_numbers(axes: Axes, table: FilledExhibit, _: Sequence[Result]) -> None:
+    """One line a column over rows that are numbers."""
+    exhibit = table.exhibit
+    ticks = [float(row) for row in exhibit.rows]
+    for colour, column in zip(COLOURS, exhibit.columns, strict=False):
+        cells = [table.cells[row, column] for row in exhibit.rows]
+        ours = [(x, filled) for x, filled in zip(ticks, cells, strict=True) if filled.value is not None]
+        if ours:
+            reach = np.concatenate([_reach(filled) for _, filled in ours], axis=1)
+            values = [filled.value or 0.0 for _, filled in ours]
+            name = column if len(exhibit.columns) > 1 else "ours"
+            axes.errorbar(
+                [x for x, _ in ours], values, reach, marker="o", capsize=3, color=colour, label=name
+            )
+        printed = [(x, filled.cell.published) for x, filled in zip(ticks, cells, strict=True)]
+        several = len(exhibit.columns) > 1
+        _mark(
+            axes,
+            [(x, value) for x, value in printed if value is not None],
+            label=f"published, {column}" if several else "published",
+            color=colour if several else _PUBLISHED["color"],
+        )
+    if exhibit.corner == "learning rate":
+        axes.set_xscale("log")
+    else:
+        axes.set_xticks(ticks, exhibit.rows)
+    axes.set(xlabel=exhibit.corner, ylabel="mIoU, %")
+
+
+def _over_images(axes: Axes, table: FilledExhibit, results: Sequence[Result]) -> None:
+    """One line a row over the number of training images."""
+    seen: set[int] = set()
+    for colour, row in zip(COLOURS, table.exhibit.rows, strict=False):
+        wanted = table.exhibit.cells[row, "all"].wanted
+        by_images: dict[int, Result] = {}
+        for result in results:
+            if not (wanted and wanted.fits(result.config) and _under(result, table)):
+                continue
+            images = result.runs[0].train_images
+            if images is not None:
+                # Of several settings the best, as in the tables under the paper's protocol.
+                best = by_images.setdefault(images, result)
+                by_images[images] = max(best, result, key=lambda each: each.val_miou or each.miou)
+        if by_images:
+            seen |= set(by_images)
+            counts = sorted(by_images)
+            axes.plot(counts, [100 * by_images[x].miou for x in counts], marker="o", color=colour, label=row)
+    axes.set(xlabel="training images", ylabel="mIoU, %")
+    if not seen:
+        axes.text(0.5, 0.5, "no runs yet", transform=axes.transAxes, ha="center", va="center")
+        return
+    axes.set_xscale("log")
+    axes.set_xticks(sorted(seen), [f"{images:,}" for images in sorted(seen)])
+    axes.minorticks_off()
+
+
+def _curves(axes: Axes, table: FilledExhibit, _: Sequence[Result]) -> None:
+    """Scores over epochs, and where the paper's curves end."""
+    drawn = False
+    for colour, row in zip(COLOURS, table.exhibit.rows, strict=False):
+        filled = table.cells[row, table.exhibit.columns[0]]
+        if filled.cell.published is not None:
+            axes.axhline(filled.cell.published, color=colour, linestyle=":", linewidth=1)
+        by_epoch: dict[int, list[float]] = {}
+        for run in filled.result.runs if filled.result else ():
+            for line in read_metrics(run.path):
+                score = line.get("val_miou", line.get("test_miou"))
+                if isinstance(score, int | float):
+                    by_epoch.setdefault(line["epoch"], []).append(100 * score)
+        if by_epoch:
+            drawn = True
+        epochs = sorted(by_epoch)
+        means = [float(np.mean(by_epoch[epoch])) for epoch in epochs]
+        axes.plot(epochs, means, marker="o", color=colour, label=row)
+    axes.plot([], [], color="#444444", linestyle=":", linewidth=1, label="published end")
+    on_test = table.condition and PROTOCOLS[table.condition.protocol].select_on == "test"
+    split = "test" if on_test else "validation"
+    axes.set(xlabel="epoch", ylabel=f"{split} mIoU, %" if drawn else "mIoU, %")
+
+
+def _under(result: Result, table: FilledExhibit) -> bool:
+    condition, config = table.condition, result.config
+    if condition is None:
+        return False
+    place = (config.protocol, config.backbone, config.limit)
+    starts = config.method == "scratch" or config.weights == condition.weights
+    return place == (condition.protocol, condition.backbone, condition.limit) and starts
+
+
+def _reach(filled: FilledCell) -> Any:
+    """How far the interval reaches below and above, of shape (2, 1)."""
+    if not filled.interval or filled.value is None:
+        return np.zeros((2, 1))
+    low, high = filled.interval
+    return np.array([[max(0.0, filled.value - low)], [max(0.0, high - filled.value)]])
+
+
+def _mark(
+    axes: Axes, points: Sequence[tuple[float, float]], label: str = "published", **changes: Any
+) -> None:
+    if points:
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, label=label, **{**_PUBLISHED, **changes})
+
+
+def _legend(part: SubFigure) -> None:
+    """One for all panels, below them."""
+    entries: dict[str, Any] = {}
+    for axes in part.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if entries:
+        columns = min(4, len(entries))
+        part.legend(entries.values(), entries, loc="outside lower center", ncols=columns, fontsize=8)
+
+
+_DRAW: Mapping[str, Draw] = {
+    "figure4": _bars,
+    "figure5a": _over_numbers,
+    "figure5b": _over_images,
+    "figure6k": _over_numbers,
+    "figure6d": _over_numbers,
+    "figure6n": _over_numbers,
+    "figure7": _curves,
+}

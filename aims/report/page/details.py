@@ -1,0 +1,240 @@
+"""What stands behind a cell of the page: its runs, provenance, instances, and the curves to draw."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+
+from aims.core.config import RunConfig
+from aims.core.sizes import LARGE_NAME
+from aims.report.figures.gallery import Galleries, Gallery
+from aims.report.runs.curves import Curves
+from aims.report.runs.load import Run
+from aims.report.runs.results import Result
+from aims.report.tables.captions import percent, seeds
+from aims.report.tables.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
+from aims.report.tables.comparison_words import cell_interval, comparison_title, short
+from aims.report.tables.cost import COSTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detail:
+    """What the page shows of one result, or of a mean over several.
+
+    Attributes:
+        key: id of its element in the page.
+        heading: method, tuning and modality.
+        place: the table that it stands in.
+        score: mIoU in percent and its interval.
+        parts: of a mean: modality, key and score of each part; else empty.
+        settings: of the configuration, name and value.
+        costs: name and value.
+        runs: a line a run, as in `RUN_COLUMNS`.
+        provenance: name, and all that the runs say.
+        gallery: instances, where there are pictures.
+    """
+
+    key: str
+    heading: str
+    place: str
+    score: str
+    parts: tuple[tuple[str, str, str], ...]
+    settings: tuple[tuple[str, str], ...]
+    costs: tuple[tuple[str, str], ...]
+    runs: tuple[tuple[str, ...], ...]
+    provenance: tuple[tuple[str, tuple[str, ...]], ...]
+    gallery: Gallery | None
+
+
+RUN_COLUMNS = (
+    *("run", "modality", "seed", "mIoU", LARGE_NAME, "validation", "epoch", "seconds", "memory", "at once"),
+    "finished",
+)
+
+
+class Details:
+    """Collects the details of a page's cells; a result in several tables has one.
+
+    Args:
+        comparisons: the tables.
+        galleries: draws the instances.
+    """
+
+    def __init__(self, comparisons: Sequence[Comparison], galleries: Galleries) -> None:
+        self.all: list[Detail] = []
+        #: What the page draws: by id of the details, per seed, the curves of the run.
+        self.curves: dict[str, dict[int, Curves]] = {}
+        self._tables = comparisons
+        self._galleries = galleries
+        self._keys: dict[tuple[int, int, str] | str, str] = {}
+        for place, table in enumerate(comparisons):
+            for line, row in enumerate(table.rows):
+                for column in table.columns:
+                    if column in row.cells:
+                        self._add((place, line, column), table, row, column)
+
+    def key(self, place: int, line: int, column: str) -> str:
+        """Id of the details of a cell: of which table, which row, which column."""
+        return self._keys[place, line, column]
+
+    def trained(self, place: int, modality: str) -> list[tuple[str, str]]:
+        """Of a table and modality, every row with curves: its label, and the id of its details."""
+        rows = enumerate(self._tables[place].rows)
+        keys = [(row.label, self.key(place, line, modality)) for line, row in rows if modality in row.cells]
+        return [(label, key) for label, key in keys if key in self.curves]
+
+    def _add(self, cell: tuple[int, int, str], table: Comparison, row: ComparisonRow, column: str) -> None:
+        result = row.cells[column].result
+        if result is not None and result.runs[0].folder in self._keys:
+            self._keys[cell] = self._keys[result.runs[0].folder]
+            return
+        key = f"details-{len(self.all) + 1}"
+        self._keys[cell] = key
+        if result is not None:
+            self._keys[result.runs[0].folder] = key
+            self.all.append(_of_result(key, table, row, result, self._galleries))
+            known = {run.config.seed: run.curves for run in result.runs}
+            drawn = {seed: curves for seed, curves in known.items() if any(epochs for epochs, _ in curves)}
+            if drawn:
+                self.curves[key] = drawn
+        else:
+            parts = [(name, self.key(*cell[:2], name), row.cells[name]) for name in table.mean_over]
+            self.all.append(_of_mean(key, table, row, parts))
+
+
+def _of_result(
+    key: str, table: Comparison, row: ComparisonRow, result: Result, galleries: Galleries
+) -> Detail:
+    cell = next(cell for cell in row.cells.values() if cell.result is result)
+    modality = result.config.modality
+    alone = dataclasses.replace(row, cells={modality: cell})
+    return Detail(
+        key=key,
+        heading=row.label if row.is_floor else f"{row.label}: {modality}",
+        place=comparison_title(table),
+        score=_score(cell),
+        parts=(),
+        settings=_settings(result.config, seeds(result)),
+        costs=_costs(alone),
+        runs=tuple(map(_run_line, result.runs)),
+        provenance=_provenance(result.runs),
+        gallery=galleries.draw(result),
+    )
+
+
+def _of_mean(
+    key: str, table: Comparison, row: ComparisonRow, parts: Sequence[tuple[str, str, ComparisonCell]]
+) -> Detail:
+    runs = [run for _, _, cell in parts if cell.result for run in cell.result.runs]
+    return Detail(
+        key=key,
+        heading=f"{row.label}: mean over {len(parts)} modalities",
+        place=comparison_title(table),
+        score=_score(row.cells[MEAN]),
+        parts=tuple((name, part, _score(cell)) for name, part, cell in parts),
+        settings=(),
+        costs=_costs(row),
+        runs=tuple(map(_run_line, dict.fromkeys(runs))),
+        provenance=_provenance(runs),
+        gallery=None,
+    )
+
+
+def _score(cell: ComparisonCell) -> str:
+    return f"{percent(cell.miou)} {cell_interval(cell)}".strip()
+
+
+def _settings(config: RunConfig, seeds_of_result: str) -> tuple[tuple[str, str], ...]:
+    """Every field of the configuration that says something."""
+    shown = {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
+    shown |= {"options": config.options_text, "lr": f"{config.lr:g}", "seed": seeds_of_result}
+    return tuple(
+        (name.replace("_", " "), str(value)) for name, value in shown.items() if value not in (None, "")
+    )
+
+
+def _costs(row: ComparisonRow) -> tuple[tuple[str, str], ...]:
+    return tuple((cost.name, text) for cost in COSTS if (text := cost.text(row)))
+
+
+def _run_line(run: Run) -> tuple[str, ...]:
+    epoch = run.said(int, "scores", "epoch")
+    seconds, peak = run.amount("seconds"), run.peak_bytes
+    return (
+        run.folder,
+        run.config.modality,
+        str(run.config.seed),
+        percent(run.miou),
+        percent(run.miou_large),
+        percent(run.val_miou),
+        "" if epoch is None else str(epoch),
+        "" if seconds is None else f"{seconds:,.1f}",
+        "" if peak is None else f"{short(peak)}B",
+        _at_once(run),
+        (run.said(str, "finished") or "").replace("T", " ")[:16],
+    )
+
+
+def _at_once(run: Run) -> str:
+    """Images of a step that a process computed at once, where memory lacked for its whole share."""
+    images, processes = run.amount("micro_batch"), run.amount("processes") or 1
+    if images is None or images * processes >= run.config.batch_size:
+        return ""
+    return f"{images:.0f} of {run.config.batch_size}"
+
+
+def _provenance(runs: Sequence[Run]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What the runs say of their making; equal words once."""
+    facts: Mapping[str, Callable[[Run], str]] = {
+        "commit": lambda run: run.commit,
+        "versions": lambda run: (
+            _joined(run, ("AIMS", "code", "aims"), ("torch", "code", "torch"))
+            + _joined(run, (", Python", "hardware", "python"))
+        ),
+        "hardware": _hardware,
+        "command": _command,
+        "weights": lambda run: run.config.weights,
+        "dataset": lambda run: f"{run.config.dataset}, content {run.config.fingerprint}",
+        "licence": lambda run: run.said(str, "dataset", "license") or "",
+        "source": lambda run: run.said(str, "dataset", "url") or "",
+        "epoch chosen on": lambda run: run.said(str, "selected_on") or "",
+    }
+    found = ((name, tuple(dict.fromkeys(filter(None, map(of, runs))))) for name, of in facts.items())
+    return tuple((name, said) for name, said in found if said)
+
+
+def _joined(run: Run, *parts: tuple[str, ...]) -> str:
+    said = [(word, run.said(str, *keys)) for word, *keys in parts]
+    return ", ".join(f"{word} {text}" for word, text in said if text)
+
+
+def _hardware(run: Run) -> str:
+    processes, threads = run.amount("processes"), run.amount("hardware", "threads")
+    words = [run.hardware, run.device or ""]
+    words += [f"{processes:.0f} processes"] if processes and processes > 1 else []
+    words += [f"{threads:.0f} {'thread' if threads == 1 else 'threads'}"] if threads else []
+    return ", ".join(filter(None, words))
+
+
+def _command(run: Run) -> str:
+    """The command line; of paths the last part, since where things lay on a disk is nobody's business."""
+    said = run.said(list, "command")
+    if not said or not all(isinstance(part, str) for part in said):
+        return ""
+    program = _last(said[0])
+    return " ".join(["aims" if program == "__main__.py" else shlex.quote(program), *map(_shown, said[1:])])
+
+
+def _shown(argument: str) -> str:
+    name, equals, value = argument.rpartition("=")
+    if re.match(r"[/~\\]|[A-Za-z]:[\\/]", value):
+        return f"{name}{equals}…/{shlex.quote(_last(value))}"
+    return shlex.quote(argument)
+
+
+def _last(path: str) -> str:
+    return (PureWindowsPath(path) if "\\" in path else PurePosixPath(path)).name

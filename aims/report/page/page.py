@@ -1,0 +1,184 @@
+"""The report as one HTML page that loads nothing: tables that sort, filter and open, curves and pictures."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from aims.core.sizes import LARGE_NAME
+from aims.core.vocabulary import MODALITIES
+from aims.report.figures.cost_figure import CostFigure, cost_alt
+from aims.report.figures.gallery import Galleries
+from aims.report.figures.panels import Panel, draw_panels, open_datasets
+from aims.report.figures.style import COLOURS, inline_svg
+from aims.report.page.details import RUN_COLUMNS, Details
+from aims.report.runs.curves import CURVES
+from aims.report.runs.load import LeftOut
+from aims.report.tables.captions import percent
+from aims.report.tables.comparison import Comparison, ComparisonCell, ComparisonRow
+from aims.report.tables.comparison_words import (
+    best_lines,
+    best_notes,
+    cell_interval,
+    column_name,
+    comparison_facts,
+    counts,
+    difference_lines,
+    large_text,
+    mark,
+    mark_title,
+    notes,
+    reference_notes,
+    seeds_text,
+    size_columns,
+    size_note,
+)
+from aims.report.tables.cost import COSTS, cost_notes
+
+#: How to go on with a sensor of one's own.
+NEXT_STEPS = (
+    (
+        "describe your folder in one TOML (README, Your own sensor)",
+        "aims convert folder SENSOR.toml",
+    ),
+    ("train and evaluate", "aims run --method simcmf --modality STREAM --backbone sam-tiny"),
+    ("tables and this page", "aims report"),
+)
+_FILES = ("index.html.j2", "details.html.j2", "page.css", "page.js")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """One table with what belongs to it; its highest score fills a bar."""
+
+    table: Comparison
+    highest: float
+    panels: tuple[Panel, ...]
+    cost: str
+    cost_alt: str
+
+
+def render_page(
+    comparisons: Sequence[Comparison],
+    left_out: Sequence[LeftOut],
+    *,
+    costs: Sequence[CostFigure | None],
+    data: Path | None = None,
+    title: str = "AIMS leaderboard",
+) -> str:
+    """Draws the page.
+
+    Args:
+        comparisons: the tables.
+        left_out: run folders in no table.
+        costs: of each table, score against cost.
+        data: a converted dataset or a folder of several, for the pictures; None for none.
+        title: heading.
+
+    Returns:
+        HTML. Names from runs are escaped, and no script runs but the page's own. The same runs and data give
+        the same text.
+    """
+    texts = {name: files("aims.report.page").joinpath(name).read_text("utf-8") for name in _FILES}
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader(texts),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "column_name": column_name,
+        "interval": cell_interval,
+        "number": _number,
+    }
+    datasets = open_datasets(data)
+    parts = [
+        _Part(
+            table=table,
+            highest=max(cell.miou for row in table.rows for cell in row.cells.values()) or 1.0,
+            panels=draw_panels(table, datasets),
+            cost=inline_svg(figure.svg) if figure else "",
+            cost_alt=cost_alt(table),
+        )
+        for table, figure in zip(comparisons, costs, strict=True)
+    ]
+    shown = {result.runs[0].folder for table in comparisons for result in table.results}
+    script = texts["page.js"]
+    return environment.get_template("index.html.j2").render(
+        title=title,
+        parts=parts,
+        details=Details(comparisons, Galleries(datasets, len(shown))),
+        curves=CURVES,
+        colours=COLOURS,
+        run_columns=RUN_COLUMNS,
+        filters=_filters(comparisons),
+        left_out=left_out,
+        large=large_text,
+        large_name=LARGE_NAME,
+        mark=mark,
+        mark_title=mark_title,
+        facts=comparison_facts,
+        counts=counts,
+        notes=notes,
+        best_notes=best_notes,
+        reference_notes=reference_notes,
+        from_best=best_lines,
+        difference=difference_lines,
+        seeds=seeds_text,
+        costs=COSTS,
+        cost_notes=cost_notes,
+        size_columns=size_columns,
+        size_note=size_note,
+        share=_share,
+        marks=_marks,
+        next_steps=NEXT_STEPS,
+        style=Markup(texts["page.css"]),
+        script=Markup(script),
+        # The browser runs what has this hash and nothing else, whatever a name in a run record says.
+        script_hash=b64encode(sha256(script.encode()).digest()).decode("ascii"),
+    )
+
+
+def _filters(comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
+    """What can be chosen, by the name of the choice."""
+    rows = [row for table in comparisons for row in table.rows]
+    order = list(MODALITIES)
+    modalities = {name for table in comparisons for name in table.modalities}
+    return {
+        "protocol": sorted({table.condition.protocol for table in comparisons}),
+        "modality": sorted(
+            modalities, key=lambda name: (order.index(name) if name in order else len(order), name)
+        ),
+        "tuning": sorted({_tuning(row) for row in rows}),
+        "backbone": sorted({table.condition.backbone for table in comparisons}),
+    }
+
+
+def _marks(row: ComparisonRow) -> Markup:
+    """Attributes of a row by which the page filters."""
+    marks = Markup('data-tuning="{}" data-name="{}" data-has="{}"')
+    return marks.format(_tuning(row), row.label.lower(), json.dumps(list(row.cells)))
+
+
+def _tuning(row: ComparisonRow) -> str:
+    return row.results[0].config.tuning
+
+
+def _number(value: float | None) -> str:
+    """A number for the page's script to sort by; empty for None."""
+    return "" if value is None else repr(value)
+
+
+def _share(cell: ComparisonCell, highest: float) -> str:
+    """Length of a cell's bar in percent."""
+    return f"{100 * cell.miou / highest:.1f}"

@@ -1,0 +1,1 @@
+"""Reading finished runs: records, scored instances, curves, and results over seeds."""

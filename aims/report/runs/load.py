@@ -1,0 +1,283 @@
+"""Reads run folders for a report: each is checked against its own instances, or left out with a reason."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
+from aims.core.errors import AimsError, InputError
+from aims.core.records import INSTANCES, RunRecord, run_folders
+from aims.core.sizes import LARGE_CLASSES, sums_by_size
+from aims.core.vocabulary import BROKEN_IMAGES, PROTOCOLS
+from aims.report.runs.curves import Curves, read_curves
+from aims.report.runs.instances import read_columns, sort_names
+from aims.report.runs.workers import Workers
+from aims.report.statistics.intervals import FloatArray
+
+_TOLERANCE = 1e-9
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A run folder that is not in the tables, or not where one would look for it.
+
+    Attributes:
+        folder: name of the run's folder.
+        reason: what was wrong, for people.
+    """
+
+    folder: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """A finished run whose scores agree with its instances.
+
+    Attributes:
+        folder: name of the run's folder.
+        path: the folder.
+        config: its configuration.
+        miou: mean IoU over all instances, 0..1.
+        val_miou: mean IoU on the validation part, where there was one.
+        images: number of test images that hold instances.
+        groups: names of the groups of these images in order; an image without one is its own.
+        sums: per group, the sum of its instances' IoU.
+        counts: per group, the number of its instances.
+        size_sums: per class of `aims.core.sizes.SIZES`, the sum of its instances' IoU; None for a run of an
+            earlier version under `paper`, whose rows do not tell the size of the picture.
+        size_counts: per class, the number of its instances; None likewise.
+        instances_digest: tells whether two runs scored the same instances of the same images.
+        trained: number of trained parameters, where the record knows it.
+        trained_of_sam: of those, how many are in SAM's encoder and decoder, likewise.
+        train_images: number of images that were trained on, likewise.
+        seconds: time of training and evaluation, where the record knows it.
+        commit: of the program that made the run, where the record knows it.
+        hardware: what it ran on, where the record knows it.
+        curves: of its training.
+        content: the whole record.
+    """
+
+    folder: str
+    path: Path
+    config: RunConfig
+    miou: float
+    val_miou: float | None
+    images: int
+    groups: tuple[str, ...]
+    sums: FloatArray
+    counts: FloatArray
+    size_sums: FloatArray | None
+    size_counts: FloatArray | None
+    instances_digest: str
+    trained: int | None
+    trained_of_sam: int | None
+    train_images: int | None
+    seconds: float | None
+    commit: str
+    hardware: str
+    curves: Curves = field(default=(), repr=False)
+    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def said(self, kind: type[T], *keys: str) -> T | None:
+        """What the record says under these keys, where it says something of that type."""
+        return _found(self.content, kind, *keys)
+
+    def amount(self, *keys: str) -> float | None:
+        """The number that the record says under these keys; None where it is no amount of anything."""
+        number = self.said(float, *keys)
+        return number if number is not None and 0 <= number <= sys.float_info.max else None
+
+    @property
+    def rates(self) -> frozenset[float]:
+        """Its learning rate, and those that `--lr sweep` tried beside it; none where nothing is trained."""
+        if self.config.tuning == NO_TUNING:
+            return frozenset()
+        beside = self.said(dict, "learning_rates", "scores") or {}
+        with suppress(TypeError, ValueError):
+            return frozenset({self.config.lr, *map(float, beside)})
+        return frozenset({self.config.lr})
+
+    @property
+    def miou_large(self) -> float | None:
+        """Mean IoU over large instances (`aims.core.sizes.LARGE`); None where none is, or sizes unknown."""
+        if self.size_sums is None or self.size_counts is None:
+            return None
+        number = self.size_counts[LARGE_CLASSES].sum()
+        return float(self.size_sums[LARGE_CLASSES].sum() / number) if number else None
+
+    @cached_property
+    def flops(self) -> float | None:
+        """Operations for one image with one click; a multiplication with its addition counts as two."""
+        return self.amount("flops", "forward")
+
+    @cached_property
+    def peak_bytes(self) -> float | None:
+        """The most memory that its first process held, on the GPU where there was one."""
+        return self.amount("peak_memory_bytes")
+
+    @cached_property
+    def device(self) -> str | None:
+        """Kind of the device: "cpu", "cuda" or another of torch's."""
+        return self.said(str, "hardware", "device")
+
+    @cached_property
+    def hours(self) -> float | None:
+        """Hours of one device: its time on all its GPUs, or on all its CPU cores."""
+        # A record from before runs could have several processes does not say how many.
+        processes = 1 if "processes" not in self.content else self.amount("processes")
+        cores = self.amount("hardware", "threads") if self.device == "cpu" else 1
+        seconds = self.amount("seconds")
+        if self.device is None or seconds is None or processes is None or cores is None:
+            return None
+        return seconds * processes * cores / 3600
+
+
+def load_runs(runs: Path, workers: Workers | None = None) -> tuple[list[Run], list[LeftOut]]:
+    """Reads every run folder below `runs`; what cannot be used comes back with its reason.
+
+    Args:
+        runs: folder of run folders.
+        workers: who reads them; None reads one after the other.
+
+    Raises:
+        InputError: the folder does not exist.
+    """
+    with _without_collecting():
+        found = [*(workers or Workers()).map(_load_or_leave, run_folders(runs))]
+    kept, doubles = _without_doubles([item for item in found if isinstance(item, Run)])
+    left_out = [item for item in found if isinstance(item, LeftOut)]
+    return kept, sorted([*left_out, *doubles], key=lambda item: item.folder)
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """What is read stays: the garbage collector would look through all of it again and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _load_or_leave(folder: Path) -> Run | LeftOut:
+    try:
+        return load_run(folder)
+    except AimsError as error:
+        return LeftOut(folder=_printable(folder.name), reason=_printable(str(error)))
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def load_run(folder: Path) -> Run:
+    """Reads one run folder.
+
+    Raises:
+        InputError: it is of no finished run, a file is missing or damaged, or its score does not follow from
+            its instances.
+    """
+    record = RunRecord.load(folder)
+    if record.config.method == "scratch" and record.config.weights != RANDOM_WEIGHTS:
+        raise InputError(
+            f"{folder}: a scratch run starts from random weights, this one from {record.config.weights}"
+        )
+    scores = record.scores
+    miou = _score(folder, scores, "miou")
+    protocol = PROTOCOLS[record.config.protocol]
+    # Before rows told the picture's pixels, a click was given in the picture itself, but on the paper's grid.
+    clicked = protocol.click == "deepest"
+    image_ids, group_ids, instance_ids, iou, areas, pixels = read_columns(folder, clicked=clicked)
+    if len(iou) != scores.get("instances"):
+        raise InputError(
+            f"{folder}: {INSTANCES} holds {len(iou)} instances, run.json says {scores.get('instances')}"
+        )
+    if not abs(float(iou.mean()) - miou) <= _TOLERANCE:
+        raise InputError(
+            f"{folder}: the mean IoU of {INSTANCES} is {iou.mean():.9f}, run.json says {miou:.9f}"
+        )
+    broken = BROKEN_IMAGES.get(record.config.dataset, {}) if protocol.replaces_broken else {}
+    try:
+        who = sort_names(
+            tuple(image_ids.tolist()),
+            tuple(group_ids.tolist()),
+            tuple(instance_ids.tolist()),
+            tuple(broken.values()),
+        )
+    except InputError as error:
+        raise InputError(f"{folder}: {INSTANCES} {error}") from None
+    size_sums, size_counts = sums_by_size(iou, areas, pixels) if pixels is not None else (None, None)
+    content = record.content
+    return Run(
+        folder=_printable(folder.name),
+        path=folder,
+        config=record.config,
+        miou=miou,
+        val_miou=None if scores.get("val_miou") is None else _score(folder, scores, "val_miou"),
+        images=who.images,
+        groups=who.groups,
+        sums=np.bincount(who.index, weights=iou).astype(np.float64),
+        counts=who.counts,
+        size_sums=size_sums,
+        size_counts=size_counts,
+        instances_digest=who.digest,
+        trained=_found(content, int, "parameters", "trainable", "total"),
+        trained_of_sam=_of_sam(content),
+        train_images=_found(content, int, "images", "train"),
+        seconds=_found(content, float, "seconds"),
+        commit=_found(content, str, "code", "commit") or "",
+        hardware=_found(content, str, "hardware", "name") or "",
+        curves=read_curves(folder),
+        content=content,
+    )
+
+
+def _found(content: Any, kind: type[T], *keys: str) -> T | None:
+    """What a record says beside its scores, if it does: a table can do without."""
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    # To Python True is a number.
+    if isinstance(content, bool):
+        return None
+    # JSON's integers have no bound.
+    if kind is float and isinstance(content, int) and abs(content) <= sys.float_info.max:
+        content = float(content)
+    return content if isinstance(content, kind) else None
+
+
+def _of_sam(content: Any) -> int | None:
+    parts = [_found(content, int, "parameters", "trainable", part) for part in ("encoder", "decoder")]
+    return sum(part for part in parts if part is not None) if None not in parts else None
+
+
+def _score(folder: Path, scores: Any, name: str) -> float:
+    value = scores.get(name) if isinstance(scores, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise InputError(f"{folder}: run.json's score {name} is {value!r}, not a number from 0 to 1")
+    return float(value)
+
+
+def _without_doubles(loaded: list[Run]) -> tuple[list[Run], list[LeftOut]]:
+    """Keeps one folder a configuration: the one `aims run` would have named, else the first in order."""
+    kept: dict[RunConfig, Run] = {}
+    doubles = []
+    for run in sorted(loaded, key=lambda run: (run.folder != run.config.run_name, run.folder)):
+        first = kept.setdefault(run.config, run)
+        if first is not run:
+            reason = f"same configuration as {first.folder}, which is in the tables"
+            doubles.append(LeftOut(folder=run.folder, reason=reason))
+    return sorted(kept.values(), key=lambda run: run.folder), doubles

@@ -1,0 +1,121 @@
+"""Every number that the paper prints, ours beside it: what `aims report --against paper` adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aims.report.tables.paper_cells import FilledCell, FilledExhibit
+from aims.report.tables.paper_files import cell_fields, condition_title, exhibit_name, number
+from aims.report.tables.published import PAPER_BACKBONE, PAPER_PROTOCOL
+from aims.report.tables.render import escape_markdown, markdown_table, write_csv
+
+#: Where its curves end is Figure 4: Figure 7 prints no numbers of its own.
+_WITHOUT = ("figure7",)
+_FIELDS = ("exhibit", "row", "column", "unit", "published", "ours", "low", "high", "difference", "inside")
+_SETTING = ("protocol", "backbone", "limit", "weights", "dataset", "modality", "method", "tuning", "options")
+_REST = ("lr", "epochs", "seeds", "instances", "images", "footnote", "command")
+
+
+def against_markdown(exhibits: Sequence[Sequence[FilledExhibit]]) -> str:
+    """The list in Markdown.
+
+    Args:
+        exhibits: every table and figure, each under all its conditions.
+    """
+    lines = [
+        "# Every published number",
+        "",
+        "Published: printed in the SimCMF paper (SAM ViT-B, protocol paper), not measured by this project. "
+        "Ours: with its 95 % interval (bootstrap over images); inside: whether the published number lies in "
+        "it. A number is comparable where ours was made with the same protocol and backbone from pretrained "
+        "weights: other conditions stand in parts of their own. The command makes the cell.",
+        "",
+    ]
+    tables = _with_numbers(exhibits)
+    lines += [f"{_counts(tables)}.", ""]
+    for table in tables:
+        lines += [
+            f"## {exhibit_name(table.exhibit)}: {escape_markdown(condition_title(table.condition))}",
+            "",
+        ]
+        header = [
+            table.exhibit.corner,
+            "",
+            "published",
+            "ours",
+            "95 % interval",
+            "difference",
+            "inside",
+            "command",
+        ]
+        cells = [cell for cell in table.cells.values() if cell.cell.published is not None]
+        lines += [*markdown_table(header, [_line(table, cell) for cell in cells], left=2), ""]
+        lines += [f"({mark}) {escape_markdown(text)}\n" for text, mark in table.footnotes.items()]
+        lines += [f"Note: {escape_markdown(text)}\n" for text in (*table.exhibit.notes, *table.notes)]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def against_csv(exhibits: Sequence[Sequence[FilledExhibit]]) -> str:
+    """The list in long form, one line a number and condition."""
+    fields = (*_FIELDS, *_SETTING, *_REST)
+    rows = (
+        {name: value for name, value in cell_fields(table, cell).items() if name in fields}
+        for table in _with_numbers(exhibits)
+        for cell in table.cells.values()
+        if cell.cell.published is not None
+    )
+    return write_csv(fields, rows)
+
+
+def _with_numbers(exhibits: Sequence[Sequence[FilledExhibit]]) -> list[FilledExhibit]:
+    return [
+        table
+        for tables in exhibits
+        for table in tables
+        if table.exhibit.key not in _WITHOUT
+        and any(cell.cell.published is not None for cell in table.cells.values())
+    ]
+
+
+def _counts(tables: Sequence[FilledExhibit]) -> str:
+    """How many numbers the paper prints, and for how many there is a comparable one of ours."""
+    printed = {
+        (table.exhibit.key, *place)
+        for table in tables
+        for place, cell in table.cells.items()
+        if cell.cell.published is not None
+    }
+    comparable = [
+        (table.exhibit.key, *place)
+        for table in tables
+        if _is_comparable(table)
+        for place, cell in table.cells.items()
+        if cell.difference is not None
+    ]
+    return f"{len(printed)} published numbers; comparable runs for {len(set(comparable))} of them"
+
+
+def _is_comparable(table: FilledExhibit) -> bool:
+    condition = table.condition
+    return (
+        condition is not None
+        and (condition.protocol, condition.backbone) == (PAPER_PROTOCOL, PAPER_BACKBONE)
+        and condition.limit is None
+        and condition.weights != "random"
+    )
+
+
+def _line(table: FilledExhibit, filled: FilledCell) -> list[str]:
+    cell = filled.cell
+    mark = f" ({table.footnotes[cell.note]})" if cell.note else ""
+    difference = "" if filled.difference is None else f"{filled.difference:+.2f}"
+    return [
+        escape_markdown(cell.row),
+        escape_markdown(cell.column),
+        number(cell.published) + mark,
+        number(filled.value),
+        "[{}, {}]".format(*map(number, filled.interval)) if filled.interval else "",
+        difference,
+        {True: "yes", False: "no", None: ""}[filled.inside],
+        f"`{cell.command}`",
+    ]

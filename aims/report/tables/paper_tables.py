@@ -1,0 +1,421 @@
+"""The tables and figures of the SimCMF paper, cell by cell: what is printed, and which run would make it.
+
+Numbers come from `aims.leaderboards/published.toml`; what is laid out here is which method, tuning, modality
+and option each of them stands for. Table 1 has a layout of its own (`aims.report.tables.table1`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from aims.core.config import RunConfig
+from aims.core.vocabulary import MODALITIES
+from aims.report.tables.published import load_content, load_published
+
+#: SimCMF's module in the paper: what Figure 6 changes, one at a time (defaults of `aims run`).
+MODULE = MappingProxyType({"kernel": 3, "width": 64, "depth": 2})
+TUNINGS = ("full", "lora", "adapter", "prompt")
+#: Methods of Figure 4 in the paper's order, as the paper names them.
+FIGURE4 = MappingProxyType(
+    {
+        "scratch": "training from scratch",
+        "random-embed": "random patch embedding",
+        "linear": "linear",
+        "linear-frozen": "linear, frozen embedding",
+        "mlp": "MLP",
+        "channel-batch": "channel batch (MedicalSAM)",
+        "transformer": "transformer before the embedding",
+        "simcmf": "SimCMF",
+    }
+)
+_FIGURE7 = ("scratch", "random-embed", "linear", "simcmf")
+_READ_OFF = "Hard to read in the paper's picture."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """The runs that make a cell; where several fit, the protocol's rule chooses among them.
+
+    Attributes:
+        method: name in the registry.
+        modality: name of the modality; only runs on the paper's dataset of it count.
+        tuning: name in the registry; None for whichever is best.
+        options: changed options, by name; runs with others do not fit.
+        lr: learning rate; None for whichever is best.
+        any_images: whether runs on a part of the training images fit too.
+    """
+
+    method: str
+    modality: str
+    tuning: str | None = None
+    options: Mapping[str, float] = field(default_factory=dict)
+    lr: float | None = None
+    any_images: bool = False
+
+    def fits(self, config: RunConfig) -> bool:
+        """Whether a run is one of those."""
+        return (
+            (config.method, config.modality) == (self.method, self.modality)
+            and config.dataset == MODALITIES[self.modality].datasets[0]
+            and self.tuning in (None, config.tuning)
+            and dict(config.options) == dict(self.options)
+            and self.lr in (None, config.lr)
+            and (self.any_images or config.train_images is None)
+            and config.init is None
+        )
+
+    @property
+    def command(self) -> str:
+        """The command that makes it under the paper's protocol."""
+        words = ["aims", "run", "--protocol", "paper", "--method", self.method, "--modality", self.modality]
+        if self.method != "zero-shot":
+            words += ["--tuning", self.tuning or "lora"]
+            words += ["--lr", "sweep" if self.lr is None else f"{self.lr:g}"]
+        for name, value in self.options.items():
+            words += [f"--{name}", f"{value:g}"]
+        return " ".join(words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExhibitCell:
+    """One number of the paper.
+
+    Attributes:
+        row: where it stands.
+        column: likewise.
+        published: as printed; None where the paper prints none.
+        wanted: what makes it; None for the mean of its column.
+        command: the command that does.
+        note: what a reader must know about the printed number.
+    """
+
+    row: str
+    column: str
+    published: float | None
+    wanted: Wanted | None
+    command: str
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exhibit:
+    """A table or a figure of the paper.
+
+    Attributes:
+        key: name of its files and of its suite, e.g. "table3".
+        title: what it shows.
+        corner: what the rows are.
+        rows: names in the paper's order.
+        columns: likewise.
+        compete: whether its rows or its columns are rivals, of which the best is marked.
+        unit: of the numbers: mIoU in percent, or millions of trained parameters of SAM.
+        cells: by row and column.
+        facts: further columns with printed texts, by row.
+        notes: about the whole.
+    """
+
+    key: str
+    title: str
+    corner: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    compete: Literal["rows", "columns"]
+    unit: Literal["miou", "parameters"] = "miou"
+    cells: Mapping[tuple[str, str], ExhibitCell]
+    facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_figure(self) -> bool:
+        """Whether the paper has it as a figure."""
+        return self.key.startswith("figure")
+
+
+def load_exhibits() -> tuple[Exhibit, ...]:
+    """All of them, in the paper's order, from `aims.leaderboards`."""
+    content = load_content()
+    return (
+        _table1(content),
+        _table2(content),
+        _table3(content),
+        _table4(content),
+        _figure4(content),
+        _figure5a(content),
+        _figure5b(),
+        *(_figure6(content, panel) for panel in ("k", "d", "n")),
+        _table6(content),
+        _figure7(content),
+    )
+
+
+def _exhibit(cells: Iterator[ExhibitCell], **rest: Any) -> Exhibit:
+    found = {(cell.row, cell.column): cell for cell in cells}
+    rows, columns = (tuple(dict.fromkeys(names)) for names in zip(*found, strict=True))
+    return Exhibit(rows=rows, columns=columns, cells=found, **rest)
+
+
+def _cell(
+    row: str, column: str, published: float | None, wanted: Wanted, note: str = "", command: str = ""
+) -> ExhibitCell:
+    return ExhibitCell(
+        row=row,
+        column=column,
+        published=published,
+        wanted=wanted,
+        command=command or wanted.command,
+        note=note,
+    )
+
+
+def _peak(modality: str, suite: str) -> str:
+    """SimCMF with each tuning at each rate: the paper's peak."""
+    return f"aims sweep {suite} --only method=simcmf --only modality={modality}"
+
+
+def _table1(content: Mapping[str, Any]) -> Exhibit:
+    table, footnotes = content["table1"], load_published().footnotes
+
+    def cells() -> Iterator[ExhibitCell]:
+        for place, modality in enumerate(table["columns"]):
+            scratch = Wanted(method="scratch", modality=modality, tuning="full")
+            yield _cell(modality, "scratch", table["scratch"][place], scratch)
+            ours = Wanted(method="simcmf", modality=modality)
+            note = footnotes.get(("simcmf", modality), "")
+            yield _cell(modality, "SimCMF", table["simcmf"][place], ours, note, _peak(modality, "table1"))
+        for column, method in (("scratch", "scratch"), ("SimCMF", "simcmf")):
+            yield ExhibitCell(
+                row="average",
+                column=column,
+                published=table["average"][method],
+                wanted=None,
+                command="aims sweep table1",
+            )
+
+    return _exhibit(
+        cells(),
+        key="table1",
+        title="Training from scratch and SimCMF",
+        corner="modality",
+        compete="columns",
+        notes=("SimCMF is the best over full, LoRA, adapter and prompt tuning (Table 3).",),
+    )
+
+
+def _table2(content: Mapping[str, Any]) -> Exhibit:
+    table = content["table2"]
+
+    def cells() -> Iterator[ExhibitCell]:
+        for place, modality in enumerate(table["columns"]):
+            scratch = Wanted(method="scratch", modality=modality, tuning="full")
+            yield _cell(modality, "scratch", table["scratch"][place], scratch)
+            still = Wanted(method="zero-shot", modality=modality)
+            yield _cell(modality, "zero-shot", table["zero_shot"][place], still)
+            note = "The MLP adapter's cell of Table 6" + (
+                "; LoRA is higher there (57.14)." if modality == "rgb-nir" else "."
+            )
+            ours = Wanted(method="simcmf", modality=modality)
+            yield _cell(modality, "SimCMF", table["simcmf"][place], ours, note, _peak(modality, "table2"))
+
+    return _exhibit(
+        cells(),
+        key="table2",
+        title="Pseudo new modalities: RGB stacked with a sensor",
+        corner="modality",
+        compete="columns",
+        notes=(
+            "Zero-shot sees the three RGB channels alone; scratch and SimCMF do not know which they are.",
+        ),
+    )
+
+
+def _table3(content: Mapping[str, Any]) -> Exhibit:
+    table = content["table3"]
+    return _exhibit(
+        (
+            _cell(tuning, modality, printed, Wanted(method="simcmf", modality=modality, tuning=tuning))
+            for tuning in TUNINGS
+            for modality, printed in zip(table["columns"], table[tuning], strict=True)
+        ),
+        key="table3",
+        title="Fine-tuning strategies of SimCMF",
+        corner="tuning",
+        compete="rows",
+    )
+
+
+def _table4(content: Mapping[str, Any]) -> Exhibit:
+    table = content["table4"]
+    return _exhibit(
+        (
+            _cell(
+                tuning,
+                "trained, M",
+                table[tuning],
+                Wanted(method="simcmf", modality="polarization", tuning=tuning),
+                "All of SAM; its prompt encoder (6,220 parameters) stays frozen here."
+                if tuning == "full"
+                else "",
+                f"aims info --method simcmf --tuning {tuning} --modality polarization",
+            )
+            for tuning in ("lora", "adapter", "prompt", "full")
+        ),
+        key="table4",
+        title="Trained parameters of the foundation model, in millions",
+        corner="tuning",
+        compete="columns",
+        unit="parameters",
+        notes=("Of SAM's encoder and decoder; the alignment module comes on top.",),
+    )
+
+
+def _figure4(content: Mapping[str, Any]) -> Exhibit:
+    values = content["figure4"]
+
+    def cells() -> Iterator[ExhibitCell]:
+        for method, name in FIGURE4.items():
+            tuning = "full" if method == "scratch" else "lora"
+            value = values.get(
+                "transformer_before_embed" if method == "transformer" else method.replace("-", "_")
+            )
+            printed, note = (None, f"Printed: {value}.") if isinstance(value, str) else (value, "")
+            wanted = Wanted(method=method, modality="polarization", tuning=tuning)
+            yield _cell(name, "polarization", printed, wanted, note)
+
+    return _exhibit(
+        cells(),
+        key="figure4",
+        title="Alignment modules: polarization, LoRA",
+        corner="module",
+        compete="rows",
+    )
+
+
+def _figure5a(content: Mapping[str, Any]) -> Exhibit:
+    peaks, rates = content["figure5a"], content["table5"]["learning_rates"]
+    return _exhibit(
+        (
+            _cell(
+                f"{rate:g}",
+                tuning,
+                peaks[tuning]["miou"] if rate == peaks[tuning]["lr"] else None,
+                Wanted(method="simcmf", modality="polarization", tuning=tuning, lr=rate),
+            )
+            for rate in rates
+            for tuning in ("full", "lora")
+        ),
+        key="figure5a",
+        title="Learning rates: polarization, SimCMF",
+        corner="learning rate",
+        compete="rows",
+        notes=("The paper prints the peaks alone.",),
+    )
+
+
+def _figure5b() -> Exhibit:
+    methods = {"scratch": "full", "simcmf, full": "full", "simcmf, lora": "lora"}
+    return _exhibit(
+        (
+            _cell(
+                name,
+                "all",
+                None,
+                Wanted(method=name.split(",")[0], modality="polarization", tuning=tuning, any_images=True),
+                command="aims sweep figure5b",
+            )
+            for name, tuning in methods.items()
+        ),
+        key="figure5b",
+        title="Size of the training set: polarization",
+        corner="method",
+        compete="rows",
+        notes=("The paper shows curves without numbers.",),
+    )
+
+
+def _figure6(content: Mapping[str, Any], panel: str) -> Exhibit:
+    option = {"k": "kernel", "d": "width", "n": "depth"}[panel]
+    values: Mapping[str, Sequence[float]] = content["figure6"][panel]
+    hard = {("k", 5), ("d", 96)}
+
+    def cells() -> Iterator[ExhibitCell]:
+        for value, printed in zip(values["values"], values["miou"], strict=True):
+            options = {} if value == MODULE[option] else {option: value}
+            wanted = Wanted(method="simcmf", modality="polarization", tuning="lora", options=options)
+            note = _READ_OFF if (panel, value) in hard else ""
+            if (panel, value) == ("n", 1):
+                note = "One 1 x 1 convolution: a linear layer, which Figure 4 has at 69.06."
+            yield _cell(f"{value:g}", option, printed, wanted, note)
+
+    parameters = values.get("params_k", ())
+    facts = {
+        f"{value:g}": {"parameters of the module, K": f"{count:g}"}
+        for value, count in zip(values["values"], parameters, strict=False)
+    }
+    return _exhibit(
+        cells(),
+        key=f"figure6{panel}",
+        title=f"SimCMF's module, {option}: polarization, LoRA",
+        corner=option,
+        compete="rows",
+        facts=facts,
+    )
+
+
+def _table6(content: Mapping[str, Any]) -> Exhibit:
+    table = content["table6"]
+    names = {
+        "cmx": ("CMX, full", "cmx"),
+        "vipt": ("ViPT, prompt", "vipt"),
+        "simcmf_lora": ("SimCMF, LoRA", "simcmf"),
+        "simcmf_adapter": ("SimCMF, adapter", "simcmf"),
+        "simcmf_full": ("SimCMF, full", "simcmf"),
+    }
+    return _exhibit(
+        (
+            _cell(
+                label,
+                modality,
+                printed,
+                Wanted(method=method, modality=modality, tuning=table[key]["tuning"]),
+            )
+            for key, (label, method) in names.items()
+            for modality, printed in zip(table["columns"], table[key]["miou"], strict=True)
+        ),
+        key="table6",
+        title="Methods for RGB with a sensor",
+        corner="method",
+        compete="rows",
+        facts={
+            label: {"parameters, M, published": f"{table[key]['params']:.1f}"}
+            for key, (label, _) in names.items()
+        },
+        notes=(
+            "CMX and ViPT know which channels are RGB; SimCMF does not.",
+            "SimCMF's 94.4 M parameters could not be derived from any configuration.",
+        ),
+    )
+
+
+def _figure7(content: Mapping[str, Any]) -> Exhibit:
+    values = content["figure4"]
+    return _exhibit(
+        (
+            _cell(
+                FIGURE4[method],
+                "polarization",
+                values[method.replace("-", "_")],
+                Wanted(
+                    method=method, modality="polarization", tuning="full" if method == "scratch" else "lora"
+                ),
+            )
+            for method in _FIGURE7
+        ),
+        key="figure7",
+        title="Training curves: polarization",
+        corner="method",
+        compete="rows",
+        notes=("The paper shows curves without numbers; where they end is Figure 4's.",),
+    )
