@@ -116,7 +116,7 @@ def _write(
     comparisons = build_comparisons(results, None if with_paper else against)
     drawn = workers.map(draw_cost, [*map(cost_plot, comparisons)], weight=_A_FIGURE)
     sections = build_sections(results, published)
-    exhibits = fill_all(results)
+    paper_tables = fill_all(results)
     files: dict[str, str | bytes] = {
         "table1.md": table1_markdown(sections, published),
         "table1.csv": table1_csv(sections),
@@ -131,10 +131,10 @@ def _write(
     costs = [*drawn]
     files |= cost_files(comparisons, costs)
     files["index.html"] = render_page(comparisons, left_out, costs=costs, data=data, title=title)
-    ours = any(table.condition for tables in exhibits for table in tables)
+    ours = any(table.condition for tables in paper_tables for table in tables)
     if ours or with_paper or not results:
         # Runs on other sets stand in none of them: the printed numbers alone would be clutter there.
-        for name, content in paper_files(exhibits, results, against=with_paper).items():
+        for name, content in paper_files(paper_tables, results, against=with_paper).items():
             files[f"paper/{name}"] = content
     try:
         for name in files:
@@ -155,7 +155,7 @@ def _write(
         left_out=tuple(left_out),
         paper=tuple(
             cell_fields(table, cell)
-            for tables in exhibits
+            for tables in paper_tables
             for table in tables
             for cell in table.cells.values()
         ),

@@ -1,4 +1,4 @@
-"""Plates: pictures in rows and columns with a caption, as a PNG."""
+"""Image grids: pictures in rows and columns with a caption, as a PNG."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HIGHEST = 1.4
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlateRow:
+class ImageRow:
     """One row.
 
     Attributes:
@@ -40,8 +40,8 @@ class PlateRow:
     notes: Sequence[str]
 
 
-def save_plate(path: Path, columns: Sequence[str], rows: Sequence[PlateRow], caption: str) -> None:
-    """Draws a plate; the same pictures give the same bytes.
+def save_image_grid(path: Path, columns: Sequence[str], rows: Sequence[ImageRow], caption: str) -> None:
+    """Draws a grid of pictures; the same pictures give the same bytes.
 
     Args:
         path: PNG to write.
@@ -104,6 +104,6 @@ def _shortened(note: str) -> str:
     return note if len(note) <= _LONGEST else f"{note[: _LONGEST // 2]}…{note[1 - _LONGEST // 2 :]}"
 
 
-def _ratio(row: PlateRow) -> float:
+def _ratio(row: ImageRow) -> float:
     ratios: list[float] = [shown.shape[0] / shown.shape[1] for shown in row.pictures if shown is not None]
     return min(_HIGHEST, max(ratios))

@@ -47,7 +47,7 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class MaskFigure:
     """One modality of one table.
 
     Attributes:
@@ -92,7 +92,7 @@ class Subject:
         return "_".join(part for part in parts if part)
 
 
-def find_subjects(tables: Sequence[Comparison], datasets: Mapping[str, Dataset]) -> list[Subject]:
+def find_mask_figures(tables: Sequence[Comparison], datasets: Mapping[str, Dataset]) -> list[MaskFigure]:
     """Everything that a picture can be made of: a dataset at hand, and a run of SimCMF on it.
 
     Args:
@@ -102,7 +102,7 @@ def find_subjects(tables: Sequence[Comparison], datasets: Mapping[str, Dataset])
     Raises:
         AimsError: a run's instances cannot be read.
     """
-    return sorted(_subjects(tables, datasets), key=lambda subject: subject.order)
+    return sorted(_mask_figures(tables, datasets), key=lambda figure: figure.order)
 
 
 def read_instances(run: Run, **options: Any) -> list[dict[str, Any]]:
@@ -119,7 +119,7 @@ def read_instances(run: Run, **options: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def _subjects(tables: Sequence[Comparison], datasets: Mapping[str, Dataset]) -> Iterator[Subject]:
+def _mask_figures(tables: Sequence[Comparison], datasets: Mapping[str, Dataset]) -> Iterator[MaskFigure]:
     for table in tables:
         dataset = datasets.get(table.fingerprint)
         if dataset is None or table.mixes_rgb:
@@ -130,7 +130,7 @@ def _subjects(tables: Sequence[Comparison], datasets: Mapping[str, Dataset]) -> 
                 _choose([_scores(column.run) for column in columns.values()]) if "simcmf" in columns else {}
             )
             if keys:
-                yield Subject(
+                yield MaskFigure(
                     table=table,
                     modality=modality,
                     dataset=dataset,

@@ -14,8 +14,8 @@ from aims.core.vocabulary import MODALITIES
 from aims.data.overlays import click_in_picture, predicted_mask
 from aims.data.pictures import picture
 from aims.data.read import Dataset
-from aims.report.figures.image_grid import PlateRow, muted, save_plate
-from aims.report.figures.mask_figure import FIGURES, SHOWN, Subject, find_subjects, read_instances
+from aims.report.figures.image_grid import ImageRow, muted, save_image_grid
+from aims.report.figures.mask_figure import FIGURES, SHOWN, MaskFigure, find_mask_figures, read_instances
 from aims.report.figures.panels import Key, draw_mask
 from aims.report.figures.split_figure import write_split_figure
 from aims.report.tables.comparison import Comparison
@@ -35,7 +35,7 @@ _FIELDS = (
     *("method", "tuning", "seed", "run", "seen", "iou", "rule"),
 )
 
-_Line = tuple[str, Subject, Key]
+_Line = tuple[str, MaskFigure, Key]
 
 
 def write_qualitative(tables: Sequence[Comparison], datasets: Mapping[str, Dataset], out: Path) -> list[Path]:
@@ -58,22 +58,22 @@ def write_qualitative(tables: Sequence[Comparison], datasets: Mapping[str, Datas
     Raises:
         AimsError: a run's masks or a dataset cannot be read.
     """
-    plates: dict[str, tuple[list[_Line], str]] = {}
+    grids: dict[str, tuple[list[_Line], str]] = {}
     overviews: dict[tuple[str, ...], list[_Line]] = {}
-    for subject in find_subjects(tables, datasets):
-        name = f"panels/panels_{subject.dataset.name}"
-        own = f"paper/{FIGURES[subject.modality]}" if subject.is_papers else f"{name}_{subject.modality}"
-        lines = [(place, subject, key) for place, key in subject.keys.items()]
-        plates[_free(own, subject, plates)] = lines, _EACH
+    for figure in find_mask_figures(tables, datasets):
+        name = f"panels/panels_{figure.dataset.name}"
+        own = f"paper/{FIGURES[figure.modality]}" if figure.is_papers else f"{name}_{figure.modality}"
+        lines = [(place, figure, key) for place, key in figure.keys.items()]
+        grids[_free(own, figure, grids)] = lines, _EACH
         # The paper's datasets share one overview, of the others each has its own.
-        whole = ("paper/figure3",) if subject.is_papers else (name, subject.table.fingerprint)
-        middle = subject.keys.get("median", lines[0][2])
-        overviews.setdefault((*whole, subject.slug), []).append((subject.modality, subject, middle))
+        whole = ("paper/figure3",) if figure.is_papers else (name, figure.table.fingerprint)
+        middle = figure.keys.get("median", lines[0][2])
+        overviews.setdefault((*whole, figure.slug), []).append((figure.modality, figure, middle))
     for (name, *_), lines in overviews.items():
         if len(lines) > 1 or name.startswith("paper"):
-            plates[_free(name, lines[0][1], plates)] = lines, _OVERVIEW
+            grids[_free(name, lines[0][1], grids)] = lines, _OVERVIEW
     written: list[Path] = []
-    for name, (lines, what) in plates.items():
+    for name, (lines, what) in grids.items():
         written += _write(out / name, lines, f"{what}, {_RULE}")
     at_hand = {table.fingerprint: datasets.get(table.fingerprint) for table in tables}
     found = [dataset for dataset in at_hand.values() if dataset]
@@ -84,34 +84,34 @@ def write_qualitative(tables: Sequence[Comparison], datasets: Mapping[str, Datas
     return written
 
 
-def _free(name: str, subject: Subject, taken: Mapping[str, Any]) -> str:
-    choices = (name, f"{name}_{subject.slug}", f"{name}_{subject.slug}_{subject.table.fingerprint[:8]}")
+def _free(name: str, figure: MaskFigure, taken: Mapping[str, Any]) -> str:
+    choices = (name, f"{name}_{figure.slug}", f"{name}_{figure.slug}_{figure.table.fingerprint[:8]}")
     return next(choice for choice in choices if choice not in taken)
 
 
 def _write(base: Path, lines: Sequence[_Line], rule: str) -> list[Path]:
-    methods = [method for method in SHOWN if any(method in subject.columns for _, subject, _ in lines)]
+    methods = [method for method in SHOWN if any(method in figure.columns for _, figure, _ in lines)]
     rows, table = [], []
-    for label, subject, key in lines:
-        row, scored = _row(label, subject, key, methods)
+    for label, figure, key in lines:
+        row, scored = _row(label, figure, key, methods)
         rows.append(row)
         table += [{"figure": base.name, "row": label, **line, "rule": rule} for line in scored]
     condition = condition_title(lines[0][1].table.condition)
-    names = ", ".join(dict.fromkeys(subject.dataset.name for _, subject, _ in lines))
+    names = ", ".join(dict.fromkeys(figure.dataset.name for _, figure, _ in lines))
     caption = f"{names}: {condition[0].lower()}{condition[1:]}. {rule} {_LEGEND}"
     png, listed = base.with_name(f"{base.name}.png"), base.with_name(f"{base.name}.csv")
-    save_plate(png, ("input", *(SHOWN[method] for method in methods), "truth"), rows, caption)
+    save_image_grid(png, ("input", *(SHOWN[method] for method in methods), "truth"), rows, caption)
     write_text(listed, write_csv(_FIELDS, table))
     return [png, listed]
 
 
 def _row(
-    label: str, subject: Subject, key: Key, methods: Sequence[str]
-) -> tuple[PlateRow, list[dict[str, Any]]]:
+    label: str, figure: MaskFigure, key: Key, methods: Sequence[str]
+) -> tuple[ImageRow, list[dict[str, Any]]]:
     """The pictures of one instance, and what the CSV says of them."""
-    dataset, condition = subject.dataset, subject.table.condition
+    dataset, condition = figure.dataset, figure.table.condition
     ref = next(ref for images in dataset.index.values() for ref in images if ref.image_id == key[0])
-    streams = tuple(dict.fromkeys((subject.stream, *(column.stream for column in subject.columns.values()))))
+    streams = tuple(dict.fromkeys((figure.stream, *(column.stream for column in figure.columns.values()))))
     image = dataset.read(ref, streams)
     bases = {name: picture(image.streams[name], name, dataset.streams[name]) for name in streams}
     truth = image.instances == key[1]
@@ -119,7 +119,7 @@ def _row(
     pictures: list[NDArray[np.uint8] | None] = []
     notes, scored = [], []
     for method in methods:
-        column = subject.columns.get(method)
+        column = figure.columns.get(method)
         if column is None:
             pictures.append(None)
             notes.append("no run")
@@ -130,13 +130,13 @@ def _row(
         scores, config = found[0], column.run.config
         click = click_in_picture(scores, size)
         pictures.append(draw_mask(muted(bases[column.stream]), predicted_mask(scores, size), truth, click))
-        aside = f", sees {column.stream}" if column.stream != subject.stream else ""
+        aside = f", sees {column.stream}" if column.stream != figure.stream else ""
         notes.append(f"IoU {scores['iou']:.2f}{aside}")
         scored.append(
             {
                 "dataset": dataset.name,
                 "fingerprint": dataset.fingerprint,
-                "modality": subject.modality,
+                "modality": figure.modality,
                 "protocol": condition.protocol,
                 "backbone": condition.backbone,
                 "limit": condition.limit,
@@ -154,10 +154,10 @@ def _row(
                 "iou": scores["iou"],
             }
         )
-    base = bases[subject.stream]
-    row = PlateRow(
+    base = bases[figure.stream]
+    row = ImageRow(
         label=label,
         pictures=(draw_mask(base, None, None, click), *pictures, draw_mask(muted(base), truth, truth, click)),
-        notes=(f"{subject.stream}, {key[0]}", *notes, f"{int(truth.sum()):,} px"),
+        notes=(f"{figure.stream}, {key[0]}", *notes, f"{int(truth.sum()):,} px"),
     )
     return row, scored

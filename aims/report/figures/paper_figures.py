@@ -15,7 +15,7 @@ from aims.report.figures.style import COLOURS, SAME_BYTES, svg_and_png
 from aims.report.runs.conditions import Condition
 from aims.report.runs.curves import read_metrics
 from aims.report.runs.results import Result
-from aims.report.tables.paper_cells import FilledCell, FilledExhibit
+from aims.report.tables.paper_cells import FilledCell, FilledTable
 from aims.report.tables.paper_files import condition_title
 
 _PUBLISHED = {"marker": "D", "markerfacecolor": "white", "color": "#444444", "linestyle": "none", "zorder": 4}
@@ -30,11 +30,11 @@ _STYLE: Any = {  # matplotlib's type names every key
     "legend.frameon": False,
 }
 
-#: Draws one exhibit under one condition into axes.
-Draw = Callable[[Axes, FilledExhibit, Sequence[Result]], None]
+#: Draws one figure under one condition into axes.
+Draw = Callable[[Axes, FilledTable, Sequence[Result]], None]
 
 
-def draw_figure(panels: Sequence[Sequence[FilledExhibit]], results: Sequence[Result]) -> tuple[str, bytes]:
+def draw_figure(panels: Sequence[Sequence[FilledTable]], results: Sequence[Result]) -> tuple[str, bytes]:
     """Draws a figure: a row for each condition, side by side its panels.
 
     Args:
@@ -55,14 +55,14 @@ def draw_figure(panels: Sequence[Sequence[FilledExhibit]], results: Sequence[Res
             part.suptitle(condition_title(condition), fontsize=9)
             for axes, panel in zip(np.atleast_1d(part.subplots(1, len(panels))), panels, strict=True):
                 table = next((each for each in panel if each.condition == condition), panel[0])
-                _DRAW[table.exhibit.key](axes, table, results)
+                _DRAW[table.paper.key](axes, table, results)
             _legend(part)
         return svg_and_png(figure, dpi=160)
 
 
-def _bars(axes: Axes, table: FilledExhibit, _: Sequence[Result]) -> None:
+def _bars(axes: Axes, table: FilledTable, _: Sequence[Result]) -> None:
     """One bar a row, the first on top."""
-    cells = [table.cells[row, table.exhibit.columns[0]] for row in table.exhibit.rows]
+    cells = [table.cells[row, table.paper.columns[0]] for row in table.paper.rows]
     places = range(len(cells))
     for place, filled in zip(places, cells, strict=True):
         if filled.value is not None:
@@ -76,43 +76,43 @@ def _bars(axes: Axes, table: FilledExhibit, _: Sequence[Result]) -> None:
     axes.grid(axis="y", visible=False)
 
 
-def _over_numbers(axes: Axes, table: FilledExhibit, _: Sequence[Result]) -> None:
+def _over_numbers(axes: Axes, table: FilledTable, _: Sequence[Result]) -> None:
     """One line a column over rows that are numbers."""
-    exhibit = table.exhibit
-    ticks = [float(row) for row in exhibit.rows]
-    for colour, column in zip(COLOURS, exhibit.columns, strict=False):
-        cells = [table.cells[row, column] for row in exhibit.rows]
+    paper = table.paper
+    ticks = [float(row) for row in paper.rows]
+    for colour, column in zip(COLOURS, paper.columns, strict=False):
+        cells = [table.cells[row, column] for row in paper.rows]
         ours = [(x, filled) for x, filled in zip(ticks, cells, strict=True) if filled.value is not None]
         if ours:
             reach = np.concatenate([_reach(filled) for _, filled in ours], axis=1)
             values = [filled.value or 0.0 for _, filled in ours]
-            name = column if len(exhibit.columns) > 1 else "ours"
+            name = column if len(paper.columns) > 1 else "ours"
             axes.errorbar(
                 [x for x, _ in ours], values, reach, marker="o", capsize=3, color=colour, label=name
             )
         printed = [(x, filled.cell.published) for x, filled in zip(ticks, cells, strict=True)]
-        several = len(exhibit.columns) > 1
+        several = len(paper.columns) > 1
         _mark(
             axes,
             [(x, value) for x, value in printed if value is not None],
             label=f"published, {column}" if several else "published",
             color=colour if several else _PUBLISHED["color"],
         )
-    if exhibit.corner == "learning rate":
+    if paper.corner == "learning rate":
         axes.set_xscale("log")
     else:
-        axes.set_xticks(ticks, exhibit.rows)
-    axes.set(xlabel=exhibit.corner, ylabel="mIoU, %")
+        axes.set_xticks(ticks, paper.rows)
+    axes.set(xlabel=paper.corner, ylabel="mIoU, %")
 
 
-def _over_images(axes: Axes, table: FilledExhibit, results: Sequence[Result]) -> None:
+def _over_images(axes: Axes, table: FilledTable, results: Sequence[Result]) -> None:
     """One line a row over the number of training images."""
     seen: set[int] = set()
-    for colour, row in zip(COLOURS, table.exhibit.rows, strict=False):
-        wanted = table.exhibit.cells[row, "all"].wanted
+    for colour, row in zip(COLOURS, table.paper.rows, strict=False):
+        query = table.paper.cells[row, "all"].query
         by_images: dict[int, Result] = {}
         for result in results:
-            if not (wanted and wanted.fits(result.config) and _under(result, table)):
+            if not (query and query.fits(result.config) and _under(result, table)):
                 continue
             images = result.runs[0].train_images
             if images is not None:
@@ -132,11 +132,11 @@ def _over_images(axes: Axes, table: FilledExhibit, results: Sequence[Result]) ->
     axes.minorticks_off()
 
 
-def _curves(axes: Axes, table: FilledExhibit, _: Sequence[Result]) -> None:
+def _curves(axes: Axes, table: FilledTable, _: Sequence[Result]) -> None:
     """Scores over epochs, and where the paper's curves end."""
     drawn = False
-    for colour, row in zip(COLOURS, table.exhibit.rows, strict=False):
-        filled = table.cells[row, table.exhibit.columns[0]]
+    for colour, row in zip(COLOURS, table.paper.rows, strict=False):
+        filled = table.cells[row, table.paper.columns[0]]
         if filled.cell.published is not None:
             axes.axhline(filled.cell.published, color=colour, linestyle=":", linewidth=1)
         by_epoch: dict[int, list[float]] = {}
@@ -156,7 +156,7 @@ def _curves(axes: Axes, table: FilledExhibit, _: Sequence[Result]) -> None:
     axes.set(xlabel="epoch", ylabel=f"{split} mIoU, %" if drawn else "mIoU, %")
 
 
-def _under(result: Result, table: FilledExhibit) -> bool:
+def _under(result: Result, table: FilledTable) -> bool:
     condition, config = table.condition, result.config
     if condition is None:
         return False

@@ -15,7 +15,7 @@ from aims.core.files import write_text
 from aims.core.vocabulary import BROKEN_IMAGES
 from aims.data.pictures import picture
 from aims.data.read import Dataset
-from aims.report.figures.image_grid import PlateRow, muted, save_plate
+from aims.report.figures.image_grid import ImageRow, muted, save_image_grid
 from aims.report.tables.render import write_csv
 
 _RULE = (
@@ -57,7 +57,7 @@ def write_split_figure(datasets: Sequence[Dataset], base: Path) -> list[Path]:
     if not rows:
         return []
     png, table = base.with_name(f"{base.name}.png"), base.with_name(f"{base.name}.csv")
-    save_plate(png, ("input", "classes", "instances"), rows, f"{_HOW} {_RULE}")
+    save_image_grid(png, ("input", "classes", "instances"), rows, f"{_HOW} {_RULE}")
     write_text(table, write_csv(_FIELDS, lines))
     return [png, table]
 
@@ -75,7 +75,7 @@ def _choose(dataset: Dataset) -> str | None:
     return sorted(found)[(len(found) - 1) // 2][1] if found else None
 
 
-def _row(dataset: Dataset, image_id: str) -> tuple[PlateRow, Counter[int]]:
+def _row(dataset: Dataset, image_id: str) -> tuple[ImageRow, Counter[int]]:
     ref = next(ref for ref in dataset.index["test"] if ref.image_id == image_id)
     stream = next(iter(dataset.streams))
     image = dataset.read(ref, (stream,))
@@ -86,7 +86,7 @@ def _row(dataset: Dataset, image_id: str) -> tuple[PlateRow, Counter[int]]:
         for class_id in sorted(classes)
     ]
     by_instance = [image.instances == item["id"] for item in image.objects]
-    row = PlateRow(
+    row = ImageRow(
         label=dataset.name,
         pictures=(base, _painted(base, by_class), _painted(base, by_instance)),
         notes=(

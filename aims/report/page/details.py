@@ -162,8 +162,8 @@ def _costs(row: ComparisonRow) -> tuple[tuple[str, str], ...]:
 
 
 def _run_line(run: Run) -> tuple[str, ...]:
-    epoch = run.said(int, "scores", "epoch")
-    seconds, peak = run.amount("seconds"), run.peak_bytes
+    epoch = run.recorded(int, "scores", "epoch")
+    seconds, peak = run.recorded_amount("seconds"), run.peak_bytes
     return (
         run.folder,
         run.config.modality,
@@ -175,13 +175,13 @@ def _run_line(run: Run) -> tuple[str, ...]:
         "" if seconds is None else f"{seconds:,.1f}",
         "" if peak is None else f"{short(peak)}B",
         _at_once(run),
-        (run.said(str, "finished") or "").replace("T", " ")[:16],
+        (run.recorded(str, "finished") or "").replace("T", " ")[:16],
     )
 
 
 def _at_once(run: Run) -> str:
     """Images of a step that a process computed at once, where memory lacked for its whole share."""
-    images, processes = run.amount("micro_batch"), run.amount("processes") or 1
+    images, processes = run.recorded_amount("micro_batch"), run.recorded_amount("processes") or 1
     if images is None or images * processes >= run.config.batch_size:
         return ""
     return f"{images:.0f} of {run.config.batch_size}"
@@ -199,21 +199,21 @@ def _provenance(runs: Sequence[Run]) -> tuple[tuple[str, tuple[str, ...]], ...]:
         "command": _command,
         "weights": lambda run: run.config.weights,
         "dataset": lambda run: f"{run.config.dataset}, content {run.config.fingerprint}",
-        "licence": lambda run: run.said(str, "dataset", "license") or "",
-        "source": lambda run: run.said(str, "dataset", "url") or "",
-        "epoch chosen on": lambda run: run.said(str, "selected_on") or "",
+        "licence": lambda run: run.recorded(str, "dataset", "license") or "",
+        "source": lambda run: run.recorded(str, "dataset", "url") or "",
+        "epoch chosen on": lambda run: run.recorded(str, "selected_on") or "",
     }
     found = ((name, tuple(dict.fromkeys(filter(None, map(of, runs))))) for name, of in facts.items())
     return tuple((name, said) for name, said in found if said)
 
 
 def _joined(run: Run, *parts: tuple[str, ...]) -> str:
-    said = [(word, run.said(str, *keys)) for word, *keys in parts]
+    said = [(word, run.recorded(str, *keys)) for word, *keys in parts]
     return ", ".join(f"{word} {text}" for word, text in said if text)
 
 
 def _hardware(run: Run) -> str:
-    processes, threads = run.amount("processes"), run.amount("hardware", "threads")
+    processes, threads = run.recorded_amount("processes"), run.recorded_amount("hardware", "threads")
     words = [run.hardware, run.device or ""]
     words += [f"{processes:.0f} processes"] if processes and processes > 1 else []
     words += [f"{threads:.0f} {'thread' if threads == 1 else 'threads'}"] if threads else []
@@ -222,7 +222,7 @@ def _hardware(run: Run) -> str:
 
 def _command(run: Run) -> str:
     """The command line; of paths the last part, since where things lay on a disk is nobody's business."""
-    said = run.said(list, "command")
+    said = run.recorded(list, "command")
     if not said or not all(isinstance(part, str) for part in said):
         return ""
     program = _last(said[0])

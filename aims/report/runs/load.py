@@ -90,13 +90,13 @@ class Run:
     curves: Curves = field(default=(), repr=False)
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    def said(self, kind: type[T], *keys: str) -> T | None:
+    def recorded(self, kind: type[T], *keys: str) -> T | None:
         """What the record says under these keys, where it says something of that type."""
         return _found(self.content, kind, *keys)
 
-    def amount(self, *keys: str) -> float | None:
+    def recorded_amount(self, *keys: str) -> float | None:
         """The number that the record says under these keys; None where it is no amount of anything."""
-        number = self.said(float, *keys)
+        number = self.recorded(float, *keys)
         return number if number is not None and 0 <= number <= sys.float_info.max else None
 
     @property
@@ -104,7 +104,7 @@ class Run:
         """Its learning rate, and those that `--lr sweep` tried beside it; none where nothing is trained."""
         if self.config.tuning == NO_TUNING:
             return frozenset()
-        beside = self.said(dict, "learning_rates", "scores") or {}
+        beside = self.recorded(dict, "learning_rates", "scores") or {}
         with suppress(TypeError, ValueError):
             return frozenset({self.config.lr, *map(float, beside)})
         return frozenset({self.config.lr})
@@ -120,25 +120,25 @@ class Run:
     @cached_property
     def flops(self) -> float | None:
         """Operations for one image with one click; a multiplication with its addition counts as two."""
-        return self.amount("flops", "forward")
+        return self.recorded_amount("flops", "forward")
 
     @cached_property
     def peak_bytes(self) -> float | None:
         """The most memory that its first process held, on the GPU where there was one."""
-        return self.amount("peak_memory_bytes")
+        return self.recorded_amount("peak_memory_bytes")
 
     @cached_property
     def device(self) -> str | None:
         """Kind of the device: "cpu", "cuda" or another of torch's."""
-        return self.said(str, "hardware", "device")
+        return self.recorded(str, "hardware", "device")
 
     @cached_property
     def hours(self) -> float | None:
         """Hours of one device: its time on all its GPUs, or on all its CPU cores."""
         # A record from before runs could have several processes does not say how many.
-        processes = 1 if "processes" not in self.content else self.amount("processes")
-        cores = self.amount("hardware", "threads") if self.device == "cpu" else 1
-        seconds = self.amount("seconds")
+        processes = 1 if "processes" not in self.content else self.recorded_amount("processes")
+        cores = self.recorded_amount("hardware", "threads") if self.device == "cpu" else 1
+        seconds = self.recorded_amount("seconds")
         if self.device is None or seconds is None or processes is None or cores is None:
             return None
         return seconds * processes * cores / 3600

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aims.report.tables.paper_cells import FilledCell, FilledExhibit
-from aims.report.tables.paper_files import cell_fields, condition_title, exhibit_name, number
+from aims.report.tables.paper_cells import FilledCell, FilledTable
+from aims.report.tables.paper_files import cell_fields, condition_title, number, paper_name
 from aims.report.tables.published import PAPER_BACKBONE, PAPER_PROTOCOL
 from aims.report.tables.render import escape_markdown, markdown_table, write_csv
 
@@ -16,11 +16,11 @@ _SETTING = ("protocol", "backbone", "limit", "weights", "dataset", "modality", "
 _REST = ("lr", "epochs", "seeds", "instances", "images", "footnote", "command")
 
 
-def against_markdown(exhibits: Sequence[Sequence[FilledExhibit]]) -> str:
+def against_markdown(paper_tables: Sequence[Sequence[FilledTable]]) -> str:
     """The list in Markdown.
 
     Args:
-        exhibits: every table and figure, each under all its conditions.
+        paper_tables: every table and figure, each under all its conditions.
     """
     lines = [
         "# Every published number",
@@ -31,15 +31,15 @@ def against_markdown(exhibits: Sequence[Sequence[FilledExhibit]]) -> str:
         "weights: other conditions stand in parts of their own. The command makes the cell.",
         "",
     ]
-    tables = _with_numbers(exhibits)
+    tables = _with_numbers(paper_tables)
     lines += [f"{_counts(tables)}.", ""]
     for table in tables:
         lines += [
-            f"## {exhibit_name(table.exhibit)}: {escape_markdown(condition_title(table.condition))}",
+            f"## {paper_name(table.paper)}: {escape_markdown(condition_title(table.condition))}",
             "",
         ]
         header = [
-            table.exhibit.corner,
+            table.paper.corner,
             "",
             "published",
             "ours",
@@ -51,42 +51,42 @@ def against_markdown(exhibits: Sequence[Sequence[FilledExhibit]]) -> str:
         cells = [cell for cell in table.cells.values() if cell.cell.published is not None]
         lines += [*markdown_table(header, [_line(table, cell) for cell in cells], left=2), ""]
         lines += [f"({mark}) {escape_markdown(text)}\n" for text, mark in table.footnotes.items()]
-        lines += [f"Note: {escape_markdown(text)}\n" for text in (*table.exhibit.notes, *table.notes)]
+        lines += [f"Note: {escape_markdown(text)}\n" for text in (*table.paper.notes, *table.notes)]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def against_csv(exhibits: Sequence[Sequence[FilledExhibit]]) -> str:
+def against_csv(paper_tables: Sequence[Sequence[FilledTable]]) -> str:
     """The list in long form, one line a number and condition."""
     fields = (*_FIELDS, *_SETTING, *_REST)
     rows = (
         {name: value for name, value in cell_fields(table, cell).items() if name in fields}
-        for table in _with_numbers(exhibits)
+        for table in _with_numbers(paper_tables)
         for cell in table.cells.values()
         if cell.cell.published is not None
     )
     return write_csv(fields, rows)
 
 
-def _with_numbers(exhibits: Sequence[Sequence[FilledExhibit]]) -> list[FilledExhibit]:
+def _with_numbers(paper_tables: Sequence[Sequence[FilledTable]]) -> list[FilledTable]:
     return [
         table
-        for tables in exhibits
+        for tables in paper_tables
         for table in tables
-        if table.exhibit.key not in _WITHOUT
+        if table.paper.key not in _WITHOUT
         and any(cell.cell.published is not None for cell in table.cells.values())
     ]
 
 
-def _counts(tables: Sequence[FilledExhibit]) -> str:
+def _counts(tables: Sequence[FilledTable]) -> str:
     """How many numbers the paper prints, and for how many there is a comparable one of ours."""
     printed = {
-        (table.exhibit.key, *place)
+        (table.paper.key, *place)
         for table in tables
         for place, cell in table.cells.items()
         if cell.cell.published is not None
     }
     comparable = [
-        (table.exhibit.key, *place)
+        (table.paper.key, *place)
         for table in tables
         if _is_comparable(table)
         for place, cell in table.cells.items()
@@ -95,7 +95,7 @@ def _counts(tables: Sequence[FilledExhibit]) -> str:
     return f"{len(printed)} published numbers; comparable runs for {len(set(comparable))} of them"
 
 
-def _is_comparable(table: FilledExhibit) -> bool:
+def _is_comparable(table: FilledTable) -> bool:
     condition = table.condition
     return (
         condition is not None
@@ -105,7 +105,7 @@ def _is_comparable(table: FilledExhibit) -> bool:
     )
 
 
-def _line(table: FilledExhibit, filled: FilledCell) -> list[str]:
+def _line(table: FilledTable, filled: FilledCell) -> list[str]:
     cell = filled.cell
     mark = f" ({table.footnotes[cell.note]})" if cell.note else ""
     difference = "" if filled.difference is None else f"{filled.difference:+.2f}"

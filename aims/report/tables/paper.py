@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from aims.report.figures.paper_figures import draw_figure
 from aims.report.runs.results import Result
 from aims.report.tables.against import against_csv, against_markdown
-from aims.report.tables.paper_cells import FilledExhibit, fill_exhibit
-from aims.report.tables.paper_files import exhibit_csv, exhibit_latex, exhibit_markdown
-from aims.report.tables.paper_tables import load_exhibits
+from aims.report.tables.paper_cells import FilledTable, fill_table
+from aims.report.tables.paper_files import paper_csv, paper_latex, paper_markdown
+from aims.report.tables.paper_tables import load_paper_tables
 from aims.report.tables.table5 import table5_csv, table5_latex, table5_markdown
 
 #: Panels of one figure, by the figure's name.
@@ -18,32 +18,32 @@ _PANELS = {"figure6": ("figure6k", "figure6d", "figure6n")}
 _ELSEWHERE = ("table1",)
 
 
-def fill_all(results: Sequence[Result]) -> tuple[tuple[FilledExhibit, ...], ...]:
+def fill_all(results: Sequence[Result]) -> tuple[tuple[FilledTable, ...], ...]:
     """Every table and figure that holds numbers, each once per condition.
 
     Args:
         results: every finished run, grouped over seeds.
     """
-    return tuple(fill_exhibit(exhibit, results) for exhibit in load_exhibits())
+    return tuple(fill_table(paper, results) for paper in load_paper_tables())
 
 
 def paper_files(
-    exhibits: Sequence[Sequence[FilledExhibit]], results: Sequence[Result], *, against: bool
+    paper_tables: Sequence[Sequence[FilledTable]], results: Sequence[Result], *, against: bool
 ) -> dict[str, str | bytes]:
     """Names and contents of the files.
 
     Args:
-        exhibits: from `fill_all`.
+        paper_tables: from `fill_all`.
         results: every finished run, grouped over seeds.
         against: also list every published number with ours beside it.
     """
-    by_key = {tables[0].exhibit.key: tables for tables in exhibits}
+    by_key = {tables[0].paper.key: tables for tables in paper_tables}
     files: dict[str, str | bytes] = {}
     for key, tables in by_key.items():
-        if not tables[0].exhibit.is_figure and key not in _ELSEWHERE:
-            files[f"{key}.md"] = exhibit_markdown(tables)
-            files[f"{key}.csv"] = exhibit_csv(tables)
-            files[f"{key}.tex"] = exhibit_latex(tables)
+        if not tables[0].paper.is_figure and key not in _ELSEWHERE:
+            files[f"{key}.md"] = paper_markdown(tables)
+            files[f"{key}.csv"] = paper_csv(tables)
+            files[f"{key}.tex"] = paper_latex(tables)
     files["table5.md"], files["table5.csv"] = table5_markdown(results), table5_csv(results)
     files["table5.tex"] = table5_latex(results)
     in_panels = {panel for panels in _PANELS.values() for panel in panels}
@@ -53,8 +53,8 @@ def paper_files(
         if against or any(table.condition for part in parts for table in part):
             # Printed numbers alone need no picture.
             files[f"{name}.svg"], files[f"{name}.png"] = draw_figure(parts, results)
-        files[f"{name}.csv"] = exhibit_csv([table for part in parts for table in part])
-        files[f"{name}.md"] = "\n".join(exhibit_markdown(part) for part in parts)
+        files[f"{name}.csv"] = paper_csv([table for part in parts for table in part])
+        files[f"{name}.md"] = "\n".join(paper_markdown(part) for part in parts)
     if against:
-        files["against.md"], files["against.csv"] = against_markdown(exhibits), against_csv(exhibits)
+        files["against.md"], files["against.csv"] = against_markdown(paper_tables), against_csv(paper_tables)
     return files

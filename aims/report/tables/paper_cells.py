@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aims.report.runs.conditions import Condition, by_condition
 from aims.report.runs.results import Result
 from aims.report.statistics.paired import Difference, Verdict, compare, sample_scores
-from aims.report.tables.paper_tables import Exhibit, ExhibitCell
+from aims.report.tables.paper_tables import PaperCell, PaperTable
 from aims.report.tables.table1 import select
 
 
@@ -20,14 +20,14 @@ class FilledCell:
     Attributes:
         cell: the paper's.
         result: ours; None where there is no run.
-        value: ours, in the exhibit's unit (percent, or millions); None likewise.
+        value: ours, in the unit of its table (percent, or millions); None likewise.
         interval: its 95 % interval, for a score over more than one image.
         rank: "best" or "second" among its rivals of ours, else empty.
         test: its difference from the best of its rivals (0..1), where both are of the same instances.
         verdict: what is said of it beside the best; None for the best itself and for means over datasets.
     """
 
-    cell: ExhibitCell
+    cell: PaperCell
     result: Result | None = None
     value: float | None = None
     interval: tuple[float, float] | None = None
@@ -37,7 +37,7 @@ class FilledCell:
 
     @property
     def difference(self) -> float | None:
-        """Ours less the published number, in the exhibit's unit."""
+        """Ours less the published number, in the unit of its table."""
         if self.value is None or self.cell.published is None:
             return None
         return self.value - self.cell.published
@@ -51,17 +51,17 @@ class FilledCell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilledExhibit:
+class FilledTable:
     """A table or a figure under one condition.
 
     Attributes:
-        exhibit: the paper's.
+        paper: the paper's.
         condition: what our results share; None where there are none.
         cells: by row and column.
         notes: what was not picked, and why.
     """
 
-    exhibit: Exhibit
+    paper: PaperTable
     condition: Condition | None
     cells: Mapping[tuple[str, str], FilledCell]
     notes: tuple[str, ...] = ()
@@ -69,46 +69,46 @@ class FilledExhibit:
     @property
     def footnotes(self) -> dict[str, str]:
         """Letters of the footnotes of printed numbers, by their text."""
-        texts = dict.fromkeys(cell.note for cell in self.exhibit.cells.values() if cell.note)
+        texts = dict.fromkeys(cell.note for cell in self.paper.cells.values() if cell.note)
         return {text: chr(ord("a") + place) for place, text in enumerate(texts)}
 
 
-def fill_exhibit(exhibit: Exhibit, results: Sequence[Result]) -> tuple[FilledExhibit, ...]:
-    """Lays out an exhibit once per condition with a run for it; without any, once with the paper's numbers.
+def fill_table(paper: PaperTable, results: Sequence[Result]) -> tuple[FilledTable, ...]:
+    """Lays out a table of the paper once per condition with a run; without any, once with printed numbers.
 
     Scratch starts from random weights by definition and stands beside every start of the others.
 
     Args:
-        exhibit: the paper's.
+        paper: the paper's.
         results: every finished run, grouped over seeds.
     """
     fitting = [
         result
         for result in results
-        if any(cell.wanted and cell.wanted.fits(result.config) for cell in exhibit.cells.values())
+        if any(cell.query and cell.query.fits(result.config) for cell in paper.cells.values())
     ]
-    filled = tuple(_fill(exhibit, condition, members) for condition, members in by_condition(fitting))
+    filled = tuple(_fill(paper, condition, members) for condition, members in by_condition(fitting))
     return filled or (
-        FilledExhibit(
-            exhibit=exhibit,
+        FilledTable(
+            paper=paper,
             condition=None,
-            cells={place: FilledCell(cell=cell) for place, cell in exhibit.cells.items()},
+            cells={place: FilledCell(cell=cell) for place, cell in paper.cells.items()},
         ),
     )
 
 
-def _fill(exhibit: Exhibit, condition: Condition, results: Sequence[Result]) -> FilledExhibit:
+def _fill(paper: PaperTable, condition: Condition, results: Sequence[Result]) -> FilledTable:
     notes: list[str] = []
     cells: dict[tuple[str, str], FilledCell] = {}
-    for place, cell in exhibit.cells.items():
-        if cell.wanted is None:
+    for place, cell in paper.cells.items():
+        if cell.query is None:
             cells[place] = FilledCell(cell=cell, value=_mean(cells, cell.column))
             continue
         candidates = [
             result
             for result in results
             # Runs on a part of the images stand in the curve alone.
-            if cell.wanted.fits(result.config) and result.config.train_images is None
+            if cell.query.fits(result.config) and result.config.train_images is None
         ]
         contents = sorted({result.config.fingerprint[:8] for result in candidates})
         if len(contents) > 1:
@@ -118,17 +118,17 @@ def _fill(exhibit: Exhibit, condition: Condition, results: Sequence[Result]) -> 
             )
             candidates = []
         result = select(candidates, f"{cell.row}, {cell.column}", notes)
-        ends = result.interval if result and exhibit.unit == "miou" else None
+        ends = result.interval if result and paper.unit == "miou" else None
         cells[place] = FilledCell(
             cell=cell,
             result=result,
-            value=_value(exhibit, result),
+            value=_value(paper, result),
             interval=(100 * ends[0], 100 * ends[1]) if ends else None,
         )
-    return FilledExhibit(
-        exhibit=exhibit,
+    return FilledTable(
+        paper=paper,
         condition=condition,
-        cells=_ranked(exhibit, cells) if exhibit.unit == "miou" else cells,
+        cells=_ranked(paper, cells) if paper.unit == "miou" else cells,
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -140,10 +140,10 @@ def _mean(cells: Mapping[tuple[str, str], FilledCell], column: str) -> float | N
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def _value(exhibit: Exhibit, result: Result | None) -> float | None:
+def _value(paper: PaperTable, result: Result | None) -> float | None:
     if result is None:
         return None
-    if exhibit.unit == "miou":
+    if paper.unit == "miou":
         return 100 * result.miou
     counts = {run.trained_of_sam for run in result.runs}
     count = counts.pop() if len(counts) == 1 else None
@@ -151,13 +151,13 @@ def _value(exhibit: Exhibit, result: Result | None) -> float | None:
 
 
 def _ranked(
-    exhibit: Exhibit, cells: Mapping[tuple[str, str], FilledCell]
+    paper: PaperTable, cells: Mapping[tuple[str, str], FilledCell]
 ) -> dict[tuple[str, str], FilledCell]:
     """Marks the best and the second of each group of rivals that has at least two of ours, and tests."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for (row, column), filled in cells.items():
         if filled.value is not None:
-            groups.setdefault(column if exhibit.compete == "rows" else row, []).append((row, column))
+            groups.setdefault(column if paper.compete == "rows" else row, []).append((row, column))
     ranked = dict(cells)
     pairs: list[tuple[tuple[str, str], Result, Result]] = []
     for places in groups.values():

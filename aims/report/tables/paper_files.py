@@ -11,8 +11,8 @@ from aims.report.runs.conditions import Condition
 from aims.report.tables.captions import below_disc, count, seeds
 from aims.report.tables.latex import escape_latex, prose, stack, superscript
 from aims.report.tables.marks import MARKS, marks_words
-from aims.report.tables.paper_cells import FilledCell, FilledExhibit
-from aims.report.tables.paper_tables import Exhibit
+from aims.report.tables.paper_cells import FilledCell, FilledTable
+from aims.report.tables.paper_tables import PaperTable
 from aims.report.tables.render import (
     RESULT_FIELDS,
     condition_fields,
@@ -26,31 +26,31 @@ _EMPHASIS = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}
 _MACROS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
 
 
-def exhibit_markdown(tables: Sequence[FilledExhibit]) -> str:
-    """An exhibit in Markdown, one heading a condition."""
-    exhibit = tables[0].exhibit
-    lines = [f"# {exhibit_name(exhibit)}: {escape_markdown(exhibit.title)}", ""]
+def paper_markdown(tables: Sequence[FilledTable]) -> str:
+    """A table of the paper in Markdown, one heading a condition."""
+    paper = tables[0].paper
+    lines = [f"# {paper_name(paper)}: {escape_markdown(paper.title)}", ""]
     for table in tables:
         lines += [f"## {escape_markdown(condition_title(table.condition))}", ""]
         lines += [escape_markdown(caption(table)), ""]
-        header = [exhibit.corner, *_fact_columns(exhibit)]
+        header = [paper.corner, *_fact_columns(paper)]
         left = 1
-        header += [f"{name}, {kind}" for name in exhibit.columns for kind in ("published", "ours")]
+        header += [f"{name}, {kind}" for name in paper.columns for kind in ("published", "ours")]
         lines += [*markdown_table(header, _rows(table, _markdown_cell, escape_markdown), left), ""]
         lines += [f"({mark}) {escape_markdown(text)}\n" for text, mark in table.footnotes.items()]
         lines += [f"Note: {escape_markdown(text)}\n" for text in table.notes]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def exhibit_latex(tables: Sequence[FilledExhibit]) -> str:
-    """An exhibit in LaTeX, one `table` environment a condition; needs booktabs alone."""
+def paper_latex(tables: Sequence[FilledTable]) -> str:
+    """A table of the paper in LaTeX, one `table` environment a condition; needs booktabs alone."""
     return "% needs \\usepackage{booktabs}\n" + "\n".join(
         _latex_table(table, place) for place, table in enumerate(tables, start=1)
     )
 
 
-def exhibit_csv(tables: Sequence[FilledExhibit]) -> str:
-    """An exhibit in long form, one line a cell; a cell without our run has the published number alone."""
+def paper_csv(tables: Sequence[FilledTable]) -> str:
+    """A table of the paper in long form, one line a cell; one without our run has the published number alone."""
     fields = [*("exhibit", "row", "column", "unit", "published", "ours", "difference", "inside")]
     fields += ["protocol", "backbone", "limit", "weights"]
     fields += [*RESULT_FIELDS, "rank", "from_best", "groups", "p", "verdict"]
@@ -58,16 +58,16 @@ def exhibit_csv(tables: Sequence[FilledExhibit]) -> str:
     return write_csv(fields, (cell_fields(table, cell) for table in tables for cell in table.cells.values()))
 
 
-def cell_fields(table: FilledExhibit, filled: FilledCell) -> dict[str, Any]:
+def cell_fields(table: FilledTable, filled: FilledCell) -> dict[str, Any]:
     """A cell as a line of a CSV file."""
     cell = filled.cell
     return {
         **condition_fields(table.condition),
         **result_fields(filled.result),
-        "exhibit": table.exhibit.key,
+        "exhibit": table.paper.key,
         "row": cell.row,
         "column": cell.column,
-        "unit": {"miou": "mIoU, %", "parameters": "million parameters"}[table.exhibit.unit],
+        "unit": {"miou": "mIoU, %", "parameters": "million parameters"}[table.paper.unit],
         "published": number(cell.published),
         "ours": number(filled.value),
         "difference": number(filled.difference),
@@ -83,10 +83,10 @@ def cell_fields(table: FilledExhibit, filled: FilledCell) -> dict[str, Any]:
     }
 
 
-def exhibit_name(exhibit: Exhibit) -> str:
+def paper_name(paper: PaperTable) -> str:
     """As the paper counts it, e.g. "Table 3" or "Figure 6 k"."""
-    kind = "Figure" if exhibit.is_figure else "Table"
-    place = exhibit.key.removeprefix(kind.lower())
+    kind = "Figure" if paper.is_figure else "Table"
+    place = paper.key.removeprefix(kind.lower())
     return f"{kind} {place[0]}" + (f" {place[1:]}" if len(place) > 1 else "")
 
 
@@ -107,15 +107,15 @@ def condition_title(condition: Condition | None) -> str:
     return title[0].upper() + title[1:]
 
 
-def caption(table: FilledExhibit) -> str:
+def caption(table: FilledTable) -> str:
     """What a reader must know about the two kinds of columns."""
-    exhibit, condition = table.exhibit, table.condition
-    unit = "mIoU in percent." if exhibit.unit == "miou" else "Millions of parameters."
+    paper, condition = table.paper, table.condition
+    unit = "mIoU in percent." if paper.unit == "miou" else "Millions of parameters."
     sentences = [
         unit,
         "Published: printed in the SimCMF paper (SAM ViT-B, protocol paper), not measured by this project.",
     ]
-    if condition is not None and exhibit.unit == "miou":
+    if condition is not None and paper.unit == "miou":
         sentences.append(
             "Ours: mean over all test instances and seeds with its 95 % interval (bootstrap over images, or "
             "over their groups)."
@@ -128,7 +128,7 @@ def caption(table: FilledExhibit) -> str:
         sentences.append(f"Over several settings, ours is the one that is highest on the {rule}.")
     if condition is not None and (condition.protocol, condition.backbone) != ("paper", "sam-vit-b"):
         sentences.append("Ours was made under other conditions than the published numbers: see the heading.")
-    return " ".join([*sentences, *exhibit.notes])
+    return " ".join([*sentences, *paper.notes])
 
 
 def number(value: float | None) -> str:
@@ -136,28 +136,28 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _fact_columns(exhibit: Exhibit) -> list[str]:
-    return [*dict.fromkeys(name for facts in exhibit.facts.values() for name in facts)]
+def _fact_columns(paper: PaperTable) -> list[str]:
+    return [*dict.fromkeys(name for facts in paper.facts.values() for name in facts)]
 
 
 def _rows(
-    table: FilledExhibit,
-    show: Callable[[FilledExhibit, FilledCell | None], list[str]],
+    table: FilledTable,
+    show: Callable[[FilledTable, FilledCell | None], list[str]],
     escape: Callable[[str], str],
 ) -> list[list[str]]:
-    exhibit = table.exhibit
-    names = _fact_columns(exhibit)
+    paper = table.paper
+    names = _fact_columns(paper)
     return [
         [
             escape(row),
-            *(exhibit.facts.get(row, {}).get(name, "") for name in names),
-            *(text for column in exhibit.columns for text in show(table, table.cells.get((row, column)))),
+            *(paper.facts.get(row, {}).get(name, "") for name in names),
+            *(text for column in paper.columns for text in show(table, table.cells.get((row, column)))),
         ]
-        for row in exhibit.rows
+        for row in paper.rows
     ]
 
 
-def _markdown_cell(table: FilledExhibit, filled: FilledCell | None) -> list[str]:
+def _markdown_cell(table: FilledTable, filled: FilledCell | None) -> list[str]:
     if filled is None:
         return ["", ""]
     note = filled.cell.note
@@ -189,25 +189,25 @@ def ours_lines(filled: FilledCell, escape: Callable[[str], str] = str) -> list[s
     ]
 
 
-def _latex_table(table: FilledExhibit, place: int) -> str:
-    exhibit = table.exhibit
-    facts = _fact_columns(exhibit)
+def _latex_table(table: FilledTable, place: int) -> str:
+    paper = table.paper
+    facts = _fact_columns(paper)
     first = 2 + len(facts)
     heads = ["", *([""] * len(facts))]
-    heads += [rf"\multicolumn{{2}}{{c}}{{{escape_latex(name)}}}" for name in exhibit.columns]
-    rules = [rf"\cmidrule(lr){{{first + 2 * i}-{first + 2 * i + 1}}}" for i in range(len(exhibit.columns))]
-    kinds = ["published", "ours"] * len(exhibit.columns)
-    text = f"{exhibit_name(exhibit)}: {exhibit.title}. {condition_title(table.condition)}. {caption(table)}"
+    heads += [rf"\multicolumn{{2}}{{c}}{{{escape_latex(name)}}}" for name in paper.columns]
+    rules = [rf"\cmidrule(lr){{{first + 2 * i}-{first + 2 * i + 1}}}" for i in range(len(paper.columns))]
+    kinds = ["published", "ours"] * len(paper.columns)
+    text = f"{paper_name(paper)}: {paper.title}. {condition_title(table.condition)}. {caption(table)}"
     lines = [
         r"\begin{table}",
         r"  \centering\footnotesize\setlength{\tabcolsep}{4pt}",
         rf"  \caption{{{prose(text)}}}",
-        rf"  \label{{tab:aims-{exhibit.key}-{place}}}",
+        rf"  \label{{tab:aims-{paper.key}-{place}}}",
         rf"  \begin{{tabular}}{{l{'r' * (len(facts) + len(kinds))}}}",
         r"    \toprule",
         f"    {' & '.join(heads)} \\\\".replace("     &", "    &"),
         f"    {' '.join(rules)}",
-        f"    {' & '.join([prose(exhibit.corner), *map(prose, facts), *kinds])} \\\\",
+        f"    {' & '.join([prose(paper.corner), *map(prose, facts), *kinds])} \\\\",
         r"    \midrule",
         *(f"    {' & '.join(row)} \\\\" for row in _rows(table, _latex_cell, prose)),
         r"    \bottomrule",
@@ -219,7 +219,7 @@ def _latex_table(table: FilledExhibit, place: int) -> str:
     return "\n".join([*lines, r"\end{table}", ""])
 
 
-def _latex_cell(table: FilledExhibit, filled: FilledCell | None) -> list[str]:
+def _latex_cell(table: FilledTable, filled: FilledCell | None) -> list[str]:
     if filled is None:
         return ["", ""]
     note = filled.cell.note

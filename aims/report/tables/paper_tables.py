@@ -36,7 +36,7 @@ _READ_OFF = "Hard to read in the paper's picture."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class RunQuery:
     """The runs that make a cell; where several fit, the protocol's rule chooses among them.
 
     Attributes:
@@ -80,14 +80,14 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExhibitCell:
+class PaperCell:
     """One number of the paper.
 
     Attributes:
         row: where it stands.
         column: likewise.
         published: as printed; None where the paper prints none.
-        wanted: what makes it; None for the mean of its column.
+        query: what makes it; None for the mean of its column.
         command: the command that does.
         note: what a reader must know about the printed number.
     """
@@ -95,13 +95,13 @@ class ExhibitCell:
     row: str
     column: str
     published: float | None
-    wanted: Wanted | None
+    query: RunQuery | None
     command: str
     note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exhibit:
+class PaperTable:
     """A table or a figure of the paper.
 
     Attributes:
@@ -124,7 +124,7 @@ class Exhibit:
     columns: tuple[str, ...]
     compete: Literal["rows", "columns"]
     unit: Literal["miou", "parameters"] = "miou"
-    cells: Mapping[tuple[str, str], ExhibitCell]
+    cells: Mapping[tuple[str, str], PaperCell]
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -134,7 +134,7 @@ class Exhibit:
         return self.key.startswith("figure")
 
 
-def load_exhibits() -> tuple[Exhibit, ...]:
+def load_paper_tables() -> tuple[PaperTable, ...]:
     """All of them, in the paper's order, from `aims.leaderboards`."""
     content = load_content()
     return (
@@ -151,21 +151,21 @@ def load_exhibits() -> tuple[Exhibit, ...]:
     )
 
 
-def _exhibit(cells: Iterator[ExhibitCell], **rest: Any) -> Exhibit:
+def _paper_table(cells: Iterator[PaperCell], **rest: Any) -> PaperTable:
     found = {(cell.row, cell.column): cell for cell in cells}
     rows, columns = (tuple(dict.fromkeys(names)) for names in zip(*found, strict=True))
-    return Exhibit(rows=rows, columns=columns, cells=found, **rest)
+    return PaperTable(rows=rows, columns=columns, cells=found, **rest)
 
 
 def _cell(
-    row: str, column: str, published: float | None, wanted: Wanted, note: str = "", command: str = ""
-) -> ExhibitCell:
-    return ExhibitCell(
+    row: str, column: str, published: float | None, query: RunQuery, note: str = "", command: str = ""
+) -> PaperCell:
+    return PaperCell(
         row=row,
         column=column,
         published=published,
-        wanted=wanted,
-        command=command or wanted.command,
+        query=query,
+        command=command or query.command,
         note=note,
     )
 
@@ -175,26 +175,26 @@ def _peak(modality: str, suite: str) -> str:
     return f"aims sweep {suite} --only method=simcmf --only modality={modality}"
 
 
-def _table1(content: Mapping[str, Any]) -> Exhibit:
+def _table1(content: Mapping[str, Any]) -> PaperTable:
     table, footnotes = content["table1"], load_published().footnotes
 
-    def cells() -> Iterator[ExhibitCell]:
+    def cells() -> Iterator[PaperCell]:
         for place, modality in enumerate(table["columns"]):
-            scratch = Wanted(method="scratch", modality=modality, tuning="full")
+            scratch = RunQuery(method="scratch", modality=modality, tuning="full")
             yield _cell(modality, "scratch", table["scratch"][place], scratch)
-            ours = Wanted(method="simcmf", modality=modality)
+            ours = RunQuery(method="simcmf", modality=modality)
             note = footnotes.get(("simcmf", modality), "")
             yield _cell(modality, "SimCMF", table["simcmf"][place], ours, note, _peak(modality, "table1"))
         for column, method in (("scratch", "scratch"), ("SimCMF", "simcmf")):
-            yield ExhibitCell(
+            yield PaperCell(
                 row="average",
                 column=column,
                 published=table["average"][method],
-                wanted=None,
+                query=None,
                 command="aims sweep table1",
             )
 
-    return _exhibit(
+    return _paper_table(
         cells(),
         key="table1",
         title="Training from scratch and SimCMF",
@@ -204,22 +204,22 @@ def _table1(content: Mapping[str, Any]) -> Exhibit:
     )
 
 
-def _table2(content: Mapping[str, Any]) -> Exhibit:
+def _table2(content: Mapping[str, Any]) -> PaperTable:
     table = content["table2"]
 
-    def cells() -> Iterator[ExhibitCell]:
+    def cells() -> Iterator[PaperCell]:
         for place, modality in enumerate(table["columns"]):
-            scratch = Wanted(method="scratch", modality=modality, tuning="full")
+            scratch = RunQuery(method="scratch", modality=modality, tuning="full")
             yield _cell(modality, "scratch", table["scratch"][place], scratch)
-            still = Wanted(method="zero-shot", modality=modality)
+            still = RunQuery(method="zero-shot", modality=modality)
             yield _cell(modality, "zero-shot", table["zero_shot"][place], still)
             note = "The MLP adapter's cell of Table 6" + (
                 "; LoRA is higher there (57.14)." if modality == "rgb-nir" else "."
             )
-            ours = Wanted(method="simcmf", modality=modality)
+            ours = RunQuery(method="simcmf", modality=modality)
             yield _cell(modality, "SimCMF", table["simcmf"][place], ours, note, _peak(modality, "table2"))
 
-    return _exhibit(
+    return _paper_table(
         cells(),
         key="table2",
         title="Pseudo new modalities: RGB stacked with a sensor",
@@ -231,11 +231,11 @@ def _table2(content: Mapping[str, Any]) -> Exhibit:
     )
 
 
-def _table3(content: Mapping[str, Any]) -> Exhibit:
+def _table3(content: Mapping[str, Any]) -> PaperTable:
     table = content["table3"]
-    return _exhibit(
+    return _paper_table(
         (
-            _cell(tuning, modality, printed, Wanted(method="simcmf", modality=modality, tuning=tuning))
+            _cell(tuning, modality, printed, RunQuery(method="simcmf", modality=modality, tuning=tuning))
             for tuning in TUNINGS
             for modality, printed in zip(table["columns"], table[tuning], strict=True)
         ),
@@ -246,15 +246,15 @@ def _table3(content: Mapping[str, Any]) -> Exhibit:
     )
 
 
-def _table4(content: Mapping[str, Any]) -> Exhibit:
+def _table4(content: Mapping[str, Any]) -> PaperTable:
     table = content["table4"]
-    return _exhibit(
+    return _paper_table(
         (
             _cell(
                 tuning,
                 "trained, M",
                 table[tuning],
-                Wanted(method="simcmf", modality="polarization", tuning=tuning),
+                RunQuery(method="simcmf", modality="polarization", tuning=tuning),
                 "All of SAM; its prompt encoder (6,220 parameters) stays frozen here."
                 if tuning == "full"
                 else "",
@@ -271,20 +271,20 @@ def _table4(content: Mapping[str, Any]) -> Exhibit:
     )
 
 
-def _figure4(content: Mapping[str, Any]) -> Exhibit:
+def _figure4(content: Mapping[str, Any]) -> PaperTable:
     values = content["figure4"]
 
-    def cells() -> Iterator[ExhibitCell]:
+    def cells() -> Iterator[PaperCell]:
         for method, name in FIGURE4.items():
             tuning = "full" if method == "scratch" else "lora"
             value = values.get(
                 "transformer_before_embed" if method == "transformer" else method.replace("-", "_")
             )
             printed, note = (None, f"Printed: {value}.") if isinstance(value, str) else (value, "")
-            wanted = Wanted(method=method, modality="polarization", tuning=tuning)
-            yield _cell(name, "polarization", printed, wanted, note)
+            query = RunQuery(method=method, modality="polarization", tuning=tuning)
+            yield _cell(name, "polarization", printed, query, note)
 
-    return _exhibit(
+    return _paper_table(
         cells(),
         key="figure4",
         title="Alignment modules: polarization, LoRA",
@@ -293,15 +293,15 @@ def _figure4(content: Mapping[str, Any]) -> Exhibit:
     )
 
 
-def _figure5a(content: Mapping[str, Any]) -> Exhibit:
+def _figure5a(content: Mapping[str, Any]) -> PaperTable:
     peaks, rates = content["figure5a"], content["table5"]["learning_rates"]
-    return _exhibit(
+    return _paper_table(
         (
             _cell(
                 f"{rate:g}",
                 tuning,
                 peaks[tuning]["miou"] if rate == peaks[tuning]["lr"] else None,
-                Wanted(method="simcmf", modality="polarization", tuning=tuning, lr=rate),
+                RunQuery(method="simcmf", modality="polarization", tuning=tuning, lr=rate),
             )
             for rate in rates
             for tuning in ("full", "lora")
@@ -314,15 +314,15 @@ def _figure5a(content: Mapping[str, Any]) -> Exhibit:
     )
 
 
-def _figure5b() -> Exhibit:
+def _figure5b() -> PaperTable:
     methods = {"scratch": "full", "simcmf, full": "full", "simcmf, lora": "lora"}
-    return _exhibit(
+    return _paper_table(
         (
             _cell(
                 name,
                 "all",
                 None,
-                Wanted(method=name.split(",")[0], modality="polarization", tuning=tuning, any_images=True),
+                RunQuery(method=name.split(",")[0], modality="polarization", tuning=tuning, any_images=True),
                 command="aims sweep figure5b",
             )
             for name, tuning in methods.items()
@@ -335,26 +335,26 @@ def _figure5b() -> Exhibit:
     )
 
 
-def _figure6(content: Mapping[str, Any], panel: str) -> Exhibit:
+def _figure6(content: Mapping[str, Any], panel: str) -> PaperTable:
     option = {"k": "kernel", "d": "width", "n": "depth"}[panel]
     values: Mapping[str, Sequence[float]] = content["figure6"][panel]
     hard = {("k", 5), ("d", 96)}
 
-    def cells() -> Iterator[ExhibitCell]:
+    def cells() -> Iterator[PaperCell]:
         for value, printed in zip(values["values"], values["miou"], strict=True):
             options = {} if value == MODULE[option] else {option: value}
-            wanted = Wanted(method="simcmf", modality="polarization", tuning="lora", options=options)
+            query = RunQuery(method="simcmf", modality="polarization", tuning="lora", options=options)
             note = _READ_OFF if (panel, value) in hard else ""
             if (panel, value) == ("n", 1):
                 note = "One 1 x 1 convolution: a linear layer, which Figure 4 has at 69.06."
-            yield _cell(f"{value:g}", option, printed, wanted, note)
+            yield _cell(f"{value:g}", option, printed, query, note)
 
     parameters = values.get("params_k", ())
     facts = {
         f"{value:g}": {"parameters of the module, K": f"{count:g}"}
         for value, count in zip(values["values"], parameters, strict=False)
     }
-    return _exhibit(
+    return _paper_table(
         cells(),
         key=f"figure6{panel}",
         title=f"SimCMF's module, {option}: polarization, LoRA",
@@ -364,7 +364,7 @@ def _figure6(content: Mapping[str, Any], panel: str) -> Exhibit:
     )
 
 
-def _table6(content: Mapping[str, Any]) -> Exhibit:
+def _table6(content: Mapping[str, Any]) -> PaperTable:
     table = content["table6"]
     names = {
         "cmx": ("CMX, full", "cmx"),
@@ -373,13 +373,13 @@ def _table6(content: Mapping[str, Any]) -> Exhibit:
         "simcmf_adapter": ("SimCMF, adapter", "simcmf"),
         "simcmf_full": ("SimCMF, full", "simcmf"),
     }
-    return _exhibit(
+    return _paper_table(
         (
             _cell(
                 label,
                 modality,
                 printed,
-                Wanted(method=method, modality=modality, tuning=table[key]["tuning"]),
+                RunQuery(method=method, modality=modality, tuning=table[key]["tuning"]),
             )
             for key, (label, method) in names.items()
             for modality, printed in zip(table["columns"], table[key]["miou"], strict=True)
@@ -399,15 +399,15 @@ def _table6(content: Mapping[str, Any]) -> Exhibit:
     )
 
 
-def _figure7(content: Mapping[str, Any]) -> Exhibit:
+def _figure7(content: Mapping[str, Any]) -> PaperTable:
     values = content["figure4"]
-    return _exhibit(
+    return _paper_table(
         (
             _cell(
                 FIGURE4[method],
                 "polarization",
                 values[method.replace("-", "_")],
-                Wanted(
+                RunQuery(
                     method=method, modality="polarization", tuning="full" if method == "scratch" else "lora"
                 ),
             )

@@ -15,24 +15,24 @@ from aims.report import write_report
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import pool_seeds
 from aims.report.statistics.paired import Verdict
-from aims.report.tables.paper_cells import fill_exhibit
-from aims.report.tables.paper_files import exhibit_markdown
-from aims.report.tables.paper_tables import Wanted, load_exhibits
+from aims.report.tables.paper_cells import fill_table
+from aims.report.tables.paper_files import paper_markdown
+from aims.report.tables.paper_tables import RunQuery, load_paper_tables
 from aims.report.tables.published import load_content
 
-EXHIBITS = {exhibit.key: exhibit for exhibit in load_exhibits()}
+PAPER_TABLES = {paper.key: paper for paper in load_paper_tables()}
 POLARIZATION = {"modality": "polarization", "dataset": "rgbp-glass"}
 PAPER = {"protocol": "paper", **POLARIZATION}
 
 
 def fill(key: str, runs: Path):
     results, _ = pool_seeds(load_runs(runs)[0])
-    return fill_exhibit(EXHIBITS[key], results)
+    return fill_table(PAPER_TABLES[key], results)
 
 
 def printed(key: str) -> Counter[float]:
-    """The numbers of one exhibit."""
-    cells = EXHIBITS[key].cells.values()
+    """The numbers of one paper."""
+    cells = PAPER_TABLES[key].cells.values()
     return Counter(cell.published for cell in cells if cell.published is not None)
 
 
@@ -86,7 +86,7 @@ def test_the_best_of_rivals_is_marked_and_what_is_not_separable_from_it(runs: Pa
         Verdict.SEPARABLE,
         Verdict.NOT_TESTED,
     ]
-    text = exhibit_markdown([table])
+    text = paper_markdown([table])
     assert "<u>55.00</u> ≈<br>" in text
     assert "| 30.00 † |" in text
     assert "≈: not separable from the best." in text
@@ -146,7 +146,7 @@ def test_trained_parameters_come_from_the_records(runs: Path, add_run: AddRun) -
 
 
 def test_commands_say_what_fits() -> None:
-    wanted = Wanted(method="simcmf", modality="polarization", tuning="lora", options={"kernel": 5}, lr=None)
+    wanted = RunQuery(method="simcmf", modality="polarization", tuning="lora", options={"kernel": 5}, lr=None)
     assert wanted.command == (
         "aims run --protocol paper --method simcmf --modality polarization --tuning lora --lr sweep "
         "--kernel 5"

@@ -12,7 +12,7 @@ import pytest
 from aims.cli.sweep import suite_fields
 from aims.data.write import convert
 from aims.report.figures.mask_figure import FIGURES
-from aims.report.tables.paper_tables import load_exhibits
+from aims.report.tables.paper_tables import load_paper_tables
 from aims.suites.plan import plan_runs
 from aims.suites.suite import find_suite, packaged_suites, read_suite
 from helpers import MadeUp
@@ -126,15 +126,15 @@ def test_the_papers_suites_make_every_cell_of_its_tables_and_figures(tmp_path, p
     assert len(configs) == OF_THE_PAPER[name]
     cells = [
         cell
-        for exhibit in load_exhibits()
-        if exhibit.key.rstrip("kdn" if name == "figure6" else "") == name
-        for cell in exhibit.cells.values()
-        if cell.wanted
+        for paper in load_paper_tables()
+        if paper.key.rstrip("kdn" if name == "figure6" else "") == name
+        for cell in paper.cells.values()
+        if cell.query
     ]
     assert cells
     used = set()
     for cell in cells:
-        fitting = {key for key, config in configs.items() if cell.wanted.fits(config)}
+        fitting = {key for key, config in configs.items() if cell.query.fits(config)}
         assert fitting, (cell.row, cell.column)
         used |= fitting
     assert used == set(configs)  # no run that stands in no cell
