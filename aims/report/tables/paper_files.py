@@ -50,7 +50,7 @@ def paper_latex(tables: Sequence[FilledTable]) -> str:
 
 
 def paper_csv(tables: Sequence[FilledTable]) -> str:
-    """A table of the paper in long form, one line a cell; one without our run has the published number alone."""
+    """A table of the paper in long form, one line a cell; without our run it has the printed number alone."""
     fields = [*("exhibit", "row", "column", "unit", "published", "ours", "difference", "inside")]
     fields += ["protocol", "backbone", "limit", "weights"]
     fields += [*RESULT_FIELDS, "rank", "from_best", "groups", "p", "verdict"]
