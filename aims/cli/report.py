@@ -19,7 +19,9 @@ from aims.cli._terminal import err, out, print_json
 from aims.core.errors import AimsError
 
 if TYPE_CHECKING:
-    from aims.report import Comparison, ComparisonRow, ReportResult, Section
+    from aims.report.report import ReportResult
+    from aims.report.tables.comparison import Comparison, ComparisonRow
+    from aims.report.tables.table1 import Section
 
 _COLUMNS = (
     *("mIoU, %", "scratch\npublished", "scratch\nours", "SimCMF\npublished", "SimCMF\nours"),
@@ -72,7 +74,7 @@ def command(
     `--against paper` adds a list of every published number: ours, its interval, the difference, and the
     command that makes it (paper/against.md).
     """
-    from aims.report import write_report
+    from aims.report.report import write_report
 
     jobs = jobs or os.cpu_count() or 1
     result = write_report(runs, target, against=against, data=data, title=title, jobs=jobs)
@@ -127,8 +129,8 @@ def _print_paper(cells: Sequence[Mapping[str, Any]]) -> None:
 def _print_comparison(table: Comparison) -> None:
     """Every method beside every sensor; the paired tests are in the files."""
     from aims.core.sizes import LARGE_NAME
-    from aims.report import (
-        MEAN,
+    from aims.report.tables.comparison import MEAN
+    from aims.report.tables.comparison_words import (
         comparison_title,
         counts,
         large_note,
@@ -171,7 +173,7 @@ def _drawn(table: Comparison, columns: Mapping[str, Callable[[ComparisonRow], Te
 
 
 def _score(column: str, row: ComparisonRow) -> Text:
-    from aims.report import score_lines
+    from aims.report.tables.comparison_words import score_lines
 
     cell = row.cells.get(column)
     score, *below = score_lines(cell) if cell else [""]
@@ -180,7 +182,7 @@ def _score(column: str, row: ComparisonRow) -> Text:
 
 
 def _print_table1(section: Section) -> None:
-    from aims.report import plain_rows, title
+    from aims.report.tables.captions import plain_rows, title
 
     out.print(Text(title(section.condition)))
     table = Table(show_lines=True)

@@ -21,12 +21,19 @@ from aims.report.tables.build_comparison import build_comparisons
 from aims.report.tables.comparison import Comparison, comparison_json
 from aims.report.tables.comparison_csv import comparison_csv, paired_csv
 from aims.report.tables.comparison_files import comparison_latex, comparison_markdown
-from aims.report.tables.latex import table1_latex
 from aims.report.tables.paper import fill_all, paper_files
 from aims.report.tables.paper_files import cell_fields
 from aims.report.tables.published import load_published
-from aims.report.tables.render import results_csv, results_markdown, table1_csv, table1_markdown
+from aims.report.tables.results_table import (
+    results_csv,
+    results_markdown,
+)
 from aims.report.tables.table1 import Section, build_sections, section_json
+from aims.report.tables.table1_files import (
+    table1_csv,
+    table1_latex,
+    table1_markdown,
+)
 
 #: In place of a method: what the report is written against.
 PAPER = "paper"

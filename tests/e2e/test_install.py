@@ -66,6 +66,7 @@ def test_the_wheel_holds_everything(wheel):
         "aims/report/page/index.html.j2",
         "aims/report/page/page.css",
         "aims/report/page/page.js",
+        "aims/report/tables/table.tex.j2",
         "aims/synth/layouts/nyuv2.py",
     ):
         assert name in names, name

@@ -20,7 +20,11 @@ from aims.report.tables.captions import percent
 from aims.report.tables.comparison import MEAN, Comparison, ComparisonRow
 from aims.report.tables.comparison_words import column_name, comparison_title, short
 from aims.report.tables.cost import COSTS, device_unit
-from aims.report.tables.render import condition_fields, whole, write_csv
+from aims.report.tables.results_table import (
+    condition_fields,
+    whole,
+    write_csv,
+)
 
 #: The costs that are drawn; what they are called below an axis.
 AXES = {

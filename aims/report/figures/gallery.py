@@ -10,16 +10,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aims.core.errors import AimsError
 from aims.core.records import INSTANCES
 from aims.data.overlays import click_in_picture, predicted_mask
 from aims.data.pictures import picture
 from aims.data.read import Dataset, ImageRef
 from aims.report.figures.panels import Shot, draw_click, sensor_stream, webp
+from aims.report.runs.instances import read_instances
 from aims.report.runs.results import Result
 
 #: Pictures of a result where there is room, and of a whole page: about 4 kB each.
@@ -123,10 +121,7 @@ def choose(path: Path, most: int) -> tuple[list[dict[str, Any]], int]:
     Raises:
         AimsError: the file cannot be read.
     """
-    try:
-        table = pq.read_table(path, columns=list(_COLUMNS))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise AimsError(f"{path}: its masks cannot be read ({error})") from None
+    table = read_instances(path, columns=list(_COLUMNS))
     keys = list(zip(*(table[name].to_pylist() for name in ("iou", "image_id", "instance_id")), strict=True))
     order = sorted(range(len(keys)), key=keys.__getitem__)
     steps = min(most, len(order))

@@ -6,14 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from aims.core.errors import AimsError
 from aims.core.records import INSTANCES
 from aims.core.vocabulary import MODALITIES
 from aims.data.read import Dataset
-from aims.report.figures.panels import Key, sensor_stream
+from aims.report.figures.panels import sensor_stream
+from aims.report.runs.instances import Key, pick_instances, read_scored
 from aims.report.runs.load import Run
 from aims.report.runs.results import Result
 from aims.report.tables.comparison import Comparison
@@ -105,20 +102,6 @@ def find_mask_figures(tables: Sequence[Comparison], datasets: Mapping[str, Datas
     return sorted(_mask_figures(tables, datasets), key=lambda figure: figure.order)
 
 
-def read_instances(run: Run, **options: Any) -> list[dict[str, Any]]:
-    """The instances of a run, or what the options of `pyarrow.parquet.read_table` leave of them.
-
-    Raises:
-        AimsError: the file cannot be read.
-    """
-    path = run.path / INSTANCES
-    try:
-        rows: list[dict[str, Any]] = pq.read_table(path, **options).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise AimsError(f"{path}: its masks cannot be read ({error})") from None
-    return rows
-
-
 def _mask_figures(tables: Sequence[Comparison], datasets: Mapping[str, Dataset]) -> Iterator[MaskFigure]:
     for table in tables:
         dataset = datasets.get(table.fingerprint)
@@ -126,9 +109,7 @@ def _mask_figures(tables: Sequence[Comparison], datasets: Mapping[str, Dataset])
             continue
         for modality in table.modalities:
             columns = _columns(tables, table, modality, dataset)
-            keys = (
-                _choose([_scores(column.run) for column in columns.values()]) if "simcmf" in columns else {}
-            )
+            keys = _choose([column.run for column in columns.values()]) if "simcmf" in columns else {}
             if keys:
                 yield MaskFigure(
                     table=table,
@@ -169,25 +150,17 @@ def _best(tables: Sequence[Comparison], method: str, modality: str) -> Result | 
     return best.result if best else None
 
 
-def _scores(run: Run) -> dict[Key, tuple[int, float]]:
-    """Area and IoU of every scored instance."""
-    rows = read_instances(run, columns=["image_id", "instance_id", "area", "iou"])
-    return {(row["image_id"], row["instance_id"]): (row["area"], row["iou"]) for row in rows}
-
-
-def _choose(scored: Sequence[Mapping[Key, tuple[int, float]]]) -> dict[str, Key]:
-    """The instances at `PLACES`, of the larger half: little is seen of small ones.
+def _choose(runs: Sequence[Run]) -> dict[str, Key]:
+    """The instances at `PLACES` that all runs scored; of very few, some places are missing.
 
     Args:
-        scored: area and IoU of the instances of every method, SimCMF's last.
+        runs: of every method, SimCMF's last.
     """
-    *_, ours = scored
+    columns = ["image_id", "instance_id", "area", "iou"]
+    scored = [read_scored(run.path / INSTANCES, columns=columns) for run in runs]
     common = set.intersection(*(set(each) for each in scored))
-    by_area = sorted(common, key=lambda key: (-ours[key][0], key))
-    larger = by_area[: max(len(PLACES), (len(by_area) + 1) // 2)]
-    order = sorted(larger, key=lambda key: (ours[key][1], key))
     chosen: dict[str, Key] = {}
-    for name, place in PLACES.items():
-        if order and (key := order[round(place * (len(order) - 1))]) not in chosen.values():
+    for name, key in zip(PLACES, pick_instances(scored[-1], common, [*PLACES.values()]), strict=False):
+        if key not in chosen.values():
             chosen[name] = key
     return chosen

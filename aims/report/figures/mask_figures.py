@@ -10,17 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aims.core.files import write_text
+from aims.core.records import INSTANCES
 from aims.core.vocabulary import MODALITIES
 from aims.data.overlays import click_in_picture, predicted_mask
 from aims.data.pictures import picture
 from aims.data.read import Dataset
 from aims.report.figures.image_grid import ImageRow, muted, save_image_grid
-from aims.report.figures.mask_figure import FIGURES, SHOWN, MaskFigure, find_mask_figures, read_instances
-from aims.report.figures.panels import Key, draw_mask
+from aims.report.figures.mask_figure import FIGURES, SHOWN, MaskFigure, find_mask_figures
+from aims.report.figures.panels import draw_mask
 from aims.report.figures.split_figure import write_split_figure
+from aims.report.runs.instances import Key, read_instances
+from aims.report.tables.captions import condition_title
 from aims.report.tables.comparison import Comparison
-from aims.report.tables.paper_files import condition_title
-from aims.report.tables.render import write_csv
+from aims.report.tables.results_table import (
+    write_csv,
+)
 
 _EACH = "Shown are the worst, the median and the best by SimCMF's IoU"
 _OVERVIEW = "Shown is the median by SimCMF's IoU"
@@ -124,10 +128,9 @@ def _row(
             pictures.append(None)
             notes.append("no run")
             continue
-        found = read_instances(
-            column.run, filters=[("image_id", "==", key[0]), ("instance_id", "==", key[1])]
-        )
-        scores, config = found[0], column.run.config
+        only = [("image_id", "==", key[0]), ("instance_id", "==", key[1])]
+        scores = read_instances(column.run.path / INSTANCES, filters=only).to_pylist()[0]
+        config = column.run.config
         click = click_in_picture(scores, size)
         pictures.append(draw_mask(muted(bases[column.stream]), predicted_mask(scores, size), truth, click))
         aside = f", sees {column.stream}" if column.stream != figure.stream else ""

@@ -14,7 +14,8 @@ from aims.core.files import atomic_write
 from aims.core.records import INSTANCES
 from aims.data.overlays import click_in_picture, predicted_mask
 from aims.data.pictures import picture
-from aims.report.figures.panels import Key, draw_mask, open_datasets, read_scored, sensor_stream
+from aims.report.figures.panels import draw_mask, open_datasets, sensor_stream
+from aims.report.runs.instances import Key, read_scored
 from aims.report.runs.load import Run, load_run
 from aims.report.statistics.paired import Difference, compare, sample_scores
 

@@ -10,16 +10,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aims.core.errors import AimsError, InputError
+from aims.core.errors import InputError
 from aims.core.records import INSTANCES
 from aims.core.vocabulary import MODALITIES
 from aims.data.overlays import click_in_picture, predicted_mask, tinted
 from aims.data.pictures import picture
 from aims.data.read import Dataset, find_datasets
+from aims.report.runs.instances import Key, pick_instances, read_scored
 from aims.report.tables.comparison import Comparison, ComparisonRow
 
 #: The methods that are shown, the best row of each.
@@ -31,9 +30,6 @@ _WIDTH = 256
 # Stands out from greys and from the colours of heat and of distance.
 _MASK = (0.0, 0.88, 1.0)
 _QUALITY = 88
-
-Key = tuple[str, int]
-Scored = Mapping[Key, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +104,8 @@ def _panel(table: Comparison, modality: str, dataset: Dataset) -> Panel | None:
     rows = sorted(shown.values(), key=lambda row: METHODS.index(row.method))
     scored = [_scored(row, modality) for row in rows]
     first = rows.index(shown.get("simcmf", rows[-1]))
-    keys = _choose(scored[first], set.intersection(*(set(found) for found in scored)))
+    common = set.intersection(*(set(found) for found in scored))
+    keys = dict.fromkeys(pick_instances(scored[first], common, PLACES))
     stream = sensor_stream(modality, dataset)
     refs = {ref.image_id: ref for images in dataset.index.values() for ref in images}
     shots = []
@@ -132,32 +129,6 @@ def _scored(row: ComparisonRow, modality: str) -> dict[Key, dict[str, Any]]:
     result = row.cells[modality].result
     assert result is not None  # a modality's cell comes from runs; only means do not
     return read_scored(result.runs[0].path / INSTANCES)
-
-
-def read_scored(path: Path) -> dict[Key, dict[str, Any]]:
-    """The scored instances of a run, with their masks; `times` is how often each stands there.
-
-    Raises:
-        AimsError: the file cannot be read.
-    """
-    try:
-        lines = pq.read_table(path).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise AimsError(f"{path}: its masks cannot be read ({error})") from None
-    scored: dict[Key, dict[str, Any]] = {}
-    for line in lines:
-        key = (line["image_id"], line["instance_id"])
-        line["times"] = scored[key]["times"] + 1 if key in scored else 1
-        scored[key] = line
-    return scored
-
-
-def _choose(scored: Scored, keys: set[Key]) -> list[Key]:
-    """The instances at `PLACES`, ordered by IoU, of the larger half: little is seen of small ones."""
-    by_area = sorted(keys, key=lambda key: (-scored[key]["area"], key))
-    larger = by_area[: max(len(PLACES), (len(by_area) + 1) // 2)]
-    order = sorted(larger, key=lambda key: (scored[key]["iou"], key))
-    return list(dict.fromkeys(order[round(place * (len(order) - 1))] for place in PLACES))
 
 
 def sensor_stream(modality: str, dataset: Dataset) -> str:

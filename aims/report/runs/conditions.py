@@ -35,7 +35,7 @@ class Condition:
 
 
 def by_condition(results: Iterable[Result]) -> Iterator[tuple[Condition, list[Result]]]:
-    """Results of every condition; scratch, which starts from random weights, stands beside every start."""
+    """Groups results by condition; scratch, which starts from random weights, stands beside every start."""
     places: dict[tuple[str, str, int | None], list[Result]] = {}
     for result in results:
         config = result.config
@@ -45,7 +45,11 @@ def by_condition(results: Iterable[Result]) -> Iterator[tuple[Condition, list[Re
 
 
 def by_start(results: Sequence[Result]) -> Iterator[tuple[Condition, list[Result]]]:
-    """The same of results that differ in the start alone, at least one."""
+    """Groups results of one protocol, backbone and limit by the weights from which they start.
+
+    Args:
+        results: at least one.
+    """
     config = results[0].config
     # A dict keeps their order: pretrained weights before random ones.
     starts = dict.fromkeys(item.config.weights for item in results if not _is_scratch(item))

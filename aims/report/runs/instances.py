@@ -1,22 +1,29 @@
-"""Reads the scored instances of a run, and sorts out which they are."""
+"""Reads the scored instances of runs, sorts out which they are, and picks some to show."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aims.core.errors import InputError
+from aims.core.errors import AimsError, InputError
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES
 from aims.report.statistics.intervals import FloatArray
+
+#: An instance: its image and its id there.
+Key = tuple[str, int]
+#: Instances by their key, each a row of the file.
+Scored = Mapping[Key, Mapping[str, Any]]
 
 # The predicted masks in the same file are many times larger and are not needed.
 _NAMES = ("image_id", "group", "instance_id", "iou", "area", "click_size")
@@ -83,7 +90,7 @@ def _pixels(path: Path, table: pa.Table, sides: np.ndarray | None) -> np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Names:
+class ScoredNames:
     """Which instances were scored: what depends on their names alone, the same for all runs of a test set.
 
     Attributes:
@@ -107,7 +114,7 @@ def sort_names(
     group_ids: tuple[str, ...],
     instance_ids: tuple[int, ...],
     standing_in: tuple[str, ...],
-) -> Names:
+) -> ScoredNames:
     """Sorts the names of instances.
 
     Args:
@@ -131,10 +138,53 @@ def sort_names(
             how = {1: "once, others more often", 2: "twice"}.get(times, f"{times} times")
             raise InputError(f"holds instance {instance_id} of image {image_id!r} {how}")
     groups, index = np.unique(np.array(group_ids, dtype=object), return_inverse=True)
-    return Names(
+    return ScoredNames(
         groups=tuple(groups.tolist()),
         index=index,
         counts=np.bincount(index).astype(np.float64),
         images=places.total(),
         digest=sha256(json.dumps(keys).encode()).hexdigest(),
     )
+
+
+def read_instances(path: Path, **options: Any) -> pa.Table:
+    """Reads the instances of a run with their masks, or what `options` leave of them.
+
+    Args:
+        path: `instances.parquet` of a run.
+        options: of `pyarrow.parquet.read_table`.
+
+    Raises:
+        AimsError: the file cannot be read.
+    """
+    try:
+        return pq.read_table(path, **options)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise AimsError(f"{path}: its masks cannot be read ({error})") from None
+
+
+def read_scored(path: Path, **options: Any) -> dict[Key, dict[str, Any]]:
+    """As `read_instances`, by key; `times` is how often each stands there."""
+    scored: dict[Key, dict[str, Any]] = {}
+    for line in read_instances(path, **options).to_pylist():
+        key = (line["image_id"], line["instance_id"])
+        line["times"] = scored[key]["times"] + 1 if key in scored else 1
+        scored[key] = line
+    return scored
+
+
+def pick_instances(scored: Scored, keys: Iterable[Key], places: Sequence[float]) -> list[Key]:
+    """Picks instances by the order of their IoU, of the larger half: little is seen of small ones.
+
+    Args:
+        scored: area and IoU of the instances.
+        keys: those among which to pick.
+        places: in the order, 0 = worst, 1 = best.
+
+    Returns:
+        A key for each place, the same for several where there are few; empty without any.
+    """
+    by_area = sorted(keys, key=lambda key: (-scored[key]["area"], key))
+    larger = by_area[: max(len(places), (len(by_area) + 1) // 2)]
+    order = sorted(larger, key=lambda key: (scored[key]["iou"], key))
+    return [order[round(place * (len(order) - 1))] for place in places] if order else []

@@ -91,11 +91,11 @@ class Run:
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def recorded(self, kind: type[T], *keys: str) -> T | None:
-        """What the record says under these keys, where it says something of that type."""
+        """Returns what the record holds under these nested keys, or None if it is not of type `kind`."""
         return _found(self.content, kind, *keys)
 
     def recorded_amount(self, *keys: str) -> float | None:
-        """The number that the record says under these keys; None where it is no amount of anything."""
+        """Returns the number under these nested keys, or None if it is not finite and at least 0."""
         number = self.recorded(float, *keys)
         return number if number is not None and 0 <= number <= sys.float_info.max else None
 
@@ -212,7 +212,7 @@ def load_run(folder: Path) -> Run:
         )
     broken = BROKEN_IMAGES.get(record.config.dataset, {}) if protocol.replaces_broken else {}
     try:
-        who = sort_names(
+        names = sort_names(
             tuple(image_ids.tolist()),
             tuple(group_ids.tolist()),
             tuple(instance_ids.tolist()),
@@ -228,13 +228,13 @@ def load_run(folder: Path) -> Run:
         config=record.config,
         miou=miou,
         val_miou=None if scores.get("val_miou") is None else _score(folder, scores, "val_miou"),
-        images=who.images,
-        groups=who.groups,
-        sums=np.bincount(who.index, weights=iou).astype(np.float64),
-        counts=who.counts,
+        images=names.images,
+        groups=names.groups,
+        sums=np.bincount(names.index, weights=iou).astype(np.float64),
+        counts=names.counts,
         size_sums=size_sums,
         size_counts=size_counts,
-        instances_digest=who.digest,
+        instances_digest=names.digest,
         trained=_found(content, int, "parameters", "trainable", "total"),
         trained_of_sam=_of_sam(content),
         train_images=_found(content, int, "images", "train"),

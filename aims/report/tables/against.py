@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aims.report.tables.captions import condition_title
+from aims.report.tables.markdown import (
+    escape_markdown,
+    markdown_table,
+    markdown_text,
+)
 from aims.report.tables.paper_cells import FilledCell, FilledTable
-from aims.report.tables.paper_files import cell_fields, condition_title, number, paper_name
+from aims.report.tables.paper_files import cell_fields, number, paper_name
 from aims.report.tables.published import PAPER_BACKBONE, PAPER_PROTOCOL
-from aims.report.tables.render import escape_markdown, markdown_table, write_csv
+from aims.report.tables.results_table import (
+    write_csv,
+)
 
 #: Where its curves end is Figure 4: Figure 7 prints no numbers of its own.
 _WITHOUT = ("figure7",)
@@ -52,7 +60,7 @@ def against_markdown(paper_tables: Sequence[Sequence[FilledTable]]) -> str:
         lines += [*markdown_table(header, [_line(table, cell) for cell in cells], left=2), ""]
         lines += [f"({mark}) {escape_markdown(text)}\n" for text, mark in table.footnotes.items()]
         lines += [f"Note: {escape_markdown(text)}\n" for text in (*table.paper.notes, *table.notes)]
-    return "\n".join(lines).rstrip("\n") + "\n"
+    return markdown_text(lines)
 
 
 def against_csv(paper_tables: Sequence[Sequence[FilledTable]]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from aims.core.config import RANDOM_WEIGHTS
+from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.core.vocabulary import PROTOCOLS
 from aims.report.runs.conditions import Condition
 from aims.report.runs.floors import DISC, FLOORS
@@ -19,20 +19,59 @@ _SELECTION = {
 }
 
 
+def condition_facts(
+    condition: Condition,
+    *,
+    scratch: str = "",
+    random: str = "RANDOM WEIGHTS, NOT PRETRAINED",
+    pretrained: str = "weights pretrained",
+    floors: str = "floors alone",
+    beside: Sequence[str] = (),
+) -> list[str]:
+    """What results share that may share a table, for its heading.
+
+    Args:
+        condition: what they share.
+        scratch: said where scratch is the only method.
+        random: said where the others start from random weights.
+        pretrained: said before the checkpoint's name where they do not.
+        floors: said of floors, which have neither backbone nor weights.
+        beside: said behind these, before a limit.
+    """
+    facts = [f"protocol {condition.protocol}"]
+    if condition.backbone == NO_MODEL:
+        facts.append(floors)
+    else:
+        weights = condition.weights
+        start = scratch if weights is None else random if weights == RANDOM_WEIGHTS else ""
+        facts += [f"backbone {condition.backbone}", start or f"{pretrained} {(weights or '')[:8]}"]
+    limit = [] if condition.limit is None else [f"LIMITED to {condition.limit} images of each split"]
+    return [*facts, *beside, *limit]
+
+
+def condition_title(condition: Condition | None) -> str:
+    """Heading of a table of the paper: it names everything that its results share."""
+    if condition is None:
+        return "No runs yet: published numbers only"
+    return capital(", ".join(condition_facts(condition, scratch="weights random (scratch alone)")))
+
+
+def capital(text: str) -> str:
+    """With a capital in front."""
+    return text[0].upper() + text[1:]
+
+
 def title(condition: Condition | None) -> str:
-    """Heading of a section: it names everything that its results share."""
+    """Heading of a section of Table 1: it names everything that its results share."""
     if condition is None:
         return "No runs of scratch or SimCMF yet: published numbers only"
-    parts = [f"protocol {condition.protocol}", f"backbone {condition.backbone}"]
-    if condition.weights is None:
-        parts.append("scratch alone, no SimCMF runs")
-    elif condition.weights == RANDOM_WEIGHTS:
-        parts.append("SimCMF with RANDOM WEIGHTS, NOT PRETRAINED")
-    else:
-        parts.append(f"SimCMF from pretrained weights {condition.weights[:8]}")
-    if condition.limit is not None:
-        parts.append(f"LIMITED to {condition.limit} images of each split")
-    return ", ".join(parts)
+    facts = condition_facts(
+        condition,
+        scratch="scratch alone, no SimCMF runs",
+        random="SimCMF with RANDOM WEIGHTS, NOT PRETRAINED",
+        pretrained="SimCMF from pretrained weights",
+    )
+    return ", ".join(facts)
 
 
 def caption(section: Section, published: PublishedTable1) -> str:

@@ -9,7 +9,7 @@ from aims.report.statistics.paired import Difference, fewest_images
 from aims.report.tables.captions import percent
 from aims.report.tables.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
 from aims.report.tables.comparison_words import column_name
-from aims.report.tables.render import (
+from aims.report.tables.results_table import (
     COST_FIELDS,
     RESULT_FIELDS,
     SETTING_FIELDS,

@@ -11,7 +11,7 @@ from aims.report.runs.floors import DISC
 from aims.report.runs.results import Result
 from aims.report.statistics.intervals import ALPHA, RESAMPLES
 from aims.report.statistics.paired import FLIPS, Difference, Verdict, fewest_images
-from aims.report.tables.captions import count, percent
+from aims.report.tables.captions import condition_facts, count, percent
 from aims.report.tables.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
 from aims.report.tables.marks import MARKS, STAR, marks_words, verdict_words
 
@@ -23,25 +23,13 @@ def comparison_title(table: Comparison) -> str:
 
 def comparison_facts(table: Comparison) -> list[str]:
     """What the rows of a table share, beside the dataset."""
-    condition = table.condition
-    facts = [f"protocol {condition.protocol}"]
-    if condition.backbone == NO_MODEL:
-        facts.append("floors alone")
-    else:
-        facts += [f"backbone {condition.backbone}", _weights(condition.weights)]
-    if table.mixes_rgb:
-        facts.append("RGB with a sensor")
-    if condition.limit is not None:
-        facts.append(f"LIMITED to {condition.limit} images of each split")
+    facts = condition_facts(
+        table.condition,
+        scratch="scratch alone, from random weights",
+        pretrained="pretrained weights",
+        beside=["RGB with a sensor"] if table.mixes_rgb else [],
+    )
     return [*facts, f"content {table.fingerprint[:8]}"]
-
-
-def _weights(weights: str | None) -> str:
-    if weights is None:
-        return "scratch alone, from random weights"
-    if weights == RANDOM_WEIGHTS:
-        return "RANDOM WEIGHTS, NOT PRETRAINED"
-    return f"pretrained weights {weights[:8]}"
 
 
 def counts(table: Comparison) -> str:

@@ -10,7 +10,7 @@ from aims.report.tables.against import against_csv, against_markdown
 from aims.report.tables.paper_cells import FilledTable, fill_table
 from aims.report.tables.paper_files import paper_csv, paper_latex, paper_markdown
 from aims.report.tables.paper_tables import load_paper_tables
-from aims.report.tables.table5 import table5_csv, table5_latex, table5_markdown
+from aims.report.tables.table5 import table5_files
 
 #: Panels of one figure, by the figure's name.
 _PANELS = {"figure6": ("figure6k", "figure6d", "figure6n")}
@@ -44,8 +44,7 @@ def paper_files(
             files[f"{key}.md"] = paper_markdown(tables)
             files[f"{key}.csv"] = paper_csv(tables)
             files[f"{key}.tex"] = paper_latex(tables)
-    files["table5.md"], files["table5.csv"] = table5_markdown(results), table5_csv(results)
-    files["table5.tex"] = table5_latex(results)
+    files |= table5_files(results)
     in_panels = {panel for panels in _PANELS.values() for panel in panels}
     figures = {key: (key,) for key in by_key if key.startswith("figure") and key not in in_panels} | _PANELS
     for name, panels in sorted(figures.items()):

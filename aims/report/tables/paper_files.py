@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aims.core.config import RANDOM_WEIGHTS
 from aims.core.vocabulary import PROTOCOLS
-from aims.report.runs.conditions import Condition
-from aims.report.tables.captions import below_disc, count, seeds
-from aims.report.tables.latex import escape_latex, prose, stack, superscript
+from aims.report.tables.captions import below_disc, condition_title, count, seeds
+from aims.report.tables.latex import LATEX, latex_text
+from aims.report.tables.layout import Format, Layout, LayoutRow
+from aims.report.tables.markdown import MARKDOWN, escape_markdown, markdown_lines, markdown_text
 from aims.report.tables.marks import MARKS, marks_words
 from aims.report.tables.paper_cells import FilledCell, FilledTable
 from aims.report.tables.paper_tables import PaperTable
-from aims.report.tables.render import (
+from aims.report.tables.results_table import (
     RESULT_FIELDS,
     condition_fields,
-    escape_markdown,
-    markdown_table,
     result_fields,
     write_csv,
 )
 
-_EMPHASIS = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}
-_MACROS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
+_KINDS = ("published", "ours")
 
 
 def paper_markdown(tables: Sequence[FilledTable]) -> str:
@@ -31,22 +28,20 @@ def paper_markdown(tables: Sequence[FilledTable]) -> str:
     paper = tables[0].paper
     lines = [f"# {paper_name(paper)}: {escape_markdown(paper.title)}", ""]
     for table in tables:
-        lines += [f"## {escape_markdown(condition_title(table.condition))}", ""]
-        lines += [escape_markdown(caption(table)), ""]
-        header = [paper.corner, *_fact_columns(paper)]
-        left = 1
-        header += [f"{name}, {kind}" for name in paper.columns for kind in ("published", "ours")]
-        lines += [*markdown_table(header, _rows(table, _markdown_cell, escape_markdown), left), ""]
-        lines += [f"({mark}) {escape_markdown(text)}\n" for text, mark in table.footnotes.items()]
-        lines += [f"Note: {escape_markdown(text)}\n" for text in table.notes]
-    return "\n".join(lines).rstrip("\n") + "\n"
+        layout = _layout(table, MARKDOWN, title=condition_title(table.condition), caption=caption(table))
+        lines += markdown_lines(layout)
+    return markdown_text(lines)
 
 
 def paper_latex(tables: Sequence[FilledTable]) -> str:
     """A table of the paper in LaTeX, one `table` environment a condition; needs booktabs alone."""
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(
-        _latex_table(table, place) for place, table in enumerate(tables, start=1)
-    )
+    return latex_text(_latex_layout(table, place) for place, table in enumerate(tables, start=1))
+
+
+def _latex_layout(table: FilledTable, place: int) -> Layout:
+    paper = table.paper
+    text = f"{paper_name(paper)}: {paper.title}. {condition_title(table.condition)}. {caption(table)}"
+    return _layout(table, LATEX, caption=text, label=f"tab:aims-{paper.key}-{place}")
 
 
 def paper_csv(tables: Sequence[FilledTable]) -> str:
@@ -90,23 +85,6 @@ def paper_name(paper: PaperTable) -> str:
     return f"{kind} {place[0]}" + (f" {place[1:]}" if len(place) > 1 else "")
 
 
-def condition_title(condition: Condition | None) -> str:
-    """Heading of a section: it names everything that its results share."""
-    if condition is None:
-        return "No runs yet: published numbers only"
-    parts = [f"protocol {condition.protocol}", f"backbone {condition.backbone}"]
-    if condition.weights is None:
-        parts.append("weights random (scratch alone)")
-    elif condition.weights == RANDOM_WEIGHTS:
-        parts.append("RANDOM WEIGHTS, NOT PRETRAINED")
-    else:
-        parts.append(f"weights {condition.weights_label}")
-    if condition.limit is not None:
-        parts.append(f"LIMITED to {condition.limit} images of each split")
-    title = ", ".join(parts)
-    return title[0].upper() + title[1:]
-
-
 def caption(table: FilledTable) -> str:
     """What a reader must know about the two kinds of columns."""
     paper, condition = table.paper, table.condition
@@ -140,37 +118,52 @@ def _fact_columns(paper: PaperTable) -> list[str]:
     return [*dict.fromkeys(name for facts in paper.facts.values() for name in facts)]
 
 
-def _rows(
-    table: FilledTable,
-    show: Callable[[FilledTable, FilledCell | None], list[str]],
-    escape: Callable[[str], str],
-) -> list[list[str]]:
+def _layout(table: FilledTable, form: Format, *, caption: str, title: str = "", label: str = "") -> Layout:
     paper = table.paper
-    names = _fact_columns(paper)
-    return [
-        [
-            escape(row),
-            *(paper.facts.get(row, {}).get(name, "") for name in names),
-            *(text for column in paper.columns for text in show(table, table.cells.get((row, column)))),
-        ]
+    facts = _fact_columns(paper)
+    heading = form.prose if form.is_latex else str
+    rows = [
+        LayoutRow(
+            label=form.prose(row),
+            cells=[
+                *(paper.facts.get(row, {}).get(name, "") for name in facts),
+                *(text for name in paper.columns for text in _cell(table, (row, name), form)),
+            ],
+        )
         for row in paper.rows
     ]
+    return Layout(
+        corner=heading(paper.corner),
+        columns=[*map(heading, facts)],
+        groups=[(form.escape(name) if form.is_latex else name, _KINDS) for name in paper.columns],
+        rows=rows,
+        footnotes=table.footnotes,
+        notes=table.notes,
+        title=title,
+        caption=caption,
+        label=label,
+    )
 
 
-def _markdown_cell(table: FilledTable, filled: FilledCell | None) -> list[str]:
+def _cell(table: FilledTable, place: tuple[str, str], form: Format) -> tuple[str, str]:
+    """The printed number and ours."""
+    filled = table.cells.get(place)
     if filled is None:
-        return ["", ""]
+        return "", ""
     note = filled.cell.note
-    published = number(filled.cell.published) + (f" ({table.footnotes[note]})" if note else "")
-    start, end = _EMPHASIS[filled.rank]
-    lines = ours_lines(filled, escape_markdown)
+    published = number(filled.cell.published) + (form.footnote(table.footnotes[note]) if note else "")
+    lines = _ours_lines(filled, form.escape)
     if lines:
-        mark = MARKS[filled.verdict] if filled.verdict else ""
-        lines[0] = f"{start}{lines[0]}{end}" + (f" {escape_markdown(mark)}" if mark else "")
-    return [published.strip(), "<br>".join(lines)]
+        lines[0] = form.ranks[filled.rank] % lines[0] + form.mark(
+            MARKS[filled.verdict] if filled.verdict else ""
+        )
+    if form.is_latex:
+        # Brackets are braced: after a line break they would be read as its argument.
+        lines[1:2] = [line.replace("[", "{[}").replace("]", "{]}") for line in lines[1:2]]
+    return published.strip(), form.stack(lines)
 
 
-def ours_lines(filled: FilledCell, escape: Callable[[str], str] = str) -> list[str]:
+def _ours_lines(filled: FilledCell, escape: Callable[[str], str] = str) -> list[str]:
     """Our part of a cell: value, interval, setting, seeds, instances; none if it is empty."""
     result = filled.result
     if result is None or filled.value is None:
@@ -187,47 +180,3 @@ def ours_lines(filled: FilledCell, escape: Callable[[str], str] = str) -> list[s
         seeds(result),
         f"{count(result.instances, 'instance')}, {count(result.images, 'image')}",
     ]
-
-
-def _latex_table(table: FilledTable, place: int) -> str:
-    paper = table.paper
-    facts = _fact_columns(paper)
-    first = 2 + len(facts)
-    heads = ["", *([""] * len(facts))]
-    heads += [rf"\multicolumn{{2}}{{c}}{{{escape_latex(name)}}}" for name in paper.columns]
-    rules = [rf"\cmidrule(lr){{{first + 2 * i}-{first + 2 * i + 1}}}" for i in range(len(paper.columns))]
-    kinds = ["published", "ours"] * len(paper.columns)
-    text = f"{paper_name(paper)}: {paper.title}. {condition_title(table.condition)}. {caption(table)}"
-    lines = [
-        r"\begin{table}",
-        r"  \centering\footnotesize\setlength{\tabcolsep}{4pt}",
-        rf"  \caption{{{prose(text)}}}",
-        rf"  \label{{tab:aims-{paper.key}-{place}}}",
-        rf"  \begin{{tabular}}{{l{'r' * (len(facts) + len(kinds))}}}",
-        r"    \toprule",
-        f"    {' & '.join(heads)} \\\\".replace("     &", "    &"),
-        f"    {' '.join(rules)}",
-        f"    {' & '.join([prose(paper.corner), *map(prose, facts), *kinds])} \\\\",
-        r"    \midrule",
-        *(f"    {' & '.join(row)} \\\\" for row in _rows(table, _latex_cell, prose)),
-        r"    \bottomrule",
-        r"  \end{tabular}",
-    ]
-    for note, mark in table.footnotes.items():
-        lines.append(rf"  \par\smallskip{{\footnotesize $^{{{mark}}}$ {prose(note)}}}")
-    lines += [rf"  \par\smallskip{{\footnotesize Note: {prose(note)}}}" for note in table.notes]
-    return "\n".join([*lines, r"\end{table}", ""])
-
-
-def _latex_cell(table: FilledTable, filled: FilledCell | None) -> list[str]:
-    if filled is None:
-        return ["", ""]
-    note = filled.cell.note
-    published = number(filled.cell.published) + (f"$^{{{table.footnotes[note]}}}$" if note else "")
-    lines = ours_lines(filled, escape_latex)
-    if lines:
-        mark = MARKS[filled.verdict] if filled.verdict else ""
-        lines[0] = _MACROS[filled.rank] % lines[0] + superscript(mark)
-    # Brackets are braced: after a line break they would be read as its argument.
-    lines[1:2] = [line.replace("[", "{[}").replace("]", "{]}") for line in lines[1:2]]
-    return [published, stack(lines)]

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from aims.report.runs.results import Result
-from aims.report.tables.latex import escape_latex
+from aims.report.tables.latex import LATEX, latex_text
+from aims.report.tables.layout import Format, Layout, LayoutRow
+from aims.report.tables.markdown import MARKDOWN, markdown_lines, markdown_text
 from aims.report.tables.published import PAPER_BACKBONE, PAPER_PROTOCOL, load_content
-from aims.report.tables.render import escape_markdown, markdown_table, write_csv
+from aims.report.tables.results_table import (
+    write_csv,
+)
 
 _TITLE = "Table 5: training configuration"
 _CAPTION = (
@@ -22,12 +26,37 @@ _FIXED = {
 }
 
 
-def table5_rows(results: Sequence[Result]) -> list[tuple[str, str, str]]:
-    """Name, published and ours of every line.
+def table5_files(results: Sequence[Result]) -> dict[str, str]:
+    """Names and contents of its files.
 
     Args:
         results: every finished run, grouped over seeds.
     """
+    rows = _rows(results)
+    fields = ("name", "published", "ours")
+    return {
+        "table5.md": markdown_text(markdown_lines(_layout(rows, MARKDOWN, _TITLE, _CAPTION), "#")),
+        "table5.csv": write_csv(fields, (dict(zip(fields, row, strict=True)) for row in rows)),
+        "table5.tex": latex_text([_layout(rows, LATEX, "", f"{_TITLE}. {_CAPTION}")]),
+    }
+
+
+def _layout(rows: Sequence[tuple[str, str, str]], form: Format, title: str, caption: str) -> Layout:
+    return Layout(
+        title=title,
+        caption=caption,
+        label="tab:aims-table5",
+        corner="",
+        columns=("published", "ours"),
+        rows=[LayoutRow(label=form.escape(name), cells=[*map(form.escape, texts)]) for name, *texts in rows],
+        left=3,
+        align="lll",
+        small=False,
+    )
+
+
+def _rows(results: Sequence[Result]) -> list[tuple[str, str, str]]:
+    """Name, published and ours of every line."""
     configs = [
         result.config
         for result in results
@@ -44,40 +73,6 @@ def table5_rows(results: Sequence[Result]) -> list[tuple[str, str, str]]:
         (name.replace("_", " "), _printed(value), ours[name])
         for name, value in load_content()["table5"].items()
     ]
-
-
-def table5_markdown(results: Sequence[Result]) -> str:
-    """In Markdown."""
-    rows = [list(map(escape_markdown, row)) for row in table5_rows(results)]
-    table = markdown_table(["", "published", "ours"], rows, left=3)
-    return "\n".join([f"# {_TITLE}", "", _CAPTION, "", *table]) + "\n"
-
-
-def table5_csv(results: Sequence[Result]) -> str:
-    """As CSV."""
-    fields = ("name", "published", "ours")
-    return write_csv(fields, (dict(zip(fields, row, strict=True)) for row in table5_rows(results)))
-
-
-def table5_latex(results: Sequence[Result]) -> str:
-    """In LaTeX; needs booktabs alone."""
-    body = [f"    {' & '.join(map(escape_latex, row))} \\\\" for row in table5_rows(results)]
-    lines = [
-        "% needs \\usepackage{booktabs}",
-        r"\begin{table}",
-        r"  \centering",
-        rf"  \caption{{{escape_latex(f'{_TITLE}. {_CAPTION}')}}}",
-        r"  \label{tab:aims-table5}",
-        r"  \begin{tabular}{lll}",
-        r"    \toprule",
-        r"    & published & ours \\",
-        r"    \midrule",
-        *body,
-        r"    \bottomrule",
-        r"  \end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _values(values: Iterable[float]) -> str:

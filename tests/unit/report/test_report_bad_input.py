@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from aims.cli import main
 from aims.core.records import INSTANCES, METRICS, RECORD, RUN_VERSION
-from aims.report import write_report
+from aims.report.report import write_report
 from aims.report.runs.load import load_runs
 
 SCRIPT, INPUT = "<script>alert(1)</script>", r"\input{passwd}"

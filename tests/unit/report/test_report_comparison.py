@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from made_runs import SHA, AddRun, write_run
 
 from aims.core.errors import InputError
-from aims.report import MEAN, comparison_title, counts, score_lines, write_report
+from aims.report.report import write_report
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import pool_seeds
 from aims.report.statistics.paired import Verdict
 from aims.report.tables.build_comparison import build_comparisons
-from aims.report.tables.comparison import Comparison, comparison_json
+from aims.report.tables.comparison import MEAN, Comparison, comparison_json
 from aims.report.tables.comparison_files import comparison_markdown
+from aims.report.tables.comparison_words import comparison_title, counts, score_lines
 
 IMAGES = 20
 

@@ -23,7 +23,10 @@ from aims.report.tables.comparison_csv import comparison_csv
 from aims.report.tables.comparison_files import comparison_latex, comparison_markdown
 from aims.report.tables.comparison_words import comparison_title, short, span
 from aims.report.tables.cost import COSTS, cost_notes
-from aims.report.tables.render import COST_FIELDS, results_csv
+from aims.report.tables.results_table import (
+    COST_FIELDS,
+    results_csv,
+)
 
 CPU = {"device": "cpu", "threads": 4, "name": "a processor"}
 GPU = {"device": "cuda", "threads": 16, "name": "a card"}

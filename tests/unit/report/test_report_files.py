@@ -10,9 +10,12 @@ from made_runs import SHA, AddRun
 from markdown_it import MarkdownIt
 
 from aims.core.errors import InputError
-from aims.report import ReportResult, plain_rows, write_report
+from aims.report.report import ReportResult, write_report
+from aims.report.tables.captions import plain_rows
 from aims.report.tables.latex import escape_latex
-from aims.report.tables.render import escape_markdown
+from aims.report.tables.markdown import (
+    escape_markdown,
+)
 
 FILES = [
     *("table1.md", "table1.csv", "table1.tex"),

@@ -10,7 +10,7 @@ import pytest
 from made_runs import AddRun
 
 from aims.core.vocabulary import PROTOCOLS
-from aims.report import write_report
+from aims.report.report import write_report
 from aims.report.runs.floors import load_floor_notes
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import Result, pool_seeds

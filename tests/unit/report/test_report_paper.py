@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from made_runs import AddRun
 
-from aims.report import write_report
+from aims.report.report import write_report
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import pool_seeds
 from aims.report.statistics.paired import Verdict

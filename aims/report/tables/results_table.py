@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.core.sizes import LARGE_NAME
 from aims.report.runs.conditions import Condition
-from aims.report.runs.floors import FLOORS
 from aims.report.runs.results import Result
 from aims.report.tables.captions import (
     below_disc,
-    caption,
-    cell_lines,
-    footnote_marks,
+    capital,
+    condition_facts,
     interval,
     percent,
-    published_text,
     seeds,
-    title,
 )
-from aims.report.tables.published import TABLE1_METHODS, PublishedTable1
-from aims.report.tables.table1 import Cell, Row, Section
+from aims.report.tables.markdown import escape_markdown, markdown_table, markdown_text
 
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 #: What tells results on the same data apart, but for their seeds.
 SETTING_FIELDS = (
     *("method", "tuning", "options", "lr", "epochs", "batch_size", "clicks", "train_images"),
@@ -45,46 +37,6 @@ COST_FIELDS = (
     *("trained_parameters", "flops", "seconds", "device", "device_hours", "peak_memory_bytes"),
     "learning_rates",
 )
-
-
-def escape_markdown(text: str) -> str:
-    """Makes text mean itself in Markdown, in a table's cell too."""
-    text = re.sub(r"[\\`*_\[\]|~$#]", lambda match: "\\" + match[0], text)
-    return re.sub(r"[&<>]", lambda match: _ENTITIES[match[0]], text)
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> list[str]:
-    """Lines of a Markdown table: the first `left` columns to the left, the others to the right."""
-    rule = ["---" if index < left else "---:" for index in range(len(header))]
-    return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
-
-
-def table1_markdown(sections: Sequence[Section], published: PublishedTable1) -> str:
-    """Table 1 in Markdown, one heading a section."""
-    header = [""] + [f"{name}, {kind}" for name in TABLE1_METHODS.values() for kind in ("published", "ours")]
-    header += [f"{name}, ours" for name in FLOORS]
-    lines = ["# Table 1: training from scratch and SimCMF", ""]
-    for section in sections:
-        marks = footnote_marks(section)
-        lines += [f"## {escape_markdown(_capital(title(section.condition)))}", ""]
-        lines += [escape_markdown(caption(section, published)), ""]
-        lines += [*markdown_table(header, [_markdown_row(row, marks) for row in section.rows], left=1), ""]
-        lines += [f"({mark}) {escape_markdown(note)}\n" for note, mark in marks.items()]
-        lines += [f"Note: {escape_markdown(note)}\n" for note in (*section.notes, section.floor_note)]
-    return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _markdown_row(row: Row, marks: dict[str, str]) -> list[str]:
-    texts = [f"**{row.label}**" if row.kind == "average" else escape_markdown(row.label)]
-    for method, cell in row.cells.items():
-        mark = f" ({marks[cell.footnote]})" if cell.footnote else ""
-        texts += [] if method in FLOORS else [published_text(cell) + mark]
-        texts.append("<br>".join(cell_lines(cell, escape_markdown)))
-    return texts
 
 
 def results_markdown(results: Sequence[Result], left_out: int) -> str:
@@ -106,7 +58,7 @@ def results_markdown(results: Sequence[Result], left_out: int) -> str:
     ]
     for condition, members in groupby(results, key=_condition):
         lines += [f"## {escape_markdown(_results_title(condition))}", "", *_results_table(members), ""]
-    return "\n".join(lines).rstrip("\n") + "\n"
+    return markdown_text(lines)
 
 
 def _condition(result: Result) -> Condition:
@@ -117,14 +69,13 @@ def _condition(result: Result) -> Condition:
 
 
 def _results_title(condition: Condition) -> str:
-    if condition.backbone == NO_MODEL:
-        weights = "floors: no sensor, no model"
-    else:
-        weights = f"backbone {condition.backbone}, {condition.weights_label}"
-    if condition.weights == RANDOM_WEIGHTS:
-        weights = f"backbone {condition.backbone}, RANDOM WEIGHTS, not pretrained"
-    limit = "" if condition.limit is None else f", LIMITED to {condition.limit} images of each split"
-    return f"Protocol {condition.protocol}, {weights}{limit}"
+    facts = condition_facts(
+        condition,
+        random="RANDOM WEIGHTS, not pretrained",
+        pretrained="pretrained",
+        floors="floors: no sensor, no model",
+    )
+    return capital(", ".join(facts))
 
 
 def _results_table(results: Iterable[Result]) -> list[str]:
@@ -211,23 +162,6 @@ def whole(number: float | None) -> int | None:
     return None if number is None else int(number)
 
 
-def table1_csv(sections: Sequence[Section]) -> str:
-    """Table 1 in long form, one line a cell; `weights` is the section's, `cell_weights` the runs' own."""
-    section_fields = ("protocol", "backbone", "limit", "weights")
-    rows = [
-        {
-            **condition_fields(section.condition),
-            **_cell_fields(row, method, cell),
-        }
-        for section in sections
-        for row in section.rows
-        for method, cell in row.cells.items()
-        # An empty cell of a row of ours, or of a floor, says nothing.
-        if cell.miou is not None or (row.kind != "other" and method not in FLOORS)
-    ]
-    return write_csv((*section_fields, "row", *RESULT_FIELDS, "cell_weights", "published"), rows)
-
-
 def condition_fields(condition: Condition | None) -> dict[str, Any]:
     """The fields of a condition in a CSV file."""
     if condition is None:
@@ -238,19 +172,6 @@ def condition_fields(condition: Condition | None) -> dict[str, Any]:
         "backbone": condition.backbone,
         "limit": limit,
         "weights": condition.weights_label,
-    }
-
-
-def _cell_fields(row: Row, method: str, cell: Cell) -> dict[str, Any]:
-    return {
-        "dataset": row.dataset,
-        "modality": row.modality,
-        "method": method,
-        "miou": percent(cell.miou),
-        **result_fields(cell.result),
-        "row": row.kind,
-        "cell_weights": cell.result.config.weights if cell.result else "",
-        "published": published_text(cell),
     }
 
 
