@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from aims.core.errors import InputError
+from aims.core.errors import InputError, unknown_name
 
 T = TypeVar("T")
 
@@ -21,7 +21,8 @@ def read_struct(path: Path, kind: type[T], *, what: str) -> T:
 
     Args:
         path: a regular file; anything else (a pipe, a folder) is refused, as reading it might never end.
-        kind: a `msgspec.Struct` or dataclass. Keys of the file that it does not have are ignored.
+        kind: a `msgspec.Struct`, which ignores keys of the file that it does not have, or a dataclass, which
+            refuses them.
         what: what the file should be, for the message: "a manifest".
 
     Raises:
@@ -58,15 +59,33 @@ def convert_struct(value: Any, kind: type[T], *, where: str) -> T:
 
     Raises:
         InputError: the value does not fit; the message names the place, and the nearest key that is there
-            where one is missing.
+            where one is missing, or that is known where one is unknown.
     """
     try:
-        return msgspec.convert(value, kind)
+        result = msgspec.convert(value, kind)
     except InputError as error:  # from a dataclass that checks itself
         raise InputError(f"{where}: {error}") from None
     except msgspec.ValidationError:
         place, reason = locate_misfit(value, kind)
         raise InputError(f"{where}: {place}: {reason}" if place else f"{where}: {reason}") from None
+    if unknown := _unknown_key(value, kind):
+        key, place, known = unknown
+        raise unknown_name("key", key, known, where=f"{where}: {place}" if place else where)
+    return result
+
+
+def _unknown_key(value: Any, kind: Any, place: str = "") -> tuple[str, str, Collection[str]] | None:
+    """The first key that a dataclass does not have, its place, and the keys that it has.
+
+    The library can refuse unknown keys of its own classes alone.
+    """
+    for key, item, inner in _parts(value, kind):
+        if found := _unknown_key(item, inner, f"{place}.{key}" if place else key):
+            return found
+    if not (dataclasses.is_dataclass(kind) and isinstance(value, Mapping)):
+        return None
+    known = _fields(kind)
+    return next(((str(key), place, known) for key in value if key not in known), None)
 
 
 def _read(path: Path) -> bytes:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from aims.core.structs import locate_misfit
 
-Text = Annotated[str, msgspec.Meta(min_length=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Index = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -40,8 +39,8 @@ _OBJECT = MappingProxyType(
 )
 _COLUMNS = MappingProxyType(
     {
-        "image_id": Text,
-        "group": Text,
+        "image_id": str,
+        "group": str,
         "height": Positive,
         "width": Positive,
         "rgb": _Picture | None,

@@ -184,7 +184,7 @@ class TestOfficial:
     def test_becomes_a_dataset(self, official: Path, tmp_path: Path) -> None:
         manifest = convert(NYUv2Converter(raw=official), tmp_path / "out").manifest
         # Four classes a picture; book (40) and label 894 (40) do not touch.
-        assert manifest["splits"]["train"] == {"images": 2, "instances": 8}
+        assert manifest.splits["train"] == Counts(images=2, instances=8)
 
     def test_unknown_label(self, tmp_path: Path) -> None:
         write_official(tmp_path, [picture(1), picture(2, (1, 895))], train=[1], test=[2])

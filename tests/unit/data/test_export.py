@@ -424,7 +424,7 @@ class TestExportedFiles:
             ('"aims": {"version"', '"other": {"version"', ["train.json", "none"]),
             ('"version": 1', '"version": 2', ["newer format"]),
             ('"version": 1', '"version": "1"', ["not as `aims export` writes it"]),
-            ('"dataset": {', '"dataset": {"colour": 1, ', ["not as `aims export` writes it", "colour"]),
+            ('"dataset": {', '"dataset": {"colour": 1, ', ["train.json: aims.dataset", "key 'colour'"]),
             ('"fingerprint": "', '"fingerprint": "0', ["is of another export"]),
             ('"split": "train"', '"split": "test"', ["is of another export"]),
             ('"splits": ["train", "test"]', '"splits": ["train", "test", "val"]', ["split 'val'", "missing"]),
