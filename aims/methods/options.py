@@ -18,24 +18,20 @@ from aims.models.tuning import TUNINGS, Tuning
 
 #: Of options and channels. Sizes made of larger ones overflow torch's 64 bits.
 LARGEST = 2**20
+_OF_THE_COMMAND = {
+    "attention",
+    "checkpoint_every",
+    "data",
+    "device",
+    "fresh",
+    "help",
+    "json",
+    "path",
+    "runs",
+    "workers",
+}
 #: Names that an option cannot have: on the command line these belong to `aims run`.
-RESERVED = frozenset(
-    {
-        *SETTINGS,
-        *(
-            "attention",
-            "checkpoint_every",
-            "data",
-            "device",
-            "fresh",
-            "help",
-            "json",
-            "path",
-            "runs",
-            "workers",
-        ),
-    }
-)
+RESERVED = frozenset({*SETTINGS, *_OF_THE_COMMAND})
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "none"}
 
 
