@@ -27,7 +27,7 @@ from aims.methods import (
     require_modality,
     require_pair,
 )
-from aims.report.tables.published import PAPER_BACKBONE
+from aims.report.paper.published import PAPER_BACKBONE
 
 #: What the other methods are compared with; tunings and depths are counted with it.
 REFERENCE = "simcmf"

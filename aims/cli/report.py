@@ -19,9 +19,9 @@ from aims.cli._terminal import err, out, print_json
 from aims.core.errors import AimsError
 
 if TYPE_CHECKING:
+    from aims.report.paper.table1 import Section
     from aims.report.report import ReportResult
     from aims.report.tables.comparison import Comparison, ComparisonRow
-    from aims.report.tables.table1 import Section
 
 _COLUMNS = (
     *("mIoU, %", "scratch\npublished", "scratch\nours", "SimCMF\npublished", "SimCMF\nours"),

@@ -14,6 +14,15 @@ from aims.report.figures.cost_figure import cost_files, cost_plot, draw_cost
 from aims.report.figures.mask_figures import write_qualitative
 from aims.report.figures.panels import open_datasets
 from aims.report.page.page import render_page
+from aims.report.paper.files import fill_all, paper_files
+from aims.report.paper.published import load_published
+from aims.report.paper.table1 import Section, build_sections, section_json
+from aims.report.paper.table1_files import (
+    table1_csv,
+    table1_latex,
+    table1_markdown,
+)
+from aims.report.paper.texts import cell_fields
 from aims.report.runs.load import LeftOut, Run, load_runs
 from aims.report.runs.results import Result, pool_seeds
 from aims.report.runs.workers import Workers
@@ -21,18 +30,9 @@ from aims.report.tables.build_comparison import build_comparisons
 from aims.report.tables.comparison import Comparison, comparison_json
 from aims.report.tables.comparison_csv import comparison_csv, paired_csv
 from aims.report.tables.comparison_files import comparison_latex, comparison_markdown
-from aims.report.tables.paper import fill_all, paper_files
-from aims.report.tables.paper_files import cell_fields
-from aims.report.tables.published import load_published
 from aims.report.tables.results_table import (
     results_csv,
     results_markdown,
-)
-from aims.report.tables.table1 import Section, build_sections, section_json
-from aims.report.tables.table1_files import (
-    table1_csv,
-    table1_latex,
-    table1_markdown,
 )
 
 #: In place of a method: what the report is written against.

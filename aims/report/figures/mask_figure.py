@@ -10,11 +10,11 @@ from aims.core.records import INSTANCES
 from aims.core.vocabulary import MODALITIES
 from aims.data.read import Dataset
 from aims.report.figures.panels import sensor_stream
+from aims.report.paper.published import PAPER_BACKBONE, PAPER_PROTOCOL
 from aims.report.runs.instances import Key, pick_instances, read_scored
 from aims.report.runs.load import Run
 from aims.report.runs.results import Result
 from aims.report.tables.comparison import Comparison
-from aims.report.tables.published import PAPER_BACKBONE, PAPER_PROTOCOL
 
 #: Figures of one modality each, in the paper's order.
 FIGURES = {

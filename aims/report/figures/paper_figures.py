@@ -12,11 +12,11 @@ from matplotlib.figure import Figure, SubFigure
 
 from aims.core.vocabulary import PROTOCOLS
 from aims.report.figures.style import COLOURS, SAME_BYTES, svg_and_png
+from aims.report.paper.cells import FilledCell, FilledTable
 from aims.report.runs.conditions import Condition
 from aims.report.runs.curves import read_metrics
 from aims.report.runs.results import Result
 from aims.report.tables.captions import condition_title
-from aims.report.tables.paper_cells import FilledCell, FilledTable
 
 _PUBLISHED = {"marker": "D", "markerfacecolor": "white", "color": "#444444", "linestyle": "none", "zorder": 4}
 _STYLE: Any = {  # matplotlib's type names every key

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aims.report.paper.cells import FilledCell, FilledTable
+from aims.report.paper.published import PAPER_BACKBONE, PAPER_PROTOCOL
+from aims.report.paper.texts import cell_fields, number, paper_name
 from aims.report.tables.captions import condition_title
 from aims.report.tables.markdown import (
     escape_markdown,
     markdown_table,
     markdown_text,
 )
-from aims.report.tables.paper_cells import FilledCell, FilledTable
-from aims.report.tables.paper_files import cell_fields, number, paper_name
-from aims.report.tables.published import PAPER_BACKBONE, PAPER_PROTOCOL
 from aims.report.tables.results_table import (
     write_csv,
 )

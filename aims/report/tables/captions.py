@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.core.vocabulary import PROTOCOLS
+from aims.report.paper.published import PAPER_BACKBONE, PAPER_PROTOCOL, PublishedTable1
+from aims.report.paper.table1 import Cell, Row, Section
 from aims.report.runs.conditions import Condition
 from aims.report.runs.floors import DISC, FLOORS
 from aims.report.runs.results import Result
 from aims.report.statistics.intervals import RESAMPLES
-from aims.report.tables.published import PAPER_BACKBONE, PAPER_PROTOCOL, PublishedTable1
-from aims.report.tables.table1 import Cell, Row, Section
 
 _SELECTION = {
     "test": "Over several settings, ours is the highest mIoU on the test split (the paper's rule).",

@@ -10,12 +10,12 @@ import pytest
 from made_runs import AddRun
 
 from aims.core.vocabulary import PROTOCOLS
+from aims.report.paper.published import load_published
+from aims.report.paper.table1 import Section, build_sections
 from aims.report.report import write_report
 from aims.report.runs.floors import load_floor_notes
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import Result, pool_seeds
-from aims.report.tables.published import load_published
-from aims.report.tables.table1 import Section, build_sections
 
 
 def results(runs: Path) -> dict[str, Result]:

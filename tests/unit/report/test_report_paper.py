@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 from made_runs import AddRun
 
+from aims.report.paper.cells import fill_table
+from aims.report.paper.description import RunQuery
+from aims.report.paper.published import load_content
+from aims.report.paper.tables import load_paper_tables
+from aims.report.paper.texts import paper_markdown
 from aims.report.report import write_report
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import pool_seeds
 from aims.report.statistics.paired import Verdict
-from aims.report.tables.paper_cells import fill_table
-from aims.report.tables.paper_files import paper_markdown
-from aims.report.tables.paper_tables import RunQuery, load_paper_tables
-from aims.report.tables.published import load_content
 
 PAPER_TABLES = {paper.key: paper for paper in load_paper_tables()}
 POLARIZATION = {"modality": "polarization", "dataset": "rgbp-glass"}

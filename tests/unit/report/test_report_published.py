@@ -1,7 +1,7 @@
 import pytest
 
 from aims.core.vocabulary import MODALITIES
-from aims.report.tables.published import PAPER_BACKBONE, TABLE1_METHODS, load_published
+from aims.report.paper.published import PAPER_BACKBONE, TABLE1_METHODS, load_published
 
 
 def test_numbers_stand_under_their_modality() -> None:

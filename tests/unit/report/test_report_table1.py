@@ -4,10 +4,10 @@ import pytest
 from made_runs import SHA, AddRun
 
 from aims.core.vocabulary import MODALITIES
+from aims.report.paper.published import load_published
+from aims.report.paper.table1 import Row, Section, build_sections
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import pool_seeds
-from aims.report.tables.published import load_published
-from aims.report.tables.table1 import Row, Section, build_sections
 
 PAPER_ROWS = ["thermal", "polarization", "depth", "hha", "nir"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from aims.core.vocabulary import MODALITIES, PROTOCOLS
+from aims.report.paper.published import PAPER_PROTOCOL, TABLE1_METHODS, PublishedTable1
 from aims.report.runs.conditions import Condition, by_condition
 from aims.report.runs.floors import FLOORS, load_floor_notes
 from aims.report.runs.results import Result
-from aims.report.tables.published import PAPER_PROTOCOL, TABLE1_METHODS, PublishedTable1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aims.report.figures.paper_figures import draw_figure
+from aims.report.paper.cells import FilledTable, fill_table
+from aims.report.paper.table5 import table5_files
+from aims.report.paper.tables import load_paper_tables
+from aims.report.paper.texts import paper_csv, paper_latex, paper_markdown
 from aims.report.runs.results import Result
 from aims.report.tables.against import against_csv, against_markdown
-from aims.report.tables.paper_cells import FilledTable, fill_table
-from aims.report.tables.paper_files import paper_csv, paper_latex, paper_markdown
-from aims.report.tables.paper_tables import load_paper_tables
-from aims.report.tables.table5 import table5_files
 
 #: Panels of one figure, by the figure's name.
 _PANELS = {"figure6": ("figure6k", "figure6d", "figure6n")}
-#: Table 1 has a layout of its own (`aims.report.tables.table1`).
+#: Table 1 has a layout of its own (`aims.report.paper.table1`).
 _ELSEWHERE = ("table1",)
 
 

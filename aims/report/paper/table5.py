@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from aims.report.paper.published import PAPER_BACKBONE, PAPER_PROTOCOL, load_content
 from aims.report.runs.results import Result
 from aims.report.tables.latex import LATEX, latex_text
 from aims.report.tables.layout import Format, Layout, LayoutRow
 from aims.report.tables.markdown import MARKDOWN, markdown_lines, markdown_text
-from aims.report.tables.published import PAPER_BACKBONE, PAPER_PROTOCOL, load_content
 from aims.report.tables.results_table import (
     write_csv,
 )

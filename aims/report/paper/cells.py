@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from aims.report.paper.description import PaperCell, PaperTable
+from aims.report.paper.table1 import select
 from aims.report.runs.conditions import Condition, by_condition
 from aims.report.runs.results import Result
 from aims.report.statistics.paired import Difference, Verdict, compare, sample_scores
-from aims.report.tables.paper_tables import PaperCell, PaperTable
-from aims.report.tables.table1 import select
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from aims.report.paper.published import TABLE1_METHODS, PublishedTable1
+from aims.report.paper.table1 import Cell, Row, Section
 from aims.report.runs.floors import FLOORS
 from aims.report.tables.captions import (
     capital,
@@ -18,14 +20,12 @@ from aims.report.tables.captions import (
 from aims.report.tables.latex import LATEX, latex_text
 from aims.report.tables.layout import Format, Layout, LayoutRow
 from aims.report.tables.markdown import MARKDOWN, markdown_lines, markdown_text
-from aims.report.tables.published import TABLE1_METHODS, PublishedTable1
 from aims.report.tables.results_table import (
     RESULT_FIELDS,
     condition_fields,
     result_fields,
     write_csv,
 )
-from aims.report.tables.table1 import Cell, Row, Section
 
 
 def table1_markdown(sections: Sequence[Section], published: PublishedTable1) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aims.core.vocabulary import PROTOCOLS
+from aims.report.paper.cells import FilledCell, FilledTable
+from aims.report.paper.description import PaperTable
 from aims.report.tables.captions import below_disc, condition_title, count, seeds
 from aims.report.tables.latex import LATEX, latex_text
 from aims.report.tables.layout import Format, Layout, LayoutRow
 from aims.report.tables.markdown import MARKDOWN, escape_markdown, markdown_lines, markdown_text
 from aims.report.tables.marks import MARKS, marks_words
-from aims.report.tables.paper_cells import FilledCell, FilledTable
-from aims.report.tables.paper_tables import PaperTable
 from aims.report.tables.results_table import (
     RESULT_FIELDS,
     condition_fields,

@@ -1,0 +1,1 @@
+"""The tables and figures of the SimCMF paper, our numbers beside the printed ones."""
