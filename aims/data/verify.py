@@ -161,6 +161,8 @@ class _Check:
             where = f"in split {other!r} and in {split!r}" if other != split else f"twice in {split!r}"
             problem("image_id", f"image {image_id!r} is {where} (also {place})")
         self.seen[image_id] = (split, f"{file}, row {row}")
+        if not value["group"]:
+            problem("group", "is empty")
         self._check_pictures(value, size, problem)
         objects = value["objects"]
         counts["instances"] += len(objects)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,12 +98,7 @@ def write_report(
     """
     with Workers(jobs) as workers:
         loaded, unusable = load_runs(runs, workers)
-        # They stay to the end: the collector would look through all of them again and again.
-        gc.freeze()
-        try:
-            return _write(loaded, unusable, workers, out, against, data, title)
-        finally:
-            gc.unfreeze()
+        return _write(loaded, unusable, workers, out, against, data, title)
 
 
 def _write(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -154,23 +153,10 @@ def load_runs(runs: Path, workers: Workers | None = None) -> tuple[list[Run], li
     Raises:
         InputError: the folder does not exist.
     """
-    with _without_collecting():
-        found = [*(workers or Workers()).map(_load_or_leave, run_folders(runs))]
+    found = [*(workers or Workers()).map(_load_or_leave, run_folders(runs))]
     kept, doubles = _without_doubles([item for item in found if isinstance(item, Run)])
     left_out = [item for item in found if isinstance(item, LeftOut)]
     return kept, sorted([*left_out, *doubles], key=lambda item: item.folder)
-
-
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """What is read stays: the garbage collector would look through all of it again and again."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _load_or_leave(folder: Path) -> Run | LeftOut:

@@ -54,20 +54,9 @@ def resampled_means(sums: FloatArray, counts: FloatArray) -> FloatArray:
 
 
 def percentile_interval(values: FloatArray) -> FloatArray:
-    """The 95 % percentile interval of resampled values: (2,) or (2, columns), lower end first.
-
-    As `numpy.quantile`, which takes four times as long: it partitions, and a processor sorts faster.
-    """
-    ordered = np.sort(values.T, axis=-1)
+    """The 95 % percentile interval of resampled values: (2,) or (2, columns), lower end first."""
     tail = (1 - LEVEL) / 2
-    places = np.array([tail, 1 - tail]) * (len(values) - 1)
-    below = places.astype(int)
-    beyond = places - below
-    low, high = ordered[..., below], ordered[..., np.minimum(below + 1, len(values) - 1)]
-    # From the nearer of the two values, as numpy does.
-    ends: FloatArray = np.where(
-        beyond < 0.5, low + (high - low) * beyond, high - (high - low) * (1 - beyond)
-    ).T
+    ends: FloatArray = np.quantile(values, (tail, 1 - tail), axis=0)
     return ends
 
 

@@ -106,7 +106,7 @@ def test_a_changed_unit_changes_the_fingerprint(folder):
         ("instances", lambda row: row.update(instances={"bytes": b"", "path": None}), "not a 16-bit"),
         ("instances", lambda row: row.update(instances=png(np.full((24, 32), 9))), "ids are not dense"),
         ("instances", lambda row: row.update(instances=png(np.ones((5, 5)))), "size is (5, 5)"),
-        ("group", lambda row: row.update(group=""), "of length >= 1"),
+        ("group", lambda row: row.update(group=""), "is empty"),
     ],
 )
 def test_rows(folder, column, change, message):

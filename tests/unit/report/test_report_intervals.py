@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from aims.report.statistics import intervals
-from aims.report.statistics.intervals import LEVEL, clustered_interval, percentile_interval
+from aims.report.statistics.intervals import clustered_interval
 
 
 def test_constant_iou_gives_a_point() -> None:
@@ -55,12 +55,3 @@ def test_memory_bound_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intervals, "_VALUES_AT_A_TIME", 40 * 77)
 
     assert clustered_interval(sums, counts) == whole
-
-
-@pytest.mark.parametrize("shape", [(2,), (41,), (9999,), (9999, 3), (1000, 2)])
-def test_ends_are_numpys_quantiles(shape: tuple[int, ...]) -> None:
-    values = np.random.default_rng(7).normal(size=shape)
-
-    tail = (1 - LEVEL) / 2
-    assert tail == pytest.approx(0.025)
-    assert np.array_equal(percentile_interval(values), np.quantile(values, [tail, 1 - tail], axis=0))
