@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -16,7 +18,11 @@ from aims.core.errors import InputError, unknown_name
 T = TypeVar("T")
 
 
-def read_struct(path: Path, kind: type[T], *, what: str) -> T:
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+def read_struct(path: Path, kind: type[T], *, what: str, newest: int | None = None) -> T:
     """Reads a JSON file into a class.
 
     Args:
@@ -24,11 +30,17 @@ def read_struct(path: Path, kind: type[T], *, what: str) -> T:
         kind: a `msgspec.Struct`, which ignores keys of the file that it does not have, or a dataclass, which
             refuses them.
         what: what the file should be, for the message: "a manifest".
+        newest: the newest version of such files that can be read; None where they have none.
 
     Raises:
-        InputError: the file is missing, is not JSON, or does not fit; the place in it is named.
+        InputError: the file is missing, is not JSON, is of a newer version, or does not fit; the place in it
+            is named.
     """
-    return convert_struct(decode_json(_read(path), where=str(path)), kind, where=f"{path}: not {what}")
+    value, where = decode_json(_read(path), where=str(path)), f"{path}: not {what}"
+    # First, as a newer version may have other keys.
+    if newest is not None and (version := convert_struct(value, _Versioned, where=where).version) > newest:
+        raise InputError(f"{path}: format version {version}; update AIMS to read it")
+    return convert_struct(value, kind, where=where)
 
 
 def read_lines(path: Path, kind: type[T]) -> list[T]:
@@ -82,9 +94,9 @@ def _unknown_key(value: Any, kind: Any, place: str = "") -> tuple[str, str, Coll
     for key, item, inner in _parts(value, kind):
         if found := _unknown_key(item, inner, f"{place}.{key}" if place else key):
             return found
+    known = _fields(kind)
     if not (dataclasses.is_dataclass(kind) and isinstance(value, Mapping)):
         return None
-    known = _fields(kind)
     return next(((str(key), place, known) for key in value if key not in known), None)
 
 
@@ -129,9 +141,10 @@ def _parts(value: Any, kind: Any) -> Iterator[tuple[str, Any, Any]]:
         yield from ((key, value[key], inner) for key, inner in fields.items() if key in value)
 
 
-def _fields(kind: Any) -> dict[str, Any]:
+@functools.cache  # looking up the types of a class takes longer than reading a line into it
+def _fields(kind: Any) -> Mapping[str, Any]:
     is_class = isinstance(kind, type) and (issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind))
-    return get_type_hints(kind, include_extras=True) if is_class else {}
+    return MappingProxyType(get_type_hints(kind, include_extras=True) if is_class else {})
 
 
 def _reason(message: str, value: Any, kind: Any) -> str:

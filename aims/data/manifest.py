@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from aims.core.errors import InputError
 from aims.core.schema import FORMAT_VERSION, DatasetSpec
 from aims.core.structs import read_struct
 
@@ -86,7 +85,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_json(self) -> dict[str, Any]:
         """The JSON object, in order of writing."""
-        value: dict[str, Any] = json.loads(json.dumps(msgspec.to_builtins(self)))
+        value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return value
 
 
@@ -106,21 +105,13 @@ class DroppedLine(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class _Edition(msgspec.Struct):
-    version: int
-
-
 def read_manifest(path: Path) -> Manifest:
     """Reads aims.json.
 
     Raises:
         InputError: it is missing, does not fit, or is of a newer format.
     """
-    # First, as a newer format may have other keys.
-    version = read_struct(path, _Edition, what="a manifest").version
-    if version > FORMAT_VERSION:
-        raise InputError(f"{path}: format version {version}; update AIMS to read it")
-    return read_struct(path, Manifest, what="a manifest")
+    return read_struct(path, Manifest, what="a manifest", newest=FORMAT_VERSION)
 
 
 def count_kinds(lines: Sequence[DroppedLine]) -> dict[str, int]:
