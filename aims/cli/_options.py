@@ -41,6 +41,13 @@ def runs_option() -> Decorator:
     return path_option("--runs", "Folder of runs.", "runs")
 
 
+def weights_option() -> Decorator:
+    """`--weights`: what a finished run started from."""
+    return path_option(
+        "--weights", "The pretrained weights that the run started from.  [default: cache folder]"
+    )
+
+
 def device_option() -> Decorator:
     """`--device`: what is computed on."""
     return click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")

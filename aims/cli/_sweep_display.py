@@ -12,11 +12,11 @@ from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    Progress,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.progress import Progress as Bar
 from rich.progress import Task as BarTask
 from rich.text import Text
 
@@ -69,7 +69,7 @@ class _TimeLeft:
         return (time.monotonic() - self.began) * rest / gained if gained > 0 else None
 
 
-class _Bar(Bar):
+class _Bar(Progress):
     """One bar for the sweep, and below it a line for each run that is being made."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ def sweep_display(runs: Mapping[str, PlannedRun]) -> Iterator[SweepObserver]:
 
     Where stderr is no terminal there is no bar: the lines hold the counts.
     """
-    from aims.suites.tasks import Progress, SweepObserver, Task
+    from aims.suites.tasks import RunProgress, SweepObserver, Task
 
     class Display(SweepObserver):
         def __init__(self, bar: _Bar) -> None:
@@ -118,9 +118,9 @@ def sweep_display(runs: Mapping[str, PlannedRun]) -> Iterator[SweepObserver]:
             self.task = bar.add_task("", total=len(runs), counts="", ends=None)
 
         def started(self, task: Task) -> None:
-            self.progress(task, Progress(stage="starts"))
+            self.progress(task, RunProgress(stage="starts"))
 
-        def progress(self, task: Task, progress: Progress) -> None:
+        def progress(self, task: Task, progress: RunProgress) -> None:
             self.bar.now[task.name] = f"{runs[task.name].words}: {progress.words}"
             if progress.epoch is not None and progress.epochs:
                 self.left.epoch(task.name, progress.epoch, progress.epochs)

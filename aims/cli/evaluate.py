@@ -8,19 +8,14 @@ from typing import Any
 import click
 from rich.table import Table
 
-from aims.cli._options import PATH, data_option, device_option, json_option
+from aims.cli._options import PATH, data_option, device_option, json_option, weights_option
 from aims.cli._terminal import counting, out, print_json
 
 
 @click.command()
 @click.argument("run", type=PATH)
 @data_option("A converted folder, or a folder of several, with the run's dataset.")
-@click.option(
-    "--weights",
-    type=PATH,
-    metavar="PATH",
-    help="The pretrained weights that the run started from.  [default: cache folder]",
-)
+@weights_option()
 @click.option(
     "--clicks",
     type=click.IntRange(1, 100),

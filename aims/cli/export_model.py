@@ -6,19 +6,14 @@ from pathlib import Path
 
 import click
 
-from aims.cli._options import PATH, json_option, path_option
+from aims.cli._options import PATH, json_option, path_option, weights_option
 from aims.cli._terminal import err, out, print_json
 
 
 @click.command()
 @click.argument("run", type=PATH)
 @path_option("--out", "Folder to make.  [default: exported/RUN]", name="target")
-@click.option(
-    "--weights",
-    type=PATH,
-    metavar="PATH",
-    help="The pretrained weights that the run started from.  [default: cache folder]",
-)
+@weights_option()
 @json_option("Print what was written as JSON.")
 def command(run: Path, target: Path | None, weights: Path | None, as_json: bool) -> None:
     """Fold a run's trained layers into plain SAM weights.

@@ -9,9 +9,9 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from aims.cli._options import OPEN, extra_options, json_option
+from aims.cli._options import OPEN, extra_options, json_option, setting_options
 from aims.cli._terminal import err, out, print_json
-from aims.core.config import NO_MODEL, NO_TUNING
+from aims.core.config import NO_MODEL, NO_TUNING, SETTINGS
 from aims.core.errors import InputError, unknown_name
 from aims.core.vocabulary import MODALITIES, Modality
 
@@ -38,7 +38,7 @@ as two) of alignment, image encoder and mask decoder for one image with one clic
     help="Channels of the images, in place of a modality. Where a method needs to know RGB, the first three "
     "of four or more are RGB.",
 )
-@click.option("--backbone", default="sam-vit-b", show_default=True, help="sam-vit-b, -l, -h or sam-tiny.")
+@setting_options({"backbone": SETTINGS["backbone"]}, {})
 @click.option("--all", "everything", is_flag=True, help="Tables of all methods and tunings instead.")
 @click.option("--markdown", is_flag=True, help="Print the tables of --all as Markdown.")
 @json_option()

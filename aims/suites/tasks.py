@@ -49,7 +49,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class RunProgress:
     """What a task does now.
 
     Attributes:
@@ -76,7 +76,7 @@ class Warned:
 
 
 #: What a task sends while it works.
-Message = Progress | Warned
+Message = RunProgress | Warned
 Tell = Callable[[Message], None]
 Work = Callable[[Task, Tell], Mapping[str, Any]]
 #: How work ended: "finished" with its record, "failed" or "stopped" with a line that says why.
@@ -89,7 +89,7 @@ class SweepObserver:
     def started(self, task: Task) -> None:
         """A task begins."""
 
-    def progress(self, task: Task, progress: Progress) -> None:
+    def progress(self, task: Task, progress: RunProgress) -> None:
         """A task enters a stage, or an epoch."""
 
     def warning(self, task: Task, text: str) -> None:
@@ -106,7 +106,7 @@ class SweepObserver:
 
     def hear(self, task: Task, message: Message) -> None:
         """Passes on what a task has sent."""
-        if isinstance(message, Progress):
+        if isinstance(message, RunProgress):
             self.progress(task, message)
         else:
             self.warning(task, message.text)
@@ -125,7 +125,7 @@ def train_and_evaluate(task: Task, tell: Tell) -> Mapping[str, Any]:
         def stage(self, name: str, total: int, done: int = 0) -> None:
             epochs = job.config.epochs
             epoch = done * epochs // total + 1 if name == "train" else None
-            tell(Progress(stage=name, epoch=epoch, epochs=epochs))
+            tell(RunProgress(stage=name, epoch=epoch, epochs=epochs))
 
     torch.set_num_threads(min(task.threads, torch.get_num_threads()))
     job = plan(**task.arguments)

@@ -22,9 +22,7 @@ from aims.report.figures.split_figure import write_split_figure
 from aims.report.runs.instances import Key, read_instances
 from aims.report.tables.captions import condition_title
 from aims.report.tables.comparison import Comparison
-from aims.report.tables.results_table import (
-    write_csv,
-)
+from aims.report.tables.results_table import write_csv
 
 _EACH = "Shown are the worst, the median and the best by SimCMF's IoU"
 _OVERVIEW = "Shown is the median by SimCMF's IoU"

@@ -16,9 +16,7 @@ from aims.core.vocabulary import BROKEN_IMAGES
 from aims.data.pictures import picture
 from aims.data.read import Dataset
 from aims.report.figures.image_grid import ImageRow, muted, save_image_grid
-from aims.report.tables.results_table import (
-    write_csv,
-)
+from aims.report.tables.results_table import write_csv
 
 _RULE = (
     "Of the test images in which some class has several instances, in order of their number of instances: "

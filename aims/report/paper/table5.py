@@ -9,9 +9,7 @@ from aims.report.runs.results import Result
 from aims.report.tables.latex import LATEX, latex_text
 from aims.report.tables.layout import Format, Layout, LayoutRow
 from aims.report.tables.markdown import MARKDOWN, markdown_lines, markdown_text
-from aims.report.tables.results_table import (
-    write_csv,
-)
+from aims.report.tables.results_table import write_csv
 
 _TITLE = "Table 5: training configuration"
 _CAPTION = (

@@ -13,9 +13,7 @@ from aims.report.tables.markdown import (
     markdown_table,
     markdown_text,
 )
-from aims.report.tables.results_table import (
-    write_csv,
-)
+from aims.report.tables.results_table import write_csv
 
 #: Where its curves end is Figure 4: Figure 7 prints no numbers of its own.
 _WITHOUT = ("figure7",)

@@ -13,9 +13,7 @@ from aims.core.errors import InputError
 from aims.report.report import ReportResult, write_report
 from aims.report.tables.captions import plain_rows
 from aims.report.tables.latex import escape_latex
-from aims.report.tables.markdown import (
-    escape_markdown,
-)
+from aims.report.tables.markdown import escape_markdown
 
 FILES = [
     *("table1.md", "table1.csv", "table1.tex"),

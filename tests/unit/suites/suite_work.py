@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from aims.core.errors import AimsError
-from aims.suites.tasks import Progress
+from aims.suites.tasks import RunProgress
 
 
 class Stopped(AimsError):
@@ -36,14 +36,14 @@ def act(task, tell):
         logging.getLogger("aims").warning("a channel is constant")
     if what == "save":
         signal.signal(signal.SIGTERM, lambda number, frame: (_ for _ in ()).throw(Stopped("saved")))
-        tell(Progress(stage="ready"))
+        tell(RunProgress(stage="ready"))
         time.sleep(60)
     if what == "wait":
-        tell(Progress(stage="ready"))
+        tell(RunProgress(stage="ready"))
         time.sleep(60)
     if what == "meet":
         # Goes on once another process is at work too.
         while len(list(folder.glob("*.begun"))) < 2:
             time.sleep(0.01)
-    tell(Progress(stage="done"))
+    tell(RunProgress(stage="done"))
     return {"threads": task.threads, "group": os.getpgrp(), "pid": os.getpid()}

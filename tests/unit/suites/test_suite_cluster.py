@@ -11,7 +11,7 @@ import pytest
 
 from aims.core.errors import AimsError, Busy, InputError
 from aims.suites import cluster
-from aims.suites.tasks import Message, Progress, Task
+from aims.suites.tasks import Message, RunProgress, Task
 
 
 class Mailbox:
@@ -42,12 +42,12 @@ def test_work_is_done_in_the_folder_of_the_call(task, tmp_path):
     (tmp_path / "here").mkdir()
 
     def work(task, tell):
-        tell(Progress(stage="train", epoch=1, epochs=2))
+        tell(RunProgress(stage="train", epoch=1, epochs=2))
         return {"folder": str(Path.cwd())}
 
     ending, letters = on_node(work, task, tmp_path / "here")
     assert ending == ("finished", {"folder": str(tmp_path / "here")})
-    assert letters == [("a", None), ("a", Progress(stage="train", epoch=1, epochs=2))]
+    assert letters == [("a", None), ("a", RunProgress(stage="train", epoch=1, epochs=2))]
 
 
 def test_a_node_without_the_folder_says_so(task, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import suite_work
 
 from aims.suites.local import run_here
-from aims.suites.tasks import Outcome, Progress, SweepObserver, Task
+from aims.suites.tasks import Outcome, RunProgress, SweepObserver, Task
 
 
 class Told(SweepObserver):
@@ -23,7 +23,7 @@ class Told(SweepObserver):
     def started(self, task: Task) -> None:
         self.log.append(("started", task.name))
 
-    def progress(self, task: Task, progress: Progress) -> None:
+    def progress(self, task: Task, progress: RunProgress) -> None:
         self.log.append(("progress", task.name, progress.words))
         if progress.stage == "ready" and self.signals:
             os.kill(os.getpid(), self.signals.pop(0))
