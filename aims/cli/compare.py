@@ -26,9 +26,8 @@ def command(first: Path, second: Path, data: Path, target: Path, as_json: bool) 
     first run is better by most, then those on which the second is.
     """
     from aims.report.figures.pair import compare_runs, draw_pair, labels
-    from aims.report.tables.captions import percent
-    from aims.report.tables.comparison_words import difference_interval, p_text, points
     from aims.report.tables.marks import verdict_words
+    from aims.report.tables.numbers import interval, p_value, percent, points
 
     pair = compare_runs(first, second)
     try:
@@ -41,14 +40,12 @@ def command(first: Path, second: Path, data: Path, target: Path, as_json: bool) 
         print_json({**pair.as_json(), "picture": str(target) if drawn else None})
         return
     table = Table(show_header=False)
-    for label, run, interval, better in zip(
-        labels(pair), pair.runs, pair.intervals, pair.better, strict=True
-    ):
-        ends = " [{}, {}]".format(*map(percent, interval)) if interval else ""
-        table.add_row(label, f"{percent(run.miou)} %{ends}, better on {better:,} of {pair.instances:,}")
+    for label, run, ends, better in zip(labels(pair), pair.runs, pair.intervals, pair.better, strict=True):
+        score = f"{percent(run.miou)} % {interval(ends)}".rstrip()
+        table.add_row(label, f"{score}, better on {better:,} of {pair.instances:,}")
     test = pair.difference
-    value = " ".join(filter(None, [points(test.value), difference_interval(test)]))
-    table.add_row("difference", f"{value}, n {test.groups}, p {p_text(test.p)}")
+    value = " ".join(filter(None, [points(test.value), interval(test.interval, points)]))
+    table.add_row("difference", f"{value}, n {test.groups}, p {p_value(test.p)}")
     table.add_row("verdict", verdict_words(test))
     out.print(table)
     if drawn:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +19,11 @@ from aims.cli._terminal import err, out, print_json
 from aims.core.errors import AimsError
 
 if TYPE_CHECKING:
-    from aims.report.paper.table1 import Section
+    from aims.report.comparison.table import Comparison
     from aims.report.report import ReportResult
-    from aims.report.tables.comparison import Comparison, ComparisonRow
+    from aims.report.tables.table import Cell
+    from aims.report.tables.table import Table as Described
 
-_COLUMNS = (
-    *("mIoU, %", "scratch\npublished", "scratch\nours", "SimCMF\npublished", "SimCMF\nours"),
-    *("disc\nours", "oracle-\ndisc\nours"),
-)
 # Of a table in a terminal: the best stand first, and hundreds of them are read elsewhere.
 _ROWS = 40
 # Characters of the names of rows, and of a column in which no number is broken.
@@ -87,11 +84,17 @@ def command(
 
 
 def _print_all(result: ReportResult, runs: Path, target: Path, against: str | None) -> None:
+    from aims.report.paper.layout import paper_table
+
     for table in result.comparisons:
         _print_comparison(table)
-    for section in result.sections:
-        if section.has_paper_runs:
-            _print_table1(section)
+    for filled in result.table1:
+        if any(cell.result and cell.cell.published for cell in filled.cells.values()):
+            described = paper_table(filled)
+            out.print(Text(f"{described.name}. {described.title}"))
+            _print_table(described)
+            for note in (*described.footnotes, *described.notes):
+                out.print(Text(note))
     if not result.results:
         out.print(Text(f"{runs} holds no finished run: our cells are empty"))
     for item in result.left_out:
@@ -128,28 +131,12 @@ def _print_paper(cells: Sequence[Mapping[str, Any]]) -> None:
 
 def _print_comparison(table: Comparison) -> None:
     """Every method beside every sensor; the paired tests are in the files."""
-    from aims.core.sizes import LARGE_NAME
-    from aims.report.tables.comparison import MEAN
-    from aims.report.tables.comparison_words import (
-        comparison_title,
-        counts,
-        large_note,
-        large_text,
-        marks_note,
-        seeds_text,
-    )
+    from aims.report.comparison.captions import large_note, marks_note
+    from aims.report.comparison.descriptions import scores_table
 
-    out.print(Text(f"{comparison_title(table)}; {counts(table)}"))
-    columns: dict[str, Callable[[ComparisonRow], Text]] = {
-        "mean" if name == MEAN else name: partial(_score, name) for name in table.columns
-    }
-    if table.large_count:
-        columns[LARGE_NAME] = lambda row: Text(large_text(row, table))
-    columns["seeds"] = lambda row: Text(seeds_text(row))
-    # Where they do not fit, as many as do stand beside each other, and the others below.
-    fit = max(1, (out.width - _NAME_WIDTH) // _COLUMN_WIDTH)
-    for start in range(0, len(columns), fit):
-        out.print(_drawn(table, dict(list(columns.items())[start : start + fit])))
+    described = scores_table(table)
+    out.print(Text(f"{described.title}; {described.caption.rstrip('.')}"))
+    _print_table(described)
     if len(table.rows) > _ROWS:
         out.print(Text(f"and {len(table.rows) - _ROWS} more rows, in comparison.md and on the page"))
     for note in (*marks_note(table), *large_note(table), *table.notes):
@@ -159,37 +146,28 @@ def _print_comparison(table: Comparison) -> None:
     out.print()
 
 
-def _drawn(table: Comparison, columns: Mapping[str, Callable[[ComparisonRow], Text]]) -> Table:
-    """Some columns of a table, with the names of its rows."""
-    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    # In a narrow terminal names go on in the next line: cut short they could be another's.
-    drawn.add_column("mIoU, %", overflow="fold")
-    for name in columns:
-        drawn.add_column(name, justify="right", overflow="fold")
-    for place, row in enumerate(table.rows[:_ROWS]):
-        last_floor = row.is_floor and place + 1 < len(table.rows) and not table.rows[place + 1].is_floor
-        drawn.add_row(Text(row.label), *(show(row) for show in columns.values()), end_section=last_floor)
-    return drawn
+def _print_table(described: Described) -> None:
+    """As many columns as fit beside each other, and the others below."""
+    fit = max(1, (out.width - _NAME_WIDTH) // _COLUMN_WIDTH)
+    for start in range(0, len(described.columns), fit):
+        columns = described.columns[start : start + fit]
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        # In a narrow terminal names go on in the next line: cut short they could be another's.
+        table.add_column("mIoU, %", overflow="fold")
+        for column in columns:
+            heading = "\n".join(filter(None, [column.group, column.name]))
+            table.add_column(heading, justify="right", overflow="fold")
+        rows = described.rows[:_ROWS]
+        for row, following in zip_longest(rows, rows[1:]):
+            last = following is not None and following.block != row.block
+            shown = (_shown(cell) for cell in row.cells[start : start + fit])
+            table.add_row(Text(row.label), *shown, end_section=last)
+        out.print(table)
 
 
-def _score(column: str, row: ComparisonRow) -> Text:
-    from aims.report.tables.comparison_words import score_lines
-
-    cell = row.cells.get(column)
-    score, *below = score_lines(cell) if cell else [""]
-    style = {"best": "bold", "second": "underline"}.get(cell.rank if cell else "", "")
-    return Text.assemble((score, style), *((f"\n{line}", "dim") for line in below))
-
-
-def _print_table1(section: Section) -> None:
-    from aims.report.tables.captions import plain_rows, title
-
-    out.print(Text(title(section.condition)))
-    table = Table(show_lines=True)
-    for k, name in enumerate(_COLUMNS):
-        table.add_column(name, justify="right" if k else "left")
-    for row in plain_rows(section):
-        table.add_row(*(Text(cell) for cell in row))
-    out.print(table)
-    for note in (*section.notes, *section.footnotes, section.floor_note):
-        out.print(Text(note))
+def _shown(cell: Cell) -> Text:
+    value, *below = cell.lines or ("",)
+    style = {"best": "bold", "second": "underline"}.get(cell.rank, "")
+    below += [cell.warning] if cell.warning else []
+    text = " ".join(filter(None, [value, cell.mark]))
+    return Text.assemble((text, style), *((f"\n{line}", "dim") for line in below))

@@ -9,30 +9,22 @@ from typing import Any
 
 from aims.core.errors import InputError
 from aims.core.files import atomic_write, write_text
+from aims.report.comparison.build import build_comparisons
+from aims.report.comparison.descriptions import comparison_latex, comparison_markdown
+from aims.report.comparison.long_form import comparison_csv, cost_csv, paired_csv
+from aims.report.comparison.table import Comparison, comparison_json
 from aims.report.figures.cost_figure import cost_files, cost_plot, draw_cost
 from aims.report.figures.mask_figures import write_qualitative
 from aims.report.figures.panels import open_datasets
 from aims.report.page.page import render_page
+from aims.report.paper.cells import FilledTable
 from aims.report.paper.files import fill_all, paper_files
-from aims.report.paper.published import load_published
-from aims.report.paper.table1 import Section, build_sections, section_json
-from aims.report.paper.table1_files import (
-    table1_csv,
-    table1_latex,
-    table1_markdown,
-)
-from aims.report.paper.texts import cell_fields
+from aims.report.paper.layout import cell_fields, paper_latex, paper_markdown
+from aims.report.paper.table1 import fill_table1, table1_csv, table1_json
 from aims.report.runs.load import LeftOut, Run, load_runs
 from aims.report.runs.results import Result, pool_seeds
 from aims.report.runs.workers import Workers
-from aims.report.tables.build_comparison import build_comparisons
-from aims.report.tables.comparison import Comparison, comparison_json
-from aims.report.tables.comparison_csv import comparison_csv, paired_csv
-from aims.report.tables.comparison_files import comparison_latex, comparison_markdown
-from aims.report.tables.results_table import (
-    results_csv,
-    results_markdown,
-)
+from aims.report.tables.results_table import results_csv, results_markdown
 
 #: In place of a method: what the report is written against.
 PAPER = "paper"
@@ -45,7 +37,7 @@ class ReportResult:
     """What a report holds, and where it stands.
 
     Attributes:
-        sections: Table 1, once per protocol, backbone, weights and limit.
+        table1: Table 1, once per protocol, backbone, weights and limit.
         comparisons: every method beside every sensor, once per dataset and condition.
         results: every finished run, grouped over seeds.
         left_out: run folders in no table, with the reason.
@@ -53,7 +45,7 @@ class ReportResult:
         written: the files.
     """
 
-    sections: tuple[Section, ...]
+    table1: tuple[FilledTable, ...]
     comparisons: tuple[Comparison, ...]
     results: tuple[Result, ...]
     left_out: tuple[LeftOut, ...]
@@ -63,7 +55,7 @@ class ReportResult:
     def as_json(self) -> dict[str, Any]:
         """Everything, ready for `json.dumps`."""
         return {
-            "table1": [section_json(section) for section in self.sections],
+            "table1": [table1_json(table) for table in self.table1],
             "comparisons": [comparison_json(table) for table in self.comparisons],
             "results": [result.as_json() for result in self.results],
             "left_out": [dataclasses.asdict(item) for item in self.left_out],
@@ -110,27 +102,27 @@ def _write(
     data: Path | None,
     title: str,
 ) -> ReportResult:
-    published = load_published()
     results, unpooled = pool_seeds(loaded)
     left_out = sorted([*unusable, *unpooled], key=lambda item: item.folder)
     with_paper = against == PAPER
     comparisons = build_comparisons(results, None if with_paper else against)
     drawn = workers.map(draw_cost, [*map(cost_plot, comparisons)], weight=_A_FIGURE)
-    sections = build_sections(results, published)
     paper_tables = fill_all(results)
+    table1 = fill_table1(paper_tables[0][0].paper, results)
     files: dict[str, str | bytes] = {
-        "table1.md": table1_markdown(sections, published),
-        "table1.csv": table1_csv(sections),
-        "table1.tex": table1_latex(sections, published),
+        "table1.md": paper_markdown(table1),
+        "table1.csv": table1_csv(table1),
+        "table1.tex": paper_latex(table1),
         "comparison.md": comparison_markdown(comparisons),
         "comparison.csv": comparison_csv(comparisons),
         "comparison.tex": comparison_latex(comparisons),
         "paired.csv": paired_csv(comparisons),
         "results.md": results_markdown(results, len(left_out)),
         "results.csv": results_csv(results),
+        "cost.csv": cost_csv(comparisons),
     }
     costs = [*drawn]
-    files |= cost_files(comparisons, costs)
+    files |= cost_files(costs)
     files["index.html"] = render_page(comparisons, left_out, costs=costs, data=data, title=title)
     ours = any(table.condition for tables in paper_tables for table in tables)
     if ours or with_paper or not results:
@@ -150,7 +142,7 @@ def _write(
                 beside.write_bytes(content)
     pictures = write_qualitative(comparisons, open_datasets(data), out)
     return ReportResult(
-        sections=sections,
+        table1=table1,
         comparisons=comparisons,
         results=tuple(results),
         left_out=tuple(left_out),

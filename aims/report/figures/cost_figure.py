@@ -14,17 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from aims.core.config import NO_TUNING
+from aims.report.comparison.captions import comparison_title
+from aims.report.comparison.costs import COSTS, device_unit
+from aims.report.comparison.descriptions import column_name
+from aims.report.comparison.table import Comparison
 from aims.report.figures.style import COLOURS, FIGURE_STYLE, TEXT, svg_and_png, white_svg
 from aims.report.runs.floors import DISC
-from aims.report.tables.captions import percent
-from aims.report.tables.comparison import MEAN, Comparison, ComparisonRow
-from aims.report.tables.comparison_words import column_name, comparison_title, short
-from aims.report.tables.cost import COSTS, device_unit
-from aims.report.tables.results_table import (
-    condition_fields,
-    whole,
-    write_csv,
-)
+from aims.report.tables.numbers import short
 
 #: The costs that are drawn; what they are called below an axis.
 AXES = {
@@ -94,7 +90,7 @@ class CostFigure:
 
 def cost_plot(table: Comparison) -> CostPlot:
     """What the figure of a table holds."""
-    column = cost_column(table)
+    column = table.main_column
     costs = [cost for cost in COSTS if cost.name in AXES]
     known = [(row, row.cells[column]) for row in table.rows if column in row.cells]
     return CostPlot(
@@ -102,16 +98,16 @@ def cost_plot(table: Comparison) -> CostPlot:
         column=column_name(column),
         points=tuple(
             CostPoint(
-                name=(row.method, row.results[0].config.tuning),
-                miou=cell.miou,
+                name=(row.method, row.tuning),
+                miou=cell.value,
                 interval=cell.interval,
-                costs={cost.name: cost.value(row) for cost in costs},
-                unit=device_unit(row.device),
+                costs={cost.name: cost.value(row.costs) for cost in costs},
+                unit=device_unit(row.costs.device),
             )
             for row, cell in known
             if not row.is_floor
         ),
-        disc=next((cell.miou for row, cell in known if row.method == DISC), None),
+        disc=next((cell.value for row, cell in known if row.method == DISC), None),
     )
 
 
@@ -126,14 +122,13 @@ def draw_cost(plot: CostPlot) -> CostFigure | None:
     return CostFigure(svg=svg, png=png)
 
 
-def cost_files(tables: Sequence[Comparison], figures: Sequence[CostFigure | None]) -> dict[str, str | bytes]:
-    """The figures of the tables and the numbers behind them, by the names of the files.
+def cost_files(figures: Sequence[CostFigure | None]) -> dict[str, str | bytes]:
+    """The figures by the names of their files.
 
     Args:
-        tables: in their order; figures have their number, as the tables in `comparison.tex`.
-        figures: of each table, from `draw_cost`.
+        figures: of each table, from `draw_cost`; they have its number, as the tables in `comparison.tex`.
     """
-    files: dict[str, str | bytes] = {"cost.csv": cost_csv(tables)}
+    files: dict[str, str | bytes] = {}
     for number, figure in enumerate(figures, start=1):
         if figure is not None:
             files |= {f"cost-{number}.svg": white_svg(figure.svg), f"cost-{number}.png": figure.png}
@@ -142,54 +137,7 @@ def cost_files(tables: Sequence[Comparison], figures: Sequence[CostFigure | None
 
 def cost_alt(table: Comparison) -> str:
     """What the figure of one table shows, in words."""
-    return f"mIoU with {column_name(cost_column(table))} against {', '.join(AXES)}: numbers of the table"
-
-
-def cost_csv(tables: Sequence[Comparison]) -> str:
-    """The numbers of the figure: one line a row of a table, where it has a score to draw."""
-    place = ("protocol", "backbone", "limit", "weights", "dataset", "fingerprint")
-    fields: tuple[str, ...] = (*place, "row", "method", "tuning", "modality", "miou", "low", "high")
-    fields += ("trained_parameters", "flops", "seconds", "device", "device_hours", "peak_memory_bytes")
-    fields += ("learning_rates",)
-    return write_csv(
-        fields, (_line(table, row) for table in tables for row in table.rows if _score(table, row))
-    )
-
-
-def _line(table: Comparison, row: ComparisonRow) -> dict[str, Any]:
-    low, high = row.cells[cost_column(table)].interval or (None, None)
-    value = {cost.name: cost.value(row) for cost in COSTS}
-    return {
-        **condition_fields(table.condition),
-        "dataset": table.dataset,
-        "fingerprint": table.fingerprint,
-        "row": row.label,
-        "method": row.method,
-        "tuning": row.results[0].config.tuning,
-        "modality": column_name(cost_column(table)),
-        "miou": percent(_score(table, row)),
-        "low": percent(low),
-        "high": percent(high),
-        "trained_parameters": whole(value["trained parameters"]),
-        "flops": whole(value["FLOPs an image"]),
-        "seconds": None if row.seconds is None else f"{row.seconds:.6g}",
-        "device": row.device,
-        "device_hours": None if row.hours is None else f"{row.hours:.6g}",
-        "peak_memory_bytes": whole(row.peak_bytes),
-        "learning_rates": row.learning_rates[1],
-    }
-
-
-def cost_column(table: Comparison) -> str:
-    """Whose score is drawn: the mean, else the modality that most rows have."""
-    if table.mean_over:
-        return MEAN
-    return max(table.modalities, key=lambda name: sum(name in row.cells for row in table.rows))
-
-
-def _score(table: Comparison, row: ComparisonRow) -> float | None:
-    cell = row.cells.get(cost_column(table))
-    return cell.miou if cell else None
+    return f"mIoU with {column_name(table.main_column)} against {', '.join(AXES)}: numbers of the table"
 
 
 class _Styles:

@@ -9,12 +9,12 @@ from typing import Any
 from aims.core.records import INSTANCES
 from aims.core.vocabulary import MODALITIES
 from aims.data.read import Dataset
+from aims.report.comparison.table import Comparison
 from aims.report.figures.panels import sensor_stream
 from aims.report.paper.published import PAPER_BACKBONE, PAPER_PROTOCOL
 from aims.report.runs.instances import Key, pick_instances, read_scored
 from aims.report.runs.load import Run
 from aims.report.runs.results import Result
-from aims.report.tables.comparison import Comparison
 
 #: Figures of one modality each, in the paper's order.
 FIGURES = {
@@ -146,7 +146,7 @@ def _best(tables: Sequence[Comparison], method: str, modality: str) -> Result | 
         for row in table.rows
         if row.method == method and modality in row.cells
     ]
-    best = max(cells, key=lambda cell: cell.miou, default=None)
+    best = max(cells, key=lambda cell: cell.value, default=None)
     return best.result if best else None
 
 

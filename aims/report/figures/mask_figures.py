@@ -15,13 +15,13 @@ from aims.core.vocabulary import MODALITIES
 from aims.data.overlays import click_in_picture, predicted_mask
 from aims.data.pictures import picture
 from aims.data.read import Dataset
+from aims.report.comparison.table import Comparison
 from aims.report.figures.image_grid import ImageRow, muted, save_image_grid
 from aims.report.figures.mask_figure import FIGURES, SHOWN, MaskFigure, find_mask_figures
 from aims.report.figures.panels import draw_mask
 from aims.report.figures.split_figure import write_split_figure
 from aims.report.runs.instances import Key, read_instances
 from aims.report.tables.captions import condition_title
-from aims.report.tables.comparison import Comparison
 from aims.report.tables.results_table import write_csv
 
 _EACH = "Shown are the worst, the median and the best by SimCMF's IoU"

@@ -18,8 +18,8 @@ from aims.core.vocabulary import MODALITIES
 from aims.data.overlays import click_in_picture, predicted_mask, tinted
 from aims.data.pictures import picture
 from aims.data.read import Dataset, find_datasets
+from aims.report.comparison.table import Comparison, ComparisonRow
 from aims.report.runs.instances import Key, pick_instances, read_scored
-from aims.report.tables.comparison import Comparison, ComparisonRow
 
 #: The methods that are shown, the best row of each.
 METHODS = ("zero-shot", "scratch", "random-embed", "linear", "vipt", "cmx", "simcmf")

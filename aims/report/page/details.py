@@ -11,14 +11,16 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 from aims.core.config import RunConfig
 from aims.core.sizes import LARGE_NAME
+from aims.report.comparison.captions import comparison_title
+from aims.report.comparison.costs import COSTS
+from aims.report.comparison.table import MEAN, Comparison, ComparisonRow
 from aims.report.figures.gallery import Galleries, Gallery
+from aims.report.runs.costs import Costs
 from aims.report.runs.curves import Curves
 from aims.report.runs.load import Run
 from aims.report.runs.results import Result
-from aims.report.tables.captions import percent, seeds
-from aims.report.tables.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
-from aims.report.tables.comparison_words import cell_interval, comparison_title, short
-from aims.report.tables.cost import COSTS
+from aims.report.tables.numbers import count, interval, percent, seed_list, short
+from aims.report.tables.scores import Score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,15 +113,14 @@ def _of_result(
 ) -> Detail:
     cell = next(cell for cell in row.cells.values() if cell.result is result)
     modality = result.config.modality
-    alone = dataclasses.replace(row, cells={modality: cell})
     return Detail(
         key=key,
         heading=row.label if row.is_floor else f"{row.label}: {modality}",
         place=comparison_title(table),
         score=_score(cell),
         parts=(),
-        settings=_settings(result.config, seeds(result)),
-        costs=_costs(alone),
+        settings=_settings(result.config, seed_list(result.seeds)),
+        costs=_costs(result.costs),
         runs=tuple(map(_run_line, result.runs)),
         provenance=_provenance(result.runs),
         gallery=galleries.draw(result),
@@ -127,7 +128,7 @@ def _of_result(
 
 
 def _of_mean(
-    key: str, table: Comparison, row: ComparisonRow, parts: Sequence[tuple[str, str, ComparisonCell]]
+    key: str, table: Comparison, row: ComparisonRow, parts: Sequence[tuple[str, str, Score]]
 ) -> Detail:
     runs = [run for _, _, cell in parts if cell.result for run in cell.result.runs]
     return Detail(
@@ -137,15 +138,15 @@ def _of_mean(
         score=_score(row.cells[MEAN]),
         parts=tuple((name, part, _score(cell)) for name, part, cell in parts),
         settings=(),
-        costs=_costs(row),
+        costs=_costs(row.costs),
         runs=tuple(map(_run_line, dict.fromkeys(runs))),
         provenance=_provenance(runs),
         gallery=None,
     )
 
 
-def _score(cell: ComparisonCell) -> str:
-    return f"{percent(cell.miou)} {cell_interval(cell)}".strip()
+def _score(cell: Score) -> str:
+    return f"{percent(cell.value)} {interval(cell.interval)}".strip()
 
 
 def _settings(config: RunConfig, seeds_of_result: str) -> tuple[tuple[str, str], ...]:
@@ -157,8 +158,8 @@ def _settings(config: RunConfig, seeds_of_result: str) -> tuple[tuple[str, str],
     )
 
 
-def _costs(row: ComparisonRow) -> tuple[tuple[str, str], ...]:
-    return tuple((cost.name, text) for cost in COSTS if (text := cost.text(row)))
+def _costs(costs: Costs) -> tuple[tuple[str, str], ...]:
+    return tuple((cost.name, text) for cost in COSTS if (text := cost.text(costs)))
 
 
 def _run_line(run: Run) -> tuple[str, ...]:
@@ -216,7 +217,7 @@ def _hardware(run: Run) -> str:
     processes, threads = run.recorded_amount("processes"), run.recorded_amount("hardware", "threads")
     words = [run.hardware, run.device or ""]
     words += [f"{processes:.0f} processes"] if processes and processes > 1 else []
-    words += [f"{threads:.0f} {'thread' if threads == 1 else 'threads'}"] if threads else []
+    words += [count(int(threads), "thread")] if threads else []
     return ", ".join(filter(None, words))
 
 

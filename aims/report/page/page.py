@@ -13,8 +13,10 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from aims.core.sizes import LARGE_NAME
 from aims.core.vocabulary import MODALITIES
+from aims.report.comparison.captions import comparison_facts
+from aims.report.comparison.descriptions import detail_tables, scores_table
+from aims.report.comparison.table import Comparison, ComparisonRow
 from aims.report.figures.cost_figure import CostFigure, cost_alt
 from aims.report.figures.gallery import Galleries
 from aims.report.figures.panels import Panel, draw_panels, open_datasets
@@ -22,26 +24,7 @@ from aims.report.figures.style import COLOURS, inline_svg
 from aims.report.page.details import RUN_COLUMNS, Details
 from aims.report.runs.curves import CURVES
 from aims.report.runs.load import LeftOut
-from aims.report.tables.captions import percent
-from aims.report.tables.comparison import Comparison, ComparisonCell, ComparisonRow
-from aims.report.tables.comparison_words import (
-    best_lines,
-    best_notes,
-    cell_interval,
-    column_name,
-    comparison_facts,
-    counts,
-    difference_lines,
-    large_text,
-    mark,
-    mark_title,
-    notes,
-    reference_notes,
-    seeds_text,
-    size_columns,
-    size_note,
-)
-from aims.report.tables.cost import COSTS, cost_notes
+from aims.report.tables.table import Table
 
 #: How to go on with a sensor of one's own.
 NEXT_STEPS = (
@@ -52,14 +35,18 @@ NEXT_STEPS = (
     ("train and evaluate", "aims run --method simcmf --modality STREAM --backbone sam-tiny"),
     ("tables and this page", "aims report"),
 )
-_FILES = ("index.html.j2", "details.html.j2", "page.css", "page.js")
+_FILES = ("index.html.j2", "table.html.j2", "details.html.j2", "page.css", "page.js")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """One table with what belongs to it; its highest score fills a bar."""
+    """One comparison with what belongs to it; its highest score fills a bar, and rows are told by label."""
 
+    place: int
     table: Comparison
+    scores: Table
+    details: list[Table]
+    marks: dict[str, Markup]
     highest: float
     panels: tuple[Panel, ...]
     cost: str
@@ -95,22 +82,21 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "percent": percent,
-        "column_name": column_name,
-        "interval": cell_interval,
-        "number": _number,
-    }
+    environment.filters["number"] = _number
     datasets = open_datasets(data)
     parts = [
         _Part(
+            place=place,
             table=table,
-            highest=max(cell.miou for row in table.rows for cell in row.cells.values()) or 1.0,
+            scores=scores_table(table, costs=True),
+            details=detail_tables(table),
+            marks={row.label: _marks(row) for row in table.rows},
+            highest=max(cell.value for row in table.rows for cell in row.cells.values()) or 1.0,
             panels=draw_panels(table, datasets),
             cost=inline_svg(figure.svg) if figure else "",
             cost_alt=cost_alt(table),
         )
-        for table, figure in zip(comparisons, costs, strict=True)
+        for place, (table, figure) in enumerate(zip(comparisons, costs, strict=True))
     ]
     shown = {result.runs[0].folder for table in comparisons for result in table.results}
     script = texts["page.js"]
@@ -123,24 +109,8 @@ def render_page(
         run_columns=RUN_COLUMNS,
         filters=_filters(comparisons),
         left_out=left_out,
-        large=large_text,
-        large_name=LARGE_NAME,
-        mark=mark,
-        mark_title=mark_title,
         facts=comparison_facts,
-        counts=counts,
-        notes=notes,
-        best_notes=best_notes,
-        reference_notes=reference_notes,
-        from_best=best_lines,
-        difference=difference_lines,
-        seeds=seeds_text,
-        costs=COSTS,
-        cost_notes=cost_notes,
-        size_columns=size_columns,
-        size_note=size_note,
-        share=_share,
-        marks=_marks,
+        zip=zip,
         next_steps=NEXT_STEPS,
         style=Markup(texts["page.css"]),
         script=Markup(script),
@@ -159,7 +129,7 @@ def _filters(comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
         "modality": sorted(
             modalities, key=lambda name: (order.index(name) if name in order else len(order), name)
         ),
-        "tuning": sorted({_tuning(row) for row in rows}),
+        "tuning": sorted({row.tuning for row in rows}),
         "backbone": sorted({table.condition.backbone for table in comparisons}),
     }
 
@@ -167,18 +137,9 @@ def _filters(comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
 def _marks(row: ComparisonRow) -> Markup:
     """Attributes of a row by which the page filters."""
     marks = Markup('data-tuning="{}" data-name="{}" data-has="{}"')
-    return marks.format(_tuning(row), row.label.lower(), json.dumps(list(row.cells)))
-
-
-def _tuning(row: ComparisonRow) -> str:
-    return row.results[0].config.tuning
+    return marks.format(row.tuning, row.label.lower(), json.dumps(list(row.cells)))
 
 
 def _number(value: float | None) -> str:
     """A number for the page's script to sort by; empty for None."""
     return "" if value is None else repr(value)
-
-
-def _share(cell: ComparisonCell, highest: float) -> str:
-    """Length of a cell's bar in percent."""
-    return f"{100 * cell.miou / highest:.1f}"

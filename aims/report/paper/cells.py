@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from aims.core.vocabulary import PROTOCOLS
 from aims.report.paper.description import PaperCell, PaperTable
-from aims.report.paper.table1 import select
 from aims.report.runs.conditions import Condition, by_condition
 from aims.report.runs.results import Result
-from aims.report.statistics.paired import Difference, Verdict, compare, sample_scores
+from aims.report.tables.numbers import Ends
+from aims.report.tables.scores import Score, rank_scores, resample
+
+#: From scores of 0..1, and from counts, to the units of the paper's tables.
+PERCENT, MILLIONS = 100.0, 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,21 +22,31 @@ class FilledCell:
 
     Attributes:
         cell: the paper's.
-        result: ours; None where there is no run.
-        value: ours, in the unit of its table (percent, or millions); None likewise.
-        interval: its 95 % interval, for a score over more than one image.
-        rank: "best" or "second" among its rivals of ours, else empty.
-        test: its difference from the best of its rivals (0..1), where both are of the same instances.
-        verdict: what is said of it beside the best; None for the best itself and for means over datasets.
+        score: ours; None where there is no run.
+        scale: from the score to the unit of the paper's table: percent, or millions.
     """
 
     cell: PaperCell
-    result: Result | None = None
-    value: float | None = None
-    interval: tuple[float, float] | None = None
-    rank: str = ""
-    test: Difference | None = None
-    verdict: Verdict | None = None
+    score: Score | None = None
+    scale: float = PERCENT
+
+    @property
+    def result(self) -> Result | None:
+        """Where ours comes from; None for a mean too."""
+        return self.score.result if self.score else None
+
+    @property
+    def value(self) -> float | None:
+        """Ours, in the unit of the paper's table; None where there is no run."""
+        return self.scale * self.score.value if self.score else None
+
+    @property
+    def interval(self) -> Ends:
+        """Its 95 % interval, for a score over more than one image."""
+        if self.score is None or self.score.interval is None:
+            return None
+        low, high = self.score.interval
+        return self.scale * low, self.scale * high
 
     @property
     def difference(self) -> float | None:
@@ -66,12 +79,6 @@ class FilledTable:
     cells: Mapping[tuple[str, str], FilledCell]
     notes: tuple[str, ...] = ()
 
-    @property
-    def footnotes(self) -> dict[str, str]:
-        """Letters of the footnotes of printed numbers, by their text."""
-        texts = dict.fromkeys(cell.note for cell in self.paper.cells.values() if cell.note)
-        return {text: chr(ord("a") + place) for place, text in enumerate(texts)}
-
 
 def fill_table(paper: PaperTable, results: Sequence[Result]) -> tuple[FilledTable, ...]:
     """Lays out a table of the paper once per condition with a run; without any, once with printed numbers.
@@ -87,91 +94,100 @@ def fill_table(paper: PaperTable, results: Sequence[Result]) -> tuple[FilledTabl
         for result in results
         if any(cell.query and cell.query.fits(result.config) for cell in paper.cells.values())
     ]
-    filled = tuple(_fill(paper, condition, members) for condition, members in by_condition(fitting))
-    return filled or (
-        FilledTable(
-            paper=paper,
-            condition=None,
-            cells={place: FilledCell(cell=cell) for place, cell in paper.cells.items()},
-        ),
-    )
+    filled = tuple(fill_cells(paper, condition, members) for condition, members in by_condition(fitting))
+    return filled or (fill_cells(paper, None, ()),)
 
 
-def _fill(paper: PaperTable, condition: Condition, results: Sequence[Result]) -> FilledTable:
-    notes: list[str] = []
-    cells: dict[tuple[str, str], FilledCell] = {}
+def fill_cells(paper: PaperTable, condition: Condition | None, results: Sequence[Result]) -> FilledTable:
+    """Lays out a table of the paper under one condition.
+
+    Args:
+        paper: the paper's.
+        condition: what the results share; None where there are none.
+        results: what may stand in it.
+    """
+    notes: dict[str, None] = {}
+    # Runs on a part of the images stand in the curve alone.
+    whole = [result for result in results if result.config.train_images is None]
+    mixed = _mixed_contents(whole, paper, notes)
+    scores: dict[tuple[str, str], Score] = {}
     for place, cell in paper.cells.items():
         if cell.query is None:
-            cells[place] = FilledCell(cell=cell, value=_mean(cells, cell.column))
+            rows = paper.rows[: paper.rows.index(cell.row)]
+            above = [(row, cell.column) for row in rows]
+            known = [scores[each] for each in above if each in scores]
+            if known and len(known) == len(above):
+                scores[place] = Score(value=sum(score.value for score in known) / len(known))
             continue
-        candidates = [
-            result
-            for result in results
-            # Runs on a part of the images stand in the curve alone.
-            if cell.query.fits(result.config) and result.config.train_images is None
-        ]
-        contents = sorted({result.config.fingerprint[:8] for result in candidates})
-        if len(contents) > 1:
-            notes.append(
-                f"{cell.row}, {cell.column}: runs used different contents of the dataset (fingerprints "
-                f"{', '.join(contents)}); none is picked."
-            )
-            candidates = []
-        result = select(candidates, f"{cell.row}, {cell.column}", notes)
-        ends = result.interval if result and paper.unit == "miou" else None
-        cells[place] = FilledCell(
-            cell=cell,
-            result=result,
-            value=_value(paper, result),
-            interval=(100 * ends[0], 100 * ends[1]) if ends else None,
-        )
+        if not cell.query.fingerprint and (cell.query.place, cell.query.modality) in mixed:
+            continue
+        fitting = [result for result in whole if cell.query.fits(result.config)]
+        result = _select(fitting, f"{cell.row}, {cell.column}", notes)
+        if result and paper.unit == "miou":
+            scores[place] = Score.of(result)
+        elif result and (trained := _trained_of_sam(result)) is not None:
+            scores[place] = Score(value=trained, result=result)
+    scale = PERCENT if paper.unit == "miou" else MILLIONS
+    scores |= _ranked(paper, scores) if paper.unit == "miou" else {}
     return FilledTable(
         paper=paper,
         condition=condition,
-        cells=_ranked(paper, cells) if paper.unit == "miou" else cells,
-        notes=tuple(dict.fromkeys(notes)),
+        cells={
+            place: FilledCell(cell=cell, score=scores.get(place), scale=scale)
+            for place, cell in paper.cells.items()
+        },
+        notes=tuple(notes),
     )
 
 
-def _mean(cells: Mapping[tuple[str, str], FilledCell], column: str) -> float | None:
-    """Of the rows above, if all are there."""
-    values = [filled.value for (_, name), filled in cells.items() if name == column]
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
-
-
-def _value(paper: PaperTable, result: Result | None) -> float | None:
-    if result is None:
-        return None
-    if paper.unit == "miou":
-        return 100 * result.miou
+def _trained_of_sam(result: Result) -> int | None:
     counts = {run.trained_of_sam for run in result.runs}
-    count = counts.pop() if len(counts) == 1 else None
-    return None if count is None else count / 1e6
+    return counts.pop() if len(counts) == 1 else None
 
 
-def _ranked(
-    paper: PaperTable, cells: Mapping[tuple[str, str], FilledCell]
-) -> dict[tuple[str, str], FilledCell]:
+def _mixed_contents(
+    results: Sequence[Result], paper: PaperTable, notes: dict[str, None]
+) -> set[tuple[str, str]]:
+    """Dataset and modality of which several contents were used: none of these is picked."""
+    queries = [cell.query for cell in paper.cells.values() if cell.query]
+    contents: dict[tuple[str, str], set[str]] = {}
+    for item in results:
+        if any(not query.fingerprint and query.fits(item.config) for query in queries):
+            place = item.config.dataset, item.config.modality
+            contents.setdefault(place, set()).add(item.config.fingerprint)
+    mixed = {place: found for place, found in contents.items() if len(found) > 1}
+    for place, found in sorted(mixed.items()):
+        listed = ", ".join(sorted(fingerprint[:8] for fingerprint in found))
+        notes.setdefault(
+            f"{' / '.join(place)}: runs used different contents of this dataset (fingerprints {listed}). "
+            "They are not pooled and none stands beside the paper's numbers."
+        )
+    return set(mixed)
+
+
+def _select(candidates: list[Result], label: str, notes: dict[str, None]) -> Result | None:
+    """Chooses among settings on the split on which the protocol selects."""
+    if len(candidates) < 2:
+        return candidates[0] if candidates else None
+    if PROTOCOLS[candidates[0].config.protocol].select_on == "test":
+        return max(candidates, key=lambda item: item.miou)
+    validated = [(item.val_miou, item) for item in candidates if item.val_miou is not None]
+    unvalidated = len(candidates) - len(validated)
+    if unvalidated:
+        notes.setdefault(
+            f"{label}: {unvalidated} of {len(candidates)} settings without a validation score cannot be "
+            "chosen; every setting stands in results.md."
+        )
+    return max(validated, key=lambda pair: pair[0])[1] if validated else None
+
+
+def _ranked(paper: PaperTable, scores: Mapping[tuple[str, str], Score]) -> Mapping[tuple[str, str], Score]:
     """Marks the best and the second of each group of rivals that has at least two of ours, and tests."""
     groups: dict[str, list[tuple[str, str]]] = {}
-    for (row, column), filled in cells.items():
-        if filled.value is not None:
-            groups.setdefault(column if paper.compete == "rows" else row, []).append((row, column))
-    ranked = dict(cells)
-    pairs: list[tuple[tuple[str, str], Result, Result]] = []
-    for places in groups.values():
-        order = sorted(places, key=lambda place: -(cells[place].value or 0))
-        if len(order) < 2:
-            continue
-        for place, rank in zip(order, ("best", "second"), strict=False):
-            ranked[place] = dataclasses.replace(cells[place], rank=rank)
-        best = cells[order[0]].result
-        rivals = ((place, cells[place].result) for place in order[1:])
-        pairs += [(place, result, best) for place, result in rivals if result and best]
-    samples = sample_scores([result.sample for _, *both in pairs for result in both])
-    tests = compare(list(zip(samples[::2], samples[1::2], strict=True)))
-    for (place, _, _), test in zip(pairs, tests, strict=True):
-        verdict = test.verdict if test else Verdict.NOT_TESTED
-        ranked[place] = dataclasses.replace(ranked[place], test=test, verdict=verdict)
-    return ranked
+    for row, column in scores:
+        groups.setdefault(column if paper.compete == "rows" else row, []).append((row, column))
+    places = [place for group in groups.values() if len(group) > 1 for place in group]
+    sampled = dict(zip(places, resample([scores[place] for place in places]), strict=True))
+    return rank_scores(
+        [(place, sampled[place]) for place in group] for group in groups.values() if len(group) > 1
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,7 +17,9 @@ class RunQuery:
 
     Attributes:
         method: name in the registry.
-        modality: name of the modality; only runs on the paper's dataset of it count.
+        modality: name of the modality.
+        dataset: name of the dataset; empty for the paper's of this modality.
+        fingerprint: of the dataset's content; empty for any.
         tuning: name in the registry; None for whichever is best.
         options: changed options, by name; runs with others do not fit.
         lr: learning rate; None for whichever is best.
@@ -25,16 +28,28 @@ class RunQuery:
 
     method: str
     modality: str
+    dataset: str = ""
+    fingerprint: str = ""
     tuning: str | None = None
     options: Mapping[str, float] = field(default_factory=dict)
     lr: float | None = None
     any_images: bool = False
 
+    @property
+    def place(self) -> str:
+        """Name of the dataset."""
+        return self.dataset or MODALITIES[self.modality].datasets[0]
+
+    def is_of(self, config: RunConfig) -> bool:
+        """Whether a run is of this dataset and modality."""
+        return (config.dataset, config.modality) == (self.place, self.modality)
+
     def fits(self, config: RunConfig) -> bool:
         """Whether a run is one of those."""
         return (
-            (config.method, config.modality) == (self.method, self.modality)
-            and config.dataset == MODALITIES[self.modality].datasets[0]
+            self.is_of(config)
+            and config.method == self.method
+            and self.fingerprint in ("", config.fingerprint)
             and self.tuning in (None, config.tuning)
             and dict(config.options) == dict(self.options)
             and self.lr in (None, config.lr)
@@ -63,15 +78,15 @@ class PaperCell:
         column: likewise.
         published: as printed; None where the paper prints none.
         query: what makes it; None for the mean of its column.
-        command: the command that does.
+        command: the command that does; empty where the paper has no such cell.
         note: what a reader must know about the printed number.
     """
 
     row: str
     column: str
-    published: float | None
-    query: RunQuery | None
-    command: str
+    published: float | None = None
+    query: RunQuery | None = None
+    command: str = ""
     note: str = ""
 
 
@@ -90,6 +105,7 @@ class PaperTable:
         cells: by row and column.
         facts: further columns with printed texts, by row.
         notes: about the whole.
+        blocks: what kind a row is, where there are several.
     """
 
     key: str
@@ -102,6 +118,25 @@ class PaperTable:
     cells: Mapping[tuple[str, str], PaperCell]
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    blocks: Mapping[str, str] = field(default_factory=dict)
+
+    def prints(self, column: str) -> bool:
+        """Whether the paper has a number in a column."""
+        return any(
+            cell.published is not None or cell.note for cell in self.cells.values() if cell.column == column
+        )
+
+    def extended(self, cells: Sequence[PaperCell], block: str = "") -> PaperTable:
+        """The table with more cells.
+
+        Args:
+            cells: of further rows and columns.
+            block: what kind the further rows are.
+        """
+        found = {**self.cells, **{(cell.row, cell.column): cell for cell in cells}}
+        rows, columns = (tuple(dict.fromkeys(names)) for names in zip(*found, strict=True))
+        blocks = {**self.blocks, **{row: block for row in rows if row not in self.rows}}
+        return dataclasses.replace(self, rows=rows, columns=columns, cells=found, blocks=blocks)
 
     @property
     def is_figure(self) -> bool:

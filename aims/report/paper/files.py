@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aims.report.figures.paper_figures import draw_figure
+from aims.report.paper.against import against_csv, against_markdown
 from aims.report.paper.cells import FilledTable, fill_table
+from aims.report.paper.layout import paper_csv, paper_latex, paper_markdown
 from aims.report.paper.table5 import table5_files
 from aims.report.paper.tables import load_paper_tables
-from aims.report.paper.texts import paper_csv, paper_latex, paper_markdown
 from aims.report.runs.results import Result
-from aims.report.tables.against import against_csv, against_markdown
 
 #: Panels of one figure, by the figure's name.
 _PANELS = {"figure6": ("figure6k", "figure6d", "figure6n")}

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from aims.report.paper.published import PAPER_BACKBONE, PAPER_PROTOCOL, load_content
 from aims.report.runs.results import Result
-from aims.report.tables.latex import LATEX, latex_text
-from aims.report.tables.layout import Format, Layout, LayoutRow
-from aims.report.tables.markdown import MARKDOWN, markdown_lines, markdown_text
+from aims.report.tables.latex import latex_text
+from aims.report.tables.markdown import markdown_lines, markdown_text
 from aims.report.tables.results_table import write_csv
+from aims.report.tables.table import text_table
 
 _TITLE = "Table 5: training configuration"
 _CAPTION = (
@@ -30,27 +30,15 @@ def table5_files(results: Sequence[Result]) -> dict[str, str]:
     Args:
         results: every finished run, grouped over seeds.
     """
-    rows = _rows(results)
-    fields = ("name", "published", "ours")
-    return {
-        "table5.md": markdown_text(markdown_lines(_layout(rows, MARKDOWN, _TITLE, _CAPTION), "#")),
-        "table5.csv": write_csv(fields, (dict(zip(fields, row, strict=True)) for row in rows)),
-        "table5.tex": latex_text([_layout(rows, LATEX, "", f"{_TITLE}. {_CAPTION}")]),
-    }
-
-
-def _layout(rows: Sequence[tuple[str, str, str]], form: Format, title: str, caption: str) -> Layout:
-    return Layout(
-        title=title,
-        caption=caption,
-        label="tab:aims-table5",
-        corner="",
-        columns=("published", "ours"),
-        rows=[LayoutRow(label=form.escape(name), cells=[*map(form.escape, texts)]) for name, *texts in rows],
-        left=3,
-        align="lll",
-        small=False,
+    header, rows = ("name", "published", "ours"), _rows(results)
+    table = text_table(
+        _TITLE, ("", *header[1:]), rows, texts=3, caption=_CAPTION, label="tab:aims-table5", small=False
     )
+    return {
+        "table5.md": markdown_text(markdown_lines(table, "#")),
+        "table5.csv": write_csv(header, (dict(zip(header, row, strict=True)) for row in rows)),
+        "table5.tex": latex_text([table]),
+    }
 
 
 def _rows(results: Sequence[Result]) -> list[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aims.report.paper.description import PaperCell, PaperTable, RunQuery
-from aims.report.paper.published import load_content, load_published
+from aims.report.paper.published import TABLE1_METHODS, load_content, table1_footnotes
 
 #: SimCMF's module in the paper: what Figure 6 changes, one at a time (defaults of `aims run`).
 MODULE = MappingProxyType({"kernel": 3, "width": 64, "depth": 2})
@@ -75,16 +75,16 @@ def _peak(modality: str, suite: str) -> str:
 
 
 def _table1(content: Mapping[str, Any]) -> PaperTable:
-    table, footnotes = content["table1"], load_published().footnotes
+    table, footnotes = content["table1"], table1_footnotes(content)
 
     def cells() -> Iterator[PaperCell]:
         for place, modality in enumerate(table["columns"]):
             scratch = RunQuery(method="scratch", modality=modality, tuning="full")
             yield _cell(modality, "scratch", table["scratch"][place], scratch)
             ours = RunQuery(method="simcmf", modality=modality)
-            note = footnotes.get(("simcmf", modality), "")
+            note = footnotes.get(modality, "")
             yield _cell(modality, "SimCMF", table["simcmf"][place], ours, note, _peak(modality, "table1"))
-        for column, method in (("scratch", "scratch"), ("SimCMF", "simcmf")):
+        for method, column in TABLE1_METHODS.items():
             yield PaperCell(
                 row="average",
                 column=column,
@@ -99,6 +99,7 @@ def _table1(content: Mapping[str, Any]) -> PaperTable:
         title="Training from scratch and SimCMF",
         corner="modality",
         compete="columns",
+        blocks={**dict.fromkeys(table["columns"], "paper"), "average": "average"},
         notes=("SimCMF is the best over full, LoRA, adapter and prompt tuning (Table 3).",),
     )
 

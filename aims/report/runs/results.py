@@ -12,6 +12,7 @@ import numpy as np
 
 from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.sizes import LARGE_CLASSES
+from aims.report.runs.costs import Costs
 from aims.report.runs.floors import DISC, TestKey
 from aims.report.runs.load import LeftOut, Run
 from aims.report.statistics.intervals import FloatArray, percentile_interval, resampled_means
@@ -94,41 +95,10 @@ class Result:
         """Standard deviation of the mIoU over seeds (n - 1), or None for a single one."""
         return float(np.std([run.miou for run in self.runs], ddof=1)) if len(self.runs) > 1 else None
 
-    @property
-    def trained(self) -> int | None:
-        """Number of trained parameters, where every run says the same."""
-        counts = {run.trained for run in self.runs}
-        return counts.pop() if len(counts) == 1 else None
-
-    @property
-    def seconds(self) -> float | None:
-        """Mean time of a run, where every one says it."""
-        times = [run.seconds for run in self.runs if run.seconds is not None]
-        return sum(times) / len(times) if times and len(times) == len(self.runs) else None
-
     @cached_property
-    def device(self) -> str | None:
-        """Kind of the device ("cpu", "cuda"), where every run says the same."""
-        kinds = {run.device for run in self.runs}
-        return kinds.pop() if len(kinds) == 1 else None
-
-    @cached_property
-    def hours(self) -> float | None:
-        """Mean hours of one device that a run took (`Run.hours`), where every one says it."""
-        hours = [run.hours for run in self.runs if run.hours is not None and self.device is not None]
-        return sum(hours) / len(hours) if hours and len(hours) == len(self.runs) else None
-
-    @cached_property
-    def flops(self) -> float | None:
-        """Operations for one image with one click, where every run says the same."""
-        counts = {run.flops for run in self.runs}
-        return counts.pop() if len(counts) == 1 else None
-
-    @cached_property
-    def peak_bytes(self) -> float | None:
-        """The most memory of any of its runs, where every one says it."""
-        peaks = [run.peak_bytes for run in self.runs if run.peak_bytes is not None]
-        return max(peaks) if peaks and len(peaks) == len(self.runs) else None
+    def costs(self) -> Costs:
+        """What its runs cost."""
+        return Costs.of(self.runs, [self.learning_rates])
 
     @property
     def is_floor(self) -> bool:
@@ -172,13 +142,7 @@ class Result:
             "images": self.images,
             "groups": len(self.counts),
             "seed_sd": self.seed_sd,
-            "trained_parameters": self.trained,
-            "seconds": self.seconds,
-            "flops": self.flops,
-            "device": self.device,
-            "device_hours": self.hours,
-            "peak_memory_bytes": self.peak_bytes,
-            "learning_rates": self.learning_rates,
+            **self.costs.most,
             "disc": self.disc,
             "below_disc": self.below_disc,
         }

@@ -9,8 +9,8 @@ from importlib import resources
 import jinja2
 
 from aims.report.statistics.paired import Verdict
-from aims.report.tables.layout import Format, Layout
 from aims.report.tables.marks import MARKS
+from aims.report.tables.table import Cell, Table
 
 # Brackets and stars are braced because after a line break \\ they would be read as its arguments.
 _ESCAPES = str.maketrans(
@@ -34,7 +34,6 @@ _ESCAPES = str.maketrans(
     }
 )
 
-
 # Signs that are no letters, in mathematics.
 _SIGNS = {
     MARKS[Verdict.NOT_SEPARABLE]: r"\approx",
@@ -42,43 +41,15 @@ _SIGNS = {
     "−": "-",
     "≥": r"\ge",
 }
+_RANKS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
 
 
 def escape_latex(text: str) -> str:
-    """Makes text mean itself in LaTeX."""
-    return text.translate(_ESCAPES)
-
-
-def prose(text: str) -> str:
-    """As `escape_latex`, with the marks of verdicts, minus signs and dashes."""
-    text = escape_latex(text).replace("–", "--")
+    """Makes text mean itself in LaTeX: dashes, minus signs and the marks of verdicts too."""
+    text = text.translate(_ESCAPES).replace("–", "--")
     for sign, macro in _SIGNS.items():
         text = text.replace(sign, f"${macro}$")
     return text
-
-
-def superscript(mark: str) -> str:
-    """A verdict's mark behind a score; empty where there is none."""
-    return f"$^{{{_SIGNS.get(mark, mark)}}}$" if mark else ""
-
-
-def stack(lines: list[str]) -> str:
-    """Score on top, in line with its row; the setting below in small type."""
-    if len(lines) < 2:
-        return "".join(lines)
-    stacked = r" \\ ".join([lines[0], *(rf"{{\scriptsize {line}}}" for line in lines[1:])])
-    return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{stacked}\end{{tabular}}"
-
-
-LATEX = Format(
-    escape=escape_latex,
-    prose=prose,
-    ranks={"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"},
-    mark=superscript,
-    footnote=lambda letter: f"$^{{{letter}}}$",
-    stack=stack,
-    is_latex=True,
-)
 
 
 @cache
@@ -96,29 +67,42 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["prose"] = prose
+    environment.filters |= {"latex": escape_latex, "cell": _cell}
     text = resources.files("aims.report.tables").joinpath("table.tex.j2").read_text("utf-8")
     return environment.from_string(text)
 
 
-def latex_text(tables: Iterable[Layout]) -> str:
+def latex_text(tables: Iterable[Table]) -> str:
     """The tables as the text of a file."""
     return "% needs \\usepackage{booktabs}\n" + "\n".join(map(_latex_table, tables))
 
 
-def _latex_table(table: Layout) -> str:
-    kinds = [kind for _, below in table.groups for kind in below]
-    heads = [""] * (1 + len(table.columns))
-    rules, first = [], 2 + len(table.columns)
-    for name, below in table.groups:
-        several = len(below) > 1
-        heads.append(rf"\multicolumn{{{len(below)}}}{{c}}{{{name}}}" if several else name)
-        rules += [rf"\cmidrule(lr){{{first}-{first + len(below) - 1}}}"] if several else []
-        first += len(below)
+def _latex_table(table: Table) -> str:
+    heads, rules, first = [], [], 2
+    for name, number in table.groups:
+        text = escape_latex(name)
+        several = name and number > 1
+        heads += [rf"\multicolumn{{{number}}}{{c}}{{{text}}}"] if several else [text] * number
+        rules += [rf"\cmidrule(lr){{{first}-{first + number - 1}}}"] if several else []
+        first += number
+    headings = (f"{text}." for text in (table.name, table.title) if text)
     return _template().render(
         table=table,
-        columns=len(table.columns) + len(kinds),
-        heads=" & ".join(heads).lstrip() if table.groups else "",
-        rules=" ".join(rules),
-        header=" & ".join([table.corner, *table.columns, *kinds]).lstrip(),
+        caption=" ".join(filter(None, [*headings, table.caption])),
+        heads=heads if any(heads) else [],
+        rules=rules,
     )
+
+
+def _cell(cell: Cell, letters: dict[str, str]) -> str:
+    """The value on top, in line with its row; what stands below it in small type."""
+    lines = [*map(escape_latex, filter(None, [*cell.lines, cell.warning]))] or [""]
+    lines[0] = _RANKS[cell.rank] % lines[0]
+    if cell.mark:
+        lines[0] += f"$^{{{_SIGNS.get(cell.mark, cell.mark)}}}$"
+    if cell.footnote:
+        lines[0] += f"$^{{{letters[cell.footnote]}}}$"
+    if len(lines) == 1:
+        return lines[0]
+    stacked = r" \\ ".join([lines[0], *(rf"{{\scriptsize {line}}}" for line in lines[1:])])
+    return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{stacked}\end{{tabular}}"

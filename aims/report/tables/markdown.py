@@ -5,26 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from aims.report.tables.layout import Format, Layout
+from aims.report.tables.table import Cell, Table
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_RANKS = {"best": "**%s**", "second": "<u>%s</u>", "": "%s"}
 
 
 def escape_markdown(text: str) -> str:
     """Makes text mean itself in Markdown, in a table's cell too."""
-    text = re.sub(r"[\\`*_\[\]|~$#]", lambda match: "\\" + match[0], text)
+    # Brackets make a link only where one of these follows.
+    text = re.sub(r"[\\`*_|~$#]|\](?=[(\[:])", lambda match: "\\" + match[0], text)
     return re.sub(r"[&<>]", lambda match: _ENTITIES[match[0]], text)
-
-
-MARKDOWN = Format(
-    escape=escape_markdown,
-    prose=escape_markdown,
-    ranks={"best": "**%s**", "second": "<u>%s</u>", "": "%s"},
-    mark=lambda mark: f" {escape_markdown(mark)}" if mark else "",
-    footnote=lambda letter: f" ({letter})",
-    stack="<br>".join,
-    is_latex=False,
-)
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> list[str]:
@@ -33,15 +24,35 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: i
     return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
 
 
-def markdown_lines(table: Layout, heading: str = "##") -> list[str]:
+def markdown_lines(table: Table, heading: str = "##") -> list[str]:
     """Lines of a table: heading, caption, rows, footnotes and notes; what it lacks is left out."""
-    lines = [f"{heading} {escape_markdown(table.title)}", ""] if table.title else []
+    lines = [f"{heading} {escape_markdown(table.title)}", ""]
     lines += [escape_markdown(table.caption), ""] if table.caption else []
-    header = [table.corner, *table.columns]
-    header += [f"{name}, {kind}" for name, kinds in table.groups for kind in kinds]
-    lines += [*markdown_table(header, ([row.label, *row.cells] for row in table.rows), table.left), ""]
+    names = (f"{column.group}, {column.name}" if column.group else column.name for column in table.columns)
+    header = [*map(escape_markdown, [table.corner, *names])]
+    rows = [
+        [
+            escape_markdown(row.label),
+            *(
+                f"`{cell.lines[0]}`" if column.code else _cell(cell, table.footnotes)
+                for column, cell in zip(table.columns, row.cells, strict=True)
+            ),
+        ]
+        for row in table.rows
+    ]
+    lines += [*markdown_table(header, rows, table.texts), ""]
     lines += [f"({letter}) {escape_markdown(note)}\n" for note, letter in table.footnotes.items()]
-    return lines + [f"Note: {escape_markdown(note)}\n" for note in table.notes]
+    return lines + [f"{escape_markdown(note)}\n" for note in table.notes]
+
+
+def _cell(cell: Cell, letters: dict[str, str]) -> str:
+    first, *below = [*map(escape_markdown, cell.lines)] or [""]
+    parts = [
+        _RANKS[cell.rank] % first,
+        escape_markdown(cell.mark),
+        f"({letters[cell.footnote]})" if cell.footnote else "",
+    ]
+    return "<br>".join(filter(None, [" ".join(filter(None, parts)), *below, escape_markdown(cell.warning)]))
 
 
 def markdown_text(lines: Iterable[str]) -> str:

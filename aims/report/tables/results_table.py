@@ -1,46 +1,98 @@
-"""Markdown and CSV of the tables. The same results give the same bytes: no dates, no paths."""
+"""Every result as one line: the table that all others are cut from, as CSV and as Markdown."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
+from aims.core.config import TELLING_SETTINGS
 from aims.core.sizes import LARGE_NAME
 from aims.report.runs.conditions import Condition
+from aims.report.runs.costs import Costs
 from aims.report.runs.results import Result
-from aims.report.tables.captions import (
-    below_disc,
-    capital,
-    condition_facts,
-    interval,
-    percent,
-    seeds,
-)
-from aims.report.tables.markdown import escape_markdown, markdown_table, markdown_text
+from aims.report.tables.captions import condition_title
+from aims.report.tables.markdown import markdown_lines, markdown_text
+from aims.report.tables.numbers import interval, percent, seed_list
+from aims.report.tables.table import text_table
 
+#: What results of a table share (`Condition`).
+CONDITION_FIELDS = tuple(item.name for item in dataclasses.fields(Condition))
 #: What tells results on the same data apart, but for their seeds.
-SETTING_FIELDS = (
-    *("method", "tuning", "options", "lr", "epochs", "batch_size", "clicks", "train_images"),
-    *("loss", "precision"),
-)
+SETTING_FIELDS = ("method", "tuning", "options", *(item.name for item in TELLING_SETTINGS))
 RESULT_FIELDS = (
     *("dataset", "modality", "fingerprint", *SETTING_FIELDS),
     *("seeds", "miou", "low", "high", "val_miou", "instances", "images", "miou_large", "instances_large"),
     *("disc", "below_disc"),
 )
-
 #: What a result cost, behind its other fields.
-COST_FIELDS = (
-    *("trained_parameters", "flops", "seconds", "device", "device_hours", "peak_memory_bytes"),
-    "learning_rates",
-)
+COST_FIELDS = tuple(item.name for item in dataclasses.fields(Costs))
+
+
+def write_csv(fields: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+    """CSV with a header; what a row lacks is empty, and what is no field is left out."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fields, lineterminator="\n", restval="", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def condition_fields(condition: Condition | None) -> dict[str, Any]:
+    """The fields of a condition in a CSV file."""
+    if condition is None:
+        return {}
+    return {**dataclasses.asdict(condition), "weights": condition.weights_label}
+
+
+def result_fields(result: Result | None) -> dict[str, Any]:
+    """The fields of a result in a CSV file; scores in percent."""
+    if result is None:
+        return {}
+    low, high = result.interval or (None, None)
+    instances_large, miou_large = result.large or ("", None)
+    return {
+        **{name: getattr(result.config, name, None) for name in RESULT_FIELDS},
+        "options": result.config.options_text,
+        "seeds": " ".join(map(str, result.seeds)),
+        "miou": percent(result.miou),
+        "low": percent(low),
+        "high": percent(high),
+        "val_miou": percent(result.val_miou),
+        "instances": result.instances,
+        "images": result.images,
+        "miou_large": percent(miou_large),
+        "instances_large": instances_large,
+        "disc": percent(result.disc),
+        "below_disc": "yes" if result.below_disc else "",
+    }
+
+
+def cost_fields(costs: Costs | None) -> dict[str, Any]:
+    """The fields of costs in a CSV file; empty where they are not known."""
+    known = costs.most if costs else {}
+    return {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in known.items()}
+
+
+def results_csv(results: Sequence[Result]) -> str:
+    """Every result of every method, one line each."""
+    lines = (
+        {
+            **condition_fields(_condition(item)),
+            **result_fields(item),
+            **cost_fields(item.costs),
+            "weights": item.config.weights,
+        }
+        for item in results
+    )
+    return write_csv((*CONDITION_FIELDS, *RESULT_FIELDS, *COST_FIELDS), lines)
 
 
 def results_markdown(results: Sequence[Result], left_out: int) -> str:
-    """Every result of every method in Markdown, one table per protocol, backbone, weights and limit.
+    """The same in Markdown, one table per protocol, backbone, weights and limit.
 
     Args:
         results: in order of their settings.
@@ -57,7 +109,10 @@ def results_markdown(results: Sequence[Result], left_out: int) -> str:
         "",
     ]
     for condition, members in groupby(results, key=_condition):
-        lines += [f"## {escape_markdown(_results_title(condition))}", "", *_results_table(members), ""]
+        found = [_shown(item) for item in members]
+        texts = 1 + list(found[0]).index("seeds")
+        header, rows = list(found[0]), [[*each.values()] for each in found]
+        lines += markdown_lines(text_table(condition_title(condition), header, rows, texts=texts))
     return markdown_text(lines)
 
 
@@ -68,122 +123,31 @@ def _condition(result: Result) -> Condition:
     )
 
 
-def _results_title(condition: Condition) -> str:
-    facts = condition_facts(
-        condition,
-        random="RANDOM WEIGHTS, not pretrained",
-        pretrained="pretrained",
-        floors="floors: no sensor, no model",
-    )
-    return capital(", ".join(facts))
-
-
-def _results_table(results: Iterable[Result]) -> list[str]:
-    header = ["dataset", "content", "modality", "method", "tuning", "options", "loss", "precision", "seeds"]
-    left = len(header)
-    header += [
-        "lr",
-        "epochs",
-        "batch",
-        "clicks",
-        "train images",
-        "mIoU",
-        "95 % interval",
-        f"mIoU, {LARGE_NAME}",
-        "disc",
-        "validation mIoU",
-    ]
-    header += ["instances", "images"]
-    rows = []
-    for item in results:
-        config = item.config
-        names = [config.dataset, config.fingerprint[:8], config.modality, config.method, config.tuning]
-        names += [config.options_text, config.loss, config.precision, seeds(item)]
-        numbers = [f"{config.lr:g}", str(config.epochs), str(config.batch_size), str(config.clicks)]
-        numbers += [str(config.train_images or "all")]
-        numbers += [percent(item.miou)]
-        numbers += [interval(item), percent(item.large[1]) if item.large else ""]
-        numbers += ["<br>".join([percent(item.disc), *below_disc(item)[:1]])]
-        numbers += [percent(item.val_miou), str(item.instances), str(item.images)]
-        rows.append([*map(escape_markdown, names), *numbers])
-    return markdown_table(header, rows, left)
-
-
-def write_csv(fields: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
-    """CSV with a header; what a row lacks is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fields, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def result_fields(result: Result | None) -> dict[str, Any]:
-    """The fields of a result in a CSV file."""
-    if result is None:
-        return {}
+def _shown(result: Result) -> dict[str, str]:
+    """Headings and texts of a line in Markdown: names, then numbers."""
     config = result.config
-    low, high = result.interval or (None, None)
-    fields = {name: getattr(config, name) for name in RESULT_FIELDS if hasattr(config, name)}
+    settings = {
+        item.name.replace("_", " "): _setting(getattr(config, item.name)) for item in TELLING_SETTINGS
+    }
+    below = "BELOW " if result.below_disc else ""
     return {
-        **fields,
+        "dataset": config.dataset,
+        "content": config.fingerprint[:8],
+        "modality": config.modality,
+        "method": config.method,
+        "tuning": config.tuning,
         "options": config.options_text,
-        "seeds": " ".join(map(str, result.seeds)),
-        "miou": percent(result.miou),
-        "low": percent(low),
-        "high": percent(high),
-        "val_miou": percent(result.val_miou),
-        "instances": result.instances,
-        "images": result.images,
-        "miou_large": percent(result.large[1]) if result.large else "",
-        "instances_large": result.large[0] if result.large else "",
-        "disc": percent(result.disc),
-        "below_disc": "yes" if result.below_disc else "",
+        "seeds": seed_list(result.seeds),
+        **settings,
+        "mIoU": percent(result.miou),
+        "95 % interval": interval(result.interval),
+        f"mIoU, {LARGE_NAME}": percent(result.large[1] if result.large else None),
+        "disc": f"{below}{percent(result.disc)}",
+        "validation mIoU": percent(result.val_miou),
+        "instances": str(result.instances),
+        "images": str(result.images),
     }
 
 
-def cost_fields(result: Result | None) -> dict[str, Any]:
-    """What a result cost, in a CSV file; empty where its runs do not say."""
-    if result is None:
-        return {}
-    return {
-        "trained_parameters": result.trained,
-        "flops": whole(result.flops),
-        "seconds": None if result.seconds is None else f"{result.seconds:.6g}",
-        "device": result.device,
-        "device_hours": None if result.hours is None else f"{result.hours:.6g}",
-        "peak_memory_bytes": whole(result.peak_bytes),
-        "learning_rates": result.learning_rates,
-    }
-
-
-def whole(number: float | None) -> int | None:
-    """A count that was kept as a float."""
-    return None if number is None else int(number)
-
-
-def condition_fields(condition: Condition | None) -> dict[str, Any]:
-    """The fields of a condition in a CSV file."""
-    if condition is None:
-        return {}
-    limit = "" if condition.limit is None else condition.limit
-    return {
-        "protocol": condition.protocol,
-        "backbone": condition.backbone,
-        "limit": limit,
-        "weights": condition.weights_label,
-    }
-
-
-def results_csv(results: Sequence[Result]) -> str:
-    """Every result of every method, one line each."""
-    rows = [
-        {
-            **condition_fields(_condition(item)),
-            "weights": item.config.weights,
-            **result_fields(item),
-            **cost_fields(item),
-        }
-        for item in results
-    ]
-    return write_csv(("protocol", "backbone", "limit", "weights", *RESULT_FIELDS, *COST_FIELDS), rows)
+def _setting(value: float | str | None) -> str:
+    return "" if value is None else value if isinstance(value, str) else f"{value:g}"

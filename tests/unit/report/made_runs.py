@@ -14,6 +14,11 @@ from pycocotools import mask as coco_mask
 from aims.core.config import RunConfig
 from aims.core.files import write_json
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RECORD, RUN_VERSION
+from aims.report.paper.cells import FilledTable
+from aims.report.paper.table1 import fill_table1
+from aims.report.paper.tables import load_paper_tables
+from aims.report.runs.load import load_runs
+from aims.report.runs.results import pool_seeds
 
 SHA = "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"
 CONFIG = RunConfig(
@@ -122,3 +127,9 @@ def edit_record(path: Path, **changes: Any) -> None:
         else:
             record[name] = value
     (path / RECORD).write_text(json.dumps(record))
+
+
+def table1(runs: Path) -> tuple[FilledTable, ...]:
+    """Table 1 of what lies in a folder of runs."""
+    results, _ = pool_seeds(load_runs(runs)[0])
+    return fill_table1(load_paper_tables()[0], results)

@@ -16,11 +16,11 @@ from playwright.sync_api import expect, sync_playwright
 from aims.core.records import METRICS
 from aims.data.read import Dataset
 from aims.data.write import convert
+from aims.report.comparison.build import build_comparisons
 from aims.report.figures.cost_figure import cost_plot, draw_cost
 from aims.report.page.page import render_page
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import pool_seeds
-from aims.report.tables.build_comparison import build_comparisons
 from helpers import MadeUp
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from made_runs import SHA, AddRun, write_run
 
 from aims.core.errors import InputError
+from aims.report.comparison.build import build_comparisons
+from aims.report.comparison.captions import comparison_title, counts
+from aims.report.comparison.descriptions import comparison_markdown
+from aims.report.comparison.table import MEAN, Comparison, comparison_json
 from aims.report.report import write_report
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import pool_seeds
 from aims.report.statistics.paired import Verdict
-from aims.report.tables.build_comparison import build_comparisons
-from aims.report.tables.comparison import MEAN, Comparison, comparison_json
-from aims.report.tables.comparison_files import comparison_markdown
-from aims.report.tables.comparison_words import comparison_title, counts, score_lines
 
 IMAGES = 20
 
@@ -38,7 +38,7 @@ def tables(runs: Path, against: str | None = None) -> tuple[Comparison, ...]:
 
 
 def rows(table: Comparison) -> dict[str, dict[str, float]]:
-    return {row.label: {name: round(cell.miou, 4) for name, cell in row.cells.items()} for row in table.rows}
+    return {row.label: {name: round(cell.value, 4) for name, cell in row.cells.items()} for row in table.rows}
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_ranks_ties_floors_and_spread(two_sensors: Path) -> None:
         **dict.fromkeys(("random-embed", "linear", "scratch"), Verdict.SEPARABLE),
     }
     assert [method for method, cell in found.items() if cell.below_disc] == ["scratch"]
-    assert score_lines(found["scratch"])[::2] == ["20.00", "BELOW disc (35.00)"]
+    assert found["scratch"].cell().warning == "BELOW disc (35.00)"
     # Seeds at 0.60 and 0.62, and one seed twice.
     assert found["simcmf"].seed_sd == pytest.approx(0.02 / np.sqrt(2))
     assert found["linear"].seed_sd == pytest.approx(0)
@@ -115,7 +115,7 @@ def test_what_is_not_separable_from_the_best_is_marked(runs: Path, add_run: AddR
         "linear": ("best", None),
         "simcmf": ("second", Verdict.NOT_SEPARABLE),
     }
-    assert score_lines(table.rows[1].cells["nir"])[0] == "50.00 ≈"
+    assert table.rows[1].cells["nir"].cell().mark == "≈"
 
 
 def test_what_never_shares_a_table(runs: Path, add_run: AddRun) -> None:
@@ -160,7 +160,7 @@ def test_other_test_images_are_not_compared(runs: Path, add_run: AddRun) -> None
     assert any("nir: not all rows scored the same test instances" in note for note in table.notes)
     # No test is no tie.
     assert [row.cells["nir"].verdict for row in table.rows] == [None, Verdict.NOT_TESTED]
-    assert score_lines(table.rows[1].cells["nir"])[0].endswith(" †")
+    assert table.rows[1].cells["nir"].cell().mark == "†"
 
 
 def test_scores_by_size(runs: Path, add_run: AddRun) -> None:
@@ -199,7 +199,7 @@ def test_large_instances_have_a_column(runs: Path, add_run: AddRun) -> None:
     )
     latex = files["comparison.tex"].read_text("utf-8")
     assert r"& mean & $\ge$ 1 \% & seeds \\" in latex
-    assert "& 55.00 & 1–2 " in latex
+    assert "& 55.00 & 1--2 " in latex
     cells = {line["modality"]: line for line in lines(files["comparison.csv"])}
     assert [
         (cells[name]["miou_large"], cells[name]["instances_large"]) for name in ("nir", "depth", "mean")
@@ -249,7 +249,7 @@ def test_six_images_tell_scratch_from_simcmf(runs: Path, add_run: AddRun) -> Non
 
     scratch = table.rows[-1]
     cell, test = scratch.cells["nir"], scratch.differences["nir"]
-    assert (f"{100 * table.rows[0].cells['nir'].miou:.2f}", score_lines(cell)[0]) == ("67.91", "1.71")
+    assert (f"{100 * table.rows[0].cells['nir'].value:.2f}", cell.cell().lines[0]) == ("67.91", "1.71")
     assert cell.verdict == Verdict.SEPARABLE
     assert cell.test is not None
     assert (cell.test.p, cell.test.groups) == (0.03125, 6)
@@ -269,7 +269,7 @@ def test_five_images_are_too_few(runs: Path, add_run: AddRun) -> None:
     files = {path.name: path.read_text("utf-8") for path in report.written if path.suffix != ".png"}
 
     cell = table.rows[1].cells["nir"]
-    assert (cell.verdict, score_lines(cell)[0]) == (Verdict.TOO_FEW, "1.66 n<6")
+    assert (cell.verdict, cell.cell().mark) == (Verdict.TOO_FEW, "n<6")
     legend = "too few images to test (5 here; it takes 6 for a p below 0.05)"
     assert f"n&lt;6: {legend}" in files["comparison.md"]
     assert f"n\\textless{{}}6: {legend}" in files["comparison.tex"]
@@ -293,7 +293,7 @@ def pair_of(table: Comparison, method: str, other: str, column: str) -> tuple[An
     first, second = by_method[method], by_method[other]
     assert table.best(column) == first.label
     cells = first.cells[column], second.cells[column]
-    return (*((cell.miou, cell.interval) for cell in cells), cells[1].verdict, cells[1].test)
+    return (*((cell.value, cell.interval) for cell in cells), cells[1].verdict, cells[1].test)
 
 
 OTHERS = (

@@ -13,16 +13,17 @@ import pytest
 from made_runs import AddRun
 
 from aims.core.records import RECORD
-from aims.report.figures.cost_figure import _ticks, cost_csv, cost_files, cost_plot, draw_cost
+from aims.report.comparison.build import build_comparisons
+from aims.report.comparison.captions import comparison_title
+from aims.report.comparison.costs import COSTS, cost_notes
+from aims.report.comparison.descriptions import comparison_latex, comparison_markdown
+from aims.report.comparison.long_form import comparison_csv, cost_csv
+from aims.report.comparison.table import Comparison
+from aims.report.figures.cost_figure import _ticks, cost_files, cost_plot, draw_cost
 from aims.report.figures.style import TEXT, inline_svg
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import Result, pool_seeds
-from aims.report.tables.build_comparison import build_comparisons
-from aims.report.tables.comparison import Comparison
-from aims.report.tables.comparison_csv import comparison_csv
-from aims.report.tables.comparison_files import comparison_latex, comparison_markdown
-from aims.report.tables.comparison_words import comparison_title, short, span
-from aims.report.tables.cost import COSTS, cost_notes
+from aims.report.tables.numbers import short, span
 from aims.report.tables.results_table import (
     COST_FIELDS,
     results_csv,
@@ -59,17 +60,21 @@ def lines(text: str) -> list[dict[str, str]]:
 
 
 def texts(row: Any) -> dict[str, str]:
-    return {cost.short: cost.text(row) for cost in COSTS}
+    return {cost.short: cost.text(row.costs) for cost in COSTS}
 
 
 def test_costs_of_a_result(runs: Path, add_run: AddRun) -> None:
     add_run(record=record())
     add_run(record=record(seconds=270.0, peak_memory_bytes=800_000_000), seed=1)
     (result,) = results(runs)
-    assert (result.trained, result.flops, result.device) == (755_206, 1_815_611_392, "cpu")
-    assert result.peak_bytes == 800_000_000
+    costs = result.costs
+    assert (costs.trained_parameters, costs.flops, costs.device) == (
+        *((755_206, 755_206), (1_815_611_392, 1_815_611_392)),
+        "cpu",
+    )
+    assert costs.peak_memory_bytes == 800_000_000
     # 90 s and 270 s on four cores: a tenth and three tenths of a core hour.
-    assert result.hours == pytest.approx(0.2)
+    assert result.costs.device_hours == pytest.approx(0.2)
     (line,) = lines(results_csv([result]))
     assert {name: line[name] for name in COST_FIELDS} == {
         "trained_parameters": "755206",
@@ -100,15 +105,15 @@ def test_costs_of_a_result(runs: Path, add_run: AddRun) -> None:
 def test_device_hours(runs: Path, add_run: AddRun, changes: dict[str, Any], hours: float | None) -> None:
     add_run(record=record(**changes))
     (result,) = results(runs)
-    assert result.hours == (None if hours is None else pytest.approx(hours))
+    assert result.costs.device_hours == (None if hours is None else pytest.approx(hours))
 
 
 def test_hours_of_different_devices_are_not_averaged(runs: Path, add_run: AddRun) -> None:
     add_run(record=record())
     add_run(record=record(hardware=GPU), seed=1)
     (result,) = results(runs)
-    assert (result.device, result.hours) == (None, None)
-    assert result.seconds == 90
+    assert (result.costs.device, result.costs.device_hours) == (None, None)
+    assert result.costs.seconds == 90
 
 
 @pytest.mark.parametrize("value", [None, "many", True, -5, float("nan"), float("inf"), 10**400, [1]])
@@ -198,8 +203,8 @@ def test_the_figure_and_its_numbers(runs: Path, add_run: AddRun) -> None:
     found = table(runs)
     figure = draw_cost(cost_plot(found))
     assert figure is not None
-    files = cost_files([found, found], [None, figure])
-    assert list(files) == ["cost.csv", "cost-2.svg", "cost-2.png"]
+    files = cost_files([None, figure])
+    assert list(files) == ["cost-2.svg", "cost-2.png"]
     numbers = {line["method"]: line for line in lines(cost_csv([found]))}
     assert numbers["simcmf"]["miou"] == "50.00"
     assert numbers["simcmf"]["trained_parameters"] == "755206"
@@ -229,8 +234,8 @@ def test_floors_alone_have_no_figure(runs: Path, add_run: AddRun) -> None:
     add_run(0.2, method="disc", tuning="none", record=record())
     found = table(runs)
     assert draw_cost(cost_plot(found)) is None
-    assert lines(str(cost_files([found], [None])["cost.csv"]))[0]["method"] == "disc"
-    assert lines(str(cost_files([], [])["cost.csv"])) == []
+    assert lines(cost_csv([found]))[0]["method"] == "disc"
+    assert lines(cost_csv([])) == []
 
 
 def test_names_are_no_formulas(runs: Path, add_run: AddRun) -> None:

@@ -7,12 +7,12 @@ import pytest
 from made_runs import AddRun
 
 from aims.core.records import METRICS
+from aims.report.comparison.build import build_comparisons
 from aims.report.figures.gallery import Galleries
 from aims.report.page.details import Details
 from aims.report.runs.curves import read_curves, read_metrics
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import pool_seeds
-from aims.report.tables.build_comparison import build_comparisons
 
 
 def write(run: Path, *lines: object) -> None:

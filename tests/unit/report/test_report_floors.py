@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from made_runs import AddRun
+from made_runs import AddRun, table1
 
 from aims.core.vocabulary import PROTOCOLS
-from aims.report.paper.published import load_published
-from aims.report.paper.table1 import Section, build_sections
+from aims.report.paper.cells import FilledTable
 from aims.report.report import write_report
 from aims.report.runs.floors import load_floor_notes
 from aims.report.runs.load import load_runs
@@ -22,13 +21,9 @@ def results(runs: Path) -> dict[str, Result]:
     return {result.config.method: result for result in pool_seeds(load_runs(runs)[0])[0]}
 
 
-def sections(runs: Path) -> tuple[Section, ...]:
-    return build_sections(pool_seeds(load_runs(runs)[0])[0], load_published())
-
-
-def floors(section: Section, label: str) -> tuple[float | None, float | None]:
-    cells = next(row.cells for row in section.rows if row.label == label)
-    return cells["disc"].miou, cells["oracle-disc"].miou
+def floors(table: FilledTable, row: str) -> tuple[float | None, float | None]:
+    disc, oracle = (table.cells[row, name].score for name in ("disc", "oracle-disc"))
+    return disc.value if disc else None, oracle.value if oracle else None
 
 
 def lines(text: str) -> list[Mapping[str, str]]:
@@ -62,9 +57,9 @@ def test_the_disc_of_another_modality_of_the_same_images_counts(runs: Path, add_
     add_run(0.375, modality="depth", dataset="nyuv2", method="disc")
 
     assert results(runs)["simcmf"].below_disc
-    assert floors(sections(runs)[0], "hha") == (0.375, None)
+    assert floors(table1(runs)[0], "hha") == (0.375, None)
     # And it stands where it was asked for.
-    assert floors(sections(runs)[0], "depth") == (0.375, None)
+    assert floors(table1(runs)[0], "depth") == (0.375, None)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +72,7 @@ def test_the_disc_of_other_test_instances_says_nothing(
     add_run(0.375, method="disc", **change)
 
     assert results(runs)["simcmf"].disc is None
-    assert floors(sections(runs)[0], "nir") == (None, None)
+    assert floors(table1(runs)[0], "nir") == (None, None)
 
 
 def test_a_disc_that_scored_other_instances_says_nothing(runs: Path, add_run: AddRun) -> None:
@@ -92,29 +87,29 @@ def test_of_several_discs_the_highest_is_the_floor(runs: Path, add_run: AddRun) 
     add_run(0.375, modality="rgb-nir", method="disc", seed=1)
 
     assert results(runs)["simcmf"].disc == 0.375
-    assert floors(sections(runs)[0], "nir") == (0.375, None)
+    assert floors(table1(runs)[0], "nir") == (0.375, None)
 
 
-def test_floors_stand_in_every_section_of_their_protocol(runs: Path, add_run: AddRun) -> None:
+def test_floors_stand_in_every_table_of_their_protocol(runs: Path, add_run: AddRun) -> None:
     add_run(0.5)
     add_run(0.5, backbone="sam-tiny", weights="random")
     add_run(0.25, method="disc")
     add_run(0.75, method="oracle-disc")
 
-    found = sections(runs)
+    found = table1(runs)
 
-    assert [section.condition and section.condition.backbone for section in found] == [
+    assert [table.condition and table.condition.backbone for table in found] == [
         "sam-tiny",
         "sam-vit-b",
     ]
-    assert [floors(section, "nir") for section in found] == [(0.25, 0.75)] * 2
-    assert [floors(section, "Average") for section in found] == [(None, None)] * 2
+    assert [floors(table, "nir") for table in found] == [(0.25, 0.75)] * 2
+    assert [floors(table, "average") for table in found] == [(None, None)] * 2
 
 
-def test_floors_alone_make_no_section(runs: Path, add_run: AddRun) -> None:
+def test_floors_alone_make_no_table(runs: Path, add_run: AddRun) -> None:
     add_run(0.25, method="disc")
-    (section,) = sections(runs)
-    assert section.condition is None
+    (table,) = table1(runs)
+    assert table.condition is None
 
 
 def test_the_files_hold_the_floors_and_the_marks(runs: Path, tmp_path: Path, add_run: AddRun) -> None:
@@ -125,12 +120,13 @@ def test_the_files_hold_the_floors_and_the_marks(runs: Path, tmp_path: Path, add
     written = write_report(runs, tmp_path).written
     text = {path.name: path.read_text("utf-8") for path in written if path.suffix != ".png"}
 
-    assert "25.00 [25.00, 25.00]<br>BELOW disc (37.50)<br>lora" in text["table1.md"]
-    assert text["table1.md"].count("| 37.50 [37.50, 37.50] | 75.00 [75.00, 75.00] |") == 1
+    assert "25.00<br>[25.00, 25.00]<br>lora" in text["table1.md"]
+    assert "<br>BELOW disc (37.50) |" in text["table1.md"]
+    assert text["table1.md"].count("| 37.50<br>[37.50, 37.50] | 75.00<br>[75.00, 75.00] |") == 1
     assert r"{\scriptsize BELOW disc (37.50)}" in text["table1.tex"]
-    assert "& 37.50 [37.50, 37.50] & 75.00 [75.00, 75.00] " in text["table1.tex"]
+    assert r"\begin{tabular}[t]{@{}r@{}}75.00 \\ {\scriptsize {[}75.00, 75.00{]}}" in text["table1.tex"]
     assert "## Protocol strict, floors: no sensor, no model\n" in text["results.md"]
-    assert "| 37.50<br>BELOW disc (37.50) |" in text["results.md"]
+    assert "| BELOW 37.50 |" in text["results.md"]
     marks = {line["method"]: (line["disc"], line["below_disc"]) for line in lines(text["results.csv"])}
     assert marks == {"simcmf": ("37.50", "yes"), "disc": ("37.50", ""), "oracle-disc": ("37.50", "")}
     cells = {line["method"]: line["miou"] for line in lines(text["table1.csv"]) if line["modality"] == "nir"}
@@ -156,5 +152,5 @@ def test_the_note_names_figures_and_provenance(
 
 
 def test_without_runs_the_papers_protocol_is_noted(runs: Path) -> None:
-    (section,) = sections(runs)
-    assert section.floor_note == load_floor_notes()["paper"]
+    (table,) = table1(runs)
+    assert load_floor_notes()["paper"] in table.notes

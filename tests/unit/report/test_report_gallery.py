@@ -13,12 +13,12 @@ from aims.core.errors import AimsError
 from aims.core.records import INSTANCES
 from aims.data.read import Dataset
 from aims.data.write import convert
+from aims.report.comparison.build import build_comparisons
 from aims.report.figures import gallery
 from aims.report.figures.gallery import Galleries, choose, draw_instance
 from aims.report.page.details import Detail, Details
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import pool_seeds
-from aims.report.tables.build_comparison import build_comparisons
 from helpers import MadeUp
 
 WHITE, CYAN = (255, 255, 255), (0, 224, 255)

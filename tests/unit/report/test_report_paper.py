@@ -13,9 +13,9 @@ from made_runs import AddRun
 
 from aims.report.paper.cells import fill_table
 from aims.report.paper.description import RunQuery
+from aims.report.paper.layout import paper_markdown
 from aims.report.paper.published import load_content
 from aims.report.paper.tables import load_paper_tables
-from aims.report.paper.texts import paper_markdown
 from aims.report.report import write_report
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import pool_seeds
@@ -80,8 +80,8 @@ def test_the_best_of_rivals_is_marked_and_what_is_not_separable_from_it(runs: Pa
     add_run({name: [0.5] for name in images}, **PAPER)
     (table,) = fill("table3", runs)
     marks = {name: table.cells[name, "polarization"] for name in ("full", "adapter", "lora", "prompt")}
-    assert [mark.rank for mark in marks.values()] == ["best", "second", "", ""]
-    assert [mark.verdict for mark in marks.values()] == [
+    assert [mark.score.rank for mark in marks.values()] == ["best", "second", "", ""]
+    assert [mark.score.verdict for mark in marks.values()] == [
         None,
         Verdict.NOT_SEPARABLE,
         Verdict.SEPARABLE,
@@ -89,7 +89,7 @@ def test_the_best_of_rivals_is_marked_and_what_is_not_separable_from_it(runs: Pa
     ]
     text = paper_markdown([table])
     assert "<u>55.00</u> ≈<br>" in text
-    assert "| 30.00 † |" in text
+    assert "| 30.00 †<br>prompt, " in text
     assert "≈: not separable from the best." in text
     assert marks["adapter"].value == pytest.approx(55)
 

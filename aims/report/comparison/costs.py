@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aims.core.config import NO_TUNING
-from aims.report.tables.comparison import Comparison, ComparisonRow
-from aims.report.tables.comparison_words import listed, seconds_text, short, span, trained_text
+from aims.report.comparison.table import Comparison
+from aims.report.runs.costs import Costs
+from aims.report.tables.numbers import listed, short, span
 
 #: What a device hour is of, by torch's kind of device; GPUs of other makers have kinds of their own.
 _UNITS = {"cpu": "core-h"}
@@ -18,24 +20,30 @@ class Cost:
     """One kind of cost.
 
     Attributes:
+        field: its name in `Costs`.
         name: heading of its column.
         short: heading where there is little room.
-        text: of a row, for people; empty where unknown.
-        value: of a row, to sort by and to draw; None where unknown.
+        show: a known cost for people.
     """
 
+    field: str
     name: str
     short: str
-    text: Callable[[ComparisonRow], str]
-    value: Callable[[ComparisonRow], float | None]
+    show: Callable[[Any], str]
 
+    def text(self, costs: Costs) -> str:
+        """For people; empty where unknown."""
+        value = getattr(costs, self.field)
+        if value is None:
+            return ""
+        low, high = value if isinstance(value, tuple) else (value, value)
+        text = span(low, high, self.show)
+        return f"{text} {device_unit(costs.device)}" if self.field == "device_hours" else text
 
-def hours_text(row: ComparisonRow) -> str:
-    """Device hours with their unit, e.g. "0.027 core-h" or "1.3 GPU-h"; empty where unknown."""
-    if row.hours is None:
-        return ""
-    number = f"{row.hours:,.0f}" if row.hours >= 10 else f"{row.hours:.2g}"
-    return f"{number} {device_unit(row.device)}"
+    def value(self, costs: Costs) -> float | None:
+        """To sort by and to draw; None where unknown."""
+        number: float | None = costs.most[self.field]
+        return number
 
 
 def device_unit(device: str | None) -> str:
@@ -43,35 +51,22 @@ def device_unit(device: str | None) -> str:
     return _UNITS.get(device or "", "GPU-h")
 
 
-def _flops_text(row: ComparisonRow) -> str:
-    return "" if row.flops is None else span(*row.flops, short)
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
 
 
-def _memory_text(row: ComparisonRow) -> str:
-    return "" if row.peak_bytes is None else f"{short(row.peak_bytes)}B"
-
-
-def _rates_text(row: ComparisonRow) -> str:
-    return span(*row.learning_rates, str)
-
-
-def _most(found: tuple[float, float] | None) -> float | None:
-    return None if found is None else found[1]
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.1f}"
 
 
 #: The costs in the order of their columns.
 COSTS = (
-    Cost(name="trained parameters", short="trained", text=trained_text, value=lambda row: _most(row.trained)),
-    Cost(name="FLOPs an image", short="FLOPs", text=_flops_text, value=lambda row: _most(row.flops)),
-    Cost(name="seconds a run", short="s a run", text=seconds_text, value=lambda row: row.seconds),
-    Cost(name="device hours a run", short="device hours", text=hours_text, value=lambda row: row.hours),
-    Cost(name="peak memory", short="memory", text=_memory_text, value=lambda row: row.peak_bytes),
-    Cost(
-        name="learning rates tried",
-        short="lrs tried",
-        text=_rates_text,
-        value=lambda row: _most(row.learning_rates),
-    ),
+    Cost(field="trained_parameters", name="trained parameters", short="trained", show=short),
+    Cost(field="flops", name="FLOPs an image", short="FLOPs", show=short),
+    Cost(field="seconds", name="seconds a run", short="s a run", show=_seconds),
+    Cost(field="device_hours", name="device hours a run", short="device hours", show=_hours),
+    Cost(field="peak_memory_bytes", name="peak memory", short="memory", show=lambda size: f"{short(size)}B"),
+    Cost(field="learning_rates", name="learning rates tried", short="lrs tried", show=str),
 )
 
 

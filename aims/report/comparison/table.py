@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from aims.core.sizes import SIZES
 from aims.report.runs.conditions import Condition
+from aims.report.runs.costs import Costs
 from aims.report.runs.results import Result
 from aims.report.statistics.paired import Difference, Verdict
+from aims.report.tables.scores import Score
 
 #: The column behind the modalities; in brackets, as no stream of a dataset is named.
 MEAN = "(mean)"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComparisonCell:
-    """One row's score with one modality, or its mean over several.
-
-    Attributes:
-        miou: 0..1.
-        interval: its 95 % interval, or None where there is a single image, or for a mean over other images.
-        result: where it comes from; None for a mean.
-        disc: the floor `disc` on the same instances, or None.
-        seed_sd: standard deviation over seeds, or None for a single one.
-        rank: "best" or "second" of its column, else empty. Floors have none.
-        test: its difference from the best of its column; None for the best itself, for floors, and where it
-            cannot be tested.
-        verdict: what is said of it beside the best; None for the best itself and for floors.
-    """
-
-    miou: float
-    interval: tuple[float, float] | None
-    result: Result | None
-    disc: float | None
-    seed_sd: float | None
-    rank: str = ""
-    test: Difference | None = None
-    verdict: Verdict | None = None
-
-    @property
-    def below_disc(self) -> bool:
-        """Whether it lies below the floor."""
-        return self.disc is not None and self.miou < self.disc
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +27,16 @@ class ComparisonRow:
 
     Attributes:
         method: name of the method.
+        tuning: name of the tuning.
         detail: the tuning, and what tells the row from others of the same method and tuning.
         cells: by modality, then `MEAN`.
         differences: to the reference, by modality, then `MEAN`; what could not be tested is missing.
     """
 
     method: str
+    tuning: str
     detail: str
-    cells: Mapping[str, ComparisonCell]
+    cells: Mapping[str, Score]
     differences: Mapping[str, Difference] = field(default_factory=dict)
 
     @property
@@ -79,6 +54,12 @@ class ComparisonRow:
         """What its cells come from."""
         return [cell.result for cell in self.cells.values() if cell.result]
 
+    @cached_property
+    def costs(self) -> Costs:
+        """What its runs cost, with all modalities."""
+        runs = [run for result in self.results for run in result.runs]
+        return Costs.of(runs, [result.learning_rates for result in self.results])
+
     def by_size(self, modalities: Sequence[str]) -> tuple[float | None, ...]:
         """mIoU of each class of `aims.core.sizes.SIZES`, averaged over modalities; empty if unknown."""
         cells = [self.cells.get(name) for name in modalities]
@@ -94,51 +75,6 @@ class ComparisonRow:
         found = [cell.result.large for cell in cells if cell and cell.result]
         scores = [each[1] for each in found if each and each[1] is not None]
         return float(np.mean(scores)) if scores and len(scores) == len(modalities) else None
-
-    @property
-    def trained(self) -> tuple[int, int] | None:
-        """Fewest and most trained parameters over the modalities, where all are known."""
-        counts = [result.trained for result in self.results]
-        known = [count for count in counts if count is not None]
-        return (min(known), max(known)) if known and len(known) == len(counts) else None
-
-    @property
-    def seconds(self) -> float | None:
-        """Mean time of a run, where all are known."""
-        times = [run.seconds for result in self.results for run in result.runs]
-        known = [time for time in times if time is not None]
-        return sum(known) / len(known) if known and len(known) == len(times) else None
-
-    @property
-    def flops(self) -> tuple[float, float] | None:
-        """Fewest and most operations for one image with one click, where all are known."""
-        known = [result.flops for result in self.results if result.flops is not None]
-        return (min(known), max(known)) if known and len(known) == len(self.results) else None
-
-    @property
-    def device(self) -> str | None:
-        """Kind of the device ("cpu", "cuda"), where all runs say the same."""
-        kinds = {result.device for result in self.results}
-        return kinds.pop() if len(kinds) == 1 else None
-
-    @property
-    def hours(self) -> float | None:
-        """Mean hours of one device that a run took (`Run.hours`), where all are known."""
-        hours = [run.hours for result in self.results for run in result.runs]
-        known = [time for time in hours if time is not None and self.device is not None]
-        return sum(known) / len(known) if known and len(known) == len(hours) else None
-
-    @property
-    def peak_bytes(self) -> float | None:
-        """The most memory of any run, where all are known."""
-        known = [result.peak_bytes for result in self.results if result.peak_bytes is not None]
-        return max(known) if known and len(known) == len(self.results) else None
-
-    @property
-    def learning_rates(self) -> tuple[int, int]:
-        """Fewest and most learning rates that were tried for one modality."""
-        counts = [result.learning_rates for result in self.results]
-        return min(counts), max(counts)
 
     @property
     def seeds(self) -> tuple[int, int]:
@@ -177,6 +113,13 @@ class Comparison:
     def columns(self) -> tuple[str, ...]:
         """The modalities, then `MEAN` where there is one."""
         return (*self.modalities, MEAN) if self.mean_over else self.modalities
+
+    @property
+    def main_column(self) -> str:
+        """The column that is drawn against costs: the mean, else the modality that most rows have."""
+        if self.mean_over:
+            return MEAN
+        return max(self.modalities, key=lambda name: sum(name in row.cells for row in self.rows))
 
     @property
     def results(self) -> list[Result]:
@@ -231,14 +174,10 @@ class Comparison:
 
 def comparison_json(table: Comparison) -> dict[str, Any]:
     """A table ready for JSON; scores from 0 to 1."""
-    condition = table.condition
     return {
         "dataset": table.dataset,
         "fingerprint": table.fingerprint,
-        "protocol": condition.protocol,
-        "backbone": condition.backbone,
-        "limit": condition.limit,
-        "weights": condition.weights,
+        **dataclasses.asdict(table.condition),
         "modalities": list(table.modalities),
         "mean_over": list(table.mean_over),
         "reference": table.reference,
@@ -247,13 +186,7 @@ def comparison_json(table: Comparison) -> dict[str, Any]:
             {
                 "label": row.label,
                 "method": row.method,
-                "trained_parameters": row.trained,
-                "seconds": row.seconds,
-                "flops": row.flops,
-                "device": row.device,
-                "device_hours": row.hours,
-                "peak_memory_bytes": row.peak_bytes,
-                "learning_rates": row.learning_rates,
+                **dataclasses.asdict(row.costs),
                 "cells": {name: _cell_json(cell) for name, cell in row.cells.items()},
                 "large": row.large(table.sized),
                 "by_size": dict(zip(SIZES, row.by_size(table.sized), strict=False)),
@@ -265,14 +198,15 @@ def comparison_json(table: Comparison) -> dict[str, Any]:
     }
 
 
-def _cell_json(cell: ComparisonCell) -> dict[str, Any]:
+def _cell_json(cell: Score) -> dict[str, Any]:
+    instances_large, miou_large = (cell.result and cell.result.large) or (None, None)
     return {
-        "miou": cell.miou,
+        "miou": cell.value,
         "interval": cell.interval,
         "seed_sd": cell.seed_sd,
         "rank": cell.rank,
-        "miou_large": cell.result.large[1] if cell.result and cell.result.large else None,
-        "instances_large": cell.result.large[0] if cell.result and cell.result.large else None,
+        "miou_large": miou_large,
+        "instances_large": instances_large,
         "verdict": cell.verdict,
         "from_best": cell.test.as_json() if cell.test else None,
         "below_disc": cell.below_disc,

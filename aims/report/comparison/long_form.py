@@ -1,15 +1,16 @@
-"""The comparison tables as CSV, in long form. The same results give the same bytes."""
+"""The comparison as CSV, in long form: a line a score, and a line a test."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from aims.report.comparison.descriptions import column_name
+from aims.report.comparison.table import MEAN, Comparison, ComparisonRow
 from aims.report.statistics.paired import Difference, fewest_images
-from aims.report.tables.captions import percent
-from aims.report.tables.comparison import MEAN, Comparison, ComparisonCell, ComparisonRow
-from aims.report.tables.comparison_words import column_name
+from aims.report.tables.numbers import percent
 from aims.report.tables.results_table import (
+    CONDITION_FIELDS,
     COST_FIELDS,
     RESULT_FIELDS,
     SETTING_FIELDS,
@@ -18,8 +19,9 @@ from aims.report.tables.results_table import (
     result_fields,
     write_csv,
 )
+from aims.report.tables.scores import Score
 
-_PLACE = ("protocol", "backbone", "limit", "weights", "dataset", "fingerprint")
+_PLACE = (*CONDITION_FIELDS, "dataset", "fingerprint")
 
 
 def comparison_csv(tables: Sequence[Comparison]) -> str:
@@ -27,6 +29,26 @@ def comparison_csv(tables: Sequence[Comparison]) -> str:
     fields = (*_PLACE, *(name for name in RESULT_FIELDS if name not in _PLACE))
     fields += ("seed_sd", "groups", "rank", "verdict", "mean_over", *COST_FIELDS, "cell_weights")
     return write_csv(fields, _lines(tables, _cell_line))
+
+
+def cost_csv(tables: Sequence[Comparison]) -> str:
+    """Score and costs of every row, one line each, where it has a score in the table's main column."""
+    fields = (*_PLACE, "row", "method", "tuning", "modality", "miou", "low", "high", *COST_FIELDS)
+    lines = (
+        {
+            **_place(table),
+            "row": row.label,
+            "method": row.method,
+            "tuning": row.tuning,
+            "modality": column_name(table.main_column),
+            **_score_fields(score),
+            **cost_fields(row.costs),
+        }
+        for table in tables
+        for row in table.rows
+        if (score := row.cells.get(table.main_column))
+    )
+    return write_csv(fields, lines)
 
 
 def paired_csv(tables: Sequence[Comparison]) -> str:
@@ -80,23 +102,25 @@ def _cell_line(table: Comparison, row: ComparisonRow, column: str) -> dict[str, 
     cell = row.cells.get(column)
     if cell is None:
         return {}
-    low, high = cell.interval or (None, None)
     result = cell.result
     return {
-        **(result_fields(result) if result else {}),
+        **result_fields(result),
         **_setting(table, row, column),
-        "miou": percent(cell.miou),
-        "low": percent(low),
-        "high": percent(high),
+        **_score_fields(cell),
         "seed_sd": percent(cell.seed_sd),
         "disc": percent(cell.disc),
         "below_disc": "yes" if cell.below_disc else "",
         "rank": cell.rank,
         "verdict": cell.verdict or "",
         "groups": len(result.counts) if result else "",
-        **cost_fields(result),
+        **cost_fields(result.costs if result else None),
         "cell_weights": result.config.weights if result else "",
     }
+
+
+def _score_fields(score: Score) -> dict[str, Any]:
+    low, high = score.interval or (None, None)
+    return {"miou": percent(score.value), "low": percent(low), "high": percent(high)}
 
 
 def _best_line(table: Comparison, row: ComparisonRow, column: str) -> dict[str, Any]:
@@ -128,8 +152,8 @@ def _reference_line(table: Comparison, row: ComparisonRow, column: str) -> dict[
     }
 
 
-def _test_fields(cell: ComparisonCell, test: Difference | None) -> dict[str, Any]:
-    fields: dict[str, Any] = {"miou": percent(cell.miou), "seed_sd": percent(cell.seed_sd)}
+def _test_fields(cell: Score, test: Difference | None) -> dict[str, Any]:
+    fields: dict[str, Any] = {"miou": percent(cell.value), "seed_sd": percent(cell.seed_sd)}
     if test is None:
         return fields
     low, high = test.interval or (None, None)

@@ -1,0 +1,1 @@
+"""Every method beside every sensor, on one dataset: scores, paired tests, and costs."""
