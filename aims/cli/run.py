@@ -163,7 +163,7 @@ def _percent(score: float) -> str:
 @contextmanager
 def _observer() -> Iterator[Any]:
     """Shows a run on the terminal; where stderr is no terminal, one line an epoch."""
-    from aims.core.records import EpochLine
+    from aims.core.curve import EpochLine
     from aims.engine.train import RunObserver
 
     class Display(RunObserver):

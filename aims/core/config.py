@@ -134,14 +134,13 @@ class RunConfig:
 
     def _require_words(self) -> None:
         """Refuses what no table, no folder's name and no JSON can hold."""
+        if not all(name and name.isprintable() for name in self.options):
+            raise InputError(f"options {[*self.options]} are not printable names")
         for name, value in (*vars(self).items(), *self.options.items()):
-            if not (name and name.isprintable()):
-                raise InputError(f"option {name!r} is not a printable name")
-            if isinstance(value, str) and not value.isprintable():
-                raise InputError(f"{name} is {value!r}, not a printable name")
-            if value == "" and name not in self.options:
-                raise InputError(f"{name} is empty")
-            if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+            if isinstance(value, str):
+                if not value.isprintable() or not (value or name in self.options):
+                    raise InputError(f"{name} is {value!r}, not a printable name")
+            elif isinstance(value, (int, float)) and not abs(value) <= sys.float_info.max:
                 raise InputError(f"{name} is not finite, or too large for a number")
 
     @property

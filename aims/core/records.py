@@ -14,8 +14,6 @@ runs/<name>-<hash>/
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
@@ -232,42 +230,6 @@ class Preprocessing:
         channels = list(range(len(self.mean)))
         if len(self.std) != len(channels) or sorted(self.channel_order) != channels:
             raise InputError("preprocessing: mean, std and channel_order are not of the same channels")
-
-
-class EpochLine(_Part, frozen=True, kw_only=True):
-    """A line of metrics.jsonl.
-
-    Attributes:
-        epoch: its number, from 1.
-        loss: mean training loss of its steps.
-        lr: learning rate.
-        val_miou: mean IoU on the validation part, where it was scored then.
-        val_dice: mean Dice, likewise.
-        val_loss: mean loss, likewise; None if it is not finite.
-        test_miou: mean IoU on the test split, under protocols that select on it.
-        test_dice: mean Dice, likewise.
-        test_loss: mean loss, likewise.
-    """
-
-    epoch: Count
-    loss: float | None = None
-    lr: float | None = None
-    val_miou: Share | None = None
-    val_dice: Share | None = None
-    val_loss: float | None = None
-    test_miou: Share | None = None
-    test_dice: Share | None = None
-    test_loss: float | None = None
-
-    def miou(self, split: str) -> float | None:
-        """The mean IoU on a split, "val" or "test", if the epoch was scored on it."""
-        found: float | None = getattr(self, f"{split}_miou")
-        return found
-
-
-def metrics_text(lines: Sequence[EpochLine]) -> str:
-    """The content of metrics.jsonl."""
-    return "".join(f"{json.dumps(msgspec.to_builtins(line))}\n" for line in lines)
 
 
 class RunContent(_Part, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import functools
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -100,9 +100,7 @@ def _unknown_key(value: Any, kind: Any, place: str = "") -> tuple[str, str, Coll
 
     The library can refuse unknown keys of its own classes alone.
     """
-    if not _holds_dataclass(kind):
-        return None
-    for key, item, inner in _parts(value, kind):
+    for key, item, inner in _parts(value, kind, _dataclass_fields):
         if found := _unknown_key(item, inner, f"{place}.{key}" if place else key):
             return found
     known = _fields(kind)
@@ -111,10 +109,15 @@ def _unknown_key(value: Any, kind: Any, place: str = "") -> tuple[str, str, Coll
     return next(((str(key), place, known) for key in value if key not in known), None)
 
 
-@functools.cache
+@functools.cache  # most of a record has none, and its keys need no look
+def _dataclass_fields(kind: Any) -> Mapping[str, Any]:
+    """The fields of a class that hold dataclasses, at any depth."""
+    return {name: inner for name, inner in _fields(kind).items() if _holds_dataclass(inner)}
+
+
 def _holds_dataclass(kind: Any) -> bool:
     inner = (*get_args(kind), *_fields(kind).values())
-    return dataclasses.is_dataclass(kind) or any(_holds_dataclass(each) for each in inner)
+    return dataclasses.is_dataclass(kind) or any(map(_holds_dataclass, inner))
 
 
 def _read(path: Path) -> bytes:
@@ -143,8 +146,10 @@ def locate_misfit(value: Any, kind: Any, place: str = "") -> tuple[str, str]:
     return place, "does not fit"
 
 
-def _parts(value: Any, kind: Any) -> Iterator[tuple[str, Any, Any]]:
-    """The values below a value, each with its key and type."""
+def _parts(
+    value: Any, kind: Any, fields: Callable[[Any], Mapping[str, Any]] | None = None
+) -> Iterator[tuple[str, Any, Any]]:
+    """The values below a value, each with its key and type; of classes those of `fields`, or all."""
     # `X | None` holds one class.
     for one in get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,):
         if isinstance(value, list) and get_origin(one) is list:
@@ -152,7 +157,9 @@ def _parts(value: Any, kind: Any) -> Iterator[tuple[str, Any, Any]]:
         if isinstance(value, Mapping):
             if get_origin(one) in (dict, Mapping):
                 yield from ((str(key), item, get_args(one)[1]) for key, item in value.items())
-            yield from ((key, value[key], inner) for key, inner in _fields(one).items() if key in value)
+            yield from (
+                (key, value[key], inner) for key, inner in (fields or _fields)(one).items() if key in value
+            )
 
 
 @functools.cache  # looking up the types of a class takes longer than reading a line into it

@@ -16,9 +16,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from aims.core.curve import EpochLine
 from aims.core.errors import AimsError, InputError
 from aims.core.files import atomic_write, write_json
-from aims.core.records import EpochLine
 from aims.core.structs import convert_struct, decode_json, read_struct
 from aims.engine.samples import Batch
 from aims.models.segmenter import Segmenter

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import torch
 from msgspec.structs import replace
 
+from aims.core.curve import EpochLine
 from aims.core.errors import AimsError
 from aims.core.files import atomic_write
 from aims.core.records import (
@@ -22,7 +23,6 @@ from aims.core.records import (
     SAMPLES,
     Code,
     DatasetFacts,
-    EpochLine,
     InitialRun,
     InstanceRow,
     Operations,

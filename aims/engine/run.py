@@ -14,17 +14,9 @@ from filelock import FileLock, Timeout
 from msgspec.structs import replace
 from torch import Tensor
 
+from aims.core.curve import EpochLine
 from aims.core.errors import AimsError, Busy
-from aims.core.records import (
-    METRICS,
-    RESUME,
-    WEIGHTS,
-    EpochLine,
-    InstanceRow,
-    RunContent,
-    RunRecord,
-    is_finished,
-)
+from aims.core.records import METRICS, RESUME, WEIGHTS, InstanceRow, RunContent, RunRecord, is_finished
 from aims.core.structs import read_lines
 from aims.data.read import ImageRef
 from aims.engine.checkpoint import TrainingState, load_trained

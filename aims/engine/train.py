@@ -19,9 +19,10 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from aims.core.config import RunConfig
+from aims.core.curve import EpochLine, metrics_text
 from aims.core.errors import AimsError
 from aims.core.files import write_text
-from aims.core.records import FAILED_BATCH, METRICS, RESUME, WEIGHTS, EpochLine, metrics_text
+from aims.core.records import FAILED_BATCH, METRICS, RESUME, WEIGHTS
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.read import ImageRef
 from aims.engine.checkpoint import TrainingState, load_resume, save_batch, save_resume, save_trained

@@ -17,18 +17,9 @@ from msgspec import UNSET
 from pycocotools import mask as coco_mask
 
 from aims.core.config import NO_TUNING
+from aims.core.curve import EpochLine
 from aims.core.errors import InputError
-from aims.core.records import (
-    INSTANCE_SCHEMA,
-    INSTANCES,
-    METRICS,
-    RECORD,
-    EpochLine,
-    InstanceRow,
-    Rle,
-    RunRecord,
-    Scores,
-)
+from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, InstanceRow, Rle, RunRecord, Scores
 from aims.core.structs import read_lines
 from aims.core.vocabulary import PROTOCOLS, Protocol
 from aims.data.read import Dataset, ImageRef

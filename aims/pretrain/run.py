@@ -8,11 +8,9 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from torch import nn
 
 from aims.core.errors import AimsError, InputError
 from aims.core.files import write_json
@@ -21,7 +19,6 @@ from aims.engine.checkpoint import has_sharded
 from aims.engine.loading import loader, worker_deaths
 from aims.engine.train import RunObserver, Stopped, StopRequest
 from aims.methods import BACKBONES
-from aims.models.segmenter import Segmenter
 from aims.models.weights import load_weights
 from aims.pretrain.card import CARD, WEIGHTS, Card, draw_curves, write_card, write_weights
 from aims.pretrain.checkpoint import (
@@ -47,7 +44,14 @@ from aims.pretrain.scores import (
     held_out_scenes,
     score,
 )
-from aims.pretrain.step import LOSS_NAMES, decode_batch, draw_targets, mask_losses, pair_loss
+from aims.pretrain.step import (
+    LOSS_NAMES,
+    decode_batch,
+    draw_targets,
+    mask_losses,
+    pair_loss,
+    parameter_groups,
+)
 from aims.synth.world.render import scenes_at_once
 
 __all__ = ["PretrainConfig", "PretrainJob", "plan_pretraining", "pretrain"]
@@ -157,7 +161,10 @@ class _Pretraining:
         self.mask_size = backbone.mask_size
         self.average = Average(self.model, RECIPE.average_decay)
         self.optimizer = torch.optim.AdamW(
-            _groups(self.model), lr=self.config.lr, betas=RECIPE.betas, fused=job.device.type == "cuda"
+            parameter_groups(self.model, RECIPE.weight_decay),
+            lr=self.config.lr,
+            betas=RECIPE.betas,
+            fused=job.device.type == "cuda",
         )
         self.sums = torch.zeros(len(LOSS_NAMES) + 1, device=job.device)
         self.progress = Progress()
@@ -389,15 +396,3 @@ class _Pretraining:
         write_metrics(folder, self.progress)
         draw_curves(folder, self.progress)
         return card
-
-
-def _groups(model: Segmenter) -> list[dict[str, Any]]:
-    """Weights of linear and convolutional layers decay; biases, norms, positions and embeddings do not."""
-    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-    decaying = [module.weight for module in model.modules() if isinstance(module, kinds)]
-    known = set(map(id, decaying))
-    others = [parameter for parameter in model.parameters() if id(parameter) not in known]
-    return [
-        {"params": decaying, "weight_decay": RECIPE.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from aims.core.records import METRICS, EpochLine
+from aims.core.curve import EpochLine
+from aims.core.records import METRICS
 
 #: What the page draws over epochs: name in `metrics.jsonl`, what it is called, the factor to what is shown.
 CURVES = (("loss", "training loss", 1.0), ("val_miou", "validation mIoU, %", 100.0))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
+from aims.core.config import TELLING_SETTINGS
 from aims.core.sizes import LARGE_NAME
 from aims.report.runs.conditions import Condition
 from aims.report.runs.results import Result
@@ -22,10 +23,7 @@ from aims.report.tables.captions import (
 from aims.report.tables.markdown import escape_markdown, markdown_table, markdown_text
 
 #: What tells results on the same data apart, but for their seeds.
-SETTING_FIELDS = (
-    *("method", "tuning", "options", "lr", "epochs", "batch_size", "clicks", "train_images"),
-    *("loss", "precision"),
-)
+SETTING_FIELDS = ("method", "tuning", "options", *(setting.name for setting in TELLING_SETTINGS))
 RESULT_FIELDS = (
     *("dataset", "modality", "fingerprint", *SETTING_FIELDS),
     *("seeds", "miou", "low", "high", "val_miou", "instances", "images", "miou_large", "instances_large"),

@@ -135,14 +135,14 @@ def test_every_field_of_the_configuration_changes_the_hash():
     [
         ({"seed": True}, "run.json: seed: expected 'int', got 'bool'"),
         ({"dataset": 5}, "dataset: expected 'str', got 'int'"),
-        ({"dataset": ""}, "dataset is empty"),
+        ({"dataset": ""}, "dataset is '', not a printable name"),
         ({"dataset": "a\nb"}, "not a printable name"),
         ({"lr": 10**400}, "lr is not finite, or too large"),
         ({"epoch": 5}, "did you mean 'epochs'"),
         ({"options": {"kernel": [5]}}, "options.kernel: expected"),
         ({"options": {"kernel": "a\nb"}}, "not a printable name"),
         ({"options": {"kernel": 10**400}}, "kernel is not finite, or too large"),
-        ({"options": {"a\nb": 5}}, "not a printable name"),
+        ({"options": {"a\nb": 5}}, "are not printable names"),
         ({"options": [5]}, "options: expected 'object', got 'array'"),
     ],
 )

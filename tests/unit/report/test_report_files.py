@@ -168,6 +168,8 @@ def test_csv_has_one_line_a_cell(report: ReportResult) -> None:
         "batch_size": "4",
         "clicks": "1",
         "train_images": "",
+        "score_every": "5",
+        "init": "",
         "loss": "dice-ce",
         "precision": "float32",
         "seeds": "0 1 2",
