@@ -279,7 +279,7 @@ def about(device: str, arguments: Sequence[str]) -> dict[str, Any]:
         "torch": torch.__version__,
         "cuda": torch.version.cuda or "none",
         "python": platform.python_version(),
-        "processor": f"{machine['name']}, {machine['cpus']} cores",
+        "processor": f"{machine.name}, {machine.cpus} cores",
         "aims": __version__,
         "commit": commit() or "unknown",
         "command": " ".join(["python -m aims.benchmarks.gpu", *arguments]),

@@ -143,7 +143,7 @@ def sweep_display(runs: Mapping[str, PlannedRun]) -> Iterator[SweepObserver]:
             self.update()
             how = f"failed: {outcome.reason}" if outcome.status == "failed" else "stopped"
             if outcome.record is not None:
-                miou, seconds = outcome.record["scores"]["miou"], outcome.record["seconds"]
+                miou, seconds = outcome.record.scores.miou, outcome.record.content.seconds
                 how = f"mIoU {100 * miou:.2f} %, {seconds:.0f} s"
             number = f"{self.count:>{len(str(len(runs)))}}/{len(runs)}"
             counts = "" if err.is_terminal else self.in_brackets()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
 from aims.cli._options import PATH, data_option, device_option, json_option, weights_option
 from aims.cli._terminal import counting, out, print_json
+
+if TYPE_CHECKING:
+    from aims.engine.prompt_scores import PromptRow, PromptScores
 
 
 @click.command()
@@ -55,7 +58,7 @@ def command(
 
     plan = PromptPlan(clicks=clicks, jitter=jitter, seed=seed)
     with counting("evaluate") as counter:
-        rows, means = evaluate_run(
+        rows, report = evaluate_run(
             run,
             data,
             plan,
@@ -64,16 +67,16 @@ def command(
             on_image=counter.advance,
         )
     if as_json:
-        print_json(means)
+        print_json(report.as_json())
         return
-    out.print(_table(rows, means))
+    out.print(_table(rows, report.scores))
     out.print(f"written: {run / 'prompts.parquet'}, {run / 'prompts.json'}", markup=False)
 
 
-def _table(rows: list[dict[str, Any]], means: dict[str, Any]) -> Table:
-    table = Table("prompt", "mIoU, %", title=f"{means['instances']:,} instances, {means['images']:,} images")
+def _table(rows: list[PromptRow], means: PromptScores) -> Table:
+    table = Table("prompt", "mIoU, %", title=f"{means.instances:,} instances, {means.images:,} images")
     table.columns[1].justify = "right"
-    after = means["miou_clicks"]
+    after = means.miou_clicks
     for count in sorted({1, 2, 3, 5, 10, len(after)}):
         if count <= len(after):
             table.add_row(
@@ -81,21 +84,21 @@ def _table(rows: list[dict[str, Any]], means: dict[str, Any]) -> Table:
                 _with_interval(rows, lambda row, k=count - 1: row["iou_clicks"][k]),
             )
     table.add_row("box", _with_interval(rows, lambda row: row["iou_box"]))
-    if means["miou_jitter"] is not None:
-        spread = (
-            "" if means["jitter_sd"] is None else f", ± {100 * means['jitter_sd']:.2f} within an instance"
-        )
-        table.add_row(f"1 click anywhere{spread}", f"{100 * means['miou_jitter']:.2f}")
-    table.add_row("1 click, boundary IoU", f"{100 * means['boundary_iou']:.2f}")
-    table.add_row("box, boundary IoU", f"{100 * means['boundary_iou_box']:.2f}")
+    if means.miou_jitter is not None:
+        spread = "" if means.jitter_sd is None else f", ± {100 * means.jitter_sd:.2f} within an instance"
+        table.add_row(f"1 click anywhere{spread}", f"{100 * means.miou_jitter:.2f}")
+    table.add_row("1 click, boundary IoU", f"{100 * means.boundary_iou:.2f}")
+    table.add_row("box, boundary IoU", f"{100 * means.boundary_iou_box:.2f}")
     table.add_section()
-    for goal in (85, 90):
-        failed = f"{100 * means[f'noc_{goal}_failed']:.1f} % never"
-        table.add_row(f"clicks until IoU {goal} % ({failed})", f"{means[f'noc_{goal}']:.2f} clicks")
+    for goal, clicks, failed in (
+        (85, means.noc_85, means.noc_85_failed),
+        (90, means.noc_90, means.noc_90_failed),
+    ):
+        table.add_row(f"clicks until IoU {goal} % ({100 * failed:.1f} % never)", f"{clicks:.2f} clicks")
     return table
 
 
-def _with_interval(rows: list[dict[str, Any]], score: Any) -> str:
+def _with_interval(rows: list[PromptRow], score: Any) -> str:
     import numpy as np
 
     from aims.report.statistics.intervals import clustered_interval

@@ -70,26 +70,27 @@ def command(finish: bool, as_json: bool, **arguments: Any) -> None:
     with _observer() as observer:
         card = pretrain(job, finish=finish, observer=observer)
     if as_json:
-        print_json(card)
+        print_json(card.as_json())
         return
-    out.print(str(job.folder / card["weights"]["file"]), markup=False)
-    table = Table(title=f"mIoU from one click, %, after {card['images_seen']:,} images")
+    out.print(str(job.folder / card.weights.file), markup=False)
+    table = Table(title=f"mIoU from one click, %, after {card.images_seen:,} images")
     for name in ("held out", "instances", "model", "disc", "best disc"):
         table.add_column(name, justify="left" if name == "held out" else "right")
-    for name, numbers in card["scores"].items():
-        shares = (f"{100 * numbers[key]:.1f}" for key in ("miou", "disc", "best_disc"))
-        table.add_row(name, f"{numbers['instances']:,}", *shares)
-        shares = (f"{100 * numbers[key]:.1f}" for key in ("miou_large", "disc_large", "best_disc_large"))
-        table.add_row("  large", f"{numbers['large_instances']:,}", *shares)
+    for name, found in card.scores.items():
+        for row, number, *shares in (
+            (name, found.instances, found.miou, found.disc, found.best_disc),
+            ("  large", found.large_instances, found.miou_large, found.disc_large, found.best_disc_large),
+        ):
+            table.add_row(row, f"{number:,}", *(f"{100 * share:.1f}" for share in shares))
     out.print(table)
 
 
 @contextmanager
 def _observer() -> Iterator[Any]:
     """Shows a pretraining on the terminal; where stderr is no terminal, one line a score."""
-    from aims.engine.train import Observer
+    from aims.pretrain.run import PretrainObserver
 
-    class Display(Observer):
+    class Display(PretrainObserver):
         def __init__(self, progress: Progress) -> None:
             self.bar = Stages(progress)
 
@@ -101,12 +102,14 @@ def _observer() -> Iterator[Any]:
             if loss is not None:
                 self.bar.update(note=f"loss {loss:.3f}")
 
-        def epoch(self, line: Mapping[str, Any]) -> None:
-            scores = (
-                f"{name} {100 * numbers['miou']:.1f} % (disc {100 * line['floors'][name]['disc']:.1f})"
-                for name, numbers in line["scores"].items()
+        def scored(
+            self, images: int, seconds: float, scores: Mapping[str, Any], floors: Mapping[str, Any]
+        ) -> None:
+            shares = (
+                f"{name} {100 * found.miou:.1f} % (disc {100 * floors[name].disc:.1f})"
+                for name, found in scores.items()
             )
-            text = f"{line['images']:>11,} images  {line['seconds']:>8,.0f} s  {'  '.join(scores)}"
+            text = f"{images:>11,} images  {seconds:>8,.0f} s  {'  '.join(shares)}"
             err.print(text, markup=False, soft_wrap=True)
 
     with progress_bar() as progress:

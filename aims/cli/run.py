@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -109,7 +109,7 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
         else:
             record, was_finished = run(job, fresh=fresh, observer=observer)
     if as_json:
-        print_json(record.content)
+        print_json(record.content.as_json())
         return
     if was_finished:
         err.print("this run was finished before; --fresh makes it again")
@@ -117,26 +117,27 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
     if sweep:
         out.print(_rates_table(rates))
     table = Table(show_header=False)
-    scores, parameters = record.scores, record.content["parameters"]
-    counts = f"{scores['instances']:,} instances, {scores['images']:,} images"
-    table.add_row("mIoU", f"{_percent(scores['miou'])} (test, {counts})")
+    scores, content = record.scores, record.content
+    counts = f"{scores.instances:,} instances, {scores.images:,} images"
+    table.add_row("mIoU", f"{_percent(scores.miou)} (test, {counts})")
     if config.tuning != NO_TUNING:
-        on_validation = f"validation mIoU {_percent(scores['val_miou'])}" if "val_miou" in scores else ""
-        table.add_row("selected", f"epoch {scores['epoch']}, {on_validation or 'the peak on the test split'}")
-    for name, value in record.content.get("chosen", {}).items():
-        table.add_row(name, f"{value:g}, the best on {_CHOSEN_ON[record.content['selected_on']]}")
-    if config.backbone != NO_MODEL:
-        trained = parameters["trainable"]["total"]
-        table.add_row("trained", f"{trained:,} of {parameters['total']:,} parameters")
-    large, images_at_once = scores.get("miou_large"), record.content.get("micro_batch")
-    peak = record.content.get("peak_memory_bytes")
-    if large is not None:
-        of = f"{scores['instances_large']:,} instances of at least {LARGE_SHARE} of the picture"
-        table.add_row("mIoU, large", f"{_percent(large)} ({of})")
-    if images_at_once is not None and images_at_once * record.content["processes"] < config.batch_size:
-        table.add_row("at once", f"{images_at_once} of {config.batch_size} images of a step: memory lacked")
-    memory = "" if peak is None else f", peak memory {peak / 1e9:.1f} GB"
-    table.add_row("time", f"{record.content['seconds']:.0f} s{memory}")
+        on_test = "the peak on the test split"
+        on = on_test if scores.val_miou is None else f"validation mIoU {_percent(scores.val_miou)}"
+        table.add_row("selected", f"epoch {scores.epoch}, {on}")
+    for name, value in (content.chosen or {}).items():
+        table.add_row(name, f"{value:g}, the best on {_CHOSEN_ON[content.selected_on or 'test']}")
+    if config.backbone != NO_MODEL and content.parameters:
+        trained = content.parameters.trainable.total
+        table.add_row("trained", f"{trained:,} of {content.parameters.total:,} parameters")
+    if scores.instances_large and scores.miou_large:
+        of = f"{scores.instances_large:,} instances of at least {LARGE_SHARE} of the picture"
+        table.add_row("mIoU, large", f"{_percent(scores.miou_large)} ({of})")
+    at_once = content.micro_batch
+    if at_once and at_once * (content.processes or 1) < config.batch_size:
+        table.add_row("at once", f"{at_once} of {config.batch_size} images of a step: memory lacked")
+    peak = content.peak_memory_bytes
+    memory = f", peak memory {peak / 1e9:.1f} GB" if peak else ""
+    table.add_row("time", f"{content.seconds:.0f} s{memory}")
     out.print(table)
     out.print(f"pictures with clicks, truth and prediction: {record.path / SAMPLES}", markup=False)
 
@@ -144,7 +145,7 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
 def _rates_table(rates: Any) -> Table:
     table = Table("rate", "mIoU", "")
     table.columns[1].justify = "right"
-    split = "val" if "val_miou" in rates.best.scores else "test"
+    split = "test" if rates.best.scores.val_miou is None else "val"
     for rate, score in rates.scores.items():
         note = "training failed" if score is None else "stopped early" if rate in rates.stopped else ""
         note = f"chosen on {split}" if rate == rates.best.config.lr else note
@@ -162,9 +163,10 @@ def _percent(score: float) -> str:
 @contextmanager
 def _observer() -> Iterator[Any]:
     """Shows a run on the terminal; where stderr is no terminal, one line an epoch."""
-    from aims.engine.train import Observer
+    from aims.core.curve import EpochLine
+    from aims.engine.train import RunObserver
 
-    class Display(Observer):
+    class Display(RunObserver):
         def __init__(self, progress: Progress) -> None:
             self.bar, self.loss = Stages(progress), 0.0
 
@@ -178,11 +180,11 @@ def _observer() -> Iterator[Any]:
                 self.loss = loss if self.loss == 0 else 0.95 * self.loss + 0.05 * loss
                 self.bar.update(note=f"loss {self.loss:.3f}")
 
-        def epoch(self, line: Mapping[str, Any]) -> None:
-            text = f"epoch {line['epoch']:>3}  loss {line['loss']:.4f}  lr {line['lr']:.2g}"
+        def epoch(self, line: EpochLine) -> None:
+            text = f"epoch {line.epoch:>3}  loss {line.loss:.4f}  lr {line.lr:.2g}"
             for split in ("val", "test"):
-                if f"{split}_miou" in line:
-                    text += f"  {split} mIoU {_percent(line[f'{split}_miou'])}"
+                if (miou := line.miou(split)) is not None:
+                    text += f"  {split} mIoU {_percent(miou)}"
             err.print(text, markup=False)
 
     with progress_bar() as progress:

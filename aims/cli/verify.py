@@ -61,8 +61,8 @@ def _of_run(folder: Path, data: Path) -> tuple[list[Any], dict[str, int]]:
     from aims.engine.verify import verify_run
 
     scores = RunRecord.load(folder).scores
-    counts = {name: scores[name] for name in ("instances", "images") if isinstance(scores.get(name), int)}
-    with counting("verify", counts.get("images")) as counter:
+    counts = {"instances": scores.instances, "images": scores.images}
+    with counting("verify", scores.images) as counter:
         return verify_run(folder, data, on_progress=counter.advance), counts
 
 

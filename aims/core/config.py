@@ -19,7 +19,6 @@ RANDOM_WEIGHTS = "random"
 NO_TUNING = "none"
 #: In place of backbone, weights and loss, for methods that have no model (the floors).
 NO_MODEL = "none"
-_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
 #: Value of an option of a method or a tuning.
 Option = bool | int | float | str | None
 
@@ -48,7 +47,8 @@ class RunConfig:
     epochs: int = setting(
         "Passes over the training part.", default=50, least=1, untrained=0, label="epochs {:g}", place=2
     )
-    lr: float = setting(
+    # Whole numbers stay as they are written: the hash is made of these words.
+    lr: int | float = setting(
         "Peak learning rate; sweep tries the paper's seven.  [default: by tuning and weights]",
         metavar="RATE|sweep",
         untrained=0.0,
@@ -130,6 +130,18 @@ class RunConfig:
                 f"without a model backbone and weights are both {NO_MODEL!r}, not {self.backbone!r} and "
                 f"{self.weights!r}"
             )
+        self._require_words()
+
+    def _require_words(self) -> None:
+        """Refuses what no table, no folder's name and no JSON can hold."""
+        if not all(name and name.isprintable() for name in self.options):
+            raise InputError(f"options {[*self.options]} are not printable names")
+        for name, value in (*vars(self).items(), *self.options.items()):
+            if isinstance(value, str):
+                if not value.isprintable() or not (value or name in self.options):
+                    raise InputError(f"{name} is {value!r}, not a printable name")
+            elif isinstance(value, (int, float)) and not abs(value) <= sys.float_info.max:
+                raise InputError(f"{name} is not finite, or too large for a number")
 
     @property
     def is_floor(self) -> bool:
@@ -168,57 +180,6 @@ class RunConfig:
     def _protocol_then(self) -> str:
         """The protocol as the run's command said it."""
         return find_protocol(self.protocol).recorded_as or self.protocol
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any], *, where: str) -> RunConfig:
-        """Rebuilds a configuration from a run record.
-
-        Args:
-            value: the record's `config`.
-            where: the file it stands in, for messages.
-
-        Raises:
-            InputError: a field is unknown, missing, of the wrong type, or not a printable name.
-        """
-        fields = {item.name: str(item.type) for item in dataclasses.fields(cls)}
-        later = {item.name for item in dataclasses.fields(cls) if not item.metadata.get("hashed", True)}
-        for name in value:
-            if name not in fields:
-                raise unknown_name("configuration field", name, fields, where=where)
-        options = _options(value.get("options", {}), where)
-        for name, kind in fields.items():
-            if name == "options" or (name in later and name not in value):
-                continue
-            if name not in value:
-                raise InputError(f"{where}: configuration field {name!r} is missing")
-            if value[name] is None and kind.endswith(" | None"):
-                continue
-            expected = _TYPES[kind.removesuffix(" | None")]
-            # JSON's integers have no bound, and True is an integer to Python.
-            if not isinstance(value[name], expected) or isinstance(value[name], bool):
-                raise InputError(f"{where}: {name} is {value[name]!r}, not of type {kind}")
-            if isinstance(value[name], str) and not (value[name] and value[name].isprintable()):
-                raise InputError(f"{where}: {name} is {value[name]!r}, not a printable name")
-            if not isinstance(value[name], str) and abs(value[name]) > sys.float_info.max:
-                raise InputError(f"{where}: {name} is too large for a number")
-        return cls(**{**value, "options": options})
-
-
-def _options(value: Any, where: str) -> dict[str, Option]:
-    """Options of a run record; runs from before there were any have none."""
-    if (
-        isinstance(value, Mapping)
-        and all(name and name.isprintable() for name in value)
-        and all(_is_option(option) for option in value.values())
-    ):
-        return dict(value)
-    raise InputError(f"{where}: options is {value!r}, not numbers, texts, true or false, or null by name")
-
-
-def _is_option(value: Any) -> bool:
-    if isinstance(value, int | float):
-        return abs(value) <= sys.float_info.max
-    return value is None or (isinstance(value, str) and value.isprintable())
 
 
 #: The settings of a run, in the order of `RunConfig`.

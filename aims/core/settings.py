@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any, get_args, get_type_hints
 
 #: In place of a value that a setting does not have.
@@ -74,8 +74,13 @@ def declared_settings(config: type[Any]) -> Mapping[str, Setting]:
     found = {}
     for item in dataclasses.fields(config):
         if "setting" in item.metadata:
-            kinds = get_args(types[item.name]) or (types[item.name],)
+            # Of `int | float` the last; None comes behind both.
+            *kinds, last = get_args(types[item.name]) or (types[item.name],)
+            optional = last is NoneType
             found[item.name] = Setting(
-                name=item.name, kind=kinds[0], optional=len(kinds) > 1, **item.metadata["setting"]
+                name=item.name,
+                kind=kinds[-1] if optional else last,
+                optional=optional,
+                **item.metadata["setting"],
             )
     return MappingProxyType(found)

@@ -40,7 +40,7 @@ def sums_by_size(
 
 def large_scores(
     iou: FloatArray, areas: NDArray[np.int64], pixels: NDArray[np.int64]
-) -> dict[str, float | int | None]:
+) -> tuple[float | None, int]:
     """The scores of a run's large instances alone.
 
     Args:
@@ -49,7 +49,7 @@ def large_scores(
         pixels: of its picture.
 
     Returns:
-        `miou_large`, 0..1 or None where no instance is large, and `instances_large`, their number.
+        Their mean IoU, 0..1 or None where there is none, and their number.
     """
     sums, counts = (each[LARGE_CLASSES].sum() for each in sums_by_size(iou, areas, pixels))
-    return {"miou_large": float(sums / counts) if counts else None, "instances_large": int(counts)}
+    return (float(sums / counts) if counts else None), int(counts)

@@ -6,16 +6,20 @@ import dataclasses
 import difflib
 import functools
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from types import MappingProxyType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from aims.core.errors import InputError, unknown_name
 
 T = TypeVar("T")
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+#: A score from 0 to 1.
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class _Versioned(msgspec.Struct):
@@ -36,11 +40,16 @@ def read_struct(path: Path, kind: type[T], *, what: str, newest: int | None = No
         InputError: the file is missing, is not JSON, is of a newer version, or does not fit; the place in it
             is named.
     """
-    value, where = decode_json(_read(path), where=str(path)), f"{path}: not {what}"
+    return decode_struct(_read(path), kind, where=str(path), what=what, newest=newest)
+
+
+def decode_struct(data: bytes, kind: type[T], *, where: str, what: str, newest: int | None = None) -> T:
+    """Does what `read_struct` does, for the content of a file; `where` names it in messages."""
+    value, place = decode_json(data, where=where), f"{where}: not {what}"
     # First, as a newer version may have other keys.
-    if newest is not None and (version := convert_struct(value, _Versioned, where=where).version) > newest:
-        raise InputError(f"{path}: format version {version}; update AIMS to read it")
-    return convert_struct(value, kind, where=where)
+    if newest is not None and (version := convert_struct(value, _Versioned, where=place).version) > newest:
+        raise InputError(f"{where}: version {version}; update AIMS to read it")
+    return convert_struct(value, kind, where=place)
 
 
 def read_lines(path: Path, kind: type[T]) -> list[T]:
@@ -91,7 +100,7 @@ def _unknown_key(value: Any, kind: Any, place: str = "") -> tuple[str, str, Coll
 
     The library can refuse unknown keys of its own classes alone.
     """
-    for key, item, inner in _parts(value, kind):
+    for key, item, inner in _parts(value, kind, _dataclass_fields):
         if found := _unknown_key(item, inner, f"{place}.{key}" if place else key):
             return found
     known = _fields(kind)
@@ -100,9 +109,20 @@ def _unknown_key(value: Any, kind: Any, place: str = "") -> tuple[str, str, Coll
     return next(((str(key), place, known) for key in value if key not in known), None)
 
 
+@functools.cache  # most of a record has none, and its keys need no look
+def _dataclass_fields(kind: Any) -> Mapping[str, Any]:
+    """The fields of a class that hold dataclasses, at any depth."""
+    return {name: inner for name, inner in _fields(kind).items() if _holds_dataclass(inner)}
+
+
+def _holds_dataclass(kind: Any) -> bool:
+    inner = (*get_args(kind), *_fields(kind).values())
+    return dataclasses.is_dataclass(kind) or any(map(_holds_dataclass, inner))
+
+
 def _read(path: Path) -> bytes:
     try:
-        if path.exists() and not path.is_file():
+        if not path.is_file() and path.exists():
             raise InputError(f"{path}: not a regular file")
         return path.read_bytes()
     except OSError as error:
@@ -126,19 +146,20 @@ def locate_misfit(value: Any, kind: Any, place: str = "") -> tuple[str, str]:
     return place, "does not fit"
 
 
-def _parts(value: Any, kind: Any) -> Iterator[tuple[str, Any, Any]]:
-    """The values below a value, each with its key and type."""
-    if isinstance(value, list) and get_origin(kind) is list:
-        yield from ((str(place), item, get_args(kind)[0]) for place, item in enumerate(value))
-    if not isinstance(value, Mapping):
-        return
-    if get_origin(kind) in (dict, Mapping):
-        yield from ((str(key), item, get_args(kind)[1]) for key, item in value.items())
-        return
+def _parts(
+    value: Any, kind: Any, fields: Callable[[Any], Mapping[str, Any]] | None = None
+) -> Iterator[tuple[str, Any, Any]]:
+    """The values below a value, each with its key and type; of classes those of `fields`, or all."""
     # `X | None` holds one class.
-    for one in (kind, *get_args(kind)):
-        fields = _fields(one)
-        yield from ((key, value[key], inner) for key, inner in fields.items() if key in value)
+    for one in get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,):
+        if isinstance(value, list) and get_origin(one) is list:
+            yield from ((str(place), item, get_args(one)[0]) for place, item in enumerate(value))
+        if isinstance(value, Mapping):
+            if get_origin(one) in (dict, Mapping):
+                yield from ((str(key), item, get_args(one)[1]) for key, item in value.items())
+            yield from (
+                (key, value[key], inner) for key, inner in (fields or _fields)(one).items() if key in value
+            )
 
 
 @functools.cache  # looking up the types of a class takes longer than reading a line into it

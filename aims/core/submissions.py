@@ -20,9 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
+
 from aims.core.errors import InputError
 from aims.core.files import atomic_write, sha256_file
 from aims.core.records import INSTANCES, METRICS, RECORD, SAMPLES, WEIGHTS, RunRecord
+from aims.core.structs import Count, Digest, decode_json, decode_struct
 
 SUBMISSION_VERSION = 1
 SUFFIX = ".aims.zip"
@@ -32,15 +35,12 @@ MEMBERS = (RECORD, INSTANCES, METRICS, SAMPLES, WEIGHTS)
 
 # A run's name becomes a folder; those of datasets and methods keep to these letters.
 _NAME = re.compile(r"\w[\w.-]{0,254}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 # JSON is read as a whole, and fills many times its length.
 _LARGEST = {MANIFEST: 1 << 16, RECORD: 1 << 24, METRICS: 1 << 26}
 _PIECE = 1 << 20
-_WRONG_TYPES = (ValueError, KeyError, TypeError, AttributeError)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Member:
+class Member(msgspec.Struct, frozen=True, kw_only=True):
     """What the manifest says of a file.
 
     Attributes:
@@ -48,8 +48,16 @@ class Member:
         sha256: of its content, in hexadecimal.
     """
 
-    bytes: int
-    sha256: str
+    bytes: Count
+    sha256: Digest
+
+
+class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of submission.json."""
+
+    version: Count
+    run: str
+    files: dict[str, Member]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,16 +124,19 @@ def pack(run: Path, to: Path, *, weights: bool = False) -> Path:
     for member in (RECORD, INSTANCES, *(member for member, wanted in also if wanted)):
         if not (run / member).is_file():
             raise InputError(f"{run / member}: no such file; it is needed, make the run again with --fresh")
-    text = json.dumps(portable(record.content), indent=2, ensure_ascii=False) + "\n"
+    # As it lies there, with what another version may have written.
+    said = portable(decode_json((run / RECORD).read_bytes(), where=str(run / RECORD)))
+    text = json.dumps(said, indent=2, ensure_ascii=False) + "\n"
     contents: dict[str, bytes | Path] = {RECORD: text.encode()}
     kept = [member for member in MEMBERS[1:] if member != WEIGHTS or weights]
     contents |= {member: run / member for member in kept if (run / member).is_file()}
-    manifest = {
-        "version": SUBMISSION_VERSION,
-        "run": name,
-        "files": {member: _described(content) for member, content in contents.items()},
-    }
-    contents = {MANIFEST: (json.dumps(manifest, indent=2) + "\n").encode(), **contents}
+    manifest = _Manifest(
+        version=SUBMISSION_VERSION,
+        run=name,
+        files={member: _described(content) for member, content in contents.items()},
+    )
+    text = json.dumps(msgspec.to_builtins(manifest), indent=2) + "\n"
+    contents = {MANIFEST: text.encode(), **contents}
     try:
         to.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
@@ -151,10 +162,10 @@ def _last_part(word: str) -> str:
     return option + equals + re.split(r"[/\\]", value.rstrip("/\\"))[-1]
 
 
-def _described(content: bytes | Path) -> dict[str, Any]:
+def _described(content: bytes | Path) -> Member:
     if isinstance(content, Path):
-        return {"bytes": content.stat().st_size, "sha256": sha256_file(content)}
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        return Member(bytes=content.stat().st_size, sha256=sha256_file(content))
+    return Member(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _store(archive: zipfile.ZipFile, name: str, content: bytes | Path) -> None:
@@ -182,11 +193,9 @@ def open_submission(path: Path) -> Submission:
             return _open(path, file)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    # Whatever zipfile and the manifest can be: zipfile does not know everything either.
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, *_WRONG_TYPES) as error:
+    # zipfile raises more than its own error.
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
         reason = " ".join(str(error).split()) or repr(error)
-    except RecursionError:
-        reason = "nested too deeply"
     raise InputError(f"{path}: no submission of a run ({reason}); `aims submit` makes them")
 
 
@@ -213,15 +222,13 @@ def _open(path: Path, file: BinaryIO) -> Submission:
         # Members that lie over each other would give more than the file holds.
         if sum(entry.file_size for entry in entries) > size:
             raise ValueError("its members lie over each other")
-        manifest = json.loads(archive.read(found.pop(MANIFEST)))
-    if manifest["version"] > SUBMISSION_VERSION:
-        raise InputError(f"{path}: version {manifest['version']}; update AIMS to read it")
-    members = {str(name): Member(**said) for name, said in manifest["files"].items()}
+        text = archive.read(found.pop(MANIFEST))
+    manifest = decode_struct(
+        text, _Manifest, where=f"{path}, {MANIFEST}", what="a list of members", newest=SUBMISSION_VERSION
+    )
     sizes = {name: entry.file_size for name, entry in found.items()}
-    if manifest["run"] != run or {name: member.bytes for name, member in members.items()} != sizes:
+    if manifest.run != run or {name: member.bytes for name, member in manifest.files.items()} != sizes:
         raise ValueError(f"{MANIFEST} describes other members")
     if not {RECORD, INSTANCES} <= set(found):
         raise ValueError(f"it has no {RECORD} or no {INSTANCES}")
-    if not all(_SHA256.fullmatch(member.sha256) for member in members.values()):
-        raise ValueError(f"{MANIFEST} has checksums of another form")
-    return Submission(path=path, run=run, members=members)
+    return Submission(path=path, run=run, members=manifest.files)

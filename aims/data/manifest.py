@@ -6,17 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from aims.core.schema import FORMAT_VERSION, DatasetSpec
-from aims.core.structs import read_struct
+from aims.core.structs import Count, Digest, read_struct
 
 MANIFEST = "aims.json"
-
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

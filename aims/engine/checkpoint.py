@@ -6,23 +6,28 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from aims.core.curve import EpochLine
 from aims.core.errors import AimsError, InputError
-from aims.core.files import atomic_write, read_json, write_json
+from aims.core.files import atomic_write, write_json
+from aims.core.structs import convert_struct, decode_json, read_struct
 from aims.engine.samples import Batch
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters, load_trainable_state, trainable_state
 
 #: Names the files that hold each tensor, as large models on Hugging Face have it.
 INDEX = "checkpoint.safetensors.index.json"
+
+T = TypeVar("T")
 
 # Earlier versions wrote one file.
 _ONE_FILE = "checkpoint.safetensors"
@@ -52,8 +57,8 @@ class TrainingState:
     step: int = 0
     loss: float = 0.0
     seconds: float = 0.0
-    metrics: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, Any] | None = None
+    metrics: list[EpochLine] = field(default_factory=list)
+    best: EpochLine | None = None
     micro_batch: int | None = None
     peak_bytes: int | None = 0
 
@@ -112,7 +117,7 @@ def save_resume(path: Path, model: Segmenter, optimizer: torch.optim.Optimizer, 
     """Writes everything that the next step needs: parameters, Adam's moments, and where the run stands."""
     tensors = {f"model.{name}": tensor for name, tensor in trainable_state(model).items()}
     tensors |= optimizer_tensors(optimizer, declared_parameters(model))
-    save_tensors(path, tensors, {"state": json.dumps(asdict(state))})
+    save_tensors(path, tensors, {"state": json.dumps(msgspec.to_builtins(state))})
 
 
 def load_resume(path: Path, model: Segmenter, optimizer: torch.optim.Optimizer) -> TrainingState:
@@ -126,9 +131,10 @@ def load_resume(path: Path, model: Segmenter, optimizer: torch.optim.Optimizer) 
     load_trainable_state(model, trained, source=str(path))
     load_optimizer(optimizer, declared_parameters(model), tensors)
     try:
-        return TrainingState(**json.loads(metadata["state"]))
-    except (KeyError, ValueError, TypeError) as error:
-        raise AimsError(f"{path}: not a checkpoint of a run ({error!r}); delete it to start afresh") from None
+        state = decode_json(metadata.get("state", "").encode(), where="its state")
+        return convert_struct(state, TrainingState, where="its state")
+    except InputError as error:
+        raise AimsError(f"{path}: not a checkpoint of a run ({error}); delete it to start afresh") from None
 
 
 def optimizer_tensors(
@@ -193,8 +199,19 @@ def save_sharded(folder: Path, step: int, tensors: Mapping[str, Tensor], metadat
                 path.unlink(missing_ok=True)
 
 
-def load_sharded(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
+class _Index(msgspec.Struct, frozen=True):
+    """The content of `INDEX`."""
+
+    metadata: dict[str, Any]
+    weight_map: dict[str, str]
+
+
+def load_sharded(folder: Path, kind: type[T]) -> tuple[Path, dict[str, Tensor], T]:
     """Reads what `save_sharded` wrote, or the one file of earlier versions.
+
+    Args:
+        folder: which holds the checkpoint.
+        kind: class of its metadata.
 
     Returns:
         The file that the checkpoint is known by, its tensors, and its metadata.
@@ -206,15 +223,17 @@ def load_sharded(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]]
     try:
         if path.name == _ONE_FILE:
             tensors, texts = load_tensors(path)
-            sums = tensors.pop("sums").tolist()
-            return path, tensors, {"progress": json.loads(texts["progress"]), "sums": sums}
-        index, tensors = read_json(path), {}
-        for file in sorted(set(index["weight_map"].values())):
-            tensors |= load_tensors(path.with_name(Path(file).name))[0]
-        if missing := index["weight_map"].keys() - tensors.keys():
-            raise ValueError(f"{min(missing)} is missing")
-        return path, tensors, index["metadata"]
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, InputError) as error:
+            progress = decode_json(texts["progress"].encode(), where="progress")
+            metadata = {"progress": progress, "sums": tensors.pop("sums").tolist()}
+        else:
+            index, tensors = read_struct(path, _Index, what="the index of a checkpoint"), {}
+            for file in sorted(set(index.weight_map.values())):
+                tensors |= load_tensors(path.with_name(Path(file).name))[0]
+            if missing := index.weight_map.keys() - tensors.keys():
+                raise ValueError(f"{min(missing)} is missing")
+            metadata = index.metadata
+        return path, tensors, convert_struct(metadata, kind, where="its metadata")
+    except (OSError, SafetensorError, KeyError, ValueError, InputError) as error:
         raise not_this_model(path, error) from None
 
 

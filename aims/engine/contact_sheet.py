@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from aims.core.files import atomic_write
+from aims.core.records import InstanceRow
 from aims.core.vocabulary import Modality
 from aims.data.overlays import click_in_picture, predicted_mask, tinted
 from aims.data.pictures import picture
@@ -25,7 +26,7 @@ def save_contact_sheet(
     dataset: Dataset,
     modality: Modality,
     refs: Sequence[ImageRef],
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[InstanceRow],
     pictures: int = PICTURES,
 ) -> None:
     """Draws test pictures, evenly spaced through the split: sensor, truth with clicks, prediction.
@@ -39,7 +40,7 @@ def save_contact_sheet(
         pictures: how many at most.
     """
     # An image that stands in for others has been scored more than once, to the same end.
-    by_image: dict[str, dict[int, dict[str, Any]]] = {}
+    by_image: dict[str, dict[int, InstanceRow]] = {}
     for row in rows:
         by_image.setdefault(row["image_id"], {})[row["instance_id"]] = row
     scored = [ref for ref in refs if ref.image_id in by_image]
@@ -76,7 +77,7 @@ def save_contact_sheet(
         figure.savefig(beside, format="png", metadata={"Software": None})
 
 
-def _draw_clicks(panel: Axes, rows: Sequence[dict[str, Any]], size: tuple[int, int]) -> None:
+def _draw_clicks(panel: Axes, rows: Sequence[InstanceRow], size: tuple[int, int]) -> None:
     for row in rows:
         at = click_in_picture(row, size)
         panel.plot(*at, "o", markersize=4, color="white", markeredgecolor="black", markeredgewidth=0.8)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aims.core.errors import AimsError
+from aims.core.records import InstanceRow, Rle
 from aims.core.sizes import large_scores
 from aims.core.vocabulary import Protocol
 from aims.data.read import ImageRef
@@ -30,6 +31,8 @@ from aims.models.segmenter import Segmenter
 PROMPTS = 32
 PIXELS = 32 << 20
 
+_Row = TypeVar("_Row")
+
 
 @worker_deaths()
 def evaluate(
@@ -43,7 +46,7 @@ def evaluate(
     workers: int = 0,
     distributed: ProcessGroup | None = None,
     on_image: Callable[[int], None] = lambda images: None,
-) -> list[dict[str, Any]]:
+) -> list[InstanceRow]:
     """Scores every instance of sufficient size.
 
     Args:
@@ -65,7 +68,7 @@ def evaluate(
     """
     distributed = distributed or ProcessGroup()
     # By the image's place, as an image may come twice (protocol.md).
-    found: list[tuple[int, list[dict[str, Any]]]] = []
+    found: list[tuple[int, list[InstanceRow]]] = []
     places = distributed.shard(range(len(refs)))
     for place, item, embeddings in encoded(model, source, refs, places, precision, workers, on_image):
         with torch.inference_mode():
@@ -114,7 +117,7 @@ def encoded(
         model.train(training)
 
 
-def require_rows(rows: list[dict[str, Any]], dataset: str, protocol: Protocol) -> list[dict[str, Any]]:
+def require_rows(rows: list[_Row], dataset: str, protocol: Protocol) -> list[_Row]:
     """Returns the rows of scored instances.
 
     Raises:
@@ -136,7 +139,7 @@ def score_image(
     precision: str,
     masks: bool,
     loss: MaskLoss | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[InstanceRow]:
     """Scores every instance of one encoded image; arguments are those of `evaluate`.
 
     Yields:
@@ -152,7 +155,7 @@ def score_image(
         coords = item.point_coords[part]
         labels = torch.ones(coords.shape[:2], dtype=torch.int64)
         logits, iou_predictions = predict(model, embeddings, coords, labels, precision=precision)
-        losses = {} if loss is None else {"loss": loss(item, part, logits, iou_predictions, protocol)}
+        losses = [] if loss is None else loss(item, part, logits, iou_predictions, protocol)
         predicted = [threshold(logits, truth.size) for truth in maps]
         ious = [
             truth.iou(each, item.ids[part], smoothing)
@@ -160,12 +163,10 @@ def score_image(
         ]
         kept = [encode_masks(each) if masks else [None] * len(logits) for each in predicted]
         for k in range(len(logits)):
-            yield _row(
-                item,
-                start + k,
-                [iou[k] for iou in ious],
-                [each[k] for each in kept],
-            ) | {name: values[k] for name, values in losses.items()}
+            row = _row(item, start + k, [iou[k] for iou in ious], [each[k] for each in kept])
+            if losses:
+                row["loss"] = losses[k]
+            yield row
 
 
 def score_instance(
@@ -175,7 +176,7 @@ def score_instance(
     native: NDArray[np.bool_] | None,
     protocol: Protocol,
     masks: bool,
-) -> dict[str, Any]:
+) -> InstanceRow:
     """Scores the masks of one instance.
 
     Args:
@@ -204,11 +205,13 @@ def _row(
     item: EvaluationTargets,
     index: int,
     ious: Sequence[float | None],
-    masks: Sequence[dict[str, Any] | None],
-) -> dict[str, Any]:
+    masks: Sequence[Rle | None],
+) -> InstanceRow:
     """Returns a row, from the IoU at 256 x 256 and, if the protocol counts there, at the picture's size."""
     grid, *at_native = ious
     rle_grid, *rle_native = masks
+    iou = at_native[0] if at_native else grid
+    assert iou is not None  # an instance has pixels in its picture, and `paper` smooths
     return {
         "image_id": item.ref.image_id,
         "group": item.ref.group,
@@ -218,7 +221,7 @@ def _row(
         "pixels": item.native.size,
         "click": item.clicks[index].tolist(),
         "click_size": list(item.click_size),
-        "iou": at_native[0] if at_native else grid,
+        "iou": iou,
         "iou_grid": grid,
         "iou_native": at_native[0] if at_native else None,
         "rle_grid": rle_grid,
@@ -282,12 +285,12 @@ class GroundTruthMap:
         ]
 
 
-def encode_mask(mask: NDArray[Any]) -> dict[str, Any]:
+def encode_mask(mask: NDArray[Any]) -> Rle:
     """A mask as COCO RLE, as `aims.core.records.INSTANCE_SCHEMA` has it."""
     return _as_record(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
 
 
-def encode_masks(masks: Bool[Tensor, "prompts height width"]) -> list[dict[str, Any]]:
+def encode_masks(masks: Bool[Tensor, "prompts height width"]) -> list[Rle]:
     """`encode_mask` of many, on any device.
 
     Runs go down the columns. The masks are turned where they are, and encoded in one call: that takes a CPU a
@@ -297,7 +300,7 @@ def encode_masks(masks: Bool[Tensor, "prompts height width"]) -> list[dict[str, 
     return [_as_record(rle) for rle in coco_mask.encode(turned.transpose(2, 1, 0))]
 
 
-def _as_record(rle: dict[str, Any]) -> dict[str, Any]:
+def _as_record(rle: Mapping[str, Any]) -> Rle:
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
@@ -331,7 +334,7 @@ class MaskLoss:
         return [float(value) for value in torch.stack(losses).tolist()]
 
 
-def mean_dice(rows: Sequence[dict[str, Any]]) -> float:
+def mean_dice(rows: Sequence[InstanceRow]) -> float:
     """Mean over all instances of Dice, 2 |A and B| / (|A| + |B|), on the map of the protocol's IoU, 0..1.
 
     It follows from the IoU of an instance, J, as 2 J / (1 + J); so it is smoothed where the IoU is.
@@ -339,20 +342,26 @@ def mean_dice(rows: Sequence[dict[str, Any]]) -> float:
     return float(np.mean([2 * row["iou"] / (1 + row["iou"]) for row in rows]))
 
 
-def count_images(rows: Sequence[dict[str, Any]]) -> int:
+def count_images(rows: Sequence[Mapping[str, object]]) -> int:
     """Number of scored images; one that replaces broken ones (protocol.md: 1134) counts each time."""
     often = Counter((row["image_id"], row["instance_id"]) for row in rows)
-    images: dict[str, int] = {}
+    images: dict[object, int] = {}
     for (image_id, _), count in often.items():
         images[image_id] = max(count, images.get(image_id, 0))
     return sum(images.values())
 
 
-def mean_iou(rows: Sequence[dict[str, Any]]) -> float:
+def mean_iou(rows: Sequence[InstanceRow]) -> float:
     """Mean over all instances of the protocol's IoU (paper, section 4.1), 0..1."""
     return float(np.mean([row["iou"] for row in rows]))
 
 
-def large_iou(rows: Sequence[dict[str, Any]]) -> dict[str, float | int | None]:
+def mean_grid_iou(rows: Sequence[InstanceRow]) -> float | None:
+    """Mean IoU at 256 x 256 over the instances that do not vanish there; None where all do."""
+    grid = [row["iou_grid"] for row in rows if row["iou_grid"] is not None]
+    return sum(grid) / len(grid) if grid else None
+
+
+def large_iou(rows: Sequence[InstanceRow]) -> tuple[float | None, int]:
     """Mean IoU over large instances alone, and their number (`aims.core.sizes.large_scores`)."""
     return large_scores(*(np.array([row[name] for row in rows]) for name in ("iou", "area", "pixels")))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import msgspec
 from torch import nn
 
 from aims.core.files import sha256_file
-from aims.core.records import RunRecord
+from aims.core.records import DatasetFacts, RunRecord, StreamFacts
 from aims.core.vocabulary import find_protocol
 from aims.engine.restore import preprocessing_of
 from aims.methods import BACKBONES
@@ -40,15 +41,15 @@ def describe(record: RunRecord, backbone: SAM, plain: Segmenter, layers: nn.Sequ
     """
     config, content = record.config, record.content
     # Records from before there was this entry say nothing of ranges and licence.
-    facts: dict[str, Any] | None = content.get("dataset")
+    facts = content.dataset
     return {
         "version": VERSION,
         "aims": __version__,
         "run": config.run_name,
-        "code": content.get("code"),
+        "code": msgspec.to_builtins(content.code),
         "method": config.method,
         "tuning": config.tuning,
-        "options": content.get("options", dict(config.options)),
+        "options": dict(config.options) if content.options is None else content.options,
         "backbone": config.backbone,
         "modules": _modules(backbone, plain.in_channels),
         "patch_embedding": layer_source(plain.get_submodule("image_encoder.patch_embed.proj")),
@@ -61,13 +62,13 @@ def describe(record: RunRecord, backbone: SAM, plain: Segmenter, layers: nn.Sequ
             "name": config.dataset,
             "fingerprint": config.fingerprint,
             "modality": config.modality,
-            "license": facts["license"] if facts else None,
-            "citation": facts["citation"] if facts else None,
-            "url": facts["url"] if facts else None,
+            "license": facts.license if facts else None,
+            "citation": facts.citation if facts else None,
+            "url": facts.url if facts else None,
         },
         "config": dataclasses.asdict(config),
-        "scores": record.scores,
-        "selected_on": content.get("selected_on"),
+        "scores": msgspec.to_builtins(record.scores),
+        "selected_on": content.selected_on or None,
     }
 
 
@@ -130,11 +131,11 @@ def _origin(weights: str) -> dict[str, str | None]:
     return {"origin": None, "license": None}
 
 
-def _input(record: RunRecord, backbone: SAM, facts: dict[str, Any] | None) -> dict[str, Any]:
+def _input(record: RunRecord, backbone: SAM, facts: DatasetFacts | None) -> dict[str, Any]:
     """How a raw recording becomes the model's input: what `aims.engine.inputs` did in the run."""
     preprocessing = preprocessing_of(record)
     streams = [
-        _stream(name, record.config.protocol, facts["streams"][name] if facts else None)
+        _stream(name, record.config.protocol, facts.streams[name] if facts else None)
         for name in preprocessing.streams
     ]
     used = sorted({stream["scaling"] for stream in streams} - {None})
@@ -150,15 +151,15 @@ def _input(record: RunRecord, backbone: SAM, facts: dict[str, Any] | None) -> di
     }
 
 
-def _stream(name: str, protocol: str, spec: dict[str, Any] | None) -> dict[str, Any]:
+def _stream(name: str, protocol: str, spec: StreamFacts | None) -> dict[str, Any]:
     """One stream and the rule of `aims.sensors.scaling.scale` that applies to it; None where unknown."""
     rules = find_protocol(protocol)
     stream: dict[str, Any] = {"name": name, "scaling": None}
     if spec is not None:
-        stream |= {key: spec[key] for key in ("channels", "unit", "valid_range")}
-        stream["missing"] = spec["missing"] if rules.masks_missing else None
+        stream |= {"channels": spec.channels, "unit": spec.unit, "valid_range": spec.valid_range}
+        stream["missing"] = spec.missing if rules.masks_missing else None
     if rules.scaling == "published":
         stream["scaling"] = scaling(name).rule
     elif spec is not None:
-        stream["scaling"] = "type" if spec["valid_range"] is None else "valid-range"
+        stream["scaling"] = "type" if spec.valid_range is None else "valid-range"
     return stream

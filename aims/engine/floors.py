@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from aims.core.config import RunConfig
 from aims.core.errors import InputError
+from aims.core.records import InstanceRow
 from aims.core.vocabulary import IOU_GRID, PROTOCOLS, Protocol
 from aims.data.read import Dataset, ImageRef
 from aims.engine.evaluate import mean_iou, require_rows, score_instance
 from aims.engine.samples import EvaluationTargets, find_targets
-from aims.engine.train import Observer
+from aims.engine.train import RunObserver
 from aims.methods import METHODS, ClickedMap, Floor
 
 
@@ -30,11 +30,11 @@ class FloorOutcome:
     chosen: Mapping[str, float]
     chosen_on: str | None
     val_miou: float | None
-    rows: list[dict[str, Any]]
+    rows: list[InstanceRow]
 
 
 def run_floor(
-    config: RunConfig, dataset: Dataset, refs: Mapping[str, Sequence[ImageRef]], observer: Observer
+    config: RunConfig, dataset: Dataset, refs: Mapping[str, Sequence[ImageRef]], observer: RunObserver
 ) -> FloorOutcome:
     """Fits a floor that has something to fit, and scores the validation part and the test split.
 
@@ -102,7 +102,7 @@ def score_floor(
     chosen: Mapping[str, float],
     *,
     masks: bool,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[InstanceRow]:
     """Scores every instance of sufficient size, as `aims.engine.evaluate` does for models.
 
     Args:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from aims.core.config import NO_TUNING
+from aims.core.config import NO_TUNING, Option
 from aims.core.errors import InputError
 from aims.core.files import sha256_file
 from aims.core.records import INITIAL, WEIGHTS
@@ -37,10 +36,6 @@ class Initial:
     sha256: str
     state: Mapping[str, Tensor]
 
-    def as_json(self) -> dict[str, str]:
-        """For run.json."""
-        return {"run": self.run, "weights": self.sha256}
-
 
 def load_initial(
     folder: Path,
@@ -50,7 +45,7 @@ def load_initial(
     tuning: str,
     backbone: str,
     channels: int,
-    options: Mapping[str, Any],
+    options: Mapping[str, Option],
 ) -> Initial:
     """Loads the model of a finished run for another run to start from.
 

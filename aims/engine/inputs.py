@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aims.core.errors import InputError, unknown_name
+from aims.core.records import Preprocessing
 from aims.core.vocabulary import (
     CLICK_GRID,
     MODALITIES,
@@ -81,39 +82,6 @@ def _own_modality(name: str, datasets: Sequence[Dataset]) -> Modality:
     sensor = name.removeprefix("rgb-")
     stacked = name not in streams and sensor != name and sensor in streams
     return Modality(name=name, streams=("rgb", sensor) if stacked else (name,))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """How images of one modality become model inputs; saved in the run record.
-
-    Attributes:
-        streams: streams in stacking order.
-        mean: mean of every stacked channel after scaling.
-        std: standard deviation of every stacked channel after scaling.
-        source: where mean and std come from: "published" or "training part", with exceptions named.
-        channel_order: the stacked channels in the order in which the model sees them.
-    """
-
-    streams: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    source: str
-    channel_order: tuple[int, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """For run.json."""
-        return asdict(self)
-
-
-def dataset_facts(dataset: Dataset, modality: Modality) -> dict[str, Any]:
-    """What a run record keeps of its dataset: licence, source, and how its streams were stored."""
-    return {
-        "license": dataset.spec.license,
-        "citation": dataset.spec.citation,
-        "url": dataset.spec.url,
-        "streams": {name: asdict(dataset.streams[name]) for name in modality.streams},
-    }
 
 
 def stack(

@@ -11,24 +11,25 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from aims.core.records import Hardware
 
-def hardware(device: torch.device) -> dict[str, Any]:
+
+def hardware(device: torch.device) -> Hardware:
     """What a run was made on."""
     name = _processor()
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
-    return {
-        "device": device.type,
-        "name": name,
-        "threads": torch.get_num_threads(),
-        "cpus": os.cpu_count(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-    }
+    return Hardware(
+        device=device.type,
+        name=name,
+        threads=torch.get_num_threads(),
+        cpus=os.cpu_count(),
+        platform=platform.platform(),
+        python=platform.python_version(),
+    )
 
 
 def _processor() -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import cv2
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,62 +75,131 @@ def _boundary(mask: Mask, width: int) -> Mask:
     return boundary
 
 
-def summarize(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
-    """Means over instances of the scores under every prompt, from 0 to 1.
+class PromptRow(TypedDict):
+    """The scores of a test instance under every kind of prompt.
+
+    Attributes:
+        image_id: its image.
+        group: the image's group.
+        instance_id: its id in the image.
+        class_id: its class.
+        area: its pixels at the picture's own size.
+        pixels: those of the picture.
+        iou_clicks: IoU after 1, 2, ... clicks, the first of them the protocol's own.
+        noc_85: clicks until an IoU of 0.85; None where it is not reached.
+        noc_90: likewise until 0.90.
+        iou_box: IoU under its box.
+        iou_jitter: IoU under single clicks drawn anywhere in it.
+        boundary_iou: boundary IoU under the first click.
+        boundary_iou_box: boundary IoU under its box.
+    """
+
+    image_id: str
+    group: str
+    instance_id: int
+    class_id: int
+    area: int
+    pixels: int
+    iou_clicks: list[float]
+    noc_85: int | None
+    noc_90: int | None
+    iou_box: float
+    iou_jitter: list[float]
+    boundary_iou: float
+    boundary_iou_box: float
+
+
+class KindScore(msgspec.Struct, frozen=True, kw_only=True):
+    """Number and mean IoU of the instances of a class, or of a size."""
+
+    instances: int
+    miou: float
+
+
+class PromptScores(msgspec.Struct, frozen=True, kw_only=True):
+    """Means over instances of the scores under every kind of prompt, from 0 to 1.
+
+    Attributes:
+        instances: number of instances.
+        images: number of images.
+        miou_clicks: mIoU after 1, 2, ... clicks.
+        noc_85: mean number of clicks until an IoU of 0.85; an instance that never reaches it counts with all
+            of them, as published NoC do.
+        noc_85_failed: share of such instances.
+        noc_90: as `noc_85`.
+        noc_90_failed: likewise.
+        miou_box: mIoU of boxes.
+        boundary_iou: mean boundary IoU of the first click.
+        boundary_iou_box: mean boundary IoU of boxes.
+        miou_jitter: mIoU of clicks anywhere; None where none was drawn.
+        jitter_sd: standard deviation over the clicks of an instance; None where fewer than two were drawn.
+        by_class: mIoU of the first click by class.
+        by_size: likewise by size.
+        mean_over_images: mIoU of the first click as the mean over images.
+    """
+
+    instances: int
+    images: int
+    miou_clicks: list[float]
+    noc_85: float
+    noc_85_failed: float
+    noc_90: float
+    noc_90_failed: float
+    miou_box: float
+    boundary_iou: float
+    boundary_iou_box: float
+    miou_jitter: float | None
+    jitter_sd: float | None
+    by_class: dict[str, KindScore]
+    by_size: dict[str, KindScore]
+    mean_over_images: float
+
+
+def summarize(rows: Sequence[PromptRow], classes: Sequence[str]) -> PromptScores:
+    """Means over instances.
 
     Args:
-        rows: of `PROMPT_SCHEMA`.
+        rows: the instances.
         classes: names of the classes 1, 2, ...
-
-    Returns:
-        `miou_clicks` after 1, 2, ... clicks; for each goal the mean number of clicks, an instance that never
-        reaches it counting with all of them (as published NoC do), and the share of such instances; mIoU of
-        boxes and of clicks anywhere, with the standard deviation over the clicks of an instance; boundary
-        IoU; and mIoU of the first click by class, by size, and as the mean over images.
     """
     iou = np.array([row["iou_clicks"] for row in rows])
     jitter = np.array([row["iou_jitter"] for row in rows])
-    found: dict[str, Any] = {
-        "instances": len(rows),
-        "images": count_images(rows),
-        "miou_clicks": iou.mean(axis=0).tolist(),
-    }
-    for goal in GOALS:
-        name = f"noc_{goal * 100:.0f}"
-        clicks = [row[name] for row in rows]
-        found[name] = float(np.mean([iou.shape[1] if count is None else count for count in clicks]))
-        found[f"{name}_failed"] = sum(count is None for count in clicks) / len(rows)
-    found |= {
-        name: float(np.mean([row[key] for row in rows]))
-        for name, key in (
-            ("miou_box", "iou_box"),
-            ("boundary_iou", "boundary_iou"),
-            ("boundary_iou_box", "boundary_iou_box"),
-        )
-    }
-    found["miou_jitter"] = float(jitter.mean()) if jitter.size else None
-    found["jitter_sd"] = float(jitter.std(axis=1, ddof=1).mean()) if jitter.shape[1] > 1 else None
-    return found | _by_kind(rows, iou[:, 0], classes)
-
-
-def _by_kind(
-    rows: Sequence[dict[str, Any]], iou: NDArray[np.float64], classes: Sequence[str]
-) -> dict[str, Any]:
-    class_ids = np.array([row["class_id"] for row in rows])
-    images = np.array([row["image_id"] for row in rows])
-    sums, counts = sums_by_size(
-        iou, np.array([row["area"] for row in rows]), np.array([row["pixels"] for row in rows])
+    first = iou[:, 0]
+    class_ids, images, areas, pixels = (
+        np.array([row.get(name) for row in rows]) for name in ("class_id", "image_id", "area", "pixels")
     )
-    return {
-        "by_class": {
-            name: {"instances": int(there.sum()), "miou": float(iou[there].mean())}
+    sums, counts = sums_by_size(first, areas, pixels)
+    clicks, failed = zip(*(_clicks_until(iou, goal) for goal in GOALS), strict=True)
+    return PromptScores(
+        instances=len(rows),
+        images=count_images(rows),
+        miou_clicks=iou.mean(axis=0).tolist(),
+        noc_85=clicks[0],
+        noc_85_failed=failed[0],
+        noc_90=clicks[1],
+        noc_90_failed=failed[1],
+        miou_box=float(np.mean([row["iou_box"] for row in rows])),
+        boundary_iou=float(np.mean([row["boundary_iou"] for row in rows])),
+        boundary_iou_box=float(np.mean([row["boundary_iou_box"] for row in rows])),
+        miou_jitter=float(jitter.mean()) if jitter.size else None,
+        jitter_sd=float(jitter.std(axis=1, ddof=1).mean()) if jitter.shape[1] > 1 else None,
+        by_class={
+            name: KindScore(instances=int(there.sum()), miou=float(first[there].mean()))
             for number, name in enumerate(classes, start=1)
             if (there := class_ids == number).any()
         },
-        "by_size": {
-            name: {"instances": int(count), "miou": float(total / count)}
+        by_size={
+            name: KindScore(instances=int(count), miou=float(total / count))
             for name, total, count in zip(SIZES, sums, counts, strict=True)
             if count
         },
-        "mean_over_images": float(np.mean([iou[images == name].mean() for name in np.unique(images)])),
-    }
+        mean_over_images=float(np.mean([first[images == name].mean() for name in np.unique(images)])),
+    )
+
+
+def _clicks_until(iou: NDArray[np.float64], goal: float) -> tuple[float, float]:
+    """Mean number of clicks until an IoU, and the share of instances that never reach it."""
+    counts = [clicks_until(row, goal) for row in iou.tolist()]
+    most = iou.shape[1]
+    mean = float(np.mean([most if count is None else count for count in counts]))
+    return mean, sum(count is None for count in counts) / len(counts)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,7 +33,16 @@ from aims.engine.evaluate import (
 )
 from aims.engine.inputs import choose_dataset
 from aims.engine.loading import worker_deaths
-from aims.engine.prompt_scores import GOALS, Mask, boundary_iou, clicks_until, next_click, summarize
+from aims.engine.prompt_scores import (
+    GOALS,
+    Mask,
+    PromptRow,
+    PromptScores,
+    boundary_iou,
+    clicks_until,
+    next_click,
+    summarize,
+)
 from aims.engine.restore import dataset_of, load_model, load_record, preprocessing_of
 from aims.engine.samples import (
     EvaluationImage,
@@ -43,9 +53,7 @@ from aims.engine.samples import (
 from aims.methods import BACKBONES
 from aims.models.segmenter import Segmenter
 
-#: One row a test instance. `iou_clicks[k]` is after k + 1 clicks, the first of them the protocol's own;
-#: `noc_85` and `noc_90` are the clicks until that IoU, null where it is not reached; `iou_jitter` is of
-#: single clicks drawn anywhere in the instance; boundary IoU is of the first click and of the box.
+#: The types of `PromptRow` in prompts.parquet.
 PROMPT_SCHEMA = pa.schema(
     [
         ("image_id", pa.string()),
@@ -80,6 +88,25 @@ class PromptPlan:
     seed: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class PromptReport:
+    """The content of prompts.json.
+
+    Attributes:
+        run: name of the run.
+        plan: the prompts.
+        scores: the means over the test instances.
+    """
+
+    run: str
+    plan: PromptPlan
+    scores: PromptScores
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON object, in order of writing."""
+        return {"run": self.run, **asdict(self.plan), **msgspec.to_builtins(self.scores)}
+
+
 def evaluate_run(
     folder: Path,
     data: Path,
@@ -88,7 +115,7 @@ def evaluate_run(
     weights: Path | None = None,
     device: torch.device | None = None,
     on_image: Callable[[int], None] = lambda images: None,
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+) -> tuple[list[PromptRow], PromptReport]:
     """Evaluates the model of a finished run under more prompts, and writes the scores beside the run's own.
 
     Args:
@@ -100,7 +127,7 @@ def evaluate_run(
         on_image: called with the number of further images that are done.
 
     Returns:
-        Rows of `PROMPT_SCHEMA` and `summarize` of them, as prompts.parquet and prompts.json hold them.
+        The rows of prompts.parquet, and the content of prompts.json.
 
     Raises:
         InputError: the folder is of no finished run or of one without a model, or dataset or weights are not
@@ -120,11 +147,11 @@ def evaluate_run(
     model = load_model(folder, weights).to(device or "cpu")
     refs = split_images(dataset, protocol, config.seed, config.limit)["test"]
     rows = evaluate_prompts(model, source, refs, plan, precision=config.precision, on_image=on_image)
-    means = {"run": config.run_name, **asdict(plan), **summarize(rows, dataset.spec.classes)}
+    report = PromptReport(run=config.run_name, plan=plan, scores=summarize(rows, dataset.spec.classes))
     with atomic_write(folder / "prompts.parquet") as beside:
         pq.write_table(pa.Table.from_pylist(rows, PROMPT_SCHEMA), beside, compression="zstd")
-    write_json(folder / "prompts.json", means)
-    return rows, means
+    write_json(folder / "prompts.json", report.as_json())
+    return rows, report
 
 
 @worker_deaths()
@@ -137,7 +164,7 @@ def evaluate_prompts(
     precision: str = "float32",
     workers: int = 0,
     on_image: Callable[[int], None] = lambda images: None,
-) -> list[dict[str, Any]]:
+) -> list[PromptRow]:
     """Scores every instance of sufficient size under every kind of prompt.
 
     Args:
@@ -155,7 +182,7 @@ def evaluate_prompts(
     Raises:
         AimsError: no instance is of sufficient size.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[PromptRow] = []
     places = range(len(refs))
     for place, item, embeddings in encoded(model, source, refs, places, precision, workers, on_image):
         with torch.inference_mode():
@@ -184,7 +211,7 @@ class PromptEvaluator:
         self.smoothing = source.protocol.smoothing
         self.truth = GroundTruthMap(self.instances, embeddings.device)
 
-    def rows(self, plan: PromptPlan, number: int) -> Iterator[dict[str, Any]]:
+    def rows(self, plan: PromptPlan, number: int) -> Iterator[PromptRow]:
         """Scores all instances.
 
         Args:
@@ -208,7 +235,8 @@ class PromptEvaluator:
                 "area": self.item.areas[k],
                 "pixels": self.item.native.size,
                 "iou_clicks": ious,
-                **{f"noc_{goal * 100:.0f}": clicks_until(ious, goal) for goal in GOALS},
+                "noc_85": clicks_until(ious, GOALS[0]),
+                "noc_90": clicks_until(ious, GOALS[1]),
                 "iou_box": box_ious[k],
                 "iou_jitter": [step[k] for step in jitter],
                 "boundary_iou": boundary_iou(first[k], truth),

@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from aims.core.errors import AimsError, InputError
-from aims.core.files import write_json
-from aims.core.records import RECORD, RunRecord
+from aims.core.records import RunRecord, TriedRates
 from aims.core.vocabulary import PROTOCOLS
 from aims.engine.job import Job
 from aims.engine.run import run, run_until
-from aims.engine.train import Observer, Stopped
+from aims.engine.train import RunObserver, Stopped
 
 #: The paper's (Table 5).
 RATES = (3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
@@ -35,7 +36,7 @@ class RateSweep:
     stopped: tuple[float, ...]
 
 
-def run_rates(job: Job, *, fresh: bool = False, observer: Observer | None = None) -> RateSweep:
+def run_rates(job: Job, *, fresh: bool = False, observer: RunObserver | None = None) -> RateSweep:
     """Makes a run of every rate, or goes on with what is there, and takes the best.
 
     `strict` chooses on the validation part: all rates are trained for a fifth of the epochs, the best three
@@ -78,7 +79,7 @@ def run_rates(job: Job, *, fresh: bool = False, observer: Observer | None = None
             scores[rate] = None
             continue
         found = records[rate].scores
-        scores[rate] = found["val_miou"] if by_validation else found["miou"]
+        scores[rate] = found.val_miou if by_validation else found.miou
     if not records:
         raise AimsError(f"training failed with every rate from {RATES[0]:g} to {RATES[-1]:g}; see {job.runs}")
     best = next(rate for rate in _ranked(scores) if rate in records)
@@ -86,7 +87,7 @@ def run_rates(job: Job, *, fresh: bool = False, observer: Observer | None = None
     return RateSweep(best=_noted(job, records[best], scores, stopped), scores=scores, stopped=stopped)
 
 
-def _until(job: Job, epochs: int, fresh: bool, observer: Observer | None) -> float | None:
+def _until(job: Job, epochs: int, fresh: bool, observer: RunObserver | None) -> float | None:
     try:
         return run_until(job, epochs, fresh=fresh, observer=observer)
     except Stopped:
@@ -104,8 +105,10 @@ def _noted(
     job: Job, record: RunRecord, scores: Mapping[float, float | None], stopped: tuple[float, ...]
 ) -> RunRecord:
     """Writes into the best run's record what was tried beside it."""
-    tried = {"scores": {f"{rate:g}": score for rate, score in scores.items()}, "stopped_early": list(stopped)}
+    tried = TriedRates(
+        scores={f"{rate:g}": score for rate, score in scores.items()}, stopped_early=list(stopped)
+    )
     if job.distributed.is_main:
-        write_json(record.path / RECORD, {**record.content, "learning_rates": tried})
+        replace(record.content, learning_rates=tried).write(record.path)
     job.distributed.barrier()
     return RunRecord.load(record.path)

@@ -2,66 +2,96 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from msgspec.structs import replace
 
+from aims.core.curve import EpochLine
 from aims.core.errors import AimsError
-from aims.core.files import atomic_write, write_json
-from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RECORD, RESUME, RUN_VERSION, SAMPLES, RunRecord
+from aims.core.files import atomic_write
+from aims.core.records import (
+    INSTANCE_SCHEMA,
+    INSTANCES,
+    RESUME,
+    RUN_VERSION,
+    SAMPLES,
+    Code,
+    DatasetFacts,
+    InitialRun,
+    InstanceRow,
+    Operations,
+    Parameters,
+    Preprocessing,
+    RunContent,
+    RunRecord,
+    Scores,
+    StreamFacts,
+)
 from aims.data.read import ImageRef
 from aims.engine.checkpoint import TrainingState
 from aims.engine.contact_sheet import save_contact_sheet
-from aims.engine.evaluate import count_images, large_iou, mean_iou
-from aims.engine.inputs import dataset_facts
+from aims.engine.evaluate import count_images, large_iou, mean_grid_iou, mean_iou
 from aims.engine.job import Job
 from aims.engine.machine import commit, hardware
-from aims.methods import known_options
+from aims.methods import ParameterCounts, known_options
+from aims.models.flops import Flops
 from aims.version import __version__
 
 Splits = Mapping[str, tuple[ImageRef, ...]]
 
 
-def begin_record(job: Job, refs: Splits, model: Mapping[str, Any]) -> dict[str, Any]:
+def begin_record(
+    job: Job,
+    refs: Splits,
+    parameters: ParameterCounts,
+    flops: Flops,
+    preprocessing: Preprocessing | None = None,
+) -> RunContent:
     """Writes run.json as it is while the run works.
 
     Args:
         job: what is run.
         refs: images of train, test and, where the protocol has one, val.
-        model: "preprocessing", "parameters" and "flops".
-
-    Returns:
-        The content of run.json.
+        parameters: of the model.
+        flops: of the model.
+        preprocessing: scaling constants; None without a model.
     """
-    now = _now()
-    record = {
-        "version": RUN_VERSION,
-        "status": "running",
-        "config": dataclasses.asdict(job.config),
-        "dataset": dataset_facts(job.dataset, job.modality),
-        "images": {split: len(images) for split, images in refs.items()},
-        "selected_on": job.protocol.select_on,
-        "options": known_options(job.config.method, job.config.tuning) | dict(job.config.options),
-        "code": {"aims": __version__, "commit": commit(), "torch": torch.__version__},
-        "hardware": hardware(job.device),
-        **({} if job.initial is None else {"init": job.initial.as_json()}),
-        "path": job.path,
-        "processes": job.distributed.world_size,
-        "command": sys.argv,
-        "started": now,
-        **model,
-    }
+    spec, initial = job.dataset.spec, job.initial
+    record = RunContent(
+        version=RUN_VERSION,
+        status="running",
+        config=job.config,
+        dataset=DatasetFacts(
+            license=spec.license,
+            citation=spec.citation,
+            url=spec.url,
+            streams={name: StreamFacts(**vars(job.dataset.streams[name])) for name in job.modality.streams},
+        ),
+        images={split: len(images) for split, images in refs.items()},
+        selected_on=job.protocol.select_on,
+        options=known_options(job.config.method, job.config.tuning) | dict(job.config.options),
+        code=Code(aims=__version__, commit=commit(), torch=str(torch.__version__)),
+        hardware=hardware(job.device),
+        init=None if initial is None else InitialRun(run=initial.run, weights=initial.sha256),
+        path=job.path,
+        processes=job.distributed.world_size,
+        command=sys.argv,
+        started=_now(),
+        preprocessing=preprocessing,
+        parameters=msgspec.convert(parameters.as_json(), Parameters),
+        flops=Operations(**vars(flops)),
+    )
     _write(job, record)
     return record
 
 
-def fail_record(job: Job, record: Mapping[str, Any], error: AimsError | RuntimeError) -> Exception:
+def fail_record(job: Job, record: RunContent, error: AimsError | RuntimeError) -> Exception:
     """Writes into run.json that the run failed.
 
     Returns:
@@ -76,16 +106,16 @@ def fail_record(job: Job, record: Mapping[str, Any], error: AimsError | RuntimeE
             "--batch-size, --precision bf16, or a smaller --backbone "
             f"(the last epoch is kept in {job.folder})"
         )
-    _write(job, {**record, "status": "failed", "reason": str(failure)})
+    _write(job, replace(record, status="failed", reason=str(failure)))
     return failure
 
 
 def finish_record(
     job: Job,
     refs: Splits,
-    record: Mapping[str, Any],
+    record: RunContent,
     state: TrainingState,
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[InstanceRow],
 ) -> RunRecord:
     """Writes instances.parquet, the contact sheet and, last, run.json with the scores.
 
@@ -102,36 +132,38 @@ def finish_record(
         with atomic_write(job.folder / INSTANCES) as beside:
             table = pa.Table.from_pylist(list(rows), INSTANCE_SCHEMA)
             pq.write_table(table, beside, compression="zstd")
-        finished = {
-            "status": "finished",
-            "scores": _scores(state.best, rows),
-            "seconds": round(state.seconds, 3),
-            "peak_memory_bytes": state.peak_bytes,
-            "micro_batch": state.micro_batch,
-            "finished": _now(),
-        }
-        _write(job, {**record, **finished})
+        finished = replace(
+            record,
+            status="finished",
+            scores=_scores(state.best, rows),
+            seconds=round(state.seconds, 3),
+            peak_memory_bytes=state.peak_bytes,
+            micro_batch=state.micro_batch,
+            finished=_now(),
+        )
+        _write(job, finished)
         (job.folder / RESUME).unlink(missing_ok=True)
     job.distributed.barrier()
     return RunRecord.load(job.folder)
 
 
-def _scores(best: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    grid = [row["iou_grid"] for row in rows if row["iou_grid"] is not None]
-    return {
-        "miou": mean_iou(rows),
-        "instances": len(rows),
-        "images": count_images(rows),
-        "epoch": best["epoch"],
-        **{key: value for key, value in best.items() if key == "val_miou"},
-        **large_iou(rows),
-        "miou_grid": sum(grid) / len(grid) if grid else None,
-    }
+def _scores(best: EpochLine, rows: Sequence[InstanceRow]) -> Scores:
+    large, number = large_iou(rows)
+    return Scores(
+        miou=mean_iou(rows),
+        instances=len(rows),
+        images=count_images(rows),
+        epoch=best.epoch,
+        val_miou=best.val_miou,
+        miou_large=large,
+        instances_large=number,
+        miou_grid=mean_grid_iou(rows),
+    )
 
 
-def _write(job: Job, record: Mapping[str, Any]) -> None:
+def _write(job: Job, record: RunContent) -> None:
     if job.distributed.is_main:
-        write_json(job.folder / RECORD, record)
+        record.write(job.folder)
 
 
 def _now() -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,10 +13,9 @@ from torch import Tensor
 from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.core.errors import AimsError, InputError
 from aims.core.files import sha256_file
-from aims.core.records import INITIAL, RECORD, WEIGHTS, RunRecord
+from aims.core.records import INITIAL, RECORD, WEIGHTS, Preprocessing, RunRecord
 from aims.data.read import Dataset, find_datasets
 from aims.engine.checkpoint import load_tensors, load_trained
-from aims.engine.inputs import Preprocessing
 from aims.methods import BACKBONES, build_model
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
@@ -89,18 +87,11 @@ def preprocessing_of(record: RunRecord) -> Preprocessing:
     """Reads from a record how the run turned images into inputs.
 
     Raises:
-        InputError: the record does not tell, or contradicts itself.
+        InputError: the record does not tell.
     """
-    try:
-        said = record.content["preprocessing"]
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
-        found = Preprocessing(**fields)
-        lengths = {len(found.mean), len(found.std), len(found.channel_order)}
-        if lengths != {len(found.mean)} or sorted(found.channel_order) != list(range(len(found.mean))):
-            raise ValueError("mean, std and channel_order are not of the same channels")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{record.path / RECORD}: its preprocessing is not readable ({error!r})") from None
-    return found
+    if not record.content.preprocessing:
+        raise InputError(f"{record.path / RECORD}: says nothing of the preprocessing; {_AGAIN}")
+    return record.content.preprocessing
 
 
 def build_untrained(record: RunRecord, weights: Mapping[str, Tensor] | None) -> Segmenter:
@@ -185,7 +176,7 @@ def _load_initial(record: RunRecord, model: Segmenter) -> None:
 
 def _load_trained(record: RunRecord, model: Segmenter) -> None:
     path, ways_on = record.path / WEIGHTS, _AGAIN
-    if record.config.tuning == "adapter" and record.content["version"] < 2:
+    if record.config.tuning == "adapter" and record.content.version < 2:
         raise InputError(
             f"{path}: trained with the adapter of an earlier version, which read the mask decoder's queries "
             f"after their norm; its scores stay readable, for its model {ways_on}"
@@ -206,7 +197,7 @@ def _load_trained(record: RunRecord, model: Segmenter) -> None:
 
 def _warn_of_other_numbers(record: RunRecord) -> None:
     """Warns if another torch drew the run's random weights: a seed fixes them for one version only."""
-    there = record.content.get("code", {}).get("torch")
+    there = record.content.code.torch if record.content.code else None
     if there != torch.__version__:
         log.warning(
             "%s started from random weights under torch %s; they are drawn again by torch %s, and those that "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -12,11 +11,13 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from msgspec.structs import replace
 from torch import Tensor
 
+from aims.core.curve import EpochLine
 from aims.core.errors import AimsError, Busy
-from aims.core.files import read_json
-from aims.core.records import METRICS, RECORD, RESUME, WEIGHTS, RunRecord
+from aims.core.records import METRICS, RESUME, WEIGHTS, InstanceRow, RunContent, RunRecord, is_finished
+from aims.core.structs import read_lines
 from aims.data.read import ImageRef
 from aims.engine.checkpoint import TrainingState, load_trained
 from aims.engine.evaluate import evaluate
@@ -27,14 +28,14 @@ from aims.engine.job import Job
 from aims.engine.machine import PeakMemory
 from aims.engine.record import begin_record, fail_record, finish_record
 from aims.engine.samples import Source, split_images
-from aims.engine.train import Observer, Stopped, Trainer
+from aims.engine.train import RunObserver, Stopped, Trainer
 from aims.methods import BACKBONES, METHODS, build_model, count_parameters, describe, has_model
 from aims.models.flops import count_flops
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
 
 
-def run(job: Job, *, fresh: bool = False, observer: Observer | None = None) -> tuple[RunRecord, bool]:
+def run(job: Job, *, fresh: bool = False, observer: RunObserver | None = None) -> tuple[RunRecord, bool]:
     """Trains and evaluates, or goes on with an unfinished run, or answers from a finished one.
 
     Args:
@@ -51,16 +52,16 @@ def run(job: Job, *, fresh: bool = False, observer: Observer | None = None) -> t
     """
     with _working_on(job, fresh):
         # As the first process sees it, before any of them changes something.
-        if job.distributed.any(job.distributed.is_main and _is_finished(job)):
+        if job.distributed.any(job.distributed.is_main and is_finished(job.folder)):
             # A kill may have come between the record and this.
             (job.folder / RESUME).unlink(missing_ok=True)
             return RunRecord.load(job.folder), True
-        record = _make(job, observer or Observer(), job.config.epochs)
+        record = _make(job, observer or RunObserver(), job.config.epochs)
         assert record is not None
         return record, False
 
 
-def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: Observer | None = None) -> float:
+def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: RunObserver | None = None) -> float:
     """Trains a run up to an epoch, or takes it as it is if it has come further; `run` goes on from there.
 
     Args:
@@ -76,13 +77,13 @@ def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: Observer 
         Stopped: on Ctrl-C or SIGTERM, after saving.
         AimsError: training failed, or another process works on the same run.
     """
-    name = f"{job.protocol.select_on}_miou"
     with _working_on(job, fresh):
-        if not job.distributed.any(job.distributed.is_main and _is_finished(job)):
-            _make(job, observer or Observer(), epochs)
+        if not job.distributed.any(job.distributed.is_main and is_finished(job.folder)):
+            _make(job, observer or RunObserver(), epochs)
             job.distributed.barrier()
-        lines = map(json.loads, (job.folder / METRICS).read_text(encoding="utf-8").splitlines())
-        return float(max(line[name] for line in lines if line["epoch"] <= epochs and name in line))
+        lines = read_lines(job.folder / METRICS, EpochLine)
+        scores = [line.miou(job.protocol.select_on) for line in lines if line.epoch <= epochs]
+        return max(score for score in scores if score is not None)
 
 
 @contextmanager
@@ -106,12 +107,7 @@ def _working_on(job: Job, fresh: bool) -> Iterator[None]:
         raise Busy(f"{folder}: another process is working on this run") from None
 
 
-def _is_finished(job: Job) -> bool:
-    record = job.folder / RECORD
-    return record.is_file() and read_json(record).get("status") == "finished"
-
-
-def _make(job: Job, observer: Observer, until: int) -> RunRecord | None:
+def _make(job: Job, observer: RunObserver, until: int) -> RunRecord | None:
     """Makes a run, or its training up to an epoch, which leaves no record of a finished one."""
     peak = PeakMemory(job.device)
     refs = split_images(job.dataset, job.protocol, job.config.seed, job.config.limit, job.config.train_images)
@@ -132,13 +128,12 @@ def _make(job: Job, observer: Observer, until: int) -> RunRecord | None:
 
 
 def _make_floor(
-    job: Job, refs: Mapping[str, tuple[ImageRef, ...]], observer: Observer, peak: PeakMemory
+    job: Job, refs: Mapping[str, tuple[ImageRef, ...]], observer: RunObserver, peak: PeakMemory
 ) -> RunRecord:
     """The run of a method without a model: nothing is built, surveyed or trained, and no sensor is read."""
     began = time.perf_counter()
     counted = describe(**_method(job))
-    numbers = {"parameters": counted.parameters.as_json(), "flops": dataclasses.asdict(counted.flops)}
-    record = begin_record(job, refs, {"preprocessing": None, **numbers})
+    record = begin_record(job, refs, counted.parameters, counted.flops)
     if not job.distributed.is_main:
         job.distributed.barrier()
         return RunRecord.load(job.folder)
@@ -146,8 +141,8 @@ def _make_floor(
         outcome = run_floor(job.config, job.dataset, refs, observer)
     except AimsError as error:
         raise fail_record(job, record, error) from None
-    record |= {"selected_on": outcome.chosen_on, "chosen": dict(outcome.chosen)}
-    best = {"epoch": 0} if outcome.val_miou is None else {"epoch": 0, "val_miou": outcome.val_miou}
+    record = replace(record, selected_on=outcome.chosen_on, chosen=dict(outcome.chosen))
+    best = EpochLine(epoch=0, val_miou=outcome.val_miou)
     state = TrainingState(seconds=time.perf_counter() - began, best=best, peak_bytes=peak.read())
     return finish_record(job, refs, record, state, outcome.rows)
 
@@ -160,10 +155,10 @@ class _Plan:
     source: Source
     refs: Mapping[str, tuple[ImageRef, ...]]
     mask_size: int
-    record: dict[str, Any]
+    record: RunContent
 
 
-def _plan(job: Job, refs: dict[str, tuple[ImageRef, ...]], observer: Observer) -> _Plan:
+def _plan(job: Job, refs: dict[str, tuple[ImageRef, ...]], observer: RunObserver) -> _Plan:
     """Surveys the training part and builds the model, on its device."""
     config, backbone = job.config, BACKBONES[job.config.backbone]
     observer.stage("read", len(refs["train"]))
@@ -180,12 +175,7 @@ def _plan(job: Job, refs: dict[str, tuple[ImageRef, ...]], observer: Observer) -
     model = _build(job, None if job.initial is None else job.initial.state)
     if job.initial is not None and job.distributed.is_main:
         save_initial(job.folder, model, _build(job), job.initial)
-    numbers = {
-        "preprocessing": surveyed.preprocessing.as_json(),
-        "parameters": count_parameters(model).as_json(),
-        "flops": dataclasses.asdict(count_flops(model)),
-    }
-    record = begin_record(job, refs, numbers)
+    record = begin_record(job, refs, count_parameters(model), count_flops(model), surveyed.preprocessing)
     model.to(job.device)
     model.path = job.path
     source = Source(
@@ -213,10 +203,10 @@ def _build(job: Job, initial: Mapping[str, Tensor] | None = None) -> Segmenter:
     return build_model(**_method(job), weights=job.weights, seed=job.config.seed, initial=initial)
 
 
-def _train(job: Job, plan: _Plan, observer: Observer, until: int, peak: PeakMemory) -> TrainingState:
+def _train(job: Job, plan: _Plan, observer: RunObserver, until: int, peak: PeakMemory) -> TrainingState:
     """Trains, and leaves the model with the selected weights; a model without anything to train stays."""
     if not declared_parameters(plan.model):
-        return TrainingState(best={"epoch": 0})
+        return TrainingState(best=EpochLine(epoch=0))
     trainer = Trainer(
         config=job.config,
         folder=job.folder,
@@ -236,7 +226,7 @@ def _train(job: Job, plan: _Plan, observer: Observer, until: int, peak: PeakMemo
     return state
 
 
-def _evaluate(job: Job, plan: _Plan, observer: Observer, state: TrainingState) -> list[dict[str, Any]]:
+def _evaluate(job: Job, plan: _Plan, observer: RunObserver, state: TrainingState) -> list[InstanceRow]:
     """Scores the test split, and adds the time that it took to the run's."""
     observer.stage("test", len(plan.refs["test"]))
     began = time.perf_counter()

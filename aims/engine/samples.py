@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from aims.core.errors import InputError
+from aims.core.records import Preprocessing
 from aims.core.vocabulary import BROKEN_IMAGES, CLICK_GRID, IOU_GRID, Modality, Protocol
 from aims.data.dropped import dropped_lines
 from aims.data.instances import paper_clicks
 from aims.data.read import Dataset, Image, ImageRef
-from aims.engine.inputs import Channels, Preprocessing, click_grid, reduce_grid, to_input, usable_instances
+from aims.engine.inputs import Channels, click_grid, reduce_grid, to_input, usable_instances
 
 #: Share of the training part that is held out for validation where the set has no such split.
 VALIDATION_SHARE = 0.2

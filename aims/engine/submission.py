@@ -58,8 +58,6 @@ def _check(folder: Path, data: Path, on_progress: Callable[[int], None]) -> tupl
     try:
         record = RunRecord.load(folder)
         rows = read_rows(folder / INSTANCES)
-        if not isinstance(record.scores, dict):
-            raise InputError(f"{RECORD}: its scores are no scores by name")
     except InputError as error:
         # The file is whole: somebody wrote this.
         return [str(error)], {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import signal
@@ -13,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from aims.core.config import RunConfig
+from aims.core.curve import EpochLine, metrics_text
 from aims.core.errors import AimsError
 from aims.core.files import write_text
 from aims.core.records import FAILED_BATCH, METRICS, RESUME, WEIGHTS
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 HALVE_EVERY = 10
 
 
-class Observer:
+class RunObserver:
     """Receives the progress of a run; this base class ignores it. Override what should be shown."""
 
     def stage(self, name: str, total: int, done: int = 0) -> None:
@@ -50,7 +50,7 @@ class Observer:
     def advance(self, count: int = 1, *, loss: float | None = None) -> None:
         """Called when `count` further units of the stage are done."""
 
-    def epoch(self, line: Mapping[str, Any]) -> None:
+    def epoch(self, line: EpochLine) -> None:
         """Called when an epoch is finished, with its line of metrics.jsonl."""
 
 
@@ -113,7 +113,7 @@ class Trainer:
     mask_size: int
     workers: int = 0
     checkpoint_every: int | None = None
-    observer: Observer
+    observer: RunObserver
     distributed: ProcessGroup = field(default_factory=ProcessGroup)
     peak: PeakMemory | None = None
 
@@ -281,14 +281,14 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * 0.5 ** (self.state.epoch // HALVE_EVERY)
 
-    def _finish_epoch(self, clock: _Clock) -> dict[str, Any]:
+    def _finish_epoch(self, clock: _Clock) -> EpochLine:
         """Evaluates where it is time, keeps the best weights, and returns the epoch's line."""
         state, number = self.state, self.state.epoch + 1
-        line: dict[str, Any] = {
-            "epoch": number,
-            "loss": state.loss / self.schedule.steps_per_epoch,
-            "lr": self.optimizer.param_groups[0]["lr"],
-        }
+        line = EpochLine(
+            epoch=number,
+            loss=state.loss / self.schedule.steps_per_epoch,
+            lr=self.optimizer.param_groups[0]["lr"],
+        )
         if number % self.config.score_every and number != self.config.epochs:
             return line
         self._save()
@@ -305,12 +305,13 @@ class Trainer:
             distributed=self.distributed,
             on_image=self._after_image,
         )
-        line[f"{split}_miou"] = mean_iou(rows)
-        line[f"{split}_dice"] = mean_dice(rows)
-        line[f"{split}_loss"] = float(np.mean([row["loss"] for row in rows]))
+        miou, loss = mean_iou(rows), float(np.mean([row["loss"] for row in rows]))
+        scores = {"miou": miou, "dice": mean_dice(rows), "loss": loss if math.isfinite(loss) else None}
+        line = replace(line, **{f"{split}_{name}": value for name, value in scores.items()})
         clock.tick()
         # Ties go to the earlier epoch.
-        if state.best is None or line[f"{split}_miou"] > state.best[f"{split}_miou"]:
+        best = None if state.best is None else state.best.miou(split)
+        if best is None or miou > best:
             state.best = line
             if self.distributed.is_main:
                 notes = {"epoch": str(number), "run": self.folder.name}
@@ -344,8 +345,7 @@ class Trainer:
         self._write_curve()
 
     def _write_curve(self) -> None:
-        lines = "".join(f"{json.dumps(line)}\n" for line in self.state.metrics)
-        write_text(self.folder / METRICS, lines)
+        write_text(self.folder / METRICS, metrics_text(self.state.metrics))
 
 
 def _step_seed(seed: int, epoch: int, step: int) -> int:

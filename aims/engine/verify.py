@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -10,18 +9,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import UNSET
 from pycocotools import mask as coco_mask
 
 from aims.core.config import NO_TUNING
+from aims.core.curve import EpochLine
 from aims.core.errors import InputError
-from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, RunRecord
+from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, InstanceRow, Rle, RunRecord, Scores
+from aims.core.structs import read_lines
 from aims.core.vocabulary import PROTOCOLS, Protocol
 from aims.data.read import Dataset, ImageRef
 from aims.data.verify import verify_dataset
-from aims.engine.evaluate import count_images, encode_mask, large_iou, mean_iou, score_instance
+from aims.engine.evaluate import count_images, encode_mask, large_iou, mean_grid_iou, mean_iou, score_instance
 from aims.engine.inputs import choose_dataset
 from aims.engine.restore import dataset_of
 from aims.engine.samples import EvaluationTargets, find_targets, split_images
@@ -32,11 +35,9 @@ TOLERANCE = 1e-9
 #: Bytes of the instances in memory: a small file may claim to hold any number.
 LARGEST = 4 << 30
 
-Row = dict[str, Any]
 # What `score_instance` gives beside the masks.
 _COMPARED = ("group", "class_id", "area", "pixels", "click", "click_size", "iou", "iou_grid", "iou_native")
 # What earlier versions did not write: it is checked where it is there.
-_LATER = ("pixels",)
 _LATER_SCORES = ("miou_large", "instances_large")
 # Six bits a character, the highest of which says that the number goes on; the decoder trusts the last one.
 _RLE = re.compile(r"(?:[P-o]{0,5}[0-O])+")
@@ -67,7 +68,7 @@ def verify_run(
 
 def verify_rows(
     record: RunRecord,
-    stored: Sequence[Row],
+    stored: Sequence[InstanceRow],
     data: Path,
     *,
     on_progress: Callable[[int], None] = lambda images: None,
@@ -104,33 +105,33 @@ def verify_rows(
     ]
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[InstanceRow]:
     """Reads the instances of a run.
 
     Raises:
         InputError: the file cannot be read, or would fill more than `LARGEST` bytes.
     """
-    rows: list[Row] = []
+    rows: list[InstanceRow] = []
     held = 0
     try:
         with pq.ParquetFile(path) as file:
             there = file.schema_arrow.names
-            names = [name for name in INSTANCE_SCHEMA.names if name in there or name not in _LATER]
+            names = [name for name in INSTANCE_SCHEMA.names if name in there or name != "pixels"]
             schema = pa.schema([INSTANCE_SCHEMA.field(name) for name in names])
             for batch in file.iter_batches(_ROWS):
                 held += batch.nbytes
                 if held > LARGEST:
                     raise InputError(f"{path}: holds more than {LARGEST >> 30} GiB; no run's instances do")
-                read = batch.select(names).cast(schema).to_pylist()
-                rows += [{**dict.fromkeys(_LATER), **row} for row in read]
+                read = [{"pixels": None, **row} for row in batch.select(names).cast(schema).to_pylist()]
+                rows += msgspec.convert(read, list[InstanceRow])
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise InputError(f"{path}: not readable as the instances of a run ({error})") from None
     return rows
 
 
-def _by_place(stored: Sequence[Row]) -> dict[tuple[str, int], dict[int, Row]]:
+def _by_place(stored: Sequence[InstanceRow]) -> dict[tuple[str, int], dict[int, InstanceRow]]:
     """Groups instances by image and by how often it came before: one that replaces broken ones repeats."""
-    places: dict[tuple[str, int], dict[int, Row]] = {}
+    places: dict[tuple[str, int], dict[int, InstanceRow]] = {}
     often: Counter[tuple[str, int]] = Counter()
     for row in stored:
         key = row["image_id"], row["instance_id"]
@@ -139,7 +140,9 @@ def _by_place(stored: Sequence[Row]) -> dict[tuple[str, int], dict[int, Row]]:
     return places
 
 
-def _check_image(targets: EvaluationTargets, rows: Mapping[int, Row], protocol: Protocol) -> Iterator[str]:
+def _check_image(
+    targets: EvaluationTargets, rows: Mapping[int, InstanceRow], protocol: Protocol
+) -> Iterator[str]:
     image_id, expected = targets.ref.image_id, targets.ids.tolist()
     for instance_id in sorted(set(expected) - set(rows)):
         yield f"{INSTANCES}: instance {instance_id} of {image_id!r} is missing"
@@ -150,22 +153,22 @@ def _check_image(targets: EvaluationTargets, rows: Mapping[int, Row], protocol: 
         if instance_id not in rows:
             continue
         row = rows[instance_id]
-        names = ("rle_grid", "rle_native")
-        masks = [_mask(row[name], size) for name, size in zip(names, sizes, strict=False)]
+        stored = (row["rle_grid"], row["rle_native"])
+        masks = [_mask(rle, size) for rle, size in zip(stored, sizes, strict=False)]
         if any(mask is None for mask in masks):
             yield f"{INSTANCES}: {_name(row)}: its masks are not readable, or of another size"
             continue
         grid, *native = masks
         found = score_instance(targets, index, grid, native[0] if native else None, protocol, False)
+        # Earlier versions did not write it.
+        row["pixels"] = found["pixels"] if row["pixels"] is None else row["pixels"]
         for name in _COMPARED:
-            said = row[name]
-            if said is None and name in _LATER:
-                row[name] = found[name]
-            elif not _equal(said, found[name]):
-                yield f"{INSTANCES}: {_name(row)}: {name} is {said}, recomputed {found[name]}"
+            said, value = row.get(name), found.get(name)
+            if not _equal(said, value):
+                yield f"{INSTANCES}: {_name(row)}: {name} is {said}, recomputed {value}"
 
 
-def _mask(rle: Mapping[str, Any] | None, size: tuple[int, int]) -> Any:
+def _mask(rle: Rle | None, size: tuple[int, int]) -> Any:
     """Decodes a COCO RLE; None if it is missing, of another size, or unreadable."""
     if rle is None or rle["size"] != list(size) or not _RLE.fullmatch(rle["counts"] or ""):
         return None
@@ -177,31 +180,35 @@ def _mask(rle: Mapping[str, Any] | None, size: tuple[int, int]) -> Any:
     return mask.astype(np.bool_) if encode_mask(mask) == rle else None
 
 
-def _check_scores(record: RunRecord, rows: Sequence[Row]) -> Iterator[str]:
-    grid = [row["iou_grid"] for row in rows if row["iou_grid"] is not None]
-    found: dict[str, Any] = {
-        "miou": mean_iou(rows) if rows else math.nan,
-        "miou_grid": sum(grid) / len(grid) if grid else None,
-        "instances": len(rows),
-        # Earlier records count an image once, however often it stands in for others.
-        "images": count_images(rows)
-        if record.content["version"] > 1
-        else len({row["image_id"] for row in rows}),
-    }
-    if all(row["pixels"] for row in rows) and any(name in record.scores for name in _LATER_SCORES):
-        found |= large_iou(rows)
-    for name, value in found.items():
-        if not _equal(record.scores.get(name), value):
-            yield f"{RECORD}: {name} is {record.scores.get(name)}, recomputed {value}"
+def _check_scores(record: RunRecord, rows: Sequence[InstanceRow]) -> Iterator[str]:
+    # Earlier records count an image once, however often it stands in for others.
+    images = count_images(rows) if record.content.version > 1 else len({row["image_id"] for row in rows})
+    large, number = large_iou(rows) if all(row["pixels"] for row in rows) else (None, None)
+    found = Scores(
+        miou=mean_iou(rows) if rows else math.nan,
+        instances=len(rows),
+        images=images,
+        epoch=record.scores.epoch,
+        val_miou=record.scores.val_miou,
+        miou_large=large,
+        instances_large=number,
+        miou_grid=mean_grid_iou(rows),
+    )
+    said_large = record.scores.instances_large is not None or record.scores.miou_large is not UNSET
+    unknown = () if number is not None and said_large else _LATER_SCORES
+    for name in (name for name in Scores.__struct_fields__ if name not in unknown):
+        said, value = (getattr(scores, name) for scores in (record.scores, found))
+        if not _equal(said, value):
+            yield f"{RECORD}: {name} is {said}, recomputed {value}"
 
 
 def _check_images(record: RunRecord, splits: Mapping[str, Sequence[ImageRef]]) -> Iterator[str]:
-    said = record.content.get("images")
+    said = record.content.images or {}
     for split, refs in splits.items():
-        count = said.get(split) if isinstance(said, dict) else None
+        count = said.get(split)
         # Images without an instance of sufficient size are not trained on.
         possible = range(1, len(refs) + 1) if split == "train" else (len(refs),)
-        if isinstance(count, bool) or count not in possible:
+        if count not in possible:
             yield f"{RECORD}: {count} images of {split}, the dataset has {len(refs)}"
 
 
@@ -223,7 +230,7 @@ def _check_parameters(record: RunRecord, dataset: Dataset) -> Iterator[str]:
     except InputError as error:
         yield f"{RECORD}: its configuration cannot be built ({error})"
         return
-    said = record.content.get("parameters")
+    said = msgspec.to_builtins(record.content.parameters)
     if said != found:
         yield f"{RECORD}: parameters are {said}, recomputed {found}"
 
@@ -236,20 +243,23 @@ def _check_selection(record: RunRecord) -> Iterator[str]:
             yield f"{METRICS}: is missing"
         return
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        name = f"{record.content['selected_on']}_miou"
-        scored = [line for line in lines if name in line]
-        best = max(scored, key=lambda line: (line[name], -line["epoch"]))
-        taken = {"epoch": best["epoch"], name: best[name]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        yield f"{METRICS}: not readable as the curve of a run ({error!r})"
+        lines = read_lines(path, EpochLine)
+    except InputError as error:
+        yield str(error)
         return
-    for key, value in taken.items():
-        if key in record.scores and not _equal(record.scores[key], value):
-            yield f"{RECORD}: {key} is {record.scores[key]}, the best of {METRICS} has {value}"
+    split = "test" if record.content.selected_on == "test" else "val"
+    scored = [(miou, -line.epoch) for line in lines if (miou := line.miou(split)) is not None]
+    if not scored:
+        yield f"{METRICS}: no epoch was scored on {split}"
+        return
+    miou, epoch = max(scored)
+    if record.scores.epoch != -epoch:
+        yield f"{RECORD}: epoch is {record.scores.epoch}, the best of {METRICS} has {-epoch}"
+    if record.scores.val_miou is not None and not _equal(record.scores.val_miou, miou):
+        yield f"{RECORD}: val_miou is {record.scores.val_miou}, the best of {METRICS} has {miou}"
 
 
-def _name(row: Row) -> str:
+def _name(row: InstanceRow) -> str:
     return f"instance {row['instance_id']} of {row['image_id']!r}"
 
 

@@ -7,18 +7,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from aims.core.files import atomic_write, sha256_file, write_json, write_text
+from aims.core.records import Code, Hardware
+from aims.core.structs import Count, Digest, Share
 from aims.engine.checkpoint import save_tensors
 from aims.engine.export_card import render_card
 from aims.engine.machine import commit, hardware, peak_memory
 from aims.pretrain.checkpoint import Progress
+from aims.pretrain.config import PretrainSettings
 from aims.pretrain.photographs import Photographs
 from aims.pretrain.pictures import FAMILY
-from aims.pretrain.scores import HELD_OUT_SEED, LARGE
+from aims.pretrain.scores import HELD_OUT_SEED, LARGE, ClickScores, HeldOutScores
 from aims.pretrain.step import LOSS_NAMES
 from aims.version import __version__
 
@@ -43,18 +47,91 @@ def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
     save_tensors(path, {name: tensor.to("cpu", torch.float16) for name, tensor in state.items()}, {})
 
 
+class CardWeights(msgspec.Struct, frozen=True, kw_only=True):
+    """The file of the weights."""
+
+    file: str
+    bytes: Count
+    sha256: Digest
+
+
+class CardScenes(msgspec.Struct, frozen=True, kw_only=True):
+    """The generated scenes that were learned from."""
+
+    family: str
+    seed: int
+
+
+class CardSources(msgspec.Struct, frozen=True, kw_only=True):
+    """What was learned from: scenes, and so many photographs."""
+
+    scenes: CardScenes
+    photographs: Count
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of card.json, in order of writing.
+
+    Attributes:
+        model: name in `BACKBONES`.
+        license: of the weights, in words.
+        shippable: whether they may be passed on under it.
+        weights: their file.
+        parameters: number of parameters.
+        images_seen: images that were learned from.
+        steps: steps of training.
+        share_done: share of the planned training, 0..1.
+        seconds: time of training, with the scores on the way.
+        scoring_seconds: time of the last scoring.
+        peak_memory_bytes: the most memory that the process held.
+        hardware: where it was trained.
+        settings: configuration and recipe.
+        learned_from: scenes and photographs.
+        held_out_seed: seed of the held-out scenes.
+        large_share: share of the picture from which on an instance is large here.
+        scores: of the written weights in float32, beside those of discs, by held-out set.
+        code: versions of the program.
+        written: ISO time.
+    """
+
+    model: str
+    license: str
+    shippable: bool
+    weights: CardWeights
+    parameters: Count
+    images_seen: Count
+    steps: Count
+    share_done: Share
+    seconds: float
+    scoring_seconds: float
+    peak_memory_bytes: Count
+    hardware: Hardware
+    settings: PretrainSettings
+    learned_from: CardSources
+    held_out_seed: int
+    large_share: Share
+    scores: dict[str, HeldOutScores]
+    code: Code
+    written: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON object, in order of writing."""
+        content: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        return content
+
+
 def write_card(
     folder: Path,
     *,
-    settings: Mapping[str, Any],
+    settings: PretrainSettings,
     progress: Progress,
     share_done: float,
-    scores: Mapping[str, Mapping[str, float]],
+    scores: Mapping[str, ClickScores],
     photographs: Mapping[str, Photographs],
     model: nn.Module,
     device: torch.device,
     scoring_seconds: float,
-) -> dict[str, Any]:
+) -> Card:
     """Writes card.json and README.md for the weights in a folder.
 
     Args:
@@ -67,48 +144,51 @@ def write_card(
         model: for the number of its parameters.
         device: where it was trained.
         scoring_seconds: the last scoring, which `progress` does not hold.
-
-    Returns:
-        The content of card.json.
     """
     weights, learned = folder / WEIGHTS, photographs.get("learn")
-    content: dict[str, Any] = {
-        "model": settings["backbone"],
-        "license": _WITH_PHOTOGRAPHS if learned else _SCENES_ONLY,
-        "shippable": learned is None,
-        "weights": {"file": WEIGHTS, "bytes": weights.stat().st_size, "sha256": sha256_file(weights)},
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "images_seen": progress.step * settings["batch_size"],
-        "steps": progress.step,
-        "share_done": round(share_done, 4),
-        "seconds": round(progress.seconds, 1),
-        "scoring_seconds": round(scoring_seconds, 1),
-        "peak_memory_bytes": peak_memory(device),
-        "hardware": hardware(device),
-        "settings": dict(settings),
-        "learned_from": {
-            "scenes": {"family": FAMILY, "seed": settings["seed"]},
-            "photographs": len(learned.names) if learned else 0,
-        },
-        "held_out_seed": HELD_OUT_SEED,
-        "large_share": LARGE,
-        "scores": {name: {**numbers, **progress.floors[name]} for name, numbers in scores.items()},
-        "code": {"aims": __version__, "commit": commit(), "torch": torch.__version__},
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    card = Card(
+        model=settings.backbone,
+        license=_WITH_PHOTOGRAPHS if learned else _SCENES_ONLY,
+        shippable=learned is None,
+        weights=CardWeights(file=WEIGHTS, bytes=weights.stat().st_size, sha256=sha256_file(weights)),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        images_seen=progress.step * settings.batch_size,
+        steps=progress.step,
+        share_done=round(share_done, 4),
+        seconds=round(progress.seconds, 1),
+        scoring_seconds=round(scoring_seconds, 1),
+        peak_memory_bytes=peak_memory(device),
+        hardware=hardware(device),
+        settings=settings,
+        learned_from=CardSources(
+            scenes=CardScenes(family=FAMILY, seed=settings.seed),
+            photographs=len(learned.names) if learned else 0,
+        ),
+        held_out_seed=HELD_OUT_SEED,
+        large_share=LARGE,
+        scores={name: HeldOutScores.of(found, progress.floors[name]) for name, found in scores.items()},
+        code=Code(aims=__version__, commit=commit(), torch=str(torch.__version__)),
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    content = card.as_json()
     write_json(folder / CARD, content)
-    rows = [_score_row(name, numbers) for name, numbers in content["scores"].items()]
+    rows = [_score_row(name, numbers) for name, numbers in card.scores.items()]
     readme = render_card(_TEMPLATE, content, rows=rows, kinds=_KINDS, curves=CURVES)
     write_text(folder / README, readme)
-    return content
+    return card
 
 
-def _score_row(name: str, numbers: Mapping[str, float]) -> list[str]:
-    cells = [name]
-    for suffix, count in (("", "instances"), ("_large", "large_instances")):
-        shares = (f"{100 * numbers[f'{key}{suffix}']:.1f}" for key in ("miou", "disc", "best_disc"))
-        cells += [f"{numbers[count]:,}", *shares]
-    return cells
+def _score_row(name: str, numbers: HeldOutScores) -> list[str]:
+    return [
+        name,
+        f"{numbers.instances:,}",
+        *(f"{100 * share:.1f}" for share in (numbers.miou, numbers.disc, numbers.best_disc)),
+        f"{numbers.large_instances:,}",
+        *(
+            f"{100 * share:.1f}"
+            for share in (numbers.miou_large, numbers.disc_large, numbers.best_disc_large)
+        ),
+    ]
 
 
 def draw_curves(folder: Path, progress: Progress) -> None:
@@ -126,7 +206,7 @@ def draw_curves(folder: Path, progress: Progress) -> None:
         key = f"{name}_miou"
         drawn = [(line["images"], 100 * line[key]) for line in scores if key in line]
         right.plot(*zip(*drawn, strict=True) if drawn else ((), ()), f"C{colour}.-", label=name)
-        right.axhline(100 * floors["disc"], color=f"C{colour}", linestyle=":")
+        right.axhline(100 * floors.disc, color=f"C{colour}", linestyle=":")
     right.set(xlabel="images", ylabel="mean IoU from one click, %  (dotted: disc)")
     if progress.floors:
         right.legend()

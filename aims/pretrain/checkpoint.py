@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -18,9 +18,13 @@ from aims.engine.checkpoint import (
     optimizer_tensors,
     save_sharded,
 )
+from aims.pretrain.scores import DiscScores
 from aims.pretrain.step import LOSS_NAMES
 
 METRICS = "metrics.jsonl"
+#: A line of metrics.jsonl: of losses by name, or of scores by held-out set and name; both with "step",
+#: "images" and "seconds".
+Line = dict[str, int | float]
 
 
 @dataclass(kw_only=True)
@@ -38,8 +42,16 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     scored: int = 0
-    lines: list[dict[str, Any]] = field(default_factory=list)
-    floors: dict[str, dict[str, float]] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
+    floors: dict[str, DiscScores] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Metadata:
+    """What a checkpoint's index holds beside its tensors; `sums` is of the losses since the last line."""
+
+    progress: Progress
+    sums: list[float]
 
 
 class Average:
@@ -76,7 +88,8 @@ def save_checkpoint(
     tensors: dict[str, Tensor] = {f"model.{name}": tensor for name, tensor in parameters.items()}
     tensors |= {f"average.{name}": tensor for name, tensor in average.tensors.items()}
     tensors |= optimizer_tensors(optimizer, parameters)
-    save_sharded(folder, progress.step, tensors, {"progress": asdict(progress), "sums": sums.tolist()})
+    metadata = _Metadata(progress=progress, sums=sums.tolist())
+    save_sharded(folder, progress.step, tensors, msgspec.to_builtins(metadata))
     write_metrics(folder, progress)
 
 
@@ -94,11 +107,10 @@ def load_checkpoint(
     Raises:
         AimsError: a file is damaged, missing, or of another model.
     """
-    path, tensors, metadata = load_sharded(folder)
+    path, tensors, metadata = load_sharded(folder, _Metadata)
     try:
-        progress = Progress(**metadata["progress"])
         parameters = dict(model.named_parameters())
-        sums.copy_(torch.tensor(metadata["sums"]))
+        sums.copy_(torch.tensor(metadata.sums))
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
             if part != "optimizer":
@@ -106,7 +118,7 @@ def load_checkpoint(
         load_optimizer(optimizer, parameters, tensors)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise not_this_model(path, error) from None
-    return progress
+    return metadata.progress
 
 
 def mean_losses(sums: Tensor) -> dict[str, float]:

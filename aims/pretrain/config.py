@@ -103,6 +103,13 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PretrainSettings(PretrainConfig):
+    """The content of pretraining.json: the configuration, and the recipe below it."""
+
+    recipe: PretrainRecipe = RECIPE
+
+
+@dataclass(frozen=True, kw_only=True)
 class PretrainJob:
     """A pretraining, and where it happens.
 

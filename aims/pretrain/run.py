@@ -8,42 +8,50 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from torch import nn
 
 from aims.core.errors import AimsError, InputError
-from aims.core.files import read_json, write_json
+from aims.core.files import write_json
+from aims.core.structs import read_struct
 from aims.engine.checkpoint import has_sharded
 from aims.engine.loading import loader, worker_deaths
-from aims.engine.train import Observer, Stopped, StopRequest
+from aims.engine.train import RunObserver, Stopped, StopRequest
 from aims.methods import BACKBONES
-from aims.models.segmenter import Segmenter
 from aims.models.weights import load_weights
-from aims.pretrain.card import CARD, WEIGHTS, draw_curves, write_card, write_weights
+from aims.pretrain.card import CARD, WEIGHTS, Card, draw_curves, write_card, write_weights
 from aims.pretrain.checkpoint import (
     Average,
+    Line,
     Progress,
     load_checkpoint,
     mean_losses,
     save_checkpoint,
     write_metrics,
 )
-from aims.pretrain.config import RECIPE, PretrainConfig, PretrainJob, plan_pretraining
+from aims.pretrain.config import RECIPE, PretrainConfig, PretrainJob, PretrainSettings, plan_pretraining
 from aims.pretrain.packing import Packed
 from aims.pretrain.photographs import Photographs, PhotographStore
 from aims.pretrain.pictures import Draws, PretrainingSet, make_pictures
 from aims.pretrain.scores import (
     SCENE_FAMILIES,
+    ClickScores,
+    DiscScores,
     HeldOut,
     disc_scores,
     held_out_photographs,
     held_out_scenes,
     score,
 )
-from aims.pretrain.step import LOSS_NAMES, decode_batch, draw_targets, mask_losses, pair_loss
+from aims.pretrain.step import (
+    LOSS_NAMES,
+    decode_batch,
+    draw_targets,
+    mask_losses,
+    pair_loss,
+    parameter_groups,
+)
 from aims.synth.world.render import scenes_at_once
 
 __all__ = ["PretrainConfig", "PretrainJob", "plan_pretraining", "pretrain"]
@@ -54,16 +62,26 @@ _LOG_EVERY = 50
 _SAVE_SECONDS = 60.0
 
 
-def pretrain(job: PretrainJob, *, finish: bool = False, observer: Observer | None = None) -> dict[str, Any]:
+class PretrainObserver(RunObserver):
+    """Receives the progress of a pretraining; this base class ignores it."""
+
+    def scored(
+        self,
+        images: int,
+        seconds: float,
+        scores: Mapping[str, ClickScores],
+        floors: Mapping[str, DiscScores],
+    ) -> None:
+        """Called when the averaged weights were scored on the way, after so many images and seconds."""
+
+
+def pretrain(job: PretrainJob, *, finish: bool = False, observer: PretrainObserver | None = None) -> Card:
     """Pretrains, or goes on with what is in the folder, and writes weights and card.
 
     Args:
         job: what to do.
         finish: make weights and card of what is there, without another step.
         observer: receives the progress.
-
-    Returns:
-        The content of card.json.
 
     Raises:
         InputError: the folder holds something else, or photographs are missing.
@@ -76,8 +94,8 @@ def pretrain(job: PretrainJob, *, finish: bool = False, observer: Observer | Non
     job.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(job.folder / ".lock", timeout=0), torch.random.fork_rng(devices=[]):
-            write_json(job.folder / SETTINGS, _settings(job))
-            trainer = _Pretraining(job, photographs, observer or Observer())
+            write_json(job.folder / SETTINGS, dataclasses.asdict(_settings(job)))
+            trainer = _Pretraining(job, photographs, observer or PretrainObserver())
             if finish:
                 return trainer.finish()
             card = trainer.whole_card()
@@ -89,10 +107,8 @@ def pretrain(job: PretrainJob, *, finish: bool = False, observer: Observer | Non
         raise InputError(f"{job.folder}: another process is working here") from None
 
 
-def _settings(job: PretrainJob) -> dict[str, Any]:
-    # As JSON has it: pairs become lists.
-    recipe = {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(RECIPE).items()}
-    return dataclasses.asdict(job.config) | {"recipe": recipe}
+def _settings(job: PretrainJob) -> PretrainSettings:
+    return PretrainSettings(**vars(job.config))
 
 
 def _require_folder(job: PretrainJob, finish: bool) -> None:
@@ -107,12 +123,12 @@ def _require_folder(job: PretrainJob, finish: bool) -> None:
         return
     if finish and not has_sharded(folder):
         raise InputError(f"{folder}: nothing is saved here yet; there is nothing to finish")
-    before = read_json(folder / SETTINGS)
-    for name, value in dataclasses.asdict(job.config).items():
-        if before.get(name) != value:
+    before = read_struct(folder / SETTINGS, PretrainSettings, what="the settings of a pretraining")
+    for name, value in vars(job.config).items():
+        if (then := getattr(before, name)) != value:
             raise InputError(
-                f"{folder}: was begun with {name.replace('_', '-')} {before.get(name)}, not {value}; repeat "
-                "the same command to go on, or give another --out"
+                f"{folder}: was begun with {name.replace('_', '-')} {then}, not {value}; repeat the same "
+                "command to go on, or give another --out"
             )
 
 
@@ -129,7 +145,9 @@ def _photographs(job: PretrainJob) -> dict[str, Photographs]:
 class _Pretraining:
     """The training loop; all of its state that changes is in the checkpoint."""
 
-    def __init__(self, job: PretrainJob, photographs: dict[str, Photographs], observer: Observer) -> None:
+    def __init__(
+        self, job: PretrainJob, photographs: dict[str, Photographs], observer: PretrainObserver
+    ) -> None:
         self.job, self.config, self.observer = job, job.config, observer
         self.photographs = photographs
         self.store: PhotographStore | None = None
@@ -143,7 +161,10 @@ class _Pretraining:
         self.mask_size = backbone.mask_size
         self.average = Average(self.model, RECIPE.average_decay)
         self.optimizer = torch.optim.AdamW(
-            _groups(self.model), lr=self.config.lr, betas=RECIPE.betas, fused=job.device.type == "cuda"
+            parameter_groups(self.model, RECIPE.weight_decay),
+            lr=self.config.lr,
+            betas=RECIPE.betas,
+            fused=job.device.type == "cuda",
         )
         self.sums = torch.zeros(len(LOSS_NAMES) + 1, device=job.device)
         self.progress = Progress()
@@ -164,13 +185,16 @@ class _Pretraining:
             return min(1.0, self.images / self.config.images)
         return min(1.0, self.progress.seconds / (3600 * (self.config.hours or math.inf)))
 
-    def whole_card(self) -> dict[str, Any] | None:
+    def whole_card(self) -> Card | None:
         """The card of a finished training; None where steps are missing, in training or on the card."""
         path = self.job.folder / CARD
         if self.share_done() < 1 or not path.is_file():
             return None
-        card: dict[str, Any] = read_json(path)
-        return card if card.get("steps") == self.progress.step else None
+        try:
+            card = read_struct(path, Card, what="the card of a pretraining")
+        except InputError:  # it is written again
+            return None
+        return card if card.steps == self.progress.step else None
 
     def run(self, until: float) -> None:
         """Trains to the end, saving, logging and scoring on the way.
@@ -325,16 +349,21 @@ class _Pretraining:
         finally:
             self.model.load_state_dict(kept)
         self.progress.scored = self.images
-        self.observer.epoch({**self._note(scores), "scores": scores, "floors": self.progress.floors})
+        self._note(scores)
+        self.observer.scored(self.images, self.progress.seconds, scores, self.progress.floors)
 
-    def _note(self, scores: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-        """Adds a line of scores to metrics.jsonl and returns it."""
-        line = {"step": self.progress.step, "images": self.images, "seconds": round(self.progress.seconds, 1)}
-        line |= {f"{name}_{key}": value for name, found in scores.items() for key, value in found.items()}
+    def _note(self, scores: Mapping[str, ClickScores]) -> None:
+        """Adds a line of scores to metrics.jsonl."""
+        line: Line = {
+            "step": self.progress.step,
+            "images": self.images,
+            "seconds": round(self.progress.seconds, 1),
+        }
+        for name, found in scores.items():
+            line |= {f"{name}_miou": found.miou, f"{name}_miou_large": found.miou_large}
         self.progress.lines.append(line)
-        return line
 
-    def _scores(self, precision: str) -> dict[str, dict[str, float]]:
+    def _scores(self, precision: str) -> dict[str, ClickScores]:
         held_outs = self.held_out()
         self.observer.stage("score", len(held_outs))
         scores = {}
@@ -345,7 +374,7 @@ class _Pretraining:
             self.observer.advance(1)
         return scores
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> Card:
         """Writes the averaged weights in half precision, and the card with the scores of that very file."""
         folder, began = self.job.folder, time.perf_counter()
         write_weights(folder / WEIGHTS, self.average.state(self.model))
@@ -367,15 +396,3 @@ class _Pretraining:
         write_metrics(folder, self.progress)
         draw_curves(folder, self.progress)
         return card
-
-
-def _groups(model: Segmenter) -> list[dict[str, Any]]:
-    """Weights of linear and convolutional layers decay; biases, norms, positions and embeddings do not."""
-    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-    decaying = [module.weight for module in model.modules() if isinstance(module, kinds)]
-    known = set(map(id, decaying))
-    others = [parameter for parameter in model.parameters() if id(parameter) not in known]
-    return [
-        {"params": decaying, "weight_decay": RECIPE.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aims.core.errors import AimsError
+from aims.core.structs import Count, Share
 from aims.core.vocabulary import STRICT
 from aims.data.instances import split_instances, strict_clicks
 from aims.engine.inputs import usable_instances
@@ -33,6 +34,49 @@ LARGE = 0.005
 
 _RENDERED_AT_ONCE = 16
 _PROMPTS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClickScores:
+    """Mean IoU of a model from one click, over all instances and over the large ones."""
+
+    miou: Share
+    miou_large: Share
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscScores:
+    """Scores of discs around the same clicks (`aims.methods.disc`).
+
+    Attributes:
+        instances: number of instances.
+        large_instances: number of those that fill at least `LARGE` of the picture.
+        disc: mean IoU with the radius that is best on other pictures.
+        best_disc: mean IoU with the best radius for each instance.
+        radius: the radius of `disc`.
+        disc_large: as `disc` over the large instances; the radius is chosen on large ones then.
+        best_disc_large: as `best_disc` over the large instances.
+        radius_large: the radius of `disc_large`.
+    """
+
+    instances: Count
+    large_instances: Count
+    disc: Share
+    best_disc: Share
+    radius: float
+    disc_large: Share
+    best_disc_large: Share
+    radius_large: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutScores(DiscScores, ClickScores):
+    """Scores of a model beside those of discs."""
+
+    @classmethod
+    def of(cls, clicks: ClickScores, discs: DiscScores) -> HeldOutScores:
+        """Puts both together."""
+        return cls(**vars(clicks), **vars(discs))
 
 
 @dataclass(frozen=True)
@@ -127,7 +171,7 @@ def score(
     *,
     precision: str,
     before_each: Callable[[], None] = lambda: None,
-) -> dict[str, float]:
+) -> ClickScores:
     """Mean IoU of all instances from their strict clicks, at the pictures' own size.
 
     Args:
@@ -137,7 +181,7 @@ def score(
         before_each: called before each picture; what it raises ends the scoring.
 
     Returns:
-        "miou" over all instances that the strict protocol counts, "miou_large" over the large ones.
+        The means over the instances that the strict protocol counts.
     """
     training = model.training
     model.eval()
@@ -150,7 +194,7 @@ def score(
             scores = np.concatenate(found)
     finally:
         model.train(training)
-    return {"miou": float(scores.mean()), "miou_large": float(scores[_large(held_out.items)].mean())}
+    return ClickScores(miou=float(scores.mean()), miou_large=float(scores[_large(held_out.items)].mean()))
 
 
 def _large(items: Sequence[Item]) -> NDArray[np.bool_]:
@@ -183,13 +227,8 @@ def _iou(logits: Tensor, instances: Tensor, ids: Tensor) -> Float[Tensor, " prom
     return (masks & truth).sum((1, 2)).double() / (masks | truth).sum((1, 2)).double()
 
 
-def disc_scores(held_out: HeldOut) -> dict[str, float]:
+def disc_scores(held_out: HeldOut) -> DiscScores:
     """Scores discs on the same instances (`aims.methods.disc`).
-
-    Returns:
-        "disc" with the radius that is best on the other pictures, "best_disc" with the best radius for each
-        instance, and both for the large instances alone (the radius is chosen on large ones then);
-        "instances" and "large_instances" count them.
 
     Raises:
         AimsError: the other pictures have no instance to choose a radius on.
@@ -200,15 +239,17 @@ def disc_scores(held_out: HeldOut) -> dict[str, float]:
         raise AimsError(
             f"{held_out.name}: no large instance to choose a disc's radius on; hold out more pictures"
         )
-    numbers: dict[str, float] = {"instances": len(found), "large_instances": int(large.sum())}
-    for suffix, here, there in (("", found, chosen), ("_large", found[large], chosen[chosen_large])):
-        index = int(there.mean(0).argmax())
-        numbers |= {
-            f"disc{suffix}": float(here[:, index].mean()),
-            f"best_disc{suffix}": float(here.max(1).mean()),
-            f"radius{suffix}": float(RADII[index]),
-        }
-    return numbers
+    best, best_large = int(chosen.mean(0).argmax()), int(chosen[chosen_large].mean(0).argmax())
+    return DiscScores(
+        instances=len(found),
+        large_instances=int(large.sum()),
+        disc=float(found[:, best].mean()),
+        best_disc=float(found.max(1).mean()),
+        radius=float(RADII[best]),
+        disc_large=float(found[large][:, best_large].mean()),
+        best_disc_large=float(found[large].max(1).mean()),
+        radius_large=float(RADII[best_large]),
+    )
 
 
 def _disc_table(items: Sequence[Item]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

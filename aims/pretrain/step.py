@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aims.models.segmenter import Segmenter
@@ -178,3 +178,15 @@ def pair_loss(
     entropy = F.binary_cross_entropy_with_logits(logits, same, reduction="none")
     apart = 1 - same
     return 0.5 * ((entropy * same).sum() / same.sum() + (entropy * apart).sum() / apart.sum().clamp_min(1))
+
+
+def parameter_groups(model: Segmenter, weight_decay: float) -> list[dict[str, Any]]:
+    """Weights of linear and convolutional layers decay; biases, norms, positions and embeddings do not."""
+    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+    decaying = [module.weight for module in model.modules() if isinstance(module, kinds)]
+    known = set(map(id, decaying))
+    others = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    return [
+        {"params": decaying, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aims.core.errors import AimsError, Busy, InputError
+from aims.core.records import RunRecord
 from aims.suites.tasks import (
     Ending,
     Message,
@@ -278,7 +279,7 @@ def _run_on_node(work: Work, task: Task, place: str, mailbox: Any, again: bool) 
     def tell(message: Message | None) -> None:
         mailbox.put.remote(task.name, message)
 
-    def patiently(task: Task, tell: Tell) -> Mapping[str, Any]:
+    def patiently(task: Task, tell: Tell) -> RunRecord:
         try:
             os.chdir(place)
         except OSError:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,11 +70,12 @@ def estimate(
     timed: dict[Any, list[float]] = {}
     sizes: dict[Any, list[int]] = {}
     for record in _finished(runs):
-        key = _kind(record.config, _channels(record.content))
-        hardware = record.content.get("hardware")
+        content = record.content
+        streams = content.dataset.streams.values() if content.dataset else ()
+        key = _kind(record.config, sum(stream.channels for stream in streams))
         sizes.setdefault(key, []).append(_folder_bytes(record.path))
-        if isinstance(hardware, Mapping):
-            timed.setdefault((hardware.get("device"), key), []).append(float(record.content["seconds"]))
+        if content.hardware and content.seconds is not None:
+            timed.setdefault((content.hardware.device, key), []).append(content.seconds)
     estimates = []
     for run in missing:
         key = _kind(run.config, run.channels)
@@ -109,26 +109,14 @@ def total(estimates: Sequence[Estimate], jobs: int) -> Total:
 def _finished(runs: Path) -> Iterable[RunRecord]:
     for folder in run_folders(runs) if runs.is_dir() else ():
         try:
-            record = RunRecord.load(folder)
+            yield RunRecord.load(folder)
         except AimsError:
             continue
-        # As runs are left by `aims run`; what others wrote tells nothing.
-        seconds = record.content.get("seconds")
-        if isinstance(seconds, int | float) and 0 <= seconds < math.inf:
-            yield record
 
 
-def _kind(config: RunConfig, channels: int | None) -> Any:
+def _kind(config: RunConfig, channels: int) -> Any:
     fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in _FREE}
     return channels, config.options_text, *fields.items()
-
-
-def _channels(content: Mapping[str, Any]) -> int | None:
-    """The channels of a run's modality, as its record says them."""
-    try:
-        return sum(int(stream["channels"]) for stream in content["dataset"]["streams"].values())
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -11,8 +11,7 @@ from typing import Any
 
 from aims.core.config import NO_TUNING, RunConfig
 from aims.core.errors import InputError
-from aims.core.files import read_json
-from aims.core.records import RECORD
+from aims.core.records import RunRecord
 from aims.engine.plan import plan
 from aims.suites.grid import Entry
 
@@ -26,7 +25,7 @@ class PlannedRun:
         config: everything that decides its numbers.
         channels: of its modality.
         folder: where it is, or will be.
-        record: its record if it is finished, as it lies in `run.json`.
+        record: its record if it is finished.
         arguments: keyword arguments of `aims.engine.plan.plan` that make it.
     """
 
@@ -34,7 +33,7 @@ class PlannedRun:
     config: RunConfig
     channels: int
     folder: Path
-    record: Mapping[str, Any] | None
+    record: RunRecord | None
     arguments: Mapping[str, Any]
 
     @property
@@ -101,10 +100,9 @@ def plan_runs(entries: Sequence[Entry], *, data: Path, runs: Path, device: str) 
     return planned
 
 
-def finished(folder: Path) -> dict[str, Any] | None:
+def finished(folder: Path) -> RunRecord | None:
     """The record of a finished run; None where it is absent, unfinished or not readable."""
     try:
-        record = read_json(folder / RECORD)
+        return RunRecord.load(folder)
     except InputError:
         return None
-    return record if isinstance(record, dict) and record.get("status") == "finished" else None

@@ -5,18 +5,41 @@ from __future__ import annotations
 import shlex
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from aims.core.errors import InputError, unknown_name
+from aims.core.structs import convert_struct
 from aims.suites.grid import Entry, Fields, Table, expand
 
-_HEAD = ("title", "question", "found", "cost", "command")
-_TABLES = ("data", "defaults", "grid", "exclude")
 #: How a step of `make` may begin: suites come from others too.
 _PROGRAMS = ("aims synth ", "aims convert ", "python -m aims.benchmarks.")
+
+
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """The tables of a suite as they are written."""
+
+    title: _Text
+    question: _Text
+    found: str
+    cost: _Text
+    command: _Text
+    data: list[dict[str, Any]] = field(default_factory=list)
+    defaults: dict[str, Any] = field(default_factory=dict)
+    grid: list[dict[str, Any]] = field(default_factory=list)
+    exclude: list[dict[str, Any]] = field(default_factory=list)
+
+    def located(self, name: str, path: Path) -> list[tuple[str, dict[str, Any]]]:
+        """The tables of an array and where each stands, counted from 1."""
+        return [(f"{path} [[{name}]] {number}", table) for number, table in enumerate(getattr(self, name), 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +48,28 @@ class Recipe:
 
     Attributes:
         dataset: its name.
-        images: how many images it must hold, by split; empty if that is not said.
         make: commands that make it, in order. `{data}` stands for the folder of converted datasets, `{raw}`
             for that of raw recordings, `{made}` for that of raw sets that are made, `{suite}` for the one
             that the suite lies in.
+        images: how many images it must hold, by split; empty if that is not said.
     """
 
-    dataset: str
-    images: Mapping[str, int]
-    make: tuple[str, ...]
+    dataset: _Text
+    make: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    images: dict[str, Annotated[int, msgspec.Meta(gt=0)]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for command in self.make:
+            if not command.startswith(_PROGRAMS):
+                known = ", ".join(f"`{program.strip()}`" for program in _PROGRAMS)
+                raise InputError(f"{command!r} is not run; a command here begins with one of {known}")
+        try:
+            self.commands(data=Path(), raw=Path(), made=Path(), suite=Path())
+        except (KeyError, IndexError, ValueError) as error:
+            raise InputError(
+                f"a command of 'make' cannot be read ({error}); in braces stand {{data}}, {{raw}}, {{made}} "
+                "or {suite}"
+            ) from None
 
     def commands(self, **folders: Path) -> list[list[str]]:
         """The commands as words, with the folders `data`, `raw`, `made` and `suite` filled in.
@@ -101,27 +137,27 @@ def read_suite(path: Path, fields: Fields) -> Suite:
         InputError: the file is missing or not TOML; a table, a field or a name is unknown; a value is of
             the wrong type; a grid is empty; a run stands there twice.
     """
-    content = _read(path)
-    for key in content:
-        if key not in (*_HEAD, *_TABLES):
-            raise unknown_name("key", key, (*_HEAD, *_TABLES), where=str(path))
-    defaults = content.get("defaults", {})
-    if not isinstance(defaults, dict):
-        raise InputError(f"{path}: 'defaults' must be one table, [defaults]")
+    file = convert_struct(_read(path), _File, where=str(path))
 
     def read(table: Mapping[str, Any], where: str) -> Table:
         return Table(where=where, values=fields.read(table, where))
 
     return Suite(
         path=path,
-        recipes=tuple(_recipe(table, where) for where, table in _tables(content, "data", path)),
+        title=file.title,
+        question=file.question,
+        found=file.found,
+        cost=file.cost,
+        command=file.command,
+        recipes=tuple(
+            convert_struct(table, Recipe, where=where) for where, table in file.located("data", path)
+        ),
         entries=expand(
-            read(defaults, f"{path} [defaults]"),
-            [read(table, where) for where, table in _tables(content, "grid", path)],
-            [read(table, where) for where, table in _tables(content, "exclude", path)],
+            read(file.defaults, f"{path} [defaults]"),
+            [read(table, where) for where, table in file.located("grid", path)],
+            [read(table, where) for where, table in file.located("exclude", path)],
             where=str(path),
         ),
-        **{key: _text(content, key, str(path)) for key in _HEAD},
     )
 
 
@@ -134,42 +170,3 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not readable ({error.strerror}); check the path and its rights") from None
     except ValueError as error:
         raise InputError(f"{path}: not TOML ({error}); correct that line") from None
-
-
-def _text(table: Mapping[str, Any], key: str, where: str) -> str:
-    value = table.get(key)
-    if not isinstance(value, str) or (not value and key != "found"):
-        raise InputError(f"{where}: needs a text {key!r}, has {value!r}")
-    return value
-
-
-def _tables(content: Mapping[str, Any], name: str, path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The tables of an array and where each stands, counted from 1."""
-    tables = content.get(name, [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise InputError(f"{path}: {name!r} must be tables, each written below [[{name}]]")
-    return [(f"{path} [[{name}]] {number}", table) for number, table in enumerate(tables, 1)]
-
-
-def _recipe(table: Mapping[str, Any], where: str) -> Recipe:
-    for key in table:
-        if key not in ("dataset", "images", "make"):
-            raise unknown_name("key", key, ("dataset", "images", "make"), where=where)
-    images, make = table.get("images", {}), table.get("make", [])
-    if not isinstance(images, dict) or not all(type(count) is int and count > 0 for count in images.values()):
-        raise InputError(f"{where}: 'images' is {images!r}; give numbers by split, {{ train = 100, ... }}")
-    if not isinstance(make, list) or not make or not all(isinstance(command, str) for command in make):
-        raise InputError(f"{where}: 'make' is {make!r}; give a list of commands that make the dataset")
-    recipe = Recipe(dataset=_text(table, "dataset", where), images=images, make=tuple(make))
-    for command in make:
-        if not command.startswith(_PROGRAMS):
-            known = ", ".join(f"`{program.strip()}`" for program in _PROGRAMS)
-            raise InputError(f"{where}: {command!r} is not run; a command here begins with one of {known}")
-    try:
-        recipe.commands(data=Path(), raw=Path(), made=Path(), suite=Path())
-    except (KeyError, IndexError, ValueError) as error:
-        raise InputError(
-            f"{where}: a command of 'make' cannot be read ({error}); in braces stand {{data}}, {{raw}}, "
-            "{made} or {suite}"
-        ) from None
-    return recipe

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from aims.core.errors import AimsError, explain
+from aims.core.records import RunRecord
 
 #: How often a run that crashed is begun again in one sweep, unless something else is asked for.
 RETRIES = 2
@@ -37,14 +38,14 @@ class Outcome:
         task: the task.
         status: "finished"; "failed"; "stopped", saved as far as it was.
         reason: one line, unless it finished.
-        record: what the work returned, if it finished: the run's record.
+        record: the run's record, if it finished.
         tries: how often it was begun; more than once where it crashed.
     """
 
     task: Task
     status: Literal["finished", "failed", "stopped"]
     reason: str = ""
-    record: Mapping[str, Any] | None = None
+    record: RunRecord | None = None
     tries: int = 1
 
 
@@ -78,7 +79,7 @@ class Warned:
 #: What a task sends while it works.
 Message = RunProgress | Warned
 Tell = Callable[[Message], None]
-Work = Callable[[Task, Tell], Mapping[str, Any]]
+Work = Callable[[Task, Tell], RunRecord]
 #: How work ended: "finished" with its record, "failed" or "stopped" with a line that says why.
 Ending = tuple[str, Any]
 
@@ -112,16 +113,16 @@ class SweepObserver:
             self.warning(task, message.text)
 
 
-def train_and_evaluate(task: Task, tell: Tell) -> Mapping[str, Any]:
+def train_and_evaluate(task: Task, tell: Tell) -> RunRecord:
     """Makes a run, or goes on with it, and returns its record."""
     # Imported here: the parent may be a program that never needs torch.
     import torch
 
     from aims.engine.plan import plan
     from aims.engine.run import run
-    from aims.engine.train import Observer
+    from aims.engine.train import RunObserver
 
-    class Teller(Observer):
+    class Teller(RunObserver):
         def stage(self, name: str, total: int, done: int = 0) -> None:
             epochs = job.config.epochs
             epoch = done * epochs // total + 1 if name == "train" else None
@@ -130,7 +131,7 @@ def train_and_evaluate(task: Task, tell: Tell) -> Mapping[str, Any]:
     torch.set_num_threads(min(task.threads, torch.get_num_threads()))
     job = plan(**task.arguments)
     record, _ = run(job, observer=Teller())
-    return record.content
+    return record
 
 
 def perform(work: Work, task: Task, tell: Tell) -> Ending:

@@ -27,11 +27,11 @@ import numpy as np
 import torch
 
 from aims.converters.folder import FolderConverter
+from aims.core.records import Preprocessing
 from aims.core.vocabulary import MODALITIES, STRICT
 from aims.data.instances import split_instances
 from aims.data.read import Dataset
 from aims.data.write import convert
-from aims.engine.inputs import Preprocessing
 from aims.engine.loading import loader
 from aims.engine.samples import Schedule, Source, TrainingSet
 

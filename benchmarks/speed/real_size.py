@@ -13,19 +13,17 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from aims.converters.folder import FolderConverter
 from aims.data.write import convert
 from aims.engine.plan import plan
 from aims.engine.run import run
-from aims.engine.train import Observer
+from aims.engine.train import RunObserver
 from aims.synth.shapes import write_shapes
 
 
-class Stopwatch(Observer):
+class Stopwatch(RunObserver):
     """Notes when each stage begins, when its first unit is done, and when it ends."""
 
     def __init__(self) -> None:
@@ -37,9 +35,6 @@ class Stopwatch(Observer):
 
     def advance(self, count: int = 1, *, loss: float | None = None) -> None:
         self.seconds[self.name] = time.perf_counter() - self.begin
-
-    def epoch(self, line: Mapping[str, Any]) -> None:
-        pass
 
 
 def main() -> None:
@@ -67,14 +62,15 @@ def main() -> None:
         )
         watch = Stopwatch()
         record, _ = run(job, observer=watch)
-    instances = record.scores["instances"]
+    instances = record.scores.instances
+    assert record.content.flops is not None  # of this very run
     print(
         f"{options['backbone']} {options['method']} {options['tuning']}, {options['modality']}, "
         f"{options['precision']} on {job.device}, "
         f"batch {options['batch_size']}: training step {watch.seconds['train']:.1f} s, "
-        f"evaluation of {record.scores['images']} image with {instances} instances "
-        f"{watch.seconds['test']:.1f} s, peak memory {record.content['peak_memory_bytes'] / 1e9:.2f} GB, "
-        f"{record.content['flops']['forward'] / 1e12:.2f} TFLOP an image and click"
+        f"evaluation of {record.scores.images} image with {instances} instances "
+        f"{watch.seconds['test']:.1f} s, peak memory {(record.content.peak_memory_bytes or 0) / 1e9:.2f} GB, "
+        f"{record.content.flops.forward / 1e12:.2f} TFLOP an image and click"
     )
 
 

@@ -35,6 +35,7 @@ from pycocotools import mask as coco
 
 from aims.core.config import RunConfig
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, RUN_VERSION
+from aims.core.schema import StreamSpec
 from aims.core.vocabulary import IOU_GRID
 from aims.report.runs.load import load_runs
 
@@ -151,13 +152,20 @@ def write_run(runs: Path, config: RunConfig, instances: Instances) -> None:
             "license": "Apache-2.0",
             "citation": "",
             "url": "",
-            "streams": {"depth": {"channels": 1}},
+            "streams": {"depth": dataclasses.asdict(StreamSpec(channels=1, unit="m"))},
         },
         "images": {"train": 800, "test": instances.images, "val": 160},
         "selected_on": "val" if config.protocol == "strict" else "test",
         "options": {"kernel": 3, "width": 64, "depth": 1, "rank": 4},
         "code": {"aims": "0.0.1", "commit": "1" * 40, "torch": "2.13.0"},
-        "hardware": {"device": "cpu", "name": "made up", "threads": 2, "cpus": 2, "platform": "Linux"},
+        "hardware": {
+            "device": "cpu",
+            "name": "made up",
+            "threads": 2,
+            "cpus": 2,
+            "platform": "Linux",
+            "python": "3.11",
+        },
         "path": "fast",
         "processes": 1,
         "command": ["aims", "run", "--method", config.method],
@@ -166,7 +174,8 @@ def write_run(runs: Path, config: RunConfig, instances: Instances) -> None:
             "streams": [config.modality],
             "mean": [0.5] * 3,
             "std": [0.2] * 3,
-            "source": "train",
+            "source": "training part",
+            "channel_order": [0, 1, 2],
         },
         "parameters": {"total": 97_942_100, "trainable": total},
         "flops": {"forward": 980_000_000_000, "alignment": 1_000_000},

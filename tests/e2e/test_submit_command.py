@@ -133,7 +133,7 @@ def test_with_weights_the_model_comes_back(aims, made, tmp_path):
     ("name", "edit", "reason"),
     [
         ("run.json", record("scores", "miou", value=0.999), "run.json: miou is 0.999, recomputed 0."),
-        ("run.json", record("scores", value=[]), "its scores are no scores by name"),
+        ("run.json", record("scores", value=[]), "not a run record: scores: expected 'object | null'"),
         ("run.json", record("scores", "epoch", value=1), "run.json: epoch is 1, the best of metrics.jsonl"),
         ("run.json", record("images", "test", value=3), "run.json: 3 images of test, the dataset has 4"),
         ("run.json", record("parameters", "total", value=1), "run.json: parameters are "),
@@ -148,7 +148,7 @@ def test_with_weights_the_model_comes_back(aims, made, tmp_path):
         (
             "metrics.jsonl",
             lambda file: file.write_bytes(b"[" * 9000),
-            "metrics.jsonl: not readable as the curve",
+            "metrics.jsonl, line 1: not readable as JSON",
         ),
         ("instances.parquet", lambda file: file.write_bytes(b"PAR1"), "not readable as the instances"),
         ("instances.parquet", rows(better), "iou is 1.0, recomputed 0."),

@@ -7,6 +7,7 @@ import signal
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -113,8 +114,9 @@ def test_a_sweep(aims, data, tmp_path):
     assert alone.path.name == names[1]
     assert iou(alone.path) == iou(runs / names[1])
     ours = json.loads((runs / names[1] / "run.json").read_text())
+    there = json.loads((alone.path / RECORD).read_text())
     for key in ("config", "images", "parameters", "flops", "preprocessing", "scores", "selected_on"):
-        assert ours[key] == json.loads(json.dumps(alone.content[key])), key
+        assert ours[key] == there[key], key
 
     # What is finished is not made again.
     stamp = (runs / names[1] / "run.json").stat().st_mtime_ns
@@ -184,7 +186,8 @@ def ends(monkeypatch):
     return set_ends
 
 
-FINISHED = {"status": "finished", "record": {"scores": {"miou": 0.25}, "seconds": 90.4}}
+RECORDED = SimpleNamespace(scores=SimpleNamespace(miou=0.25), content=SimpleNamespace(seconds=90.4))
+FINISHED = {"status": "finished", "record": RECORDED}
 FAILED = {"status": "failed", "reason": "the loss is nan"}
 STOPPED = {"status": "stopped", "reason": "saved"}
 CRASHED = {"status": "failed", "reason": "its process was killed (begun 2 times)", "tries": 2}

@@ -16,7 +16,7 @@ import toys
 from aims.converters.folder import FolderConverter
 from aims.data.write import convert
 from aims.engine.run import run
-from aims.engine.train import Observer
+from aims.engine.train import RunObserver
 from aims.methods import METHODS, default_tuning, has_model
 from aims.synth.shapes import write_shapes
 
@@ -29,7 +29,7 @@ class Killed(BaseException):
     """Nothing catches it, so nothing is saved: what is on the disk is what a kill leaves."""
 
 
-class KillAt(Observer):
+class KillAt(RunObserver):
     def __init__(self, step):
         self.left = step
 
@@ -64,12 +64,12 @@ def test_two_epochs_of_every_method_killed_and_resumed(device, dataset, tmp_path
             run(broken, observer=KillAt(step))
     resumed, was_finished = run(broken)
     assert not was_finished
-    assert resumed.content["hardware"]["device"] == device.type
+    assert resumed.content.hardware.device == device.type
     for one, other in zip(curve(whole), curve(resumed), strict=True):
         # Sums of gradients come in any order on a card.
         assert other["loss"] == pytest.approx(one["loss"], rel=1e-3)
-    assert resumed.scores["instances"] == whole.scores["instances"]
-    assert resumed.scores["miou"] == pytest.approx(whole.scores["miou"], abs=0.02)
+    assert resumed.scores.instances == whole.scores.instances
+    assert resumed.scores.miou == pytest.approx(whole.scores.miou, abs=0.02)
 
 
 @pytest.mark.parametrize("first", ["here", "cpu"])
@@ -115,7 +115,7 @@ def test_lack_of_memory_halves_what_is_computed_at_once(device, dataset, tmp_pat
     assert "out of memory; from now on" in caplog.text
     for one, other in zip(curve(whole), curve(less), strict=True):
         assert other["loss"] == pytest.approx(one["loss"], rel=1e-3)
-    assert less.scores["instances"] == whole.scores["instances"]
+    assert less.scores.instances == whole.scores.instances
 
 
 def test_two_processes_on_one_card(device, tmp_path):

@@ -11,7 +11,7 @@ import toys
 from aims.core.vocabulary import PROTOCOLS
 from aims.engine.loading import loader
 from aims.engine.samples import TrainingSet
-from aims.engine.train import Observer, Trainer
+from aims.engine.train import RunObserver, Trainer
 from aims.methods import BACKBONES, build_model
 from aims.pretrain.run import plan_pretraining, pretrain
 
@@ -62,7 +62,7 @@ def trainer(dataset, folder, device, method, tuning, precision="float32"):
         source=source,
         refs={"train": dataset.index["train"]},
         mask_size=BACKBONES["sam-toy"].mask_size,
-        observer=Observer(),
+        observer=RunObserver(),
     )
     data = TrainingSet(source=source, refs=dataset.index["train"], mask_size=made_trainer.mask_size, seed=0)
     keys = made_trainer.schedule.batches(0, 0)

@@ -90,5 +90,7 @@ def cost_notes(table: Comparison) -> list[str]:
 def _devices(table: Comparison) -> Sequence[str]:
     runs = [run for result in table.results for run in result.runs]
     return list(
-        dict.fromkeys(f"{run.hardware} ({run.device})" for run in runs if run.hardware and run.device)
+        dict.fromkeys(
+            f"{hardware.name} ({hardware.device})" for run in runs if (hardware := run.content.hardware)
+        )
     )

@@ -142,9 +142,9 @@ def _curves(axes: Axes, table: FilledTable, _: Sequence[Result]) -> None:
         by_epoch: dict[int, list[float]] = {}
         for run in filled.result.runs if filled.result else ():
             for line in read_metrics(run.path):
-                score = line.get("val_miou", line.get("test_miou"))
-                if isinstance(score, int | float):
-                    by_epoch.setdefault(line["epoch"], []).append(100 * score)
+                score = line.test_miou if line.val_miou is None else line.val_miou
+                if score is not None:
+                    by_epoch.setdefault(line.epoch, []).append(100 * score)
         if by_epoch:
             drawn = True
         epochs = sorted(by_epoch)

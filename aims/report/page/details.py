@@ -163,8 +163,7 @@ def _costs(costs: Costs) -> tuple[tuple[str, str], ...]:
 
 
 def _run_line(run: Run) -> tuple[str, ...]:
-    epoch = run.recorded(int, "scores", "epoch")
-    seconds, peak = run.recorded_amount("seconds"), run.peak_bytes
+    content, peak = run.content, run.peak_bytes
     return (
         run.folder,
         run.config.modality,
@@ -172,59 +171,59 @@ def _run_line(run: Run) -> tuple[str, ...]:
         percent(run.miou),
         percent(run.miou_large),
         percent(run.val_miou),
-        "" if epoch is None else str(epoch),
-        "" if seconds is None else f"{seconds:,.1f}",
+        "" if content.scores is None else str(content.scores.epoch),
+        "" if content.seconds is None else f"{content.seconds:,.1f}",
         "" if peak is None else f"{short(peak)}B",
         _at_once(run),
-        (run.recorded(str, "finished") or "").replace("T", " ")[:16],
+        (content.finished or "").replace("T", " ")[:16],
     )
 
 
 def _at_once(run: Run) -> str:
     """Images of a step that a process computed at once, where memory lacked for its whole share."""
-    images, processes = run.recorded_amount("micro_batch"), run.recorded_amount("processes") or 1
-    if images is None or images * processes >= run.config.batch_size:
+    images = run.content.micro_batch
+    if not images or images * (run.content.processes or 1) >= run.config.batch_size:
         return ""
-    return f"{images:.0f} of {run.config.batch_size}"
+    return f"{images} of {run.config.batch_size}"
 
 
 def _provenance(runs: Sequence[Run]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """What the runs say of their making; equal words once."""
-    facts: Mapping[str, Callable[[Run], str]] = {
-        "commit": lambda run: run.commit,
-        "versions": lambda run: (
-            _joined(run, ("AIMS", "code", "aims"), ("torch", "code", "torch"))
-            + _joined(run, (", Python", "hardware", "python"))
-        ),
+    facts: Mapping[str, Callable[[Run], str | None]] = {
+        "commit": lambda run: run.content.code.commit if run.content.code else None,
+        "versions": _versions,
         "hardware": _hardware,
         "command": _command,
         "weights": lambda run: run.config.weights,
         "dataset": lambda run: f"{run.config.dataset}, content {run.config.fingerprint}",
-        "licence": lambda run: run.recorded(str, "dataset", "license") or "",
-        "source": lambda run: run.recorded(str, "dataset", "url") or "",
-        "epoch chosen on": lambda run: run.recorded(str, "selected_on") or "",
+        "licence": lambda run: run.content.dataset.license if run.content.dataset else None,
+        "source": lambda run: run.content.dataset.url if run.content.dataset else None,
+        "epoch chosen on": lambda run: run.content.selected_on or None,
     }
     found = ((name, tuple(dict.fromkeys(filter(None, map(of, runs))))) for name, of in facts.items())
     return tuple((name, said) for name, said in found if said)
 
 
-def _joined(run: Run, *parts: tuple[str, ...]) -> str:
-    said = [(word, run.recorded(str, *keys)) for word, *keys in parts]
-    return ", ".join(f"{word} {text}" for word, text in said if text)
+def _versions(run: Run) -> str:
+    code, hardware = run.content.code, run.content.hardware
+    words = [f"AIMS {code.aims}", f"torch {code.torch}"] if code else []
+    return ", ".join([*words, *([f"Python {hardware.python}"] if hardware else [])])
 
 
 def _hardware(run: Run) -> str:
-    processes, threads = run.recorded_amount("processes"), run.recorded_amount("hardware", "threads")
-    words = [run.hardware, run.device or ""]
-    words += [f"{processes:.0f} processes"] if processes and processes > 1 else []
-    words += [count(int(threads), "thread")] if threads else []
+    hardware, processes = run.content.hardware, run.content.processes or 1
+    if hardware is None:
+        return ""
+    words = [hardware.name, hardware.device]
+    words += [f"{processes} processes"] if processes > 1 else []
+    words += [count(hardware.threads, "thread")]
     return ", ".join(filter(None, words))
 
 
 def _command(run: Run) -> str:
     """The command line; of paths the last part, since where things lay on a disk is nobody's business."""
-    said = run.recorded(list, "command")
-    if not said or not all(isinstance(part, str) for part in said):
+    said = run.content.command
+    if not said:
         return ""
     program = _last(said[0])
     return " ".join(["aims" if program == "__main__.py" else shlex.quote(program), *map(_shown, said[1:])])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+import msgspec
+
+from aims.core.curve import EpochLine
 from aims.core.records import METRICS
 
 #: What the page draws over epochs: name in `metrics.jsonl`, what it is called, the factor to what is shown.
@@ -18,41 +19,34 @@ Curves = Sequence[tuple[Sequence[int], Sequence[float]]]
 
 # More digits than a screen can show would double the page.
 _DIGITS = 4
-# JSON's integers have no bound, and Python reads its NaN and Infinity.
-_FINITE = 1e300
-_UNREADABLE = (ValueError, RecursionError)
+_LINES = msgspec.json.Decoder(EpochLine)
 
 
-def read_metrics(run: Path) -> list[dict[str, Any]]:
+def read_metrics(run: Path) -> list[EpochLine]:
     """The lines of a run's metrics.jsonl; a line that is not readable ends them."""
     # A curve is an extra: what is missing or damaged must not cost the report.
     try:
-        texts = (run / METRICS).read_text("utf-8").splitlines()
-    except (OSError, ValueError):
+        data = (run / METRICS).read_bytes()
+    except OSError:
         return []
-    lines: list[Any]
-    try:
-        lines = json.loads(f"[{','.join(texts)}]")
-    except _UNREADABLE:
-        lines = []
-        with suppress(*_UNREADABLE):
-            for text in texts:
-                lines.append(json.loads(text))
-    known = (isinstance(line, dict) and isinstance(line.get("epoch"), int) for line in lines)
-    return lines[: next((place for place, good in enumerate(known) if not good), len(lines))]
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _LINES.decode_lines(data)
+    lines: list[EpochLine] = []
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        for line in data.splitlines():
+            lines.append(_LINES.decode(line))
+    return lines
 
 
 def read_curves(run: Path) -> Curves:
-    """The curves of a run that a page draws, without what is no finite number."""
+    """The curves of a run that a page draws."""
     lines = read_metrics(run)
     curves = []
     for name, _, factor in CURVES:
         points = [
-            (line["epoch"], float(f"{factor * value:.{_DIGITS}g}"))
+            (line.epoch, float(f"{factor * value:.{_DIGITS}g}"))
             for line in lines
-            if abs(line["epoch"]) < _FINITE
-            and isinstance(value := line.get(name), int | float)
-            and abs(value) < _FINITE
+            if (value := getattr(line, name)) is not None
         ]
         curves.append(([epoch for epoch, _ in points], [value for _, value in points]))
     return curves

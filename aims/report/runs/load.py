@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 
 from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import AimsError, InputError
-from aims.core.records import INSTANCES, RunRecord, run_folders
+from aims.core.records import INSTANCES, RunContent, RunRecord, run_folders
 from aims.core.sizes import LARGE_CLASSES, sums_by_size
 from aims.core.vocabulary import BROKEN_IMAGES, PROTOCOLS
 from aims.report.runs.curves import Curves, read_curves
@@ -23,8 +18,6 @@ from aims.report.runs.workers import Workers
 from aims.report.statistics.intervals import FloatArray
 
 _TOLERANCE = 1e-9
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +51,6 @@ class Run:
             earlier version under `paper`, whose rows do not tell the size of the picture.
         size_counts: per class, the number of its instances; None likewise.
         instances_digest: tells whether two runs scored the same instances of the same images.
-        trained: number of trained parameters, where the record knows it.
-        trained_of_sam: of those, how many are in SAM's encoder and decoder, likewise.
-        train_images: number of images that were trained on, likewise.
-        seconds: time of training and evaluation, where the record knows it.
-        commit: of the program that made the run, where the record knows it.
-        hardware: what it ran on, where the record knows it.
         curves: of its training.
         content: the whole record.
     """
@@ -80,33 +67,16 @@ class Run:
     size_sums: FloatArray | None
     size_counts: FloatArray | None
     instances_digest: str
-    trained: int | None
-    trained_of_sam: int | None
-    train_images: int | None
-    seconds: float | None
-    commit: str
-    hardware: str
+    content: RunContent = field(repr=False)
     curves: Curves = field(default=(), repr=False)
-    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    def recorded(self, kind: type[T], *keys: str) -> T | None:
-        """Returns what the record holds under these nested keys, or None if it is not of type `kind`."""
-        return _found(self.content, kind, *keys)
-
-    def recorded_amount(self, *keys: str) -> float | None:
-        """Returns the number under these nested keys, or None if it is not finite and at least 0."""
-        number = self.recorded(float, *keys)
-        return number if number is not None and 0 <= number <= sys.float_info.max else None
 
     @property
     def rates(self) -> frozenset[float]:
         """Its learning rate, and those that `--lr sweep` tried beside it; none where nothing is trained."""
         if self.config.tuning == NO_TUNING:
             return frozenset()
-        beside = self.recorded(dict, "learning_rates", "scores") or {}
-        with suppress(TypeError, ValueError):
-            return frozenset({self.config.lr, *map(float, beside)})
-        return frozenset({self.config.lr})
+        beside = self.content.learning_rates.scores if self.content.learning_rates else {}
+        return frozenset({self.config.lr, *map(float, beside)})
 
     @property
     def miou_large(self) -> float | None:
@@ -116,31 +86,51 @@ class Run:
         number = self.size_counts[LARGE_CLASSES].sum()
         return float(self.size_sums[LARGE_CLASSES].sum() / number) if number else None
 
-    @cached_property
+    @property
+    def trained(self) -> int | None:
+        """Number of trained parameters, where the record knows it."""
+        return self.content.parameters.trainable.total if self.content.parameters else None
+
+    @property
+    def trained_of_sam(self) -> int | None:
+        """Of those, how many are in SAM's encoder and decoder."""
+        counts = self.content.parameters and self.content.parameters.trainable
+        return counts.encoder + counts.decoder if counts else None
+
+    @property
+    def train_images(self) -> int | None:
+        """Number of images that were trained on, where the record knows it."""
+        return (self.content.images or {}).get("train")
+
+    @property
+    def seconds(self) -> float | None:
+        """Time of training and evaluation, where the record knows it."""
+        return self.content.seconds
+
+    @property
     def flops(self) -> float | None:
         """Operations for one image with one click; a multiplication with its addition counts as two."""
-        return self.recorded_amount("flops", "forward")
+        return self.content.flops.forward if self.content.flops else None
 
-    @cached_property
+    @property
     def peak_bytes(self) -> float | None:
         """The most memory that its first process held, on the GPU where there was one."""
-        return self.recorded_amount("peak_memory_bytes")
+        return self.content.peak_memory_bytes or None
 
-    @cached_property
+    @property
     def device(self) -> str | None:
         """Kind of the device: "cpu", "cuda" or another of torch's."""
-        return self.recorded(str, "hardware", "device")
+        return self.content.hardware.device if self.content.hardware else None
 
-    @cached_property
+    @property
     def hours(self) -> float | None:
         """Hours of one device: its time on all its GPUs, or on all its CPU cores."""
-        # A record from before runs could have several processes does not say how many.
-        processes = 1 if "processes" not in self.content else self.recorded_amount("processes")
-        cores = self.recorded_amount("hardware", "threads") if self.device == "cpu" else 1
-        seconds = self.recorded_amount("seconds")
-        if self.device is None or seconds is None or processes is None or cores is None:
+        hardware, seconds = self.content.hardware, self.content.seconds
+        if hardware is None or seconds is None:
             return None
-        return seconds * processes * cores / 3600
+        cores = hardware.threads if hardware.device == "cpu" else 1
+        # A record from before runs could have several processes does not say how many.
+        return seconds * (self.content.processes or 1) * cores / 3600
 
 
 def load_runs(runs: Path, workers: Workers | None = None) -> tuple[list[Run], list[LeftOut]]:
@@ -183,18 +173,17 @@ def load_run(folder: Path) -> Run:
             f"{folder}: a scratch run starts from random weights, this one from {record.config.weights}"
         )
     scores = record.scores
-    miou = _score(folder, scores, "miou")
     protocol = PROTOCOLS[record.config.protocol]
     # Before rows told the picture's pixels, a click was given in the picture itself, but on the paper's grid.
     clicked = protocol.click == "deepest"
     image_ids, group_ids, instance_ids, iou, areas, pixels = read_columns(folder, clicked=clicked)
-    if len(iou) != scores.get("instances"):
+    if len(iou) != scores.instances:
         raise InputError(
-            f"{folder}: {INSTANCES} holds {len(iou)} instances, run.json says {scores.get('instances')}"
+            f"{folder}: {INSTANCES} holds {len(iou)} instances, run.json says {scores.instances}"
         )
-    if not abs(float(iou.mean()) - miou) <= _TOLERANCE:
+    if not abs(float(iou.mean()) - scores.miou) <= _TOLERANCE:
         raise InputError(
-            f"{folder}: the mean IoU of {INSTANCES} is {iou.mean():.9f}, run.json says {miou:.9f}"
+            f"{folder}: the mean IoU of {INSTANCES} is {iou.mean():.9f}, run.json says {scores.miou:.9f}"
         )
     broken = BROKEN_IMAGES.get(record.config.dataset, {}) if protocol.replaces_broken else {}
     try:
@@ -207,13 +196,12 @@ def load_run(folder: Path) -> Run:
     except InputError as error:
         raise InputError(f"{folder}: {INSTANCES} {error}") from None
     size_sums, size_counts = sums_by_size(iou, areas, pixels) if pixels is not None else (None, None)
-    content = record.content
     return Run(
         folder=_printable(folder.name),
         path=folder,
         config=record.config,
-        miou=miou,
-        val_miou=None if scores.get("val_miou") is None else _score(folder, scores, "val_miou"),
+        miou=scores.miou,
+        val_miou=scores.val_miou,
         images=names.images,
         groups=names.groups,
         sums=np.bincount(names.index, weights=iou).astype(np.float64),
@@ -221,40 +209,9 @@ def load_run(folder: Path) -> Run:
         size_sums=size_sums,
         size_counts=size_counts,
         instances_digest=names.digest,
-        trained=_found(content, int, "parameters", "trainable", "total"),
-        trained_of_sam=_of_sam(content),
-        train_images=_found(content, int, "images", "train"),
-        seconds=_found(content, float, "seconds"),
-        commit=_found(content, str, "code", "commit") or "",
-        hardware=_found(content, str, "hardware", "name") or "",
+        content=record.content,
         curves=read_curves(folder),
-        content=content,
     )
-
-
-def _found(content: Any, kind: type[T], *keys: str) -> T | None:
-    """What a record says beside its scores, if it does: a table can do without."""
-    for key in keys:
-        content = content.get(key) if isinstance(content, dict) else None
-    # To Python True is a number.
-    if isinstance(content, bool):
-        return None
-    # JSON's integers have no bound.
-    if kind is float and isinstance(content, int) and abs(content) <= sys.float_info.max:
-        content = float(content)
-    return content if isinstance(content, kind) else None
-
-
-def _of_sam(content: Any) -> int | None:
-    parts = [_found(content, int, "parameters", "trainable", part) for part in ("encoder", "decoder")]
-    return sum(part for part in parts if part is not None) if None not in parts else None
-
-
-def _score(folder: Path, scores: Any, name: str) -> float:
-    value = scores.get(name) if isinstance(scores, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InputError(f"{folder}: run.json's score {name} is {value!r}, not a number from 0 to 1")
-    return float(value)
 
 
 def _without_doubles(loaded: list[Run]) -> tuple[list[Run], list[LeftOut]]:

@@ -38,6 +38,7 @@ CONFIG = RunConfig(
     precision="float32",
     loss="dice-ce",
 )
+SCORES = {"miou": 0.5, "instances": 2, "images": 1, "epoch": 1}
 
 
 def test_unknown_names_show_the_nearest_and_all():
@@ -101,6 +102,10 @@ def test_a_wrong_configuration_is_refused(change, message):
         replace(CONFIG, **change)
 
 
+def read_config(value):
+    return convert_struct(value, RunConfig, where="run.json")
+
+
 def test_every_field_of_the_configuration_changes_the_hash():
     others = {
         **dict.fromkeys(("method", "tuning", "modality", "dataset", "fingerprint", "backbone"), "x"),
@@ -122,38 +127,47 @@ def test_every_field_of_the_configuration_changes_the_hash():
     assert set(others) == set(asdict(CONFIG))
     hashes = {replace(CONFIG, **{name: value}).hash for name, value in others.items()}
     assert len(hashes | {CONFIG.hash}) == len(others) + 1
-    assert RunConfig.from_json(asdict(CONFIG), where="x") == CONFIG
+    assert read_config(asdict(CONFIG)) == CONFIG
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": True}, "seed is True, not of type int"),
-        ({"dataset": 5}, "dataset is 5"),
+        ({"seed": True}, "run.json: seed: expected 'int', got 'bool'"),
+        ({"dataset": 5}, "dataset: expected 'str', got 'int'"),
+        ({"dataset": ""}, "dataset is '', not a printable name"),
         ({"dataset": "a\nb"}, "not a printable name"),
-        ({"lr": 10**400}, "too large"),
+        ({"lr": 10**400}, "lr is not finite, or too large"),
         ({"epoch": 5}, "did you mean 'epochs'"),
-        ({"options": {"kernel": [5]}}, "true or false, or null by name"),
-        ({"options": {"kernel": "a\nb"}}, "true or false, or null by name"),
-        ({"options": {"kernel": 10**400}}, "true or false, or null by name"),
-        ({"options": {"a\nb": 5}}, "true or false, or null by name"),
-        ({"options": [5]}, "true or false, or null by name"),
+        ({"options": {"kernel": [5]}}, "options.kernel: expected"),
+        ({"options": {"kernel": "a\nb"}}, "not a printable name"),
+        ({"options": {"kernel": 10**400}}, "kernel is not finite, or too large"),
+        ({"options": {"a\nb": 5}}, "are not printable names"),
+        ({"options": [5]}, "options: expected 'object', got 'array'"),
     ],
 )
 def test_records_of_others_are_checked(change, message):
     with pytest.raises(InputError, match=message):
-        RunConfig.from_json({**asdict(CONFIG), **change}, where="run.json")
+        read_config({**asdict(CONFIG), **change})
+
+
+def test_whole_numbers_of_a_record_stay_whole():
+    """The hash, which names the folder, is made of the words."""
+    whole = replace(CONFIG, lr=1)
+    assert (
+        read_config(json.loads(json.dumps(asdict(whole)))).hash == whole.hash != replace(whole, lr=1.0).hash
+    )
 
 
 def test_options_go_round_and_tell_configurations_apart():
     changed = replace(CONFIG, options={"rank": 8, "kernel": 5})
     assert changed.options_text == "kernel 5, rank 8"
     assert CONFIG.options_text == ""
-    assert RunConfig.from_json(asdict(changed), where="x") == changed
+    assert read_config(asdict(changed)) == changed
     assert len({CONFIG, changed, replace(CONFIG, options={"kernel": 5, "rank": 8})}) == 2
     older = asdict(CONFIG)
     del older["options"]
-    assert RunConfig.from_json(older, where="x") == CONFIG
+    assert read_config(older) == CONFIG
 
 
 @pytest.mark.parametrize("later", [("clicks",), ("clicks", "train_images", "score_every", "init")])
@@ -161,14 +175,14 @@ def test_runs_from_before_there_was_a_choice_keep_their_names(later):
     older = asdict(CONFIG)
     for name in later:
         del older[name]
-    assert RunConfig.from_json(older, where="x") == CONFIG
+    assert read_config(older) == CONFIG
     if len(later) == 4:
         assert CONFIG.hash == sha256_json(older)[:10]
 
 
 def test_paper_of_earlier_records_is_another_protocol_under_the_same_name(tmp_path):
     """It reduced the grid by PIL's rule: its scores share no table with those of the released program's."""
-    content = {"version": 1, "status": "finished", "config": asdict(CONFIG), "scores": {}}
+    content = {"version": 1, "status": "finished", "config": asdict(CONFIG), "scores": SCORES}
     (tmp_path / "run.json").write_text(json.dumps(content))
     earlier = RunRecord.load(tmp_path).config
     assert (earlier.protocol, earlier.run_name) == ("paper-1", CONFIG.run_name)
@@ -193,8 +207,8 @@ def test_without_training_there_are_no_epochs():
 def test_a_missing_field_is_named():
     value = asdict(CONFIG)
     del value["lr"]
-    with pytest.raises(InputError, match="'lr' is missing"):
-        RunConfig.from_json(value, where="run.json")
+    with pytest.raises(InputError, match=r"run\.json: no 'lr'"):
+        read_config(value)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +218,7 @@ def test_a_missing_field_is_named():
         ("[]", "not a run record"),
         (json.dumps({"version": 99}), "update AIMS"),
         (json.dumps({"version": 1, "status": "running", "config": asdict(CONFIG)}), "running, not finished"),
-        (json.dumps({"version": 1, "status": "finished", "config": asdict(CONFIG)}), "not a run record"),
+        (json.dumps({"version": 1, "status": "finished", "config": asdict(CONFIG)}), "no 'scores'"),
     ],
 )
 def test_broken_run_records(tmp_path, content, message):

@@ -21,9 +21,9 @@ def test_large_is_from_one_percent_on() -> None:
     assert LARGE == 0.01
     # 123 of 12,300 is exactly one percent.
     found = large_scores(np.array([0.1, 0.2, 0.7]), np.array([122, 123, 9_000]), np.full(3, 12_300))
-    assert found == {"miou_large": pytest.approx(0.45), "instances_large": 2}
+    assert found == (pytest.approx(0.45), 2)
 
 
 def test_no_large_instance_has_no_score() -> None:
     found = large_scores(np.array([0.5]), np.array([1]), np.array([101]))
-    assert found == {"miou_large": None, "instances_large": 0}
+    assert found == (None, 0)

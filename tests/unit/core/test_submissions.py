@@ -44,7 +44,7 @@ def run(tmp_path):
         "version": 1,
         "status": "finished",
         "config": dict(vars(CONFIG)),
-        "scores": {"miou": 0.5},
+        "scores": {"miou": 0.5, "instances": 2, "images": 1, "epoch": 1},
         "command": ["/home/me/aims/__main__.py", "run", "--data", "/home/me/aims", "--runs=../me/runs/"],
     }
     (folder / "run.json").write_text(json.dumps(record))
@@ -180,11 +180,12 @@ def large_record(members):
         (without("run.json"), "submission.json describes other members"),
         (with_manifest(run="another"), "submission.json describes other members"),
         (with_manifest(files={}), "submission.json describes other members"),
-        (with_manifest(files=[1]), "no submission of a run"),
-        (with_manifest(version="1"), "no submission of a run"),
+        (with_manifest(files=[1]), "submission.json: not a list of members: files: expected 'object'"),
+        (with_manifest(version="1"), "submission.json: not a list of members: version: expected 'int'"),
+        (with_manifest(version=None), "submission.json: not a list of members: version: expected 'int'"),
         (with_manifest(version=2), "version 2; update AIMS"),
         (large_record, "run.json is too large"),
-        (nested, "nested too deeply"),
+        (nested, "submission.json: not readable as JSON"),
         (lambda members: {"readme": b""}, "it holds 'readme'"),
     ],
 )

@@ -22,7 +22,7 @@ from aims.engine.plan import plan
 from aims.engine.restore import load_model
 from aims.engine.run import run
 from aims.engine.samples import split_images
-from aims.engine.train import Observer
+from aims.engine.train import RunObserver
 from aims.methods.disc import RADII, Disc
 
 NO_MODEL = {
@@ -69,12 +69,12 @@ def test_the_record(pair):
     for record in pair:
         content, config = record.content, record.config
         assert (config.backbone, config.weights, config.loss) == ("none", "none", "none")
-        assert content["parameters"]["total"] == content["flops"]["forward"] == 0
-        assert content["preprocessing"] is None
-        assert content["micro_batch"] is None
-        assert 0 < content["peak_memory_bytes"] < 64e9
-        assert 0 < record.scores["instances_large"] <= record.scores["instances"]
-        assert ("val_miou" in record.scores) == (config.protocol == "strict")
+        assert content.parameters.total == content.flops.forward == 0
+        assert content.preprocessing is None
+        assert content.micro_batch is None
+        assert 0 < content.peak_memory_bytes < 64e9
+        assert 0 < record.scores.instances_large <= record.scores.instances
+        assert (record.scores.val_miou is not None) == (config.protocol == "strict")
         assert sorted(path.name for path in record.path.iterdir()) == [
             "instances.parquet",
             "run.json",
@@ -82,19 +82,19 @@ def test_the_record(pair):
         ]
     disc, oracle = (record.content for record in pair)
     on = "test" if pair[0].config.protocol == "paper" else "train"
-    assert (disc["selected_on"], oracle["selected_on"], oracle["chosen"]) == (on, None, {})
+    assert (disc.selected_on, oracle.selected_on, oracle.chosen) == (on, None, {})
 
 
 def test_the_radius_is_the_best_where_the_protocol_chooses(pair, dataset):
     record = pair[0]
-    chosen, protocol = record.content["chosen"]["radius"], record.config.protocol
-    split = record.content["selected_on"]
+    chosen, protocol = record.content.chosen["radius"], record.config.protocol
+    split = record.content.selected_on
     others = [chosen - 0.5, chosen + 0.5, chosen + 1, *RADII[15:160:16].tolist()]
     here, *elsewhere = means_at([chosen, *others], dataset, protocol, split)
     assert here >= max(elsewhere)
     for name, scored in {"miou": "test", "val_miou": "val"}.items():
-        if name in record.scores:
-            assert [record.scores[name]] == pytest.approx(means_at([chosen], dataset, protocol, scored))
+        if (found := getattr(record.scores, name)) is not None:
+            assert [found] == pytest.approx(means_at([chosen], dataset, protocol, scored))
 
 
 def test_masks_and_scores_agree(pair, dataset):
@@ -113,7 +113,7 @@ def test_masks_and_scores_agree(pair, dataset):
         rle = row["rle_grid"]
         area = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode()}).sum()
         # On both maps a disc covers at most its share, but for the pixels at its edge.
-        radius = record.content["chosen"]["radius"]
+        radius = record.content.chosen["radius"]
         assert 0 < area <= np.pi * (radius + 1) ** 2
 
 
@@ -122,7 +122,7 @@ def test_the_oracle_is_above_for_every_instance(pair):
     keys = [[(row["image_id"], row["instance_id"]) for row in found] for found in (disc, oracle)]
     assert keys[0] == keys[1]
     assert all(high["iou"] >= low["iou"] for low, high in zip(disc, oracle, strict=True))
-    assert pair[1].scores["miou"] > pair[0].scores["miou"]
+    assert pair[1].scores.miou > pair[0].scores.miou
 
 
 def test_a_floor_scores_the_instances_and_clicks_of_a_model(pair, dataset, tmp_path):
@@ -148,7 +148,7 @@ def test_no_sensor_is_read_and_the_test_split_is_not_chosen_on(dataset, monkeypa
     monkeypatch.setattr(Dataset, "read", read)
     stages = []
 
-    class Stages(Observer):
+    class Stages(RunObserver):
         def stage(self, name, total, done=0):
             stages.append((name, total, sorted(set(seen))))
             seen.clear()

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from aims.core.errors import InputError
 from aims.core.files import sha256_file
-from aims.core.records import INITIAL, WEIGHTS, RunRecord
+from aims.core.records import INITIAL, WEIGHTS, InitialRun, RunRecord
 from aims.engine.initial import load_initial
 from aims.engine.job import Job
 from aims.engine.restore import load_model
@@ -90,7 +90,7 @@ def test_its_record_names_the_other_run_and_its_model_needs_it_no_more(dataset, 
     record, _ = run(started_from(dataset, tmp_path, trained["full"], tuning="lora"))
     checksum = sha256_file(trained["full"] / WEIGHTS)
     assert record.config.init == checksum
-    assert record.content["init"] == {"run": trained["full"].name, "weights": checksum}
+    assert record.content.init == InitialRun(run=trained["full"].name, weights=checksum)
     plain = toys.job(dataset, tmp_path, epochs=1, tuning="lora").config
     assert record.config.run_name != plain.run_name
     # What full tuning trained, but for what LoRA trains itself.
@@ -119,7 +119,7 @@ def test_a_stopped_run_goes_on_and_a_second_generation_follows(dataset, trained,
     assert was_finished
     assert again.path == record.path
     second, _ = run(started_from(dataset, tmp_path, record.path, tuning="full"))
-    assert second.content["init"]["run"] == record.path.name
+    assert second.content.init.run == record.path.name
 
 
 @pytest.mark.parametrize(
@@ -147,6 +147,6 @@ def test_a_run_without_weights_is_no_start(dataset, trained, tmp_path):
 
 def test_a_model_of_the_earlier_adapter_is_not_loaded(dataset, trained, tmp_path):
     record = RunRecord.load(trained["adapter"])
-    (trained["adapter"] / "run.json").write_text(json.dumps({**record.content, "version": 1}))
+    (trained["adapter"] / "run.json").write_text(json.dumps({**record.content.as_json(), "version": 1}))
     with pytest.raises(InputError, match="its scores stay readable, for its model make the run again"):
         load_model(trained["adapter"])

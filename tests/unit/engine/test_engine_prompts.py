@@ -81,23 +81,23 @@ def asked(request, dataset, tmp_path_factory):
     """A toy run, and what it answers."""
     runs = tmp_path_factory.mktemp(request.param)
     record, _ = run(toys.job(dataset, runs, epochs=6, protocol=request.param))
-    rows, means = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=4, jitter=3, seed=1))
-    return record, rows, means
+    rows, report = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=4, jitter=3, seed=1))
+    return record, rows, report
 
 
 def test_the_first_click_scores_what_the_run_scored(asked):
-    record, rows, means = asked
+    record, rows, report = asked
     stored = pq.read_table(record.path / "instances.parquet").to_pylist()
     assert [(row["image_id"], row["instance_id"]) for row in rows] == [
         (row["image_id"], row["instance_id"]) for row in stored
     ]
     for row, expected in zip(rows, stored, strict=True):
         assert row["iou_clicks"][0] == pytest.approx(expected["iou"], abs=1e-6)
-    assert means["miou_clicks"][0] == pytest.approx(record.scores["miou"], abs=1e-6)
+    assert report.scores.miou_clicks[0] == pytest.approx(record.scores.miou, abs=1e-6)
 
 
 def test_rows_and_means_agree_and_are_written(asked):
-    record, rows, means = asked
+    record, rows, report = asked
     assert all(len(row["iou_clicks"]) == 4 and len(row["iou_jitter"]) == 3 for row in rows)
     assert all(
         0 <= row[name] <= 1 for row in rows for name in ("iou_box", "boundary_iou", "boundary_iou_box")
@@ -105,12 +105,12 @@ def test_rows_and_means_agree_and_are_written(asked):
     table = pq.read_table(record.path / "prompts.parquet")
     assert table.schema.equals(PROMPT_SCHEMA)
     assert table.to_pylist() == rows
-    assert json.loads((record.path / "prompts.json").read_text()) == means
-    by_class = means["by_class"].values()
-    assert sum(each["instances"] for each in by_class) == len(rows)
-    total = sum(each["instances"] * each["miou"] for each in by_class)
-    assert total / len(rows) == pytest.approx(means["miou_clicks"][0])
-    assert sum(each["instances"] for each in means["by_size"].values()) == len(rows)
+    assert json.loads((record.path / "prompts.json").read_text()) == report.as_json()
+    by_class = report.scores.by_class.values()
+    assert sum(each.instances for each in by_class) == len(rows)
+    total = sum(each.instances * each.miou for each in by_class)
+    assert total / len(rows) == pytest.approx(report.scores.miou_clicks[0])
+    assert sum(each.instances for each in report.scores.by_size.values()) == len(rows)
 
 
 def test_the_same_seed_gives_the_same_clicks(asked, dataset):
@@ -137,9 +137,9 @@ def test_noc_counts_failures_with_all_clicks():
         {**row, "iou_clicks": [0.1, 0.2, 0.3], "noc_85": None, "noc_90": None},
     ]
     means = summarize(rows, ("thing",))
-    assert means["miou_clicks"] == pytest.approx([0.15, 0.55, 0.625])
-    assert (means["noc_85"], means["noc_85_failed"]) == (2.5, 0.5)
-    assert means["miou_jitter"] is None
+    assert means.miou_clicks == pytest.approx([0.15, 0.55, 0.625])
+    assert (means.noc_85, means.noc_85_failed) == (2.5, 0.5)
+    assert means.miou_jitter is None
 
 
 def test_a_floor_has_no_model_to_ask(dataset, tmp_path):

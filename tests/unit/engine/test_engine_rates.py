@@ -39,9 +39,9 @@ def test_strict_trains_three_to_the_end_and_chooses_on_validation(dataset, tmp_p
         dataclasses.replace(job, runs=tmp_path / "alone", config=dataclasses.replace(job.config, lr=best))
     )
     assert alone.scores == found.best.scores
-    noted = RunRecord.load(found.best.path).content["learning_rates"]
-    assert noted["stopped_early"] == list(found.stopped)
-    assert len(noted["scores"]) == 7
+    noted = RunRecord.load(found.best.path).content.learning_rates
+    assert noted.stopped_early == list(found.stopped)
+    assert len(noted.scores) == 7
     # A second time everything is there.
     assert run_rates(job).best.content == found.best.content
 
@@ -56,7 +56,7 @@ def test_paper_trains_all_and_takes_the_peak_on_the_test_split(dataset, tmp_path
     found = run_rates(toys.job(dataset, tmp_path, epochs=6, protocol="paper"))
     assert found.stopped == ()
     assert set(states(tmp_path).values()) == {"finished"}
-    assert found.best.scores["miou"] == max(found.scores.values())
+    assert found.best.scores.miou == max(found.scores.values())
 
 
 @pytest.mark.usefixtures("three_rates")

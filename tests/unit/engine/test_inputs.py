@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from aims.core.errors import InputError
+from aims.core.records import Preprocessing
 from aims.core.vocabulary import PAPER, STRICT
 from aims.data.read import Dataset
 from aims.data.write import convert
-from aims.engine.inputs import Channels, Preprocessing, choose_dataset, stack, survey, to_input
+from aims.engine.inputs import Channels, choose_dataset, stack, survey, to_input
 from aims.sensors.derived import POLARIZERS
 from aims.sensors.polarization import aolp, aolp_folded, dolp, stokes
 from aims.sensors.scaling import published_constants

@@ -25,7 +25,7 @@ from aims.engine import train
 from aims.engine.checkpoint import TrainingState
 from aims.engine.machine import PeakMemory
 from aims.engine.run import run
-from aims.engine.train import Observer, Stopped
+from aims.engine.train import RunObserver, Stopped
 from aims.models.trainable import declared_parameters
 
 
@@ -53,19 +53,19 @@ def same_result(one: RunRecord, other: RunRecord) -> None:
 
 def test_the_record_holds_everything(unbroken):
     content = unbroken.content
-    assert content["status"] == "finished"
+    assert content.status == "finished"
     assert unbroken.config.weights == "random"
-    assert content["selected_on"] == "val"
-    assert content["parameters"]["trainable"]["alignment"] == 9 * 2 * 64 + 64 + 64 * 3 + 3
-    assert content["flops"]["forward"] > content["flops"]["alignment"] > 1e6
-    assert content["code"]["aims"]
-    assert content["hardware"]["device"] == "cpu"
-    assert 0 < content["peak_memory_bytes"] < 64e9
+    assert content.selected_on == "val"
+    assert content.parameters.trainable.alignment == 9 * 2 * 64 + 64 + 64 * 3 + 3
+    assert content.flops.forward > content.flops.alignment > 1e6
+    assert content.code.aims
+    assert content.hardware.device == "cpu"
+    assert 0 < content.peak_memory_bytes < 64e9
     table = pq.read_table(unbroken.path / "instances.parquet")
     assert table.schema.equals(INSTANCE_SCHEMA)
     iou = table["iou"].to_numpy()
-    assert unbroken.scores["miou"] == pytest.approx(iou.mean(), abs=1e-12)
-    assert unbroken.scores["instances"] == len(table)
+    assert unbroken.scores.miou == pytest.approx(iou.mean(), abs=1e-12)
+    assert unbroken.scores.instances == len(table)
     lines = [json.loads(line) for line in (unbroken.path / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5, 6]
     # Scored every five epochs and at the last; chosen by validation.
@@ -73,8 +73,8 @@ def test_the_record_holds_everything(unbroken):
     scored = [line for line in lines if "val_miou" in line]
     assert all(line["val_miou"] < line["val_dice"] < 1 and 0 < line["val_loss"] < 5 for line in scored)
     best = max(scored, key=lambda line: line["val_miou"])
-    assert unbroken.scores["epoch"] == best["epoch"]
-    assert unbroken.scores["val_miou"] == best["val_miou"]
+    assert unbroken.scores.epoch == best["epoch"]
+    assert unbroken.scores.val_miou == best["val_miou"]
     assert sorted(path.name for path in unbroken.path.iterdir()) == [
         "instances.parquet",
         "metrics.jsonl",
@@ -101,15 +101,15 @@ def test_scores_are_taken_as_often_as_asked(dataset, tmp_path):
 def test_the_rate_is_halved_every_ten_epochs(dataset, tmp_path):
     lines = []
 
-    class Lines(Observer):
+    class Lines(RunObserver):
         def epoch(self, line):
-            lines.append(line["lr"])
+            lines.append(line.lr)
 
     run(toys.job(dataset, tmp_path, epochs=21, limit=3, protocol="paper"), observer=Lines())
     assert lines == 10 * [1e-3] + 10 * [5e-4] + [2.5e-4]
 
 
-class StopAt(Observer):
+class StopAt(RunObserver):
     """Asks the process to stop at a unit of work."""
 
     def __init__(self, unit):
@@ -197,10 +197,10 @@ def test_training_leaves_the_global_random_numbers(dataset, tmp_path):
 def test_without_anything_to_train_the_model_is_tested_as_it_is(dataset, tmp_path):
     still = {"method": "zero-shot", "modality": "rgb-signal", "tuning": "none", "epochs": 0, "lr": 0.0}
     record, _ = run(toys.job(dataset, tmp_path, **still))
-    assert record.scores["epoch"] == 0
-    assert record.scores["instances"] > 0
-    assert record.content["parameters"]["trainable"]["total"] == 0
-    assert record.content["preprocessing"]["channel_order"] == [0, 1, 2, 3, 4]
+    assert record.scores.epoch == 0
+    assert record.scores.instances > 0
+    assert record.content.parameters.trainable.total == 0
+    assert record.content.preprocessing.channel_order == (0, 1, 2, 3, 4)
     names = sorted(path.name for path in record.path.iterdir())
     assert names == ["instances.parquet", "run.json", "samples.png"]
     assert run(toys.job(dataset, tmp_path, **still))[1]
@@ -265,10 +265,10 @@ def test_lack_of_memory_on_a_gpu_halves_what_is_computed_at_once(
     monkeypatch.setattr(Segmenter, "embed", embed_two)
     record, _ = run(toys.job(dataset, tmp_path, epochs=6))
     assert "out of memory; from now on 2 images at a time, a step takes 3 as before" in caplog.text
-    assert record.content["micro_batch"] == 2
-    assert unbroken.content["micro_batch"] == 3
+    assert record.content.micro_batch == 2
+    assert unbroken.content.micro_batch == 3
     # The same steps, up to the order of sums.
-    assert record.scores["miou"] == pytest.approx(unbroken.scores["miou"], abs=2e-3)
+    assert record.scores.miou == pytest.approx(unbroken.scores.miou, abs=2e-3)
     lines, expected = (
         [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
         for path in (record.path, unbroken.path)
@@ -297,13 +297,13 @@ def test_a_run_that_goes_on_keeps_to_the_smaller_parts(dataset, tmp_path, monkey
     caplog.clear()
     record, _ = run(job)
     assert caplog.text == ""
-    assert record.content["micro_batch"] == 1
+    assert record.content.micro_batch == 1
 
 
 def test_each_run_has_its_own_peak_memory(dataset, tmp_path):
     """A large run that is stopped and goes on, then a small one in the same process."""
 
-    class HoldAndStop(Observer):
+    class HoldAndStop(RunObserver):
         def advance(self, count=1, *, loss=None):
             if loss is not None:
                 # 400 MB for a moment, at the first step.
@@ -313,8 +313,8 @@ def test_each_run_has_its_own_peak_memory(dataset, tmp_path):
     large = toys.job(dataset, tmp_path / "large", epochs=1)
     with pytest.raises(Stopped):
         run(large, observer=HoldAndStop())
-    first = run(large)[0].content["peak_memory_bytes"]
-    second = run(toys.job(dataset, tmp_path / "small", epochs=1))[0].content["peak_memory_bytes"]
+    first = run(large)[0].content.peak_memory_bytes
+    second = run(toys.job(dataset, tmp_path / "small", epochs=1))[0].content.peak_memory_bytes
     assert first - second > 300e6
 
 
@@ -349,9 +349,9 @@ def test_saving_every_step_changes_nothing(dataset, tmp_path, unbroken, monkeypa
 
 def test_the_stock_path_scores_the_same(dataset, tmp_path, unbroken):
     record, _ = run(replace(toys.job(dataset, tmp_path, epochs=6), path="stock"))
-    assert record.content["path"] == "stock"
-    assert unbroken.content["path"] == "fast"
-    assert record.scores["miou"] == pytest.approx(unbroken.scores["miou"], abs=2e-3)
+    assert record.content.path == "stock"
+    assert unbroken.content.path == "fast"
+    assert record.scores.miou == pytest.approx(unbroken.scores.miou, abs=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -389,11 +389,11 @@ def test_a_damaged_checkpoint_is_named(dataset, tmp_path):
     (job.folder / "resume.safetensors").write_bytes(b"\x00" * 100)
     with pytest.raises(AimsError, match=r"resume\.safetensors: not readable"):
         run(job)
-    assert run(job, fresh=True)[0].scores["instances"] > 0
+    assert run(job, fresh=True)[0].scores.instances > 0
 
 
 def test_bf16_runs(dataset, tmp_path):
-    assert run(toys.job(dataset, tmp_path, precision="bf16", epochs=1))[0].scores["instances"] > 0
+    assert run(toys.job(dataset, tmp_path, precision="bf16", epochs=1))[0].scores.instances > 0
 
 
 def test_workers_do_not_change_the_numbers(dataset, tmp_path):
@@ -404,9 +404,9 @@ def test_workers_do_not_change_the_numbers(dataset, tmp_path):
 def test_a_disk_that_is_full_costs_nothing_that_was_saved(dataset, unbroken, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    class FullFrom(Observer):
+    class FullFrom(RunObserver):
         def epoch(self, line):
-            if line["epoch"] == 2:
+            if line.epoch == 2:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
 
     job = toys.job(dataset, tmp_path, epochs=6)
@@ -434,4 +434,4 @@ def test_a_dataset_that_has_vanished_is_named(tmp_path):
         run(job)
     for shard in shards:
         shard.with_suffix(".away").rename(shard)
-    assert run(job)[0].scores["instances"] > 0
+    assert run(job)[0].scores.instances > 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import shutil
@@ -24,7 +23,7 @@ from aims.core.errors import AimsError, InputError
 from aims.data.instances import split_instances, stretch_nearest, strict_clicks
 from aims.engine import checkpoint
 from aims.engine.loading import loader
-from aims.engine.train import Observer, Stopped
+from aims.engine.train import RunObserver, Stopped
 from aims.methods import BACKBONES
 from aims.models.weights import load_weights
 from aims.pretrain import checkpoint as state_module
@@ -395,11 +394,11 @@ def test_scores_count_pixels_at_the_pictures_own_size(monkeypatch):
             expected.append((left & truth).sum() / (left | truth).sum())
     large = np.concatenate([item.large for item in held_out.items])
     found = scores.score(Half(), held_out, precision="float32")
-    assert found["miou"] == pytest.approx(np.mean(expected))
-    assert found["miou_large"] == pytest.approx(np.array(expected)[large].mean())
+    assert found.miou == pytest.approx(np.mean(expected))
+    assert found.miou_large == pytest.approx(np.array(expected)[large].mean())
     discs = scores.disc_scores(held_out)
-    assert discs["instances"] == len(expected)
-    assert 0 < discs["disc"] <= discs["best_disc"] < 1
+    assert discs.instances == len(expected)
+    assert 0 < discs.disc <= discs.best_disc < 1
 
 
 def test_the_average_forgets_the_start():
@@ -414,7 +413,7 @@ def test_the_average_forgets_the_start():
     assert layer.weight.item() == 3
 
 
-class Stopping(Observer):
+class Stopping(RunObserver):
     """Asks for a stop after some steps, as Ctrl-C does."""
 
     def __init__(self, after):
@@ -453,8 +452,8 @@ def test_resuming_gives_the_same_bits(tmp_path, unbroken):
     whole, broken = state(unbroken[0]), state(folder)
     assert whole.keys() == broken.keys()
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
-    assert card["weights"]["sha256"] == unbroken[1]["weights"]["sha256"]
-    assert card["scores"] == unbroken[1]["scores"]
+    assert card.weights.sha256 == unbroken[1].weights.sha256
+    assert card.scores == unbroken[1].scores
 
     def lines(path):
         rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
@@ -479,8 +478,8 @@ def test_training_changes_all_that_answers_a_click(unbroken):
 
 def test_another_seed_gives_other_weights(tmp_path, unbroken):
     card = pretrain(job(tmp_path / "out", seed=1, images=2))
-    assert card["weights"]["sha256"] != unbroken[1]["weights"]["sha256"]
-    assert card["images_seen"] == 2
+    assert card.weights.sha256 != unbroken[1].weights.sha256
+    assert card.images_seen == 2
 
 
 def test_the_weights_load_and_the_card_is_whole(unbroken):
@@ -492,32 +491,32 @@ def test_the_weights_load_and_the_card_is_whole(unbroken):
     averages = state(folder)
     name = "image_encoder.pos_embed"
     assert torch.equal(loaded.state[name], averages[f"average.{name}"].half().float())
-    assert card == json.loads((folder / "card.json").read_text())
-    assert loaded.sha256 == card["weights"]["sha256"]
-    assert card["weights"]["bytes"] == (folder / "weights.safetensors").stat().st_size
-    assert (card["images_seen"], card["steps"], card["share_done"]) == (12, 6, 1)
-    assert card["shippable"]
-    assert card["settings"]["recipe"] == json.loads(json.dumps(dataclasses.asdict(module.RECIPE)))
-    assert list(card["scores"]) == ["wilds", "rooms"]
+    assert card.as_json() == json.loads((folder / "card.json").read_text())
+    assert loaded.sha256 == card.weights.sha256
+    assert card.weights.bytes == (folder / "weights.safetensors").stat().st_size
+    assert (card.images_seen, card.steps, card.share_done) == (12, 6, 1)
+    assert card.shippable
+    assert card.settings.recipe == module.RECIPE
+    assert list(card.scores) == ["wilds", "rooms"]
     keys = ["miou", "miou_large", "instances", "large_instances", "disc", "best_disc", "radius"]
     keys += ["disc_large", "best_disc_large", "radius_large"]
-    for numbers in card["scores"].values():
+    for numbers in card.as_json()["scores"].values():
         assert list(numbers) == keys
     text = (folder / "README.md").read_text()
-    for name, numbers in card["scores"].items():
-        assert f"| {name} | {numbers['instances']:,} | {100 * numbers['miou']:.1f} |" in text
+    for name, numbers in card.scores.items():
+        assert f"| {name} | {numbers.instances:,} | {100 * numbers.miou:.1f} |" in text
     assert cv2.imread(str(folder / "curves.png")).shape[1] > 500
 
 
 def test_the_rate_by_hand(tmp_path):
-    trainer = module._Pretraining(job(tmp_path, lr=0.5), {}, Observer())
+    trainer = module._Pretraining(job(tmp_path, lr=0.5), {}, RunObserver())
     assert trainer._rate(0.0) == pytest.approx(0.5 / 300)
     trainer.progress.step = 149
     assert trainer._rate(0.0) == pytest.approx(0.25)
     trainer.progress.step = 10_000
     assert [trainer._rate(share) for share in (0, 0.5, 1)] == pytest.approx([0.5, 0.5 * 0.505, 0.005])
     assert trainer.share_done() == 1
-    by_clock = module._Pretraining(job(tmp_path, images=None, hours=2.0), {}, Observer())
+    by_clock = module._Pretraining(job(tmp_path, images=None, hours=2.0), {}, RunObserver())
     by_clock.progress.seconds = 1800.0
     assert by_clock.share_done() == 0.25
 
@@ -530,23 +529,23 @@ def test_a_finished_pretraining_answers(unbroken, monkeypatch):
 def test_scores_on_the_way_and_photographs(tmp_path, photos):
     told = []
 
-    class Listening(Observer):
-        def epoch(self, line):
-            told.append(line)
+    class Listening(module.PretrainObserver):
+        def scored(self, images, seconds, scores, floors):
+            told.append((images, scores))
 
     asked = job(tmp_path / "out", photos=photos, bsds=photos, share_of_photos=0.4, images=8, score_every=4)
     card = pretrain(asked, observer=Listening())
-    assert [line["images"] for line in told] == [4]
-    assert set(told[0]["scores"]) == {"wilds", "rooms", "photographs"}
+    assert [images for images, _ in told] == [4]
+    assert set(told[0][1]) == {"wilds", "rooms", "photographs"}
     lines = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
-    assert lines[0]["photographs_miou"] == told[0]["scores"]["photographs"]["miou"]
+    assert lines[0]["photographs_miou"] == told[0][1]["photographs"].miou
     # The last line has the scores of what is shipped.
-    assert lines[-1]["photographs_miou"] == card["scores"]["photographs"]["miou"]
+    assert lines[-1]["photographs_miou"] == card.scores["photographs"].miou
     assert [line["images"] for line in lines] == [4, 8, 8]
-    assert not card["shippable"]
-    assert card["license"].startswith("NOT TO BE SHIPPED")
-    assert card["learned_from"]["photographs"] == 3
-    assert card["scores"]["photographs"]["instances"] == 6
+    assert not card.shippable
+    assert card.license.startswith("NOT TO BE SHIPPED")
+    assert card.learned_from.photographs == 3
+    assert card.scores["photographs"].instances == 6
 
 
 def test_a_stop_while_scoring_loses_nothing(tmp_path, monkeypatch):
@@ -567,7 +566,7 @@ def test_a_stop_while_scoring_loses_nothing(tmp_path, monkeypatch):
         == 2
     )
     card = pretrain(job(folder, images=8, score_every=4))
-    assert card["weights"] == pretrain(job(whole, images=8, score_every=4))["weights"]
+    assert card.weights == pretrain(job(whole, images=8, score_every=4)).weights
     kept = [
         [{k: v for k, v in json.loads(line).items() if "second" not in k} for line in text.splitlines()]
         for text in ((path / "metrics.jsonl").read_text() for path in (folder, whole))
@@ -583,9 +582,9 @@ def test_finishing_early(tmp_path):
     with pytest.raises(Stopped):
         pretrain(job(folder), observer=Stopping(3))
     card = pretrain(job(folder), finish=True)
-    assert (card["images_seen"], card["share_done"]) == (6, 0.5)
+    assert (card.images_seen, card.share_done) == (6, 0.5)
     # The same command still goes on.
-    assert pretrain(job(folder))["images_seen"] == 12
+    assert pretrain(job(folder)).images_seen == 12
 
 
 def test_a_call_with_a_time_limit_writes_everything_and_the_next_goes_on(tmp_path, unbroken, monkeypatch):
@@ -593,17 +592,17 @@ def test_a_call_with_a_time_limit_writes_everything_and_the_next_goes_on(tmp_pat
     # Two seconds a step, by a clock of the test's own.
     monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
-    class Ticking(Observer):
+    class Ticking(RunObserver):
         def advance(self, count=1, *, loss=None):
             now[0] += 2.0 * (count > 1)
 
     card = pretrain(job(folder, seconds=5.0), observer=Ticking())
-    assert (card["steps"], card["share_done"]) == (3, 0.5)
+    assert (card.steps, card.share_done) == (3, 0.5)
     assert {path.name for path in folder.iterdir()} >= {"weights.safetensors", "metrics.jsonl", "README.md"}
     # The whole differs in nothing from one that was not stopped, and its card replaces the early one.
     whole = pretrain(job(folder, seconds=50.0), observer=Ticking())
-    assert whole["steps"] == 6
-    assert whole["weights"]["sha256"] == unbroken[1]["weights"]["sha256"]
+    assert whole.steps == 6
+    assert whole.weights.sha256 == unbroken[1].weights.sha256
     with pytest.raises(InputError, match="--seconds must be a positive number"):
         job(folder, seconds=0.0)
 
@@ -612,11 +611,11 @@ def test_a_card_of_fewer_steps_is_written_again(tmp_path):
     folder = tmp_path / "out"
     with pytest.raises(Stopped):
         pretrain(job(folder), observer=Stopping(3))
-    assert pretrain(job(folder), finish=True)["steps"] == 3
+    assert pretrain(job(folder), finish=True).steps == 3
     # All steps done and saved, but stopped before the weights were written.
     with pytest.raises(Stopped):
         pretrain(job(folder), observer=Stopping(3))
-    assert pretrain(job(folder))["steps"] == 6
+    assert pretrain(job(folder)).steps == 6
 
 
 def test_wrong_folders(tmp_path, unbroken):
@@ -735,7 +734,7 @@ def test_a_state_of_one_file_goes_on(tmp_path, unbroken):
     for path in (*folder.glob("checkpoint-*"), folder / "checkpoint.safetensors.index.json"):
         path.unlink()
     card = pretrain(job(folder))
-    assert card["weights"]["sha256"] == unbroken[1]["weights"]["sha256"]
+    assert card.weights.sha256 == unbroken[1].weights.sha256
     assert not (folder / "checkpoint.safetensors").exists()
 
 

@@ -14,7 +14,7 @@ import toys  # noqa: F401  (registers sam-toy)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from aims.engine.train import Observer
+from aims.engine.train import RunObserver
 from aims.models import attention
 from aims.models.long_attention import attend_fused
 from aims.pretrain import run as module
@@ -70,7 +70,7 @@ def on_meta(monkeypatch, folder, **changes):
         ),
     )
     config = PretrainConfig(images=64, batch_size=4, clicks=3, held_out=2, **changes)
-    trainer = module._Pretraining(PretrainJob(config=config, folder=folder, device=META), {}, Observer())
+    trainer = module._Pretraining(PretrainJob(config=config, folder=folder, device=META), {}, RunObserver())
     return trainer, PretrainingSet(0, trainer.model.image_size, 4, at_once=scenes_at_once(META))
 
 

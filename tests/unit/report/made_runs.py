@@ -40,7 +40,23 @@ CONFIG = RunConfig(
 # Two images, three instances: the mean over instances is (0.2 + 0.4 + 0.9) / 3 = 0.5.
 SCORED = {"image-1": [0.2, 0.4], "image-2": [0.9]}
 
+HARDWARE = {
+    "device": "cpu",
+    "name": "a processor",
+    "threads": 4,
+    "cpus": 8,
+    "platform": "Linux",
+    "python": "3.12.1",
+}
+CODE = {"aims": "1", "commit": "c0ffee", "torch": "2"}
+
 AddRun = Callable[..., Path]
+
+
+def parameters(encoder: int, decoder: int = 0, alignment: int = 0) -> dict[str, Any]:
+    """What a record says of so many parameters that learn."""
+    parts = {"alignment": alignment, "encoder": encoder, "decoder": decoder}
+    return {"total": 98_000_000, "trainable": {**parts, "total": sum(parts.values())}}
 
 
 def instance_row(

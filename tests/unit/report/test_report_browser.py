@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_runs import write_run
+from made_runs import CODE, HARDWARE, parameters, write_run
 from playwright.sync_api import expect, sync_playwright
 
 from aims.core.records import METRICS
@@ -40,12 +40,12 @@ def write_runs(runs: Path, dataset: Dataset) -> None:
         total = sum(instances.values())
         ious = iter(best * (7 * k % total) / (total - 1) for k in range(total))
         record = {
-            "parameters": {"trainable": {"total": 0 if method == "disc" else 1000}},
-            "flops": {"forward": 2_000_000},
+            "parameters": parameters(0 if method == "disc" else 1000),
+            "flops": {"forward": 2_000_000, "alignment": 0},
             "seconds": 36.0,
             "peak_memory_bytes": 700_000_000,
-            "hardware": {"device": "cpu", "threads": 2, "name": SCRIPT},
-            "code": {"aims": "1", "torch": "2", "commit": "c0ffee"},
+            "hardware": {**HARDWARE, "threads": 2, "name": SCRIPT},
+            "code": CODE,
             "command": ["/usr/bin/aims", "run", MARKUP.format(1), "--data", "/secret/place"],
         }
         path = write_run(

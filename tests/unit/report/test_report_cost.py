@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from made_runs import AddRun
+from made_runs import HARDWARE, AddRun, parameters
 
-from aims.core.records import RECORD
 from aims.report.comparison.build import build_comparisons
 from aims.report.comparison.captions import comparison_title
 from aims.report.comparison.costs import COSTS, cost_notes
@@ -29,17 +27,16 @@ from aims.report.tables.results_table import (
     results_csv,
 )
 
-CPU = {"device": "cpu", "threads": 4, "name": "a processor"}
-GPU = {"device": "cuda", "threads": 16, "name": "a card"}
+GPU = {**HARDWARE, "device": "cuda", "threads": 16, "name": "a card"}
 
 
 def record(**changes: Any) -> dict[str, Any]:
     return {
-        "parameters": {"trainable": {"total": 755_206}},
+        "parameters": parameters(755_206),
         "flops": {"forward": 1_815_611_392, "alignment": 98_304},
         "seconds": 90.0,
         "peak_memory_bytes": 787_931_136,
-        "hardware": CPU,
+        "hardware": HARDWARE,
         **changes,
     }
 
@@ -94,12 +91,8 @@ def test_costs_of_a_result(runs: Path, add_run: AddRun) -> None:
         ({"hardware": GPU, "processes": 8}, 8 * 90 / 3600),
         ({"hardware": GPU}, 90 / 3600),  # a record from before there could be several
         ({"processes": 2}, 2 * 4 * 90 / 3600),
-        ({"hardware": {"device": "cpu"}}, None),
-        ({"hardware": {}}, None),
-        ({"processes": "two"}, None),
+        ({"hardware": None}, None),
         ({"seconds": None}, None),
-        ({"seconds": -1.0}, None),
-        ({"seconds": 10**400}, None),
     ],
 )
 def test_device_hours(runs: Path, add_run: AddRun, changes: dict[str, Any], hours: float | None) -> None:
@@ -114,17 +107,6 @@ def test_hours_of_different_devices_are_not_averaged(runs: Path, add_run: AddRun
     (result,) = results(runs)
     assert (result.costs.device, result.costs.device_hours) == (None, None)
     assert result.costs.seconds == 90
-
-
-@pytest.mark.parametrize("value", [None, "many", True, -5, float("nan"), float("inf"), 10**400, [1]])
-def test_what_is_no_amount_stays_empty(runs: Path, add_run: AddRun, value: Any) -> None:
-    path = add_run(record=record())
-    content = json.loads((path / RECORD).read_text())
-    content |= {"flops": {"forward": value}, "peak_memory_bytes": value}
-    (path / RECORD).write_text(json.dumps(content))
-    found = texts(table(runs).rows[0])
-    assert (found["FLOPs"], found["memory"]) == ("", "")
-    assert found["trained"] == "755 k"
 
 
 def test_learning_rates_that_were_tried(runs: Path, add_run: AddRun) -> None:
@@ -151,10 +133,8 @@ def test_learning_rates_that_were_tried(runs: Path, add_run: AddRun) -> None:
 @pytest.mark.parametrize(
     ("noted", "tried"),
     [
-        ({"scores": {"3e-06": 0.1, "0.0001": None, "0.0003": 0.5, "0.001": 0.4}}, 5),
-        ({"scores": {"fast": 0.1}}, 2),
-        ({"scores": [1]}, 2),
-        (7, 2),
+        ({"scores": {"3e-06": 0.1, "0.0001": None, "0.0003": 0.5, "0.001": 0.4}, "stopped_early": []}, 5),
+        (None, 2),
     ],
 )
 def test_a_sweep_tells_of_the_rates_that_it_stopped(
@@ -167,7 +147,7 @@ def test_a_sweep_tells_of_the_rates_that_it_stopped(
 
 def test_columns_of_the_comparison(runs: Path, add_run: AddRun) -> None:
     add_run(record=record())
-    add_run(modality="thermal", record=record(flops={"forward": 2_000_000_000}, seconds=27.0))
+    add_run(modality="thermal", record=record(flops={"forward": 2_000_000_000, "alignment": 0}, seconds=27.0))
     add_run(0.2, method="linear")
     found = table(runs)
     first, second = found.rows
@@ -199,7 +179,7 @@ def test_the_figure_and_its_numbers(runs: Path, add_run: AddRun) -> None:
     add_run(record=record())
     add_run(0.4, method="linear", record=record(hardware=GPU, seconds=36.0))
     add_run(0.3, method="zero-shot", tuning="none", epochs=0, lr=0.0)
-    add_run(0.2, method="disc", record=record(parameters={"trainable": {"total": 0}}))
+    add_run(0.2, method="disc", record=record(parameters=parameters(0)))
     found = table(runs)
     figure = draw_cost(cost_plot(found))
     assert figure is not None

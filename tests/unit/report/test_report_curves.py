@@ -28,26 +28,23 @@ def write(run: Path, *lines: object) -> None:
         ('{"epoch": 1}\n{"epoch": "2"}\n{"epoch": 3}\n', [1]),
         ("[" * 100_000, []),
         ('{"epoch": 1}\n' + "[" * 100_000, [1]),
-        ('{"epoch": 1}\n\n{"epoch": 2}\n', [1]),
+        ('{"epoch": 1}\n\n{"epoch": 2}\n', [1, 2]),
     ],
 )
 def test_damaged_curves_end_where_they_are_damaged(tmp_path: Path, text: str, epochs: list[int]) -> None:
     assert read_metrics(tmp_path) == []
     (tmp_path / METRICS).write_text(text)
-    assert [line["epoch"] for line in read_metrics(tmp_path)] == epochs
+    assert [line.epoch for line in read_metrics(tmp_path)] == epochs
     (tmp_path / METRICS).write_bytes(b"\xff" + text.encode())
     assert read_metrics(tmp_path) == []
 
 
-def test_curves_hold_finite_numbers_alone(tmp_path: Path) -> None:
-    scores = [float("nan"), float("inf"), 10**400, "0.5", None, 0.123456]
-    write(tmp_path, *({"epoch": k, "loss": 1 / k, "val_miou": one} for k, one in enumerate(scores, start=1)))
-    loss, score = read_curves(tmp_path)
-    assert loss == ([1, 2, 3, 4, 5, 6], [1, 0.5, 0.3333, 0.25, 0.2, 0.1667])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, "0.5", [1], 1.5])
+def test_curves_end_where_a_score_is_none(tmp_path: Path, value: object) -> None:
+    lines = [{"epoch": k, "loss": 1 / k, "val_miou": one} for k, one in enumerate([None, 0.123456, value], 1)]
+    write(tmp_path, *lines, {"epoch": 4, "loss": 1})
     # In percent, to four digits.
-    assert score == ([6], [12.35])
-    write(tmp_path, {"epoch": 10**400, "loss": 1}, {"epoch": 2, "loss": 1})
-    assert read_curves(tmp_path)[0] == ([2], [1])
+    assert read_curves(tmp_path) == [([1, 2], [1, 0.5]), ([2], [12.35])]
 
 
 def test_every_row_with_curves_is_drawn_with_all_its_seeds(runs: Path, add_run: AddRun) -> None:

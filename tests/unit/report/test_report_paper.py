@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from made_runs import AddRun
+from made_runs import AddRun, parameters
 
 from aims.report.paper.cells import fill_table
 from aims.report.paper.description import RunQuery
@@ -137,8 +137,8 @@ def test_contents_of_a_dataset_are_not_mixed(runs: Path, add_run: AddRun) -> Non
 def test_trained_parameters_come_from_the_records(runs: Path, add_run: AddRun) -> None:
     path = add_run(0.5, **PAPER)
     record = json.loads((path / "run.json").read_text())
-    parts = {"alignment": 5443, "encoder": 3_686_400, "decoder": 588_800, "total": 4_280_643}
-    (path / "run.json").write_text(json.dumps({**record, "parameters": {"trainable": parts}}))
+    counts = parameters(3_686_400, 588_800, alignment=5443)
+    (path / "run.json").write_text(json.dumps({**record, "parameters": counts}))
     (table,) = fill("table4", runs)
     cell = table.cells["lora", "trained, M"]
     assert cell.value == pytest.approx(4.2752)

@@ -81,8 +81,8 @@ def test_options_and_fields_become_arguments_and_a_command(tmp_path):
     ("text", "message"),
     [
         ("", "t.toml: needs at least one [[grid]] table"),
-        ("grid = 3", "t.toml: 'grid' must be tables, each written below [[grid]]"),
-        ("defaults = 3\n" + GRID, "t.toml: 'defaults' must be one table, [defaults]"),
+        ("grid = 3", "t.toml: grid: expected 'array', got 'int'"),
+        ("defaults = 3\n" + GRID, "t.toml: defaults: expected 'object', got 'int'"),
         (GRID.replace("grid", "grids"), "t.toml: unknown key 'grids'; did you mean 'grid'?"),
         (GRID + "epoch = 3", "t.toml [[grid]] 1: unknown field 'epoch'; did you mean 'epochs'?"),
         (GRID + "batch_size = 3", "[[grid]] 1: unknown field 'batch_size'; did you mean 'batch-size'?"),
@@ -133,7 +133,7 @@ def test_mistakes(tmp_path, text, message):
 @pytest.mark.parametrize("key", ["title", "question", "found", "cost", "command"])
 def test_the_head_is_whole(tmp_path, key):
     head = "".join(line for line in HEAD.splitlines(keepends=True) if not line.startswith(key))
-    with pytest.raises(InputError, match=f"needs a text '{key}', has None"):
+    with pytest.raises(InputError, match=f"no '{key}'"):
         read(tmp_path, GRID, head)
 
 
