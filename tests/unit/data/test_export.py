@@ -24,9 +24,9 @@ from aims.converters.coco import CocoConverter
 from aims.converters.folder import FolderConverter
 from aims.core.errors import AimsError, InputError
 from aims.core.schema import Converter, DatasetSpec, InstanceMap, Sample, StreamSpec
-from aims.data._export_coco import compress_masks
-from aims.data._export_files import FlatNames, encode_stream, path_name, picture_suffix
 from aims.data.export import export
+from aims.data.export.coco import compress_masks
+from aims.data.export.files import FlatNames, encode_stream, path_name, picture_suffix
 from aims.data.read import Dataset
 from aims.data.write import convert
 from helpers import DTYPES, MadeUp, seeded
