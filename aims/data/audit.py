@@ -170,10 +170,19 @@ def audit_dataset(
         if flat := tuple(name for name in chosen if hashes[name][-1] is None):
             plain.append((ref, flat))
         on_progress(1)
+    # 1 and -1 for the bits; 0 where a picture has no hash.
+    none = np.zeros(_BITS, np.float32)
+    signs = [
+        np.array([none if bits is None else np.where(bits, 1, -1) for bits in found], np.float32)
+        for found in hashes.values()
+    ]
     pairs = []
-    for i, j in _find_near(refs, [_signs(found) for found in hashes.values()], distance, within, folder):
+    for i, j in _find_near(refs, signs, distance, within, folder):
         identical = tuple(name for name in chosen if checksums[name][i] == checksums[name][j])
-        distances = {name: _hamming(found[i], found[j]) for name, found in hashes.items()}
+        distances: dict[str, int | None] = {
+            name: None if found[i] is None or found[j] is None else int(np.sum(found[i] != found[j]))
+            for name, found in hashes.items()
+        }
         pairs.append(ImagePair(first=refs[i], second=refs[j], distances=distances, identical=identical))
     return Audit(
         images={split: len(images) for split, images in dataset.index.items()},
@@ -185,16 +194,6 @@ def audit_dataset(
         straddling=_straddling(refs),
         plain=plain,
     )
-
-
-def _hamming(first: NDArray[np.bool_] | None, second: NDArray[np.bool_] | None) -> int | None:
-    return None if first is None or second is None else int((first != second).sum())
-
-
-def _signs(hashes: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.float32]:
-    """(images, 64): 1 and -1 for the bits; 0 where a picture has no hash."""
-    none = np.zeros(_BITS, np.float32)
-    return np.array([none if bits is None else np.where(bits, 1, -1) for bits in hashes], np.float32)
 
 
 def _find_near(

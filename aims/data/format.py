@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from aims.core.columns import COLUMNS, Area, Instance, Shape, Tensor, column_types
+from aims.core.files import is_unicode
 from aims.core.schema import Array, DatasetSpec, InstanceMap, Sample, SampleError, SemanticMap
 from aims.data.instances import (
     MAX_INSTANCES,
@@ -55,10 +56,8 @@ def arrow_schema(spec: DatasetSpec) -> pa.Schema:
 
 def check_text(where: str, what: str, text: str) -> None:
     """Raises SampleError where a name from a file system or a table is no Unicode text."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise SampleError(f"{where}: {what} {text!r} is not valid Unicode text; rename it") from None
+    if not is_unicode(text):
+        raise SampleError(f"{where}: {what} {text!r} is not valid Unicode text; rename it")
 
 
 def encode_tensor(array: Array) -> dict[str, Any]:

@@ -144,7 +144,9 @@ class ShardWriter:
                 record.digests.append(row_digest(shard.split, row, instances, tuple(self.spec.streams)))
                 record.instances += len(row["objects"])
                 group.append(row)
-                if len(group) == _ROW_GROUP_ROWS or sum(map(_row_bytes, group)) >= _ROW_GROUP_BYTES:
+                cells = (value for row in group for value in row.values() if isinstance(value, dict))
+                size = sum(len(value["data"] if "data" in value else value["bytes"]) for value in cells)
+                if len(group) == _ROW_GROUP_ROWS or size >= _ROW_GROUP_BYTES:
                     writer.write_table(pa.Table.from_pylist(group, self.schema))
                     group = []
             if group:
@@ -196,8 +198,3 @@ def checksums(converter: Converter, paths: Iterable[Path]) -> dict[str, str]:
         path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name: sha256_file(path)
         for path in paths
     }
-
-
-def _row_bytes(row: dict[str, Any]) -> int:
-    binaries = [value for value in row.values() if isinstance(value, dict)]
-    return sum(len(value["data"] if "data" in value else value["bytes"]) for value in binaries)

@@ -232,6 +232,5 @@ def _compare_objects(
 
 
 def _contains(instances: NDArray[np.uint16], click: list[int], instance_id: int) -> bool:
-    x, y = click
-    height, width = instances.shape
+    (x, y), (height, width) = click, instances.shape
     return x < width and y < height and bool(instances[y, x] == instance_id)

@@ -32,9 +32,10 @@ _WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _NUMBERS = frozenset({"double", "single", "logical", *_WHOLE})
 
 
-def load_npy(path: Path, data: bytes) -> Array:
-    """Reads the bytes of an npy file. Pickled objects are never unpacked."""
-    return _npy(path, data, "npy")
+def load_npy(path: Path, data: bytes, kind: str = "npy") -> Array:
+    """Reads the bytes of an npy file; `kind` names it in messages. Pickled objects are never unpacked."""
+    with reasons(path, kind):
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
 
 
 def load_npz(path: Path, data: bytes, variable: str) -> Array:
@@ -50,7 +51,7 @@ def load_npz(path: Path, data: bytes, variable: str) -> Array:
             raise SampleError(f"{path}: holds variable {variable!r} twice; save it again")
         # Read to its end, as zipfile compares the checksum only then.
         content = archive.read(f"{variable}.npy")
-    return _npy(path, content, f"npz ({variable!r})")
+    return load_npy(path, content, f"npz ({variable!r})")
 
 
 def load_mat(path: Path, data: bytes, variable: str) -> Array:
@@ -80,11 +81,6 @@ def load_mat(path: Path, data: bytes, variable: str) -> Array:
         return _mat5(path, data, variable)
 
 
-def _npy(path: Path, data: bytes, kind: str) -> Array:
-    with reasons(path, kind):
-        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-
-
 def _known(path: Path, name: str, names: Iterable[str]) -> None:
     names = list(names)
     if name not in names:
@@ -101,9 +97,7 @@ def _refuse(path: Path, variable: str, what: str) -> SampleError:
 def _check_elements(path: Path, data: bytes, order: str) -> None:
     """Walks the elements of a version 5 file, as scipy reads no further than it must."""
     position = _HEADER
-    while position < len(data):
-        if position + 8 > len(data):
-            break
+    while position + 8 <= len(data):
         _, size = struct.unpack_from(f"{order}II", data, position)
         position += 8 + size
     if position != len(data):

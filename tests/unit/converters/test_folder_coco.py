@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from raw_folder import HEIGHT, WIDTH, says
+from raw_folder import HEIGHT, WIDTH
+from refusals import refused
 
 from aims.converters.folder import FolderConverter
 from aims.core.errors import InputError
@@ -128,23 +129,23 @@ class TestEntries:
         converter = coco(content("set/x/a.png", "set/a.png"), ids)
         assert classes(converter.read("train", "x/a")).max() == 2
         assert classes(converter.read("train", "a")).max() == 1
-        with pytest.raises(
-            SampleError, match=says("annotations/train.json: image 'a' is not in it: no 'file")
-        ):
+        with refused(SampleError, "annotations/train.json: image 'a' is not in it: no 'file"):
             coco(content("set/x/a.png"), ids).read("train", "a")
 
     @pytest.mark.parametrize("names", [("x/a.png", "y/a.png"), ("a.png", "a.jpg"), ("x/a", "y/a.tif")])
     def test_two_fit(self, coco: Callable[..., FolderConverter], names: tuple[str, str]) -> None:
-        parts = (f"annotations/train.json: {names[0]!r} and {names[1]!r} both fit image 'a'; rename one",)
-        with pytest.raises(SampleError, match=says(*parts)):
+        with refused(
+            SampleError,
+            f"annotations/train.json: {names[0]!r} and {names[1]!r} both fit image 'a'; rename one",
+        ):
             coco(content(*names)).read("train", "a")
 
     @pytest.mark.parametrize("name", ["aa.png", "a/x.png", "x_a.png", "b.png"])
     def test_none_fits(self, coco: Callable[..., FolderConverter], name: str) -> None:
         parts = (
-            "train.json: image 'a' is not in it: no 'file_name' is 'a' with a suffix, or one of nir/a.png;",
+            "train.json: image 'a' is not in it: no 'file_name' is 'a' with a suffix, or one of nir/a.png;"
         )
-        with pytest.raises(SampleError, match=says(*parts)):
+        with refused(SampleError, parts):
             coco(content(name)).read("train", "a")
 
 
@@ -156,14 +157,14 @@ class TestRefused:
             "annotations/train.json: its categories are not the classes of ",
             "field.toml: only the file has ['Crop'], only 'classes' has ['crop']; make them the same",
         )
-        with pytest.raises(InputError, match=says(*parts)):
+        with refused(InputError, parts):
             coco(value).spec()
 
     def test_more_categories(self, coco: Callable[..., FolderConverter]) -> None:
         value = content("a.png")
         value["categories"].append({"id": 1, "name": "soil"})
-        parts = ("only the file has ['soil'], only 'classes' has none; make them the same",)
-        with pytest.raises(InputError, match=says(*parts)):
+        parts = "only the file has ['soil'], only 'classes' has none; make them the same"
+        with refused(InputError, parts):
             coco(value).spec()
 
     def test_missing_file(self, coco: Callable[..., FolderConverter], raw: Path) -> None:
@@ -173,46 +174,34 @@ class TestRefused:
             "annotations/train.json: no such file; split 'train' needs one JSON file (",
             "[labels] files)",
         )
-        with pytest.raises(InputError, match=says(*parts)):
+        with refused(InputError, parts):
             converter.spec()
 
     def test_two_files(self, coco: Callable[..., FolderConverter], raw: Path) -> None:
         converter = coco(content("a.png"), ("{split}.json", "{split}*.json"))
         (raw / "annotations" / "train_old.json").write_text("{}")
         parts = ("train.json and ", "train_old.json; split 'train' needs one JSON file (")
-        with pytest.raises(InputError, match=says(*parts)):
+        with refused(InputError, parts):
             converter.spec()
 
     def test_other_size(self, coco: Callable[..., FolderConverter]) -> None:
         value = content("a.png", "b.png")
         value["images"][0] |= {"height": WIDTH, "width": HEIGHT}
         parts = ("train.json (a.png): 7 x 5 (height x width), but ", "nir/a.png is 5 x 7; all files of one")
-        with pytest.raises(SampleError, match=says(*parts)):
+        with refused(SampleError, parts):
             coco(value).read("train", "a")
 
     @pytest.mark.parametrize(
         ("old", "new", "parts"),
         [
-            (
-                "{split}.json",
-                "{id}.json",
-                ("'annotations/{id}.json' has an {id}, but one JSON file describes",),
-            ),
-            ("{split}.json", "{split}.png", ("[labels] files: suffix '.png' is not read here; use .json",)),
-            (
-                'kind = "coco"',
-                'kind = "coco"\nvoid = 1',
-                ("'void' does not go with kind = \"coco\"; leave it",),
-            ),
-            (
-                'kind = "coco"',
-                'kind = "coco"\nvariable = "x"',
-                ("'variable' does not go with kind = \"coco\"",),
-            ),
+            ("{split}.json", "{id}.json", "'annotations/{id}.json' has an {id}, but one JSON file describes"),
+            ("{split}.json", "{split}.png", "[labels] files: suffix '.png' is not read here; use .json"),
+            ('kind = "coco"', 'kind = "coco"\nvoid = 1', "'void' does not go with kind = \"coco\"; leave it"),
+            ('kind = "coco"', 'kind = "coco"\nvariable = "x"', "'variable' does not go with kind = \"coco\""),
         ],
     )
     def test_description(
-        self, coco: Callable[..., FolderConverter], old: str, new: str, parts: tuple[str, ...]
+        self, coco: Callable[..., FolderConverter], old: str, new: str, parts: object
     ) -> None:
-        with pytest.raises(InputError, match=says("field.toml ", *parts)):
+        with refused(InputError, "field.toml ", parts):
             coco(content("a.png"), (old, new)).spec()

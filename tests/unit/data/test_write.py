@@ -114,7 +114,8 @@ convert(converter, Path({str(tmp_path / "set")!r}), keep_going=True)
         convert(converter, tmp_path / "set")
 
 
-@pytest.mark.parametrize("image", ["a000", "a004", "a005", "a011", "b000", "b005"])
+# The first and last image, and either one of a shard.
+@pytest.mark.parametrize("image", ["a000", "a004", "a005", "b005"])
 def test_killed_at_any_image_it_goes_on_with_the_same_bytes(raw, tmp_path, image):
     target = tmp_path / "set"
     call = f"""
@@ -162,7 +163,7 @@ write.convert(MadeUp(raw=Path({str(raw)!r})), Path({str(tmp_path / "set")!r}))
     assert verify_dataset(tmp_path / "set") == []
 
 
-@pytest.mark.parametrize("image_id", ["a000", "a006", "a011", "b005"])
+@pytest.mark.parametrize("image_id", ["a000", "a011"])
 def test_a_killed_worker_is_replaced(raw, tmp_path, image_id, caplog):
     convert(MadeUp(raw=raw, die_at=image_id), tmp_path / "set", jobs=2, rows_per_shard=2)
     assert "a worker process was killed" in caplog.text
