@@ -116,7 +116,7 @@ class IVRGNIRConverter(Converter):
     @cached_property
     def _files(self) -> dict[str, dict[str, _Files]]:
         """The files of every image, by split and id."""
-        disk = _AnyCase(self._folder / _PICTURES)
+        disk = _CaseInsensitiveFolder(self._folder / _PICTURES)
         # On some disks names that differ in case are one file.
         return read_tables(self._folder, _TABLES, partial(_listed_files, disk), fold=str.casefold)
 
@@ -131,7 +131,7 @@ class IVRGNIRConverter(Converter):
 
 
 @dataclass(frozen=True)
-class _AnyCase:
+class _CaseInsensitiveFolder:
     """A folder whose files are known up to upper and lower case."""
 
     root: Path
@@ -173,7 +173,7 @@ def _only(folder: Path, names: Sequence[str], where: str) -> str | None:
     return names[0] if names else None
 
 
-def _listed_files(disk: _AnyCase, row: TableRow) -> tuple[str, _Files]:
+def _listed_files(disk: _CaseInsensitiveFolder, row: TableRow) -> tuple[str, _Files]:
     """The id and files of a picture that a table lists."""
     nir, mask = disk.find(row.picture, row.where), disk.find(row.mask, row.where)
     parts = nir.relative_to(disk.root).parts

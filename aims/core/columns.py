@@ -18,7 +18,7 @@ Area = Annotated[int, msgspec.Meta(ge=1, title="area")]
 Shape = tuple[Positive, Positive, Positive]
 Click = tuple[Index, Index]
 #: An encoded picture. Not written as a class, in which the field would hide the type.
-Picture = msgspec.defstruct("Picture", [("bytes", bytes)])
+EncodedPicture = msgspec.defstruct("EncodedPicture", [("bytes", bytes)])
 
 
 class Tensor(msgspec.Struct):
@@ -56,9 +56,9 @@ class Instance(msgspec.Struct):
 
 
 _BEFORE_STREAMS: Mapping[str, Any] = MappingProxyType(
-    {"image_id": str, "group": str, "height": Positive, "width": Positive, "rgb": Picture | None}
+    {"image_id": str, "group": str, "height": Positive, "width": Positive, "rgb": EncodedPicture | None}
 )
-_AFTER_STREAMS: Mapping[str, Any] = MappingProxyType({"instances": Picture, "objects": list[Instance]})
+_AFTER_STREAMS: Mapping[str, Any] = MappingProxyType({"instances": EncodedPicture, "objects": list[Instance]})
 #: Types of the columns that every dataset has.
 COLUMNS: Mapping[str, Any] = MappingProxyType({**_BEFORE_STREAMS, **_AFTER_STREAMS})
 #: Types of the fields of `objects`.

@@ -20,7 +20,7 @@ from aims.data.shards import Engine, Finished, Progress, Shard, ShardRecord, Wri
 
 log = logging.getLogger(__name__)
 
-#: How often in a row work that loses its worker process is given to another one.
+#: How often in a row a shard whose worker process was killed is given to another one.
 RETRIES = 3
 
 
@@ -69,9 +69,9 @@ def in_processes(write: Write, shards: Sequence[Shard], on_progress: Progress, *
             deaths += 1
             if deaths > RETRIES:
                 raise _gave_up(pending[0]) from None
-            # The first ones were being written: they come last now, so that the others get done.
+            # The first shards were being written: they come last now, so that the others are finished.
             pending = pending[jobs:] + pending[:jobs]
-            # Most often memory was short, so that fewer at once may do.
+            # Mostly memory was short, so that fewer processes may succeed.
             jobs = max(1, jobs // 2)
             log.warning("a worker process was killed (out of memory?); its images are read again")
 
@@ -119,7 +119,7 @@ def on_ray(write: Write, shards: Sequence[Shard], on_progress: Progress) -> Fini
                 try:
                     record = ray.get(done)
                 except ray.exceptions.RayTaskError as error:
-                    # Its own text is a traceback.
+                    # Ray's error is a traceback; its cause is the error itself.
                     raise error.cause from None
                 except ray.exceptions.RayError as error:
                     log.debug("%s: %s", shard.file, error)

@@ -21,7 +21,7 @@ from aims.data.templates import render_template
 
 #: Longest side of a picture on the page, in pixels; outlines are drawn on a grid of this size.
 SIDE = 480
-#: Pictures up to this size keep their pixels: lossless, and enlarged without smoothing.
+#: Pictures up to this size are encoded without loss and enlarged without smoothing.
 _SMALL = 160
 _QUALITY = 84
 _LOSSLESS = 101

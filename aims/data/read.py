@@ -102,7 +102,7 @@ class Dataset:
 
     @cached_property
     def streams(self) -> Mapping[str, StreamSpec]:
-        """Everything that `read` gives of an image: RGB where there is one, stored and derived streams."""
+        """All streams that `read` can return: RGB where there is one, stored and derived streams."""
         rgb = StreamSpec(channels=3, unit="digital number", valid_range=(0, 255))
         return {**({"rgb": rgb} if self.spec.has_rgb else {}), **self.spec.streams, **self.derived}
 

@@ -65,7 +65,7 @@ Engine = Callable[[Write, Sequence[Shard], Progress], Finished]
 
 
 def plan_shards(splits: Mapping[str, tuple[str, ...]], rows_per_shard: int) -> list[Shard]:
-    """Deals the images of all splits to files; a split without images gets one empty file."""
+    """Assigns the images of all splits to files; a split without images gets one empty file."""
     shards = []
     for split, ids in splits.items():
         count = max(1, -(-len(ids) // rows_per_shard))

@@ -165,7 +165,7 @@ def count_bins(counts: Sequence[int]) -> list[Bin]:
     ]
 
 
-class _Image(NamedTuple):
+class _ImageRow(NamedTuple):
     """What the light columns say of an image: `objects` is (instances, 2), class id and area."""
 
     group: str
@@ -173,24 +173,24 @@ class _Image(NamedTuple):
     objects: NDArray[np.int64]
 
 
-def _read_light(dataset: Dataset) -> dict[str, list[_Image]]:
+def _read_light(dataset: Dataset) -> dict[str, list[_ImageRow]]:
     """Reads the light columns of every shard, by split."""
     columns = ("group", "height", "width", f"{OBJECT_FIELD}class_id", f"{OBJECT_FIELD}area")
-    found: dict[str, list[_Image]] = {split: [] for split in dataset.manifest.splits}
+    found: dict[str, list[_ImageRow]] = {split: [] for split in dataset.manifest.splits}
     for file, entry in dataset.manifest.files.items():
         for _, _, row in dataset.rows(file, columns):
             pairs = [(item["class_id"], item["area"]) for item in row["objects"]]
             objects = np.array(pairs, np.int64).reshape(-1, 2)
-            found[entry.split].append(_Image(row["group"], (row["height"], row["width"]), objects))
+            found[entry.split].append(_ImageRow(row["group"], (row["height"], row["width"]), objects))
     return found
 
 
-def _objects(images: Sequence[_Image]) -> NDArray[np.int64]:
+def _objects(images: Sequence[_ImageRow]) -> NDArray[np.int64]:
     """(instances, 2): class id and area of every instance of some images."""
     return np.concatenate([np.zeros((0, 2), np.int64), *(image.objects for image in images)])
 
 
-def _summarize(images: Sequence[_Image], classes: Sequence[str]) -> SplitSummary:
+def _summarize(images: Sequence[_ImageRow], classes: Sequence[str]) -> SplitSummary:
     ids, areas = _objects(images).T
     instances = np.bincount(ids, minlength=len(classes) + 1)[1:].tolist()
     # Not bincount's weights: they are floats.

@@ -24,14 +24,14 @@ class _Version(msgspec.Struct):
     version: int
 
 
-class _Header(_Version):
+class _SetKeys(_Version):
     split: str
     splits: list[str]
     dataset: dict[str, Any]
     fingerprint: str
 
 
-class _Image(msgspec.Struct):
+class _ImageKeys(msgspec.Struct):
     image_id: str
     group: str
     rgb: str | None
@@ -79,7 +79,7 @@ class ExportedSet:
             # First, as a newer version may have other keys.
             if convert_struct(content, _Version, where=where).version > FORMAT_VERSION:
                 raise InputError(f"{file.path}: of a newer format; update AIMS to read it")
-            header = convert_struct(content, _Header, where=where)
+            header = convert_struct(content, _SetKeys, where=where)
             spec = convert_struct(header.dataset, DatasetSpec, where=f"{file.path}: {KEY}.dataset")
             fingerprints.add(header.fingerprint)
             if own.setdefault(header.split, file) is not file or len(fingerprints) > 1:
@@ -101,7 +101,7 @@ class ExportedSet:
         file = self.files[split]
         for image in file.images:
             where = f"{file.path}: image {image.id}"
-            own = convert_struct(file.entries[image.id].get(KEY), _Image, where=f"{where}: {_WRITTEN}")
+            own = convert_struct(file.entries[image.id].get(KEY), _ImageKeys, where=f"{where}: {_WRITTEN}")
             for name in self.spec.streams:
                 if name not in own.streams:
                     raise InputError(f"{where}: {_WRITTEN}: streams: no {name!r}")

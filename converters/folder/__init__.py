@@ -178,7 +178,7 @@ class FolderConverter(Converter):
                 inside(self.root, name, where=where)
                 image_id = self._config.image_id.replace("{split}", split).replace("{id}", name)
                 if image_id in seen:
-                    raise self._doubled(image_id, seen[image_id], (split, where))
+                    raise self._duplicate_id(image_id, seen[image_id], (split, where))
                 seen[image_id] = (split, where)
                 self._group(image_id)
                 listed.append(image_id)
@@ -218,7 +218,7 @@ class FolderConverter(Converter):
             )
         return match[1]
 
-    def _doubled(self, image_id: str, first: tuple[str, str], second: tuple[str, str]) -> InputError:
+    def _duplicate_id(self, image_id: str, first: tuple[str, str], second: tuple[str, str]) -> InputError:
         if first[0] == second[0]:
             return InputError(
                 f"{second[1]}: image {image_id!r} stands twice (first: {first[1]}); list it once"

@@ -19,8 +19,8 @@ from .decoding import (
     AGAIN,
     Picture,
     check_upright,
+    decoder_errors,
     deep_colours,
-    reasons,
     rgb_order,
     several_pages,
     with_palette,
@@ -49,7 +49,7 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
     """
     # OME and Micro-Manager metadata may name further files, which tifffile would open.
     with (
-        reasons(path, "TIFF"),
+        decoder_errors(path, "TIFF"),
         _raising_logged_errors(path),
         tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False, is_ndtiff=False) as file,
     ):

@@ -113,14 +113,14 @@ class GlassLabels:
 
 def _load_table(path: Path) -> tuple[Annotations, dict[str, CocoImage]]:
     """Reads a table and finds the picture that each of its images is."""
-    # What the authors' files hold is unconfirmed, so a failure must leave a way on.
-    way_on = f"a COCO instances file with one category was expected; choose another source with {FLAG}"
+    # What the authors' files hold is unconfirmed, so that an error names the other sources.
+    hint = f"a COCO instances file with one category was expected; choose another source with {FLAG}"
     try:
         table = read_annotations(path)
     except InputError as error:
-        raise InputError(f"{error} ({way_on})") from error
+        raise InputError(f"{error} ({hint})") from error
     if len(table.classes) != 1:
-        raise InputError(f"{path}: has the categories {', '.join(table.classes)}; {way_on}")
+        raise InputError(f"{path}: has the categories {', '.join(table.classes)}; {hint}")
     images: dict[str, CocoImage] = {}
     for image in table.images:
         image_id = PurePosixPath(image.file_name).stem.removesuffix("_rgb").removesuffix("_mask")

@@ -36,7 +36,7 @@ from aims.data.format import PARTIAL, decode_instances, decode_tensor
 from aims.data.read import Dataset
 
 FORMATS = ("coco", "folder")
-# Held while exporting; what it lies in is an export's and may be cleared.
+# Locked while exporting. A folder that holds it is an unfinished export, which may be cleared.
 _LOCK = ".export.lock"
 
 

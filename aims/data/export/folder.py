@@ -41,7 +41,7 @@ class FolderDescription:
         self._whole: set[str] = set()
 
     def add(self, image_id: str, arrays: Mapping[str, Array], suffixes: Mapping[str, str]) -> None:
-        """Notes one image.
+        """Adds one image.
 
         Args:
             image_id: its name.
@@ -123,5 +123,5 @@ def _check_ids(ids: Collection[str]) -> None:
 
 
 def _text(text: str) -> str:
-    """A TOML text: JSON's escapes are TOML's, which wants one more."""
+    """A TOML string: JSON's escapes are valid in TOML, which needs one for DEL as well."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import numpy as np
 from PIL import Image
 from refusals import refused
 
+from aims.converters.folder import FolderConverter
 from aims.core.schema import Converter, SampleError
 from aims.data.read import Dataset
 from aims.data.verify import verify_dataset
 from aims.data.write import convert
 
+#: Makes a converter of `BASE` with some of its text replaced; see the fixture `make`.
+Make = Callable[..., FolderConverter]
 HEIGHT, WIDTH = 5, 7
 BASE = """\
 name = "field"

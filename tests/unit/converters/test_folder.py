@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from raw_folder import label_map, ramp
+from raw_folder import HEIGHT, WIDTH, Make, label_map, ramp
 from refusals import refused
 
 import aims.converters.folder as folder_module
@@ -19,7 +19,6 @@ from aims.core.schema import InstanceMap, SampleError, SemanticMap, StreamSpec
 from aims.data.manifest import Counts
 from aims.data.write import convert
 
-Make = Callable[..., FolderConverter]
 VALUES = "values = { weed = 1, crop = 2 }"
 SEMANTIC = f'kind = "semantic"\n{VALUES}'
 CLASSES = 'classes = ["weed", "crop"]'
@@ -330,18 +329,53 @@ class TestLabels:
     PALETTE = (VALUES, "palette = { weed = [255, 0, 10], crop = [10, 0, 255] }")
     COLOURS = np.array([[0, 0, 0], [255, 0, 10], [10, 0, 255]], np.uint8)
 
+    GREYS = (VALUES, "palette = { weed = [100, 100, 100], crop = [200, 200, 200] }")
+    WHITE = (VALUES, "palette = { crop = [255, 255, 255] }")
+    BLACK = (VALUES, "palette = { weed = [255, 0, 10], crop = [10, 0, 255], soil = [0, 0, 0] }")
+    SOIL, CROP = (CLASSES, 'classes = ["soil", "weed", "crop"]'), (CLASSES, 'classes = ["crop"]')
+    SEVEN = np.where(np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) == WIDTH + 5, 7, label_map())
+    DEEP = label_map().astype(np.uint16)
+
+    @pytest.mark.parametrize(
+        ("picture", "mode", "edits", "expected"),
+        [
+            (COLOURS[label_map()], "RGB", [PALETTE], label_map()),
+            (COLOURS[label_map()], "RGBA", [PALETTE], label_map()),
+            (label_map() * np.uint8(100), "L", [GREYS], label_map()),
+            (label_map() > 1, "1", [CROP, WHITE], label_map() > 1),
+            (COLOURS[label_map()], "RGB", [SOIL, BLACK], label_map() + 1),
+            (SEVEN.astype(np.uint8), "L", [("weed = 1", "weed = [1, 7]")], label_map()),
+            (label_map(), "L", [SOIL, ("{ weed", "{ soil = 0, weed")], label_map() + 1),
+            (DEEP * 1000, "I;16", [("weed = 1, crop = 2", "weed = 1000, crop = 2000")], label_map()),
+            (label_map(), "LA", [], label_map()),
+            (label_map(), "RGB", [], label_map()),
+        ],
+    )
+    def test_kinds_of_pictures(
+        self, make: Make, raw: Path, picture: Any, mode: str, edits: Any, expected: Any
+    ) -> None:
+        image = Image.fromarray(picture)
+        (image if mode == image.mode else image.convert(mode)).save(raw / "labels" / "a.png")
+        np.testing.assert_array_equal(self.read(make(*edits)), expected)
+
+    @pytest.mark.parametrize(
+        ("picture", "edits", "message"),
+        [
+            (COLOURS[label_map()], [], "3 channels that differ, where one number a pixel is expected; for"),
+            (DEEP, [PALETTE], "1 channels of uint16; a palette needs 8-bit colours"),
+        ],
+    )
+    def test_colours_and_numbers_mixed_up(
+        self, make: Make, raw: Path, picture: Any, edits: Any, message: str
+    ) -> None:
+        Image.fromarray(picture).save(raw / "labels" / "a.png")
+        with refused(SampleError, f"labels/a.png: {message}"):
+            self.read(make(*edits))
+
     def read(self, converter: FolderConverter) -> np.ndarray:
         labels = converter.read("train", "a").labels
         assert isinstance(labels, SemanticMap)
         return labels.class_map
-
-    def test_palette_of_an_rgb_file(self, make: Make, raw: Path) -> None:
-        Image.fromarray(self.COLOURS[label_map()]).save(raw / "labels" / "a.png")
-        np.testing.assert_array_equal(self.read(make(self.PALETTE)), label_map())
-
-    def test_palette_leaves_alpha_out(self, make: Make, raw: Path) -> None:
-        Image.fromarray(self.COLOURS[label_map()]).convert("RGBA").save(raw / "labels" / "a.png")
-        np.testing.assert_array_equal(self.read(make(self.PALETTE)), label_map())
 
     def test_palette_file_by_colour_and_by_index(self, make: Make, raw: Path) -> None:
         picture = Image.fromarray(label_map())
@@ -351,24 +385,6 @@ class TestLabels:
             assert stored.mode == "P"
         np.testing.assert_array_equal(self.read(make()), label_map())
         np.testing.assert_array_equal(self.read(make(self.PALETTE)), np.array([0, 2, 1])[label_map()])
-
-    def test_palette_of_a_grey_file(self, make: Make, raw: Path) -> None:
-        Image.fromarray(label_map() * np.uint8(100)).save(raw / "labels" / "a.png")
-        converter = make((VALUES, "palette = { weed = [100, 100, 100], crop = [200, 200, 200] }"))
-        np.testing.assert_array_equal(self.read(converter), label_map())
-
-    def test_palette_of_a_one_bit_file(self, make: Make, raw: Path) -> None:
-        Image.fromarray(label_map() > 1).save(raw / "labels" / "a.png")
-        converter = make((CLASSES, 'classes = ["crop"]'), (VALUES, "palette = { crop = [255, 255, 255] }"))
-        np.testing.assert_array_equal(self.read(converter), label_map() > 1)
-
-    def test_black_can_be_a_class(self, make: Make, raw: Path) -> None:
-        Image.fromarray(self.COLOURS[label_map()]).save(raw / "labels" / "a.png")
-        converter = make(
-            (CLASSES, 'classes = ["soil", "weed", "crop"]'),
-            (VALUES, "palette = { weed = [255, 0, 10], crop = [10, 0, 255], soil = [0, 0, 0] }"),
-        )
-        np.testing.assert_array_equal(self.read(converter), label_map() + 1)
 
     def test_unknown_colour(self, make: Make, raw: Path) -> None:
         colours = self.COLOURS[label_map()]
@@ -388,21 +404,6 @@ class TestLabels:
         with refused(SampleError, parts, "field.toml [labels]"):
             self.read(make())
 
-    def test_several_values_a_class(self, make: Make, raw: Path) -> None:
-        labels = label_map()
-        labels[1, 5] = 7
-        Image.fromarray(labels).save(raw / "labels" / "a.png")
-        np.testing.assert_array_equal(self.read(make(("weed = 1", "weed = [1, 7]"))), label_map())
-
-    def test_zero_can_be_a_class(self, make: Make) -> None:
-        converter = make((CLASSES, 'classes = ["soil", "weed", "crop"]'), ("{ weed", "{ soil = 0, weed"))
-        np.testing.assert_array_equal(self.read(converter), label_map() + 1)
-
-    def test_sixteen_bit_values(self, make: Make, raw: Path) -> None:
-        cv2.imwrite(str(raw / "labels" / "a.png"), label_map().astype(np.uint16) * 1000)
-        converter = make(("weed = 1, crop = 2", "weed = 1000, crop = 2000"))
-        np.testing.assert_array_equal(self.read(converter), label_map())
-
     def test_npy_with_negative_values(self, make: Make, raw: Path) -> None:
         for name in "abc":
             np.save(raw / "labels" / f"{name}.npy", np.array([0, -1, 300])[label_map()])
@@ -411,10 +412,6 @@ class TestLabels:
         )
         np.testing.assert_array_equal(self.read(converter), label_map())
 
-    def test_alpha_is_no_value(self, make: Make, raw: Path) -> None:
-        Image.fromarray(label_map()).convert("LA").save(raw / "labels" / "a.png")
-        np.testing.assert_array_equal(self.read(make()), label_map())
-
     def test_palette_of_a_tiff_file(self, make: Make, raw: Path) -> None:
         colours = np.zeros((3, 256), np.uint16)
         colours[:, :3] = self.COLOURS.T.astype(np.uint16) * 257
@@ -422,21 +419,6 @@ class TestLabels:
         tifffile.imwrite(raw / "labels" / "a.tif", label_map(), photometric="palette", colormap=colours)
         converter = make(self.PALETTE, ("labels/{id}.png", "labels/{id}.*"))
         np.testing.assert_array_equal(self.read(converter), label_map())
-
-    def test_three_equal_channels_are_one(self, make: Make, raw: Path) -> None:
-        Image.fromarray(label_map()).convert("RGB").save(raw / "labels" / "a.png")
-        np.testing.assert_array_equal(self.read(make()), label_map())
-
-    def test_colours_where_values_are_expected(self, make: Make, raw: Path) -> None:
-        Image.fromarray(self.COLOURS[label_map()]).save(raw / "labels" / "a.png")
-        parts = "labels/a.png: 3 channels that differ, where one number a pixel is expected; for colours give"
-        with refused(SampleError, parts):
-            self.read(make())
-
-    def test_deep_numbers_where_colours_are_expected(self, make: Make, raw: Path) -> None:
-        cv2.imwrite(str(raw / "labels" / "a.png"), label_map().astype(np.uint16))
-        with refused(SampleError, "1 channels of uint16; a palette needs 8-bit colours"):
-            self.read(make(self.PALETTE))
 
     def test_fractions(self, make: Make, raw: Path) -> None:
         np.save(raw / "labels" / "a.npy", label_map() / 2)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from raw_folder import label_map, ramp
+from raw_folder import Make, label_map, ramp
 from refusals import refused
 
 from aims.converters.folder import FolderConverter
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, SemanticMap, StreamSpec
 
-Make = Callable[..., FolderConverter]
 UNIT = 'unit = "digital number"'
 CLASSES = 'classes = ["weed", "crop"]'
 VALUES = "values = { weed = 1, crop = 2 }"

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from raw_folder import HEIGHT, WIDTH, ramp
+from raw_folder import HEIGHT, WIDTH, Make, ramp
 from refusals import refused
 
-from aims.converters.folder import FolderConverter
 from aims.core.schema import SampleError
 
 Read = Callable[[], np.ndarray]
@@ -289,7 +288,7 @@ class TestNpy:
         np.save(path.with_suffix(".npy"), ramp()[..., 0])
         np.testing.assert_array_equal(read(), ramp())
 
-    def test_range_is_unknown(self, make: Callable[..., FolderConverter], path: Path, read: Read) -> None:
+    def test_range_is_unknown(self, make: Make, path: Path, read: Read) -> None:
         np.save(path.with_suffix(".npy"), ramp(0, 2, np.float32))
         stream = make(("nir/{id}.png", "nir/{id}.npy"), ('["b", "a"]', '["a"]')).spec().streams["nir"]
         assert (stream.channels, stream.valid_range) == (2, None)
@@ -330,7 +329,7 @@ class TestNpy:
 
 class TestRgb:
     @pytest.fixture
-    def rgb(self, make: Callable[..., FolderConverter], raw: Path) -> Callable[[], bytes | None]:
+    def rgb(self, make: Make, raw: Path) -> Callable[[], bytes | None]:
         converter = make(("[labels]", '[rgb]\nfiles = "{id}.*"\n\n[labels]'))
         return lambda: converter.read("train", "a").rgb
 

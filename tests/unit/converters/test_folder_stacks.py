@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from raw_folder import HEIGHT, WIDTH, label_map, ramp
+from raw_folder import HEIGHT, WIDTH, Make, label_map, ramp
 from refusals import refused
 
 import aims.converters.folder.files as folder_files
-from aims.converters.folder import FolderConverter
 from aims.core.schema import SampleError
 
-Make = Callable[..., FolderConverter]
 Read = Callable[[], np.ndarray]
 
 

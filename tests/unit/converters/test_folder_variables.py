@@ -16,13 +16,11 @@ import pytest
 import scipy.io
 import scipy.sparse
 from PIL import Image
-from raw_folder import HEIGHT, WIDTH, label_map, ramp
+from raw_folder import HEIGHT, WIDTH, Make, label_map, ramp
 from refusals import refused
 
-from aims.converters.folder import FolderConverter
 from aims.core.schema import SampleError, SemanticMap
 
-Make = Callable[..., FolderConverter]
 Read = Callable[..., np.ndarray]
 
 

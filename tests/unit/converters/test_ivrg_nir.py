@@ -55,15 +55,6 @@ def edit(path: Path, change: Callable[[str], str]) -> None:
     path.write_text(change(path.read_text("gbk")), "gbk")
 
 
-def test_facts() -> None:
-    published = IVRGNIRConverter.published
-    assert (published.streams, published.images, published.url) == (("nir",), {}, URL)
-    assert published.total == 477
-    assert "Brown" in published.citation
-    assert IVRGNIRConverter().root == Path("data/raw/ivrg-nir")
-    assert IVRGNIRConverter().options() == {}
-
-
 @pytest.mark.parametrize(("dtype", "highest"), [(np.uint8, 255.0), (np.uint16, 65535.0)])
 def test_spec(tmp_path: Path, dtype: type, highest: float) -> None:
     splits = {split: {f"{split}1": picture(1, dtype)} for split in ("train", "test")}
@@ -320,10 +311,3 @@ def test_becomes_a_dataset(archive: Path, tmp_path: Path) -> None:
             image, made = dataset.read(ref, ("rgb",)), SPLITS[split][ref.image_id]
             np.testing.assert_array_equal(image.streams["rgb"], made.rgb)
             np.testing.assert_array_equal(image.instances > 0, made.regions > 0)
-
-
-def test_absent(tmp_path: Path) -> None:
-    for root in (tmp_path, tmp_path / "absent"):
-        parts = (str(root), TABLE, "Outdoor_dataset/NIRimages/", "RGBimages/", "IVRG_RGBNIR/", URL, "--raw")
-        with refused(InputError, parts):
-            IVRGNIRConverter(raw=root).spec()

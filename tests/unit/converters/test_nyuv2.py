@@ -377,31 +377,6 @@ class TestFolder:
         assert [line.image_id for line in result.dropped] == ["30"]
 
 
-class TestNeither:
-    def test_message_names_both_layouts(self, tmp_path: Path) -> None:
-        for root in (tmp_path, tmp_path / "absent"):
-            parts = (
-                str(root),
-                "nyu_depth_v2_labeled.mat",
-                "splits.mat",
-                "classMapping40.mat",
-                "Gupta",
-                "RGB/",
-                URL,
-            )
-            with refused(InputError, parts):
-                NYUv2Converter(raw=root).spec()
-
-    def test_default_folder(self) -> None:
-        assert NYUv2Converter().root == Path("data/raw/nyuv2")
-
-    def test_facts(self) -> None:
-        published = NYUv2Converter.published
-        assert published.images == {"train": 795, "test": 654}
-        assert published.streams == ("depth",)
-        assert (published.url, published.license) == (URL, "non-commercial research")
-
-
 # One fortieth of the full frame: the smallest 4:3 picture in which planes can be fitted.
 FRAME = (12, 16)
 

@@ -91,20 +91,11 @@ class TestSpec:
             "dolp": StreamSpec(channels=3, unit="fraction of the intensity", valid_range=(0.0, 1.0)),
         }
 
-    def test_published(self) -> None:
-        published = RGBPGlassConverter.published
-        assert published.images == {"train": 3207, "test": 1304}
-        assert published.streams == STREAMS
-        assert published.url == URL
-
     @pytest.mark.parametrize(("dtype", "top"), [(np.uint8, 255), (np.uint16, 65535)])
     def test_whole_numbers_have_their_own_unit(self, tmp_path: Path, dtype: Any, top: int) -> None:
         spec = RGBPGlassConverter(raw=write_authors(tmp_path, world(dtype))).spec()
         assert spec.streams["aolp"] == StreamSpec(channels=3, unit=f"1/{top} of pi", valid_range=(0.0, top))
         assert spec.streams["intensity"].unit == f"1/{top} of full scale"
-
-    def test_default_folder(self) -> None:
-        assert RGBPGlassConverter().root == Path("data/raw/rgbp-glass")
 
     def test_a_broken_first_image_does_not_hide_the_others(self, authors: Path) -> None:
         (authors / "train/dolp" / f"{TRAIN[0]}_dolp.tiff").unlink()
@@ -329,20 +320,6 @@ class TestLabels:
 
 
 class TestBadInput:
-    def test_absent(self, tmp_path: Path) -> None:
-        for root in (tmp_path, tmp_path / "absent"):
-            parts = (
-                str(root),
-                "image/ID_rgb.tiff",
-                "mask/ID_mask.png",
-                "instance_mask/",
-                "pgsnet",
-                URL,
-                "--raw",
-            )
-            with refused(InputError, parts):
-                RGBPGlassConverter(raw=root).spec()
-
     def test_two_sets(self, authors: Path) -> None:
         write_redistributed(authors, world())
         with refused(InputError, "pgsnet both hold the set; give the one to read with --raw"):

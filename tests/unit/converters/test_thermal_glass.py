@@ -64,16 +64,6 @@ def edit(path: Path, change: Callable[[str], str]) -> None:
     path.write_text(change(path.read_text("gbk")), "gbk")
 
 
-def test_facts() -> None:
-    published = ThermalGlassConverter.published
-    assert published.streams == ("thermal",)
-    assert (published.images, published.total) == ({}, 5551)
-    assert published.url == URL
-    assert "Huo" in published.citation
-    assert ThermalGlassConverter().root == Path("data/raw/thermal-glass")
-    assert ThermalGlassConverter().options() == {"numbered_masks": False}
-
-
 def test_spec(either: Path) -> None:
     spec = ThermalGlassConverter(raw=either).spec()
     assert (spec.name, spec.classes, spec.has_rgb, spec.url) == ("thermal-glass", ("glass",), True, URL)
@@ -371,13 +361,6 @@ class TestTables:
     def test_only_listed_pictures_belong_to_the_set(self, archive: Path) -> None:
         edit(archive / TABLE, lambda text: "".join(text.splitlines(keepends=True)[:2]))
         assert ThermalGlassConverter(raw=archive).splits()["train"] == ("hall/b",)
-
-
-def test_absent(tmp_path: Path) -> None:
-    for root in (tmp_path, tmp_path / "absent"):
-        parts = (str(root), "train/ and test/", "temperature.npy", TABLE, "RGB-Thermal-Glass/", URL, "--raw")
-        with refused(InputError, parts):
-            ThermalGlassConverter(raw=root).spec()
 
 
 def test_two_sets(archive: Path) -> None:

@@ -83,16 +83,8 @@ class TestSpec:
         assert "Optics Express" in str(spec.citation)
         assert spec.license == "not stated; research use"
 
-    def test_published(self) -> None:
-        published = ZJURGBPConverter.published
-        assert published.images == {"train": 344, "test": 50}
-        assert published.streams == STREAMS
-
     def test_instances_have_no_class(self, archive: Path) -> None:
         assert ZJURGBPConverter(raw=archive).spec().classes == ("object",)
-
-    def test_default_folder(self) -> None:
-        assert ZJURGBPConverter().root == Path("data/raw/zju-rgbp")
 
 
 class TestRead:
@@ -260,20 +252,6 @@ class TestLabels:
 
 
 class TestBadInput:
-    def test_absent(self, tmp_path: Path) -> None:
-        for root in (tmp_path, tmp_path / "absent"):
-            with refused(
-                InputError,
-                str(root),
-                "train/ and val/",
-                "0/, 45/, 90/ and 135/",
-                "label/",
-                "label_sam/",
-                URL,
-                "--raw",
-            ):
-                ZJURGBPConverter(raw=root).spec()
-
     def test_two_sets(self, authors: Path) -> None:
         write_redistributed(authors, world())
         with refused(InputError, "zju-rgbp both hold the set; give the one to read with --raw"):

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,7 +111,7 @@ from aims.data.write import convert
 converter = MadeUp(raw=Path({str(raw)!r}), broken=("a001",), die_at="b000")
 convert(converter, Path({str(tmp_path / "set")!r}), keep_going=True)
 """
-    assert subprocess.run([sys.executable, "-c", call], env=child_env()).returncode == -9
+    run_until_killed(call)
     with pytest.raises(SampleError, match="a001"):
         convert(converter, tmp_path / "set")
 
@@ -124,7 +126,7 @@ from helpers import MadeUp
 from aims.data.write import convert
 convert(MadeUp(raw=Path({str(raw)!r}), die_at={image!r}), Path({str(target)!r}), rows_per_shard=2)
 """
-    assert subprocess.run([sys.executable, "-c", call], env=child_env()).returncode == -9
+    run_until_killed(call)
     assert not target.exists()
     whole = {path.name for path in (tmp_path / "set.partial" / "data").glob("*.parquet")}
     before = reads(raw) if (raw / "reads.log").exists() else []
@@ -145,7 +147,7 @@ import aims.data.write as write
 write.sync = lambda path: os.kill(os.getpid(), signal.SIGKILL)
 write.convert(MadeUp(raw=Path({str(raw)!r})), Path({str(tmp_path / "set")!r}))
 """
-    assert subprocess.run([sys.executable, "-c", call], env=child_env()).returncode == -9
+    run_until_killed(call)
     assert (tmp_path / "set.partial" / "aims.json").exists()
     with pytest.raises(InputError, match="no AIMS dataset here"):
         find_datasets(tmp_path)
@@ -335,8 +337,6 @@ except ImportError:
     assert "read without aims" in done.stdout, done.stderr
 
 
-def child_env():
-    import os
-    from pathlib import Path
-
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+def run_until_killed(program):
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    assert subprocess.run([sys.executable, "-c", program], env={**os.environ, **path}).returncode == -9
