@@ -243,6 +243,13 @@ class TestCase:
         with refused(InputError, f"{TABLE}, line 3: ", name, "both fit"):
             IVRGNIRConverter(raw=archive).spec()
 
+    def test_names_that_differ_in_case_alone(self, tmp_path: Path) -> None:
+        splits = {"train": {"a": picture(1), "A": picture(2)}, "test": {"x": picture(3)}}
+        folder = write_redistributed(tmp_path, splits)
+        (folder / "Outdoor_dataset/RGBimages/a_rgb.png").unlink()
+        with refused(InputError, f"{TABLE}, line 3: image 'A' is listed already in ", "line 2"):
+            IVRGNIRConverter(raw=folder).spec()
+
     def test_one_file_under_two_names(self, archive: Path) -> None:
         edit(archive / TABLE, lambda text: text + "3,NIRimages/森林_NIR.PNG,Masks/森林_mask.png\n")
         with refused(InputError, f"{TABLE}, line 5: image '森林' is listed already in ", "line 4"):
