@@ -19,9 +19,9 @@ pictures show different places, and nothing keeps the pictures of one category i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
@@ -34,7 +34,7 @@ from aims.core.schema import Array, Converter, DatasetSpec, Published, Sample, S
 
 from .reading.files import find_set, first_readable, load_numbers
 from .reading.pictures import RGB_SUFFIXES, check_sizes, load_picture, load_rgb
-from .reading.tables import SPLITS, Row, load_mask, read_tables, regions_by_value
+from .reading.tables import SPLITS, TableRow, load_mask, read_tables, regions_by_value
 
 _ARCHIVE, _PICTURES = "IVRG_RGBNIR", "Outdoor_dataset"
 _NIR, _RGB = "NIRimages", "RGBimages"
@@ -70,12 +70,7 @@ class IVRGNIRConverter(Converter):
         dtype = self._first[1]
         known = (0.0, float(np.iinfo(dtype).max)) if dtype.kind == "u" else None
         nir = StreamSpec(channels=1, unit="digital number", valid_range=known, wavelength_nm=_BAND_NM)
-        return self.published.describe(
-            self.name,
-            classes=("region",),
-            streams={"nir": nir},
-            has_rgb=True,
-        )
+        return self.published.describe(self.name, classes=("region",), streams={"nir": nir}, has_rgb=True)
 
     def splits(self) -> Mapping[str, Sequence[str]]:
         """Names without _nir, below NIRimages, in the order of the tables."""
@@ -111,23 +106,19 @@ class IVRGNIRConverter(Converter):
         def holds(at: Path) -> bool:
             return (at / _PICTURES).is_dir() or any((at / name).is_file() for name in _TABLES.values())
 
-        folder = find_set(self.root, (_ARCHIVE,), holds)
-        if folder is None:
-            raise InputError(
-                f"{self.root}: no IVRG RGB-NIR; looked for {' and '.join(_TABLES.values())} with "
-                f"{_PICTURES}/{_NIR}/ and {_PICTURES}/{_RGB}/, here and in {_ARCHIVE}/; the archive with "
-                "tables and masks comes with the SimCMF paper, the pictures alone are at "
-                f"{_URL}: give its folder with --raw"
-            )
-        return folder
+        missing = (
+            f"no IVRG RGB-NIR; looked for {' and '.join(_TABLES.values())} with {_PICTURES}/{_NIR}/ and "
+            f"{_PICTURES}/{_RGB}/, here and in {_ARCHIVE}/; the archive with tables and masks comes with the "
+            f"SimCMF paper, the pictures alone are at {_URL}: give its folder with --raw"
+        )
+        return find_set(self.root, (_ARCHIVE,), holds, missing=missing)
 
     @cached_property
     def _files(self) -> dict[str, dict[str, _Files]]:
         """The files of every image, by split and id."""
-        disk = _AnyCase(self._folder / _PICTURES)
-        listed: dict[str, str] = {}
-        tables = read_tables(self._folder, _TABLES)
-        return {split: dict(_listed_files(disk, rows, listed)) for split, rows in tables.items()}
+        disk = _CaseInsensitiveFolder(self._folder / _PICTURES)
+        # On some disks names that differ in case are one file.
+        return read_tables(self._folder, _TABLES, partial(_listed_files, disk), fold=str.casefold)
 
     @cached_property
     def _first(self) -> tuple[Path, np.dtype[Any]]:
@@ -140,7 +131,7 @@ class IVRGNIRConverter(Converter):
 
 
 @dataclass(frozen=True)
-class _AnyCase:
+class _CaseInsensitiveFolder:
     """A folder whose files are known up to upper and lower case."""
 
     root: Path
@@ -182,32 +173,21 @@ def _only(folder: Path, names: Sequence[str], where: str) -> str | None:
     return names[0] if names else None
 
 
-def _listed_files(
-    disk: _AnyCase, rows: Sequence[Row], listed: dict[str, str]
-) -> Iterator[tuple[str, _Files]]:
-    """Files of a table's pictures; `listed` holds where the ids of all tables so far stand."""
-    for row in rows:
-        nir, mask = disk.find(row.picture, row.where), disk.find(row.mask, row.where)
-        parts = nir.relative_to(disk.root).parts
-        places = [index for index, part in enumerate(parts[:-1]) if part.casefold() == _NIR.casefold()]
-        stem, ending = nir.stem[: -len("_nir")], nir.stem[-len("_nir") :]
-        if not places or not stem or ending.casefold() != "_nir":
-            raise InputError(
-                f"{row.where}: path {row.picture!r} is no {_NIR}/NAME_nir.*, so its RGB picture cannot be "
-                "told; mend the table"
-            )
-        image_id = "/".join((*parts[places[-1] + 1 : -1], stem))
-        # On some disks names that differ in case are one file.
-        if image_id.casefold() in listed:
-            raise InputError(
-                f"{row.where}: image {image_id!r} is listed already in {listed[image_id.casefold()]}; "
-                "keep one"
-            )
-        listed[image_id.casefold()] = row.where
-        written = "/".join((*parts[: places[-1]], _RGB, *parts[places[-1] + 1 : -1]))
-        folder = disk.find(written, row.where)
-        rgb = disk.find_stem(folder, f"{stem}_rgb", row.where) or folder / f"{stem}_rgb{nir.suffix}"
-        yield image_id, _Files(nir, rgb, mask)
+def _listed_files(disk: _CaseInsensitiveFolder, row: TableRow) -> tuple[str, _Files]:
+    """The id and files of a picture that a table lists."""
+    nir, mask = disk.find(row.picture, row.where), disk.find(row.mask, row.where)
+    parts = nir.relative_to(disk.root).parts
+    places = [index for index, part in enumerate(parts[:-1]) if part.casefold() == _NIR.casefold()]
+    stem, ending = nir.stem[: -len("_nir")], nir.stem[-len("_nir") :]
+    if not places or not stem or ending.casefold() != "_nir":
+        raise InputError(
+            f"{row.where}: path {row.picture!r} is no {_NIR}/NAME_nir.*, so its RGB picture cannot be "
+            "told; mend the table"
+        )
+    inner = parts[places[-1] + 1 : -1]
+    folder = disk.find("/".join((*parts[: places[-1]], _RGB, *inner)), row.where)
+    rgb = disk.find_stem(folder, f"{stem}_rgb", row.where) or folder / f"{stem}_rgb{nir.suffix}"
+    return "/".join((*inner, stem)), _Files(nir, rgb, mask)
 
 
 def _load_nir(path: Path) -> Array:

@@ -20,9 +20,10 @@ unless `--numbered-masks` says what they are. Either way panes are 8-connected r
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, NamedTuple
@@ -30,7 +31,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from aims.core.errors import InputError
-from aims.core.files import inside
+from aims.core.files import inside, is_unicode
 from aims.core.schema import (
     Array,
     Converter,
@@ -42,12 +43,14 @@ from aims.core.schema import (
     option,
 )
 
-from .reading.files import find_set, load_numbers, once
+from .reading.files import check_split_names, find_set, load_numbers
 from .reading.label_maps import class_map, colour_code, colour_codes, show_colour
 from .reading.pictures import check_sizes, load_picture, load_rgb
-from .reading.tables import SPLITS, Row, load_mask, read_tables, regions_by_value
+from .reading.tables import SPLITS, TableRow, load_mask, read_tables, regions_by_value
 
 _ARCHIVE = "RGB-Thermal-Glass"
+# Where the archive once lay, as its tables may say.
+_PLACE = re.compile(rf"^(.*/)?{_ARCHIVE}/")
 _TABLES = MappingProxyType({split: f"RGB_T_Glass_{split}_GroundTruth.csv" for split in SPLITS})
 _URL = "https://github.com/Dong-Huo/RGB-T-Glass-Segmentation"
 _GLASS = MappingProxyType({colour_code((0, 0, 0)): 0, colour_code((255, 255, 255)): 1})
@@ -91,10 +94,7 @@ class ThermalGlassConverter(Converter):
         _ = self._files
         thermal = StreamSpec(channels=1, unit="degree Celsius", valid_range=_RANGE_C, wavelength_nm=_BAND_NM)
         return self.published.describe(
-            self.name,
-            classes=("glass",),
-            streams={"thermal": thermal},
-            has_rgb=True,
+            self.name, classes=("glass",), streams={"thermal": thermal}, has_rgb=True
         )
 
     def splits(self) -> Mapping[str, Sequence[str]]:
@@ -130,26 +130,23 @@ class ThermalGlassConverter(Converter):
         def holds(at: Path) -> bool:
             return any((at / table).is_file() or (at / split).is_dir() for split, table in _TABLES.items())
 
-        folder = find_set(self.root, (_ARCHIVE,), holds)
-        if folder is None:
-            raise InputError(
-                f"{self.root}: no RGB-Thermal glass; looked for the authors' train/ and test/ "
-                f"(SCENE/IMAGE/rgb.png, temperature.npy, mask.png) and for {' and '.join(_TABLES.values())}, "
-                f"here and in {_ARCHIVE}/; get it from {_URL} and give its folder with --raw"
-            )
-        return folder
+        missing = (
+            "no RGB-Thermal glass; looked for the authors' train/ and test/ (SCENE/IMAGE/rgb.png, "
+            f"temperature.npy, mask.png) and for {' and '.join(_TABLES.values())}, here and in {_ARCHIVE}/; "
+            f"get it from {_URL} and give its folder with --raw"
+        )
+        return find_set(self.root, (_ARCHIVE,), holds, missing=missing)
 
     @cached_property
     def _files(self) -> dict[str, dict[str, _Files]]:
         """The files of every image, by split and id."""
-        folder = self._folder
-        if not any((folder / table).is_file() for table in _TABLES.values()):
-            found = {split: dict(_authors_files(folder / split)) for split in SPLITS}
-            once({split: {key: files.rgb for key, files in part.items()} for split, part in found.items()})
-            return found
-        listed: dict[str, str] = {}
-        tables = read_tables(folder, _TABLES)
-        return {split: dict(_listed_files(folder, rows, listed)) for split, rows in tables.items()}
+        if self.shared_files():
+            return read_tables(self._folder, _TABLES, partial(_listed_files, self._folder))
+        found = {split: dict(_authors_files(self._folder / split)) for split in SPLITS}
+        check_split_names(
+            {split: {key: files.rgb for key, files in part.items()} for split, part in found.items()}
+        )
+        return found
 
     def _load_mask(self, path: Path) -> Array:
         """Reads (height, width): 0 is nothing; 1 is glass, or the panes have numbers."""
@@ -183,35 +180,21 @@ def _folders(at: Path, what: str) -> list[Path]:
     except OSError as error:
         raise InputError(f"{at}: not readable as a folder ({error.strerror}); it holds {what}") from None
     for path in paths:
-        if "\ufffd" in os.fsencode(path.name).decode(errors="replace"):
+        if not is_unicode(path.name):
             raise InputError(f"{at}: name {path.name!r} is not UTF-8; unpack the archive again as UTF-8")
         if not path.is_dir():
             raise InputError(f"{path}: no folder, but {at.name}/ holds {what}; remove or rename it")
     return paths
 
 
-def _listed_files(folder: Path, rows: Sequence[Row], listed: dict[str, str]) -> Iterator[tuple[str, _Files]]:
-    """Files of a table's pictures; `listed` holds where the ids of all tables so far stand."""
-    for row in rows:
-        rgb, mask = (inside(folder, _below(path), where=row.where) for path in (row.picture, row.mask))
-        parts = rgb.relative_to(folder).parts
-        if len(parts) < 3:
-            raise InputError(
-                f"{row.where}: path {row.picture!r} is no .../SCENE/IMAGE/rgb.png; mend the table"
-            )
-        scene, image_id = parts[-3], "/".join(parts[-3:-1])
-        if image_id in listed:
-            raise InputError(
-                f"{row.where}: image {image_id!r} is listed already in {listed[image_id]}; keep one"
-            )
-        listed[image_id] = row.where
-        yield image_id, _Files(rgb, rgb.with_name("temperature.npy"), mask, scene)
-
-
-def _below(path: str) -> str:
-    """What stands behind the archive's own folder in a path."""
-    _, found, below = f"/{path}".rpartition(f"/{_ARCHIVE}/")
-    return below if found else path
+def _listed_files(folder: Path, row: TableRow) -> tuple[str, _Files]:
+    """The id and files of a picture that a table lists."""
+    paths = (_PLACE.sub("", path) for path in (row.picture, row.mask))
+    rgb, mask = (inside(folder, path, where=row.where) for path in paths)
+    parts = rgb.relative_to(folder).parts
+    if len(parts) < 3:
+        raise InputError(f"{row.where}: path {row.picture!r} is no .../SCENE/IMAGE/rgb.png; mend the table")
+    return "/".join(parts[-3:-1]), _Files(rgb, rgb.with_name("temperature.npy"), mask, parts[-3])
 
 
 def _load_thermal(path: Path) -> Array:

@@ -44,6 +44,7 @@ from aims.core.schema import (
 
 from .reading.files import (
     AUTO,
+    check_split_names,
     choose_source,
     find_set,
     instance_map,
@@ -51,7 +52,6 @@ from .reading.files import (
     list_ids,
     load_channels,
     load_numbers,
-    once,
 )
 from .reading.label_maps import class_map, colour_code, colour_codes, show_colour
 from .reading.pictures import check_sizes, load_picture
@@ -110,9 +110,18 @@ class ZJURGBPConverter(Converter):
     def read(self, split: str, image_id: str) -> Sample:
         """Reads one image."""
         *paths, label_path = self._files[split][image_id]
-        streams = {f"i{angle}": _load_angle(path) for angle, path in zip(ANGLES, paths, strict=True)}
-        labels = self._read_labels(label_path)
-        sizes = [(path, array.shape[:2]) for path, array in zip(paths, streams.values(), strict=True)]
+        streams, sizes = {}, []
+        for angle, path in zip(ANGLES, paths, strict=True):
+            array = load_channels(path)
+            if array.dtype != np.uint8:
+                raise SampleError(f"{path}: {array.dtype} values, expected 8 bits a channel")
+            streams[f"i{angle}"] = array
+            sizes.append((path, array.shape[:2]))
+        labels: SemanticMap | InstanceMap
+        if self._kind == "instances":
+            labels = instance_map(label_path, 1)
+        else:
+            labels = SemanticMap(class_map=_load_classes(label_path))
         check_sizes([*sizes, (label_path, label_size(labels))])
         return Sample(image_id=image_id, group=image_id, streams=streams, labels=labels)
 
@@ -125,28 +134,20 @@ class ZJURGBPConverter(Converter):
         def holds(at: Path) -> bool:
             return any((at / folder / angle).is_dir() for folder in _FOLDERS.values() for angle in ANGLES)
 
-        folder = find_set(self.root, _ARCHIVES, holds)
-        if folder is None:
-            raise InputError(
-                f"{self.root}: no ZJU-RGB-P; looked for train/ and val/ with 0/, 45/, 90/ and 135/ "
-                f"(NAME_0°.png or NAME_0.png) and {', '.join(f'{name}/' for name in _LABELS)} or "
-                f"{_INSTANCES}/ (NAME.png), here and in {' and '.join(_ARCHIVES)}; get it from {_URL} "
-                "and give its folder with --raw"
-            )
-        return folder
+        missing = (
+            "no ZJU-RGB-P; looked for train/ and val/ with 0/, 45/, 90/ and 135/ (NAME_0°.png or NAME_0.png) "
+            f"and {', '.join(f'{name}/' for name in _LABELS)} or {_INSTANCES}/ (NAME.png), here and in "
+            f"{' and '.join(_ARCHIVES)}; get it from {_URL} and give its folder with --raw"
+        )
+        return find_set(self.root, _ARCHIVES, holds, missing=missing)
 
     @cached_property
     def _kind(self) -> str:
         classes = [self._class_maps(split) for split in _FOLDERS]
         instances = [self._folder / folder / _INSTANCES for folder in _FOLDERS.values()]
-        return choose_source(
-            "--labels",
-            self.labels,
-            {
-                "classes": {path: path.is_dir() for path in classes},
-                "instances": {path: path.is_dir() for path in instances},
-            },
-        )
+        sources = {"classes": classes, "instances": instances}
+        places = {name: {path: path.is_dir() for path in paths} for name, paths in sources.items()}
+        return choose_source("--labels", self.labels, places)
 
     def _class_maps(self, split: str) -> Path:
         """The folder of a split's label maps, under the one of its names that is there."""
@@ -160,42 +161,31 @@ class ZJURGBPConverter(Converter):
     def _files(self) -> dict[str, dict[str, tuple[Path, ...]]]:
         """The four pictures and the label map of every name that any of the five folders knows."""
         files = {split: self._files_of(split) for split in _FOLDERS}
-        once({split: {name: paths[0] for name, paths in found.items()} for split, found in files.items()})
+        check_split_names(
+            {split: {name: paths[0] for name, paths in found.items()} for split, found in files.items()}
+        )
         return files
 
     def _files_of(self, split: str) -> dict[str, tuple[Path, ...]]:
         base = self._folder / _FOLDERS[split]
         labels = self._class_maps(split) if self._kind == "classes" else base / _INSTANCES
         maps = list_ids(labels, _NAME, "NAME.png")
-        found = {
+        angles = {
             angle: list_ids(base / angle, _angle_name(angle), f"NAME_{angle}°.png or NAME_{angle}.png")
             for angle in ANGLES
         }
-
-        # Where a file is lost, its plain name stands for it: reading it tells.
-        def angle_file(angle: str, name: str) -> Path:
-            return found[angle].get(name, base / angle / f"{name}_{angle}.png")
-
+        # Where a file is lost, its plain name stands for it, and the loss is met when it is read.
         return {
-            name: (*(angle_file(angle, name) for angle in ANGLES), maps.get(name, labels / f"{name}.png"))
-            for name in sorted(set(maps).union(*found.values()))
+            name: (
+                *(found.get(name, base / angle / f"{name}_{angle}.png") for angle, found in angles.items()),
+                maps.get(name, labels / f"{name}.png"),
+            )
+            for name in sorted(set(maps).union(*angles.values()))
         }
-
-    def _read_labels(self, path: Path) -> SemanticMap | InstanceMap:
-        if self._kind == "instances":
-            return instance_map(path, 1)
-        return SemanticMap(class_map=_load_classes(path))
 
 
 def _angle_name(angle: str) -> re.Pattern[str]:
     return re.compile(rf"(?P<id>.+)_{angle}(\D*|#U00b0)\.png", re.IGNORECASE)
-
-
-def _load_angle(path: Path) -> Array:
-    array = load_channels(path)
-    if array.dtype != np.uint8:
-        raise SampleError(f"{path}: {array.dtype} values, expected 8 bits a channel")
-    return array
 
 
 def _load_classes(path: Path) -> Array:

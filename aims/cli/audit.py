@@ -12,7 +12,7 @@ from rich.text import Text
 from aims.cli._options import PATH, json_option
 from aims.cli._terminal import counting, out, print_json
 from aims.core.errors import AimsError
-from aims.data.audit import DISTANCE, Audit, Pair, audit_dataset
+from aims.data.audit import DISTANCE, Audit, ImagePair, audit_dataset
 from aims.data.read import Dataset, ImageRef
 
 _ROWS = 50
@@ -110,7 +110,7 @@ def _pairs_table(audit: Audit) -> Table:
     return table
 
 
-def _distance(pair: Pair, stream: str, threshold: int) -> Text:
+def _distance(pair: ImagePair, stream: str, threshold: int) -> Text:
     if stream in pair.identical:
         return Text("identical", style="bold red")
     value = pair.distances[stream]

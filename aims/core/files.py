@@ -104,6 +104,11 @@ def sha256_json(value: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def is_unicode(name: str) -> bool:
+    """Whether a name from a file system can be written as text: Python holds other bytes as surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def inside(root: Path, relative: str, *, where: str) -> Path:
     """Joins a path that came from a file to its folder, and refuses one that leaves the folder.
 

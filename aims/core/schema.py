@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from aims.core.columns import COLUMNS
 from aims.core.errors import InputError
 
 FORMAT_VERSION = 1
@@ -25,8 +26,8 @@ MADE_UP = "synth.json"
 
 Array = NDArray[Any]
 
-#: Column names of the format; a stream may not take one of them.
-RESERVED_COLUMNS = frozenset({"image_id", "group", "height", "width", "rgb", "instances", "objects", "split"})
+#: Column names that a stream may not take.
+RESERVED_COLUMNS = frozenset({*COLUMNS, "split"})
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]*")
 STREAM_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 SPLIT_PATTERN = re.compile(r"[a-z][a-z0-9_]*")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -25,7 +25,7 @@ _MOST_PAIRS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class ImagePair:
     """Two images that look alike in at least one stream.
 
     Attributes:
@@ -67,29 +67,9 @@ class Audit:
     distance: int
     within: bool
     groups: int
-    pairs: Sequence[Pair]
+    pairs: Sequence[ImagePair]
     straddling: Mapping[str, Mapping[str, int]]
     plain: Sequence[tuple[ImageRef, tuple[str, ...]]]
-
-
-@dataclass
-class _Hashes:
-    """Of one stream: the bits of every picture that has a hash, and the checksum of every picture."""
-
-    bits: list[NDArray[np.bool_] | None] = field(default_factory=list)
-    checksums: list[bytes] = field(default_factory=list)
-
-    def add(self, picture: Array, missing: float | None) -> bool:
-        """Takes the next picture; False if it has no hash."""
-        self.bits.append(perceptual_hash(picture, missing=missing))
-        header = f"{picture.dtype} {picture.shape}".encode()
-        self.checksums.append(hashlib.sha256(header + np.ascontiguousarray(picture).tobytes()).digest())
-        return self.bits[-1] is not None
-
-    def signs(self) -> NDArray[np.float32]:
-        """(images, 64): 1 and -1 for the bits; 0 where a picture has no hash."""
-        none = np.zeros(_BITS, np.float32)
-        return np.array([none if bits is None else np.where(bits, 1, -1) for bits in self.bits], np.float32)
 
 
 def perceptual_hash(picture: Array, *, missing: float | None = None) -> NDArray[np.bool_] | None:
@@ -175,20 +155,35 @@ def audit_dataset(
             raise unknown_name("stream", name, known, where=str(folder))
     chosen = tuple(dict.fromkeys(streams)) or known
     refs = [ref for images in dataset.index.values() for ref in images]
-    hashes: dict[str, _Hashes] = {name: _Hashes() for name in chosen}
+    # Of every stream and picture: the bits of its hash, if it has one, and its checksum.
+    hashes: dict[str, list[NDArray[np.bool_] | None]] = {name: [] for name in chosen}
+    checksums: dict[str, list[bytes]] = {name: [] for name in chosen}
     plain = []
     for ref in refs:
         image = dataset.read(ref, chosen)
-        flat = []
-        for name, found in hashes.items():
+        for name in chosen:
+            picture = image.streams[name]
             missing = None if name == "rgb" else dataset.spec.streams[name].missing
-            if not found.add(image.streams[name], missing):
-                flat.append(name)
-        if flat:
-            plain.append((ref, tuple(flat)))
+            hashes[name].append(perceptual_hash(picture, missing=missing))
+            header = f"{picture.dtype} {picture.shape}".encode()
+            checksums[name].append(hashlib.sha256(header + np.ascontiguousarray(picture).tobytes()).digest())
+        if flat := tuple(name for name in chosen if hashes[name][-1] is None):
+            plain.append((ref, flat))
         on_progress(1)
-    near = _near(refs, [found.signs() for found in hashes.values()], distance, within, folder)
-    pairs = [_pair(refs, hashes, i, j) for i, j in near]
+    # 1 and -1 for the bits; 0 where a picture has no hash.
+    none = np.zeros(_BITS, np.float32)
+    signs = [
+        np.array([none if bits is None else np.where(bits, 1, -1) for bits in found], np.float32)
+        for found in hashes.values()
+    ]
+    pairs = []
+    for i, j in _find_near(refs, signs, distance, within, folder):
+        identical = tuple(name for name in chosen if checksums[name][i] == checksums[name][j])
+        distances: dict[str, int | None] = {
+            name: None if found[i] is None or found[j] is None else int(np.sum(found[i] != found[j]))
+            for name, found in hashes.items()
+        }
+        pairs.append(ImagePair(first=refs[i], second=refs[j], distances=distances, identical=identical))
     return Audit(
         images={split: len(images) for split, images in dataset.index.items()},
         streams=chosen,
@@ -201,7 +196,7 @@ def audit_dataset(
     )
 
 
-def _near(
+def _find_near(
     refs: Sequence[ImageRef],
     signs: Sequence[NDArray[np.float32]],
     distance: int,
@@ -225,15 +220,6 @@ def _near(
                 "nothing apart; lower --distance, or choose another --stream"
             )
     return found
-
-
-def _pair(refs: Sequence[ImageRef], hashes: Mapping[str, _Hashes], i: int, j: int) -> Pair:
-    distances: dict[str, int | None] = {}
-    for name, found in hashes.items():
-        first, second = found.bits[i], found.bits[j]
-        distances[name] = None if first is None or second is None else int((first != second).sum())
-    identical = (name for name, found in hashes.items() if found.checksums[i] == found.checksums[j])
-    return Pair(first=refs[i], second=refs[j], distances=distances, identical=tuple(identical))
 
 
 def _straddling(refs: Sequence[ImageRef]) -> dict[str, dict[str, int]]:

@@ -4,68 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from aims.core.columns import CLICKS, COLUMNS, OBJECT_FIELDS, Tensor
 from aims.core.structs import locate_misfit
 
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-Index = Annotated[int, msgspec.Meta(ge=0)]
-
-
-# Not written as a class: its field would hide the type.
-_Picture = msgspec.defstruct("_Picture", [("bytes", bytes)])
-
-
-class _Tensor(msgspec.Struct):
-    data: bytes
-    dtype: str
-    shape: tuple[Positive, Positive, Positive]
-
-
-_OBJECT = MappingProxyType(
-    {
-        "id": Positive,
-        "class_id": Positive,
-        "area": Positive,
-        "bbox": tuple[Index, Index, Positive, Positive],
-        "click_paper": tuple[Index, Index],
-        "click_strict": tuple[Index, Index],
-    }
-)
-_COLUMNS = MappingProxyType(
-    {
-        "image_id": str,
-        "group": str,
-        "height": Positive,
-        "width": Positive,
-        "rgb": _Picture | None,
-        "instances": _Picture,
-    }
-)
-_PART = "objects.list.element."
+#: Before the name of a field of `objects` that is read without the others.
+OBJECT_FIELD = "objects.list.element."
 
 
 @lru_cache
 def _row_type(columns: tuple[str, ...]) -> type[msgspec.Struct]:
     """The class of rows with these columns; what is no column of the format is a stream."""
-    parts = [name.removeprefix(_PART) for name in columns if name.startswith(_PART)]
-    fields: list[tuple[str, Any]] = [
-        (name, _COLUMNS.get(name, _Tensor)) for name in columns if not name.startswith("objects")
-    ]
-    if parts or "objects" in columns:
-        kinds = [(name, _OBJECT[name]) for name in parts or _OBJECT]
-        fields.append(("objects", list[msgspec.defstruct("Object", kinds)]))  # type: ignore[misc]
+    whole = [name for name in columns if not name.startswith(OBJECT_FIELD)]
+    fields: list[tuple[str, Any]] = [(name, COLUMNS.get(name, Tensor)) for name in whole]
+    names = [name.removeprefix(OBJECT_FIELD) for name in columns if name not in whole]
+    if names:
+        instance = msgspec.defstruct("Instance", [(name, OBJECT_FIELDS[name]) for name in names])
+        fields.append(("objects", list[instance]))  # type: ignore[valid-type]
     return msgspec.defstruct("Row", fields)
-
-
-def all_columns(streams: Sequence[str]) -> tuple[str, ...]:
-    """The columns of a dataset with these streams."""
-    return (*_COLUMNS, *streams, "objects")
 
 
 def find_misfit(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, str] | None:
@@ -97,16 +58,16 @@ def find_wrong_object(row: Mapping[str, Any], classes: int) -> tuple[str, str] |
     Returns:
         The column and what is wrong, or None.
     """
-    for place, item in enumerate(row.get("objects", ()), start=1):
-        if item.get("id", place) != place:
+    for number, item in enumerate(row.get("objects", ()), start=1):
+        if item.get("id", number) != number:
             ids = [entry["id"] for entry in row["objects"]]
             return "objects.id", f"ids {ids} are not 1..{len(ids)}"
         if item.get("class_id", 1) > classes:
             return "objects.class_id", f"class {item['class_id']} of the {classes} that the set lists"
-        for name in ("click_paper", "click_strict"):
+        for name in CLICKS:
             x, y = item.get(name, (0, 0))
             if name in item and not (x < row["width"] and y < row["height"]):
-                return f"objects.{name}", f"{[x, y]} of instance {place} lies outside the picture"
+                return f"objects.{name}", f"{[x, y]} of instance {number} lies outside the picture"
     return None
 
 

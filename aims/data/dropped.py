@@ -34,7 +34,7 @@ class Dropped:
 
     @property
     def count(self) -> int:
-        """How many in all."""
+        """Number over all splits."""
         return sum(self.splits.values())
 
 
@@ -58,7 +58,7 @@ def read_dropped(folder: Path) -> list[Dropped]:
     """
     groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for entry in dropped_lines(folder):
-        # A reason that names the file differs from image to image; without the name they are one.
+        # Reasons that differ by the image's name alone are counted as one.
         name = rf"(?<![^\W_]){re.escape(entry.image_id)}(?![^\W_])"
         reason = re.sub(name, "{id}", entry.reason) if entry.image_id else entry.reason
         groups.setdefault((entry.kind, reason), []).append((entry.split, entry.image_id))

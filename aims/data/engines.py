@@ -8,51 +8,20 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from aims.core.errors import AimsError, InputError
 from aims.core.processes import process_pool
+from aims.data.shards import Engine, Finished, Progress, Shard, ShardRecord, Write
 
 log = logging.getLogger(__name__)
 
-#: How often in a row work that loses its worker process is given to another one.
+#: How often in a row a shard whose worker process was killed is given to another one.
 RETRIES = 3
-
-Progress = Callable[[int], None]
-Splits = Mapping[str, tuple[str, ...]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shard:
-    """One unit of work: the images of one Parquet file."""
-
-    file: str
-    split: str
-    image_ids: tuple[str, ...]
-
-
-#: Writes a shard, and returns the record of it.
-Write = Callable[..., dict[str, Any]]
-#: Calls `write` for every shard, and yields each with its record as it is done, in any order.
-Engine = Callable[[Write, Sequence[Shard], Progress], Iterator[tuple[Shard, dict[str, Any]]]]
-
-
-def plan_shards(splits: Splits, rows_per_shard: int) -> list[Shard]:
-    """Deals the images of all splits to files; a split without images gets one empty file."""
-    shards = []
-    for split, ids in splits.items():
-        count = max(1, -(-len(ids) // rows_per_shard))
-        for i in range(count):
-            part = ids[i * rows_per_shard : (i + 1) * rows_per_shard]
-            name = f"{split}-{i:05d}-of-{count:05d}.parquet"
-            shards.append(Shard(file=name, split=split, image_ids=part))
-    return shards
 
 
 def choose_engine(name: str, jobs: int | None) -> Engine:
@@ -76,17 +45,13 @@ def choose_engine(name: str, jobs: int | None) -> Engine:
     return on_ray
 
 
-def one_by_one(
-    write: Write, shards: Sequence[Shard], on_progress: Progress
-) -> Iterator[tuple[Shard, dict[str, Any]]]:
+def one_by_one(write: Write, shards: Sequence[Shard], on_progress: Progress) -> Finished:
     """Writes the shards in this process."""
     for shard in shards:
         yield shard, write(shard, on_progress)
 
 
-def in_processes(
-    write: Write, shards: Sequence[Shard], on_progress: Progress, *, jobs: int
-) -> Iterator[tuple[Shard, dict[str, Any]]]:
+def in_processes(write: Write, shards: Sequence[Shard], on_progress: Progress, *, jobs: int) -> Finished:
     """Writes the shards in `jobs` processes.
 
     Raises:
@@ -104,14 +69,14 @@ def in_processes(
             deaths += 1
             if deaths > RETRIES:
                 raise _gave_up(pending[0]) from None
-            # The first ones were being written: they come last now, so that the others get done.
+            # The first shards were being written: they come last now, so that the others are finished.
             pending = pending[jobs:] + pending[:jobs]
-            # Most often memory was short, so that fewer at once may do.
+            # Mostly memory was short, so that fewer processes may succeed.
             jobs = max(1, jobs // 2)
             log.warning("a worker process was killed (out of memory?); its images are read again")
 
 
-def _in_pool(write: Write, shards: Sequence[Shard], jobs: int) -> Iterator[tuple[Shard, dict[str, Any]]]:
+def _in_pool(write: Write, shards: Sequence[Shard], jobs: int) -> Finished:
     pool = process_pool(jobs)
     try:
         futures = {pool.submit(write, shard): shard for shard in shards}
@@ -129,9 +94,7 @@ def _gave_up(shard: Shard) -> AimsError:
     )
 
 
-def on_ray(
-    write: Write, shards: Sequence[Shard], on_progress: Progress
-) -> Iterator[tuple[Shard, dict[str, Any]]]:
+def on_ray(write: Write, shards: Sequence[Shard], on_progress: Progress) -> Finished:
     """Writes the shards as tasks of the Ray cluster that `ray.init()` finds, or starts on this machine.
 
     All nodes must see the raw data, the target folder and the working directory under the same paths, and
@@ -156,7 +119,7 @@ def on_ray(
                 try:
                     record = ray.get(done)
                 except ray.exceptions.RayTaskError as error:
-                    # Its own text is a traceback.
+                    # Ray's error is a traceback; its cause is the error itself.
                     raise error.cause from None
                 except ray.exceptions.RayError as error:
                     log.debug("%s: %s", shard.file, error)
@@ -171,7 +134,7 @@ def on_ray(
             ray.shutdown()
 
 
-def _write_at(write: Write, shard: Shard, place: str) -> dict[str, Any]:
+def _write_at(write: Write, shard: Shard, place: str) -> ShardRecord:
     """Writes a shard from the folder in which the command was called, so that relative paths hold."""
     try:
         os.chdir(place)

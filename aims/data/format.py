@@ -6,13 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from aims.core.columns import COLUMNS, Area, Instance, Shape, Tensor, column_types
+from aims.core.files import is_unicode
 from aims.core.schema import Array, DatasetSpec, InstanceMap, Sample, SampleError, SemanticMap
 from aims.data.instances import (
     MAX_INSTANCES,
@@ -33,35 +35,29 @@ def arrow_schema(spec: DatasetSpec) -> pa.Schema:
     # Brings pandas along: what only reads should not wait for it.
     from datasets import Features, Image, List, Value
 
-    stream = {"data": Value("binary"), "dtype": Value("string"), "shape": List(Value("int32"))}
-    click = List(Value("int32"), length=2)
-    item = {
-        "id": Value("int32"),
-        "class_id": Value("int32"),
-        "area": Value("int64"),
-        "bbox": List(Value("int32"), length=4),
-        "click_paper": click,
-        "click_strict": click,
-    }
-    columns: dict[str, Any] = {
-        "image_id": Value("string"),
-        "group": Value("string"),
-        "height": Value("int32"),
-        "width": Value("int32"),
-        "rgb": Image(),
-        **dict.fromkeys(spec.streams, stream),
-        "instances": Image(),
-        "objects": List(item),
-    }
-    return Features(columns).arrow_schema
+    values = {str: Value("string"), bytes: Value("binary"), Area: Value("int64"), Shape: List(Value("int32"))}
+    values |= dict.fromkeys((COLUMNS["rgb"], COLUMNS["instances"]), Image())
+
+    def feature(kind: Any) -> Any:
+        """The Hugging Face feature of a column's type."""
+        if kind in values:
+            return values[kind]
+        if kind in (Tensor, Instance):
+            fields = get_type_hints(kind, include_extras=True)
+            return {name: feature(inner) for name, inner in fields.items()}
+        if get_origin(kind) is list:
+            return List(feature(*get_args(kind)))
+        # Whole numbers, and tuples of them.
+        number, length = Value("int32"), len(get_args(kind))
+        return List(number, length=length) if get_origin(kind) is tuple else number
+
+    return Features({name: feature(kind) for name, kind in column_types(spec.streams).items()}).arrow_schema
 
 
 def check_text(where: str, what: str, text: str) -> None:
     """Raises SampleError where a name from a file system or a table is no Unicode text."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise SampleError(f"{where}: {what} {text!r} is not valid Unicode text; rename it") from None
+    if not is_unicode(text):
+        raise SampleError(f"{where}: {what} {text!r} is not valid Unicode text; rename it")
 
 
 def encode_tensor(array: Array) -> dict[str, Any]:

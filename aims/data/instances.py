@@ -64,7 +64,7 @@ def order_by_first_pixel(instances: IntArray) -> NDArray[np.int32]:
     """Renumbers the non-zero ids of a map 1..n in row-major order of first pixel."""
     if instances.size and (instances.min() < 0 or instances.max() > instances.size):
         _, inverse = np.unique(np.append(instances.ravel(), 0), return_inverse=True)
-        # Where 0 has gone: it must stay 0.
+        # The appended 0 tells which number 0 has become.
         dense = np.where(inverse == inverse[-1], 0, inverse + 1)[:-1].reshape(instances.shape)
     else:
         dense = instances

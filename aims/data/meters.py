@@ -77,7 +77,7 @@ class StreamMeter:
         self._low, self._high = np.full(channels, np.inf), np.full(channels, -np.inf)
 
     def add(self, array: Array) -> None:
-        """Takes an image's (height, width, channels) array into account."""
+        """Adds the (height, width, channels) array of an image."""
         self._dtypes[array.dtype.name] += 1
         self._values += array.size
         finite = np.isfinite(array)
@@ -110,7 +110,7 @@ class StreamMeter:
         self._high[channel] = max(self._high[channel], measured.max())
 
     def summary(self, *, derived: bool) -> StreamSummary:
-        """What was found so far."""
+        """The numbers of the images so far."""
         return StreamSummary(
             spec=self._spec,
             derived=derived,

@@ -5,26 +5,23 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from aims.core.errors import InputError, unknown_name
 from aims.data.instances import stretch_nearest
-from aims.data.meters import show_number
 from aims.data.pictures import HATCH, Scale, draw
 from aims.data.read import Dataset, Image, ImageRef
 from aims.data.summary import evenly
+from aims.data.templates import render_template
 
 #: Longest side of a picture on the page, in pixels; outlines are drawn on a grid of this size.
 SIDE = 480
-#: Pictures up to this size keep their pixels: lossless, and enlarged without smoothing.
+#: Pictures up to this size are encoded without loss and enlarged without smoothing.
 _SMALL = 160
 _QUALITY = 84
 _LOSSLESS = 101
@@ -33,43 +30,6 @@ _OUTLINE_TOLERANCE = 0.6
 # Distinct on greys, viridis, inferno and magma; cyan first, which the warm maps lack.
 _PALETTE = ("#22d3ee", "#ffb020", "#ff5cd6", "#7dea54", "#ff6b5e", "#a78bfa", "#ffe94a", "#5b9dff")
 _GOLDEN_ANGLE = 137.508
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Panel:
-    """One picture: a stream of an image."""
-
-    name: str
-    uri: str
-    small: bool
-    note: str
-    missing: str
-    bar: str
-    ends: tuple[str, str] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Outline:
-    """One instance over a picture, in units of the page's grid."""
-
-    colour: str
-    path: str
-    title: str
-    strict: tuple[float, float]
-    paper: tuple[float, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Card:
-    """One image: its pictures and instances."""
-
-    ref: ImageRef
-    height: int
-    width: int
-    grid: tuple[int, int]
-    panels: Sequence[_Panel]
-    outlines: Sequence[_Outline]
-    classes: Sequence[tuple[str, str, int]]
 
 
 def choose_images(
@@ -154,22 +114,23 @@ def render_page(
         on_progress(1)
     shown = Counter[str]()
     for card in cards:
-        shown.update({name: count for name, _, count in card.classes})
-    environment = jinja2.Environment(
+        shown.update({name: count for name, _, count in card["classes"]})
+    return render_template(
+        "page.html.j2",
         autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["show_number"] = show_number
-    template = environment.from_string(files("aims.data").joinpath("page.html.j2").read_text("utf-8"))
-    return template.render(
         name=dataset.name,
         spec=dataset.spec,
         streams=dataset.streams,
         derived=dataset.derived,
-        splits=_splits(dataset),
+        splits=[
+            {
+                "name": split,
+                "images": len(images),
+                "groups": len({ref.group for ref in images}),
+                "instances": sum(ref.instances for ref in images),
+            }
+            for split, images in dataset.index.items()
+        ],
         dropped=sum(dataset.manifest.dropped.values()),
         warnings=dataset.manifest.warnings,
         fingerprint=dataset.fingerprint,
@@ -192,89 +153,77 @@ def class_colours(count: int) -> list[str]:
     return [f"hsl({(190 + k * _GOLDEN_ANGLE) % 360:.0f} {tones[k % 3]})" for k in range(count)]
 
 
-def _splits(dataset: Dataset) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": split,
-            "images": len(refs),
-            "groups": len({ref.group for ref in refs}),
-            "instances": sum(ref.instances for ref in refs),
-        }
-        for split, refs in dataset.index.items()
-    ]
-
-
-def _card(dataset: Dataset, ref: ImageRef, names: tuple[str, ...], colours: Sequence[str]) -> _Card:
+def _card(dataset: Dataset, ref: ImageRef, names: tuple[str, ...], colours: Sequence[str]) -> dict[str, Any]:
+    """One image as the template has it: its pictures, instances and classes."""
     image = dataset.read(ref, names)
     height, width = image.instances.shape
     scale = SIDE / max(height, width)
     grid = max(1, round(height * scale)), max(1, round(width * scale))
     counts = Counter(item["class_id"] for item in image.objects)
-    return _Card(
-        ref=ref,
-        height=height,
-        width=width,
-        grid=grid,
-        panels=[_panel(dataset, name, array, grid) for name, array in image.streams.items()],
-        outlines=_outlines(dataset, image, grid, colours),
-        classes=[
+    return {
+        "ref": ref,
+        "height": height,
+        "width": width,
+        "grid": grid,
+        "panels": [_panel(dataset, name, array, grid) for name, array in image.streams.items()],
+        "outlines": _outlines(dataset, image, grid, colours),
+        "classes": [
             (dataset.spec.classes[class_id - 1], colours[class_id - 1], count)
             for class_id, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         ],
-    )
+    }
 
 
-def _panel(dataset: Dataset, name: str, array: NDArray[Any], grid: tuple[int, int]) -> _Panel:
+def _panel(dataset: Dataset, name: str, array: NDArray[Any], grid: tuple[int, int]) -> dict[str, Any]:
+    """One picture: a stream of an image."""
     drawing = draw(array, name, dataset.streams[name])
-    pixels = drawing.pixels
+    pixels, scale = drawing.pixels, drawing.scale
     longest = max(pixels.shape[:2])
     if longest > SIDE:
         pixels = cv2.resize(pixels, grid[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)
-    quality = _LOSSLESS if longest <= _SMALL else _QUALITY
-    _, encoded = cv2.imencode(
-        ".webp", np.ascontiguousarray(pixels[:, :, ::-1]), [cv2.IMWRITE_WEBP_QUALITY, quality]
-    )
+    quality = [cv2.IMWRITE_WEBP_QUALITY, _LOSSLESS if longest <= _SMALL else _QUALITY]
+    _, encoded = cv2.imencode(".webp", np.ascontiguousarray(pixels[:, :, ::-1]), quality)
     share = 100 * drawing.missing
-    return _Panel(
-        name=name,
-        uri="data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode("ascii"),
-        small=longest <= _SMALL,
-        note=drawing.note,
-        missing="" if not share else "< 0.1" if share < 0.1 else f"{share:.1f}",
-        bar=_bar(drawing.scale),
-        ends=drawing.scale.labels if drawing.scale else None,
-    )
+    return {
+        "name": name,
+        "uri": "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode("ascii"),
+        "small": longest <= _SMALL,
+        "note": drawing.note,
+        "missing": "" if not share else "< 0.1" if share < 0.1 else f"{share:.1f}",
+        "bar": _gradient(scale) if scale else "",
+        "ends": scale.labels if scale else None,
+    }
 
 
-def _bar(scale: Scale | None) -> str:
+def _gradient(scale: Scale) -> str:
     """A scale's colours as a CSS gradient."""
-    if scale is None:
-        return ""
     stops = scale.colours[np.linspace(0, len(scale.colours) - 1, _BAR_STOPS).round().astype(int)]
     return f"linear-gradient(90deg, {', '.join('#' + bytes(stop).hex() for stop in stops)})"
 
 
 def _outlines(
     dataset: Dataset, image: Image, grid: tuple[int, int], colours: Sequence[str]
-) -> list[_Outline]:
-    """The instances of an image, large ones first, so that small ones lie on top."""
+) -> list[dict[str, Any]]:
+    """The instances of an image in units of the grid, large ones first, so that small ones lie on top."""
     instances = stretch_nearest(image.instances, grid)
     # An instance thinner than the grid may have no pixel of it; its clicks are shown all the same.
     boxes = dict(enumerate(ndimage.find_objects(instances), start=1))
     factors = grid[1] / image.instances.shape[1], grid[0] / image.instances.shape[0]
+
+    names = dataset.spec.classes
 
     def place(click: Sequence[int]) -> tuple[float, float]:
         x, y = ((at + 0.5) * factor for at, factor in zip(click, factors, strict=True))
         return round(x, 1), round(y, 1)
 
     return [
-        _Outline(
-            colour=colours[item["class_id"] - 1],
-            path=_path(instances, item["id"], boxes.get(item["id"])),
-            title=f"{dataset.spec.classes[item['class_id'] - 1]}, instance {item['id']}, {item['area']:,} px",
-            strict=place(item["click_strict"]),
-            paper=place(item["click_paper"]),
-        )
+        {
+            "colour": colours[item["class_id"] - 1],
+            "path": _path(instances, item["id"], boxes.get(item["id"])),
+            "title": f"{names[item['class_id'] - 1]}, instance {item['id']}, {item['area']:,} px",
+            "strict": place(item["click_strict"]),
+            "paper": place(item["click_paper"]),
+        }
         for item in sorted(image.objects, key=lambda item: -item["area"])
     ]
 

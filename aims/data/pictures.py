@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +19,7 @@ Values = NDArray[np.floating[Any]]
 
 #: A window leaves out this share of the values at either end, in percent, so that outliers do not flatten it.
 WINDOW = (2.0, 98.0)
+_WINDOWED = f"window {WINDOW[0]:g} to {WINDOW[1]:g} %"
 #: The two greys of the hatch over pixels without a measurement.
 HATCH = (118, 138)
 _HATCHES_A_SIDE = 48
@@ -93,22 +94,18 @@ def draw(array: Array, name: str, spec: StreamSpec) -> Drawing:
     missing = ~np.isfinite(values)
     if spec.missing is not None:
         missing |= array == spec.missing
-    gone: NDArray[np.bool_] = np.asarray(missing.any(axis=2))
-    painted = _painter(name, spec)(values, gone, spec)
-    pixels = np.where(gone[:, :, None], _hatch(gone.shape)[:, :, None], painted[0]).astype(np.uint8)
-    return Drawing(pixels=pixels, note=painted[1], scale=painted[2], missing=float(gone.mean()))
+    unknown: NDArray[np.bool_] = np.asarray(missing.any(axis=2))
+    values[unknown] = np.nan
+    by_unit = _BY_UNIT.get(spec.unit) if spec.channels == 1 else None
+    painter = _BY_NAME.get(name) or by_unit or _paint_generic
+    colours, note, scale = painter(values, spec)
+    pixels = np.where(unknown[:, :, None], _hatch(unknown.shape)[:, :, None], colours).astype(np.uint8)
+    return Drawing(pixels=pixels, note=note, scale=scale, missing=float(unknown.mean()))
 
 
+# From (height, width, channels) values, NaN where unknown: colours, a note on how they came about, the scale.
 _Painted = tuple[NDArray[np.uint8], str, Scale | None]
-_Painter = Callable[[Values, NDArray[np.bool_], StreamSpec], _Painted]
-
-
-def _painter(name: str, spec: StreamSpec) -> _Painter:
-    if name in _BY_NAME:
-        return _BY_NAME[name]
-    if spec.channels == 1 and spec.unit in _BY_UNIT:
-        return _BY_UNIT[spec.unit]
-    return _generic
+_Painter = Callable[[Values, StreamSpec], _Painted]
 
 
 def _window(values: Values, *shares: float) -> tuple[float, ...]:
@@ -138,76 +135,70 @@ def _colours(name: str) -> NDArray[np.uint8]:
     return table
 
 
-def _masked(values: Values, gone: NDArray[np.bool_]) -> Values:
-    return np.where(gone[:, :, None], np.nan, values)
+def _note(values: Values, how: str) -> str:
+    """How values became colours; says so where channels were averaged."""
+    return f"{how}, mean of {values.shape[2]} channels" if values.shape[2] > 1 else how
 
 
-def _mapped(colour_map: str, what: str = "") -> _Painter:
+def _paint_mapped(colour_map: str) -> _Painter:
     """One channel in a colour map, within its window; more channels are averaged."""
 
-    def paint(values: Values, gone: NDArray[np.bool_], spec: StreamSpec) -> _Painted:
-        plane = _masked(values, gone).mean(axis=2)
+    def paint(values: Values, spec: StreamSpec) -> _Painted:
+        plane = values.mean(axis=2)
         low, high = _window(plane, *WINDOW)
-        scale = Scale(low=low, high=high, unit=_unit(spec), colours=_colours(colour_map))
-        note = _joined(what, f"window {WINDOW[0]:g} to {WINDOW[1]:g} %", _mean_of(values))
-        return scale.colours[_bytes(_stretch(plane, low, high))], note, scale
+        unit = "°C" if spec.unit in _CELSIUS else spec.unit
+        scale = Scale(low=low, high=high, unit=unit, colours=_colours(colour_map))
+        return scale.colours[_bytes(_stretch(plane, low, high))], _note(values, _WINDOWED), scale
 
     return paint
 
 
-def _angle(values: Values, gone: NDArray[np.bool_], spec: StreamSpec) -> _Painted:
+def _paint_angle(values: Values, spec: StreamSpec) -> _Painted:
     # An angle of polarization repeats after half a turn: 0 and 180 degrees must get one colour.
-    period = _half_turn(spec)
-    doubled = np.exp(2j * np.pi / period * _masked(values, gone)).mean(axis=2)
+    half_turn = 180.0 if spec.unit.startswith(("deg", "°")) else _top(spec)
+    if spec.unit.startswith("rad"):
+        half_turn = math.pi
+    doubled = np.exp(2j * np.pi / half_turn * values).mean(axis=2)
     phase = np.angle(doubled) / (2 * np.pi) % 1
     scale = Scale(low=0, high=180, unit="°", colours=_colours("twilight"))
-    return scale.colours[_bytes(phase)], _joined("angle, cyclic", _mean_of(values)), scale
+    return scale.colours[_bytes(phase)], _note(values, "angle, cyclic"), scale
 
 
-def _half_turn(spec: StreamSpec) -> float:
-    """What 180 degrees are in the stream's unit; some sets store the angle as a share of them."""
-    if spec.unit.startswith("rad"):
-        return math.pi
-    return 180.0 if spec.unit.startswith(("deg", "°")) else _whole(spec)
-
-
-def _whole(spec: StreamSpec) -> float:
-    """What stands for 1: the top of the declared range, 255 for shares that are stored in 8 bits."""
+def _top(spec: StreamSpec) -> float:
+    """What stands for 1, or for half a turn: the top of the range, such as 255 for shares in 8 bits."""
     return spec.valid_range[1] if spec.valid_range and spec.valid_range[1] > 0 else 1.0
 
 
-def _degree(values: Values, gone: NDArray[np.bool_], spec: StreamSpec) -> _Painted:
-    plane = _masked(values, gone).mean(axis=2)
+def _paint_degree(values: Values, spec: StreamSpec) -> _Painted:
     scale = Scale(low=0, high=1, unit="", colours=_colours("magma"))
-    return scale.colours[_bytes(_stretch(plane, 0, _whole(spec)))], _joined("degree", _mean_of(values)), scale
+    shown = _stretch(values.mean(axis=2), 0, _top(spec))
+    return scale.colours[_bytes(shown)], _note(values, "degree"), scale
 
 
-def _linear_light(values: Values, gone: NDArray[np.bool_], spec: StreamSpec) -> _Painted:
+def _paint_linear_light(values: Values, spec: StreamSpec) -> _Painted:
     if values.shape[2] not in (1, 3):
-        return _generic(values, gone, spec)
-    (white,) = _window(_masked(values, gone), 99.5)
-    shown = _stretch(np.where(gone[:, :, None], np.nan, values), 0, white) ** (1 / _DISPLAY_GAMMA)
+        return _paint_generic(values, spec)
+    (white,) = _window(values, 99.5)
+    shown = _stretch(values, 0, white) ** (1 / _DISPLAY_GAMMA)
     note = f"linear light, 0 to {white:.3g}, gamma {_DISPLAY_GAMMA}"
-    return np.broadcast_to(_bytes(shown), (*gone.shape, 3)), note, None
+    return np.broadcast_to(_bytes(shown), (*values.shape[:2], 3)), note, None
 
 
-def _as_it_is(values: Values, gone: NDArray[np.bool_], spec: StreamSpec) -> _Painted:
+def _paint_unchanged(values: Values, spec: StreamSpec) -> _Painted:
     if values.shape[2] != 3 or spec.valid_range != (0, 255):
-        return _generic(values, gone, spec)
+        return _paint_generic(values, spec)
     return _bytes(_stretch(values, 0, 255)), "as stored", None
 
 
-def _generic(values: Values, gone: NDArray[np.bool_], spec: StreamSpec) -> _Painted:
+def _paint_generic(values: Values, spec: StreamSpec) -> _Painted:
     channels = values.shape[2]
     if channels == 1:
-        return _mapped("gray")(values, gone, spec)
-    known = _masked(values, gone)
+        return _paint_mapped("gray")(values, spec)
     if channels == 3:
         # One window for all three keeps the balance between them.
-        shown = _stretch(known, *_window(known, *WINDOW))
-        return _bytes(shown), f"window {WINDOW[0]:g} to {WINDOW[1]:g} %", None
+        return _bytes(_stretch(values, *_window(values, *WINDOW))), _WINDOWED, None
     chosen = {2: (0, 1, 1), 4: (0, 1, 2)}.get(channels, (0, channels // 2, channels - 1))
-    planes = [_stretch(known[:, :, k], *_window(known[:, :, k], *WINDOW)) for k in chosen]
+    planes = [_stretch(values[:, :, k], *_window(values[:, :, k], *WINDOW)) for k in chosen]
     names = "1 red, 2 cyan" if channels == 2 else "{}, {} and {} as RGB".format(*(k + 1 for k in chosen))
     return _bytes(np.stack(planes, axis=2)), f"channels {names} (of {channels}), each in its window", None
 
@@ -220,36 +211,24 @@ def _hatch(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return stripes
 
 
-def _unit(spec: StreamSpec) -> str:
-    return "°C" if spec.unit in _CELSIUS else spec.unit
-
-
-def _mean_of(values: Values) -> str:
-    return f"mean of {values.shape[2]} channels" if values.shape[2] > 1 else ""
-
-
-def _joined(*parts: str) -> str:
-    return ", ".join(part for part in parts if part)
-
-
 _CELSIUS = frozenset(
     {"°C", "degC", "C", "celsius", "Celsius", "degree Celsius", "degrees Celsius", "degrees"}
 )
-_DEPTH, _HEAT, _GREY = _mapped("viridis"), _mapped("inferno"), _mapped("gray")
+_DEPTH, _HEAT = _paint_mapped("viridis"), _paint_mapped("inferno")
 
-_BY_NAME = MappingProxyType(
+_BY_NAME: Mapping[str, _Painter] = MappingProxyType(
     {
-        "rgb": _as_it_is,
-        "hha": _as_it_is,
+        "rgb": _paint_unchanged,
+        "hha": _paint_unchanged,
         **dict.fromkeys(("depth", "raw_depth"), _DEPTH),
         "thermal": _HEAT,
-        "nir": _generic,
-        "aolp": _angle,
-        "aolp_folded": _angle,
-        "dolp": _degree,
-        **dict.fromkeys(("intensity", "i0", "i45", "i90", "i135"), _linear_light),
+        "nir": _paint_generic,
+        "aolp": _paint_angle,
+        "aolp_folded": _paint_angle,
+        "dolp": _paint_degree,
+        **dict.fromkeys(("intensity", "i0", "i45", "i90", "i135"), _paint_linear_light),
     }
 )
-_BY_UNIT = MappingProxyType(
+_BY_UNIT: Mapping[str, _Painter] = MappingProxyType(
     {**dict.fromkeys(("m", "mm", "metre", "metres"), _DEPTH), **dict.fromkeys((*_CELSIUS, "K"), _HEAT)}
 )

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from aims.core.columns import column_types
 from aims.core.errors import AimsError, InputError, unknown_name
 from aims.core.files import inside
 from aims.core.schema import Array, DatasetSpec, StreamSpec
-from aims.data.cells import all_columns, check_instances, find_misfit, find_wrong_object
+from aims.data.cells import OBJECT_FIELD, check_instances, find_misfit, find_wrong_object
 from aims.data.format import PARTIAL, decode_instances, decode_rgb, decode_tensor
 from aims.data.manifest import MANIFEST, Manifest, read_manifest
 from aims.sensors.derived import POLARIZERS, derive, derived_streams
@@ -101,7 +102,7 @@ class Dataset:
 
     @cached_property
     def streams(self) -> Mapping[str, StreamSpec]:
-        """Everything that `read` gives of an image: RGB where there is one, stored and derived streams."""
+        """All streams that `read` can return: RGB where there is one, stored and derived streams."""
         rgb = StreamSpec(channels=3, unit="digital number", valid_range=(0, 255))
         return {**({"rgb": rgb} if self.spec.has_rgb else {}), **self.spec.streams, **self.derived}
 
@@ -109,24 +110,23 @@ class Dataset:
     def index(self) -> Mapping[str, tuple[ImageRef, ...]]:
         """The images of every split, in order of writing."""
         refs: dict[str, list[ImageRef]] = {split: [] for split in self.manifest.splits}
+        columns = ("image_id", "group", f"{OBJECT_FIELD}id")
         for file, entry in self.manifest.files.items():
             if entry.split not in refs:
                 raise unknown_name("split", entry.split, refs, where=str(self.folder / MANIFEST))
-            refs[entry.split].extend(self._index_file(file, entry.split))
+            refs[entry.split] += [
+                ImageRef(
+                    image_id=value["image_id"],
+                    group=value["group"],
+                    split=entry.split,
+                    instances=len(value["objects"]),
+                    file=file,
+                    row_group=group,
+                    row=row,
+                )
+                for group, row, value in self.rows(file, columns)
+            ]
         return {split: tuple(images) for split, images in refs.items()}
-
-    def _index_file(self, file: str, split: str) -> Iterator[ImageRef]:
-        columns = ["image_id", "group", "objects.list.element.id"]
-        for group, row, value in self.rows(file, columns):
-            yield ImageRef(
-                image_id=value["image_id"],
-                group=value["group"],
-                split=split,
-                instances=len(value["objects"]),
-                file=file,
-                row_group=group,
-                row=row,
-            )
 
     def rows(
         self, file: str, columns: Sequence[str] | None = None
@@ -143,7 +143,7 @@ class Dataset:
         Raises:
             AimsError: the file is damaged.
         """
-        chosen = all_columns(tuple(self.spec.streams)) if columns is None else tuple(columns)
+        chosen = tuple(column_types(self.spec.streams) if columns is None else columns)
         with self._open(file) as parquet:
             before = 0
             for group in range(parquet.num_row_groups):
@@ -163,10 +163,9 @@ class Dataset:
     def _open(self, file: str) -> Iterator[pq.ParquetFile]:
         """Opens a shard; damage, found now or while it is read, is an error that names the file."""
         path = inside(self.folder, file, where=str(self.folder / MANIFEST))
-        if not path.exists():
-            raise AimsError(f"{path}: no longer there; bring it back, or convert the dataset again")
         if not path.is_file():  # reading a pipe might never end
-            raise AimsError(f"{path}: not a regular file; bring it back, or convert the dataset again")
+            what = "not a regular file" if path.exists() else "no longer there"
+            raise AimsError(f"{path}: {what}; bring it back, or convert the dataset again")
         try:
             with pq.ParquetFile(path) as parquet:
                 yield parquet

@@ -3,25 +3,77 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aims.core.files import atomic_write, read_json, sha256_file, write_json
+from aims.core.files import atomic_write, sha256_file, write_json
 from aims.core.schema import Converter, DatasetSpec, SampleError
-from aims.data.engines import Engine, Progress, Shard
+from aims.core.structs import read_struct
 from aims.data.format import encode_row, row_digest
+from aims.data.manifest import DroppedLine
 
 RECORDS = ".records"
 # A row group is the least that can be read, so it is kept small for random access while training.
 _ROW_GROUP_BYTES = 2 << 20
 _ROW_GROUP_ROWS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One unit of work: the images of one Parquet file."""
+
+    file: str
+    split: str
+    image_ids: tuple[str, ...]
+
+
+class ShardRecord(msgspec.Struct, kw_only=True):
+    """What a finished shard holds; it stands in a file beside the shard until the dataset is whole.
+
+    Attributes:
+        files: path, size and time of change of its images' source files, which tell whether it is current.
+        sources: checksum of each of these files by its name in the manifest.
+        digests: digest of every row, in order.
+        instances: number of instances.
+        dropped: the images and objects that were left out.
+        sha256: checksum of the Parquet file.
+    """
+
+    files: list[tuple[str, int, int]]
+    sources: dict[str, str] = {}
+    digests: list[str] = []
+    instances: int = 0
+    dropped: list[DroppedLine] = []
+    sha256: str = ""
+
+
+Progress = Callable[[int], None]
+#: Writes a shard, and returns the record of it.
+Write = Callable[..., ShardRecord]
+#: Shards with their records as they are done, in any order.
+Finished = Iterator[tuple[Shard, ShardRecord]]
+#: Calls `write` for every shard.
+Engine = Callable[[Write, Sequence[Shard], Progress], Finished]
+
+
+def plan_shards(splits: Mapping[str, tuple[str, ...]], rows_per_shard: int) -> list[Shard]:
+    """Assigns the images of all splits to files; a split without images gets one empty file."""
+    shards = []
+    for split, ids in splits.items():
+        count = max(1, -(-len(ids) // rows_per_shard))
+        for i in range(count):
+            part = ids[i * rows_per_shard : (i + 1) * rows_per_shard]
+            name = f"{split}-{i:05d}-of-{count:05d}.parquet"
+            shards.append(Shard(file=name, split=split, image_ids=part))
+    return shards
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +94,7 @@ class ShardWriter:
     folder: Path
     keep_going: bool
 
-    def write_all(
-        self, shards: Sequence[Shard], engine: Engine, on_progress: Progress
-    ) -> list[dict[str, Any]]:
+    def write_all(self, shards: Sequence[Shard], engine: Engine, on_progress: Progress) -> list[ShardRecord]:
         """Writes the shards that are not there yet; returns the records of all in order.
 
         Raises:
@@ -58,33 +108,32 @@ class ShardWriter:
             records[shard.file] = record
         return [record for record in records.values() if record is not None]
 
-    def _finished(self, shard: Shard) -> dict[str, Any] | None:
+    def _finished(self, shard: Shard) -> ShardRecord | None:
         """The record of a shard that an earlier, interrupted call finished."""
-        path = self.folder / RECORDS / f"{shard.file}.json"
+        path = self._record(shard)
         if not path.is_file() or not (self.folder / "data" / shard.file).is_file():
             return None
-        record: dict[str, Any] = read_json(path)
-        if record["files"] != self._files(shard):
+        record = read_struct(path, ShardRecord, what="the record of a finished shard")
+        if record.files != file_stats(self._sources(shard)):
             return None
         # Without --keep-going an unreadable image must stop this call too, so its shard is read again.
-        unreadable = any(line["kind"] == "unreadable" for line in record["dropped"])
+        unreadable = any(line.kind == "unreadable" for line in record.dropped)
         return None if unreadable and not self.keep_going else record
 
-    def _files(self, shard: Shard) -> list[list[Any]]:
-        """Size and time of change of the shard's own source files."""
-        return file_stats(
-            path
-            for image_id in shard.image_ids
-            for path in self.converter.source_files(shard.split, image_id)
-        )
+    def _record(self, shard: Shard) -> Path:
+        return self.folder / RECORDS / f"{shard.file}.json"
 
-    def write(self, shard: Shard, on_progress: Progress = lambda images: None) -> dict[str, Any]:
+    def _sources(self, shard: Shard) -> Iterator[Path]:
+        """The shard's own source files."""
+        for image_id in shard.image_ids:
+            yield from self.converter.source_files(shard.split, image_id)
+
+    def write(self, shard: Shard, on_progress: Progress = lambda images: None) -> ShardRecord:
         """Writes one Parquet file and its record, unless a worker that was then killed had finished both."""
         finished = self._finished(shard)
         if finished is not None:
             return finished
-        record: dict[str, Any] = {"digests": [], "dropped": [], "sources": {}, "instances": 0}
-        record["files"] = self._files(shard)
+        record = ShardRecord(files=file_stats(self._sources(shard)))
         path = self.folder / "data" / shard.file
         with (
             atomic_write(path) as beside,
@@ -92,32 +141,33 @@ class ShardWriter:
         ):
             group: list[dict[str, Any]] = []
             for row, instances in self._rows(shard, record, on_progress):
-                record["digests"].append(row_digest(shard.split, row, instances, tuple(self.spec.streams)))
-                record["instances"] += len(row["objects"])
+                record.digests.append(row_digest(shard.split, row, instances, tuple(self.spec.streams)))
+                record.instances += len(row["objects"])
                 group.append(row)
-                if len(group) == _ROW_GROUP_ROWS or sum(map(_row_bytes, group)) >= _ROW_GROUP_BYTES:
+                cells = (value for row in group for value in row.values() if isinstance(value, dict))
+                size = sum(len(value["data"] if "data" in value else value["bytes"]) for value in cells)
+                if len(group) == _ROW_GROUP_ROWS or size >= _ROW_GROUP_BYTES:
                     writer.write_table(pa.Table.from_pylist(group, self.schema))
                     group = []
             if group:
                 writer.write_table(pa.Table.from_pylist(group, self.schema))
-        record["sha256"] = sha256_file(path)
-        write_json(self.folder / RECORDS / f"{shard.file}.json", record)
+        record.sha256 = sha256_file(path)
+        write_json(self._record(shard), msgspec.to_builtins(record))
         return record
 
     def _rows(
-        self, shard: Shard, record: dict[str, Any], on_progress: Progress
+        self, shard: Shard, record: ShardRecord, on_progress: Progress
     ) -> Iterator[tuple[dict[str, Any], NDArray[np.int32]]]:
         """Reads images as rows with their instance maps; notes their files, and the images left out."""
 
         def drop(image_id: str, kind: str, reason: str) -> None:
             # The raw folder's place must not show in the result.
             reason = reason.replace(f"{self.converter.root}{os.sep}", "")
-            line = {"split": shard.split, "image_id": image_id, "kind": kind, "reason": reason}
-            record["dropped"].append(line)
+            line = DroppedLine(split=shard.split, image_id=image_id, kind=kind, reason=reason)
+            record.dropped.append(line)
 
         for image_id in shard.image_ids:
-            for path in self.converter.source_files(shard.split, image_id):
-                record["sources"][source_name(self.converter, path)] = sha256_file(path)
+            record.sources |= checksums(self.converter, self.converter.source_files(shard.split, image_id))
             try:
                 sample = self.converter.read(shard.split, image_id)
                 row, instances = encode_row(sample, self.spec)
@@ -135,17 +185,16 @@ class ShardWriter:
             on_progress(1)
 
 
-def file_stats(paths: Iterable[Path]) -> list[list[Any]]:
-    """Path, size and time of change of each file, as JSON keeps them."""
+def file_stats(paths: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """Path, size and time of change of each file."""
     stats = ((path, path.stat()) for path in paths)
-    return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+    return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
 
 
-def _row_bytes(row: dict[str, Any]) -> int:
-    binaries = [value for value in row.values() if isinstance(value, dict)]
-    return sum(len(value["data"] if "data" in value else value["bytes"]) for value in binaries)
-
-
-def source_name(converter: Converter, path: Path) -> str:
-    """A source file's name in the manifest: below the raw folder, or bare where it lies elsewhere."""
-    return path.relative_to(converter.root).as_posix() if path.is_relative_to(converter.root) else path.name
+def checksums(converter: Converter, paths: Iterable[Path]) -> dict[str, str]:
+    """Checksums of source files by their names in the manifest: below the raw folder, else bare."""
+    root = converter.root
+    return {
+        path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name: sha256_file(path)
+        for path in paths
+    }

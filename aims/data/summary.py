@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aims.data.cells import OBJECT_FIELD
 from aims.data.dropped import Dropped, read_dropped
 from aims.data.meters import StreamMeter, StreamSummary
 from aims.data.read import Dataset, ImageRef
@@ -116,21 +116,20 @@ def summarize(
     refs = [ref for refs in dataset.index.values() for ref in refs]
     chosen = evenly(refs, len(refs) if images is None else images)
     on_total(len(chosen))
-    objects = _read_objects(dataset)
-    streams = _read_streams(dataset, chosen, on_progress)
-    everything = _Objects.joined(list(objects.values()))
-    areas = everything.areas
+    images_by_split = _read_light(dataset)
+    everything = [image for part in images_by_split.values() for image in part]
+    classes, areas = dataset.spec.classes, _objects(everything)[:, 1]
+    sizes = Counter(image.size for image in everything)
+    quantiles = np.quantile(areas, QUANTILES).tolist() if len(areas) else []
     return Summary(
-        splits={split: found.summary(dataset.spec.classes) for split, found in objects.items()},
-        total=everything.summary(dataset.spec.classes),
-        sizes=dict(sorted(everything.sizes.items(), key=lambda item: (-item[1], item[0]))),
+        splits={split: _summarize(part, classes) for split, part in images_by_split.items()},
+        total=_summarize(everything, classes),
+        sizes=dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))),
         areas=area_bins(areas),
-        area_quantiles=dict(zip(QUANTILES, np.quantile(areas, QUANTILES).tolist(), strict=True))
-        if len(areas)
-        else {},
-        per_image=count_bins(everything.counts),
+        area_quantiles=dict(zip(QUANTILES, quantiles, strict=False)),
+        per_image=count_bins([len(image.objects) for image in everything]),
         images_read=len(chosen),
-        streams=streams,
+        streams=_read_streams(dataset, chosen, on_progress),
         dropped=dropped,
     )
 
@@ -166,67 +165,47 @@ def count_bins(counts: Sequence[int]) -> list[Bin]:
     ]
 
 
-@dataclass(kw_only=True)
-class _Objects:
-    """What the light columns of some images say."""
+class _ImageRow(NamedTuple):
+    """What the light columns say of an image: `objects` is (instances, 2), class id and area."""
 
-    counts: list[int] = field(default_factory=list)
-    groups: set[str] = field(default_factory=set)
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    pieces: list[NDArray[np.int64]] = field(default_factory=list)
-
-    @classmethod
-    def joined(cls, parts: Iterable[_Objects]) -> _Objects:
-        whole = cls()
-        for part in parts:
-            whole.counts += part.counts
-            whole.groups |= part.groups
-            whole.sizes += part.sizes
-            whole.pieces += part.pieces
-        return whole
-
-    @cached_property
-    def table(self) -> NDArray[np.int64]:
-        """(instances, 2): class id and area."""
-        return np.concatenate([np.zeros((0, 2), np.int64), *self.pieces])
-
-    @property
-    def areas(self) -> NDArray[np.int64]:
-        return self.table[:, 1]
-
-    def summary(self, classes: Sequence[str]) -> SplitSummary:
-        ids, areas = self.table.T
-        instances = np.bincount(ids, minlength=len(classes) + 1)[1:].tolist()
-        # Not bincount's weights: they are floats.
-        covered = np.zeros(len(classes) + 1, np.int64)
-        np.add.at(covered, ids, areas)
-        counts = self.counts or [0]
-        return SplitSummary(
-            images=len(self.counts),
-            instances=len(ids),
-            groups=len(self.groups),
-            pixels=sum(height * width * count for (height, width), count in self.sizes.items()),
-            per_image=(min(counts), float(np.median(counts)), max(counts)),
-            class_instances=dict(zip(classes, instances, strict=True)),
-            class_pixels=dict(zip(classes, covered[1:].tolist(), strict=True)),
-        )
+    group: str
+    size: tuple[int, int]
+    objects: NDArray[np.int64]
 
 
-def _read_objects(dataset: Dataset) -> dict[str, _Objects]:
+def _read_light(dataset: Dataset) -> dict[str, list[_ImageRow]]:
     """Reads the light columns of every shard, by split."""
-    found = {split: _Objects() for split in dataset.manifest.splits}
+    columns = ("group", "height", "width", f"{OBJECT_FIELD}class_id", f"{OBJECT_FIELD}area")
+    found: dict[str, list[_ImageRow]] = {split: [] for split in dataset.manifest.splits}
     for file, entry in dataset.manifest.files.items():
-        part = found[entry.split]
-        for _, _, row in dataset.rows(file, _LIGHT):
-            part.counts.append(len(row["objects"]))
-            part.groups.add(row["group"])
-            part.sizes[row["height"], row["width"]] += 1
+        for _, _, row in dataset.rows(file, columns):
             pairs = [(item["class_id"], item["area"]) for item in row["objects"]]
-            part.pieces.append(np.array(pairs, np.int64).reshape(-1, 2))
+            objects = np.array(pairs, np.int64).reshape(-1, 2)
+            found[entry.split].append(_ImageRow(row["group"], (row["height"], row["width"]), objects))
     return found
 
 
-_LIGHT = ("group", "height", "width", "objects.list.element.class_id", "objects.list.element.area")
+def _objects(images: Sequence[_ImageRow]) -> NDArray[np.int64]:
+    """(instances, 2): class id and area of every instance of some images."""
+    return np.concatenate([np.zeros((0, 2), np.int64), *(image.objects for image in images)])
+
+
+def _summarize(images: Sequence[_ImageRow], classes: Sequence[str]) -> SplitSummary:
+    ids, areas = _objects(images).T
+    instances = np.bincount(ids, minlength=len(classes) + 1)[1:].tolist()
+    # Not bincount's weights: they are floats.
+    covered = np.zeros(len(classes) + 1, np.int64)
+    np.add.at(covered, ids, areas)
+    counts = [len(image.objects) for image in images] or [0]
+    return SplitSummary(
+        images=len(images),
+        instances=len(ids),
+        groups=len({image.group for image in images}),
+        pixels=sum(height * width for _, (height, width), _ in images),
+        per_image=(min(counts), float(np.median(counts)), max(counts)),
+        class_instances=dict(zip(classes, instances, strict=True)),
+        class_pixels=dict(zip(classes, covered[1:].tolist(), strict=True)),
+    )
 
 
 def _read_streams(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from aims.core.columns import CLICKS, column_types
 from aims.core.errors import InputError
 from aims.core.files import inside, sha256_file
 from aims.core.structs import read_lines
-from aims.data.cells import all_columns, find_misfit
+from aims.data.cells import find_misfit
 from aims.data.format import (
     CARD,
     DROPPED,
@@ -32,15 +33,15 @@ from aims.data.manifest import MANIFEST, Counts, DroppedLine, FileEntry, count_k
 from aims.data.read import Dataset
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Problem:
     """One broken promise.
 
     Attributes:
         file: path below the dataset folder.
+        message: what is wrong.
         row: row in the file, from 0; None where the whole file is meant.
         column: column, or entry of the manifest; None where the whole row or file is meant.
-        message: what is wrong.
     """
 
     file: str
@@ -66,166 +67,151 @@ def verify_dataset(
     Raises:
         InputError: the folder is missing or its manifest cannot be read at all.
     """
-    return _Check(Dataset.open(folder), on_progress).run()
+    return list(_Check(Dataset.open(folder), on_progress).run())
 
 
 class _Check:
-    """One walk through a dataset, and what it has found so far."""
+    """One walk through a dataset, which collects what spans its rows."""
 
     def __init__(self, dataset: Dataset, on_progress: Callable[[int], None]) -> None:
-        self.dataset = dataset
+        self.dataset, self.spec, self.folder = dataset, dataset.spec, dataset.folder
         self.on_progress = on_progress
-        self.problems: list[Problem] = []
         self.digests: list[str] = []
         self.seen: dict[str, tuple[str, str]] = {}
         self.found = {split: Counter[str]() for split in dataset.manifest.splits}
 
-    def run(self) -> list[Problem]:
-        listed = self.dataset.manifest.files
-        paths = {file: inside(self.dataset.folder, file, where=MANIFEST) for file in listed}
-        self._check_files(paths)
+    def run(self) -> Iterator[Problem]:
+        files = self.dataset.manifest.files
+        paths = {file: inside(self.folder, file, where=MANIFEST) for file in files}
+        yield from self._check_files(paths)
         for file, path in paths.items():
             if path.is_file():
-                self._check_shard(file, path, listed[file])
-        if fingerprint(self.dataset.spec, self.digests) != self.dataset.fingerprint:
-            self._add(MANIFEST, "does not follow from the content", column="fingerprint")
-        self._check_counts()
-        return self.problems
+                yield from self._check_shard(file, path, files[file])
+        if fingerprint(self.spec, self.digests) != self.dataset.fingerprint:
+            yield Problem(MANIFEST, "does not follow from the content", column="fingerprint")
+        yield from self._check_counts()
 
-    def _add(self, file: str, message: str, *, row: int | None = None, column: str | None = None) -> None:
-        self.problems.append(Problem(file=file, message=message, row=row, column=column))
-
-    def _check_files(self, paths: dict[str, Path]) -> None:
+    def _check_files(self, paths: Mapping[str, Path]) -> Iterator[Problem]:
         """Every file of the manifest is there with its checksum, and nothing else is."""
         for file, path in paths.items():
+            entry = self.dataset.manifest.files[file]
             if not path.is_file():
-                self._add(file, "listed in the manifest but missing")
-            elif sha256_file(path) != self.dataset.manifest.files[file].sha256:
-                self._add(file, "checksum differs from the manifest's")
-            if self.dataset.manifest.files[file].split not in self.found:
-                self._add(MANIFEST, f"{file} is of a split that is not listed", column="files")
-        for path in sorted((self.dataset.folder / "data").glob("*")):
-            file = path.relative_to(self.dataset.folder).as_posix()
+                yield Problem(file, "listed in the manifest but missing")
+            elif sha256_file(path) != entry.sha256:
+                yield Problem(file, "checksum differs from the manifest's")
+            if entry.split not in self.found:
+                yield Problem(MANIFEST, f"{file} is of a split that is not listed", column="files")
+        for path in sorted((self.folder / "data").glob("*")):
+            file = path.relative_to(self.folder).as_posix()
             if file not in paths:
-                self._add(file, "not listed in the manifest")
+                yield Problem(file, "not listed in the manifest")
         for name in (CARD, DROPPED):
-            if not (self.dataset.folder / name).is_file():
-                self._add(name, "missing")
+            if not (self.folder / name).is_file():
+                yield Problem(name, "missing")
 
-    def _check_shard(self, file: str, path: Path, entry: FileEntry) -> None:
+    def _check_shard(self, file: str, path: Path, entry: FileEntry) -> Iterator[Problem]:
         try:
             with pq.ParquetFile(path) as parquet:
-                if not self._check_schema(file, parquet, entry):
-                    return
-                row = 0
-                for group in range(parquet.num_row_groups):
-                    for value in parquet.read_row_group(group).to_pylist():
-                        self._check_row(file, row, value, entry.split)
-                        row += 1
-                        self.on_progress(1)
+                schema = parquet.schema_arrow
+                wrong = dict(_compare_schemas(schema, arrow_schema(self.spec)))
+                for column, message in wrong.items():
+                    yield Problem(file, message, column=column)
+                if b"huggingface" not in (schema.metadata or {}):
+                    yield Problem(file, "carries no Hugging Face features")
+                count = parquet.metadata.num_rows
+                if count != entry.images:
+                    yield Problem(file, f"{count} rows, the manifest says {entry.images}")
+                # Rows of other columns or types make no sense.
+                groups = () if wrong else range(parquet.num_row_groups)
+                rows = (value for group in groups for value in parquet.read_row_group(group).to_pylist())
+                for row, value in enumerate(rows):
+                    for column, message in self._check_row(f"{file}, row {row}", value, entry.split):
+                        yield Problem(file, message, row=row, column=column)
+                    self.on_progress(1)
         except (OSError, pa.ArrowException) as error:
-            self._add(file, f"not readable as Parquet ({str(error).strip()})")
+            yield Problem(file, f"not readable as Parquet ({str(error).strip()})")
 
-    def _check_schema(self, file: str, parquet: pq.ParquetFile, entry: FileEntry) -> bool:
-        """Checks what can be told without reading rows; False if the rows make no sense then."""
-        found, schema = parquet.schema_arrow, arrow_schema(self.dataset.spec)
-        before = len(self.problems)
-        for name in schema.names:
-            if name not in found.names:
-                self._add(file, "column is missing", column=name)
-            elif found.field(name).type != schema.field(name).type:
-                message = f"type is {found.field(name).type}, not {schema.field(name).type}"
-                self._add(file, message, column=name)
-        for name in sorted(set(found.names) - set(schema.names)):
-            self._add(file, "column is not in the manifest", column=name)
-        readable = len(self.problems) == before
-        if b"huggingface" not in (found.metadata or {}):
-            self._add(file, "carries no Hugging Face features")
-        if parquet.metadata.num_rows != entry.images:
-            self._add(file, f"{parquet.metadata.num_rows} rows, the manifest says {entry.images}")
-        return readable
-
-    def _check_row(self, file: str, row: int, value: dict[str, Any], split: str) -> None:
-        def problem(column: str, message: str) -> None:
-            self._add(file, message, row=row, column=column)
-
+    def _check_row(self, where: str, row: dict[str, Any], split: str) -> Iterator[tuple[str, str]]:
+        """Yields (column, message)."""
         counts = self.found.setdefault(split, Counter())
         counts["images"] += 1
-        misfit = find_misfit(value, all_columns(tuple(self.dataset.spec.streams)))
-        if misfit:
-            problem(*misfit)
+        if misfit := find_misfit(row, tuple(column_types(self.spec.streams))):
+            yield misfit
             return
-        image_id, size = value["image_id"], (value["height"], value["width"])
+        image_id, size = row["image_id"], (row["height"], row["width"])
         if image_id in self.seen:
-            other, place = self.seen[image_id]
-            where = f"in split {other!r} and in {split!r}" if other != split else f"twice in {split!r}"
-            problem("image_id", f"image {image_id!r} is {where} (also {place})")
-        self.seen[image_id] = (split, f"{file}, row {row}")
-        if not value["group"]:
-            problem("group", "is empty")
-        self._check_pictures(value, size, problem)
-        objects = value["objects"]
-        counts["instances"] += len(objects)
+            other, first = self.seen[image_id]
+            splits = f"in split {other!r} and in {split!r}" if other != split else f"twice in {split!r}"
+            yield "image_id", f"image {image_id!r} is {splits} (also {first})"
+        self.seen[image_id] = (split, where)
+        if not row["group"]:
+            yield "group", "is empty"
+        yield from self._check_pictures(row, size)
+        counts["instances"] += len(row["objects"])
         try:
-            instances = decode_instances(value["instances"]["bytes"])
+            instances = decode_instances(row["instances"]["bytes"])
         except ValueError as error:
-            problem("instances", str(error))
+            yield "instances", str(error)
             return
         if instances.shape != size:
-            problem("instances", f"size is {instances.shape}, not {size}")
+            yield "instances", f"size is {instances.shape}, not {size}"
         else:
-            for column, message in _compare_objects(instances, objects, len(self.dataset.spec.classes)):
-                problem(column, message)
-        self.digests.append(row_digest(split, value, instances, tuple(self.dataset.spec.streams)))
+            yield from _compare_objects(instances, row["objects"], len(self.spec.classes))
+        self.digests.append(row_digest(split, row, instances, tuple(self.spec.streams)))
 
-    def _check_pictures(
-        self, value: dict[str, Any], size: tuple[int, int], problem: Callable[[str, str], None]
-    ) -> None:
-        for name, stream in self.dataset.spec.streams.items():
+    def _check_pictures(self, row: dict[str, Any], size: tuple[int, int]) -> Iterator[tuple[str, str]]:
+        for name, stream in self.spec.streams.items():
             try:
-                shape = decode_tensor(value[name]).shape
+                shape = decode_tensor(row[name]).shape
                 if shape != (*size, stream.channels):
-                    problem(name, f"shape is {shape}, not {(*size, stream.channels)}")
+                    yield name, f"shape is {shape}, not {(*size, stream.channels)}"
             except ValueError as error:
-                problem(name, f"not a tensor: {error}")
-        if value["rgb"] is None:
-            if self.dataset.spec.has_rgb:
-                problem("rgb", "is empty, but the manifest says that the set has RGB")
+                yield name, f"not a tensor: {error}"
+        if row["rgb"] is None:
+            if self.spec.has_rgb:
+                yield "rgb", "is empty, but the manifest says that the set has RGB"
             return
         try:
-            found = decode_rgb(value["rgb"]["bytes"]).shape[:2]
+            found = decode_rgb(row["rgb"]["bytes"]).shape[:2]
             if found != size:
-                problem("rgb", f"size is {found}, not {size}")
+                yield "rgb", f"size is {found}, not {size}"
         except ValueError as error:
-            problem("rgb", str(error))
+            yield "rgb", str(error)
 
-    def _check_counts(self) -> None:
+    def _check_counts(self) -> Iterator[Problem]:
         for split, stated in self.dataset.manifest.splits.items():
             found = Counts(images=self.found[split]["images"], instances=self.found[split]["instances"])
             if found != stated:
-                message = f"says {_words(stated)}, the files hold {_words(found)}"
-                self._add(MANIFEST, message, column=f"splits.{split}")
-        if not (self.dataset.folder / DROPPED).exists():
-            return
+                message = f"says {_describe(stated)}, the files hold {_describe(found)}"
+                yield Problem(MANIFEST, message, column=f"splits.{split}")
+        path = self.folder / DROPPED
         try:
-            kinds = count_kinds(read_lines(self.dataset.folder / DROPPED, DroppedLine))
+            if path.exists() and count_kinds(read_lines(path, DroppedLine)) != self.dataset.manifest.dropped:
+                yield Problem(DROPPED, "does not hold what the manifest counts")
         except InputError as error:
-            self._add(DROPPED, str(error).removeprefix(str(self.dataset.folder / DROPPED)).lstrip(",: "))
-            return
-        if kinds != self.dataset.manifest.dropped:
-            self._add(DROPPED, "does not hold what the manifest counts")
+            yield Problem(DROPPED, str(error).removeprefix(str(path)).lstrip(",: "))
 
 
-def _words(counts: Counts) -> str:
+def _describe(counts: Counts) -> str:
     return f"{counts.images} images with {counts.instances} instances"
+
+
+def _compare_schemas(found: pa.Schema, expected: pa.Schema) -> Iterator[tuple[str, str]]:
+    """Yields (column, message)."""
+    for name in expected.names:
+        if name not in found.names:
+            yield name, "column is missing"
+        elif found.field(name).type != expected.field(name).type:
+            yield name, f"type is {found.field(name).type}, not {expected.field(name).type}"
+    for name in sorted(set(found.names) - set(expected.names)):
+        yield name, "column is not in the manifest"
 
 
 def _compare_objects(
     instances: NDArray[np.uint16], objects: list[dict[str, Any]], classes: int
 ) -> Iterator[tuple[str, str]]:
     """Compares the objects with what the map says; yields (column, message)."""
-    ids = np.unique(instances)
-    ids = ids[ids != 0].tolist()
+    ids = np.unique(instances[instances != 0]).tolist()
     if ids != list(range(1, len(ids) + 1)):
         yield "instances", f"ids are not dense 1..{len(ids)}"
         return
@@ -234,19 +220,17 @@ def _compare_objects(
         return
     class_ids = {entry["id"]: entry["class_id"] for entry in objects}
     for entry, expected in zip(objects, describe_objects(instances, class_ids), strict=True):
+        name = f"instance {entry['id']}"
         if not 1 <= entry["class_id"] <= classes:
-            yield "objects.class_id", f"instance {entry['id']}: class {entry['class_id']} of {classes}"
-        for name in ("area", "bbox", "click_paper", "click_strict"):
-            found = entry[name]
-            if found == expected[name]:
-                continue
-            message = f"instance {entry['id']}: {found}, the map says {expected[name]}"
-            if name.startswith("click") and not _contains(instances, found, entry["id"]):
-                message = f"instance {entry['id']}: click {found} does not lie in the instance"
-            yield f"objects.{name}", message
+            yield "objects.class_id", f"{name}: class {entry['class_id']} of {classes}"
+        for field in ("area", "bbox", *CLICKS):
+            found = entry[field]
+            if field in CLICKS and not _contains(instances, found, entry["id"]):
+                yield f"objects.{field}", f"{name}: click {found} does not lie in the instance"
+            elif found != expected[field]:
+                yield f"objects.{field}", f"{name}: {found}, the map says {expected[field]}"
 
 
 def _contains(instances: NDArray[np.uint16], click: list[int], instance_id: int) -> bool:
-    x, y = click
-    height, width = instances.shape
-    return 0 <= x < width and 0 <= y < height and bool(instances[y, x] == instance_id)
+    (x, y), (height, width) = click, instances.shape
+    return x < width and y < height and bool(instances[y, x] == instance_id)

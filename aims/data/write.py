@@ -7,12 +7,12 @@ folder gets its name, so a folder that looks like a dataset is one.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from aims.core.errors import InputError
-from aims.core.files import read_json, sha256_file, sha256_json, sync, write_json, write_text
+from aims.core.files import sha256_json, sync, write_json, write_text
 from aims.core.schema import FORMAT_VERSION, SPLIT_PATTERN, Converter, DatasetSpec
+from aims.core.structs import read_struct
 from aims.data.card import dataset_card
 from aims.data.dropped import dropped_lines
-from aims.data.engines import Progress, Shard, Splits, choose_engine, plan_shards
+from aims.data.engines import choose_engine
 from aims.data.format import CARD, DROPPED, PARTIAL, arrow_schema, check_text, fingerprint
 from aims.data.manifest import (
     MANIFEST,
@@ -37,11 +38,28 @@ from aims.data.manifest import (
     dropped_text,
 )
 from aims.data.read import Dataset
-from aims.data.shards import RECORDS, ShardWriter, file_stats, source_name
+from aims.data.shards import (
+    RECORDS,
+    Progress,
+    Shard,
+    ShardRecord,
+    ShardWriter,
+    checksums,
+    file_stats,
+    plan_shards,
+)
 from aims.version import __version__
 
 ROWS_PER_SHARD = 64
 _STATE = ".conversion.json"
+
+Splits = Mapping[str, tuple[str, ...]]
+
+
+class _State(msgspec.Struct):
+    """Which conversion an unfinished folder is of."""
+
+    key: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,14 +145,13 @@ def convert(
                 keep_going=keep_going,
             )
             records = writer.write_all(shards, run, on_progress)
-            lines = (line for record in records for line in record["dropped"])
-            dropped = [*_left_out(converter), *(DroppedLine(**line) for line in lines)]
-            manifest = msgspec.structs.replace(
-                _manifest(converter, spec, splits, shards, records),
-                dropped=count_kinds(dropped),
-                warnings=tuple(warnings),
-            )
-            _publish(partial, out, spec, manifest, dropped)
+            dropped = [
+                DroppedLine(split=line.split, image_id=line.image_id, kind="unusable", reason=line.reason)
+                for line in converter.left_out()
+            ]
+            dropped += [line for record in records for line in record.dropped]
+            manifest = _manifest(converter, spec, dict(zip(shards, records, strict=True)), dropped, warnings)
+            _publish(partial, out, manifest, dropped)
     except Timeout:
         raise InputError(f"{partial}: another process is converting into it; wait for it") from None
     return Conversion(folder=out, manifest=manifest, dropped=dropped)
@@ -169,18 +186,6 @@ def _compare_counts(converter: Converter, splits: Splits) -> list[str]:
     return [f"{what}: {count:,}, as published: {known:,}" for what, count, known in pairs if count != known]
 
 
-def _left_out(converter: Converter) -> list[DroppedLine]:
-    return [
-        DroppedLine(split=line.split, image_id=line.image_id, kind="unusable", reason=line.reason)
-        for line in converter.left_out()
-    ]
-
-
-def _source_files(converter: Converter, splits: Splits) -> list[Path]:
-    own = (converter.source_files(split, image_id) for split, ids in splits.items() for image_id in ids)
-    return [*converter.shared_files(), *(path for paths in own for path in paths)]
-
-
 def _conversion_key(converter: Converter, spec: DatasetSpec, splits: Splits, rows_per_shard: int) -> str:
     """Tells conversions apart: everything that shapes the result, sources by size and time of change."""
     files = file_stats(converter.shared_files())
@@ -189,13 +194,23 @@ def _conversion_key(converter: Converter, spec: DatasetSpec, splits: Splits, row
     )
 
 
+def _origin(converter: Converter, spec: DatasetSpec) -> dict[str, Any]:
+    """The manifest entries that say what was converted, and how."""
+    return {
+        "version": FORMAT_VERSION,
+        "aims_version": __version__,
+        "dataset": spec,
+        "converter": ConverterEntry(name=converter.name, options=converter.options()),
+    }
+
+
 def _finished(converter: Converter, spec: DatasetSpec, splits: Splits, out: Path) -> Conversion:
     """Answers from a finished conversion of the same source; refuses if it is of another."""
     manifest = Dataset.open(out).manifest
-    there = manifest.as_json()
-    now = json.loads(json.dumps(_origin(converter, spec)))
-    same = all(there[name] == value for name, value in now.items())
-    if not same or manifest.sources != _checksums(converter, splits):
+    own = (converter.source_files(split, image_id) for split, ids in splits.items() for image_id in ids)
+    files = chain(converter.shared_files(), *own)
+    same = msgspec.structs.replace(manifest, **_origin(converter, spec)).as_json() == manifest.as_json()
+    if not same or manifest.sources != checksums(converter, files):
         raise InputError(
             f"{out}: holds a dataset from another source or other options; give another --out, or --overwrite"
         )
@@ -204,26 +219,10 @@ def _finished(converter: Converter, spec: DatasetSpec, splits: Splits, out: Path
     return Conversion(folder=out, manifest=manifest, dropped=dropped_lines(out), already_there=True)
 
 
-def _origin(converter: Converter, spec: DatasetSpec) -> dict[str, Any]:
-    """The manifest entries that say what was converted, and how."""
-    return {
-        "format": "aims",
-        "version": FORMAT_VERSION,
-        "aims_version": __version__,
-        "dataset": asdict(spec),
-        "converter": {"name": converter.name, "options": converter.options()},
-    }
-
-
-def _checksums(converter: Converter, splits: Splits) -> dict[str, str]:
-    files = _source_files(converter, splits)
-    return dict(sorted((source_name(converter, path), sha256_file(path)) for path in files))
-
-
 def _prepare(partial: Path, key: str) -> None:
     """Keeps what an interrupted run of the same conversion finished; clears anything else."""
     state = partial / _STATE
-    if not state.is_file() or read_json(state).get("key") != key:
+    if not state.is_file() or read_struct(state, _State, what="the state of a conversion").key != key:
         for name in ("data", RECORDS):
             shutil.rmtree(partial / name, ignore_errors=True)
         write_json(state, {"key": key})
@@ -234,51 +233,38 @@ def _prepare(partial: Path, key: str) -> None:
 def _manifest(
     converter: Converter,
     spec: DatasetSpec,
-    splits: Splits,
-    shards: Sequence[Shard],
-    records: Sequence[dict[str, Any]],
+    written: Mapping[Shard, ShardRecord],
+    dropped: Sequence[DroppedLine],
+    warnings: Sequence[str],
 ) -> Manifest:
-    files = {
-        f"data/{shard.file}": FileEntry(
+    images, instances, files = Counter[str](), Counter[str](), {}
+    sources = checksums(converter, converter.shared_files())
+    for shard, record in written.items():
+        images[shard.split] += len(record.digests)
+        instances[shard.split] += record.instances
+        files[f"data/{shard.file}"] = FileEntry(
             split=shard.split,
-            images=len(record["digests"]),
-            instances=record["instances"],
-            sha256=record["sha256"],
+            images=len(record.digests),
+            instances=record.instances,
+            sha256=record.sha256,
         )
-        for shard, record in zip(shards, records, strict=True)
-    }
-    sources = {source_name(converter, path): sha256_file(path) for path in converter.shared_files()}
-    for record in records:
-        sources |= record["sources"]
-
-    def total(split: str) -> Counts:
-        own = [file for file in files.values() if file.split == split]
-        return Counts(images=sum(file.images for file in own), instances=sum(file.instances for file in own))
-
+        sources |= record.sources
     return Manifest(
-        version=FORMAT_VERSION,
-        aims_version=__version__,
-        dataset=spec,
-        converter=ConverterEntry(name=converter.name, options=converter.options()),
-        splits={split: total(split) for split in splits},
-        fingerprint=fingerprint(spec, [digest for record in records for digest in record["digests"]]),
+        **_origin(converter, spec),
+        splits={split: Counts(images=images[split], instances=instances[split]) for split in images},
+        fingerprint=fingerprint(spec, [digest for record in written.values() for digest in record.digests]),
         files=files,
         sources=dict(sorted(sources.items())),
-        dropped={},
+        dropped=count_kinds(dropped),
+        warnings=tuple(warnings),
     )
 
 
-def _publish(
-    partial: Path,
-    out: Path,
-    spec: DatasetSpec,
-    manifest: Manifest,
-    dropped: Sequence[DroppedLine],
-) -> None:
+def _publish(partial: Path, out: Path, manifest: Manifest, dropped: Sequence[DroppedLine]) -> None:
     """Completes the staged folder and gives it its name in one step."""
     if manifest.images == 0:
         reasons = "; ".join(sorted({line.reason for line in dropped})[:3])
-        raise InputError(f"{spec.name}: no image is left ({len(dropped)} dropped: {reasons})")
+        raise InputError(f"{manifest.dataset.name}: no image is left ({len(dropped)} dropped: {reasons})")
     write_text(partial / DROPPED, dropped_text(dropped))
     write_text(partial / CARD, dataset_card(manifest))
     write_json(partial / MANIFEST, manifest.as_json())

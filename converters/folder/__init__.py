@@ -67,11 +67,11 @@ from aims.core.errors import InputError
 from aims.core.files import inside
 from aims.core.schema import Converter, DatasetSpec, Sample, SampleError, option
 
-from ..reading.files import first_readable
+from ..reading.files import first_readable, label_size
 from ..reading.patterns import read_ids
 from ..reading.pictures import check_sizes, load_rgb
 from .config import FolderConfig, load_config
-from .files import ImageFiles, Stream, read_streams, stream_entries, words
+from .files import ImageFiles, StreamFile, describe_channels, read_streams, stream_entries
 from .labels import CocoLabels, Labels, read_label_file
 
 
@@ -110,16 +110,19 @@ class FolderConverter(Converter):
         streams = read_streams(self._config, files)
         for name, stream in streams.items():
             model = self._first[name]
-            if (stream.array.shape[2], stream.array.dtype) != (model.array.shape[2], model.array.dtype):
+            found, expected = (
+                f"{describe_channels(each.array)} of {each.array.dtype}" for each in (stream, model)
+            )
+            if found != expected:
                 raise SampleError(
-                    f"{stream.path}: {words(stream.array)}, but {model.path} has {words(model.array)}; "
-                    "all images of a stream must be alike, convert one or leave it out"
+                    f"{stream.path}: {found}, but {model.path} has {expected}; all images of a stream must "
+                    "be alike, convert one or leave it out"
                 )
         sizes: list[tuple[str, tuple[int, int]]] = [
             (stream.place, stream.array.shape[:2]) for stream in streams.values()
         ]
         labels = self._labels(files)
-        sizes.append((labels.place, labels.size))
+        sizes.append((labels.place, label_size(labels.labels)))
         rgb = None
         if self._config.rgb is not None:
             rgb_path = files.find(self._config.rgb)
@@ -137,9 +140,7 @@ class FolderConverter(Converter):
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
         """The image's stream, label and RGB files that exist; one that serves twice is listed once."""
-        name = self._name(split, image_id)
-        found = (path for pattern in self._config.own_files for path in pattern.find(self.root, split, name))
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(self._own_files(split, self._name(split, image_id))))
 
     def shared_files(self) -> Sequence[Path]:
         """The description, the text files that list ids, and the JSON files of all images of a split."""
@@ -177,7 +178,7 @@ class FolderConverter(Converter):
                 inside(self.root, name, where=where)
                 image_id = self._config.image_id.replace("{split}", split).replace("{id}", name)
                 if image_id in seen:
-                    raise self._doubled(image_id, seen[image_id], (split, where))
+                    raise self._duplicate_id(image_id, seen[image_id], (split, where))
                 seen[image_id] = (split, where)
                 self._group(image_id)
                 listed.append(image_id)
@@ -193,7 +194,7 @@ class FolderConverter(Converter):
         if isinstance(value, tuple):
             yield from ((name, where) for name in value)
         elif value == "*":
-            ids = self._config.names.ids(self.root, split)
+            ids = self._config.own_files[0].ids(self.root, split)
             yield from ((found, str(path)) for found, path in ids.items())
         else:
             yield from read_ids(self.root, value, where=where)
@@ -201,6 +202,10 @@ class FolderConverter(Converter):
     def _name(self, split: str, image_id: str) -> str:
         """What stands for `{id}` in the files of an image."""
         return image_id.removeprefix(self._config.image_id.partition("{id}")[0].replace("{split}", split))
+
+    def _own_files(self, split: str, name: str) -> Iterator[Path]:
+        for pattern in self._config.own_files:
+            yield from pattern.find(self.root, split, name)
 
     def _group(self, image_id: str) -> str:
         pattern = self._config.group
@@ -213,12 +218,12 @@ class FolderConverter(Converter):
             )
         return match[1]
 
-    def _doubled(self, image_id: str, first: tuple[str, str], second: tuple[str, str]) -> InputError:
+    def _duplicate_id(self, image_id: str, first: tuple[str, str], second: tuple[str, str]) -> InputError:
         if first[0] == second[0]:
             return InputError(
                 f"{second[1]}: image {image_id!r} stands twice (first: {first[1]}); list it once"
             )
-        names, hint = self._config.names, "leave it in one"
+        names, hint = self._config.own_files[0], "leave it in one"
         if self._config.splits[second[0]] == "*" and not names.has_split():
             hint = 'with "*", put {split} into ' + names.where
         elif names.has_split():
@@ -230,12 +235,12 @@ class FolderConverter(Converter):
 
     def _why_empty(self, split: str) -> str:
         if self._config.splits[split] == "*":
-            names = self._config.names
+            names = self._config.own_files[0]
             return f"no file below {self.root} fits {names.fill(split, '*')} ({names.where})"
         return "list at least one id, or leave the split out"
 
     @cached_property
-    def _first(self) -> dict[str, Stream]:
+    def _first(self) -> dict[str, StreamFile]:
         """The streams of the first image whose streams can be read."""
         images = ((split, image_id) for split, ids in self._splits.items() for image_id in ids)
         return first_readable(images, lambda image: read_streams(self._config, self._files(*image))) or {}
@@ -247,12 +252,10 @@ class FolderConverter(Converter):
         entry = self._config.labels
         if entry.classes is not None:
             return read_label_file(entry, entry.classes, files, where=str(self.config))
-        own = (
-            path.relative_to(self.root).as_posix()
-            for pattern in self._config.own_files
-            for path in pattern.find(self.root, files.split, files.name)
+        own = tuple(
+            path.relative_to(self.root).as_posix() for path in self._own_files(files.split, files.name)
         )
-        return self._coco(files.split).read(files.name, tuple(own))
+        return self._coco(files.split).read(files.name, own)
 
     @cached_property
     def _opened(self) -> dict[Path, CocoLabels]:

@@ -8,8 +8,8 @@ from typing import Any, Literal, cast
 
 from aims.core.errors import InputError, unknown_name
 
+from ..reading.fields import Fields, is_list_of
 from ..reading.label_maps import colour_code, show_colour, show_value
-from ..reading.toml import Table, is_list_of
 
 Drawn = Literal["palette", "values", "instance"]
 
@@ -25,7 +25,7 @@ class CodedClasses:
     ids: Mapping[int, int]
 
 
-def coded_classes(table: Table, kind: str, classes: tuple[str, ...]) -> CodedClasses:
+def coded_classes(table: Fields, kind: str, classes: tuple[str, ...]) -> CodedClasses:
     """Reads `palette` or `values`, and `void`, of a `[labels]` table of the kind "semantic" or "instance"."""
     given = [key for key in ("palette", "values") if key in table]
     if kind == "instance":
@@ -54,12 +54,12 @@ def coded_classes(table: Table, kind: str, classes: tuple[str, ...]) -> CodedCla
     return CodedClasses(drawn=cast(Drawn, given[0]), ids={0: 0, **dict.fromkeys(void, 0), **ids})
 
 
-def _void(table: Table, codes: Callable[[Table, str], list[int]]) -> list[int]:
+def _void(table: Fields, codes: Callable[[Fields, str], list[int]]) -> list[int]:
     return codes(table, "void") if "void" in table else []
 
 
 def _class_ids(
-    entries: Table, classes: tuple[str, ...], codes: Callable[[Table, str], list[int]]
+    entries: Fields, classes: tuple[str, ...], codes: Callable[[Fields, str], list[int]]
 ) -> dict[int, int]:
     ids: dict[int, int] = {}
     for class_id, name in enumerate(classes, start=1):
@@ -77,12 +77,12 @@ def _is_colour(value: Any) -> bool:
     return is_list_of(int)(value) and len(value) == 3 and all(0 <= level <= 255 for level in value)
 
 
-def _palette_codes(entries: Table, name: str) -> list[int]:
+def _palette_codes(entries: Fields, name: str) -> list[int]:
     red, green, blue = entries.take(name, "a colour [red, green, blue] of numbers 0 to 255", _is_colour)
     return [colour_code((red, green, blue))]
 
 
-def _void_colours(table: Table, name: str) -> list[int]:
+def _void_colours(table: Fields, name: str) -> list[int]:
     def fits(value: Any) -> bool:
         return _is_colour(value) or (isinstance(value, list) and value != [] and all(map(_is_colour, value)))
 
@@ -91,7 +91,7 @@ def _void_colours(table: Table, name: str) -> list[int]:
     return [colour_code((red, green, blue)) for red, green, blue in colours]
 
 
-def _value_codes(entries: Table, name: str) -> list[int]:
+def _value_codes(entries: Fields, name: str) -> list[int]:
     def fits(value: Any) -> bool:
         return type(value) is int or (is_list_of(int)(value) and len(value) > 0)
 

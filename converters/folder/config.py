@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -15,9 +16,9 @@ from aims.core.files import inside
 from aims.core.schema import SPLIT_PATTERN, DatasetSpec, StreamSpec
 from aims.sensors.polarization import ANGLES, mosaic_places
 
+from ..reading.fields import Fields, is_list_of, read_toml
 from ..reading.patterns import Pattern
 from ..reading.pictures import ARCHIVE_SUFFIXES, JPEG, LABEL_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
-from ..reading.toml import Table, is_list_of, read_toml
 from .classes import CodedClasses, coded_classes
 
 #: Streams of a polarization mosaic, by the angle of their polarizer.
@@ -111,20 +112,13 @@ class FolderConfig:
         return tuple(self.head["classes"])
 
     @property
-    def names(self) -> Pattern:
-        """The pattern whose files stand for the images, where a split is "*"."""
-        patterns = [entry.files for entry in self.sensors]
-        patterns += [self.labels.files] if self.labels.classes is not None else []
-        return [*patterns, *([self.rgb] if self.rgb is not None else [])][0]
-
-    @property
     def sensors(self) -> list[StreamEntry]:
         """The entries that name sensor files."""
         return [*self.streams.values(), *([self.mosaic.frames] if self.mosaic else [])]
 
     @property
     def own_files(self) -> list[Pattern]:
-        """The patterns of the files that belong to one image alone."""
+        """The patterns of the files of one image alone; the first tells the images of a split that is "*"."""
         patterns = [entry.files for entry in self.sensors]
         patterns += [self.labels.files] if self.labels.files.has_id() else []
         return [*patterns, *([self.rgb] if self.rgb is not None else [])]
@@ -141,7 +135,7 @@ def load_config(path: Path) -> FolderConfig:
         *("name", "license", "citation", "url", "classes", "image_id", "group"),
         *("splits", "streams", "mosaic", "rgb", "labels"),
     )
-    classes = tuple(top.strings("classes"))
+    classes = tuple(top.take("classes", "a list of texts", is_list_of(str)))
     if not classes or "" in classes or len(set(classes)) != len(classes):
         raise InputError(f"{path}: 'classes' needs at least one name, each once")
     streams, rgb = top.table("streams", optional=True), top.table("rgb", optional=True)
@@ -153,6 +147,7 @@ def load_config(path: Path) -> FolderConfig:
     for name in MOSAIC_STREAMS.values() if mosaic else ():
         if name in streams:
             raise InputError(f"{path}: [mosaic] makes the stream {name!r}; rename [streams.{name}]")
+    wanted = '"{id}" or "{split}/{id}"'
     return FolderConfig(
         head={
             "name": top.string("name"),
@@ -162,16 +157,19 @@ def load_config(path: Path) -> FolderConfig:
             "url": top.optional("url", top.string),
         },
         splits=_splits(top.table("splits")),
-        streams={name: _stream(streams.table(name)) for name in streams.values},
+        streams={
+            name: _sensor(streams.table(name).only(*_SENSOR_KEYS, "channels")) for name in streams.values
+        },
         mosaic=mosaic,
         rgb=_pattern(rgb.only("files"), RGB_SUFFIXES) if "rgb" in top else None,
         labels=_labels(top.table("labels"), classes),
-        image_id=top.optional("image_id", lambda key: _image_id(top, key)) or _IDS[0],
-        group=top.optional("group", lambda key: _group(top, key)),
+        image_id=top.optional("image_id", partial(top.take, wanted=wanted, fits=_IDS.__contains__))
+        or _IDS[0],
+        group=top.optional("group", partial(_group, top)),
     )
 
 
-def _splits(table: Table) -> dict[str, str | tuple[str, ...]]:
+def _splits(table: Fields) -> dict[str, str | tuple[str, ...]]:
     if not table.values:
         raise InputError(f'{table.where}: needs at least one split, such as train = "*"')
     splits: dict[str, str | tuple[str, ...]] = {}
@@ -186,11 +184,7 @@ def _splits(table: Table) -> dict[str, str | tuple[str, ...]]:
     return splits
 
 
-def _image_id(top: Table, key: str) -> str:
-    return str(top.take(key, '"{id}" or "{split}/{id}"', lambda value: value in _IDS))
-
-
-def _group(top: Table, key: str) -> re.Pattern[str]:
+def _group(top: Fields, key: str) -> re.Pattern[str]:
     text = top.string(key)
     try:
         pattern = re.compile(text)
@@ -203,7 +197,7 @@ def _group(top: Table, key: str) -> re.Pattern[str]:
     return pattern
 
 
-def _pattern(table: Table, suffixes: tuple[str, ...], *, needs_id: bool = True) -> Pattern:
+def _pattern(table: Fields, suffixes: tuple[str, ...], *, needs_id: bool = True) -> Pattern:
     text = table.string("files")
     where = f"{table.where} files"
     inside(Path(), text, where=where)
@@ -221,7 +215,7 @@ def _fixed_suffix(text: str) -> str:
     return "" if set(suffix) & set("{}*?") else suffix
 
 
-def _variable(table: Table) -> str | None:
+def _variable(table: Fields) -> str | None:
     """The name of the array, which files that hold several need and the others have not."""
     variable, suffix = table.optional("variable", table.string), _fixed_suffix(table.string("files"))
     if suffix in ARCHIVE_SUFFIXES and variable is None:
@@ -233,11 +227,7 @@ def _variable(table: Table) -> str | None:
     return variable
 
 
-def _stream(table: Table) -> StreamEntry:
-    return _sensor(table.only(*_SENSOR_KEYS, "channels"))
-
-
-def _sensor(table: Table) -> StreamEntry:
+def _sensor(table: Fields) -> StreamEntry:
     channels = None
     if "channels" in table:
         channels = tuple(table.take("channels", "a list of channel numbers, from 0", is_list_of(int)))
@@ -258,13 +248,13 @@ def _sensor(table: Table) -> StreamEntry:
     )
 
 
-def _mosaic(table: Table) -> MosaicEntry:
+def _mosaic(table: Fields) -> MosaicEntry:
     table.only(*_SENSOR_KEYS, "layout", "resolution")
     wanted = "the angles of a 2 x 2 cell row by row, such as [[90, 45], [135, 0]]"
     layout = table.take(
         "layout",
         wanted,
-        lambda value: isinstance(value, list) and len(value) == 2 and all(map(is_list_of(int), value)),
+        lambda rows: is_list_of(list)(rows) and len(rows) == 2 and all(map(is_list_of(int), rows)),
     )
     try:
         mosaic_places(layout)
@@ -280,7 +270,7 @@ def _mosaic(table: Table) -> MosaicEntry:
     return MosaicEntry(frames=frames, layout=tuple(map(tuple, layout)), resolution=resolution)
 
 
-def _labels(table: Table, classes: tuple[str, ...]) -> LabelsEntry:
+def _labels(table: Fields, classes: tuple[str, ...]) -> LabelsEntry:
     table.only("files", "variable", "kind", "palette", "values", "void")
     wanted = '"semantic", "instance" or "coco"'
     kind = table.take("kind", wanted, lambda value: value in ("semantic", "instance", "coco"))

@@ -19,7 +19,7 @@ from .config import MOSAIC_STREAMS, FolderConfig, MosaicEntry, StreamEntry
 
 
 @dataclass(frozen=True)
-class Stream:
+class StreamFile:
     """One stream of one image.
 
     Attributes:
@@ -74,7 +74,7 @@ class ImageFiles:
         return self._pictures[key]
 
 
-def read_streams(config: FolderConfig, files: ImageFiles) -> dict[str, Stream]:
+def read_streams(config: FolderConfig, files: ImageFiles) -> dict[str, StreamFile]:
     """Reads every stream of one image, in the order of the description; a mosaic's come last."""
     streams = {name: _stream(entry, files) for name, entry in config.streams.items()}
     return streams | (_mosaic(config.mosaic, files) if config.mosaic else {})
@@ -86,13 +86,12 @@ def stream_entries(config: FolderConfig) -> Mapping[str, StreamEntry]:
     return {**config.streams, **mosaic}
 
 
-def words(array: Array) -> str:
-    """The kind of a stream's array, for messages."""
-    count = array.shape[2]
-    return f"{count} channel{'s' * (count > 1)} of {array.dtype}"
+def describe_channels(array: Array) -> str:
+    """The number of channels of a stream's array, for messages."""
+    return f"{array.shape[2]} channel{'s' * (array.shape[2] > 1)}"
 
 
-def _stream(entry: StreamEntry, files: ImageFiles) -> Stream:
+def _stream(entry: StreamEntry, files: ImageFiles) -> StreamFile:
     path = files.find(entry.files)
     picture = files.picture(path, entry.variable, stack=True)
     if picture.palette is not None:
@@ -102,17 +101,16 @@ def _stream(entry: StreamEntry, files: ImageFiles) -> Stream:
         )
     array = picture.array
     if entry.channels is not None:
-        count = array.shape[2]
-        if max(entry.channels) >= count:
+        if max(entry.channels) >= array.shape[2]:
             raise SampleError(
-                f"{path}: has {count} channel{'s' * (count > 1)}, but {entry.where} wants channel "
+                f"{path}: has {describe_channels(array)}, but {entry.where} wants channel "
                 f"{max(entry.channels)} (counted from 0); correct its 'channels'"
             )
         array = np.ascontiguousarray(array[..., list(entry.channels)])
-    return Stream(path, array, array.dtype, str(path))
+    return StreamFile(path, array, array.dtype, str(path))
 
 
-def _mosaic(entry: MosaicEntry, files: ImageFiles) -> dict[str, Stream]:
+def _mosaic(entry: MosaicEntry, files: ImageFiles) -> dict[str, StreamFile]:
     frame = _stream(entry.frames, files)
     full = entry.resolution == "full"
     interpolation: Interpolation = "bilinear" if full else "none"
@@ -128,6 +126,6 @@ def _mosaic(entry: MosaicEntry, files: ImageFiles) -> dict[str, Stream]:
             f'give resolution = "half" in {entry.frames.where}'
         )
     return {
-        name: Stream(frame.path, np.ascontiguousarray(pictures[angle][..., None]), frame.stored, place)
+        name: StreamFile(frame.path, np.ascontiguousarray(pictures[angle][..., None]), frame.stored, place)
         for angle, name in MOSAIC_STREAMS.items()
     }

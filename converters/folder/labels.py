@@ -33,13 +33,6 @@ class Labels:
     labels: SemanticMap | InstanceMap
     dropped: tuple[str, ...] = ()
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width)."""
-        labels = self.labels
-        shape = (labels.class_map if isinstance(labels, SemanticMap) else labels.instances).shape
-        return int(shape[0]), int(shape[1])
-
 
 class CocoLabels:
     """One COCO file whose categories are the description's classes.
@@ -59,11 +52,11 @@ class CocoLabels:
         self._names = frozenset(names)
         known = self._annotations.classes
         if set(known) != set(classes):
-            lone = [name for name in known if name not in classes]
-            absent = [name for name in classes if name not in known]
+            only_here = [name for name in known if name not in classes] or "none"
+            only_there = [name for name in classes if name not in known] or "none"
             raise InputError(
-                f"{path}: its categories are not the classes of {where}: only the file has {lone or 'none'}, "
-                f"only 'classes' has {absent or 'none'}; make them the same"
+                f"{path}: its categories are not the classes of {where}: only the file has {only_here}, "
+                f"only 'classes' has {only_there}; make them the same"
             )
         self._class_ids = {k: classes.index(name) + 1 for k, name in enumerate(known, start=1)}
         self._by_last: dict[str, list[CocoImage]] = {}
@@ -113,7 +106,10 @@ class CocoLabels:
             lambda entry: name in _forms(entry),
             lambda entry: entry.file_name in own,
             lambda entry: free(entry) and any(name in _ends(form) for form in _forms(entry)),
-            lambda entry: free(entry) and any(_end_alike(entry.file_name, file) for file in own),
+            lambda entry: (
+                free(entry)
+                and any(entry.file_name in _ends(file) or file in _ends(entry.file_name) for file in own)
+            ),
         )
         for fits in rules:
             found = [entry for entry in entries if fits(entry)]
@@ -134,18 +130,17 @@ def _ends(path: str) -> list[str]:
     return ["/".join(parts[k:]) for k in range(len(parts))]
 
 
-def _end_alike(one: str, other: str) -> bool:
-    """Whether one path is the other's end, folder by folder."""
-    return one in _ends(other) or other in _ends(one)
-
-
 def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, *, where: str) -> Labels:
     """Reads the label file of one image; `where` is the description, for messages."""
     path = files.find(entry.files)
     if path.suffix.lower() in JPEG:
         raise SampleError(f"{path}: JPEG labels are refused, because its compression changes values; use PNG")
     picture = files.picture(path, entry.variable)
-    picture = _whole(picture) if path.suffix.lower() in MAT else picture
+    array = picture.array
+    doubles = path.suffix.lower() in MAT and array.dtype == np.float64
+    # MATLAB's numbers are doubles, which beyond 2^53 stand for several whole numbers each.
+    if doubles and bool(((np.abs(array) < 2**53) & (np.floor(array) == array)).all()):
+        picture = Picture(array.astype(np.int64))
     known = f"{classes.drawn} in {where} [labels]"
     if classes.drawn == "palette":
         colours = class_map(path, colour_codes(path, picture), classes.ids, show=show_colour, known=known)
@@ -161,12 +156,3 @@ def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles
         )
     drawn = np.where(np.isin(values, list(classes.ids)), values.dtype.type(0), values)
     return Labels(str(path), InstanceMap(instances=drawn, class_ids=dict.fromkeys(ids, 1)))
-
-
-def _whole(picture: Picture) -> Picture:
-    """MATLAB's numbers are doubles: whole ones become integers, fractions stay for the error."""
-    array = picture.array
-    # Beyond 2^53 neighbouring whole numbers are one double.
-    if array.dtype == np.float64 and bool(((np.abs(array) < 2**53) & (np.floor(array) == array)).all()):
-        return Picture(array.astype(np.int64))
-    return picture

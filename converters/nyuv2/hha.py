@@ -57,7 +57,7 @@ def _camera(source: Path, size: tuple[int, ...]) -> Camera:
             "its camera; convert the full pictures, or leave out --hha"
         )
     camera, scale = NYUV2_COLOR, width / _WIDTH
-    # Edges of the frame stay edges: they lie half a pixel before the centre of the first one.
+    # The frame's edge, half a pixel before the centre of the first pixel, stays its edge.
     edge = camera.first_pixel - 0.5
     return replace(
         camera,

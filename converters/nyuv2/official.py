@@ -12,7 +12,6 @@ from typing import Any
 import h5py
 import numpy as np
 import scipy.io
-from numpy.typing import NDArray
 from PIL import Image
 
 from aims.core.errors import InputError
@@ -46,6 +45,8 @@ class OfficialLayout:
     def __init__(self, root: Path, streams: Collection[str] = ("depth",)) -> None:
         self.root = root
         self.streams = streams
+        self._needs_raw = "raw_depth" in streams or "hha" in streams
+        self._labeled = root / LABELED
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -96,33 +97,24 @@ class OfficialLayout:
     def read(self, image_id: str) -> Sample:
         """Reads one image: RGB as a PNG without loss, depth in metres, 40 classes."""
         index = int(image_id) - 1
-        labels = self._image("labels", index)
-        _, classes = self._mapping
-        source = self._labeled.with_name(f"{LABELED}, labels of image {image_id}")
-        return Sample(
-            image_id=image_id,
-            group=self._scene(index),
-            streams=self._streams(index),
-            labels=SemanticMap(class_map=class_map(source, labels, classes, known=MAPPING)),
-            rgb=encode_png(self._image("images", index)),
-        )
-
-    def _streams(self, index: int) -> dict[str, Array]:
-        depth = self._image("depths", index)
+        labels, depth = self._image("labels", index), self._image("depths", index)
         streams = {"depth": depth[..., None]}
-        if not self._needs_raw:
-            return streams
-        raw = self._image("rawDepths", index)
+        raw = self._image("rawDepths", index) if self._needs_raw else depth
         if "raw_depth" in self.streams:
             streams["raw_depth"] = raw[..., None]
         if "hha" in self.streams:
-            source = self._labeled.with_name(f"{LABELED}, depths of image {index + 1}")
+            source = self._labeled.with_name(f"{LABELED}, depths of image {image_id}")
             streams["hha"] = compute_hha(source, depth, raw == 0)
-        return streams
-
-    @property
-    def _needs_raw(self) -> bool:
-        return "raw_depth" in self.streams or "hha" in self.streams
+        source = self._labeled.with_name(f"{LABELED}, labels of image {image_id}")
+        png = io.BytesIO()
+        Image.fromarray(self._image("images", index)).save(png, "PNG")
+        return Sample(
+            image_id=image_id,
+            group=self._scene(index),
+            streams=streams,
+            labels=SemanticMap(class_map=class_map(source, labels, self._mapping[1], known=MAPPING)),
+            rgb=png.getvalue(),
+        )
 
     @property
     def left_out(self) -> Sequence[LeftOut]:
@@ -136,10 +128,6 @@ class OfficialLayout:
     def shared_files(self) -> Sequence[Path]:
         """The three tables, as far as they exist."""
         return tuple(self.root / name for name in (LABELED, SPLITS, MAPPING) if (self.root / name).is_file())
-
-    @property
-    def _labeled(self) -> Path:
-        return self.root / LABELED
 
     @cached_property
     def _file(self) -> Any:
@@ -219,13 +207,6 @@ class OfficialLayout:
             raise InputError(
                 f"{path}: not a whole MATLAB file ({reason}); get it again from {source}"
             ) from error
-
-
-def encode_png(rgb: NDArray[np.uint8]) -> bytes:
-    """Encodes (height, width, 3) RGB as a PNG without loss; the same picture gives the same bytes."""
-    buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _whole_numbers(path: Path, key: str, table: Mapping[str, Any]) -> list[int]:

@@ -129,18 +129,14 @@ class FolderLayout:
         streams = {"depth": depth}
         if "hha" in self.streams:
             streams["hha"] = self._hha(image_id, depth)
-        return Sample(
-            image_id=image_id,
-            group=image_id,
-            streams=streams,
-            labels=SemanticMap(class_map=labels),
-            rgb=rgb,
-        )
+        semantic = SemanticMap(class_map=labels)
+        return Sample(image_id=image_id, group=image_id, streams=streams, labels=semantic, rgb=rgb)
 
     def _hha(self, image_id: str, depth: Array) -> Array:
-        depth_path, hha_path = self._files(image_id)[1], self._hha_file(image_id)
-        if self.hha_from == "depth":
+        _, depth_path, _, *hha_paths = self._files(image_id)
+        if not hha_paths:
             return compute_hha(depth_path, depth[..., 0])
+        (hha_path,) = hha_paths
         hha = load_picture(hha_path).array
         if hha.shape[2] != 3:
             raise SampleError(
@@ -160,16 +156,10 @@ class FolderLayout:
 
     def _files(self, image_id: str) -> tuple[Path, ...]:
         """RGB, depth, labels, and HHA where it is read."""
-        files = (
-            self.root / "RGB" / f"{image_id}.jpg",
-            self.root / "Depth" / f"{image_id}.npy",
-            self.root / "Mask_gt" / f"{image_id}.png",
-        )
-        read_hha = "hha" in self.streams and self.hha_from == "files"
-        return (*files, self._hha_file(image_id)) if read_hha else files
-
-    def _hha_file(self, image_id: str) -> Path:
-        return self.root / "HHA" / f"{image_id}.jpg"
+        files = [f"RGB/{image_id}.jpg", f"Depth/{image_id}.npy", f"Mask_gt/{image_id}.png"]
+        if "hha" in self.streams and self.hha_from == "files":
+            files.append(f"HHA/{image_id}.jpg")
+        return tuple(self.root / file for file in files)
 
 
 def _depth(path: Path) -> Array:

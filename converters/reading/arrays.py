@@ -21,7 +21,7 @@ from scipy.io.matlab import MatReadWarning
 from aims.core.errors import unknown_name
 from aims.core.schema import Array, SampleError
 
-from .decoding import AGAIN, reasons
+from .decoding import AGAIN, decoder_errors
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCK = 512  # MATLAB puts a text in front of the HDF5 content
@@ -32,9 +32,10 @@ _WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _NUMBERS = frozenset({"double", "single", "logical", *_WHOLE})
 
 
-def load_npy(path: Path, data: bytes) -> Array:
-    """Reads the bytes of an npy file. Pickled objects are never unpacked."""
-    return _npy(path, data, "npy")
+def load_npy(path: Path, data: bytes, kind: str = "npy") -> Array:
+    """Reads the bytes of an npy file; `kind` names it in messages. Pickled objects are never unpacked."""
+    with decoder_errors(path, kind):
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
 
 
 def load_npz(path: Path, data: bytes, variable: str) -> Array:
@@ -43,14 +44,14 @@ def load_npz(path: Path, data: bytes, variable: str) -> Array:
     Raises:
         SampleError: the file is no whole npz file, or holds no such array.
     """
-    with reasons(path, "npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
+    with decoder_errors(path, "npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
         _known(path, variable, names)
         if names.count(variable) > 1:
             raise SampleError(f"{path}: holds variable {variable!r} twice; save it again")
         # Read to its end, as zipfile compares the checksum only then.
         content = archive.read(f"{variable}.npy")
-    return _npy(path, content, f"npz ({variable!r})")
+    return load_npy(path, content, f"npz ({variable!r})")
 
 
 def load_mat(path: Path, data: bytes, variable: str) -> Array:
@@ -67,7 +68,7 @@ def load_mat(path: Path, data: bytes, variable: str) -> Array:
         SampleError: the file is no whole .mat file; it holds no such variable, or one of another class.
     """
     if _HDF5 in (data[: len(_HDF5)], data[_USER_BLOCK : _USER_BLOCK + len(_HDF5)]):
-        with reasons(path, "MATLAB 7.3"), h5py.File(io.BytesIO(data), "r") as file:
+        with decoder_errors(path, "MATLAB 7.3"), h5py.File(io.BytesIO(data), "r") as file:
             return _hdf5(path, file, variable)
     order = _BYTE_ORDERS.get(data[_HEADER - 4 : _HEADER])
     if order is None:
@@ -75,14 +76,9 @@ def load_mat(path: Path, data: bytes, variable: str) -> Array:
             f"{path}: not a MATLAB file of version 5 to 7.3, or cut short at its start; save it with -v7 or "
             f"-v7.3, or {AGAIN}"
         )
-    with reasons(path, "MATLAB 5"):
+    with decoder_errors(path, "MATLAB 5"):
         _check_elements(path, data, order)
         return _mat5(path, data, variable)
-
-
-def _npy(path: Path, data: bytes, kind: str) -> Array:
-    with reasons(path, kind):
-        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
 
 
 def _known(path: Path, name: str, names: Iterable[str]) -> None:
@@ -99,11 +95,9 @@ def _refuse(path: Path, variable: str, what: str) -> SampleError:
 
 
 def _check_elements(path: Path, data: bytes, order: str) -> None:
-    """Walks the elements of a version 5 file, as scipy reads no further than it must."""
+    """Checks that the last element of a version 5 file is whole; scipy reads only those that it needs."""
     position = _HEADER
-    while position < len(data):
-        if position + 8 > len(data):
-            break
+    while position + 8 <= len(data):
         _, size = struct.unpack_from(f"{order}II", data, position)
         position += 8 + size
     if position != len(data):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,12 +9,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from aims.core.errors import InputError
-from aims.core.files import inside, read_json
+from aims.core.files import inside
 from aims.core.schema import InstanceMap, SampleError
+from aims.core.structs import decode_json
+
+from .fields import Fields, is_list_of, shorten
 
 # With this many pixels every number of a compressed RLE fits six characters; at a seventh, pycocotools shifts
 # an int too far.
@@ -62,32 +63,35 @@ class Annotations:
             key: value for key, value in content.items() if key not in ("images", "annotations", "categories")
         }
         categories = {
-            number: _Entry(item, where).text("name")
-            for number, item, where in _entries(path, content, "categories")
+            number: _text(entry, "name")
+            for number, entry in _entries(path, content, "categories", "category")
         }
-        _once(path, categories, "category name")
+        _check_unique(path, categories, "category name")
         order = sorted(categories)
         self.classes = tuple(categories[number] for number in order)
         self._class_ids = {number: k for k, number in enumerate(order, start=1)}
         images = {
-            number: _image(number, item, where) for number, item, where in _entries(path, content, "images")
+            number: _image(number, entry) for number, entry in _entries(path, content, "images", "image")
         }
-        _once(path, {number: image.file_name for number, image in images.items()}, "file_name")
+        _check_unique(path, {number: image.file_name for number, image in images.items()}, "file_name")
         self.images = tuple(images.values())
         self.entries: Mapping[int, Mapping[str, Any]] = {item["id"]: item for item in content["images"]}
-        self._annotations: dict[int, list[dict[str, Any]]] = {number: [] for number in images}
-        for _, item, where in _entries(path, content, "annotations"):
-            entry = _Entry(item, where)
+        self._annotations: dict[int, list[Mapping[str, Any]]] = {number: [] for number in images}
+        for _, entry in _entries(path, content, "annotations", "annotation"):
             image_id, category = entry.integer("image_id"), entry.integer("category_id")
-            if image_id not in images:
-                raise InputError(f"{where}: image_id {image_id} is not among the file's images; correct it")
-            if category not in categories:
-                raise InputError(
-                    f"{where}: category_id {category} is not among the file's categories; correct it"
-                )
-            if item.get("iscrowd", 0) not in (0, 1):
-                raise InputError(f"{where}: 'iscrowd' is {item['iscrowd']!r}; it must be 0 or 1")
-            self._annotations[image_id].append(item)
+            for key, number, known in (
+                ("image_id", image_id, images),
+                ("category_id", category, categories),
+            ):
+                if number not in known:
+                    what = "images" if known is images else "categories"
+                    raise InputError(
+                        f"{entry.where}: {key} {number} is not among the file's {what}; correct it"
+                    )
+            crowd = entry.values.get("iscrowd", 0)
+            if crowd not in (0, 1):
+                raise InputError(f"{entry.where}: 'iscrowd' is {crowd!r}; it must be 0 or 1")
+            self._annotations[image_id].append(entry.values)
 
     def labels(self, image: CocoImage) -> tuple[InstanceMap, tuple[str, ...]]:
         """Draws the instance map of one image.
@@ -106,26 +110,28 @@ class Annotations:
             SampleError: a segmentation is malformed; it names the file and the annotation.
         """
         items = self._annotations[image.id]
-        masks: dict[int, _Mask] = {}
-        dropped: list[tuple[int, str]] = []
+        masks: dict[int, dict[str, Any]] = {}
+        dropped: dict[int, str] = {}
         for k, item in enumerate(items, start=1):
-            reason = _unusable(item)
-            if not reason:
+            if reason := _unusable(item):
+                dropped[k] = reason
+            else:
                 where = f"{self.path}: annotation {item['id']} (image {image.id}, {image.file_name})"
-                masks[k] = _Mask(_encode(item["segmentation"], image, where))
-                reason = "" if masks[k].area else "covers no pixel"
-            if reason:
-                dropped.append((k, reason))
+                masks[k] = _encode(item["segmentation"], image, where)
+        areas = {k: int(coco_mask.area(rle)) for k, rle in masks.items()}
         # Columns first, as masks are decoded.
         instances = np.zeros((image.height, image.width), np.int32, order="F")
-        for k in sorted(masks, key=lambda number: -masks[number].area):
-            masks[k].paint(instances, k)
-        seen = np.bincount(instances.ravel(order="K"), minlength=len(items) + 1)
-        dropped += [
-            (k, "wholly covered by other annotations") for k in masks if masks[k].area and not seen[k]
-        ]
-        class_ids = {k: self._class_ids[items[k - 1]["category_id"]] for k in masks if seen[k]}
-        lines = tuple(f"annotation {items[k - 1]['id']}: {reason}" for k, reason in sorted(dropped))
+        for k in sorted(masks, key=lambda k: -areas[k]):
+            if areas[k]:
+                x, y, width, height = (int(side) for side in coco_mask.toBbox(masks[k]))
+                box = np.s_[y : y + height, x : x + width]
+                instances[box][coco_mask.decode(masks[k])[box].astype(bool)] = k
+        visible = np.bincount(instances.ravel(order="K"), minlength=len(items) + 1)
+        for k, area in areas.items():
+            if not visible[k]:
+                dropped[k] = "wholly covered by other annotations" if area else "covers no pixel"
+        class_ids = {k: self._class_ids[items[k - 1]["category_id"]] for k in masks if visible[k]}
+        lines = tuple(f"annotation {items[k - 1]['id']}: {dropped[k]}" for k in sorted(dropped))
         return InstanceMap(instances=np.ascontiguousarray(instances), class_ids=class_ids), lines
 
 
@@ -147,49 +153,11 @@ def _read_once(path: Path, size: int, modified: int) -> Annotations:
     return Annotations(path)
 
 
-class _Mask:
-    """A mask as compressed RLE whose counts have been checked."""
-
-    def __init__(self, rle: dict[str, Any]) -> None:
-        self._rle = rle
-        self.area = int(coco_mask.area(rle))
-
-    def paint(self, instances: NDArray[np.int32], value: int) -> None:
-        if self.area:
-            x, y, width, height = (int(side) for side in coco_mask.toBbox(self._rle))
-            box = np.s_[y : y + height, x : x + width]
-            instances[box][coco_mask.decode(self._rle)[box].astype(bool)] = value
-
-
-class _Entry:
-    """A JSON object that knows where it stands."""
-
-    def __init__(self, values: Mapping[str, Any], where: str) -> None:
-        self.values = values
-        self.where = where
-
-    def integer(self, key: str) -> int:
-        return cast(int, self._take(key, int, "a whole number"))
-
-    def text(self, key: str) -> str:
-        text = cast(str, self._take(key, str, "a text"))
-        if not text:
-            raise InputError(f"{self.where}: {key!r} is empty; it must be a text")
-        # JSON can hold half of a UTF-16 pair, which is no character and cannot be written again.
-        if any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise InputError(f"{self.where}: {key!r} is {text!a}, which is not UTF-8; correct it")
-        return text
-
-    def _take(self, key: str, kind: type, wanted: str) -> Any:
-        if key not in self.values:
-            raise InputError(f"{self.where}: needs {key!r} ({wanted})")
-        if type(self.values[key]) is not kind:
-            raise InputError(f"{self.where}: {key!r} is {_short(self.values[key])}; it must be {wanted}")
-        return self.values[key]
-
-
 def _read(path: Path) -> dict[str, Any]:
-    content = read_json(path)
+    try:
+        content = decode_json(path.read_bytes(), where=str(path))
+    except OSError as error:
+        raise InputError(f"{path}: {(error.strerror or 'not readable').lower()}") from None
     if not isinstance(content, dict) or not all(
         isinstance(content.get(key), list) for key in ("images", "annotations", "categories")
     ):
@@ -201,32 +169,39 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _entries(path: Path, content: Mapping[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any], str]]:
-    """The entries of a list with their ids, each of which stands once, and where they stand."""
+def _entries(path: Path, content: Mapping[str, Any], key: str, kind: str) -> Iterator[tuple[int, Fields]]:
+    """The entries of a list with their ids, each of which stands once."""
     seen: set[int] = set()
-    kind = {"images": "image", "annotations": "annotation", "categories": "category"}[key]
     for position, item in enumerate(content[key]):
         if not isinstance(item, dict):
-            raise InputError(f"{path}: {key}[{position}] is {_short(item)}; it must be an object")
-        number = _Entry(item, f"{path}: {key}[{position}]").integer("id")
+            raise InputError(f"{path}: {key}[{position}] is {shorten(item)}; it must be an object")
+        number = Fields(item, f"{path}: {key}[{position}]").integer("id")
         if number in seen:
             raise InputError(f"{path}: {kind} id {number} stands twice; give each its own")
         seen.add(number)
-        yield number, item, f"{path}: {kind} {number}"
+        yield number, Fields(item, f"{path}: {kind} {number}")
 
 
-def _image(number: int, item: Mapping[str, Any], where: str) -> CocoImage:
-    entry = _Entry(item, where)
-    name, height, width = entry.text("file_name"), entry.integer("height"), entry.integer("width")
+def _text(entry: Fields, key: str) -> str:
+    text: str = entry.take(key, "a text", lambda value: isinstance(value, str))
+    if not text:
+        raise InputError(f"{entry.where}: {key!r} is empty; it must be a text")
+    return text
+
+
+def _image(number: int, entry: Fields) -> CocoImage:
+    name, height, width = _text(entry, "file_name"), entry.integer("height"), entry.integer("width")
     if height < 1 or width < 1 or height * width > _MAX_PIXELS:
-        raise InputError(f"{where}: {height} x {width} (height x width) is no size of a picture; correct it")
+        raise InputError(
+            f"{entry.where}: {height} x {width} (height x width) is no size of a picture; correct it"
+        )
     if "\0" in name:
-        raise InputError(f"{where}: file_name {name!r} holds a null character; correct it")
-    file_name = inside(Path(), name, where=where).as_posix()
+        raise InputError(f"{entry.where}: file_name {name!r} holds a null character; correct it")
+    file_name = inside(Path(), name, where=entry.where).as_posix()
     return CocoImage(id=number, file_name=file_name, height=height, width=width)
 
 
-def _once(path: Path, names: Mapping[int, str], what: str) -> None:
+def _check_unique(path: Path, names: Mapping[int, str], what: str) -> None:
     seen: dict[str, int] = {}
     for number, name in names.items():
         if name in seen:
@@ -253,16 +228,18 @@ def _encode(segmentation: Any, image: CocoImage, where: str) -> dict[str, Any]:
         return cast("dict[str, Any]", coco_mask.merge(rles))
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
         raise SampleError(
-            f"{where}: segmentation is {_short(segmentation)}; it must be a list of polygons, or an RLE with "
-            "'size' and 'counts'"
+            f"{where}: segmentation is {shorten(segmentation)}; it must be a list of polygons, or an RLE "
+            "with 'size' and 'counts'"
         )
     size = [image.height, image.width]
     if segmentation["size"] != size:
         raise SampleError(
-            f"{where}: RLE of size {_short(segmentation['size'])}, but the image is {size} (height, width)"
+            f"{where}: RLE of size {shorten(segmentation['size'])}, but the image is {size} (height, width)"
         )
     given = segmentation["counts"]
-    counts = _decompress(given, where) if isinstance(given, str) else _plain(given, where)
+    counts = _decompress(given, where) if isinstance(given, str) else given
+    if not is_list_of(int)(counts):
+        raise SampleError(f"{where}: RLE counts are {shorten(given)}; they must be whole numbers or a text")
     pixels = image.height * image.width
     # As Python numbers: a sum of damaged counts may exceed 64 bits.
     if any(count < 0 for count in counts) or sum(counts) != pixels:
@@ -278,25 +255,19 @@ def _encode(segmentation: Any, image: CocoImage, where: str) -> dict[str, Any]:
 def _polygon(points: Any, image: CocoImage, where: str) -> list[float]:
     if not isinstance(points, list) or len(points) < 6 or len(points) % 2:
         raise SampleError(
-            f"{where}: polygon {_short(points)}; it must be a list of at least three x, y pairs: [x, y, ...]"
+            f"{where}: polygon {shorten(points)}; it must be a list of at least three x, y pairs: [x, y, ...]"
         )
     for position, value in enumerate(points):
         side = image.height if position % 2 else image.width
-        if type(value) is not int and not (type(value) is float and math.isfinite(value)):
-            raise SampleError(f"{where}: polygon coordinate {_short(value)} is no finite number; correct it")
+        if type(value) not in (int, float):
+            raise SampleError(f"{where}: polygon coordinate {shorten(value)} is no finite number; correct it")
         # A little outside is common and is cut off; far outside it takes pycocotools memory without end.
         if not -side <= value <= 2 * side:
             raise SampleError(
-                f"{where}: polygon coordinate {_short(value)} lies far outside the image ({image.height} x "
+                f"{where}: polygon coordinate {shorten(value)} lies far outside the image ({image.height} x "
                 f"{image.width}, height x width); correct it"
             )
     return points
-
-
-def _plain(counts: Any, where: str) -> list[int]:
-    if not isinstance(counts, list) or any(type(count) is not int for count in counts):
-        raise SampleError(f"{where}: RLE counts are {_short(counts)}; they must be whole numbers or a text")
-    return counts
 
 
 def _decompress(text: str, where: str) -> list[int]:
@@ -307,21 +278,17 @@ def _decompress(text: str, where: str) -> list[int]:
     """
     codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
     if not text.isascii() or not text or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        raise SampleError(f"{where}: RLE counts {_short(text)} are no whole compressed RLE; export it again")
+        raise SampleError(f"{where}: RLE counts {shorten(text)} are no whole compressed RLE; export it again")
     last = np.flatnonzero(codes & 32 == 0)
     start = np.append(0, last[:-1] + 1)
     length = last + 1 - start
     if length.max() > _MAX_CHARACTERS:
-        raise SampleError(f"{where}: RLE counts {_short(text)} hold a number beyond 30 bits; export it again")
+        raise SampleError(
+            f"{where}: RLE counts {shorten(text)} hold a number beyond 30 bits; export it again"
+        )
     place = 5 * (np.arange(codes.size) - np.repeat(start, length))
     values = np.add.reduceat((codes & 31) << place, start)
     values -= np.where(codes[last] & 16, 1 << 5 * length, 0)
     for parity in (1, 2):
         values[parity::2] = values[parity::2].cumsum()
     return cast("list[int]", values.tolist())
-
-
-def _short(value: Any) -> str:
-    """A value as it is written, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

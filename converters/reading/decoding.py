@@ -46,7 +46,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 @contextmanager
-def reasons(path: Path, kind: str) -> Iterator[None]:
+def decoder_errors(path: Path, kind: str) -> Iterator[None]:
     """Turns whatever a decoder raises into one line about the file."""
     try:
         yield
@@ -99,7 +99,7 @@ def with_palette(path: Path, indices: Array, palette: NDArray[np.uint8]) -> Pict
 
 def deep_colours(path: Path, data: bytes) -> Array:
     """Decodes several 16-bit channels, which Pillow cannot keep, to (height, width, channels), RGB(A)."""
-    with reasons(path, "16-bit"):
+    with decoder_errors(path, "16-bit"):
         array = cast("Array | None", cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
     if array is None:
         raise SampleError(f"{path}: OpenCV cannot decode it; {AGAIN}")

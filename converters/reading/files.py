@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from aims.core.errors import InputError, unknown_name
+from aims.core.files import is_unicode
 from aims.core.schema import Array, InstanceMap, SampleError, SemanticMap
 
 from .label_maps import numbers
@@ -25,16 +26,24 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def find_set(root: Path, names: Sequence[str], holds: Callable[[Path], bool]) -> Path | None:
-    """The folder of the set: `root` itself or one of the named folders in it; None if there is none.
+def find_set(root: Path, names: Sequence[str], holds: Callable[[Path], bool], *, missing: str) -> Path:
+    """The folder of a set: `root` itself or one of the named folders in it.
+
+    Args:
+        root: the raw folder.
+        names: folders below it that may be the set's.
+        holds: whether a folder is the set's.
+        missing: what is looked for and where it can be had, for the message where there is none.
 
     Raises:
-        InputError: there are two, which may differ.
+        InputError: there is none, or there are two, which may differ.
     """
     found = [folder for folder in (root, *(root / name for name in names)) if holds(folder)]
     if len(found) > 1:
         raise InputError(f"{found[0]} and {found[1]} both hold the set; give the one to read with --raw")
-    return found[0] if found else None
+    if not found:
+        raise InputError(f"{root}: {missing}")
+    return found[0]
 
 
 def choose_source(flag: str, value: str, sources: Mapping[str, Mapping[Path, bool]]) -> str:
@@ -57,12 +66,11 @@ def choose_source(flag: str, value: str, sources: Mapping[str, Mapping[Path, boo
         if all(places.values()):
             return source
         if any(places.values()):
-            there, absent = (
-                next(path for path, is_ in places.items() if is_ is want) for want in (True, False)
-            )
+            present = next(path for path, exists in places.items() if exists)
+            missing = next(path for path, exists in places.items() if not exists)
             raise InputError(
-                f"{absent}: not found, but {there} is there; the instances of all splits must come from one "
-                f"kind of label: complete it, or choose another with {flag} (known: {', '.join(sources)})"
+                f"{missing}: not found, but {present} is there; the instances of all splits must come from "
+                f"one kind of label: complete it, or choose another with {flag} (known: {', '.join(sources)})"
             )
     looked = ", ".join(str(path) for places in sources.values() for path in places)
     raise InputError(f"no labels: looked for {looked}; get them with the rest of the set")
@@ -107,7 +115,7 @@ def list_ids(folder: Path, pattern: re.Pattern[str], what: str) -> dict[str, Pat
         match = pattern.fullmatch(name)
         if match is None or name.startswith("."):
             continue
-        if not _is_text(name):
+        if not is_unicode(name):
             raise InputError(f"{folder}: file name {name!r} is not UTF-8; unpack the archive again as UTF-8")
         if match["id"] in found:
             raise InputError(
@@ -120,7 +128,12 @@ def list_ids(folder: Path, pattern: re.Pattern[str], what: str) -> dict[str, Pat
     return dict(sorted(found.items()))
 
 
-def once(splits: Mapping[str, Mapping[str, Path]]) -> None:
+def list_suffixed(folder: Path, suffix: str) -> dict[str, Path]:
+    """Files ID_SUFFIX of a folder by ID; see `list_ids`."""
+    return list_ids(folder, re.compile(rf"(?P<id>.+)_{re.escape(suffix)}"), f"ID_{suffix}")
+
+
+def check_split_names(splits: Mapping[str, Mapping[str, Path]]) -> None:
     """Raises InputError if a picture's name stands in two splits; each maps names to a file."""
     seen: dict[str, Path] = {}
     for files in splits.values():
@@ -166,11 +179,3 @@ def label_size(labels: SemanticMap | InstanceMap) -> tuple[int, int]:
     """Height and width of a picture's labels."""
     array = labels.class_map if isinstance(labels, SemanticMap) else labels.instances
     return array.shape[0], array.shape[1]
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

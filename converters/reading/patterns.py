@@ -8,7 +8,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from aims.core.errors import InputError, unknown_name
-from aims.core.files import inside
+from aims.core.files import inside, is_unicode
 
 _TOKEN = re.compile(r"(\{[^{}]*\}|[*?])")
 
@@ -81,8 +81,7 @@ class Pattern:
     def _glob(self, root: Path, wild: str) -> list[str]:
         names = sorted(glob.glob(wild, root_dir=root))
         for name in names:
-            # Python holds the bytes of such a name as halves of UTF-16 pairs, which cannot be written.
-            if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+            if not is_unicode(name):
                 raise InputError(f"{root}: file name {name!a} is not UTF-8; rename it ({self.where})")
         return names
 

@@ -22,9 +22,9 @@ from .decoding import (
     Picture,
     as_picture,
     check_upright,
+    decoder_errors,
     deep_colours,
     read_bytes,
-    reasons,
     several_pages,
     with_palette,
 )
@@ -112,7 +112,7 @@ def check_sizes(sizes: Collection[tuple[Path | str, tuple[int, int]]]) -> None:
 
 
 def _decode(path: Path, data: bytes, kind: str) -> Image.Image:
-    with reasons(path, kind), warnings.catch_warnings():
+    with decoder_errors(path, kind), warnings.catch_warnings():
         # Pillow warns about pictures above half its limit, which are fine; above the limit it raises.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         if kind == "PNG":

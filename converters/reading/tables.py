@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from aims.core.errors import InputError
 from aims.core.schema import Array, InstanceMap, SampleError
@@ -19,12 +19,14 @@ from aims.data.instances import split_instances
 
 from .pictures import JPEG, RGB_SUFFIXES, Picture, load_picture
 
+T = TypeVar("T")
+
 SPLITS = ("train", "test")
 # Characters from here on take three bytes or more in UTF-8, which GBK text hardly ever looks like.
 _THREE_BYTES = "\u0800"
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One picture of a table.
 
     Attributes:
@@ -38,20 +40,44 @@ class Row(NamedTuple):
     where: str
 
 
-def read_tables(folder: Path, names: Mapping[str, str]) -> dict[str, list[Row]]:
-    """Reads the table of every split; `names` holds their file names in `folder`.
+def read_tables(
+    folder: Path,
+    names: Mapping[str, str],
+    find: Callable[[TableRow], tuple[str, T]],
+    *,
+    fold: Callable[[str], str] = str,
+) -> dict[str, dict[str, T]]:
+    """Reads the table of every split.
+
+    Args:
+        folder: where the tables lie.
+        names: their file names by split.
+        find: gives the id and the files of a row's picture.
+        fold: what two ids must differ in.
+
+    Returns:
+        The files by split and id, in the order of the tables.
 
     Raises:
-        InputError: a table is absent, is not GBK, is no CSV of three columns, or lists nothing.
+        InputError: a table cannot be read (`read_table`), or a picture is listed twice.
     """
-    return {split: read_table(folder / name) for split, name in names.items()}
+    tables = {split: read_table(folder / name) for split, name in names.items()}
+    found: dict[str, dict[str, T]] = {split: {} for split in tables}
+    listed: dict[str, str] = {}
+    for split, row in ((split, row) for split, rows in tables.items() for row in rows):
+        image_id, files = find(row)
+        first = listed.setdefault(fold(image_id), row.where)
+        if first != row.where:
+            raise InputError(f"{row.where}: image {image_id!r} is listed already in {first}; keep one")
+        found[split][image_id] = files
+    return found
 
 
-def read_table(path: Path) -> list[Row]:
+def read_table(path: Path) -> list[TableRow]:
     """Reads one table; see the module's text for what counts as its first line.
 
     Raises:
-        InputError: as for `read_tables`.
+        InputError: it is absent, is not GBK, is no CSV of three columns, or lists nothing.
     """
     reader = csv.reader(io.StringIO(_gbk_text(path), newline=""), strict=True)
     rows = []
@@ -69,7 +95,7 @@ def read_table(path: Path) -> list[Row]:
                 raise InputError(
                     f"{where}: a path is empty; give the picture's and its mask's, or drop the line"
                 )
-            rows.append(Row(columns[1], columns[2], where))
+            rows.append(TableRow(columns[1], columns[2], where))
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: no CSV ({error}); copy it again") from error
     if not rows:
@@ -101,27 +127,25 @@ def _gbk_text(path: Path) -> str:
         raise InputError(f"{path}: no such file; it lists the pictures of a split, get it again") from None
     except OSError as error:
         raise InputError(f"{path}: not readable ({error.strerror}); check its rights") from error
+    if fault := _encoding_fault(data):
+        raise InputError(f"{path}: not GBK text ({fault}); copy it again, or save it in the encoding GBK")
+    return data.decode("gbk")
+
+
+def _encoding_fault(data: bytes) -> str:
+    """Why bytes are not taken for GBK text; empty where they are."""
     try:
         text = data.decode("gbk")
     except UnicodeDecodeError as error:
-        raise _not_gbk(path, f"byte {error.start} does not fit") from None
+        return f"byte {error.start} does not fit"
     # UTF-8 and UTF-16 may decode as GBK too, to other characters.
     if "\0" in text or data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _not_gbk(path, "it looks like UTF-16")
-    if _looks_like_utf8(data):
-        raise _not_gbk(path, "it looks like UTF-8")
-    return text
-
-
-def _looks_like_utf8(data: bytes) -> bool:
+        return "it looks like UTF-16"
     try:
-        return max(data.decode("utf-8"), default="") >= _THREE_BYTES
+        wide = max(data.decode("utf-8"), default="") >= _THREE_BYTES
     except UnicodeDecodeError:
-        return False
-
-
-def _not_gbk(path: Path, why: str) -> InputError:
-    return InputError(f"{path}: not GBK text ({why}); copy it again, or save it in the encoding GBK")
+        return ""
+    return "it looks like UTF-8" if wide else ""
 
 
 def _is_path(cell: str) -> bool:

@@ -19,8 +19,8 @@ from .decoding import (
     AGAIN,
     Picture,
     check_upright,
+    decoder_errors,
     deep_colours,
-    reasons,
     rgb_order,
     several_pages,
     with_palette,
@@ -47,7 +47,12 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
     Raises:
         SampleError: the file is cut short, of a kind that is not read, or has pages that do not fit.
     """
-    with reasons(path, "TIFF"), _heeding_tifffile(path), _open(data) as file:
+    # OME and Micro-Manager metadata may name further files, which tifffile would open.
+    with (
+        decoder_errors(path, "TIFF"),
+        _raising_logged_errors(path),
+        tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False, is_ndtiff=False) as file,
+    ):
         pages: list[Any] = list(file.pages)
         if not pages:
             raise SampleError(f"{path}: holds no page; {AGAIN}")
@@ -70,22 +75,19 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
             )
         palette = (first.colormap >> 8).astype(np.uint8).T  # TIFF stores 16 bits a colour
         return with_palette(path, planes[0], palette)
-    return Picture(np.concatenate([_channels_last(first, plane) for plane in planes], axis=-1))
-
-
-def _open(data: bytes) -> tifffile.TiffFile:
-    # OME and Micro-Manager metadata may name further files, which tifffile would open.
-    return tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False, is_ndtiff=False)
+    if first.axes == "SYX":
+        planes = [np.moveaxis(plane, 0, -1) for plane in planes]
+    return Picture(np.concatenate([np.atleast_3d(plane) for plane in planes], axis=-1))
 
 
 @contextmanager
-def _heeding_tifffile(path: Path) -> Iterator[None]:
+def _raising_logged_errors(path: Path) -> Iterator[None]:
     """Makes an error of what tifffile only logs: a tag it cannot read, after which it guesses the dtype."""
-    said: list[str] = []
+    errors: list[str] = []
 
     def collect(record: logging.LogRecord) -> bool:
         if record.levelno >= logging.ERROR:
-            said.append(record.getMessage())
+            errors.append(record.getMessage())
         return False
 
     logger = logging.getLogger("tifffile")
@@ -94,14 +96,18 @@ def _heeding_tifffile(path: Path) -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(collect)
-    if said:
-        raise SampleError(f"{path}: not a whole TIFF file ({' '.join(said[0].split())}); {AGAIN}")
+    if errors:
+        raise SampleError(f"{path}: not a whole TIFF file ({' '.join(errors[0].split())}); {AGAIN}")
 
 
 def _check_pages(path: Path, pages: Sequence[Any], size: int) -> None:
     first = pages[0]
     for number, page in enumerate(pages, start=1):
-        _check_extents(path, page, size)
+        extents = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+        if not extents or any(count == 0 or start + count > size for start, count in extents):
+            raise SampleError(
+                f"{path}: not a whole TIFF file (pixel data beyond its end or left out); {AGAIN}"
+            )
         check_upright(path, int(page.tags[_ORIENTATION].value) if _ORIENTATION in page.tags else None)
         if page.axes not in _AXES:
             raise SampleError(
@@ -114,30 +120,18 @@ def _check_pages(path: Path, pages: Sequence[Any], size: int) -> None:
             )
         if _kind(page) != _kind(first):
             raise SampleError(
-                f"{path}: page {number} is {_words(page)}, but page 1 is {_words(first)}; the pages of a "
-                "stack become channels and must be alike: save them as files of their own"
+                f"{path}: page {number} is {_describe(page)}, but page 1 is {_describe(first)}; the pages of "
+                "a stack become channels and must be alike: save them as files of their own"
             )
-
-
-def _check_extents(path: Path, page: Any, size: int) -> None:
-    extents = list(zip(page.dataoffsets, page.databytecounts, strict=False))
-    if not extents or any(count == 0 or start + count > size for start, count in extents):
-        raise SampleError(f"{path}: not a whole TIFF file (pixel data beyond its end or left out); {AGAIN}")
 
 
 def _kind(page: Any) -> tuple[Any, ...]:
     return page.shape, page.dtype, page.axes, int(page.photometric), int(page.compression)
 
 
-def _words(page: Any) -> str:
+def _describe(page: Any) -> str:
     shape = " x ".join(map(str, page.shape))
     return f"{shape} {page.dtype} ({page.axes}, {page.photometric.name}, {page.compression.name})"
-
-
-def _channels_last(page: Any, plane: Array) -> Array:
-    if page.axes == "SYX":
-        return np.moveaxis(plane, 0, -1)
-    return plane if plane.ndim == 3 else plane[..., None]
 
 
 def _plain_page(path: Path, page: Any) -> Array:
@@ -168,14 +162,13 @@ def _lzw_pages(path: Path, pages: Sequence[Any], data: bytes) -> list[Array]:
     first = pages[0]
     arrays: Sequence[Array] = ()
     if int(first.photometric) in (_MINISBLACK, _RGB) and first.axes in ("YX", "YXS"):
-        arrays = [deep_colours(path, data)] if len(pages) == 1 else _decode_all(data)
+        if len(pages) == 1:
+            arrays = [deep_colours(path, data)]
+        else:
+            _, found = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            arrays = [rgb_order(array) for array in found]
     if len(arrays) != len(pages) or any(
         array.size != first.size or array.dtype != first.dtype for array in arrays
     ):
         raise SampleError(f"{path}: this kind of LZW TIFF is not read; save it uncompressed or with deflate")
     return [array.reshape(first.shape) for array in arrays]
-
-
-def _decode_all(data: bytes) -> list[Array]:
-    _, arrays = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    return [rgb_order(array) for array in arrays]

@@ -24,7 +24,6 @@ numbers lie in both splits, so names do not tell sequences apart: each picture i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,7 +45,15 @@ from aims.core.schema import (
     option,
 )
 
-from ..reading.files import AUTO, find_set, first_readable, label_size, list_ids, load_channels, once
+from ..reading.files import (
+    AUTO,
+    check_split_names,
+    find_set,
+    first_readable,
+    label_size,
+    list_suffixed,
+    load_channels,
+)
 from ..reading.pictures import check_sizes
 from .labels import GlassLabels
 
@@ -129,9 +136,11 @@ class RGBPGlassConverter(Converter):
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
         """The image's own files that exist: three streams, and its label file if it has one."""
-        paths = [self._path(name, split, image_id) for name in _STREAMS]
-        label = self._labels.file(split, image_id)
-        return tuple(path for path in [*paths, *([label] if label else [])] if path.is_file())
+        paths = [
+            *(self._path(name, split, image_id) for name in _STREAMS),
+            self._labels.file(split, image_id),
+        ]
+        return tuple(path for path in paths if path is not None and path.is_file())
 
     def shared_files(self) -> Sequence[Path]:
         """The JSON tables, where instances come from them."""
@@ -139,16 +148,18 @@ class RGBPGlassConverter(Converter):
 
     @cached_property
     def _folder(self) -> Path:
-        folder = find_set(
-            self.root, _FOLDERS, lambda at: any((at / split / "image").is_dir() for split in _SPLITS)
+        missing = (
+            "no RGBP-Glass; looked for train/ and test/ with image/ID_rgb.tiff, aolp/ID_aolp.tiff, "
+            "dolp/ID_dolp.tiff and mask/ID_mask.png (authors) or instance_mask/ID_instance_mask.png "
+            f"(re-distributed), here and in {' and '.join(_FOLDERS)}; get it from {_URL} and give its folder "
+            "with --raw"
         )
-        if folder is None:
-            raise InputError(
-                f"{self.root}: no RGBP-Glass; looked for train/ and test/ with image/ID_rgb.tiff, "
-                "aolp/ID_aolp.tiff, dolp/ID_dolp.tiff and mask/ID_mask.png (authors) or "
-                f"instance_mask/ID_instance_mask.png (re-distributed), here and in {' and '.join(_FOLDERS)}; "
-                f"get it from {_URL} and give its folder with --raw"
-            )
+        folder = find_set(
+            self.root,
+            _FOLDERS,
+            lambda at: any((at / split / "image").is_dir() for split in _SPLITS),
+            missing=missing,
+        )
         for split in _SPLITS:
             if not (folder / split).is_dir():
                 raise InputError(
@@ -165,12 +176,10 @@ class RGBPGlassConverter(Converter):
         """Every name that any folder of a split knows, so that a lost file is met when it is read."""
         files: dict[str, dict[str, Path]] = {}
         for split in _SPLITS:
-            known = [self._labels.files(split)]
+            files[split] = dict(self._labels.files(split))
             for folder, suffix, _ in _STREAMS.values():
-                pattern = re.compile(rf"(?P<id>.+)_{re.escape(suffix)}")
-                known.append(list_ids(self._folder / split / folder, pattern, f"ID_{suffix}"))
-            files[split] = {image_id: path for part in known for image_id, path in part.items()}
-        once(files)
+                files[split] |= list_suffixed(self._folder / split / folder, suffix)
+        check_split_names(files)
         return {split: tuple(sorted(ids)) for split, ids in files.items()}
 
     @cached_property
@@ -194,10 +203,10 @@ class RGBPGlassConverter(Converter):
     def _stream(self, name: str, split: str, image_id: str) -> tuple[Path, Array]:
         path = self._path(name, split, image_id)
         array = load_channels(path)
-        if array.dtype.kind != "f" and array.dtype not in (np.uint8, np.uint16):
-            raise SampleError(f"{path}: {array.dtype} values; expected float32, or 8 or 16 bit")
         if array.dtype.kind == "f":
             _check_fractions(path, array)
+        elif array.dtype not in (np.uint8, np.uint16):
+            raise SampleError(f"{path}: {array.dtype} values; expected float32, or 8 or 16 bit")
         if self.authors_channel_order and name != "intensity":
             array = np.ascontiguousarray(array[..., ::-1])
         return path, array

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -13,7 +12,7 @@ from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, SemanticMap
 
 from ..reading.coco import Annotations, CocoImage, read_annotations
-from ..reading.files import choose_source, instance_map, list_ids, load_numbers
+from ..reading.files import choose_source, instance_map, list_suffixed, load_numbers
 from ..reading.label_maps import class_map
 from ..reading.pictures import load_picture
 
@@ -40,17 +39,13 @@ class GlassLabels:
     def __init__(self, folder: Path, splits: Sequence[str], source: str) -> None:
         self._folder = folder
         self._splits = splits
-        images = {split: self._instance_masks(split) for split in splits}
-        tables = {split: self._json(split) for split in splits}
-        self.source = choose_source(
-            FLAG,
-            source,
-            {
-                "png": {path: path.is_dir() for path in images.values()},
-                "json": {path: path.is_file() for path in tables.values()},
-                "components": {},
-            },
-        )
+        images, tables = [folder / split / _FILES["png"][0] for split in splits], map(self._json, splits)
+        places: dict[str, dict[Path, bool]] = {
+            "png": {path: path.is_dir() for path in images},
+            "json": {path: path.is_file() for path in tables},
+            "components": {},
+        }
+        self.source = choose_source(FLAG, source, places)
 
     def file(self, split: str, image_id: str) -> Path | None:
         """The picture's own label file; None where one table holds those of the split."""
@@ -64,8 +59,7 @@ class GlassLabels:
         if self.source == "json":
             return {}
         folder, suffix = _FILES[self.source]
-        pattern = re.compile(rf"(?P<id>.+)_{re.escape(suffix)}")
-        return list_ids(self._folder / split / folder, pattern, f"ID_{suffix}")
+        return list_suffixed(self._folder / split / folder, suffix)
 
     def shared_files(self) -> Sequence[Path]:
         """The tables, where labels come from them."""
@@ -85,18 +79,13 @@ class GlassLabels:
         path = self.file(split, image_id)
         if path is None:
             return self._from_table(split, image_id)
-        if self.source == "components":
-            values = load_numbers(path, load_picture(path))
-            if values.dtype == np.uint8 and values.max() <= _GLASS:
-                values = values * np.uint8(255)  # a mask saved as 0 and 1
-            return (
-                path,
-                SemanticMap(
-                    class_map=class_map(path, values, _CLASSES, known="the known values (0 and 255)")
-                ),
-                (),
-            )
-        return path, instance_map(path, _GLASS), ()
+        if self.source == "png":
+            return path, instance_map(path, _GLASS), ()
+        values = load_numbers(path, load_picture(path))
+        if values.dtype == np.uint8 and values.max() <= _GLASS:
+            values = values * np.uint8(255)  # a mask saved as 0 and 1
+        classes = class_map(path, values, _CLASSES, known="the known values (0 and 255)")
+        return path, SemanticMap(class_map=classes), ()
 
     def _from_table(self, split: str, image_id: str) -> tuple[Path, InstanceMap, tuple[str, ...]]:
         table, images = self._tables[split]
@@ -112,9 +101,6 @@ class GlassLabels:
     def _tables(self) -> dict[str, tuple[Annotations, dict[str, CocoImage]]]:
         return {split: _load_table(self._json(split)) for split in self._splits}
 
-    def _instance_masks(self, split: str) -> Path:
-        return self._folder / split / _FILES["png"][0]
-
     def _json(self, split: str) -> Path:
         """The table of a split: in the split's folder as the authors have it, or beside."""
         name = f"instances_{split}.json"
@@ -127,14 +113,14 @@ class GlassLabels:
 
 def _load_table(path: Path) -> tuple[Annotations, dict[str, CocoImage]]:
     """Reads a table and finds the picture that each of its images is."""
-    # What the authors' files hold is unconfirmed, so a failure must leave a way on.
-    way_on = f"a COCO instances file with one category was expected; choose another source with {FLAG}"
+    # What the authors' files hold is unconfirmed, so that an error names the other sources.
+    hint = f"a COCO instances file with one category was expected; choose another source with {FLAG}"
     try:
         table = read_annotations(path)
     except InputError as error:
-        raise InputError(f"{error} ({way_on})") from error
+        raise InputError(f"{error} ({hint})") from error
     if len(table.classes) != 1:
-        raise InputError(f"{path}: has the categories {', '.join(table.classes)}; {way_on}")
+        raise InputError(f"{path}: has the categories {', '.join(table.classes)}; {hint}")
     images: dict[str, CocoImage] = {}
     for image in table.images:
         image_id = PurePosixPath(image.file_name).stem.removesuffix("_rgb").removesuffix("_mask")

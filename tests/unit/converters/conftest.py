@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_folder import BASE, write_raw
+from raw_folder import BASE, Make, write_raw
 
 from aims.converters.folder import FolderConverter
 
@@ -17,7 +17,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make(raw: Path) -> Callable[..., FolderConverter]:
+def make(raw: Path) -> Make:
     """Makes a converter of `BASE` with some of its text replaced."""
 
     def build(*edits: tuple[str, str]) -> FolderConverter:
@@ -39,7 +39,7 @@ def path(raw: Path) -> Path:
 
 
 @pytest.fixture
-def read(make: Callable[..., FolderConverter], path: Path) -> Callable[[], np.ndarray]:
+def read(make: Make, path: Path) -> Callable[[], np.ndarray]:
     """Reads the stream of the one image."""
     converter = make(("nir/{id}.png", "nir/{id}.*"), ('train = ["b", "a"]\ntest = ["c"]', 'train = ["a"]'))
     return lambda: converter.read("train", "a").streams["nir"]

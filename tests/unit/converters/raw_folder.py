@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
+from refusals import refused
 
+from aims.converters.folder import FolderConverter
+from aims.core.schema import Converter, SampleError
+from aims.data.read import Dataset
+from aims.data.verify import verify_dataset
+from aims.data.write import convert
+
+#: Makes a converter of `BASE` with some of its text replaced; see the fixture `make`.
+Make = Callable[..., FolderConverter]
 HEIGHT, WIDTH = 5, 7
 BASE = """\
 name = "field"
@@ -56,6 +65,29 @@ def write_raw(root: Path) -> Path:
     return root
 
 
-def says(*parts: str) -> str:
-    """A pattern for messages that hold these parts in this order, on one line."""
-    return r"\A.*" + ".*".join(map(re.escape, parts)) + r".*\Z"
+def check_lost_file(converter: Converter, path: Path, split: str, image_id: str) -> None:
+    """A file of an image that is cut short is named, as is one that is gone, which is no source any more."""
+    path.write_bytes(path.read_bytes()[:-30])
+    with refused(SampleError, f"{path}: not a ", "copy or download it again"):
+        converter.read(split, image_id)
+    path.unlink()
+    with refused(SampleError, f"{path}: no such file"):
+        converter.read(split, image_id)
+    assert path not in converter.source_files(split, image_id)
+
+
+def check_dataset(converter: Converter, out: Path) -> Dataset:
+    """Converts, verifies, and compares every stream of every image with what the converter read."""
+    convert(converter, out, rows_per_shard=2)
+    assert verify_dataset(out) == []
+    dataset = Dataset.open(out)
+    for split, refs in dataset.index.items():
+        assert [ref.image_id for ref in refs] == list(converter.splits()[split])
+        for ref in refs:
+            sample = converter.read(split, ref.image_id)
+            image = dataset.read(ref, tuple(sample.streams))
+            assert list(dataset.spec.streams) == list(sample.streams)
+            for name, array in sample.streams.items():
+                np.testing.assert_array_equal(image.streams[name], array)
+                assert image.streams[name].dtype == array.dtype
+    return dataset

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import re
 from pathlib import Path
 
 import cv2
@@ -13,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
+from refusals import refused
 
 from aims.converters.coco import CocoConverter
-from aims.converters.reading.coco import Annotations, CocoImage, _decompress
+from aims.converters.reading.coco import Annotations, CocoImage, _decompress, read_annotations
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, StreamSpec
 from aims.data.manifest import Counts
@@ -26,10 +26,6 @@ HEIGHT, WIDTH = 6, 8
 SQUARE = [1, 1, 5, 1, 5, 5, 1, 5]
 SIZE = [HEIGHT, WIDTH]
 CATEGORIES = [{"id": 90, "name": "toothbrush"}, {"id": 3, "name": "car"}]
-
-
-def says(*parts: object) -> str:
-    return r"\A.*" + ".*".join(re.escape(str(part)) for part in parts) + r".*\Z"
 
 
 def image(number: int = 1, name: str = "a.png", **keys: object) -> dict:
@@ -133,34 +129,33 @@ class TestAnnotations:
     @pytest.mark.parametrize(
         ("value", "parts"),
         [
-            ([], ["no COCO instances file"]),
+            ([], "no COCO instances file"),
             ({"images": [], "annotations": []}, ["no COCO instances file", "'categories'"]),
-            (content(categories=[]), ["'categories' is empty"]),
+            (content(categories=[]), "'categories' is empty"),
             (content(categories=[{"id": 1}]), ["category 1", "needs 'name'"]),
             (content(categories=[{"id": 1, "name": 4}]), ["category 1", "'name' is 4"]),
-            (content(categories=[{"id": 1, "name": "a"}] * 2), ["category id 1 stands twice"]),
+            (content(categories=[{"id": 1, "name": "a"}] * 2), "category id 1 stands twice"),
             (
                 content(categories=[{"id": k, "name": "a"} for k in (1, 4)]),
                 ["'a' stands twice", "ids 1 and 4"],
             ),
-            (content(images=[4]), ["images[0] is 4"]),
+            (content(images=[4]), "images[0] is 4"),
             (content(images=[{"id": 1}]), ["image 1", "needs 'file_name'"]),
             (content(images=[image("1")]), ["images[0]", "'id' is '1'"]),
-            (content(images=[image(), image(1, "b")]), ["image id 1 stands twice"]),
+            (content(images=[image(), image(1, "b")]), "image id 1 stands twice"),
             (content(images=[image(), image(2)]), ["file_name 'a.png' stands twice", "ids 1 and 2"]),
             (content(images=[image(name="../a.png")]), ["image 1", "'../a.png' leaves its folder"]),
             (content(images=[image(name="/a.png")]), ["image 1", "'/a.png' leaves its folder"]),
             (content(images=[image(name="C:\\a.png")]), ["image 1", "leaves its folder"]),
             (content(images=[image(name="a\0.png")]), ["image 1", "null character"]),
-            (content(images=[image(name="\ud800.png")]), ["image 1", r"'\ud800.png', which is not UTF-8"]),
             (content(images=[image(name="")]), ["image 1", "'file_name' is empty"]),
             (content(images=[image(height=0)]), ["image 1", "0 x 8"]),
             (content(images=[image(height=1e9)]), ["image 1", "'height' is 1000000000.0"]),
             (content(images=[image(width=2**40)]), ["image 1", f"6 x {2**40}"]),
             (content(images=[image(width=True)]), ["image 1", "'width' is True"]),
-            (content("x"), ["annotations[0] is 'x'"]),
+            (content("x"), "annotations[0] is 'x'"),
             (content({"image_id": 1}), ["annotations[0]", "needs 'id'"]),
-            (content(annotation(5, [SQUARE]), annotation(5, [SQUARE])), ["annotation id 5 stands twice"]),
+            (content(annotation(5, [SQUARE]), annotation(5, [SQUARE])), "annotation id 5 stands twice"),
             (content(annotation(5, [SQUARE], image_id=9)), ["annotation 5", "image_id 9"]),
             (content(annotation(5, [SQUARE], category_id=9)), ["annotation 5", "category_id 9"]),
             (content(annotation(5, [SQUARE], category_id=[3])), ["annotation 5", "'category_id' is [3]"]),
@@ -169,64 +164,58 @@ class TestAnnotations:
     )
     def test_faults_of_the_file(self, tmp_path, value, parts):
         path = write(tmp_path / "x.json", value)
-        with pytest.raises(InputError, match=says(path, *parts)) as error:
+        with refused(InputError, path, parts) as error:
             Annotations(path)
         assert "\n" not in str(error.value)
 
     @pytest.mark.parametrize(
-        ("text", "part"),
-        [
-            (b"", "not readable as JSON"),
-            (b'{"a"', "not readable as JSON"),
-            (b"\xff\xfe", "not readable as JSON"),
-        ],
+        "text",
+        [b"", b'{"a"', b"\xff\xfe", b"[" * 200_000, b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": "\\ud800"}'],
+        ids=["empty", "cut", "no text", "deep", "not a number", "infinite", "half a pair"],
     )
-    def test_files_that_are_no_json(self, tmp_path, text, part):
+    def test_files_that_are_no_json(self, tmp_path, text):
         path = tmp_path / "x.json"
         path.write_bytes(text)
-        with pytest.raises(InputError, match=says(path, part)):
+        with refused(InputError, f"{path}: not readable as JSON"):
             Annotations(path)
-        path.write_text("[" * 200_000)
-        with pytest.raises(InputError, match=says(path, "nested too deeply")):
-            Annotations(path)
-        with pytest.raises(InputError, match=says("none.json", "no such file")):
-            Annotations(tmp_path / "none.json")
+
+    def test_missing_file(self, tmp_path):
+        with refused(InputError, "none.json: no such file"):
+            read_annotations(tmp_path / "none.json")
 
     @pytest.mark.parametrize(
         ("segmentation", "parts"),
         [
-            ("abc", ["segmentation is 'abc'"]),
-            (5, ["segmentation is 5"]),
-            ({"size": SIZE}, ["must be a list of polygons, or an RLE"]),
+            ("abc", "segmentation is 'abc'"),
+            (5, "segmentation is 5"),
+            ({"size": SIZE}, "must be a list of polygons, or an RLE"),
             ([1, 1, 5, 1, 5, 5], ["polygon 1"]),
             ([[1, 1, 4, 4]], ["polygon [1, 1, 4, 4]", "three x, y pairs"]),
-            ([SQUARE, [1, 1, 5, 1, 5, 5, 1]], ["polygon [1, 1, 5, 1, 5, 5, 1]"]),
-            ([[1, 1, 5, 1, 5, float("nan")]], ["polygon coordinate nan is no finite number"]),
-            ([[1, 1, 5, 1, 5, float("-inf")]], ["polygon coordinate -inf is no finite number"]),
-            ([[1, 1, 5, 1, 5, None]], ["polygon coordinate None"]),
-            ([[1, 1, 5, 1, 5, True]], ["polygon coordinate True"]),
-            ([[1, 1, 5, 1, 10**400, 5]], ["far outside the image (6 x 8"]),
-            ([[1, 1, 5, 1, 5, 2e9]], ["polygon coordinate 2000000000.0 lies far outside"]),
+            ([SQUARE, [1, 1, 5, 1, 5, 5, 1]], "polygon [1, 1, 5, 1, 5, 5, 1]"),
+            ([[1, 1, 5, 1, 5, None]], "polygon coordinate None"),
+            ([[1, 1, 5, 1, 5, True]], "polygon coordinate True"),
+            ([[1, 1, 5, 1, 10**400, 5]], "far outside the image (6 x 8"),
+            ([[1, 1, 5, 1, 5, 2e9]], "polygon coordinate 2000000000.0 lies far outside"),
             ({"size": [8, 6], "counts": [48]}, ["size [8, 6]", "[6, 8] (height, width)"]),
             ({"size": "6x8", "counts": [48]}, ["size '6x8'"]),
-            ({"size": SIZE, "counts": [7, 4, 2]}, ["do not add up to the image's 48 pixels"]),
-            ({"size": SIZE, "counts": [40, -4, 12]}, ["do not add up"]),
-            ({"size": SIZE, "counts": [2**64, 48 - 2**64]}, ["do not add up"]),
-            ({"size": SIZE, "counts": []}, ["do not add up"]),
-            ({"size": SIZE, "counts": [48.0]}, ["RLE counts are [48.0]"]),
-            ({"size": SIZE, "counts": {}}, ["RLE counts are {}"]),
-            ({"size": SIZE, "counts": ""}, ["no whole compressed RLE"]),
-            ({"size": SIZE, "counts": "7é"}, ["no whole compressed RLE"]),
-            ({"size": SIZE, "counts": "7 4"}, ["no whole compressed RLE"]),
-            ({"size": SIZE, "counts": "\0"}, ["no whole compressed RLE"]),
+            ({"size": SIZE, "counts": [7, 4, 2]}, "do not add up to the image's 48 pixels"),
+            ({"size": SIZE, "counts": [40, -4, 12]}, "do not add up"),
+            ({"size": SIZE, "counts": [2**64, 48 - 2**64]}, "do not add up"),
+            ({"size": SIZE, "counts": []}, "do not add up"),
+            ({"size": SIZE, "counts": [48.0]}, "RLE counts are [48.0]"),
+            ({"size": SIZE, "counts": {}}, "RLE counts are {}"),
+            ({"size": SIZE, "counts": ""}, "no whole compressed RLE"),
+            ({"size": SIZE, "counts": "7é"}, "no whole compressed RLE"),
+            ({"size": SIZE, "counts": "7 4"}, "no whole compressed RLE"),
+            ({"size": SIZE, "counts": "\0"}, "no whole compressed RLE"),
             # "P" says that the number goes on, and nothing follows: pycocotools would read on.
-            ({"size": SIZE, "counts": "7P"}, ["no whole compressed RLE"]),
-            ({"size": SIZE, "counts": "PPPPPPPPP0"}, ["beyond 30 bits"]),
-            ({"size": SIZE, "counts": "74"}, ["do not add up"]),
+            ({"size": SIZE, "counts": "7P"}, "no whole compressed RLE"),
+            ({"size": SIZE, "counts": "PPPPPPPPP0"}, "beyond 30 bits"),
+            ({"size": SIZE, "counts": "74"}, "do not add up"),
         ],
     )
     def test_faults_of_a_segmentation(self, tmp_path, segmentation, parts):
-        with pytest.raises(SampleError, match=says("x.json: annotation 6 (image 1, a.png)", *parts)) as error:
+        with refused(SampleError, "x.json: annotation 6 (image 1, a.png)", parts) as error:
             draw(tmp_path, annotation(5, [SQUARE]), annotation(6, segmentation))
         assert len(str(error.value)) < 400
 
@@ -299,16 +288,14 @@ class TestConverter:
         assert spec.streams == {"nir": StreamSpec(channels=3, unit="count", valid_range=(0.0, 65535.0))}
         assert (spec.name, spec.has_rgb) == ("mine", False)
         np.testing.assert_array_equal(converter.read("val", "val2017/a").streams["nir"], deep + 1)
-        with pytest.raises(SampleError, match=says("train2017/a.png", "more than the 8 bits", "--stream")):
+        with refused(SampleError, "train2017/a.png", "more than the 8 bits", "--stream"):
             CocoConverter(raw=raw, images="{split}2017").spec()
 
     def test_pictures_of_a_stream_must_be_alike(self, raw):
         for other in (picture(2).astype(np.uint16), picture(2)[..., :1]):
             (raw / "val2017" / "a.png").write_bytes(encode(other))
             converter = CocoConverter(raw=raw, images="{split}2017", stream="nir")
-            with pytest.raises(
-                SampleError, match=says("val2017/a.png: channels, dtype", "3 and uint8 in", "train")
-            ):
+            with refused(SampleError, "val2017/a.png: channels, dtype", "3 and uint8 in", "train"):
                 converter.read("val", "val2017/a")
 
     def test_conversion_lists_what_was_dropped(self, raw, tmp_path):
@@ -334,46 +321,46 @@ class TestConverter:
 
     def test_split_names_that_do_not_do(self, raw):
         write(raw / "annotations" / "instances_train2014.json", content())
-        with pytest.raises(InputError, match=says("train2017.json", "is split 'train'", "train2014.json")):
+        with refused(InputError, "train2017.json", "is split 'train'", "train2014.json"):
             CocoConverter(raw=raw).splits()
         for path in (raw / "annotations").iterdir():
             path.unlink()
         write(raw / "2017.json", content())
-        with pytest.raises(InputError, match=says("2017.json", "no name of a split")):
+        with refused(InputError, "2017.json", "no name of a split"):
             CocoConverter(raw=raw).splits()
 
     def test_faults_of_the_folder(self, raw, tmp_path):
-        with pytest.raises(InputError, match=says("none: no such folder", "--raw")):
+        with refused(InputError, "none: no such folder", "--raw"):
             CocoConverter(raw=tmp_path / "none").spec()
         (tmp_path / "empty").mkdir()
-        with pytest.raises(InputError, match=says("empty: no JSON file", "--raw")):
+        with refused(InputError, "empty: no JSON file", "--raw"):
             CocoConverter(raw=tmp_path / "empty").spec()
-        with pytest.raises(InputError, match=says("raw/a.png: no such file", "--images")):
+        with refused(InputError, "raw/a.png: no such file", "--images"):
             CocoConverter(raw=raw).spec()
-        with pytest.raises(InputError, match=says("--images", "'../raw' leaves its folder")):
+        with refused(InputError, "--images", "'../raw' leaves its folder"):
             CocoConverter(raw=raw, images="../raw").spec()
 
     def test_categories_must_agree(self, raw):
         write(raw / "annotations" / "instances_val2017.json", content(categories=CATEGORIES[:1]))
-        with pytest.raises(InputError, match=says("val2017.json", "categories", "train2017.json")):
+        with refused(InputError, "val2017.json", "categories", "train2017.json"):
             CocoConverter(raw=raw, images="{split}2017").spec()
 
     def test_two_pictures_of_one_name(self, tmp_path):
         write(tmp_path / "train.json", content(images=[image(1, "a.png"), image(2, "a.jpg")]))
-        with pytest.raises(InputError, match=says("train.json", "two images are called 'a'")):
+        with refused(InputError, "train.json", "two images are called 'a'"):
             CocoConverter(raw=tmp_path).splits()
 
     def test_no_image_at_all(self, tmp_path):
         write(tmp_path / "train.json", content(images=[]))
-        with pytest.raises(InputError, match=says("train.json", "'images' is empty")):
+        with refused(InputError, "train.json", "'images' is empty"):
             CocoConverter(raw=tmp_path).spec()
 
     @pytest.mark.parametrize(
         ("damage", "parts"),
         [
-            (lambda path: path.write_bytes(path.read_bytes()[:-20]), ["a.png: not a whole PNG"]),
-            (lambda path: path.write_bytes(b""), ["a.png: empty"]),
-            (lambda path: path.unlink(), ["a.png: no such file"]),
+            (lambda path: path.write_bytes(path.read_bytes()[:-20]), "a.png: not a whole PNG"),
+            (lambda path: path.write_bytes(b""), "a.png: empty"),
+            (lambda path: path.unlink(), "a.png: no such file"),
             (
                 lambda path: path.write_bytes(encode(picture(1)[:, :5])),
                 ["a.png: 6 x 5", "instances_val2017.json: image 1 is 6 x 8"],
@@ -387,7 +374,7 @@ class TestConverter:
         for more in ({}, {"stream": "nir"}):
             converter = CocoConverter(raw=raw, images="{split}2017", **more)
             assert converter.spec()
-            with pytest.raises(SampleError, match=says("val2017", *parts)):
+            with refused(SampleError, "val2017", parts):
                 converter.read("val", "val2017/a")
             assert converter.source_files("val", "val2017/a") in ((), (raw / "val2017" / "a.png",))
 
@@ -408,5 +395,5 @@ class TestConverter:
     def test_the_first_fault_is_told_where_nothing_can_be_read(self, raw):
         for split in ("train", "val"):
             (raw / f"{split}2017" / "a.png").write_bytes(b"no picture")
-        with pytest.raises(SampleError, match=says("train2017/a.png: not a")):
+        with refused(SampleError, "train2017/a.png: not a"):
             CocoConverter(raw=raw, images="{split}2017").spec()

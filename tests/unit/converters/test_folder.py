@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from raw_folder import label_map, ramp, says
+from raw_folder import HEIGHT, WIDTH, Make, label_map, ramp
+from refusals import refused
 
 import aims.converters.folder as folder_module
 from aims.converters.folder import FolderConverter
@@ -18,7 +19,6 @@ from aims.core.schema import InstanceMap, SampleError, SemanticMap, StreamSpec
 from aims.data.manifest import Counts
 from aims.data.write import convert
 
-Make = Callable[..., FolderConverter]
 VALUES = "values = { weed = 1, crop = 2 }"
 SEMANTIC = f'kind = "semantic"\n{VALUES}'
 CLASSES = 'classes = ["weed", "crop"]'
@@ -59,7 +59,7 @@ class TestWholeFolder:
         (raw / "field.toml").rename(config)
         sample = FolderConverter(config=config, raw=raw).read("test", "c")
         np.testing.assert_array_equal(sample.streams["nir"], ramp(3000))
-        with pytest.raises(InputError, match=says("absent: no such folder; ", "--raw")):
+        with refused(InputError, "absent: no such folder; ", "--raw"):
             FolderConverter(config=config, raw=raw / "absent").spec()
 
     def test_travels_to_another_process(self, make: Make) -> None:
@@ -82,71 +82,63 @@ class TestDescription:
     @pytest.mark.parametrize(
         ("old", "new", "parts"),
         [
-            ("license =", "licence =", ("field.toml: unknown key 'licence'; did you mean 'license'?",)),
-            ("unit =", "unti =", ("field.toml [streams.nir]: unknown key 'unti'; did you mean 'unit'?",)),
-            ("kind =", "kinds =", ("field.toml [labels]: unknown key 'kinds'; did you mean 'kind'?",)),
-            ("weed = 1", "wed = 1", ("[labels.values]: unknown class 'wed'; did you mean 'weed'?",)),
-            (
-                "[labels]",
-                '[rgb]\nfile = "x"\n[labels]',
-                ("[rgb]: unknown key 'file'; did you mean 'files'?",),
-            ),
-            ("/{id}", "/{ids}", ("[streams.nir] files: unknown placeholder '{ids}'; did you mean '{id}'?",)),
-            ('name = "field"\n', "", ("field.toml: needs 'name' (a text)",)),
-            ('"field"', "3", ("field.toml: 'name' is 3; it must be a text",)),
-            (CLASSES, 'classes = "weed"', ("'classes' is 'weed'; it must be a list of texts",)),
-            (CLASSES, 'classes = ["weed", "weed"]', ("'classes' needs at least one name, each once",)),
-            (SPLITS, "", ("[splits]: needs at least one split",)),
-            (SPLITS, "train = [1]", ("[splits]: 'train' is [1]; it must be a list of image ids",)),
-            ("train =", "Train =", ("[splits]: split name 'Train'",)),
-            ('unit = "digital number"', "", ("[streams.nir]: needs 'unit'",)),
-            (
-                "unit",
-                'channels = "all"\nunit',
-                ("'channels' is 'all'; it must be a list of channel numbers",),
-            ),
-            ("unit", "channels = [0, 0]\nunit", ("'channels' is [0, 0]; list numbers from 0, each once",)),
-            ("unit", "channels = [-1]\nunit", ("'channels' is [-1]; list numbers from 0",)),
-            ("unit", "channels = [true]\nunit", ("'channels' is [True]; it must be",)),
-            ("nir/{id}.png", "nir/{id}.gif", ("[streams.nir] files: suffix '.gif' is not read here",)),
-            ("labels/{id}.png", "labels/{id}.jpg", ("[labels] files: JPEG labels are refused",)),
-            ("nir/{id}.png", "../{id}.png", ("[streams.nir] files: path '../{id}.png' leaves its folder",)),
-            ("nir/{id}.png", "/nir/{id}.png", ("path '/nir/{id}.png' leaves its folder",)),
-            ("nir/{id}.png", "nir/a.png", ("'nir/a.png' has no {id}, so all images would share one file",)),
-            ("nir/{id}.png", "**/{id}.png", ("'**' in '**/{id}.png' is not supported",)),
+            ("license =", "licence =", "field.toml: unknown key 'licence'; did you mean 'license'?"),
+            ("unit =", "unti =", "field.toml [streams.nir]: unknown key 'unti'; did you mean 'unit'?"),
+            ("kind =", "kinds =", "field.toml [labels]: unknown key 'kinds'; did you mean 'kind'?"),
+            ("weed = 1", "wed = 1", "[labels.values]: unknown class 'wed'; did you mean 'weed'?"),
+            ("[labels]", '[rgb]\nfile = "x"\n[labels]', "[rgb]: unknown key 'file'; did you mean 'files'?"),
+            ("/{id}", "/{ids}", "[streams.nir] files: unknown placeholder '{ids}'; did you mean '{id}'?"),
+            ('name = "field"\n', "", "field.toml: needs 'name' (a text)"),
+            ('"field"', "3", "field.toml: 'name' is 3; it must be a text"),
+            (CLASSES, 'classes = "weed"', "'classes' is 'weed'; it must be a list of texts"),
+            (CLASSES, 'classes = ["weed", "weed"]', "'classes' needs at least one name, each once"),
+            (SPLITS, "", "[splits]: needs at least one split"),
+            (SPLITS, "train = [1]", "[splits]: 'train' is [1]; it must be a list of image ids"),
+            ("train =", "Train =", "[splits]: split name 'Train'"),
+            ('unit = "digital number"', "", "[streams.nir]: needs 'unit'"),
+            ("unit", 'channels = "all"\nunit', "'channels' is 'all'; it must be a list of channel numbers"),
+            ("unit", "channels = [0, 0]\nunit", "'channels' is [0, 0]; list numbers from 0, each once"),
+            ("unit", "channels = [-1]\nunit", "'channels' is [-1]; list numbers from 0"),
+            ("unit", "channels = [true]\nunit", "'channels' is [True]; it must be"),
+            ("nir/{id}.png", "nir/{id}.gif", "[streams.nir] files: suffix '.gif' is not read here"),
+            ("labels/{id}.png", "labels/{id}.jpg", "[labels] files: JPEG labels are refused"),
+            ("nir/{id}.png", "../{id}.png", "[streams.nir] files: path '../{id}.png' leaves its folder"),
+            ("nir/{id}.png", "/nir/{id}.png", "path '/nir/{id}.png' leaves its folder"),
+            ("nir/{id}.png", "nir/a.png", "'nir/a.png' has no {id}, so all images would share one file"),
+            ("nir/{id}.png", "**/{id}.png", "'**' in '**/{id}.png' is not supported"),
             (
                 '"semantic"',
                 '"panoptic"',
-                ('\'kind\' is \'panoptic\'; it must be "semantic", "instance" or "coco"',),
+                '\'kind\' is \'panoptic\'; it must be "semantic", "instance" or "coco"',
             ),
-            (VALUES, "", ("[labels]: needs either 'palette' or 'values'",)),
-            (", crop = 2", "", ("[labels.values]: needs 'crop' (a whole number or a list of them)",)),
-            ("crop = 2", "crop = 1", ("[labels.values]: 'weed' and 'crop' have the same entry",)),
-            ("crop = 2", "crop = 2.5", ("'crop' is 2.5; it must be a whole number",)),
+            (VALUES, "", "[labels]: needs either 'palette' or 'values'"),
+            (", crop = 2", "", "[labels.values]: needs 'crop' (a whole number or a list of them)"),
+            ("crop = 2", "crop = 1", "[labels.values]: 'weed' and 'crop' have the same entry"),
+            ("crop = 2", "crop = 2.5", "'crop' is 2.5; it must be a whole number"),
             (
                 VALUES,
                 "palette = { weed = [255, 0, 0], crop = [0, 256, 0] }",
-                ("'crop' is [0, 256, 0]; it must",),
+                "'crop' is [0, 256, 0]; it must",
             ),
-            (SEMANTIC, 'kind = "instance"', ("'classes' has 2: give one class",)),
-            ('"semantic"', '"instance"', ("'values' does not go with kind = \"instance\"",)),
+            (SEMANTIC, 'kind = "instance"', "'classes' has 2: give one class"),
+            ('"semantic"', '"instance"', "'values' does not go with kind = \"instance\""),
             ("[splits]", "[splits", ("field.toml: not TOML (", "line 5")),
-            ('"field"', '"Field"', ("dataset name 'Field'",)),
+            ('"field"', '"Field"', "dataset name 'Field'"),
             ("[streams.nir]", "[streams.rgb]", ("stream name 'rgb'",)),
-            ("[labels]", "[label]", ("unknown key 'label'; did you mean 'labels'?",)),
+            ("[labels]", "[label]", "unknown key 'label'; did you mean 'labels'?"),
         ],
     )
-    def test_every_key_is_checked(self, make: Make, old: str, new: str, parts: tuple[str, ...]) -> None:
-        with pytest.raises(InputError, match=says(*parts)):
+    def test_every_key_is_checked(self, make: Make, old: str, new: str, parts: object) -> None:
+        with refused(InputError, parts):
             make((old, new)).spec()
 
     def test_missing_file(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match=says("none.toml: no such file; write one like")):
+        with refused(InputError, "none.toml: no such file; write one like"):
             FolderConverter(config=tmp_path / "none.toml").spec()
 
     def test_no_images_at_all(self, make: Make) -> None:
         stream = '[streams.nir]\nfiles = "nir/{id}.png"\nunit = "digital number"\n'
-        with pytest.raises(InputError, match=says("needs a [streams.NAME], [mosaic] or [rgb] table")):
+        with refused(InputError, "needs a [streams.NAME], [mosaic] or [rgb] table"):
             make((stream, "")).spec()
 
 
@@ -182,12 +174,13 @@ class TestSplits:
         assert converter.splits()["train"] == ("a", "b")
 
     def test_star_without_match(self, make: Make, raw: Path) -> None:
-        with pytest.raises(InputError, match=says("'test' has no images; no file below", "fits nir/*.tif")):
+        with refused(InputError, "'test' has no images; no file below", "fits nir/*.tif"):
             make((SPLITS, 'test = "*"'), ("nir/{id}.png", "nir/{id}.tif")).splits()
 
     def test_star_twice_without_split(self, make: Make) -> None:
-        parts = ("image 'a' is in split 'train' (", "nir/a.png) and in 'test' (", "put {split} into")
-        with pytest.raises(InputError, match=says(*parts)):
+        with refused(
+            InputError, "image 'a' is in split 'train' (", "nir/a.png) and in 'test' (", "put {split} into"
+        ):
             make((SPLITS, 'train = "*"\ntest = "*"')).splits()
 
     def test_text_file(self, make: Make, raw: Path) -> None:
@@ -214,23 +207,23 @@ class TestSplits:
                     "[splits] test); leave it",
                 ),
             ),
-            ('train = ["a", "a"]', "", ("[splits] train: image 'a' stands twice",)),
-            ('train = "t.txt"', "../a\n", ("t.txt, line 1: path '../a' leaves its folder",)),
-            ('train = ["/a"]', "", ("path '/a' leaves its folder",)),
-            ('train = "t.txt"', "\n", ("[splits]: 'train' has no images; list at least one",)),
-            ("train = []", "", ("[splits]: 'train' has no images; list at least one",)),
-            ('train = "none.txt"', "", ("[splits] train: 'none.txt' names no file",)),
-            ('train = "../t.txt"', "", ("[splits] train: path '../t.txt' leaves its folder",)),
+            ('train = ["a", "a"]', "", "[splits] train: image 'a' stands twice"),
+            ('train = "t.txt"', "../a\n", "t.txt, line 1: path '../a' leaves its folder"),
+            ('train = ["/a"]', "", "path '/a' leaves its folder"),
+            ('train = "t.txt"', "\n", "[splits]: 'train' has no images; list at least one"),
+            ("train = []", "", "[splits]: 'train' has no images; list at least one"),
+            ('train = "none.txt"', "", "[splits] train: 'none.txt' names no file"),
+            ('train = "../t.txt"', "", "[splits] train: path '../t.txt' leaves its folder"),
         ],
     )
-    def test_wrong_lists(self, make: Make, raw: Path, splits: str, text: str, parts: tuple[str, ...]) -> None:
+    def test_wrong_lists(self, make: Make, raw: Path, splits: str, text: str, parts: object) -> None:
         (raw / "t.txt").write_text(text)
-        with pytest.raises(InputError, match=says(*parts)):
+        with refused(InputError, parts):
             make((SPLITS, splits)).splits()
 
     def test_list_that_is_no_text(self, make: Make, raw: Path) -> None:
         (raw / "t.txt").write_bytes(b"\xff\xfe\xfa")
-        with pytest.raises(InputError, match=says("t.txt: not readable as UTF-8 text")):
+        with refused(InputError, "t.txt: not readable as UTF-8 text"):
             make((SPLITS, 'train = "t.txt"')).splits()
 
     def test_id_with_folder(self, make: Make, raw: Path) -> None:
@@ -251,7 +244,7 @@ class TestFiles:
         np.save(raw / "nir" / "a.npy", ramp())
         converter = make(("nir/{id}.png", "nir/{id}.*"))
         parts = ("nir/a.npy and ", "nir/a.png: two files for image 'a'; remove one or narrow")
-        with pytest.raises(SampleError, match=says(*parts)):
+        with refused(SampleError, parts):
             converter.read("train", "a")
         assert len(converter.source_files("train", "a")) == 3
 
@@ -268,23 +261,21 @@ class TestFiles:
         assert converter.splits()["train"] == ("a", "b", "c")
 
     def test_id_that_climbs_once_it_is_filled_in(self, make: Make) -> None:
-        with pytest.raises(
-            InputError, match=says("[streams.nir] files: path 'nir/../a.png' leaves its folder")
-        ):
+        with refused(InputError, "[streams.nir] files: path 'nir/../a.png' leaves its folder"):
             make(("nir/{id}.png", "nir/.{id}.png"), (SPLITS, 'train = ["./a"]')).spec()
 
     @pytest.mark.parametrize("pattern", ["labels/{id}.png", "labels/{id}.*"])
     def test_missing_file(self, make: Make, raw: Path, pattern: str) -> None:
         (raw / "labels" / "a.png").unlink()
         parts = ("labels/a.", ": no such file; image 'a' of 'train' needs it (", "[labels] files)")
-        with pytest.raises(SampleError, match=says(*parts)):
+        with refused(SampleError, parts):
             make(("labels/{id}.png", pattern)).read("train", "a")
 
     def test_broken_first_image_does_not_hide_the_others(self, make: Make, raw: Path, tmp_path: Path) -> None:
         (raw / "nir" / "b.png").write_bytes(b"")
         converter = make()
         assert converter.spec().streams["nir"].channels == 1
-        with pytest.raises(SampleError, match=says("nir/b.png: empty (0 bytes)")):
+        with refused(SampleError, "nir/b.png: empty (0 bytes)"):
             converter.read("train", "b")
         dropped = convert(converter, tmp_path / "out", keep_going=True).dropped
         assert [(line.image_id, line.kind) for line in dropped] == [("b", "unreadable")]
@@ -292,7 +283,7 @@ class TestFiles:
     def test_no_readable_image(self, make: Make, raw: Path) -> None:
         for name in "abc":
             (raw / "nir" / f"{name}.png").write_bytes(b"")
-        with pytest.raises(SampleError, match=says("nir/b.png: empty (0 bytes)")):
+        with refused(SampleError, "nir/b.png: empty (0 bytes)"):
             make().spec()
 
     def test_channels(self, make: Make, raw: Path) -> None:
@@ -306,19 +297,19 @@ class TestFiles:
             converter.read("train", "b").streams["nir"], ramp(1, 3, np.uint8)[..., [2, 0]]
         )
         parts = ("nir/b.png: has 3 channels, but ", "[streams.nir] wants channel 3 (counted from 0); correct")
-        with pytest.raises(SampleError, match=says(*parts)):
+        with refused(SampleError, parts):
             make(("unit =", "channels = [3]\nunit =")).spec()
 
     def test_images_of_a_stream_are_alike(self, make: Make, raw: Path) -> None:
         Image.fromarray(ramp(0, 3, np.uint8)).save(raw / "nir" / "a.png")
         parts = ("nir/a.png: 3 channels of uint8, but ", "nir/b.png has 1 channel of uint16; all images")
-        with pytest.raises(SampleError, match=says(*parts)):
+        with refused(SampleError, parts):
             make().read("train", "a")
 
     def test_sizes_agree(self, make: Make, raw: Path) -> None:
         Image.fromarray(label_map().T).save(raw / "labels" / "a.png")
         parts = ("labels/a.png: 7 x 5 (height x width), but ", "nir/a.png is 5 x 7; all files of one image")
-        with pytest.raises(SampleError, match=says(*parts)):
+        with refused(SampleError, parts):
             make().read("train", "a")
 
     def test_rgb_is_kept_byte_for_byte(self, make: Make, raw: Path) -> None:
@@ -330,7 +321,7 @@ class TestFiles:
         assert converter.read("train", "a").rgb == (raw / "rgb" / "a.jpg").read_bytes()
         assert (raw / "rgb" / "a.jpg") in converter.source_files("train", "a")
         Image.fromarray(ramp(0, 3, np.uint8)[1:]).save(raw / "rgb" / "b.jpg")
-        with pytest.raises(SampleError, match=says("rgb/b.jpg: 4 x 7 (height x width), but ", "is 5 x 7")):
+        with refused(SampleError, "rgb/b.jpg: 4 x 7 (height x width), but ", "is 5 x 7"):
             converter.read("train", "b")
 
 
@@ -338,18 +329,53 @@ class TestLabels:
     PALETTE = (VALUES, "palette = { weed = [255, 0, 10], crop = [10, 0, 255] }")
     COLOURS = np.array([[0, 0, 0], [255, 0, 10], [10, 0, 255]], np.uint8)
 
+    GREYS = (VALUES, "palette = { weed = [100, 100, 100], crop = [200, 200, 200] }")
+    WHITE = (VALUES, "palette = { crop = [255, 255, 255] }")
+    BLACK = (VALUES, "palette = { weed = [255, 0, 10], crop = [10, 0, 255], soil = [0, 0, 0] }")
+    SOIL, CROP = (CLASSES, 'classes = ["soil", "weed", "crop"]'), (CLASSES, 'classes = ["crop"]')
+    SEVEN = np.where(np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) == WIDTH + 5, 7, label_map())
+    DEEP = label_map().astype(np.uint16)
+
+    @pytest.mark.parametrize(
+        ("picture", "mode", "edits", "expected"),
+        [
+            (COLOURS[label_map()], "RGB", [PALETTE], label_map()),
+            (COLOURS[label_map()], "RGBA", [PALETTE], label_map()),
+            (label_map() * np.uint8(100), "L", [GREYS], label_map()),
+            (label_map() > 1, "1", [CROP, WHITE], label_map() > 1),
+            (COLOURS[label_map()], "RGB", [SOIL, BLACK], label_map() + 1),
+            (SEVEN.astype(np.uint8), "L", [("weed = 1", "weed = [1, 7]")], label_map()),
+            (label_map(), "L", [SOIL, ("{ weed", "{ soil = 0, weed")], label_map() + 1),
+            (DEEP * 1000, "I;16", [("weed = 1, crop = 2", "weed = 1000, crop = 2000")], label_map()),
+            (label_map(), "LA", [], label_map()),
+            (label_map(), "RGB", [], label_map()),
+        ],
+    )
+    def test_kinds_of_pictures(
+        self, make: Make, raw: Path, picture: Any, mode: str, edits: Any, expected: Any
+    ) -> None:
+        image = Image.fromarray(picture)
+        (image if mode == image.mode else image.convert(mode)).save(raw / "labels" / "a.png")
+        np.testing.assert_array_equal(self.read(make(*edits)), expected)
+
+    @pytest.mark.parametrize(
+        ("picture", "edits", "message"),
+        [
+            (COLOURS[label_map()], [], "3 channels that differ, where one number a pixel is expected; for"),
+            (DEEP, [PALETTE], "1 channels of uint16; a palette needs 8-bit colours"),
+        ],
+    )
+    def test_colours_and_numbers_mixed_up(
+        self, make: Make, raw: Path, picture: Any, edits: Any, message: str
+    ) -> None:
+        Image.fromarray(picture).save(raw / "labels" / "a.png")
+        with refused(SampleError, f"labels/a.png: {message}"):
+            self.read(make(*edits))
+
     def read(self, converter: FolderConverter) -> np.ndarray:
         labels = converter.read("train", "a").labels
         assert isinstance(labels, SemanticMap)
         return labels.class_map
-
-    def test_palette_of_an_rgb_file(self, make: Make, raw: Path) -> None:
-        Image.fromarray(self.COLOURS[label_map()]).save(raw / "labels" / "a.png")
-        np.testing.assert_array_equal(self.read(make(self.PALETTE)), label_map())
-
-    def test_palette_leaves_alpha_out(self, make: Make, raw: Path) -> None:
-        Image.fromarray(self.COLOURS[label_map()]).convert("RGBA").save(raw / "labels" / "a.png")
-        np.testing.assert_array_equal(self.read(make(self.PALETTE)), label_map())
 
     def test_palette_file_by_colour_and_by_index(self, make: Make, raw: Path) -> None:
         picture = Image.fromarray(label_map())
@@ -360,56 +386,23 @@ class TestLabels:
         np.testing.assert_array_equal(self.read(make()), label_map())
         np.testing.assert_array_equal(self.read(make(self.PALETTE)), np.array([0, 2, 1])[label_map()])
 
-    def test_palette_of_a_grey_file(self, make: Make, raw: Path) -> None:
-        Image.fromarray(label_map() * np.uint8(100)).save(raw / "labels" / "a.png")
-        converter = make((VALUES, "palette = { weed = [100, 100, 100], crop = [200, 200, 200] }"))
-        np.testing.assert_array_equal(self.read(converter), label_map())
-
-    def test_palette_of_a_one_bit_file(self, make: Make, raw: Path) -> None:
-        Image.fromarray(label_map() > 1).save(raw / "labels" / "a.png")
-        converter = make((CLASSES, 'classes = ["crop"]'), (VALUES, "palette = { crop = [255, 255, 255] }"))
-        np.testing.assert_array_equal(self.read(converter), label_map() > 1)
-
-    def test_black_can_be_a_class(self, make: Make, raw: Path) -> None:
-        Image.fromarray(self.COLOURS[label_map()]).save(raw / "labels" / "a.png")
-        converter = make(
-            (CLASSES, 'classes = ["soil", "weed", "crop"]'),
-            (VALUES, "palette = { weed = [255, 0, 10], crop = [10, 0, 255], soil = [0, 0, 0] }"),
-        )
-        np.testing.assert_array_equal(self.read(converter), label_map() + 1)
-
     def test_unknown_colour(self, make: Make, raw: Path) -> None:
         colours = self.COLOURS[label_map()]
         colours[2, 4] = colours[4, 1] = (1, 2, 3)
         Image.fromarray(colours).save(raw / "labels" / "a.png")
         parts = (
-            "labels/a.png: colour [1, 2, 3] is in no class (2 pixels, first at x=4, y=2); add it to palette",
+            "labels/a.png: colour [1, 2, 3] is in no class (2 pixels, first at x=4, y=2); add it to palette"
         )
-        with pytest.raises(SampleError, match=says(*parts)):
+        with refused(SampleError, parts):
             self.read(make(self.PALETTE))
 
     def test_unknown_value(self, make: Make, raw: Path) -> None:
         labels = label_map()
         labels[2, 4:] = 9
         Image.fromarray(labels).save(raw / "labels" / "a.png")
-        parts = ("labels/a.png: value 9 is in no class (3 pixels, first at x=4, y=2); add it to values in ",)
-        with pytest.raises(SampleError, match=says(*parts, "field.toml [labels]")):
+        parts = "labels/a.png: value 9 is in no class (3 pixels, first at x=4, y=2); add it to values in "
+        with refused(SampleError, parts, "field.toml [labels]"):
             self.read(make())
-
-    def test_several_values_a_class(self, make: Make, raw: Path) -> None:
-        labels = label_map()
-        labels[1, 5] = 7
-        Image.fromarray(labels).save(raw / "labels" / "a.png")
-        np.testing.assert_array_equal(self.read(make(("weed = 1", "weed = [1, 7]"))), label_map())
-
-    def test_zero_can_be_a_class(self, make: Make) -> None:
-        converter = make((CLASSES, 'classes = ["soil", "weed", "crop"]'), ("{ weed", "{ soil = 0, weed"))
-        np.testing.assert_array_equal(self.read(converter), label_map() + 1)
-
-    def test_sixteen_bit_values(self, make: Make, raw: Path) -> None:
-        cv2.imwrite(str(raw / "labels" / "a.png"), label_map().astype(np.uint16) * 1000)
-        converter = make(("weed = 1, crop = 2", "weed = 1000, crop = 2000"))
-        np.testing.assert_array_equal(self.read(converter), label_map())
 
     def test_npy_with_negative_values(self, make: Make, raw: Path) -> None:
         for name in "abc":
@@ -419,10 +412,6 @@ class TestLabels:
         )
         np.testing.assert_array_equal(self.read(converter), label_map())
 
-    def test_alpha_is_no_value(self, make: Make, raw: Path) -> None:
-        Image.fromarray(label_map()).convert("LA").save(raw / "labels" / "a.png")
-        np.testing.assert_array_equal(self.read(make()), label_map())
-
     def test_palette_of_a_tiff_file(self, make: Make, raw: Path) -> None:
         colours = np.zeros((3, 256), np.uint16)
         colours[:, :3] = self.COLOURS.T.astype(np.uint16) * 257
@@ -431,35 +420,16 @@ class TestLabels:
         converter = make(self.PALETTE, ("labels/{id}.png", "labels/{id}.*"))
         np.testing.assert_array_equal(self.read(converter), label_map())
 
-    def test_three_equal_channels_are_one(self, make: Make, raw: Path) -> None:
-        Image.fromarray(label_map()).convert("RGB").save(raw / "labels" / "a.png")
-        np.testing.assert_array_equal(self.read(make()), label_map())
-
-    def test_colours_where_values_are_expected(self, make: Make, raw: Path) -> None:
-        Image.fromarray(self.COLOURS[label_map()]).save(raw / "labels" / "a.png")
-        parts = (
-            "labels/a.png: 3 channels that differ, where one number a pixel is expected; for colours give",
-        )
-        with pytest.raises(SampleError, match=says(*parts)):
-            self.read(make())
-
-    def test_deep_numbers_where_colours_are_expected(self, make: Make, raw: Path) -> None:
-        cv2.imwrite(str(raw / "labels" / "a.png"), label_map().astype(np.uint16))
-        with pytest.raises(SampleError, match=says("1 channels of uint16; a palette needs 8-bit colours")):
-            self.read(make(self.PALETTE))
-
     def test_fractions(self, make: Make, raw: Path) -> None:
         np.save(raw / "labels" / "a.npy", label_map() / 2)
         (raw / "labels" / "a.png").unlink()
-        with pytest.raises(SampleError, match=says("labels/a.npy: float64 values; labels are whole numbers")):
+        with refused(SampleError, "labels/a.npy: float64 values; labels are whole numbers"):
             self.read(make(("labels/{id}.png", "labels/{id}.*")))
 
     def test_jpeg_behind_a_wildcard(self, make: Make, raw: Path) -> None:
         (raw / "labels" / "a.png").unlink()
         Image.fromarray(label_map()).save(raw / "labels" / "a.jpg")
-        with pytest.raises(
-            SampleError, match=says("labels/a.jpg: JPEG labels are refused, because its compress")
-        ):
+        with refused(SampleError, "labels/a.jpg: JPEG labels are refused, because its compress"):
             self.read(make(("labels/{id}.png", "labels/{id}.*")))
 
     def test_instances_as_drawn(self, make: Make, raw: Path) -> None:
@@ -477,7 +447,7 @@ class TestLabels:
         np.save(raw / "labels" / "a.npy", -label_map().astype(np.int32))
         (raw / "labels" / "a.png").unlink()
         edits = ((CLASSES, 'classes = ["plant"]'), (SEMANTIC, 'kind = "instance"'))
-        with pytest.raises(SampleError, match=says("labels/a.npy: instance number -2 is negative")):
+        with refused(SampleError, "labels/a.npy: instance number -2 is negative"):
             make(*edits, ("labels/{id}.png", "labels/{id}.*")).read("train", "a")
 
 
@@ -490,7 +460,7 @@ def test_shipped_examples_are_complete(name: str, tmp_path: Path) -> None:
         assert {split: len(ids) for split, ids in converter.splits().items()} == {"train": 7, "test": 5}
     else:
         folder = "images" if name == "thermal_udder" else "frames"
-        with pytest.raises(InputError, match=says("no file below", f"fits {folder}/train/*.png")):
+        with refused(InputError, "no file below", f"fits {folder}/train/*.png"):
             converter.splits()
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from raw_folder import HEIGHT, WIDTH, says
+from raw_folder import HEIGHT, WIDTH, Make
+from refusals import refused
 
 from aims.converters.folder import FolderConverter
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, Sample, SampleError
 
-Make = Callable[..., FolderConverter]
 LABELS = 'files = "labels/{id}.png"\nkind = "semantic"\nvalues = { weed = 1, crop = 2 }'
 COCO = 'files = "annotations/{split}.json"\nkind = "coco"'
 # In x, y: the pixels of columns 1 and 2 in rows 0 to 2, and one pixel of them.
@@ -42,7 +41,7 @@ def content(*names: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def coco(make: Make, raw: Path) -> Callable[..., FolderConverter]:
+def coco(make: Make, raw: Path) -> Make:
     """Writes the annotations of the split `train`, and makes a converter."""
 
     def build(value: dict[str, Any], *edits: tuple[str, str]) -> FolderConverter:
@@ -62,7 +61,7 @@ def classes(sample: Sample) -> np.ndarray:
     return ids[sample.labels.instances]
 
 
-def test_classes_have_the_order_of_the_description(coco: Callable[..., FolderConverter]) -> None:
+def test_classes_have_the_order_of_the_description(coco: Make) -> None:
     converter = coco(content("a.png", "b.png"))
     expected = np.zeros((HEIGHT, WIDTH), int)
     expected[:3, 1:3] = 2
@@ -72,13 +71,13 @@ def test_classes_have_the_order_of_the_description(coco: Callable[..., FolderCon
     assert converter.spec().classes == ("weed", "crop")
 
 
-def test_files(coco: Callable[..., FolderConverter], raw: Path) -> None:
+def test_files(coco: Make, raw: Path) -> None:
     converter = coco(content("a.png", "b.png"))
     assert converter.source_files("train", "a") == (raw / "nir/a.png",)
     assert converter.shared_files() == (raw / "field.toml", raw / "annotations/train.json")
 
 
-def test_one_file_for_all_splits(coco: Callable[..., FolderConverter], raw: Path) -> None:
+def test_one_file_for_all_splits(coco: Make, raw: Path) -> None:
     converter = coco(
         content("c.png", "a.png", "b.png"),
         ("{split}.json", "train.json"),
@@ -88,7 +87,7 @@ def test_one_file_for_all_splits(coco: Callable[..., FolderConverter], raw: Path
     assert converter.shared_files() == (raw / "field.toml", raw / "annotations/train.json")
 
 
-def test_annotations_that_no_map_holds(coco: Callable[..., FolderConverter]) -> None:
+def test_annotations_that_no_map_holds(coco: Make) -> None:
     value = content("a.png", "b.png")
     value["annotations"] += [{**annotation(5, 10, 9, SPOT), "iscrowd": 1}, annotation(6, 10, 4, SPOT)]
     sample = coco(value).read("train", "a")
@@ -104,23 +103,21 @@ class TestEntries:
     @pytest.mark.parametrize(
         "name", ["a", "a.png", "a.tif", "x/a.png", "x/y/a.jpg", "nir/a.png", "raw/nir/a.png"]
     )
-    def test_by_id(self, coco: Callable[..., FolderConverter], name: str) -> None:
+    def test_by_id(self, coco: Make, name: str) -> None:
         assert classes(coco(content(name, "b.png")).read("train", "a")).max() == 2
 
     @pytest.mark.parametrize("name", ["a_nir.png", "nir/a_nir.png", "set/nir/a_nir.png"])
-    def test_by_file(self, coco: Callable[..., FolderConverter], raw: Path, name: str) -> None:
+    def test_by_file(self, coco: Make, raw: Path, name: str) -> None:
         for letter in "ab":
             (raw / "nir" / f"{letter}.png").rename(raw / "nir" / f"{letter}_nir.png")
         converter = coco(content(name, "b.png"), ("nir/{id}.png", "nir/{id}_nir.png"))
         assert classes(converter.read("train", "a")).max() == 2
 
-    def test_the_whole_path_comes_first(self, coco: Callable[..., FolderConverter]) -> None:
+    def test_the_whole_path_comes_first(self, coco: Make) -> None:
         assert classes(coco(content("a.png", "x/a.png", "b.png")).read("train", "a")).max() == 2
         assert classes(coco(content("nir/a.png", "x/a.png", "b.png")).read("train", "a")).max() == 2
 
-    def test_an_entry_of_another_image_is_not_taken(
-        self, coco: Callable[..., FolderConverter], raw: Path
-    ) -> None:
+    def test_an_entry_of_another_image_is_not_taken(self, coco: Make, raw: Path) -> None:
         for folder in ("nir", "labels"):
             (raw / folder / "x").mkdir()
             (raw / folder / "x" / "a.png").write_bytes((raw / folder / "b.png").read_bytes())
@@ -128,91 +125,77 @@ class TestEntries:
         converter = coco(content("set/x/a.png", "set/a.png"), ids)
         assert classes(converter.read("train", "x/a")).max() == 2
         assert classes(converter.read("train", "a")).max() == 1
-        with pytest.raises(
-            SampleError, match=says("annotations/train.json: image 'a' is not in it: no 'file")
-        ):
+        with refused(SampleError, "annotations/train.json: image 'a' is not in it: no 'file"):
             coco(content("set/x/a.png"), ids).read("train", "a")
 
     @pytest.mark.parametrize("names", [("x/a.png", "y/a.png"), ("a.png", "a.jpg"), ("x/a", "y/a.tif")])
-    def test_two_fit(self, coco: Callable[..., FolderConverter], names: tuple[str, str]) -> None:
-        parts = (f"annotations/train.json: {names[0]!r} and {names[1]!r} both fit image 'a'; rename one",)
-        with pytest.raises(SampleError, match=says(*parts)):
+    def test_two_fit(self, coco: Make, names: tuple[str, str]) -> None:
+        with refused(
+            SampleError,
+            f"annotations/train.json: {names[0]!r} and {names[1]!r} both fit image 'a'; rename one",
+        ):
             coco(content(*names)).read("train", "a")
 
     @pytest.mark.parametrize("name", ["aa.png", "a/x.png", "x_a.png", "b.png"])
-    def test_none_fits(self, coco: Callable[..., FolderConverter], name: str) -> None:
+    def test_none_fits(self, coco: Make, name: str) -> None:
         parts = (
-            "train.json: image 'a' is not in it: no 'file_name' is 'a' with a suffix, or one of nir/a.png;",
+            "train.json: image 'a' is not in it: no 'file_name' is 'a' with a suffix, or one of nir/a.png;"
         )
-        with pytest.raises(SampleError, match=says(*parts)):
+        with refused(SampleError, parts):
             coco(content(name)).read("train", "a")
 
 
 class TestRefused:
-    def test_other_categories(self, coco: Callable[..., FolderConverter]) -> None:
+    def test_other_categories(self, coco: Make) -> None:
         value = content("a.png")
         value["categories"][0]["name"] = "Crop"
         parts = (
             "annotations/train.json: its categories are not the classes of ",
             "field.toml: only the file has ['Crop'], only 'classes' has ['crop']; make them the same",
         )
-        with pytest.raises(InputError, match=says(*parts)):
+        with refused(InputError, parts):
             coco(value).spec()
 
-    def test_more_categories(self, coco: Callable[..., FolderConverter]) -> None:
+    def test_more_categories(self, coco: Make) -> None:
         value = content("a.png")
         value["categories"].append({"id": 1, "name": "soil"})
-        parts = ("only the file has ['soil'], only 'classes' has none; make them the same",)
-        with pytest.raises(InputError, match=says(*parts)):
+        parts = "only the file has ['soil'], only 'classes' has none; make them the same"
+        with refused(InputError, parts):
             coco(value).spec()
 
-    def test_missing_file(self, coco: Callable[..., FolderConverter], raw: Path) -> None:
+    def test_missing_file(self, coco: Make, raw: Path) -> None:
         converter = coco(content("a.png"))
         (raw / "annotations" / "train.json").unlink()
         parts = (
             "annotations/train.json: no such file; split 'train' needs one JSON file (",
             "[labels] files)",
         )
-        with pytest.raises(InputError, match=says(*parts)):
+        with refused(InputError, parts):
             converter.spec()
 
-    def test_two_files(self, coco: Callable[..., FolderConverter], raw: Path) -> None:
+    def test_two_files(self, coco: Make, raw: Path) -> None:
         converter = coco(content("a.png"), ("{split}.json", "{split}*.json"))
         (raw / "annotations" / "train_old.json").write_text("{}")
         parts = ("train.json and ", "train_old.json; split 'train' needs one JSON file (")
-        with pytest.raises(InputError, match=says(*parts)):
+        with refused(InputError, parts):
             converter.spec()
 
-    def test_other_size(self, coco: Callable[..., FolderConverter]) -> None:
+    def test_other_size(self, coco: Make) -> None:
         value = content("a.png", "b.png")
         value["images"][0] |= {"height": WIDTH, "width": HEIGHT}
         parts = ("train.json (a.png): 7 x 5 (height x width), but ", "nir/a.png is 5 x 7; all files of one")
-        with pytest.raises(SampleError, match=says(*parts)):
+        with refused(SampleError, parts):
             coco(value).read("train", "a")
 
     @pytest.mark.parametrize(
         ("old", "new", "parts"),
         [
-            (
-                "{split}.json",
-                "{id}.json",
-                ("'annotations/{id}.json' has an {id}, but one JSON file describes",),
-            ),
-            ("{split}.json", "{split}.png", ("[labels] files: suffix '.png' is not read here; use .json",)),
-            (
-                'kind = "coco"',
-                'kind = "coco"\nvoid = 1',
-                ("'void' does not go with kind = \"coco\"; leave it",),
-            ),
-            (
-                'kind = "coco"',
-                'kind = "coco"\nvariable = "x"',
-                ("'variable' does not go with kind = \"coco\"",),
-            ),
+            ("{split}.json", "{id}.json", "'annotations/{id}.json' has an {id}, but one JSON file describes"),
+            ("{split}.json", "{split}.png", "[labels] files: suffix '.png' is not read here; use .json"),
+            ('kind = "coco"', 'kind = "coco"\nvoid = 1', "'void' does not go with kind = \"coco\"; leave it"),
+            ('kind = "coco"', 'kind = "coco"\nvariable = "x"', "'variable' does not go with kind = \"coco\""),
         ],
     )
-    def test_description(
-        self, coco: Callable[..., FolderConverter], old: str, new: str, parts: tuple[str, ...]
-    ) -> None:
-        with pytest.raises(InputError, match=says("field.toml ", *parts)):
+    def test_description(self, coco: Make, old: str, new: str, parts: object) -> None:
+        with refused(InputError, "field.toml ", parts):
             coco(content("a.png"), (old, new)).spec()

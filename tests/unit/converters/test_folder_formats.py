@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -13,16 +12,12 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from raw_folder import HEIGHT, WIDTH, ramp
+from raw_folder import HEIGHT, WIDTH, Make, ramp
+from refusals import refused
 
-from aims.converters.folder import FolderConverter
 from aims.core.schema import SampleError
 
 Read = Callable[[], np.ndarray]
-
-
-def says(text: str) -> str:
-    return re.escape(text)
 
 
 def png(bits: int, colour: int, rows: list[bytes], *, chunks: bytes = b"", width: int = WIDTH) -> bytes:
@@ -79,15 +74,13 @@ class TestPng:
         picture = Image.fromarray(ramp()[..., 0].astype(np.uint8))
         picture.putpalette(list(range(256)) * 3)
         picture.save(path.with_suffix(".png"))
-        with pytest.raises(
-            SampleError, match=says("nir/a.png: a palette picture, whose numbers measure nothing")
-        ):
+        with refused(SampleError, "nir/a.png: a palette picture, whose numbers measure nothing"):
             read()
 
     def test_index_outside_the_palette(self, path: Path, read: Read) -> None:
         rows = [bytes([0, 1, 2, 0, 0, 0, 9])] * HEIGHT
         path.with_suffix(".png").write_bytes(png(8, 3, rows, chunks=chunk(b"PLTE", bytes(9))))
-        with pytest.raises(SampleError, match=says("index 9 lies outside its palette of 3 colours")):
+        with refused(SampleError, "index 9 lies outside its palette of 3 colours"):
             read()
 
     @pytest.mark.parametrize("channels", [1, 3])
@@ -96,7 +89,7 @@ class TestPng:
         cv2.imwrite(str(path.with_suffix(".png")), ramp(1000, channels))
         whole = path.with_suffix(".png").read_bytes()
         path.with_suffix(".png").write_bytes(whole[:-lost])
-        with pytest.raises(SampleError, match=says("nir/a.png: not a whole PNG file (")):
+        with refused(SampleError, "nir/a.png: not a whole PNG file ("):
             read()
 
     @pytest.mark.parametrize("from_end", [20, 14])  # in zlib's checksum, in the chunk's
@@ -105,13 +98,13 @@ class TestPng:
         content = bytearray(path.with_suffix(".png").read_bytes())
         content[len(content) - from_end] ^= 1
         path.with_suffix(".png").write_bytes(content)
-        with pytest.raises(SampleError, match=says("nir/a.png: not a whole PNG file (")):
+        with refused(SampleError, "nir/a.png: not a whole PNG file ("):
             read()
 
     def test_several_frames(self, path: Path, read: Read) -> None:
         frames = [Image.fromarray(ramp(start, 1, np.uint8)[..., 0]) for start in (0, 50)]
         frames[0].save(path.with_suffix(".png"), save_all=True, append_images=frames[1:])
-        with pytest.raises(SampleError, match=says("nir/a.png: holds 2 pages; save the one that is meant")):
+        with refused(SampleError, "nir/a.png: holds 2 pages; save the one that is meant"):
             read()
 
     def test_too_large(self, path: Path, read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,19 +126,19 @@ class TestAnyFormat:
     )
     def test_not_the_format(self, path: Path, read: Read, suffix: str, content: bytes, message: str) -> None:
         path.with_suffix(suffix).write_bytes(content)
-        with pytest.raises(SampleError, match=says(f"nir/a{suffix}{message}")) as caught:
+        with refused(SampleError, f"nir/a{suffix}{message}") as caught:
             read()
         assert "\n" not in str(caught.value)
         assert "0x" not in str(caught.value)
 
     def test_jpeg_named_png(self, path: Path, read: Read) -> None:
         Image.fromarray(ramp(0, 3, np.uint8)).save(path.with_suffix(".png"), "JPEG")
-        with pytest.raises(SampleError, match=says("nir/a.png: not a PNG file")):
+        with refused(SampleError, "nir/a.png: not a PNG file"):
             read()
 
     def test_unknown_suffix(self, path: Path, read: Read) -> None:
         Image.fromarray(ramp(0, 3, np.uint8)).save(path.with_suffix(".bmp"))
-        with pytest.raises(SampleError, match=says("nir/a.bmp: suffix '.bmp' is not read; use .png")):
+        with refused(SampleError, "nir/a.bmp: suffix '.bmp' is not read; use .png"):
             read()
 
     def test_upper_case_suffix(self, path: Path, read: Read) -> None:
@@ -166,23 +159,19 @@ class TestJpeg:
     def test_cut_short(self, path: Path, read: Read, lost: int) -> None:
         Image.fromarray(ramp(0, 3, np.uint8)).save(path.with_suffix(".jpg"))
         path.with_suffix(".jpg").write_bytes(path.with_suffix(".jpg").read_bytes()[:-lost])
-        with pytest.raises(SampleError, match=says("nir/a.jpg: not a whole JPEG file (")):
+        with refused(SampleError, "nir/a.jpg: not a whole JPEG file ("):
             read()
 
     def test_turned_by_exif(self, path: Path, read: Read) -> None:
         exif = Image.Exif()
         exif[0x0112] = 6
         Image.fromarray(ramp(0, 3, np.uint8)).save(path.with_suffix(".jpg"), exif=exif)
-        with pytest.raises(
-            SampleError, match=says("nir/a.jpg: its orientation tag is 6, so programs disagree")
-        ):
+        with refused(SampleError, "nir/a.jpg: its orientation tag is 6, so programs disagree"):
             read()
 
     def test_print_colours(self, path: Path, read: Read) -> None:
         Image.fromarray(ramp(0, 3, np.uint8)).convert("CMYK").save(path.with_suffix(".jpg"))
-        with pytest.raises(
-            SampleError, match=says("nir/a.jpg: JPEG of mode CMYK is not read; save it as grey")
-        ):
+        with refused(SampleError, "nir/a.jpg: JPEG of mode CMYK is not read; save it as grey"):
             read()
 
 
@@ -223,7 +212,7 @@ class TestTiff:
 
     def test_one_bit_lzw(self, path: Path, read: Read) -> None:
         Image.fromarray(ramp()[..., 0] > 9).save(path.with_suffix(".tif"), compression="tiff_lzw")
-        with pytest.raises(SampleError, match=says("nir/a.tif: this kind of LZW TIFF is not read; save it")):
+        with refused(SampleError, "nir/a.tif: this kind of LZW TIFF is not read; save it"):
             read()
 
     @pytest.mark.parametrize("tag", ["StripOffsets", "StripByteCounts"])
@@ -237,9 +226,7 @@ class TestTiff:
         wrong = len(content) - 2 if tag == "StripOffsets" else 0
         content[last : last + size] = wrong.to_bytes(size, "little")
         path.with_suffix(".tif").write_bytes(content)
-        with pytest.raises(
-            SampleError, match=says("nir/a.tif: not a whole TIFF file (pixel data beyond its end")
-        ):
+        with refused(SampleError, "nir/a.tif: not a whole TIFF file (pixel data beyond its end"):
             read()
 
     def test_palette_is_refused(self, path: Path, read: Read) -> None:
@@ -247,7 +234,7 @@ class TestTiff:
         tifffile.imwrite(
             path.with_suffix(".tif"), ramp()[..., 0].astype(np.uint8), photometric="palette", colormap=colours
         )
-        with pytest.raises(SampleError, match=says("nir/a.tif: a palette picture")):
+        with refused(SampleError, "nir/a.tif: a palette picture"):
             read()
 
     @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -255,7 +242,7 @@ class TestTiff:
     def test_cut_short(self, path: Path, read: Read, compression: str | None, lost: int) -> None:
         tifffile.imwrite(path.with_suffix(".tif"), ramp(0, 3), photometric="rgb", compression=compression)
         path.with_suffix(".tif").write_bytes(path.with_suffix(".tif").read_bytes()[:-lost])
-        with pytest.raises(SampleError, match=says("nir/a.tif: not a whole TIFF file (")):
+        with refused(SampleError, "nir/a.tif: not a whole TIFF file ("):
             read()
 
     @pytest.mark.parametrize("lost", [1, 10, 60, 150])
@@ -270,12 +257,12 @@ class TestTiff:
 
     def test_turned(self, path: Path, read: Read) -> None:
         tifffile.imwrite(path.with_suffix(".tif"), ramp()[..., 0], extratags=[(274, 3, 1, 8, True)])
-        with pytest.raises(SampleError, match=says("nir/a.tif: its orientation tag is 8")):
+        with refused(SampleError, "nir/a.tif: its orientation tag is 8"):
             read()
 
     def test_complex_numbers(self, path: Path, read: Read) -> None:
         tifffile.imwrite(path.with_suffix(".tif"), ramp()[..., 0].astype(np.complex64))
-        with pytest.raises(SampleError, match=says("nir/a.tif: dtype complex64 is not kept")):
+        with refused(SampleError, "nir/a.tif: dtype complex64 is not kept"):
             read()
 
 
@@ -301,7 +288,7 @@ class TestNpy:
         np.save(path.with_suffix(".npy"), ramp()[..., 0])
         np.testing.assert_array_equal(read(), ramp())
 
-    def test_range_is_unknown(self, make: Callable[..., FolderConverter], path: Path, read: Read) -> None:
+    def test_range_is_unknown(self, make: Make, path: Path, read: Read) -> None:
         np.save(path.with_suffix(".npy"), ramp(0, 2, np.float32))
         stream = make(("nir/{id}.png", "nir/{id}.npy"), ('["b", "a"]', '["a"]')).spec().streams["nir"]
         assert (stream.channels, stream.valid_range) == (2, None)
@@ -310,14 +297,12 @@ class TestNpy:
     def test_cut_short(self, path: Path, read: Read, lost: int) -> None:
         np.save(path.with_suffix(".npy"), ramp())
         path.with_suffix(".npy").write_bytes(path.with_suffix(".npy").read_bytes()[:-lost])
-        with pytest.raises(SampleError, match=says("nir/a.npy: not a whole npy file (")):
+        with refused(SampleError, "nir/a.npy: not a whole npy file ("):
             read()
 
     def test_objects_are_not_unpacked(self, path: Path, read: Read) -> None:
         np.save(path.with_suffix(".npy"), np.array([[{}]], object), allow_pickle=True)
-        with pytest.raises(
-            SampleError, match=says("nir/a.npy: not a whole npy file (Object arrays cannot be")
-        ):
+        with refused(SampleError, "nir/a.npy: not a whole npy file (Object arrays cannot be"):
             read()
 
     @pytest.mark.parametrize(
@@ -332,19 +317,19 @@ class TestNpy:
     )
     def test_no_picture(self, path: Path, read: Read, array: np.ndarray, message: str) -> None:
         np.save(path.with_suffix(".npy"), array)
-        with pytest.raises(SampleError, match=says(f"nir/a.npy: {message}")):
+        with refused(SampleError, f"nir/a.npy: {message}"):
             read()
 
     def test_archive_named_npy(self, path: Path, read: Read) -> None:
         np.savez(path.with_suffix(".npz"), ramp())
         path.with_suffix(".npz").rename(path.with_suffix(".npy"))
-        with pytest.raises(SampleError, match=says("nir/a.npy: not a whole npy file (")):
+        with refused(SampleError, "nir/a.npy: not a whole npy file ("):
             read()
 
 
 class TestRgb:
     @pytest.fixture
-    def rgb(self, make: Callable[..., FolderConverter], raw: Path) -> Callable[[], bytes | None]:
+    def rgb(self, make: Make, raw: Path) -> Callable[[], bytes | None]:
         converter = make(("[labels]", '[rgb]\nfiles = "{id}.*"\n\n[labels]'))
         return lambda: converter.read("train", "a").rgb
 
@@ -365,10 +350,10 @@ class TestRgb:
         exif = Image.Exif()
         exif[0x0112] = 3
         Image.fromarray(ramp(0, 3, np.uint8)).save(raw / "a.jpg", exif=exif)
-        with pytest.raises(SampleError, match=says("raw/a.jpg: its orientation tag is 3")):
+        with refused(SampleError, "raw/a.jpg: its orientation tag is 3"):
             rgb()
 
     def test_array_is_refused(self, rgb: Callable[[], bytes | None], raw: Path) -> None:
         np.save(raw / "a.npy", ramp(0, 3, np.uint8))
-        with pytest.raises(SampleError, match=says("raw/a.npy: an RGB picture is kept as it is; use .png")):
+        with refused(SampleError, "raw/a.npy: an RGB picture is kept as it is; use .png"):
             rgb()

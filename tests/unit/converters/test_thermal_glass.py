@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from raw_folder import check_dataset, check_lost_file
+from refusals import refused
 
 from aims.converters.thermal_glass import ThermalGlassConverter
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, StreamSpec
 from aims.data.manifest import Counts
-from aims.data.read import Dataset
-from aims.data.verify import verify_dataset
 from aims.data.write import convert
 from aims.synth.layouts.thermal_glass import ThermalGlassImage, write_authors, write_redistributed
 
@@ -45,10 +44,6 @@ SPLITS = {
 }
 
 
-def says(*parts: str) -> str:
-    return r"\A.*" + ".*".join(map(re.escape, parts)) + r".*\Z"
-
-
 @pytest.fixture
 def authors(tmp_path: Path) -> Path:
     return write_authors(tmp_path / "raw", SPLITS)
@@ -67,16 +62,6 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def edit(path: Path, change: Callable[[str], str]) -> None:
     path.write_text(change(path.read_text("gbk")), "gbk")
-
-
-def test_facts() -> None:
-    published = ThermalGlassConverter.published
-    assert published.streams == ("thermal",)
-    assert (published.images, published.total) == ({}, 5551)
-    assert published.url == URL
-    assert "Huo" in published.citation
-    assert ThermalGlassConverter().root == Path("data/raw/thermal-glass")
-    assert ThermalGlassConverter().options() == {"numbered_masks": False}
 
 
 def test_spec(either: Path) -> None:
@@ -139,9 +124,7 @@ def test_numbered_masks(tmp_path: Path) -> None:
     assert isinstance(labels, InstanceMap)
     np.testing.assert_array_equal(labels.instances, picture(2).panes)
     assert labels.class_ids == {1: 1, 2: 1, 3: 1}
-    with pytest.raises(
-        SampleError, match=says("mask.png: uint16 values, expected 8 bits", "--numbered-masks")
-    ):
+    with refused(SampleError, "mask.png: uint16 values, expected 8 bits", "--numbered-masks"):
         ThermalGlassConverter(raw=folder).read("test", "shop/a")
 
 
@@ -161,11 +144,11 @@ def test_unknown_value(either: Path, value: int) -> None:
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[2, 3:5] = value
     Image.fromarray(mask).save(path)
-    parts = (
+    with refused(
+        SampleError,
         f"mask.png: colour [{value}, {value}, {value}] is in no class (2 pixels, first at x=3, y=2)",
         "--num",
-    )
-    with pytest.raises(SampleError, match=says(*parts)):
+    ):
         ThermalGlassConverter(raw=either).read("test", "shop/a")
 
 
@@ -196,27 +179,19 @@ def test_nothing_measured(either: Path) -> None:
 )
 def test_wrong_temperature(either: Path, array: np.ndarray, message: str) -> None:
     np.save(either / "test/shop/a/temperature.npy", array, allow_pickle=True)
-    with pytest.raises(SampleError, match=says("shop/a/temperature.npy: ", message)):
+    with refused(SampleError, "shop/a/temperature.npy: ", message):
         ThermalGlassConverter(raw=either).read("test", "shop/a")
 
 
 def test_mask_of_another_size(either: Path) -> None:
     Image.new("L", (WIDTH, HEIGHT + 1)).save(either / "test/shop/a/mask.png")
-    with pytest.raises(SampleError, match=says("mask.png: 7 x 9 (height x width), but ", "rgb.png is 6 x 9")):
+    with refused(SampleError, "mask.png: 7 x 9 (height x width), but ", "rgb.png is 6 x 9"):
         ThermalGlassConverter(raw=either).read("test", "shop/a")
 
 
 @pytest.mark.parametrize("name", ["rgb.png", "temperature.npy", "mask.png"])
 def test_missing_and_cut_files(either: Path, name: str) -> None:
-    path = either / "train/hall/a" / name
-    converter = ThermalGlassConverter(raw=either)
-    path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(SampleError, match=says(f"hall/a/{name}: not a ", "copy or download it again")):
-        converter.read("train", "hall/a")
-    path.unlink()
-    with pytest.raises(SampleError, match=says(f"hall/a/{name}: no such file")):
-        converter.read("train", "hall/a")
-    assert path not in converter.source_files("train", "hall/a")
+    check_lost_file(ThermalGlassConverter(raw=either), either / "train/hall/a" / name, "train", "hall/a")
 
 
 def test_boundary_is_not_needed(either: Path) -> None:
@@ -225,22 +200,15 @@ def test_boundary_is_not_needed(either: Path) -> None:
     assert ThermalGlassConverter(raw=either).read("train", "hall/a").image_id == "hall/a"
 
 
-@pytest.mark.parametrize("write", [write_authors, write_redistributed])
-def test_becomes_a_dataset(tmp_path: Path, write: Callable[..., Path]) -> None:
-    folder = write(tmp_path / "raw", SPLITS)
-    converter = ThermalGlassConverter(raw=folder)
-    result = convert(converter, tmp_path / "out", rows_per_shard=2)
-    assert verify_dataset(tmp_path / "out") == []
-    assert result.manifest.splits == {
+def test_becomes_a_dataset(either: Path, tmp_path: Path) -> None:
+    dataset = check_dataset(ThermalGlassConverter(raw=either), tmp_path / "out")
+    assert dataset.manifest.splits == {
         "train": Counts(images=3, instances=6),
         "test": Counts(images=1, instances=2),
     }
-    dataset = Dataset.open(tmp_path / "out")
     for split, refs in dataset.index.items():
-        assert [ref.image_id for ref in refs] == list(converter.splits()[split])
         for ref in refs:
-            image, made = dataset.read(ref, ("thermal", "rgb")), SPLITS[split][ref.image_id]
-            np.testing.assert_array_equal(image.streams["thermal"], made.temperature[..., None])
+            image, made = dataset.read(ref, ("rgb",)), SPLITS[split][ref.image_id]
             np.testing.assert_array_equal(image.streams["rgb"], made.rgb)
             np.testing.assert_array_equal(image.instances > 0, made.panes > 0)
             assert {entry["class_id"] for entry in image.objects} == {1}
@@ -265,35 +233,33 @@ class TestAuthors:
     @pytest.mark.parametrize("name", ["README", "hall/extra"])
     def test_file_in_a_scenes_place(self, authors: Path, name: str) -> None:
         (authors / "train" / name).touch()
-        with pytest.raises(InputError, match=says(f"train/{name}: no folder, but ", "remove or rename it")):
+        with refused(InputError, f"train/{name}: no folder, but ", "remove or rename it"):
             ThermalGlassConverter(raw=authors).spec()
 
     def test_name_that_is_no_text(self, authors: Path) -> None:
         os.mkdir(os.fsencode(authors / "train") + "/会".encode("gbk"))
-        with pytest.raises(InputError, match=says("train: name '\\udcbb\\udce1' is not UTF-8; unpack")):
+        with refused(InputError, "train: name '\\udcbb\\udce1' is not UTF-8; unpack"):
             ThermalGlassConverter(raw=authors).spec()
 
     def test_link_that_leads_to_itself(self, authors: Path) -> None:
         (authors / "train/loop").symlink_to(authors / "train/loop")
-        with pytest.raises(InputError, match=says("train/loop: no folder")):
+        with refused(InputError, "train/loop: no folder"):
             ThermalGlassConverter(raw=authors).spec()
 
     def test_missing_split(self, authors: Path) -> None:
         shutil.rmtree(authors / "test")
-        with pytest.raises(
-            InputError, match=says("test: not readable as a folder (No such file", "SCENE/IMAGE")
-        ):
+        with refused(InputError, "test: not readable as a folder (No such file", "SCENE/IMAGE"):
             ThermalGlassConverter(raw=authors).spec()
 
     def test_empty_split(self, authors: Path) -> None:
         shutil.rmtree(authors / "test/shop/a")
-        with pytest.raises(InputError, match=says("test: holds no SCENE/IMAGE/rgb.png")):
+        with refused(InputError, "test: holds no SCENE/IMAGE/rgb.png"):
             ThermalGlassConverter(raw=authors).spec()
 
     def test_name_in_two_splits(self, authors: Path) -> None:
         shutil.copytree(authors / "train/hall", authors / "test/hall")
         parts = ("train/hall/a/rgb.png and ", "test/hall/a/rgb.png: picture 'hall/a' is in two splits")
-        with pytest.raises(InputError, match=says(*parts)):
+        with refused(InputError, parts):
             ThermalGlassConverter(raw=authors).spec()
 
 
@@ -339,7 +305,7 @@ class TestTables:
     @pytest.mark.parametrize("file", ["rgb.png", "mask.png"])
     def test_path_that_leaves_the_folder(self, archive: Path, place: str, file: str) -> None:
         edit(archive / TABLE, lambda text: text.replace(f"train/hall/a/{file}", f"{place}hall/a/{file}"))
-        with pytest.raises(InputError, match=says(f"{TABLE}, line 3: path ", "leaves its folder")):
+        with refused(InputError, f"{TABLE}, line 3: path ", "leaves its folder"):
             ThermalGlassConverter(raw=archive).spec()
 
     @pytest.mark.parametrize(
@@ -372,24 +338,24 @@ class TestTables:
     )
     def test_wrong_tables(self, archive: Path, content: bytes, message: str) -> None:
         (archive / TABLE).write_bytes(content)
-        with pytest.raises(InputError, match=says(message)) as caught:
+        with refused(InputError, message) as caught:
             ThermalGlassConverter(raw=archive).spec()
         assert "\n" not in str(caught.value)
 
     def test_missing_table(self, archive: Path) -> None:
         (archive / TABLE).unlink()
-        with pytest.raises(InputError, match=says(f"{TABLE}: no such file; it lists the pictures")):
+        with refused(InputError, f"{TABLE}: no such file; it lists the pictures"):
             ThermalGlassConverter(raw=archive).spec()
 
     def test_table_that_cannot_be_read(self, archive: Path) -> None:
         (archive / TABLE).unlink()
         (archive / TABLE).symlink_to(archive / TABLE)
-        with pytest.raises(InputError, match=says(f"{TABLE}: not readable (")):
+        with refused(InputError, f"{TABLE}: not readable ("):
             ThermalGlassConverter(raw=archive).spec()
 
     def test_mask_as_jpeg(self, archive: Path) -> None:
         edit(archive / TABLE, lambda text: text.replace("hall/a/mask.png", "hall/a/mask.jpg"))
-        with pytest.raises(SampleError, match=says("hall/a/mask.jpg: JPEG changes the values")):
+        with refused(SampleError, "hall/a/mask.jpg: JPEG changes the values"):
             ThermalGlassConverter(raw=archive).read("train", "hall/a")
 
     def test_only_listed_pictures_belong_to_the_set(self, archive: Path) -> None:
@@ -397,14 +363,7 @@ class TestTables:
         assert ThermalGlassConverter(raw=archive).splits()["train"] == ("hall/b",)
 
 
-def test_absent(tmp_path: Path) -> None:
-    for root in (tmp_path, tmp_path / "absent"):
-        parts = (str(root), "train/ and test/", "temperature.npy", TABLE, "RGB-Thermal-Glass/", URL, "--raw")
-        with pytest.raises(InputError, match=says(*parts)):
-            ThermalGlassConverter(raw=root).spec()
-
-
 def test_two_sets(archive: Path) -> None:
     write_authors(archive.parent, SPLITS)
-    with pytest.raises(InputError, match=says("both hold the set; give the one to read with --raw")):
+    with refused(InputError, "both hold the set; give the one to read with --raw"):
         ThermalGlassConverter(raw=archive.parent).spec()

@@ -19,14 +19,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
+from refusals import refused
 
 from aims.converters.coco import CocoConverter
 from aims.converters.folder import FolderConverter
 from aims.core.errors import AimsError, InputError
 from aims.core.schema import Converter, DatasetSpec, InstanceMap, Sample, StreamSpec
-from aims.data._export_coco import compress_masks
-from aims.data._export_files import FlatNames, encode_stream, path_name, picture_suffix
 from aims.data.export import export
+from aims.data.export.coco import compress_masks
+from aims.data.export.files import FlatNames, encode_stream, path_name, picture_suffix
 from aims.data.read import Dataset
 from aims.data.write import convert
 from helpers import DTYPES, MadeUp, seeded
@@ -143,10 +144,6 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def says(*parts: object) -> str:
-    return r"\A.*" + ".*".join(re.escape(str(part)) for part in parts) + r".*\Z"
-
-
 def read_all(dataset: Dataset) -> list[tuple[Any, ...]]:
     names = (*dataset.spec.streams, *(["rgb"] if dataset.spec.has_rgb else []))
     found = []
@@ -220,9 +217,7 @@ class TestCoco:
         assert (
             back(CocoConverter(raw=tmp_path / "out"), tmp_path / "again").fingerprint == dataset.fingerprint
         )
-        with pytest.raises(
-            InputError, match=says("'a001': stream 'signal' is uint16", "'a000'", "--format coco")
-        ):
+        with refused(InputError, "'a001': stream 'signal' is uint16", "'a000'", "--format coco"):
             export(dataset, tmp_path / "out2", to="folder")
         assert {path.name for path in tmp_path.iterdir()} == {"raw", "set", "out", "again"}
 
@@ -332,17 +327,15 @@ class TestFolder:
     def test_what_a_description_cannot_hold(self, tmp_path):
         (tmp_path / "one").mkdir()
         dataset = lab(tmp_path / "one", ids={"train": ODD[1:2]})
-        with pytest.raises(
-            InputError, match=says("'../../etc/passwd' cannot be a file's name", "--format coco")
-        ):
+        with refused(InputError, "'../../etc/passwd' cannot be a file's name", "--format coco"):
             export(dataset, tmp_path / "out", to="folder")
         (tmp_path / "two").mkdir()
         dataset = lab(tmp_path / "two", ids={"train": ("a.png/b", "a")})
-        with pytest.raises(InputError, match=says("'a' and 'a.png/b'", "--format coco")):
+        with refused(InputError, "'a' and 'a.png/b'", "--format coco"):
             export(dataset, tmp_path / "out", to="folder")
         (tmp_path / "three").mkdir()
         dataset = lab(tmp_path / "three", ids={"train": [f"a{k}" for k in range(9)]})
-        with pytest.raises(InputError, match=says("the RGB picture is .", "--format coco")):
+        with refused(InputError, "the RGB picture is .", "--format coco"):
             export(dataset, tmp_path / "out", to="folder")
         assert not list(tmp_path.glob("out*"))
 
@@ -357,17 +350,17 @@ class TestTarget:
         target = tmp_path / "out"
         target.mkdir()
         (target / "mine").touch()
-        with pytest.raises(InputError, match=says("out: exists already", "--out")):
+        with refused(InputError, "out: exists already", "--out"):
             export(dataset, target, to="coco")
         (target / "mine").unlink()
         (tmp_path / "out.partial").mkdir()
         (tmp_path / "out.partial" / "mine").touch()
-        with pytest.raises(InputError, match=says("out.partial: is in the way")):
+        with refused(InputError, "out.partial: is in the way"):
             export(dataset, target, to="coco")
         assert (tmp_path / "out.partial" / "mine").exists()
-        with pytest.raises(InputError, match=says("lies in the dataset")):
+        with refused(InputError, "lies in the dataset"):
             export(dataset, dataset.folder / "coco", to="coco")
-        with pytest.raises(InputError, match=says("unknown format 'voc'", "coco, folder")):
+        with refused(InputError, "unknown format 'voc'", "coco, folder"):
             export(dataset, target, to="voc")
 
     def test_an_export_that_was_killed_is_made_again(self, dataset, tmp_path):
@@ -391,7 +384,7 @@ class TestTarget:
         file = next(iter(dataset.manifest.files))
         path = dataset.folder / file
         os.truncate(path, path.stat().st_size // 2)
-        with pytest.raises(AimsError, match=says(path, "not readable")):
+        with refused(AimsError, path, "not readable"):
             export(dataset, tmp_path / "out", to="coco")
 
     def test_pictures_of_unknown_kinds(self, raw, tmp_path):
@@ -400,7 +393,7 @@ class TestTarget:
                 return cv2.imencode(".bmp", np.zeros((*self.size, 3), np.uint8))[1].tobytes()
 
         convert(Bitmaps(raw=raw, images=2, rgb=True), tmp_path / "set")
-        with pytest.raises(AimsError, match=says("image 'a000': the RGB picture is no PNG")):
+        with refused(AimsError, "image 'a000': the RGB picture is no PNG"):
             export(Dataset.open(tmp_path / "set"), tmp_path / "out", to="coco")
 
 
@@ -422,46 +415,46 @@ class TestExportedFiles:
         ("old", "new", "parts"),
         [
             ('"aims": {"version"', '"other": {"version"', ["train.json", "none"]),
-            ('"version": 1', '"version": 2', ["newer format"]),
-            ('"version": 1', '"version": "1"', ["not as `aims export` writes it"]),
+            ('"version": 1', '"version": 2', "newer format"),
+            ('"version": 1', '"version": "1"', "not as `aims export` writes it"),
             ('"dataset": {', '"dataset": {"colour": 1, ', ["train.json: aims.dataset", "key 'colour'"]),
-            ('"fingerprint": "', '"fingerprint": "0', ["is of another export"]),
-            ('"split": "train"', '"split": "test"', ["is of another export"]),
+            ('"fingerprint": "', '"fingerprint": "0', "is of another export"),
+            ('"split": "train"', '"split": "test"', "is of another export"),
             ('"splits": ["train", "test"]', '"splits": ["train", "test", "val"]', ["split 'val'", "missing"]),
             ('"name": "box"', '"name": "bag"', ["categories"]),
             ('"streams": {"signal": "', '"streams": {"other": "', ["image 1", "'signal'"]),
             ('"signal": "streams', '"signal": "../streams', ["image 1", "leaves its folder"]),
-            ('"rgb": null', '"rgb": "none.png"', ["none.png: no such file"]),
+            ('"rgb": null', '"rgb": "none.png"', "none.png: no such file"),
             ('"group": "scene0", ', "", ["image 1", "'group'"]),
             ('"group": "scene0", ', '"group": 5, ', ["image 1", "'int'"]),
-            ('"image_id": "a000"', '"image_id": "\\ud800"', ["image 1", "surrogates"]),
+            ('"image_id": "a000"', '"image_id": "\\ud800"', ["train.json: not readable as JSON"]),
         ],
     )
     def test_edits(self, out, tmp_path, old, new, parts):
         self.edit(out / "annotations" / "train.json", old, new)
         converter = CocoConverter(raw=out)
-        with pytest.raises(InputError, match=says(*parts)):
+        with refused(InputError, parts):
             convert(converter, tmp_path / "again")
 
     def test_a_split_that_is_not_there(self, out):
         (out / "annotations" / "test.json").unlink()
-        with pytest.raises(InputError, match=says("train.json", "split 'test'", "missing")):
+        with refused(InputError, "train.json", "split 'test'", "missing"):
             CocoConverter(raw=out).spec()
         self.edit(out / "annotations" / "train.json", ', "test"]', "]")
         assert list(CocoConverter(raw=out).splits()) == ["train"]
 
     def test_options_are_refused(self, out):
         for option in ({"images": "a"}, {"stream": "nir"}, {"unit": "m"}, {"dataset": "x"}):
-            with pytest.raises(InputError, match=says("an export of 'made-up'", "leave --images")):
+            with refused(InputError, "an export of 'made-up'", "leave --images"):
                 CocoConverter(raw=out, **option).spec()
 
     def test_other_pictures(self, out, tmp_path):
         path = out / "streams" / "signal" / "train" / "a001.npy"
         np.save(path, np.zeros((3, 3, 2), np.float32))
-        with pytest.raises(InputError, match=says("a001.npy: 3 x 3", "train.json: image 2 is 24 x 32")):
+        with refused(InputError, "a001.npy: 3 x 3", "train.json: image 2 is 24 x 32"):
             convert(CocoConverter(raw=out), tmp_path / "again")
         np.save(path, np.zeros((24, 32, 3), np.float32))
-        with pytest.raises(InputError, match=says("a001.npy: has 3 channels, stream 'signal' 2")):
+        with refused(InputError, "a001.npy: has 3 channels, stream 'signal' 2"):
             convert(CocoConverter(raw=out), tmp_path / "again")
 
 
@@ -517,7 +510,7 @@ class TestParts:
         "image_id", ["", ".", "..", "a/..", "/a", "a//b", "a/", "./a", "a\\b", "C:a", "a\n", "é" * 150]
     )
     def test_ids_that_are_no_paths(self, image_id):
-        with pytest.raises(InputError, match=says("cannot be a file's name")):
+        with refused(InputError, "cannot be a file's name"):
             path_name(image_id)
 
     def test_ids_that_are_paths(self):

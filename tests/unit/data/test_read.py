@@ -54,9 +54,7 @@ def test_unknown_streams_are_named(dataset):
 
 def test_a_picture_that_is_promised_and_absent(dataset):
     promised = Dataset(
-        folder=dataset.folder,
-        spec=dataclasses.replace(dataset.spec, has_rgb=True),
-        manifest=dataset.manifest,
+        folder=dataset.folder, spec=dataclasses.replace(dataset.spec, has_rgb=True), manifest=dataset.manifest
     )
     with pytest.raises(AimsError, match="rgb is empty"):
         promised.read(promised.index["train"][0], ("rgb",))

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,12 +111,13 @@ from aims.data.write import convert
 converter = MadeUp(raw=Path({str(raw)!r}), broken=("a001",), die_at="b000")
 convert(converter, Path({str(tmp_path / "set")!r}), keep_going=True)
 """
-    assert subprocess.run([sys.executable, "-c", call], env=child_env()).returncode == -9
+    run_until_killed(call)
     with pytest.raises(SampleError, match="a001"):
         convert(converter, tmp_path / "set")
 
 
-@pytest.mark.parametrize("image", ["a000", "a004", "a005", "a011", "b000", "b005"])
+# The first and last image, and either one of a shard.
+@pytest.mark.parametrize("image", ["a000", "a004", "a005", "b005"])
 def test_killed_at_any_image_it_goes_on_with_the_same_bytes(raw, tmp_path, image):
     target = tmp_path / "set"
     call = f"""
@@ -123,7 +126,7 @@ from helpers import MadeUp
 from aims.data.write import convert
 convert(MadeUp(raw=Path({str(raw)!r}), die_at={image!r}), Path({str(target)!r}), rows_per_shard=2)
 """
-    assert subprocess.run([sys.executable, "-c", call], env=child_env()).returncode == -9
+    run_until_killed(call)
     assert not target.exists()
     whole = {path.name for path in (tmp_path / "set.partial" / "data").glob("*.parquet")}
     before = reads(raw) if (raw / "reads.log").exists() else []
@@ -144,7 +147,7 @@ import aims.data.write as write
 write.sync = lambda path: os.kill(os.getpid(), signal.SIGKILL)
 write.convert(MadeUp(raw=Path({str(raw)!r})), Path({str(tmp_path / "set")!r}))
 """
-    assert subprocess.run([sys.executable, "-c", call], env=child_env()).returncode == -9
+    run_until_killed(call)
     assert (tmp_path / "set.partial" / "aims.json").exists()
     with pytest.raises(InputError, match="no AIMS dataset here"):
         find_datasets(tmp_path)
@@ -162,7 +165,7 @@ write.convert(MadeUp(raw=Path({str(raw)!r})), Path({str(tmp_path / "set")!r}))
     assert verify_dataset(tmp_path / "set") == []
 
 
-@pytest.mark.parametrize("image_id", ["a000", "a006", "a011", "b005"])
+@pytest.mark.parametrize("image_id", ["a000", "a011"])
 def test_a_killed_worker_is_replaced(raw, tmp_path, image_id, caplog):
     convert(MadeUp(raw=raw, die_at=image_id), tmp_path / "set", jobs=2, rows_per_shard=2)
     assert "a worker process was killed" in caplog.text
@@ -334,8 +337,6 @@ except ImportError:
     assert "read without aims" in done.stdout, done.stderr
 
 
-def child_env():
-    import os
-    from pathlib import Path
-
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+def run_until_killed(program):
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    assert subprocess.run([sys.executable, "-c", program], env={**os.environ, **path}).returncode == -9

@@ -33,10 +33,23 @@ class AnnotationFile:
     @contextmanager
     def writing(cls, path: Path, dataset: Dataset, split: str) -> Iterator[AnnotationFile]:
         """Opens the file, and completes it at the end. The same content gives the same bytes."""
+        spec = dataset.spec
+        header = {
+            "info": {"description": spec.name, "url": spec.url or "", "version": f"AIMS {__version__}"},
+            "licenses": [{"id": 1, "name": spec.license, "url": ""}],
+            "categories": [{"id": k, "name": name} for k, name in enumerate(spec.classes, start=1)],
+            "aims": {
+                "version": FORMAT_VERSION,
+                "dataset": asdict(spec),
+                "split": split,
+                "splits": list(dataset.manifest.splits),
+                "fingerprint": dataset.fingerprint,
+            },
+        }
         path.parent.mkdir(exist_ok=True)
         with path.open("x", encoding="utf-8", newline="\n") as file:
-            head = "".join(f"{_json(key)}: {_json(value)},\n" for key, value in _head(dataset, split).items())
-            file.write(f'{{{head}"annotations": [')
+            lines = "".join(f"{_json(key)}: {_json(value)},\n" for key, value in header.items())
+            file.write(f'{{{lines}"annotations": [')
             writer = cls(file)
             yield writer
             file.write('\n],\n"images": [\n' + ",\n".join(writer._images) + "\n]}\n")
@@ -72,22 +85,6 @@ def compress_masks(instances: NDArray[np.uint16], ids: Iterable[int]) -> Iterato
         counts = np.diff(np.append(bounds, tail), prepend=0).astype(np.int64).tolist()
         rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
         yield k, rle["counts"].decode()
-
-
-def _head(dataset: Dataset, split: str) -> dict[str, Any]:
-    spec = dataset.spec
-    return {
-        "info": {"description": spec.name, "url": spec.url or "", "version": f"AIMS {__version__}"},
-        "licenses": [{"id": 1, "name": spec.license, "url": ""}],
-        "categories": [{"id": k, "name": name} for k, name in enumerate(spec.classes, start=1)],
-        "aims": {
-            "version": FORMAT_VERSION,
-            "dataset": asdict(spec),
-            "split": split,
-            "splits": list(dataset.manifest.splits),
-            "fingerprint": dataset.fingerprint,
-        },
-    }
 
 
 def _json(value: Any) -> str:

@@ -40,6 +40,7 @@ class FlatNames:
         self._used: set[str] = set()
 
     def __call__(self, image_id: str) -> str:
+        """The file name of an image; each call takes another name."""
         name = quote(image_id, safe="")
         if name.startswith("."):  # hidden, or the folder itself
             name = f"%2E{name[1:]}"

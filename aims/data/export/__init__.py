@@ -26,16 +26,17 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from aims.core.columns import CLICKS
 from aims.core.errors import AimsError, InputError, unknown_name
 from aims.core.files import sync
-from aims.data._export_coco import AnnotationFile, compress_masks
-from aims.data._export_files import FlatNames, encode_stream, path_name, picture_suffix
-from aims.data._export_folder import FolderDescription
+from aims.data.export.coco import AnnotationFile, compress_masks
+from aims.data.export.files import FlatNames, encode_stream, path_name, picture_suffix
+from aims.data.export.folder import FolderDescription
 from aims.data.format import PARTIAL, decode_instances, decode_tensor
 from aims.data.read import Dataset
 
 FORMATS = ("coco", "folder")
-# Held while exporting; what it lies in is an export's and may be cleared.
+# Locked while exporting. A folder that holds it is an unfinished export, which may be cleared.
 _LOCK = ".export.lock"
 
 
@@ -170,19 +171,18 @@ class _Writer:
         self.instances += len(row["objects"])
         streams = {stream: paths[f"streams/{stream}"] for stream in arrays}
         rgb = paths.get("images")
+        file_name = rgb or next(iter(streams.values()))
+        if self.description is not None:  # the folder converter finds an image's entry by its id
+            file_name = row["image_id"] + PurePosixPath(file_name).suffix
         image = {
             "id": self.images,
-            "file_name": self._file_name(rgb or next(iter(streams.values())), row["image_id"]),
+            "file_name": file_name,
             "height": row["height"],
             "width": row["width"],
             "license": 1,
             "aims": {"image_id": row["image_id"], "group": row["group"], "rgb": rgb, "streams": streams},
         }
         annotations.add(image, self._annotations(row))
-
-    def _file_name(self, path: str, image_id: str) -> str:
-        # The folder converter finds an image's entry by its id.
-        return path if self.description is None else image_id + PurePosixPath(path).suffix
 
     def _annotations(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
         instances = decode_instances(row["instances"]["bytes"])
@@ -196,5 +196,5 @@ class _Writer:
                 "area": objects[k]["area"],
                 "bbox": objects[k]["bbox"],
                 "iscrowd": 0,
-                "aims": {key: objects[k][key] for key in ("click_paper", "click_strict")},
+                "aims": {key: objects[k][key] for key in CLICKS},
             }

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from aims.core.errors import InputError
 from aims.core.files import write_text
-from aims.core.schema import Array, StreamSpec
-from aims.data._export_files import FILE_SUFFIXES, path_name
+from aims.core.schema import Array
+from aims.data.export.files import FILE_SUFFIXES, path_name
 from aims.data.read import Dataset
+from aims.data.templates import render_template
 
 DESCRIPTION = "folder.toml"
 # Usual ways in which an id names its scene; the first that gives every group is written down.
@@ -40,7 +41,7 @@ class FolderDescription:
         self._whole: set[str] = set()
 
     def add(self, image_id: str, arrays: Mapping[str, Array], suffixes: Mapping[str, str]) -> None:
-        """Notes one image.
+        """Adds one image.
 
         Args:
             image_id: its name.
@@ -70,13 +71,26 @@ class FolderDescription:
             What it cannot say, one line each.
         """
         group = self._group()
-        write_text(folder / DESCRIPTION, "".join(f"{line}\n" for line in self._lines(group)))
+        description = render_template(
+            "folder.toml.j2",
+            file=DESCRIPTION,
+            spec=self._spec,
+            group=group,
+            splits=self._ids,
+            suffixes=self._suffixes,
+            text=_text,
+            texts=lambda texts: f"[{', '.join(map(_text, texts))}]",
+            number=json.dumps,
+        )
+        write_text(folder / DESCRIPTION, description)
         lost = [
             f"split {split!r} has no images and is left out" for split, ids in self._ids.items() if not ids
         ]
-        for name in sorted(self._whole):
-            if self._spec.streams[name].valid_range is None:
-                lost.append(f"stream {name!r} states no valid range; it will read as that of its dtype")
+        lost += [
+            f"stream {name!r} states no valid range; it will read as that of its dtype"
+            for name in sorted(self._whole)
+            if self._spec.streams[name].valid_range is None
+        ]
         if group is None:
             lost.append(
                 "no expression finds the groups in the image ids; every image will read as a group of its "
@@ -94,34 +108,6 @@ class FolderDescription:
                 return f"^{text}$"
         return None
 
-    def _lines(self, group: str | None) -> Iterator[str]:
-        spec = self._spec
-        yield f"# Written by `aims export`; read it back with `aims convert folder {DESCRIPTION}`."
-        yield f"name = {_text(spec.name)}"
-        yield f"license = {_text(spec.license)}"
-        for key, value in (("citation", spec.citation), ("url", spec.url), ("group", group)):
-            if value:
-                yield f"{key} = {_text(value)}"
-        yield f"classes = {_list(spec.classes)}"
-        for name, stream in spec.streams.items():
-            yield f"\n[streams.{name}]"
-            yield f"files = {_text(f'streams/{name}/{{split}}/{{id}}' + self._suffixes[f'streams/{name}'])}"
-            yield f"unit = {_text(stream.unit)}"
-            yield from _stream_lines(stream)
-        if spec.has_rgb:
-            yield "\n[rgb]"
-            yield f"files = {_text('images/{split}/{id}' + self._suffixes['images'])}"
-        yield "\n[labels]"
-        if len(spec.classes) == 1:
-            yield 'files = "labels/{split}/{id}.png"\nkind = "instance"'
-        else:
-            # Numbers in a picture cannot tell classes apart as well as instances.
-            yield 'files = "annotations/{split}.json"\nkind = "coco"'
-        yield "\n[splits]"
-        for split, ids in self._ids.items():
-            if ids:
-                yield f"{split} = {_list(ids)}"
-
 
 def _check_ids(ids: Collection[str]) -> None:
     for image_id in ids:
@@ -136,17 +122,6 @@ def _check_ids(ids: Collection[str]) -> None:
                 )
 
 
-def _stream_lines(stream: StreamSpec) -> Iterator[str]:
-    for key in ("valid_range", "missing", "wavelength_nm"):
-        value = getattr(stream, key)
-        if value is not None:
-            yield f"{key} = {json.dumps(value)}"
-
-
-def _list(texts: Sequence[str]) -> str:
-    return f"[{', '.join(map(_text, texts))}]"
-
-
 def _text(text: str) -> str:
-    """A TOML text: JSON's escapes are TOML's, which wants one more."""
+    """A TOML string: JSON's escapes are valid in TOML, which needs one for DEL as well."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -1,4 +1,4 @@
-"""A TOML file whose every key is checked, with messages that say where it stands."""
+"""The keys of a TOML table or a JSON object, each checked when it is taken; messages say where it stands."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from typing import Any, TypeVar, cast
 from aims.core.errors import InputError, unknown_name
 
 T = TypeVar("T")
+_LONGEST = 60
 
 
-class Table:
-    """A TOML table that knows where it stands.
+class Fields:
+    """A TOML table or JSON object that knows where it stands.
 
     Args:
         values: its keys and values.
-        where: the file and the table, for messages.
+        where: the file and the place in it, for messages.
     """
 
     def __init__(self, values: Mapping[str, Any], where: str) -> None:
@@ -28,8 +29,8 @@ class Table:
     def __contains__(self, key: str) -> bool:
         return key in self.values
 
-    def only(self, *known: str) -> Table:
-        """Refuses keys that are not known; gives itself."""
+    def only(self, *known: str) -> Fields:
+        """Refuses keys that are not known; returns itself."""
         for key in self.values:
             if key not in known:
                 raise unknown_name("key", key, known, where=self.where)
@@ -40,56 +41,52 @@ class Table:
         if key not in self.values:
             raise InputError(f"{self.where}: needs {key!r} ({wanted})")
         if not fits(self.values[key]):
-            raise InputError(f"{self.where}: {key!r} is {self.values[key]!r}; it must be {wanted}")
+            raise InputError(f"{self.where}: {key!r} is {shorten(self.values[key])}; it must be {wanted}")
         return self.values[key]
 
     def optional(self, key: str, read: Callable[[str], T]) -> T | None:
-        """What `read` makes of a key, or None where it is absent."""
+        """What `read` makes of a key, or None where there is no such key."""
         return read(key) if key in self else None
 
     def string(self, key: str) -> str:
         """A text that is not empty."""
         return cast(str, self.take(key, "a text", lambda value: isinstance(value, str) and value != ""))
 
-    def strings(self, key: str) -> list[str]:
-        """A list of texts."""
-        return cast("list[str]", self.take(key, "a list of texts", is_list_of(str)))
+    def integer(self, key: str) -> int:
+        """A whole number; true and false are none."""
+        return cast(int, self.take(key, "a whole number", lambda value: type(value) is int))
 
     def number(self, key: str) -> float:
         """A finite number, as it is written."""
-        return cast(float, self.take(key, "a finite number", is_number))
+        return cast(float, self.take(key, "a finite number", _is_number))
 
     def bounds(self, key: str) -> tuple[float, float]:
         """Two finite numbers, the lower one first."""
 
         def fits(value: Any) -> bool:
-            return (
-                isinstance(value, list)
-                and len(value) == 2
-                and all(map(is_number, value))
-                and value[0] <= value[1]
-            )
+            pair = isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+            return pair and value[0] <= value[1]
 
         low, high = self.take(key, "two numbers [lowest, highest]", fits)
         return float(low), float(high)
 
-    def table(self, key: str, *, optional: bool = False) -> Table:
-        """An inner table; an empty one where it is absent and optional."""
+    def table(self, key: str, *, optional: bool = False) -> Fields:
+        """An inner table; an empty one where it is not there and optional."""
         parent, _, inner = self.where.partition(" [")
         where = f"{parent} [{inner[:-1]}.{key}]" if inner else f"{parent} [{key}]"
         if optional and key not in self:
-            return Table({}, where)
-        return Table(self.take(key, "a table", lambda value: isinstance(value, dict)), where)
+            return Fields({}, where)
+        return Fields(self.take(key, "a table", lambda value: isinstance(value, dict)), where)
 
 
-def read_toml(path: Path) -> Table:
+def read_toml(path: Path) -> Fields:
     """Reads a TOML file.
 
     Raises:
         InputError: the file is missing, not readable, or not TOML.
     """
     try:
-        return Table(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        return Fields(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; write one like examples/cwfid.toml") from None
     except OSError as error:
@@ -98,11 +95,16 @@ def read_toml(path: Path) -> Table:
         raise InputError(f"{path}: not TOML ({error}); correct that line") from error
 
 
-def is_number(value: Any) -> bool:
-    """Whether a value is a finite number; true and false are none."""
-    return type(value) in (int, float) and math.isfinite(value)
-
-
 def is_list_of(kind: type) -> Callable[[Any], bool]:
     """A check for lists of one type."""
     return lambda value: isinstance(value, list) and all(type(item) is kind for item in value)
+
+
+def shorten(value: Any) -> str:
+    """A value as it is written, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
