@@ -167,9 +167,9 @@ def _megabytes(size: int) -> str:
 @contextmanager
 def _observer() -> Iterator[Any]:
     """Shows a download on the terminal."""
-    from aims.models.download import Observer
+    from aims.models.download import DownloadObserver
 
-    class Display(Observer):
+    class Display(DownloadObserver):
         def __init__(self, progress: Progress) -> None:
             self.bar = Stages(progress)
 

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from aims.core.errors import DISK_FULL, AimsError, InputError
 from aims.core.files import atomic_write, sync
-from aims.models._transfer import Observer, fetch_rest, usable_bytes
+from aims.models._transfer import DownloadObserver, fetch_rest, usable_bytes
 from aims.models.backbone import BACKBONES, Checkpoint
 from aims.models.weights import LICENSE, weights_folder
 
@@ -23,7 +23,7 @@ __all__ = [
     "LICENSE",
     "URL_VARIABLE",
     "Download",
-    "Observer",
+    "DownloadObserver",
     "fetch",
     "is_there",
     "plan_download",
@@ -86,7 +86,7 @@ def plan_download(backbone: str) -> Download:
     )
 
 
-def is_there(download: Download, observer: Observer | None = None) -> bool:
+def is_there(download: Download, observer: DownloadObserver | None = None) -> bool:
     """Whether the authors' file lies in its place, by its checksum.
 
     Raises:
@@ -94,7 +94,7 @@ def is_there(download: Download, observer: Observer | None = None) -> bool:
     """
     if not download.path.exists():
         return False
-    wrong = _difference(download.path, download.checkpoint, observer or Observer())
+    wrong = _difference(download.path, download.checkpoint, observer or DownloadObserver())
     if wrong:
         raise InputError(
             f"{download.path}: not the authors' file: {wrong}; delete or move it, then give the command again"
@@ -102,7 +102,7 @@ def is_there(download: Download, observer: Observer | None = None) -> bool:
     return True
 
 
-def fetch(download: Download, observer: Observer | None = None) -> bool:
+def fetch(download: Download, observer: DownloadObserver | None = None) -> bool:
     """Fetches the authors' file unless it is there, going on where an earlier attempt stopped.
 
     A second process waits for the first one. On any failure, and on Ctrl-C, what was fetched is kept in
@@ -115,7 +115,7 @@ def fetch(download: Download, observer: Observer | None = None) -> bool:
         InputError: another file lies in its place, or HF_HUB_OFFLINE forbids it.
         AimsError: no space, no answer, a wrong answer, or wrong content.
     """
-    observer = observer or Observer()
+    observer = observer or DownloadObserver()
     # Before the lock: a shared cache that one may only read is fine where the file is there.
     if is_there(download, observer):
         return False
@@ -137,7 +137,7 @@ def fetch(download: Download, observer: Observer | None = None) -> bool:
     return True
 
 
-def take(download: Download, source: Path, observer: Observer | None = None) -> bool:
+def take(download: Download, source: Path, observer: DownloadObserver | None = None) -> bool:
     """Copies the authors' file, fetched in some other way, to its place unless it is there; no network.
 
     Returns:
@@ -147,7 +147,7 @@ def take(download: Download, source: Path, observer: Observer | None = None) -> 
         InputError: `source` is missing or is not the authors' file, or another file lies in its place.
         AimsError: no space.
     """
-    observer = observer or Observer()
+    observer = observer or DownloadObserver()
     if not source.is_file():
         raise InputError(f"{source}: no such file of weights")
     wrong = _difference(source, download.checkpoint, observer)
@@ -171,7 +171,7 @@ def take(download: Download, source: Path, observer: Observer | None = None) -> 
     return True
 
 
-def _difference(path: Path, checkpoint: Checkpoint, observer: Observer) -> str:
+def _difference(path: Path, checkpoint: Checkpoint, observer: DownloadObserver) -> str:
     """What is wrong with a file, in words; empty if it is the authors'."""
     size = path.stat().st_size
     if size != checkpoint.size_bytes:
@@ -187,7 +187,7 @@ def _difference(path: Path, checkpoint: Checkpoint, observer: Observer) -> str:
 
 
 @contextmanager
-def _alone(download: Download, observer: Observer) -> Iterator[None]:
+def _alone(download: Download, observer: DownloadObserver) -> Iterator[None]:
     download.path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(download.path.with_name(f".{download.path.name}.lock"))
     try:
