@@ -114,13 +114,10 @@ def _describe(backbone: str, method: str, modality: str) -> Description:
 def _parameters(
     backbone: str, method: str, modality: str, *, tuning: str | None = None, **options: int
 ) -> ParameterCounts:
-    if tuning is None and not options and modality in (_WIDE[0], _NARROW):
-        # Described as well, so built already.
+    described = tuning is None and not options and modality in (_WIDE[0], _NARROW)
+    # What is described as well is built already.
+    if described or not has_model(method):
         return _describe(backbone, method, modality).parameters
-    if not has_model(method):
-        return describe(
-            method=method, tuning=NO_TUNING, backbone=backbone, channels=_channels(modality)
-        ).parameters
     model = build_shapes(
         method=method,
         tuning=tuning or default_tuning(method, pretrained=True),

@@ -126,7 +126,10 @@ def summary(entry: type[Any]) -> str:
 
 
 def extra_options(ctx: click.Context) -> dict[str, str]:
-    """Reads `--name value` and `--name=value` from what the command did not know.
+    """Reads the options of methods and tunings, `--name value` or `--name=value`.
+
+    Args:
+        ctx: of a command with the options `--method` and `--tuning`; `ctx.args` holds what click left.
 
     Returns:
         Values by name, as words, with underscores for hyphens; the registries check them.
@@ -134,6 +137,7 @@ def extra_options(ctx: click.Context) -> dict[str, str]:
     Raises:
         click.UsageError: a word that is no option, an option without a value, twice the same, or one that
             no method and no tuning has.
+        InputError: the method or the tuning has an option that the command itself has.
     """
     found: dict[str, str] = {}
     words = iter(ctx.args)
@@ -150,7 +154,20 @@ def extra_options(ctx: click.Context) -> dict[str, str]:
         if name in found:
             raise click.UsageError(f"option {option} is given twice", ctx)
         found[name] = value
+    _require_free_names(ctx)
     return found
+
+
+def _require_free_names(ctx: click.Context) -> None:
+    # Imported here: torch takes seconds.
+    from aims.methods import default_tuning, require_free_names
+
+    method, tuning = ctx.params["method"], ctx.params["tuning"]
+    if method is not None:
+        flags = [flag for parameter in ctx.command.get_params(ctx) for flag in parameter.opts]
+        own = {flag.removeprefix("--").replace("-", "_") for flag in flags}
+        tuning = default_tuning(method, pretrained=True) if tuning is None else tuning
+        require_free_names(method, tuning, own, f"`{ctx.command_path}`")
 
 
 def _require_known(ctx: click.Context, option: str, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -106,6 +106,13 @@ class Stages:
 def plain_table(**options: Any) -> Table:
     """A table with a line below its headings alone; the options are those of `rich.table.Table`."""
     return Table(box=box.SIMPLE_HEAD, header_style="dim", show_edge=False, **options)
+
+
+def add_columns(table: Table, *names: str, left: Collection[str] = (), **options: Any) -> Table:
+    """Adds columns whose cells stand to the right, but for those in `left`; returns the table."""
+    for name in names:
+        table.add_column(name, justify="left" if name in left else "right", **options)
+    return table
 
 
 class WarningHandler(logging.Handler):

@@ -11,7 +11,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from aims.cli._options import PATH, device_option, json_option, path_option
-from aims.cli._terminal import Stages, err, out, print_json, progress_bar, warn
+from aims.cli._terminal import Stages, add_columns, err, out, print_json, progress_bar, warn
 
 _EPILOG = """
 \b
@@ -74,13 +74,11 @@ def command(finish: bool, as_json: bool, **arguments: Any) -> None:
         return
     out.print(str(job.folder / card["weights"]["file"]), markup=False)
     table = Table(title=f"mIoU from one click, %, after {card['images_seen']:,} images")
-    for name in ("held out", "instances", "model", "disc", "best disc"):
-        table.add_column(name, justify="left" if name == "held out" else "right")
+    add_columns(table, "held out", "instances", "model", "disc", "best disc", left=["held out"])
     for name, numbers in card["scores"].items():
-        shares = (f"{100 * numbers[key]:.1f}" for key in ("miou", "disc", "best_disc"))
-        table.add_row(name, f"{numbers['instances']:,}", *shares)
-        shares = (f"{100 * numbers[key]:.1f}" for key in ("miou_large", "disc_large", "best_disc_large"))
-        table.add_row("  large", f"{numbers['large_instances']:,}", *shares)
+        for label, instances, suffix in ((name, "instances", ""), ("  large", "large_instances", "_large")):
+            scores = (f"{100 * numbers[key + suffix]:.1f}" for key in ("miou", "disc", "best_disc"))
+            table.add_row(label, f"{numbers[instances]:,}", *scores)
     out.print(table)
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aims.cli._options import data_option, json_option, path_option, runs_option
-from aims.cli._terminal import err, out, print_json
+from aims.cli._terminal import add_columns, err, out, print_json
 from aims.core.errors import AimsError
 
 if TYPE_CHECKING:
@@ -113,8 +113,7 @@ def _written(target: Path, written: Sequence[Path]) -> list[str]:
 def _print_paper(cells: Sequence[Mapping[str, Any]]) -> None:
     """The published numbers for which there is one of ours."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in ("", "", "", "published", "ours", "95 % interval", "difference"):
-        table.add_column(name, justify="right" if name else "left")
+    add_columns(table, *[""] * 3, "published", "ours", "95 % interval", "difference", left=[""])
     for cell in cells:
         if cell["difference"]:
             ends = f"[{cell['low']}, {cell['high']}]" if cell.get("low") else ""
@@ -164,8 +163,7 @@ def _drawn(table: Comparison, columns: Mapping[str, Callable[[ComparisonRow], Te
     drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     # In a narrow terminal names go on in the next line: cut short they could be another's.
     drawn.add_column("mIoU, %", overflow="fold")
-    for name in columns:
-        drawn.add_column(name, justify="right", overflow="fold")
+    add_columns(drawn, *columns, overflow="fold")
     for place, row in enumerate(table.rows[:_ROWS]):
         last_floor = row.is_floor and place + 1 < len(table.rows) and not table.rows[place + 1].is_floor
         drawn.add_row(Text(row.label), *(show(row) for show in columns.values()), end_section=last_floor)
@@ -185,9 +183,7 @@ def _print_table1(section: Section) -> None:
     from aims.report.tables.captions import plain_rows, title
 
     out.print(Text(title(section.condition)))
-    table = Table(show_lines=True)
-    for k, name in enumerate(_COLUMNS):
-        table.add_column(name, justify="right" if k else "left")
+    table = add_columns(Table(show_lines=True), *_COLUMNS, left=_COLUMNS[:1])
     for row in plain_rows(section):
         table.add_row(*(Text(cell) for cell in row))
     out.print(table)

@@ -20,7 +20,7 @@ from aims.cli._options import (
     runs_option,
     setting_options,
 )
-from aims.cli._terminal import Stages, err, out, print_json, progress_bar, warn
+from aims.cli._terminal import Stages, add_columns, err, out, print_json, progress_bar, warn
 from aims.core.config import NO_MODEL, NO_TUNING, SETTINGS
 from aims.core.sizes import LARGE_SHARE
 
@@ -142,8 +142,7 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
 
 
 def _rates_table(rates: Any) -> Table:
-    table = Table("rate", "mIoU", "")
-    table.columns[1].justify = "right"
+    table = add_columns(Table(), "rate", "mIoU", "", left=("rate", ""))
     split = "val" if "val_miou" in rates.best.scores else "test"
     for rate, score in rates.scores.items():
         note = "training failed" if score is None else "stopped early" if rate in rates.stopped else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -18,20 +18,6 @@ from aims.models.tuning import TUNINGS, Tuning
 
 #: Of options and channels. Sizes made of larger ones overflow torch's 64 bits.
 LARGEST = 2**20
-_OF_THE_COMMAND = {
-    "attention",
-    "checkpoint_every",
-    "data",
-    "device",
-    "fresh",
-    "help",
-    "json",
-    "path",
-    "runs",
-    "workers",
-}
-#: Names that an option cannot have: on the command line these belong to `aims run`.
-RESERVED = frozenset({*SETTINGS, *_OF_THE_COMMAND})
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "none"}
 
 
@@ -175,12 +161,7 @@ def require_pair(method: str, tuning: str) -> None:
     chosen = METHODS[method]
     if tuning != NO_TUNING:
         TUNINGS[tuning]
-    for name in known_options(method, tuning):
-        if name in RESERVED:
-            raise InputError(
-                f"method {method!r} or tuning {tuning!r} has an option {name!r}, as `aims run` itself has; "
-                "it has to be renamed"
-            )
+    require_free_names(method, tuning, SETTINGS, "`aims run`")
     objection = chosen().tuning_objection(tuning)
     if _applies(method, tuning):
         shared = sorted(option_defaults(chosen).keys() & option_defaults(TUNINGS[tuning]).keys())
@@ -192,6 +173,26 @@ def require_pair(method: str, tuning: str) -> None:
         objection = objection or f"it is a tuning of its own, {chosen.own_tuning!r}"
     if objection is not None:
         raise InputError(f"method {method!r} does not go with tuning {tuning!r}: {objection}")
+
+
+def require_free_names(method: str, tuning: str, taken: Collection[str], owner: str) -> None:
+    """Checks that no option of a method or a tuning has a name that belongs to somebody else.
+
+    Args:
+        method: name in `METHODS`.
+        tuning: name in `TUNINGS`, or "none".
+        taken: the names, with underscores for hyphens.
+        owner: whose they are, for the message.
+
+    Raises:
+        InputError: an option has one of them.
+    """
+    for name in known_options(method, tuning):
+        if name in taken:
+            raise InputError(
+                f"method {method!r} or tuning {tuning!r} has an option {name!r}, as {owner} itself has; "
+                "it has to be renamed"
+            )
 
 
 def require_modality(method: str, modality: Modality) -> None:

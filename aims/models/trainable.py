@@ -29,6 +29,14 @@ class Trainable(Protocol):
         ...
 
 
+class FullyTrainable(nn.Module):
+    """Base of layers whose parameters all learn."""
+
+    def trainable_params(self) -> list[str]:
+        """Names of all parameters."""
+        return [name for name, _ in self.named_parameters()]
+
+
 @runtime_checkable
 class Tracking(Protocol):
     """A layer that declares buffers which training changes."""
