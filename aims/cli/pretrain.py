@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import click
-from rich.progress import Progress
 from rich.table import Table
 
 from aims.cli._options import PATH, device_option, json_option, path_option
-from aims.cli._terminal import Stages, add_columns, err, out, print_json, progress_bar, warn
+from aims.cli._terminal import add_columns, err, out, print_json, warn
 
 _EPILOG = """
 \b
@@ -54,6 +52,7 @@ def command(finish: bool, as_json: bool, **arguments: Any) -> None:
     Every scene of the family "wilds" is seen once, from a few clicks; the family "rooms" is only scored.
     """
     # Imported here: torch takes seconds.
+    from aims.cli._training_display import training_display
     from aims.pretrain.run import plan_pretraining, pretrain
 
     job = plan_pretraining(**arguments)
@@ -67,7 +66,7 @@ def command(finish: bool, as_json: bool, **arguments: Any) -> None:
     )
     if config.share_of_photos:
         warn("photographs are learned from: unless their licence is free, the weights may not be shipped")
-    with _observer() as observer:
+    with training_display("images", "sets", _score_line) as observer:
         card = pretrain(job, finish=finish, observer=observer)
     if as_json:
         print_json(card)
@@ -82,30 +81,9 @@ def command(finish: bool, as_json: bool, **arguments: Any) -> None:
     out.print(table)
 
 
-@contextmanager
-def _observer() -> Iterator[Any]:
-    """Shows a pretraining on the terminal; where stderr is no terminal, one line a score."""
-    from aims.engine.train import Observer
-
-    class Display(Observer):
-        def __init__(self, progress: Progress) -> None:
-            self.bar = Stages(progress)
-
-        def stage(self, name: str, total: int, done: int = 0) -> None:
-            self.bar.begin(name, total or None, done, unit="images" if name == "train" else "sets")
-
-        def advance(self, count: int = 1, *, loss: float | None = None) -> None:
-            self.bar.update(advance=count)
-            if loss is not None:
-                self.bar.update(note=f"loss {loss:.3f}")
-
-        def epoch(self, line: Mapping[str, Any]) -> None:
-            scores = (
-                f"{name} {100 * numbers['miou']:.1f} % (disc {100 * line['floors'][name]['disc']:.1f})"
-                for name, numbers in line["scores"].items()
-            )
-            text = f"{line['images']:>11,} images  {line['seconds']:>8,.0f} s  {'  '.join(scores)}"
-            err.print(text, markup=False, soft_wrap=True)
-
-    with progress_bar() as progress:
-        yield Display(progress)
+def _score_line(line: Mapping[str, Any]) -> str:
+    scores = (
+        f"{name} {100 * numbers['miou']:.1f} % (disc {100 * line['floors'][name]['disc']:.1f})"
+        for name, numbers in line["scores"].items()
+    )
+    return f"{line['images']:>11,} images  {line['seconds']:>8,.0f} s  {'  '.join(scores)}"

@@ -78,11 +78,11 @@ def _show(backbone: str, path: Path, facts: Mapping[str, Any], remark: str, as_j
 
 
 def _obtain(download: Download, source: Path | None) -> bool:
-    from aims.models.download import fetch, is_there, take
+    from aims.models.download import copy_from, fetch, is_there
 
     with _observer() as observer:
         if source is not None:
-            return take(download, source, observer)
+            return copy_from(download, source, observer)
         if is_there(download, observer):
             return False
         _announce(download)

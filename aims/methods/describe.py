@@ -1,4 +1,4 @@
-"""What a method with a tuning costs: counted from shapes, without weights, data or computing."""
+"""Parameters and operations of a method with a tuning, counted from shapes alone."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Description:
     mask_size: int
 
     def as_json(self) -> dict[str, Any]:
-        """For `aims info --json`; parameters and operations under the names of run.json."""
+        """Returns the content of `aims info --json`; parameters and operations have the names of run.json."""
         return {
             "method": self.method,
             "tuning": self.tuning,

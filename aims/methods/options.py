@@ -16,7 +16,7 @@ from aims.core.vocabulary import Modality
 from aims.methods.base import METHODS, Baseline
 from aims.models.tuning import TUNINGS, Tuning
 
-#: Of options and channels. Sizes made of larger ones overflow torch's 64 bits.
+#: Largest value of an option and of channels: sizes made of larger ones overflow torch's 64 bits.
 LARGEST = 2**20
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "none"}
 
@@ -76,7 +76,7 @@ def read_option(name: str, value: object, entry: type[Any]) -> Option:
 
 
 def read_any_option(name: str, value: object) -> Option:
-    """Reads an option of which it is not known yet to what method or tuning it belongs.
+    """Reads an option whose method or tuning is not known yet.
 
     Raises:
         InputError: no method and no tuning has such an option that takes the value.
@@ -134,7 +134,7 @@ def require_size(name: str, value: float) -> None:
 
 
 def configure(method: str, tuning: str, options: Mapping[str, object]) -> tuple[Baseline, Tuning | None]:
-    """Makes a method and a tuning with their options.
+    """Instantiates a method and a tuning with their options.
 
     Returns:
         The method, and the tuning, or None where the method brings its own or nothing is trained.
@@ -227,5 +227,5 @@ def default_tuning(method: str, pretrained: bool) -> str:
 
 
 def _applies(method: str, tuning: str) -> bool:
-    """Whether layers of the tuning are put in."""
+    """Returns whether layers of the tuning are inserted into the model."""
     return tuning != NO_TUNING and METHODS[method].own_tuning is None

@@ -74,16 +74,18 @@ def fetch_rest(url: str, path: Path, size: int, observer: DownloadObserver) -> N
                     observer.remark(f"connection lost at {file.tell():,} bytes; going on from there")
         if path.stat().st_size < size:
             # Only an answer that does not say its length can end early without an error.
-            raise AimsError(f"{url}: the answer ended early; {_way_on(path, size)}")
+            raise AimsError(f"{url}: the answer ended early; {_next_step(path, size)}")
     except _LOST as error:
-        raise AimsError(f"{url}: the connection failed ({_reason(error)}); {_way_on(path, size)}") from None
+        raise AimsError(
+            f"{url}: the connection failed ({_reason(error)}); {_next_step(path, size)}"
+        ) from None
     except (requests.RequestException, HTTPError, ValueError) as error:
         # An address, a header or a proxy of the environment that cannot be used.
         raise AimsError(f"{url}: cannot be asked for ({error}); check address and proxy settings") from None
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
-        raise AimsError(f"{path.parent}: the disk is full; make room; {_way_on(path, size)}") from None
+        raise AimsError(f"{path.parent}: the disk is full; make room; {_next_step(path, size)}") from None
     finally:
         if path.is_file() and path.stat().st_size == 0:
             path.unlink()
@@ -128,9 +130,9 @@ class _Transfer:
             path = Path(self.file.name)
             # The partial file is longer than the server's: every further attempt would end the same way.
             too_long = response.status_code == requests.codes.requested_range_not_satisfiable
-            way_on = f"delete {path} to begin again" if too_long else _way_on(path, self.size)
+            next_step = f"delete {path} to begin again" if too_long else _next_step(path, self.size)
             answer = f"{response.status_code} {response.reason}".strip()
-            raise AimsError(f"{self.url}: the server answers {answer}; {way_on}")
+            raise AimsError(f"{self.url}: the server answers {answer}; {next_step}")
         if response.status_code != requests.codes.partial_content and self.file.tell():
             self.observer.remark("the server cannot go on in the middle; fetching from the beginning again")
             self.file.seek(0)
@@ -169,7 +171,7 @@ def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _way_on(path: Path, size: int) -> str:
+def _next_step(path: Path, size: int) -> str:
     """What is kept, and what to do next."""
     done = usable_bytes(path, size)
     if not done:

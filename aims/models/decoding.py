@@ -1,6 +1,6 @@
 """segment-anything's mask decoder, computed for many prompts on several images at once.
 
-The same layers with the same weights give the same masks up to rounding (parity tests), for less:
+The same layers with the same weights give the same masks up to rounding (parity tests), at a lower cost:
 
 - a prompt has a handful of tokens, an image thousands: in the cross-attentions, the projections of the
   image are folded into those of the tokens (q (W x) = (q W) x), so that the image is multiplied with a few

@@ -1,4 +1,4 @@
-"""Fetching the authors' checkpoints: shown, resumable, checked before they get their name, never executed."""
+"""Downloads of the authors' checkpoints: resumable, checked before they get their name, never executed."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ __all__ = [
     "URL_VARIABLE",
     "Download",
     "DownloadObserver",
+    "copy_from",
     "fetch",
     "is_there",
     "plan_download",
-    "take",
 ]
 
-#: Where the authors' files lie (README of https://github.com/facebookresearch/segment-anything).
+#: Address of the authors' files (README of https://github.com/facebookresearch/segment-anything).
 BASE_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
-#: Names a mirror in the place of `BASE_URL`; what comes from there is checked all the same.
+#: Environment variable with a mirror in place of `BASE_URL`; its files are checked all the same.
 URL_VARIABLE = "AIMS_WEIGHTS_URL"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """What is fetched for a backbone, from where and to where.
+    """The download of a backbone's checkpoint.
 
     Attributes:
         backbone: name in `BACKBONES`.
         checkpoint: the authors' file, with its size and SHA-256.
-        url: where it is fetched.
-        path: where it will lie; the file has this name only if its content is right.
+        url: address of the file.
+        path: path of the finished file, which has this name only if its content is right.
     """
 
     backbone: str
@@ -64,7 +64,7 @@ class Download:
 
 
 def plan_download(backbone: str) -> Download:
-    """Looks up what would be fetched for a backbone; touches neither disk nor network.
+    """Returns the download of a backbone's checkpoint; touches neither disk nor network.
 
     Raises:
         InputError: the backbone is unknown or has no pretrained weights, or $AIMS_WEIGHTS_URL is no address.
@@ -87,7 +87,7 @@ def plan_download(backbone: str) -> Download:
 
 
 def is_there(download: Download, observer: DownloadObserver | None = None) -> bool:
-    """Whether the authors' file lies in its place, by its checksum.
+    """Returns whether the authors' file lies in its place, by its checksum.
 
     Raises:
         InputError: another file lies there. It is left alone.
@@ -119,7 +119,7 @@ def fetch(download: Download, observer: DownloadObserver | None = None) -> bool:
     # Before the lock: a shared cache that one may only read is fine where the file is there.
     if is_there(download, observer):
         return False
-    with _alone(download, observer):
+    with _locked(download, observer):
         if is_there(download, observer):
             return False
         _require_space(download, download.checkpoint.size_bytes - download.fetched_bytes)
@@ -137,8 +137,8 @@ def fetch(download: Download, observer: DownloadObserver | None = None) -> bool:
     return True
 
 
-def take(download: Download, source: Path, observer: DownloadObserver | None = None) -> bool:
-    """Copies the authors' file, fetched in some other way, to its place unless it is there; no network.
+def copy_from(download: Download, source: Path, observer: DownloadObserver | None = None) -> bool:
+    """Copies the authors' file from elsewhere on this machine to its place unless it is there.
 
     Returns:
         Whether anything was done; False if the right file was there.
@@ -155,7 +155,7 @@ def take(download: Download, source: Path, observer: DownloadObserver | None = N
         raise InputError(f"{source}: not the authors' {download.checkpoint.file_name}: {wrong}")
     if is_there(download, observer):
         return False
-    with _alone(download, observer):
+    with _locked(download, observer):
         if is_there(download, observer):
             return False
         _require_space(download, download.checkpoint.size_bytes)
@@ -172,7 +172,7 @@ def take(download: Download, source: Path, observer: DownloadObserver | None = N
 
 
 def _difference(path: Path, checkpoint: Checkpoint, observer: DownloadObserver) -> str:
-    """What is wrong with a file, in words; empty if it is the authors'."""
+    """Returns how a file differs from the authors', in words; empty if it does not."""
     size = path.stat().st_size
     if size != checkpoint.size_bytes:
         return f"{size:,} bytes where theirs has {checkpoint.size_bytes:,}"
@@ -187,7 +187,7 @@ def _difference(path: Path, checkpoint: Checkpoint, observer: DownloadObserver) 
 
 
 @contextmanager
-def _alone(download: Download, observer: DownloadObserver) -> Iterator[None]:
+def _locked(download: Download, observer: DownloadObserver) -> Iterator[None]:
     download.path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(download.path.with_name(f".{download.path.name}.lock"))
     try:

@@ -16,7 +16,7 @@ from weights_server import CONTENT, PIECE, Server
 from aims.core.errors import AimsError, InputError
 from aims.models import _transfer
 from aims.models import download as module
-from aims.models.download import Download, DownloadObserver, fetch, is_there, plan_download, take
+from aims.models.download import Download, DownloadObserver, copy_from, fetch, is_there, plan_download
 from aims.models.weights import resolve_weights
 
 
@@ -471,13 +471,13 @@ def test_a_file_of_this_machine_is_taken(
         put(download.partial, partial)
     source = tmp_path / "elsewhere.pth"
     source.write_bytes(CONTENT)
-    assert take(download, source, observer)
+    assert copy_from(download, source, observer)
     assert download.path.read_bytes() == CONTENT
     assert not download.path.samefile(source)
     assert names(download) == [download.path.name]
     assert [stage[0] for stage in observer.stages] == ["check", "copy"]
-    assert not take(download, source)
-    assert not take(download, download.path)
+    assert not copy_from(download, source)
+    assert not copy_from(download, download.path)
     assert server.asked == []
 
 
@@ -490,7 +490,7 @@ def test_a_wrong_file_of_this_machine(
         source.write_bytes(content)
     words = "no such file" if content is None else r"not the authors' sam_vit_b_01ec64\.pth: .* where theirs"
     with pytest.raises(InputError, match=rf"elsewhere\.pth: {words}"):
-        take(download, source)
+        copy_from(download, source)
     assert not download.path.parent.exists()
 
 
@@ -499,7 +499,7 @@ def test_no_copy_over_another_file(download: Download, server: Server, tmp_path:
     source = tmp_path / "elsewhere.pth"
     source.write_bytes(CONTENT)
     with pytest.raises(InputError, match="4 bytes where theirs has 50,000; delete or move it"):
-        take(download, source)
+        copy_from(download, source)
     assert download.path.read_bytes() == b"mine"
 
 
@@ -515,7 +515,7 @@ def test_a_copy_onto_a_full_disk(
 
     monkeypatch.setattr(module.shutil, "copyfile", copy)
     with pytest.raises(AimsError, match="the disk is full; make room"):
-        take(download, source)
+        copy_from(download, source)
     assert names(download) == []
     monkeypatch.undo()
 
