@@ -27,16 +27,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 from aims.core.files import write_json, write_text
 from aims.version import __version__
@@ -144,28 +143,26 @@ def run_stage(stage: Stage, result: StageResult, log: Path) -> None:
     """
     began = time.monotonic()
     grace = min(_GRACE_SECONDS, _GRACE_SHARE * result.limit)
-    child = subprocess.Popen(
-        stage.command(result.limit - grace),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **stage.environment},
-        # A group of its own, so that what it started ends with it.
-        start_new_session=True,
-    )
-    assert child.stdout is not None
-    tail: deque[str] = deque(maxlen=_TAIL)
-    counts: Counter[str] = Counter()
-    reader = threading.Thread(target=_read, args=(child.stdout, stage.name, log, tail, counts), daemon=True)
-    reader.start()
+    with log.open("ab") as output:
+        output.write(f"==== {stage.name} ====\n".encode())
+        output.flush()
+        first = output.tell()
+        child = subprocess.Popen(
+            stage.command(result.limit - grace),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **stage.environment},
+            # A group of its own, so that what it started ends with it.
+            start_new_session=True,
+        )
     try:
         _wait(child, result, began, grace)
     finally:
         _signal(child, signal.SIGKILL)
         child.wait()
-        reader.join(timeout=2)
         result.seconds = time.monotonic() - began
-        result.tail, result.counts = list(tail), dict(counts)
+        _read(log, first, result)
 
 
 def _wait(child: subprocess.Popen[bytes], result: StageResult, began: float, grace: float) -> None:
@@ -185,18 +182,16 @@ def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
         os.killpg(child.pid, number)
 
 
-def _read(output: IO[bytes], name: str, log: Path, tail: deque[str], counts: Counter[str]) -> None:
-    left = _LOG_BYTES
-    with output, log.open("ab") as file:
-        file.write(f"==== {name} ====\n".encode())
-        for line in output:
-            file.write(line[:left])
-            file.flush()
-            left -= len(line[:left])
-            text = line.decode("utf-8", "replace").rstrip()[:400]
-            tail.append(text)
-            if "::" in text and (outcome := _OUTCOME.search(text)):
-                counts[outcome[1].lower()] += 1
+def _read(log: Path, first: int, result: StageResult) -> None:
+    """Reads what a stage wrote from a byte of the log on, and cuts it to `_LOG_BYTES`."""
+    with log.open("r+b") as file:
+        file.seek(first)
+        lines = [line.decode("utf-8", "replace").rstrip()[:400] for line in file]
+        if file.tell() > first + _LOG_BYTES:
+            file.truncate(first + _LOG_BYTES)
+    outcomes = [_OUTCOME.search(line) for line in lines if "::" in line]
+    result.counts = dict(Counter(outcome[1].lower() for outcome in outcomes if outcome))
+    result.tail = lines[-_TAIL:]
 
 
 def stages_of(options: argparse.Namespace, pretraining: Path) -> list[Stage]:

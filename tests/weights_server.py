@@ -11,15 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
 
-import huggingface_hub
 import pytest
 
 from aims.models.backbone import BACKBONES, Checkpoint
 from helpers import seeded
 
-#: The library hands bytes on in pieces of this size here; 10 MiB else.
+#: Size of the pieces that are written here.
 PIECE = 10_000
 CONTENT = seeded("weights").bytes(50_000)
 
@@ -180,15 +178,8 @@ def make_up_checkpoint(patch: pytest.MonkeyPatch, backbone: str = "sam-vit-b") -
     return checkpoint
 
 
-@contextmanager
-def impatient_library(patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Lets the library reach the loopback address, in small pieces and without waiting between attempts."""
+def reach_loopback(patch: pytest.MonkeyPatch) -> None:
+    """Lets a download reach the loopback address, in small pieces."""
     patch.setenv("NO_PROXY", "127.0.0.1")
-    patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    patch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", PIECE)
-    patch.setattr("huggingface_hub.file_download.time", SimpleNamespace(sleep=lambda seconds: None))
-    huggingface_hub.close_session()  # It reads the proxy settings once.
-    try:
-        yield
-    finally:
-        huggingface_hub.close_session()
+    patch.delenv("HF_HUB_OFFLINE", raising=False)
+    patch.setattr("aims.models._transfer.CHUNK_BYTES", PIECE)

@@ -1,4 +1,4 @@
-"""What `aims info --all` counts: every method and tuning, beside what the paper prints."""
+"""The counts of `aims info --all`: every method and tuning, beside the paper's numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from aims.methods import (
 )
 from aims.report.paper.published import PAPER_BACKBONE
 
-#: What the other methods are compared with; tunings and depths are counted with it.
+#: The method that the others are compared with; tunings and depths are counted with it.
 REFERENCE = "simcmf"
 #: Where the modules before the encoder are counted: a modality of every number of channels in the paper.
 _ALIGNMENT_AT = ("depth", "hha", "rgb-depth", "rgb-hha", "polarization")
@@ -64,7 +64,7 @@ def count_all(backbone: str) -> dict[str, Any]:
 
 
 def _method(backbone: str, method: str) -> dict[str, Any]:
-    """One method as JSON; null where it does not take the modality."""
+    """Counts one method, as JSON; null where it does not take the modality."""
     wide = next((modality for modality in _WIDE if _takes(method, modality)), None)
     found = _describe(backbone, method, wide).as_json() if wide else {}
     return {
@@ -88,7 +88,7 @@ def _method(backbone: str, method: str) -> dict[str, Any]:
 
 
 def _tuning(backbone: str, tuning: str, published: float | None) -> dict[str, Any]:
-    """One tuning as JSON; the alignment module is left out, as in the paper's Table 4."""
+    """Counts one tuning, as JSON; the alignment module is left out, as in the paper's Table 4."""
     counts = _parameters(backbone, REFERENCE, _WIDE[0], tuning=tuning)
     of_method = known_options(REFERENCE, NO_TUNING)
     options = known_options(REFERENCE, tuning)
@@ -114,13 +114,10 @@ def _describe(backbone: str, method: str, modality: str) -> Description:
 def _parameters(
     backbone: str, method: str, modality: str, *, tuning: str | None = None, **options: int
 ) -> ParameterCounts:
-    if tuning is None and not options and modality in (_WIDE[0], _NARROW):
-        # Described as well, so built already.
+    described = tuning is None and not options and modality in (_WIDE[0], _NARROW)
+    # What is described as well is built already.
+    if described or not has_model(method):
         return _describe(backbone, method, modality).parameters
-    if not has_model(method):
-        return describe(
-            method=method, tuning=NO_TUNING, backbone=backbone, channels=_channels(modality)
-        ).parameters
     model = build_shapes(
         method=method,
         tuning=tuning or default_tuning(method, pretrained=True),
@@ -132,7 +129,7 @@ def _parameters(
 
 
 def _ratio(backbone: str, method: str, modality: str | None) -> float | None:
-    """Operations of a method over those of `REFERENCE`; None where either does not take the modality."""
+    """Returns the operations of a method over those of `REFERENCE`; None where it refuses the modality."""
     if modality is None or not _takes(method, modality):
         return None
     reference = _describe(backbone, REFERENCE, modality).flops.forward

@@ -16,12 +16,12 @@ from aims.core.settings import Setting
 OPEN = {"ignore_unknown_options": True, "allow_extra_args": True}
 #: Type of an option or argument that is a file or a folder.
 PATH = click.Path(path_type=Path)
-#: A command or a callback, as click's decorators take and give it.
+#: Type of click's decorators; what they take and return has no type of its own.
 Decorator = Callable[[Any], Any]
 
 
 def path_option(flag: str, text: str, default: str | None = None, name: str | None = None) -> Decorator:
-    """An option for a file or a folder; with a name, the parameter is called so."""
+    """Declares an option that takes a path; `name` is the parameter's where it is not the flag's."""
     return click.option(
         *filter(None, (flag, name)),
         type=PATH,
@@ -32,38 +32,38 @@ def path_option(flag: str, text: str, default: str | None = None, name: str | No
 
 
 def data_option(text: str = "A converted folder, or a folder of several.") -> Decorator:
-    """`--data`: where converted datasets are."""
+    """Declares `--data`, the converted datasets."""
     return path_option("--data", text, "data/aims")
 
 
 def runs_option() -> Decorator:
-    """`--runs`: where runs are."""
+    """Declares `--runs`, the folder of runs."""
     return path_option("--runs", "Folder of runs.", "runs")
 
 
 def weights_option() -> Decorator:
-    """`--weights`: what a finished run started from."""
+    """Declares `--weights`, the file that a finished run started from."""
     return path_option(
         "--weights", "The pretrained weights that the run started from.  [default: cache folder]"
     )
 
 
 def device_option() -> Decorator:
-    """`--device`: what is computed on."""
+    """Declares `--device`."""
     return click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 
 
 def json_option(text: str = "Print everything as JSON.") -> Decorator:
-    """`--json`, as the parameter `as_json`."""
+    """Declares `--json`, as the parameter `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help=text)
 
 
 def setting_options(settings: Mapping[str, Setting], types: Mapping[str, click.ParamType[Any]]) -> Decorator:
-    """An option for every setting.
+    """Declares an option for every setting.
 
     Args:
         settings: `aims.core.config.SETTINGS`, or some of them.
-        types: click's types of those that take other words than a record holds.
+        types: click's types of settings whose words on the command line differ from a record's values.
     """
 
     def add(command: Any) -> Any:
@@ -106,7 +106,7 @@ class RegistryCommand(click.Command):
 
 
 def _described(entry: type[Any]) -> str:
-    """What a method or a tuning is, in a line, with its options and their defaults."""
+    """Returns the summary of a method or a tuning with its options and their defaults."""
     from aims.methods import option_defaults
 
     options = option_text(option_defaults(entry))
@@ -114,19 +114,22 @@ def _described(entry: type[Any]) -> str:
 
 
 def option_text(options: Mapping[str, object]) -> str:
-    """Options as they are written on the command line: "--kernel 3 --width 64"."""
+    """Formats options as on the command line: "--kernel 3 --width 64"."""
     return " ".join(
         f"--{name.replace('_', '-')} {'none' if value is None else value}" for name, value in options.items()
     )
 
 
 def summary(entry: type[Any]) -> str:
-    """The first line of a class's docstring."""
+    """Returns the first line of a class's docstring."""
     return (inspect.getdoc(entry) or "").partition("\n")[0]
 
 
 def extra_options(ctx: click.Context) -> dict[str, str]:
-    """Reads `--name value` and `--name=value` from what the command did not know.
+    """Reads the options of methods and tunings, `--name value` or `--name=value`.
+
+    Args:
+        ctx: of a command with the options `--method` and `--tuning`; `ctx.args` holds what click left.
 
     Returns:
         Values by name, as words, with underscores for hyphens; the registries check them.
@@ -134,6 +137,7 @@ def extra_options(ctx: click.Context) -> dict[str, str]:
     Raises:
         click.UsageError: a word that is no option, an option without a value, twice the same, or one that
             no method and no tuning has.
+        InputError: the method or the tuning has an option that the command itself has.
     """
     found: dict[str, str] = {}
     words = iter(ctx.args)
@@ -150,7 +154,20 @@ def extra_options(ctx: click.Context) -> dict[str, str]:
         if name in found:
             raise click.UsageError(f"option {option} is given twice", ctx)
         found[name] = value
+    _require_free_names(ctx)
     return found
+
+
+def _require_free_names(ctx: click.Context) -> None:
+    # Imported here: torch takes seconds.
+    from aims.methods import default_tuning, require_free_names
+
+    method, tuning = ctx.params["method"], ctx.params["tuning"]
+    if method is not None:
+        flags = [flag for parameter in ctx.command.get_params(ctx) for flag in parameter.opts]
+        own = {flag.removeprefix("--").replace("-", "_") for flag in flags}
+        tuning = default_tuning(method, pretrained=True) if tuning is None else tuning
+        require_free_names(method, tuning, own, f"`{ctx.command_path}`")
 
 
 def _require_known(ctx: click.Context, option: str, name: str) -> None:

@@ -20,7 +20,7 @@ from aims.synth.datasets import DESCRIPTION
 
 @dataclass(frozen=True, kw_only=True)
 class Folders:
-    """Where data lie.
+    """The folders of a suite's datasets.
 
     Attributes:
         data: converted datasets.
@@ -31,7 +31,7 @@ class Folders:
     raw: Path
 
     def commands(self, recipe: Recipe, suite: Suite) -> list[list[str]]:
-        """The commands of a recipe as words."""
+        """Returns the commands of a recipe, each as a list of words."""
         return recipe.commands(
             data=self.data, raw=self.raw, made=self.data.parent / "made", suite=suite.path.parent
         )
@@ -83,7 +83,7 @@ def _wanted(entries: Iterable[Entry]) -> list[str]:
 
 
 def _datasets(data: Path) -> dict[str, Dataset]:
-    """The datasets by name; none where there is no folder yet."""
+    """Opens the datasets of a folder, by name; none where there is no folder yet."""
     if not (data / MANIFEST).is_file() and not any(data.glob(f"*/{MANIFEST}")):
         return {}
     return {dataset.name: dataset for dataset in find_datasets(data)}

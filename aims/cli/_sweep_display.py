@@ -1,4 +1,4 @@
-"""What a sweep shows while it works: a bar with counts and the time left, and a line for every run."""
+"""The display of a running sweep: a bar with counts and the time left, and a line for every run."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from aims.suites.plan import PlannedRun
     from aims.suites.tasks import Outcome, SweepObserver
 
-# As an epoch counts 1: what is not trained is only evaluated.
+# Cost of a run that is only evaluated, in epochs of training.
 _EVALUATION = 0.5
 
 
 def count_runs(count: int) -> str:
-    """A number of runs in words."""
+    """Formats a number of runs: "1 run", "3 runs"."""
     return f"{count} run{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """A time in words, as exact as one wants it: "42 s", "12 min", "3 h 20 min"."""
+    """Formats a duration: "42 s", "12 min", "3 h 20 min"."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -44,33 +44,33 @@ def duration(seconds: float) -> str:
 
 
 class _TimeLeft:
-    """How long the rest takes, as long as an epoch of any run takes the same."""
+    """Estimates the time left, under the assumption that every epoch of every run takes the same time."""
 
     def __init__(self, costs: Mapping[str, float]) -> None:
         self.costs, self.began = costs, time.monotonic()
-        # What each run has done, from 0 to 1, and where it went on from.
+        # The finished share of each run, from 0 to 1, and the share that earlier calls had finished.
         self.done: dict[str, float] = {}
         self.first: dict[str, float] = {}
 
     def epoch(self, name: str, epoch: int, epochs: int) -> None:
-        """A run begins an epoch."""
+        """Notes that a run begins an epoch."""
         self.done[name] = (epoch - 1) / epochs
         self.first.setdefault(name, self.done[name])
 
     def ended(self, name: str, *, finished: bool) -> None:
-        """A run has ended; what has failed is no measure of time."""
+        """Notes that a run has ended; the time of a failed one does not count."""
         self.done[name] = 1.0
         self.first[name] = self.first.get(name, 0.0) if finished else 1.0
 
     def seconds(self) -> float | None:
-        """None before anything is known."""
+        """Returns the seconds left; None before any run has progressed."""
         gained = sum(self.costs[name] * (done - self.first[name]) for name, done in self.done.items())
         rest = sum(cost * (1 - self.done.get(name, 0.0)) for name, cost in self.costs.items())
         return (time.monotonic() - self.began) * rest / gained if gained > 0 else None
 
 
 class _Bar(Progress):
-    """One bar for the sweep, and below it a line for each run that is being made."""
+    """A bar for the sweep with a line below it for each run in progress."""
 
     def __init__(self) -> None:
         self.now: dict[str, str] = {}
@@ -92,7 +92,7 @@ class _Bar(Progress):
 
 
 class _Left(TextColumn):
-    """The time left, which runs down between two things that are known."""
+    """Column with the time left, counted down between updates."""
 
     def __init__(self) -> None:
         super().__init__("")
@@ -105,7 +105,7 @@ class _Left(TextColumn):
 
 @contextmanager
 def sweep_display(runs: Mapping[str, PlannedRun]) -> Iterator[SweepObserver]:
-    """Shows the bar, and prints a line for every run that has ended.
+    """Shows the bar and prints a line for every run that has ended.
 
     Where stderr is no terminal there is no bar: the lines hold the counts.
     """

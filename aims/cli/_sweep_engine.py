@@ -1,4 +1,4 @@
-"""Where `aims sweep` makes its runs, as its options say."""
+"""The options of `aims sweep` that say where runs are made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENGINES = ("local", "ray")
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """What is asked for; None is left out.
+    """Where runs are made; None where an option was not given.
 
     Attributes:
         engine: one of `ENGINES`.
@@ -68,12 +68,12 @@ class EngineOptions:
 
     @property
     def gpus_of_a_run(self) -> float:
-        """GPUs of each run on Ray."""
+        """Number of GPUs of each run on Ray."""
         return float(self.device == "cuda") if self.gpus_per_run is None else self.gpus_per_run
 
     @property
     def planning_device(self) -> str:
-        """What runs are planned for: the machine that calls a cluster need not have a GPU."""
+        """Device that runs are planned for: the machine that calls a cluster need not have a GPU."""
         return "cpu" if self.engine == "ray" else self.device
 
     @property
@@ -86,11 +86,11 @@ class EngineOptions:
         return find_device(self.device).type
 
     def at_a_time(self, runs: int) -> int:
-        """How many of so many runs are made at a time, at most; how many a cluster holds is not known."""
+        """Returns the most runs made at a time; of a cluster, whose size is not known, all of them."""
         return runs if self.engine == "ray" else self.jobs or 1
 
     def make(self, runs: Sequence[PlannedRun], observer: SweepObserver) -> list[Outcome]:
-        """Makes the runs, and says how they ended."""
+        """Makes the runs and returns their outcomes."""
         from aims.suites.cluster import run_on_ray
         from aims.suites.local import run_here
 

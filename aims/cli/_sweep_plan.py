@@ -1,4 +1,4 @@
-"""What `aims sweep --dry-run` says: the runs, and what those that are missing will take."""
+"""The output of `aims sweep --dry-run`: the runs, with the time and disk that missing ones will take."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def estimate_missing(
 
 
 class _Trained:
-    """Counts trained parameters from shapes, once for all seeds and rates of a model."""
+    """Counts trained parameters from shapes, once for all seeds and learning rates of a model."""
 
     def __init__(self) -> None:
         self.counts: dict[Any, int] = {}
@@ -62,7 +62,7 @@ class _Trained:
 
 
 def print_plan(planned: Sequence[PlannedRun], estimates: dict[str, Estimate], total: Total) -> None:
-    """A line for each run, and one for all of them."""
+    """Prints a line for each run and one for all of them."""
     for run in planned:
         name = run.config.run_name
         item = estimates.get(name)
@@ -95,5 +95,5 @@ def _all_disk(total: Total, estimates: dict[str, Estimate]) -> str:
 
 
 def estimate_json(item: Estimate | None) -> dict[str, Any] | None:
-    """What one run will take, for JSON; None for a finished one."""
+    """Returns the estimate of one run as JSON; None for a finished one."""
     return None if item is None else dataclasses.asdict(item)

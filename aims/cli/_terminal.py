@@ -1,11 +1,11 @@
-"""What the commands share: consoles, progress, JSON."""
+"""Consoles, progress displays, tables and JSON output that the commands share."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,7 +32,7 @@ err = Console(stderr=True, highlight=False)
 
 
 class _Speed(ProgressColumn):
-    """Units a second."""
+    """Column with the units per second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -66,46 +66,53 @@ class Counter:
         self._task = progress.add_task(name, total=total, note="", unit=unit)
 
     def total(self, total: int) -> None:
-        """Says how many there are."""
+        """Sets the number of units in all."""
         self._progress.update(self._task, total=total)
 
     def advance(self, count: int = 1) -> None:
-        """So many more are done."""
+        """Adds finished units."""
         self._progress.update(self._task, advance=count)
 
 
 @contextmanager
 def counting(name: str, total: int | None = None, unit: str = "images") -> Iterator[Counter]:
-    """Shows how much of something is done, while it is done."""
+    """Shows a bar with the number of finished units while the block runs."""
     with progress_bar() as progress:
         yield Counter(progress, name, total, unit)
 
 
 class Stages:
-    """Shows the stages of a long job one after the other, a bar each."""
+    """Shows one bar for the current stage of a long job."""
 
     def __init__(self, progress: Progress) -> None:
         self.bars, self.task = progress, TaskID(-1)
 
     def begin(self, name: str, total: float | None, done: float = 0, *, unit: str, note: str = "") -> None:
-        """Puts the bar of a stage in place of the one before."""
+        """Replaces the bar of the previous stage."""
         self.clear()
         self.task = self.bars.add_task(name, total=total, note=note, unit=unit)
         self.update(completed=done)
 
     def clear(self) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         for task in self.bars.task_ids:
             self.bars.remove_task(task)
 
     def update(self, **what: Any) -> None:
-        """Changes the bar, as `rich.progress.Progress.update`."""
+        """Updates the bar; the arguments are those of `rich.progress.Progress.update`."""
         self.bars.update(self.task, **what)
 
 
 def plain_table(**options: Any) -> Table:
     """A table with a line below its headings alone; the options are those of `rich.table.Table`."""
     return Table(box=box.SIMPLE_HEAD, header_style="dim", show_edge=False, **options)
+
+
+def add_columns(table: Table, *names: str, left: Collection[str] = (), **options: Any) -> Table:
+    """Adds columns whose cells stand to the right, but for those in `left`; returns the table."""
+    for name in names:
+        table.add_column(name, justify="left" if name in left else "right", **options)
+    return table
 
 
 class WarningHandler(logging.Handler):

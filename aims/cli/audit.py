@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aims.cli._options import PATH, json_option
-from aims.cli._terminal import counting, out, print_json
+from aims.cli._terminal import add_columns, counting, out, print_json
 from aims.core.errors import AimsError
 from aims.data.audit import DISTANCE, Audit, ImagePair, audit_dataset
 from aims.data.read import Dataset, ImageRef
@@ -99,10 +99,8 @@ def _count(number: int, noun: str) -> str:
 
 def _pairs_table(audit: Audit) -> Table:
     table = Table(title="near-duplicates")
-    for name in ("split", "image", "split", "image"):
-        table.add_column(name, overflow="fold")
-    for stream in audit.streams:
-        table.add_column(stream, justify="right")
+    add_columns(table, *("split", "image") * 2, left=("split", "image"), overflow="fold")
+    add_columns(table, *audit.streams)
     for pair in audit.pairs[:_ROWS]:
         images = [text for ref in (pair.first, pair.second) for text in (ref.split, ref.image_id)]
         cells = [_distance(pair, stream, audit.distance) for stream in audit.streams]
@@ -122,8 +120,7 @@ def _distance(pair: ImagePair, stream: str, threshold: int) -> Text:
 def _groups_table(audit: Audit) -> Table:
     table = Table(title="groups in several splits")
     table.add_column("group", overflow="fold")
-    for split in audit.images:
-        table.add_column(split, justify="right")
+    add_columns(table, *audit.images)
     for group, counts in audit.straddling.items():
         table.add_row(Text(group), *(f"{counts.get(split, 0):,}" for split in audit.images))
     return table

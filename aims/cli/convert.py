@@ -14,7 +14,7 @@ import click
 from rich.table import Table
 
 from aims.cli._options import PATH, summary
-from aims.cli._terminal import counting, err, out, print_json, warn
+from aims.cli._terminal import add_columns, counting, err, out, print_json, warn
 from aims.core.errors import AimsError, unknown_name
 from aims.core.schema import Converter
 
@@ -140,16 +140,13 @@ def _convert(converter: Converter, target: Path | None, as_json: bool, **choices
     if result.already_there:
         err.print(f"{folder} holds this conversion already; --overwrite makes it again")
     out.print(f"{result.manifest.dataset.name}  ->  {folder}", markup=False)
-    table = Table()
-    table.add_column("split")
-    table.add_column("images", justify="right")
-    table.add_column("instances", justify="right")
+    table = add_columns(Table(), "split", "images", "instances", left=["split"])
     for split, counts in result.manifest.splits.items():
         table.add_row(split, f"{counts.images:,}", f"{counts.instances:,}")
     out.print(table)
     for kind, count in result.manifest.dropped.items():
-        what = "labelled object" if kind == "object" else f"image ({kind})"
-        what = what.replace("object", "objects").replace("image", "images") if count > 1 else what
+        plural = "s" * (count > 1)
+        what = f"labelled object{plural}" if kind == "object" else f"image{plural} ({kind})"
         out.print(f"left out: {count:,} {what}, listed in {folder / 'dropped.jsonl'}", markup=False)
     out.print(f"fingerprint {result.manifest.fingerprint[:16]}")
 

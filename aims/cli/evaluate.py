@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from aims.cli._options import PATH, data_option, device_option, json_option, weights_option
-from aims.cli._terminal import counting, out, print_json
+from aims.cli._terminal import add_columns, counting, out, print_json
 
 if TYPE_CHECKING:
     from aims.engine.prompt_scores import PromptRow, PromptScores
@@ -74,8 +74,8 @@ def command(
 
 
 def _table(rows: list[PromptRow], means: PromptScores) -> Table:
-    table = Table("prompt", "mIoU, %", title=f"{means.instances:,} instances, {means.images:,} images")
-    table.columns[1].justify = "right"
+    table = Table(title=f"{means.instances:,} instances, {means.images:,} images")
+    add_columns(table, "prompt", "mIoU, %", left=["prompt"])
     after = means.miou_clicks
     for count in sorted({1, 2, 3, 5, 10, len(after)}):
         if count <= len(after):

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from aims.cli._options import PATH, json_option
-from aims.cli._terminal import out, print_json, progress_bar, warn
+from aims.cli._terminal import counting, out, print_json, warn
 
 
 @click.command()
@@ -26,12 +26,8 @@ def command(folder: Path, to: str, target: Path, as_json: bool) -> None:
     from aims.data.read import Dataset
 
     dataset = Dataset.open(folder)
-    images = dataset.manifest.images
-    with progress_bar() as progress:
-        task = progress.add_task("export", total=images, note="", unit="images")
-        result = export(
-            dataset, target, to=to, on_progress=lambda count: progress.update(task, advance=count)
-        )
+    with counting("export", dataset.manifest.images) as counter:
+        result = export(dataset, target, to=to, on_progress=counter.advance)
     if as_json:
         print_json({**dataclasses.asdict(result), "folder": str(result.folder), "format": to})
         return

@@ -138,16 +138,17 @@ def _show(found: Description, modality: str | None) -> None:
 
 def _show_all(backbone: str, *, markdown: bool, as_json: bool) -> None:
     # Imported here: torch takes seconds.
+    from aims.cli._count_tables import as_markdown, as_renderables, count_tables
     from aims.cli._counts import count_all
-    from aims.cli._sheets import as_markdown, as_renderables, sheets
 
     with err.status("counting every method and tuning"):
         content = count_all(backbone)
+        tables = count_tables(content)
     if as_json:
         print_json(content)
     elif markdown:
-        print(as_markdown(sheets(content)), end="")
+        print(as_markdown(tables), end="")
     else:
-        for part in as_renderables(sheets(content)):
+        for part in as_renderables(tables):
             # Lines of text are left to the terminal, as in `aims list`.
             out.print(part, soft_wrap=isinstance(part, Text))

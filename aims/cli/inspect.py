@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.bar import Bar
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aims.cli._options import PATH, json_option
-from aims.cli._terminal import counting, err, out, plain_table, print_json
+from aims.cli._terminal import add_columns, counting, err, out, plain_table, print_json
 from aims.core.errors import InputError
 from aims.data.meters import show_number
 
@@ -118,8 +118,7 @@ def _table(*columns: str, left: Sequence[str] = (), wrap: Sequence[str] = ()) ->
     """A table without lines between the rows; numbers to the right but for the columns named in `left`."""
     table = plain_table()
     for name in columns:
-        justify: Literal["left", "right"] = "left" if name in left or name in wrap else "right"
-        table.add_column(name, justify=justify, no_wrap=name not in wrap, overflow="fold")
+        add_columns(table, name, left=[*left, *wrap], no_wrap=name not in wrap, overflow="fold")
     return table
 
 

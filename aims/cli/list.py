@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from aims.cli._options import data_option, json_option
-from aims.cli._terminal import out, plain_table, print_json
+from aims.cli._terminal import add_columns, out, plain_table, print_json
 from aims.cli.convert import installed_converters, load_converter
 from aims.core.errors import AimsError, InputError, unknown_name
 from aims.core.vocabulary import MODALITIES
@@ -60,14 +60,8 @@ def _converter(name: str) -> dict[str, Any]:
     except AimsError as error:
         return {**found, "error": " ".join(str(error).split())}
     if published is not None:
-        found["published"] = {
-            "streams": list(published.streams),
-            "images": dict(published.images),
-            "total": published.total,
-            "license": published.license,
-            "citation": published.citation,
-            "url": published.url,
-        }
+        facts = ("streams", "images", "total", "license", "citation", "url")
+        found["published"] = {name: getattr(published, name) for name in facts}
     return found
 
 
@@ -154,8 +148,7 @@ def _show_converted(data: Path, converted: Sequence[Mapping[str, Any]]) -> Itera
         return
     table = plain_table()
     table.add_column("name", no_wrap=True, style="bold")
-    for column in ("images", "instances"):
-        table.add_column(column, no_wrap=True, justify="right")
+    add_columns(table, "images", "instances", no_wrap=True)
     table.add_column("fingerprint", no_wrap=True)
     table.add_column("path", overflow="fold")
     for entry in converted:

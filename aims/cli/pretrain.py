@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.progress import Progress
 from rich.table import Table
 
 from aims.cli._options import PATH, device_option, json_option, path_option
-from aims.cli._terminal import Stages, err, out, print_json, progress_bar, warn
+from aims.cli._terminal import add_columns, err, out, print_json, warn
+
+if TYPE_CHECKING:
+    from aims.pretrain.scores import ClickScores, DiscScores
 
 _EPILOG = """
 \b
@@ -54,6 +55,7 @@ def command(finish: bool, as_json: bool, **arguments: Any) -> None:
     Every scene of the family "wilds" is seen once, from a few clicks; the family "rooms" is only scored.
     """
     # Imported here: torch takes seconds.
+    from aims.cli._training_display import training_display
     from aims.pretrain.run import plan_pretraining, pretrain
 
     job = plan_pretraining(**arguments)
@@ -67,15 +69,14 @@ def command(finish: bool, as_json: bool, **arguments: Any) -> None:
     )
     if config.share_of_photos:
         warn("photographs are learned from: unless their licence is free, the weights may not be shipped")
-    with _observer() as observer:
+    with training_display("images", "sets", _score_line) as observer:
         card = pretrain(job, finish=finish, observer=observer)
     if as_json:
         print_json(card.as_json())
         return
     out.print(str(job.folder / card.weights.file), markup=False)
     table = Table(title=f"mIoU from one click, %, after {card.images_seen:,} images")
-    for name in ("held out", "instances", "model", "disc", "best disc"):
-        table.add_column(name, justify="left" if name == "held out" else "right")
+    add_columns(table, "held out", "instances", "model", "disc", "best disc", left=["held out"])
     for name, found in card.scores.items():
         for row, number, *shares in (
             (name, found.instances, found.miou, found.disc, found.best_disc),
@@ -85,32 +86,11 @@ def command(finish: bool, as_json: bool, **arguments: Any) -> None:
     out.print(table)
 
 
-@contextmanager
-def _observer() -> Iterator[Any]:
-    """Shows a pretraining on the terminal; where stderr is no terminal, one line a score."""
-    from aims.pretrain.run import PretrainObserver
-
-    class Display(PretrainObserver):
-        def __init__(self, progress: Progress) -> None:
-            self.bar = Stages(progress)
-
-        def stage(self, name: str, total: int, done: int = 0) -> None:
-            self.bar.begin(name, total or None, done, unit="images" if name == "train" else "sets")
-
-        def advance(self, count: int = 1, *, loss: float | None = None) -> None:
-            self.bar.update(advance=count)
-            if loss is not None:
-                self.bar.update(note=f"loss {loss:.3f}")
-
-        def scored(
-            self, images: int, seconds: float, scores: Mapping[str, Any], floors: Mapping[str, Any]
-        ) -> None:
-            shares = (
-                f"{name} {100 * found.miou:.1f} % (disc {100 * floors[name].disc:.1f})"
-                for name, found in scores.items()
-            )
-            text = f"{images:>11,} images  {seconds:>8,.0f} s  {'  '.join(shares)}"
-            err.print(text, markup=False, soft_wrap=True)
-
-    with progress_bar() as progress:
-        yield Display(progress)
+def _score_line(
+    images: int, seconds: float, scores: Mapping[str, ClickScores], floors: Mapping[str, DiscScores]
+) -> str:
+    shares = (
+        f"{name} {100 * found.miou:.1f} % (disc {100 * floors[name].disc:.1f})"
+        for name, found in scores.items()
+    )
+    return f"{images:>11,} images  {seconds:>8,.0f} s  {'  '.join(shares)}"

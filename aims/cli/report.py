@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aims.cli._options import data_option, json_option, path_option, runs_option
-from aims.cli._terminal import err, out, print_json
+from aims.cli._terminal import add_columns, err, out, print_json
 from aims.core.errors import AimsError
 
 if TYPE_CHECKING:
@@ -116,8 +116,7 @@ def _written(target: Path, written: Sequence[Path]) -> list[str]:
 def _print_paper(cells: Sequence[Mapping[str, Any]]) -> None:
     """The published numbers for which there is one of ours."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in ("", "", "", "published", "ours", "95 % interval", "difference"):
-        table.add_column(name, justify="right" if name else "left")
+    add_columns(table, *[""] * 3, "published", "ours", "95 % interval", "difference", left=[""])
     for cell in cells:
         if cell["difference"]:
             ends = f"[{cell['low']}, {cell['high']}]" if cell.get("low") else ""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.progress import Progress
 from rich.table import Table
 
 from aims.cli._options import (
@@ -20,9 +17,12 @@ from aims.cli._options import (
     runs_option,
     setting_options,
 )
-from aims.cli._terminal import Stages, err, out, print_json, progress_bar, warn
+from aims.cli._terminal import add_columns, err, out, print_json, warn
 from aims.core.config import NO_MODEL, NO_TUNING, SETTINGS
 from aims.core.sizes import LARGE_SHARE
+
+if TYPE_CHECKING:
+    from aims.core.curve import EpochLine
 
 _EPILOG = """
 \b
@@ -73,6 +73,7 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]
 def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any) -> None:
     """Train and evaluate one method on one modality."""
     # Imported here: torch takes seconds.
+    from aims.cli._training_display import training_display
     from aims.core.records import SAMPLES
     from aims.engine.plan import plan
     from aims.engine.rates import RATES, run_rates
@@ -102,7 +103,8 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
         markup=False,
         soft_wrap=True,
     )
-    with _observer() as observer:
+    # The losses of single steps jump.
+    with training_display("steps", "images", _epoch_line, smoothing=0.95) as observer:
         if sweep:
             rates, was_finished = run_rates(job, fresh=fresh, observer=observer), False
             record = rates.best
@@ -143,8 +145,7 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
 
 
 def _rates_table(rates: Any) -> Table:
-    table = Table("rate", "mIoU", "")
-    table.columns[1].justify = "right"
+    table = add_columns(Table(), "rate", "mIoU", "", left=("rate", ""))
     split = "test" if rates.best.scores.val_miou is None else "val"
     for rate, score in rates.scores.items():
         note = "training failed" if score is None else "stopped early" if rate in rates.stopped else ""
@@ -160,32 +161,9 @@ def _percent(score: float) -> str:
     return f"{100 * score:.2f} %"
 
 
-@contextmanager
-def _observer() -> Iterator[Any]:
-    """Shows a run on the terminal; where stderr is no terminal, one line an epoch."""
-    from aims.core.curve import EpochLine
-    from aims.engine.train import RunObserver
-
-    class Display(RunObserver):
-        def __init__(self, progress: Progress) -> None:
-            self.bar, self.loss = Stages(progress), 0.0
-
-        def stage(self, name: str, total: int, done: int = 0) -> None:
-            self.bar.begin(name, total, done, unit="steps" if name == "train" else "images")
-
-        def advance(self, count: int = 1, *, loss: float | None = None) -> None:
-            self.bar.update(advance=count)
-            if loss is not None:
-                # Smoothed, or single images would make it jump.
-                self.loss = loss if self.loss == 0 else 0.95 * self.loss + 0.05 * loss
-                self.bar.update(note=f"loss {self.loss:.3f}")
-
-        def epoch(self, line: EpochLine) -> None:
-            text = f"epoch {line.epoch:>3}  loss {line.loss:.4f}  lr {line.lr:.2g}"
-            for split in ("val", "test"):
-                if (miou := line.miou(split)) is not None:
-                    text += f"  {split} mIoU {_percent(miou)}"
-            err.print(text, markup=False)
-
-    with progress_bar() as progress:
-        yield Display(progress)
+def _epoch_line(line: EpochLine) -> str:
+    text = f"epoch {line.epoch:>3}  loss {line.loss:.4f}  lr {line.lr:.2g}"
+    for split in ("val", "test"):
+        if (miou := line.miou(split)) is not None:
+            text += f"  {split} mIoU {_percent(miou)}"
+    return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -54,7 +55,7 @@ def command(
         _look(look, family or "rooms", seed, scene or 0, shape, overwrite)
         return
     _refuse("a layout", {"--scene": scene, "--overwrite": overwrite or None})
-    _write(layout, target, scenes=scenes or 60, test=test, size=shape, seed=seed, family=family)
+    _write(layout, target, family, test, scenes=scenes or 60, size=shape, seed=seed)
 
 
 def _refuse(what: str, options: dict[str, object]) -> None:
@@ -71,15 +72,9 @@ def _parse_size(size: str) -> tuple[int, int]:
 
 
 def _write(
-    layout: str | None,
-    target: Path | None,
-    *,
-    scenes: int,
-    test: int | None,
-    size: tuple[int, int],
-    seed: int,
-    family: str | None,
+    layout: str | None, target: Path | None, family: str | None, test: int | None, **drawn: Any
 ) -> None:
+    """Writes a layout; `drawn` are the arguments that shapes and scenes share."""
     from aims.synth.datasets import FOLDER, LAYOUTS, check_empty, convert_arguments, write
 
     if layout is None:
@@ -93,24 +88,15 @@ def _write(
         _refuse(f"the layout {FOLDER!r} without --family", {"--test": test})
         from aims.synth.shapes import write_shapes
 
-        description = write_shapes(target, scenes=scenes, size=size, seed=seed)
+        description = write_shapes(target, **drawn)
         following = [FOLDER, str(description)]
     else:
         family = family or "rooms"
-        with counting("render", scenes, unit="scenes") as counter:
-            write(
-                layout,
-                target,
-                scenes=scenes,
-                size=size,
-                seed=seed,
-                family=family,
-                test=test,
-                on_progress=counter.advance,
-            )
-        following = convert_arguments(layout, target, size, family)
+        with counting("render", drawn["scenes"], unit="scenes") as counter:
+            write(layout, target, family=family, test=test, on_progress=counter.advance, **drawn)
+        following = convert_arguments(layout, target, drawn["size"], family)
     command = shlex.join(["aims", "convert", *following])
-    out.print(f"{scenes} scenes written; convert them with: {command}", markup=False)
+    out.print(f"{drawn['scenes']} scenes written; convert them with: {command}", markup=False)
 
 
 def _look(page: Path, family: str, seed: int, scene: int, size: tuple[int, int], overwrite: bool) -> None:

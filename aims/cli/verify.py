@@ -28,11 +28,11 @@ def command(path: Path, data: Path, into: Path | None, as_json: bool) -> None:
     from aims.core.records import RECORD
 
     if path.is_file():
-        problems, summary = _of_submission(path, data, into)
+        problems, summary = _verify_submission(path, data, into)
     elif into is not None:
         raise InputError(f"{path}: no submission (a file of `aims submit`); leave --into out")
     else:
-        problems, summary = (_of_run if (path / RECORD).is_file() else _of_dataset)(path, data)
+        problems, summary = (_verify_run if (path / RECORD).is_file() else _verify_dataset)(path, data)
     if as_json:
         found = [text if isinstance(text, str) else vars(text) for text in problems]
         print_json({"path": str(path), **summary, "problems": found})
@@ -47,7 +47,7 @@ def command(path: Path, data: Path, into: Path | None, as_json: bool) -> None:
         out.print(f"{path}: {counted} verified, no problem found{added}", markup=False)
 
 
-def _of_dataset(folder: Path, _: Path) -> tuple[list[Any], dict[str, int]]:
+def _verify_dataset(folder: Path, _: Path) -> tuple[list[Any], dict[str, int]]:
     from aims.data.read import Dataset
     from aims.data.verify import verify_dataset
 
@@ -56,7 +56,7 @@ def _of_dataset(folder: Path, _: Path) -> tuple[list[Any], dict[str, int]]:
         return verify_dataset(folder, on_progress=counter.advance), {"images": images}
 
 
-def _of_run(folder: Path, data: Path) -> tuple[list[Any], dict[str, int]]:
+def _verify_run(folder: Path, data: Path) -> tuple[list[Any], dict[str, int]]:
     from aims.core.records import RunRecord
     from aims.engine.verify import verify_run
 
@@ -66,7 +66,7 @@ def _of_run(folder: Path, data: Path) -> tuple[list[Any], dict[str, int]]:
         return verify_run(folder, data, on_progress=counter.advance), counts
 
 
-def _of_submission(path: Path, data: Path, into: Path | None) -> tuple[list[Any], dict[str, int]]:
+def _verify_submission(path: Path, data: Path, into: Path | None) -> tuple[list[Any], dict[str, int]]:
     from aims.engine.submission import verify_submission
 
     with counting("verify") as counter:

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from aims.cli._options import PATH, json_option
-from aims.cli._terminal import Stages, err, out, print_json, progress_bar, warn
+from aims.cli._terminal import Stages, add_columns, err, out, print_json, progress_bar, warn
 from aims.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def command(backbone: str | None, source: Path | None, as_json: bool) -> None:
     the authors' SHA-256 before it gets its name. Those of sam-tiny come with AIMS.
     """
     # Imported here: torch takes seconds.
+    from aims.core.files import sha256_file
     from aims.models.download import plan_download
     from aims.models.weights import packaged_weights
 
@@ -54,36 +55,34 @@ def command(backbone: str | None, source: Path | None, as_json: bool) -> None:
     if (packaged := packaged_weights(backbone)) is not None:
         if source is not None:
             raise InputError(f"the weights of {backbone} come with AIMS; leave --from out")
-        _show_packaged(backbone, packaged, as_json)
+        facts = {"bytes": packaged.stat().st_size, "sha256": sha256_file(packaged), "fetched": False}
+        _show(backbone, packaged, facts, "comes with AIMS; its model card lies beside it", as_json)
         return
     download = plan_download(backbone)
-    fetched = _obtain(download, source)
     checkpoint = download.checkpoint
+    facts = {
+        "bytes": checkpoint.size_bytes,
+        "sha256": checkpoint.sha256,
+        "fetched": (fetched := _obtain(download, source)),
+    }
+    remark = "checked: it is the authors' file, by its SHA-256" if fetched else "it was there, and is right"
+    _show(backbone, download.path, facts, remark, as_json)
+
+
+def _show(backbone: str, path: Path, facts: Mapping[str, Any], remark: str, as_json: bool) -> None:
     if as_json:
-        result = {"bytes": checkpoint.size_bytes, "sha256": checkpoint.sha256, "fetched": fetched}
-        print_json({"backbone": backbone, "path": str(download.path), **result})
-        return
-    err.print("checked: it is the authors' file, by its SHA-256" if fetched else "it was there, and is right")
-    out.print(f"{backbone}  ->  {download.path}", markup=False)
-
-
-def _show_packaged(backbone: str, path: Path, as_json: bool) -> None:
-    from aims.core.files import sha256_file
-
-    if as_json:
-        facts = {"bytes": path.stat().st_size, "sha256": sha256_file(path), "fetched": False}
         print_json({"backbone": backbone, "path": str(path), **facts})
         return
-    err.print("comes with AIMS; its model card lies beside it")
+    err.print(remark)
     out.print(f"{backbone}  ->  {path}", markup=False)
 
 
 def _obtain(download: Download, source: Path | None) -> bool:
-    from aims.models.download import fetch, is_there, take
+    from aims.models.download import copy_from, fetch, is_there
 
     with _observer() as observer:
         if source is not None:
-            return take(download, source, observer)
+            return copy_from(download, source, observer)
         if is_there(download, observer):
             return False
         _announce(download)
@@ -125,9 +124,8 @@ def _list(as_json: bool) -> None:
         there = [{"backbone": name, "path": str(path)} for name, path in packaged.items()]
         print_json({"folder": str(weights_folder()), "license": LICENSE, "weights": rows, "packaged": there})
         return
-    table = Table()
-    for name in ("backbone", "file", "size", "licence", "in the cache"):
-        table.add_column(name, justify="right" if name == "size" else "left")
+    words = ("backbone", "file", "licence", "in the cache")
+    table = add_columns(Table(), "backbone", "file", "size", "licence", "in the cache", left=words)
     for name, path in packaged.items():
         size = _megabytes(path.stat().st_size)
         table.add_row(name, "comes with AIMS", size, PACKAGED_LICENSE, "not needed")
@@ -167,9 +165,9 @@ def _megabytes(size: int) -> str:
 @contextmanager
 def _observer() -> Iterator[Any]:
     """Shows a download on the terminal."""
-    from aims.models.download import Observer
+    from aims.models.download import DownloadObserver
 
-    class Display(Observer):
+    class Display(DownloadObserver):
         def __init__(self, progress: Progress) -> None:
             self.bar = Stages(progress)
 

@@ -21,6 +21,7 @@ from aims.methods.options import (
     option_defaults,
     read_any_option,
     read_option,
+    require_free_names,
     require_modality,
     require_pair,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "option_defaults",
     "read_any_option",
     "read_option",
+    "require_free_names",
     "require_modality",
     "require_pair",
 ]

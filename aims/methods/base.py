@@ -1,4 +1,4 @@
-"""What a method is: how a plain SAM is made to take images of C channels, or a floor that has no model."""
+"""The base classes of methods, which adapt a plain SAM to C channels, and of floors, which have no model."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Baseline:
 
     Attributes:
         loads_weights: whether the method starts from pretrained weights.
-        knows_rgb: whether it is told which channels are RGB: where RGB is stacked with a sensor, they come
-            first. For all others the order is shuffled.
+        knows_rgb: whether the method knows which channels are RGB: where RGB is stacked with a sensor, they
+            come first. For all other methods the order of the channels is shuffled.
         own_tuning: the name of the tuning that the method brings with it, if it does. It goes with no other,
             and nothing of that tuning's own is put in.
         preferred_tuning: the tuning with pretrained weights when none is asked for.
@@ -37,11 +37,11 @@ class Baseline:
     preferred_tuning: ClassVar[str] = "lora"
 
     def tuning_objection(self, tuning: str) -> str | None:
-        """Why it makes no sense with a tuning; None if it does."""
+        """Returns why the method makes no sense with a tuning; None if it does."""
         return None
 
     def modality_objection(self, modality: Modality) -> str | None:
-        """Why it makes no sense with a modality; None if it does."""
+        """Returns why the method makes no sense with a modality; None if it does."""
         return None
 
 
@@ -62,7 +62,7 @@ class Method(Baseline, ABC):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClickedMap:
-    """All that a floor is shown of an image: its instances and their clicks, and no sensor.
+    """What a floor sees of an image: its instances and their clicks, no sensor data.
 
     Attributes:
         instances: (height, width) map on which the protocol counts its score.
@@ -76,13 +76,13 @@ class ClickedMap:
 
 
 class Floor(Baseline, ABC):
-    """Base of methods without sensor, model and weights: marks that every learned method is read against."""
+    """Base of methods without sensor data, model and weights; every learned method is compared with them."""
 
     loads_weights: ClassVar[bool] = False
     own_tuning: ClassVar[str | None] = NO_TUNING
 
     def fit(self, images: Iterable[ClickedMap]) -> dict[str, float]:
-        """Chooses what is the same for all images; a floor that has nothing to choose looks at none.
+        """Chooses parameters that all images share; nothing by default, without reading an image.
 
         Args:
             images: those on which the protocol lets one choose, read when asked for.
@@ -96,12 +96,12 @@ class Floor(Baseline, ABC):
     def predict(
         self, image: ClickedMap, sizes: Sequence[tuple[int, int]], chosen: Mapping[str, float]
     ) -> Iterator[tuple[NDArray[np.bool_], ...]]:
-        """Gives the mask of every instance, in the order of `ids`.
+        """Predicts the mask of every instance, in the order of `ids`.
 
         Args:
-            image: the image. What it tells beside the clicks is the truth, for upper marks alone.
+            image: the image. Its instances are the ground truth: only an upper bound may use them.
             sizes: (height, width) of the maps to which the image is stretched.
-            chosen: what `fit` gave.
+            chosen: the result of `fit`.
 
         Yields:
             One instance's masks, one for each of `sizes`.

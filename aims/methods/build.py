@@ -1,4 +1,4 @@
-"""From names to a model."""
+"""Builds a model from the names of its method, tuning and backbone."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build_model(
         backbone: name in `BACKBONES`.
         channels: channels of the images.
         weights: all tensors of the plain SAM (`load_weights`), copied; None for random weights.
-        seed: of all random weights.
+        seed: seed of all random weights.
         options: of the method and the tuning by name, where they differ from the defaults.
         initial: all tensors of such a model from which it starts, copied: with the layers of the tuning, or
             without, in which case these are new; None for none.

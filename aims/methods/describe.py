@@ -1,4 +1,4 @@
-"""What a method with a tuning costs: counted from shapes, without weights, data or computing."""
+"""Parameters and operations of a method with a tuning, counted from shapes alone."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Description:
     mask_size: int
 
     def as_json(self) -> dict[str, Any]:
-        """For `aims info --json`; parameters and operations under the names of run.json."""
+        """Returns the content of `aims info --json`; parameters and operations have the names of run.json."""
         return {
             "method": self.method,
             "tuning": self.tuning,
@@ -83,31 +83,28 @@ def describe(
     Raises:
         InputError: as `build_model`; or a number is above `LARGEST`.
     """
-    if not has_model(method):
+    parameters = ParameterCounts(total=0, alignment=0, encoder=0, decoder=0)
+    flops, image_size, mask_size = Flops(forward=0, alignment=0), 0, IOU_GRID
+    if has_model(method):
+        model = build_shapes(
+            method=method, tuning=tuning, backbone=backbone, channels=channels, options=options
+        )
+        parameters, flops = count_parameters(model), count_flops(model)
+        image_size, mask_size = model.image_size, BACKBONES[backbone].mask_size
+    else:
+        backbone = NO_MODEL
         require_pair(method, tuning)
         require_size("channels", channels)
-        return Description(
-            method=method,
-            tuning=tuning,
-            backbone=NO_MODEL,
-            channels=channels,
-            options=known_options(method, tuning) | changed_options(method, tuning, options),
-            parameters=ParameterCounts(total=0, alignment=0, encoder=0, decoder=0),
-            flops=Flops(forward=0, alignment=0),
-            image_size=0,
-            mask_size=IOU_GRID,
-        )
-    model = build_shapes(method=method, tuning=tuning, backbone=backbone, channels=channels, options=options)
     return Description(
         method=method,
         tuning=tuning,
         backbone=backbone,
         channels=channels,
         options=known_options(method, tuning) | changed_options(method, tuning, options),
-        parameters=count_parameters(model),
-        flops=count_flops(model),
-        image_size=model.image_size,
-        mask_size=BACKBONES[backbone].mask_size,
+        parameters=parameters,
+        flops=flops,
+        image_size=image_size,
+        mask_size=mask_size,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -16,22 +16,8 @@ from aims.core.vocabulary import Modality
 from aims.methods.base import METHODS, Baseline
 from aims.models.tuning import TUNINGS, Tuning
 
-#: Of options and channels. Sizes made of larger ones overflow torch's 64 bits.
+#: Largest value of an option and of channels: sizes made of larger ones overflow torch's 64 bits.
 LARGEST = 2**20
-_OF_THE_COMMAND = {
-    "attention",
-    "checkpoint_every",
-    "data",
-    "device",
-    "fresh",
-    "help",
-    "json",
-    "path",
-    "runs",
-    "workers",
-}
-#: Names that an option cannot have: on the command line these belong to `aims run`.
-RESERVED = frozenset({*SETTINGS, *_OF_THE_COMMAND})
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "none"}
 
 
@@ -90,7 +76,7 @@ def read_option(name: str, value: object, entry: type[Any]) -> Option:
 
 
 def read_any_option(name: str, value: object) -> Option:
-    """Reads an option of which it is not known yet to what method or tuning it belongs.
+    """Reads an option whose method or tuning is not known yet.
 
     Raises:
         InputError: no method and no tuning has such an option that takes the value.
@@ -148,7 +134,7 @@ def require_size(name: str, value: float) -> None:
 
 
 def configure(method: str, tuning: str, options: Mapping[str, object]) -> tuple[Baseline, Tuning | None]:
-    """Makes a method and a tuning with their options.
+    """Instantiates a method and a tuning with their options.
 
     Returns:
         The method, and the tuning, or None where the method brings its own or nothing is trained.
@@ -175,12 +161,7 @@ def require_pair(method: str, tuning: str) -> None:
     chosen = METHODS[method]
     if tuning != NO_TUNING:
         TUNINGS[tuning]
-    for name in known_options(method, tuning):
-        if name in RESERVED:
-            raise InputError(
-                f"method {method!r} or tuning {tuning!r} has an option {name!r}, as `aims run` itself has; "
-                "it has to be renamed"
-            )
+    require_free_names(method, tuning, SETTINGS, "`aims run`")
     objection = chosen().tuning_objection(tuning)
     if _applies(method, tuning):
         shared = sorted(option_defaults(chosen).keys() & option_defaults(TUNINGS[tuning]).keys())
@@ -192,6 +173,26 @@ def require_pair(method: str, tuning: str) -> None:
         objection = objection or f"it is a tuning of its own, {chosen.own_tuning!r}"
     if objection is not None:
         raise InputError(f"method {method!r} does not go with tuning {tuning!r}: {objection}")
+
+
+def require_free_names(method: str, tuning: str, taken: Collection[str], owner: str) -> None:
+    """Checks that no option of a method or a tuning has a name that belongs to somebody else.
+
+    Args:
+        method: name in `METHODS`.
+        tuning: name in `TUNINGS`, or "none".
+        taken: the names, with underscores for hyphens.
+        owner: whose they are, for the message.
+
+    Raises:
+        InputError: an option has one of them.
+    """
+    for name in known_options(method, tuning):
+        if name in taken:
+            raise InputError(
+                f"method {method!r} or tuning {tuning!r} has an option {name!r}, as {owner} itself has; "
+                "it has to be renamed"
+            )
 
 
 def require_modality(method: str, modality: Modality) -> None:
@@ -226,5 +227,5 @@ def default_tuning(method: str, pretrained: bool) -> str:
 
 
 def _applies(method: str, tuning: str) -> bool:
-    """Whether layers of the tuning are put in."""
+    """Returns whether layers of the tuning are inserted into the model."""
     return tuning != NO_TUNING and METHODS[method].own_tuning is None

@@ -1,34 +1,36 @@
-"""One file over HTTP, resumable: huggingface_hub does it, and what it leaves open is closed here."""
+"""One file over HTTP, resumed where an earlier attempt stopped; the transfer itself is pooch's."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import httpx2
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-from huggingface_hub.file_download import http_get
+import pooch
+import requests
+from urllib3.exceptions import HTTPError
 
 from aims.core.errors import DISK_FULL, AimsError, InputError
 
-_LOGGERS = ("huggingface_hub.file_download", "huggingface_hub.utils._http")
+#: Bytes that are written at a time. An interrupted transfer loses less than this.
+CHUNK_BYTES = 1 << 18
+#: Seconds without a byte after which a connection counts as lost.
+TIMEOUT_S = 30.0
+
+_LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
 
-class Observer:
-    """Told how a download goes; does nothing. All counts are bytes."""
+class DownloadObserver:
+    """Receives the progress of a download; this one ignores it. All counts are bytes."""
 
     def stage(self, name: str, total: int | None, done: int = 0) -> None:
         """Called when a part of the work begins; where `total` is None, `progress` is not called."""
 
     def progress(self, done: int) -> None:
-        """Called with what has been done of the stage, now and then."""
+        """Called repeatedly with the number of bytes of the stage that are done."""
 
     def remark(self, text: str) -> None:
-        """Called when something is worth saying: a lost connection, a wait."""
+        """Called with a message for the user: a lost connection, a wait."""
 
 
 def usable_bytes(path: Path, size: int) -> int:
@@ -37,142 +39,139 @@ def usable_bytes(path: Path, size: int) -> int:
     return there if there <= size else 0
 
 
-def fetch_rest(url: str, path: Path, size: int, observer: Observer) -> None:
-    """Fetches what an unfinished file lacks, going on at its end.
+def fetch_rest(url: str, path: Path, size: int, observer: DownloadObserver) -> None:
+    """Downloads what an unfinished file lacks, starting at its end.
 
-    What has arrived stays in `path`, whatever happens; an empty file does not stay. The content is for
-    the caller to check.
+    What has arrived stays in `path`, whatever happens; an empty file does not stay. A connection that is
+    lost is opened again as long as every attempt brings some bytes. The caller checks the content.
 
     Args:
         url: http or https; proxies of the environment are used.
         path: the unfinished file, or where it is to be.
         size: of the whole file, in bytes.
-        observer: told how it goes.
+        observer: receives the progress.
 
     Raises:
         InputError: HF_HUB_OFFLINE forbids it.
         AimsError: no answer, a wrong answer, an answer of another size, or a full disk.
     """
+    if usable_bytes(path, size) < size and _offline():
+        raise InputError(
+            f"{url}: not asked for, since HF_HUB_OFFLINE is set; unset it, or take a file with --from FILE"
+        )
     if not usable_bytes(path, size):
         path.unlink(missing_ok=True)
     try:
-        with path.open("ab") as file, _remarks(observer):
-            _get(url, file, size, observer)
-    except OfflineModeIsEnabled:
-        raise InputError(
-            f"{url}: not asked for, since HF_HUB_OFFLINE is set; unset it, or take a file with --from FILE"
+        with path.open("ab") as file:
+            while (begin := file.tell()) < size:
+                observer.stage("fetch", size, begin)
+                try:
+                    _Transfer(url, file, size, observer).run()
+                    break
+                except _LOST:
+                    if file.tell() <= begin:
+                        raise
+                    observer.remark(f"connection lost at {file.tell():,} bytes; going on from there")
+        if path.stat().st_size < size:
+            # Only an answer that does not say its length can end early without an error.
+            raise AimsError(f"{url}: the answer ended early; {_next_step(path, size)}")
+    except _LOST as error:
+        raise AimsError(
+            f"{url}: the connection failed ({_reason(error)}); {_next_step(path, size)}"
         ) from None
-    except HfHubHTTPError as error:
-        code = error.response.status_code
-        answer = f"{code} {error.response.reason_phrase}".strip()
-        # The partial file is longer than the server's: going on would end the same way for ever.
-        way_on = f"delete {path} to begin again" if code == 416 else _way_on(path, size)
-        raise AimsError(f"{url}: the server answers {answer}; {way_on}") from None
-    except httpx2.HTTPError as error:
-        reason = str(error) or type(error).__name__
-        raise AimsError(f"{url}: the connection failed ({reason}); {_way_on(path, size)}") from None
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise AimsError(f"{path.parent}: the disk is full; make room; {_way_on(path, size)}") from None
-        if error.errno is not None:
-            raise
-        # http_get's own check, which has no number: an answer without a length that ended early.
-        raise AimsError(f"{url}: the answer ended early; {_way_on(path, size)}") from None
-    except (httpx2.InvalidURL, ValueError, ImportError) as error:
-        # How the HTTP library says that an address, a header or a proxy of the environment is unusable.
+    except (requests.RequestException, HTTPError, ValueError) as error:
+        # An address, a header or a proxy of the environment that cannot be used.
         raise AimsError(f"{url}: cannot be asked for ({error}); check address and proxy settings") from None
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise AimsError(f"{path.parent}: the disk is full; make room; {_next_step(path, size)}") from None
     finally:
         if path.is_file() and path.stat().st_size == 0:
             path.unlink()
 
 
-def _get(url: str, file: Any, size: int, observer: Observer) -> None:
-    while True:
-        begin = file.tell()
-        observer.stage("fetch", size, begin)
-        watch = partial(_Watch, url=url, size=size, begin=begin, observer=observer)
-        try:
-            http_get(
-                url,
-                file,
-                resume_size=begin,
-                # A range counts bytes of what is sent: it must be the file itself, not compressed.
-                headers={"Accept-Encoding": "identity"},
-                expected_size=size,
-                tqdm_class=watch,  # type: ignore[arg-type]  # It is called as tqdm is.
-            )
-            return
-        except httpx2.ReadError:
-            # http_get goes on by itself after a close or a timeout, but not after a reset connection.
-            if file.tell() <= begin:
-                raise
-            observer.remark(f"connection reset at {file.tell():,} bytes; going on from there")
+class _Transfer:
+    """One request for the rest of a file.
 
-
-class _Watch:
-    """Stands where http_get wants a tqdm bar: reports, and refuses what cannot be the file.
-
-    http_get itself compares sizes at the end only, when a wrong file has filled the disk.
+    It is the progress bar that pooch updates after every piece: pooch itself compares no sizes, and an
+    answer of the wrong size must not fill the disk.
     """
 
-    def __init__(
-        self,
-        *,
-        total: int | None,
-        initial: int,
-        url: str,
-        size: int,
-        begin: int,
-        observer: Observer,
-        **_: Any,
-    ) -> None:
-        self.url, self.size, self.observer, self.done = url, size, observer, initial
-        if total is not None and total != size:
+    def __init__(self, url: str, file: BinaryIO, size: int, observer: DownloadObserver) -> None:
+        self.url, self.file, self.size, self.observer = url, file, size, observer
+        self.total = 0  # Set by pooch: the length of the answer, which is less than the file's when resumed.
+        self.response: requests.Response | None = None
+
+    def run(self) -> None:
+        begin = self.file.tell()
+        # A range counts bytes of what is sent: it must be the file itself, not compressed.
+        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={begin}-"} if begin else {})}
+        download = pooch.HTTPDownloader(
+            progressbar=self,
+            chunk_size=CHUNK_BYTES,
+            timeout=TIMEOUT_S,
+            headers=headers,
+            hooks={"response": self.check},
+        )
+        try:
+            download(self.url, self.file, None)
+        finally:
+            # pooch leaves the connection open when an error interrupts it.
+            if self.response is not None:
+                self.response.close()
+
+    def check(self, response: requests.Response, **_: Any) -> None:
+        """Called by requests with every answer, before its body is read."""
+        self.response = response
+        if response.is_redirect:
+            return
+        if not response.ok:
+            path = Path(self.file.name)
+            # The partial file is longer than the server's: every further attempt would end the same way.
+            too_long = response.status_code == requests.codes.requested_range_not_satisfiable
+            next_step = f"delete {path} to begin again" if too_long else _next_step(path, self.size)
+            answer = f"{response.status_code} {response.reason}".strip()
+            raise AimsError(f"{self.url}: the server answers {answer}; {next_step}")
+        if response.status_code != requests.codes.partial_content and self.file.tell():
+            self.observer.remark("the server cannot go on in the middle; fetching from the beginning again")
+            self.file.seek(0)
+            self.file.truncate()
+        length = response.headers.get("Content-Length")
+        if length is not None and (total := self.file.tell() + int(length)) != self.size:
             raise AimsError(
-                f"{url}: not the file: the server has {total:,} bytes where {size:,} are expected; "
+                f"{self.url}: not the file: the server has {total:,} bytes where {self.size:,} are expected; "
                 "nothing was fetched"
             )
-        if initial < begin:
-            observer.remark("the server cannot go on in the middle; fetching from the beginning again")
-        observer.progress(initial)
+        self.observer.progress(self.file.tell())
 
-    def __enter__(self) -> _Watch:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def update(self, count: int) -> None:
-        self.done += count
-        if self.done > self.size:
+    def update(self, _: int) -> None:
+        """Called by pooch with the size of a full piece; how much was written is known to the file."""
+        done = self.file.tell()
+        if done > self.size:
+            self.file.truncate(0)
             raise AimsError(f"{self.url}: not the file: the server sends more than {self.size:,} bytes")
-        self.observer.progress(self.done)
+        self.observer.progress(done)
+
+    def reset(self) -> None:
+        """Called by pooch at the end."""
+
+    close = reset
 
 
-@contextmanager
-def _remarks(observer: Observer) -> Iterator[None]:
-    """Hands the library's warnings (a lost connection that it takes up again) to the observer, each once."""
-    last = ""
-
-    def hand_over(record: logging.LogRecord) -> bool:
-        nonlocal last
-        line = "; ".join(record.getMessage().splitlines())
-        if line != last:
-            observer.remark(line)
-        last = line
-        return False
-
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    for logger in loggers:
-        logger.addFilter(hand_over)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(hand_over)
+def _offline() -> bool:
+    """Whether HF_HUB_OFFLINE is set to one of the values by which Hugging Face's libraries mean yes."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
-def _way_on(path: Path, size: int) -> str:
+def _reason(error: BaseException) -> str:
+    """The words of the innermost error: requests wraps those of the system three times."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error) or type(error).__name__
+
+
+def _next_step(path: Path, size: int) -> str:
     """What is kept, and what to do next."""
     done = usable_bytes(path, size)
     if not done:

@@ -6,13 +6,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aims.models.trainable import FullyTrainable
 
-class Alignment(nn.Module):
-    """Base of the layers in front of the image encoder: whatever parameters one has, all of them learn."""
 
-    def trainable_params(self) -> list[str]:
-        """All parameters."""
-        return [name for name, _ in self.named_parameters()]
+class Alignment(FullyTrainable):
+    """Base of the layers in front of the image encoder."""
 
 
 class ConvAlignment(Alignment):

@@ -55,7 +55,7 @@ class FusedAttention(nn.Module):
         scale: factor of the queries.
         rel_pos: relative positions of rows and of columns, (2 * height - 1, dim / heads) and likewise; None
             if the attention has none.
-        extra: what is appended. It has no position: no bias is added to its logits.
+        extra: what is appended. It has no position: no bias is added to its logits. None for nothing.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class FusedAttention(nn.Module):
         num_heads: int,
         scale: float,
         rel_pos: tuple[nn.Parameter, nn.Parameter] | None,
-        extra: ExtraTokens,
+        extra: ExtraTokens | None,
     ) -> None:
         super().__init__()
         self.qkv = qkv
@@ -83,8 +83,9 @@ class FusedAttention(nn.Module):
         """Attends within each entry of the batch; an entry is a window or a whole image."""
         batch, *grid, _ = tokens.shape
         queries, keys, values = self._project(tokens.flatten(1, -2))
-        extra_keys, extra_values = self.extra.keys_and_values(batch, self._project)
-        keys, values = _append(keys, extra_keys), _append(values, extra_values)
+        if self.extra is not None:
+            extra_keys, extra_values = self.extra.keys_and_values(batch, self._project)
+            keys, values = _append(keys, extra_keys), _append(values, extra_values)
         queries, keys, values = (_split_heads(each, self.num_heads) for each in (queries, keys, values))
         bias = None
         if self.rel_pos_h is not None and self.rel_pos_w is not None:
@@ -253,23 +254,18 @@ _StockAttention: Any = sam_modeling().image_encoder.Attention
 
 
 class FastAttention(_StockAttention):  # type: ignore[misc]
-    """segment-anything's attention of the image encoder on the fast path."""
+    """segment-anything's attention of the image encoder, computed as `FusedAttention` is."""
 
     path: AttentionPath
+    extra = None
+    _project = FusedAttention._project
 
     def forward(self, x: Float[Tensor, "batch height width dim"]) -> Float[Tensor, "batch height width dim"]:
         """Attends within each entry of the batch; the argument's name is segment-anything's."""
-        _, *grid, _ = x.shape
-        if not self.use_rel_pos:
-            result: Tensor = super().forward(x)
-            return result
-        queries, keys, values = (
-            _split_heads(each, self.num_heads) for each in self.qkv(x.flatten(1, 2)).chunk(3, dim=-1)
-        )
-        bias = RelativePositions(self.rel_pos_h, self.rel_pos_w, (grid[0], grid[1]))
-        attended = attend(queries, keys, values, scale=self.scale, bias=bias, path=self.path)
-        projected: Tensor = self.proj(_merge_heads(attended, self.num_heads).reshape(x.shape))
-        return projected
+        # Without relative positions the fast path has nothing to offer.
+        attend_within = FusedAttention.forward if self.use_rel_pos else _StockAttention.forward
+        result: Tensor = attend_within(self, x)
+        return result
 
 
 def use_path(encoder: nn.Module, path: AttentionPath) -> None:

@@ -1,4 +1,4 @@
-"""Where a foundation model enters: what a backbone must provide, and the registry of those there are."""
+"""The base class of foundation models at one size, and their registry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Checkpoint:
     Attributes:
         file_name: its name on the authors' server.
         size_bytes: its size, for the message about a truncated file.
-        sha256: what identifies it.
+        sha256: its checksum, in hexadecimal.
     """
 
     file_name: str
@@ -27,7 +27,7 @@ class Checkpoint:
 class Backbone(ABC):
     """A promptable foundation model at one size. Subclasses hold its hyper-parameters.
 
-    What methods and tunings rely on is the form of `build`'s model: a `Segmenter` around an `ImageEncoder`
+    Methods and tunings rely on the form of `build`'s model: a `Segmenter` around an `ImageEncoder`
     (`embed`, `blocks`, `neck`), a prompt encoder and a mask decoder. A tuning finds the layers that it
     changes by the names that the field gives them (`aims.models.tuning.base`), and refuses a backbone that
     has none.

@@ -1,6 +1,6 @@
 """segment-anything's mask decoder, computed for many prompts on several images at once.
 
-The same layers with the same weights give the same masks up to rounding (parity tests), for less:
+The same layers with the same weights give the same masks up to rounding (parity tests), at a lower cost:
 
 - a prompt has a handful of tokens, an image thousands: in the cross-attentions, the projections of the
   image are folded into those of the tokens (q (W x) = (q W) x), so that the image is multiplied with a few
@@ -93,9 +93,20 @@ def _two_way(
     queries: Float[Tensor, "prompts tokens dim"],
     image: Float[Tensor, "images pixels dim"],
     tokens: Float[Tensor, "prompts tokens dim"],
-    positions: Float[Tensor, "1 pixels dim"],
+    positions: Float[Tensor, "images pixels dim"],
+    *,
+    folded: bool = True,
 ) -> tuple[Float[Tensor, "prompts tokens dim"], Float[Tensor, "prompts pixels dim"]]:
-    """`TwoWayAttentionBlock.forward`; the image's tokens may be those of an image or of a prompt."""
+    """Computes `TwoWayAttentionBlock.forward`, with an adapter beside the MLP if the block has one.
+
+    Args:
+        block: the block.
+        queries: tokens of the prompts.
+        image: tokens of each image, or of the image of each prompt.
+        tokens: positional encoding of the queries: the tokens before the first block.
+        positions: positional encoding of the image's tokens.
+        folded: fold the projections of the image into those of the tokens where they are known as matrices.
+    """
     if block.skip_first_layer_pe:
         queries = block.self_attn(q=queries, k=queries, v=queries)
     else:
@@ -103,22 +114,16 @@ def _two_way(
         queries = queries + block.self_attn(q=own, k=own, v=queries)
     queries = block.norm1(queries)
     placed = image + positions
-    queries = queries + _attend_to_image(block.cross_attn_token_to_image, queries + tokens, image, placed)
-    queries = _mlp_part(block, queries)
-    update = _attend_to_prompts(block.cross_attn_image_to_token, placed, queries + tokens, queries)
-    return queries, block.norm4(_per_prompt(image, len(queries)) + update)
-
-
-def _mlp_part(
-    block: Any, queries: Float[Tensor, "prompts tokens dim"]
-) -> Float[Tensor, "prompts tokens dim"]:
-    """The MLP between `norm2` and `norm3`, and an adapter's bottleneck beside it if the block has one."""
+    to_image = block.cross_attn_token_to_image
+    queries = queries + _attend_to_image(to_image, queries + tokens, image, placed, folded=folded)
     normed = block.norm2(queries)
     update = block.mlp(normed)
     if hasattr(block, "adapter"):
         update = update + block.adapter(queries)
-    result: Tensor = block.norm3(normed + update)
-    return result
+    queries = block.norm3(normed + update)
+    to_prompts = block.cross_attn_image_to_token
+    update = _attend_to_prompts(to_prompts, placed, queries + tokens, queries, folded=folded)
+    return queries, block.norm4(_per_prompt(image, len(queries)) + update)
 
 
 # Made on import, so that models which hold it can be pickled. A module, whose classes mypy does not know.
@@ -132,14 +137,7 @@ class AdaptedBlock(_TwoWayBlock):  # type: ignore[misc]
         self, queries: Tensor, keys: Tensor, query_pe: Tensor, key_pe: Tensor
     ) -> tuple[Tensor, Tensor]:
         """As the stock block; the arguments' names are those by which its transformer calls it."""
-        own = queries if self.skip_first_layer_pe else queries + query_pe
-        attended = self.self_attn(q=own, k=own, v=queries)
-        queries = self.norm1(attended if self.skip_first_layer_pe else queries + attended)
-        placed = keys + key_pe
-        queries = queries + self.cross_attn_token_to_image(q=queries + query_pe, k=placed, v=keys)
-        queries = _mlp_part(self, queries)
-        update = self.cross_attn_image_to_token(q=placed, k=queries + query_pe, v=queries)
-        return queries, self.norm4(keys + update)
+        return _two_way(self, queries, keys, query_pe, key_pe, folded=False)
 
 
 def adapt_two_way_block(block: nn.Module, adapter: nn.Module) -> None:
@@ -161,16 +159,18 @@ def _attend_to_image(
     queries: Float[Tensor, "prompts tokens dim"],
     image: Float[Tensor, "images pixels dim"],
     placed: Float[Tensor, "images pixels dim"],
+    *,
+    folded: bool = True,
 ) -> Float[Tensor, "prompts tokens dim"]:
-    """Tokens attend to the image: keys are its tokens with their positions, values those without."""
-    if not _is_plain(attention):
+    """Attends from tokens to the image: keys are its tokens with their positions, values those without."""
+    if not (folded and _is_plain(attention)):
         keys, values = (_per_prompt(tokens, len(queries)) for tokens in (placed, image))
         replaced: Tensor = attention(q=queries, k=keys, v=values)
         return replaced
     q = _split_heads(attention.q_proj(queries), attention) * _scale(attention)
     # The keys' bias adds the same to all logits of a query: softmax does not see it.
-    folded = torch.einsum("pthc,hcd->phtd", q, _by_head(attention.k_proj, attention))
-    weights = _times(folded, placed.transpose(1, 2)).softmax(dim=-1)
+    into_image = torch.einsum("pthc,hcd->phtd", q, _by_head(attention.k_proj, attention))
+    weights = _times(into_image, placed.transpose(1, 2)).softmax(dim=-1)
     values = torch.einsum("phtd,hcd->pthc", _times(weights, image), _by_head(attention.v_proj, attention))
     result: Tensor = attention.out_proj(values.flatten(2) + attention.v_proj.bias)
     return result
@@ -181,16 +181,18 @@ def _attend_to_prompts(
     placed: Float[Tensor, "images pixels dim"],
     keys: Float[Tensor, "prompts tokens dim"],
     values: Float[Tensor, "prompts tokens dim"],
+    *,
+    folded: bool,
 ) -> Float[Tensor, "prompts pixels dim"]:
-    """The image's tokens, with their positions, attend to the prompt's."""
-    if not _is_plain(attention):
+    """Attends from the image's tokens, with their positions, to the prompt's."""
+    if not (folded and _is_plain(attention)):
         replaced: Tensor = attention(q=_per_prompt(placed, len(keys)), k=keys, v=values)
         return replaced
     k, v = (_split_heads(each, attention) for each in (attention.k_proj(keys), attention.v_proj(values)))
     k = k * _scale(attention)
-    folded = torch.einsum("pthc,hcd->phtd", k, _by_head(attention.q_proj, attention))
+    into_image = torch.einsum("pthc,hcd->phtd", k, _by_head(attention.q_proj, attention))
     bias = torch.einsum("pthc,hc->pht", k, attention.q_proj.bias.view(k.shape[2:]))
-    weights = (_times(folded, placed.transpose(1, 2)) + bias[..., None]).softmax(dim=2)
+    weights = (_times(into_image, placed.transpose(1, 2)) + bias[..., None]).softmax(dim=2)
     out = _by_head(attention.out_proj, attention, of_inputs=True)
     # The attention weights of each head add up to one: each head brings its part of the bias.
     projected = torch.einsum("pthc,hcd->phtd", v, out) + attention.out_proj.bias / attention.num_heads

@@ -1,4 +1,4 @@
-"""Fetching the authors' checkpoints: shown, resumable, checked before they get their name, never executed."""
+"""Downloads of the authors' checkpoints: resumable, checked before they get their name, never executed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from aims.core.errors import DISK_FULL, AimsError, InputError
 from aims.core.files import atomic_write, sync
-from aims.models._transfer import Observer, fetch_rest, usable_bytes
+from aims.models._transfer import DownloadObserver, fetch_rest, usable_bytes
 from aims.models.backbone import BACKBONES, Checkpoint
 from aims.models.weights import LICENSE, weights_folder
 
@@ -23,28 +23,28 @@ __all__ = [
     "LICENSE",
     "URL_VARIABLE",
     "Download",
-    "Observer",
+    "DownloadObserver",
+    "copy_from",
     "fetch",
     "is_there",
     "plan_download",
-    "take",
 ]
 
-#: Where the authors' files lie (README of https://github.com/facebookresearch/segment-anything).
+#: Address of the authors' files (README of https://github.com/facebookresearch/segment-anything).
 BASE_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
-#: Names a mirror in the place of `BASE_URL`; what comes from there is checked all the same.
+#: Environment variable with a mirror in place of `BASE_URL`; its files are checked all the same.
 URL_VARIABLE = "AIMS_WEIGHTS_URL"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """What is fetched for a backbone, from where and to where.
+    """The download of a backbone's checkpoint.
 
     Attributes:
         backbone: name in `BACKBONES`.
         checkpoint: the authors' file, with its size and SHA-256.
-        url: where it is fetched.
-        path: where it will lie; the file has this name only if its content is right.
+        url: address of the file.
+        path: path of the finished file, which has this name only if its content is right.
     """
 
     backbone: str
@@ -64,7 +64,7 @@ class Download:
 
 
 def plan_download(backbone: str) -> Download:
-    """Looks up what would be fetched for a backbone; touches neither disk nor network.
+    """Returns the download of a backbone's checkpoint; touches neither disk nor network.
 
     Raises:
         InputError: the backbone is unknown or has no pretrained weights, or $AIMS_WEIGHTS_URL is no address.
@@ -86,15 +86,15 @@ def plan_download(backbone: str) -> Download:
     )
 
 
-def is_there(download: Download, observer: Observer | None = None) -> bool:
-    """Whether the authors' file lies in its place, by its checksum.
+def is_there(download: Download, observer: DownloadObserver | None = None) -> bool:
+    """Returns whether the authors' file lies in its place, by its checksum.
 
     Raises:
         InputError: another file lies there. It is left alone.
     """
     if not download.path.exists():
         return False
-    wrong = _difference(download.path, download.checkpoint, observer or Observer())
+    wrong = _difference(download.path, download.checkpoint, observer or DownloadObserver())
     if wrong:
         raise InputError(
             f"{download.path}: not the authors' file: {wrong}; delete or move it, then give the command again"
@@ -102,7 +102,7 @@ def is_there(download: Download, observer: Observer | None = None) -> bool:
     return True
 
 
-def fetch(download: Download, observer: Observer | None = None) -> bool:
+def fetch(download: Download, observer: DownloadObserver | None = None) -> bool:
     """Fetches the authors' file unless it is there, going on where an earlier attempt stopped.
 
     A second process waits for the first one. On any failure, and on Ctrl-C, what was fetched is kept in
@@ -115,11 +115,11 @@ def fetch(download: Download, observer: Observer | None = None) -> bool:
         InputError: another file lies in its place, or HF_HUB_OFFLINE forbids it.
         AimsError: no space, no answer, a wrong answer, or wrong content.
     """
-    observer = observer or Observer()
+    observer = observer or DownloadObserver()
     # Before the lock: a shared cache that one may only read is fine where the file is there.
     if is_there(download, observer):
         return False
-    with _alone(download, observer):
+    with _locked(download, observer):
         if is_there(download, observer):
             return False
         _require_space(download, download.checkpoint.size_bytes - download.fetched_bytes)
@@ -137,8 +137,8 @@ def fetch(download: Download, observer: Observer | None = None) -> bool:
     return True
 
 
-def take(download: Download, source: Path, observer: Observer | None = None) -> bool:
-    """Copies the authors' file, fetched in some other way, to its place unless it is there; no network.
+def copy_from(download: Download, source: Path, observer: DownloadObserver | None = None) -> bool:
+    """Copies the authors' file from elsewhere on this machine to its place unless it is there.
 
     Returns:
         Whether anything was done; False if the right file was there.
@@ -147,7 +147,7 @@ def take(download: Download, source: Path, observer: Observer | None = None) -> 
         InputError: `source` is missing or is not the authors' file, or another file lies in its place.
         AimsError: no space.
     """
-    observer = observer or Observer()
+    observer = observer or DownloadObserver()
     if not source.is_file():
         raise InputError(f"{source}: no such file of weights")
     wrong = _difference(source, download.checkpoint, observer)
@@ -155,7 +155,7 @@ def take(download: Download, source: Path, observer: Observer | None = None) -> 
         raise InputError(f"{source}: not the authors' {download.checkpoint.file_name}: {wrong}")
     if is_there(download, observer):
         return False
-    with _alone(download, observer):
+    with _locked(download, observer):
         if is_there(download, observer):
             return False
         _require_space(download, download.checkpoint.size_bytes)
@@ -171,8 +171,8 @@ def take(download: Download, source: Path, observer: Observer | None = None) -> 
     return True
 
 
-def _difference(path: Path, checkpoint: Checkpoint, observer: Observer) -> str:
-    """What is wrong with a file, in words; empty if it is the authors'."""
+def _difference(path: Path, checkpoint: Checkpoint, observer: DownloadObserver) -> str:
+    """Returns how a file differs from the authors', in words; empty if it does not."""
     size = path.stat().st_size
     if size != checkpoint.size_bytes:
         return f"{size:,} bytes where theirs has {checkpoint.size_bytes:,}"
@@ -187,7 +187,7 @@ def _difference(path: Path, checkpoint: Checkpoint, observer: Observer) -> str:
 
 
 @contextmanager
-def _alone(download: Download, observer: Observer) -> Iterator[None]:
+def _locked(download: Download, observer: DownloadObserver) -> Iterator[None]:
     download.path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(download.path.with_name(f".{download.path.name}.lock"))
     try:

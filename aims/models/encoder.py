@@ -1,4 +1,4 @@
-"""The form of every image encoder: patch embedding, positions, blocks, neck."""
+"""The base of all image encoders: patch embedding, positions, blocks, neck."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Flops:
 
     Attributes:
         forward: alignment, image encoder and mask decoder.
-        alignment: what stands before the image encoder alone.
+        alignment: the layers before the image encoder alone.
     """
 
     forward: int
@@ -28,7 +28,7 @@ class Flops:
 def count_flops(model: Segmenter) -> Flops:
     """Counts with torch's own counter (matrix products and convolutions) on the meta device.
 
-    The prompt encoder is left out: it picks by value, which the meta device cannot, and its share is nil.
+    The prompt encoder is left out: it picks by value, which the meta device cannot; its share is negligible.
     """
     model_state = {name: torch.empty_like(t, device="meta") for name, t in model.state_dict().items()}
 

@@ -29,6 +29,14 @@ class Trainable(Protocol):
         ...
 
 
+class FullyTrainable(nn.Module):
+    """Base of layers whose parameters all learn."""
+
+    def trainable_params(self) -> list[str]:
+        """Names of all parameters."""
+        return [name for name, _ in self.named_parameters()]
+
+
 @runtime_checkable
 class Tracking(Protocol):
     """A layer that declares buffers which training changes."""
@@ -60,7 +68,7 @@ class ParameterCounts:
         return self.alignment + self.encoder + self.decoder
 
     def as_json(self) -> dict[str, Any]:
-        """For run.json and `aims info --json`."""
+        """Returns the content of run.json and `aims info --json`."""
         return {
             "total": self.total,
             "trainable": {
@@ -73,7 +81,7 @@ class ParameterCounts:
 
 
 def declared_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Collects what the layers of a model declare, in the model's own order.
+    """Collects the parameters that layers declare as trainable, in the model's own order.
 
     Raises:
         ValueError: a layer declares a parameter that it does not have.
@@ -110,7 +118,7 @@ def freeze_undeclared(model: nn.Module) -> None:
 
 
 def trainable_state(model: nn.Module) -> dict[str, Tensor]:
-    """The declared parameters and buffers by name, detached.
+    """Returns the declared parameters and buffers by name, detached.
 
     They share the model's memory: clone to keep a moment.
     """

@@ -31,7 +31,7 @@ LICENSE = "Apache-2.0"
 #: That of the weights that come with AIMS: its own.
 PACKAGED_LICENSE = "Apache-2.0"
 
-WAYS_ON = "give a file with --weights PATH, or --weights none for random weights (recorded as random)"
+_ALTERNATIVES = "give a file with --weights PATH, or --weights none for random weights (recorded as random)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +48,13 @@ class LoadedWeights:
 
 
 def weights_folder() -> Path:
-    """Where downloaded weights lie: `weights` below $AIMS_CACHE, else below the user's cache folder."""
+    """Returns the folder of downloaded weights, below $AIMS_CACHE or else the user's cache folder."""
     cache = os.environ.get("AIMS_CACHE")
     return (Path(cache) if cache else platformdirs.user_cache_path("aims")) / "weights"
 
 
 def packaged_weights(backbone: str) -> Path | None:
-    """The file of a backbone's weights that comes with AIMS, or None where there is none."""
+    """Returns the file of a backbone's weights that comes with AIMS; None where there is none."""
     path = PACKAGED / backbone / "weights.safetensors"
     return path if path.is_file() else None
 
@@ -73,18 +73,18 @@ def resolve_weights(backbone: str, path: Path | None) -> Path:
     checkpoint = BACKBONES[backbone].checkpoint
     if path is not None:
         if not path.is_file():
-            raise InputError(f"{path}: no such file of weights; {WAYS_ON}")
+            raise InputError(f"{path}: no such file of weights; {_ALTERNATIVES}")
         return path
     if checkpoint is None:
         packaged = packaged_weights(backbone)
         if packaged is not None:
             return packaged
-        raise InputError(f"no pretrained weights of {backbone} exist yet; {WAYS_ON}")
+        raise InputError(f"no pretrained weights of {backbone} exist yet; {_ALTERNATIVES}")
     cached = weights_folder() / checkpoint.file_name
     if not cached.is_file():
         raise InputError(
             f"{checkpoint.file_name}, the pretrained weights of {backbone}, is not in {cached.parent}; "
-            f"fetch it with `aims weights {backbone}`, {WAYS_ON}"
+            f"fetch it with `aims weights {backbone}`, {_ALTERNATIVES}"
         )
     return cached
 
@@ -104,7 +104,7 @@ def load_weights(backbone: str, path: Path) -> LoadedWeights:
     try:
         sha256 = sha256_file(path)
     except OSError as error:
-        raise InputError(f"{path}: not readable ({error.strerror}); {WAYS_ON}") from None
+        raise InputError(f"{path}: not readable ({error.strerror}); {_ALTERNATIVES}") from None
     _require_authors_file(path, sha256)
     state = _read(path)
     require_match(shapes, state, source=f"{path} for {backbone}")

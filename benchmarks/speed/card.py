@@ -14,7 +14,6 @@ On a CPU the same is rehearsed with `sam-tiny` and one repeat: those figures mea
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +30,8 @@ from aims.engine.machine import hardware
 from aims.models import segmenter
 from aims.models.attention import AttentionPath
 
-from .engine import Bench, Measured, Setting, count_operations, fastest, matrix_peak, measure
+from . import harness
+from .engine import Bench, Measured, Setting, count_operations, matrix_peak, measure
 
 #: What the fast path is to reach beside the stock path, and of the card's own peak.
 TARGETS = {"step": 8.0, "evaluation": 15.0, "memory": 0.25, "peak": 0.40}
@@ -139,7 +139,7 @@ class Card:
         size = 1 << (31 if self.device.type == "cuda" else 24)
         source = torch.empty(size, dtype=torch.uint8, device=self.device).random_()
         target = torch.empty_like(source)
-        seconds = fastest(lambda: target.copy_(source), self.device, self.repeats)
+        seconds = float(harness.repeat(lambda: target.copy_(source), self.repeats, self.device).min())
         self.peaks["copy_bytes_per_second"] = 2 * size / seconds
         for name, value in self.peaks.items():
             print(f"peak {name}: {value:.3g} a second", flush=True)
@@ -224,9 +224,7 @@ class Card:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
     parser.add_argument("--seconds", type=float, default=150.0)
     parser.add_argument("--out", type=Path, required=True)

@@ -24,7 +24,6 @@ import argparse
 import json
 import platform
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -49,6 +48,8 @@ from aims.models.attention import AttentionPath
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
 from aims.report.tables.markdown import markdown_table
+
+from . import harness
 
 PARTS = ("encoder", "decode", "lora", "full", "evaluation")
 NATIVE = (480, 640)
@@ -90,19 +91,7 @@ def matrix_peak(precision: str, device: torch.device, side: int | None = None) -
     side = side or (8192 if device.type == "cuda" else 2048)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    return 2.0 * side**3 / fastest(lambda: a @ b, device, 5)
-
-
-def fastest(work: Callable[[], Any], device: torch.device, repeats: int) -> float:
-    """Seconds of the fastest of some repeats, after one that is not counted."""
-    times = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - began)
-    return min(times[1:])
+    return 2.0 * side**3 / float(harness.repeat(lambda: a @ b, 5, device).min())
 
 
 class Bench:
@@ -196,7 +185,7 @@ def measure(
     work = _work(part, bench)
     memory = PeakMemory(bench.device)
     before = memory.read()
-    seconds = fastest(lambda: bench.with_path(path, work), bench.device, repeats)
+    seconds = float(harness.repeat(lambda: bench.with_path(path, work), repeats, bench.device).min())
     peak_bytes = memory.read()
     images = bench.setting.batch if part in ("lora", "full") else 1
     return Measured(
@@ -244,9 +233,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("--backbone", nargs="+", default=["sam-vit-b"])
     parser.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "bf16"])
     for name, default in (("batch", 1), ("prompts", 20), ("channels", 1)):

@@ -15,8 +15,6 @@ import argparse
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -25,6 +23,8 @@ import numpy.typing as npt
 import scipy.signal
 
 from aims.sensors.hha import NYUV2_COLOR, Camera, encode_hha
+
+from .harness import repeat
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -61,21 +61,11 @@ def room(scale: float) -> tuple[FloatArray, BoolArray, Camera]:
     return depth, missing, camera
 
 
-def milliseconds(work: Callable[[], object], repeats: int) -> FloatArray:
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(1e3 * (time.perf_counter() - start))
-    return np.array(times)
-
-
 def measure(name: str, depth: FloatArray, missing: BoolArray, camera: Camera, repeats: int) -> bool:
     """Prints a line without and one with missing pixels; returns whether both are within the limits."""
     ones = np.ones((21, 21))
     few = max(repeats // 10, 1)
-    unit = float(np.median(milliseconds(lambda: scipy.signal.convolve2d(depth, ones, mode="same"), few)))
+    unit = 1e3 * float(np.median(repeat(lambda: scipy.signal.convolve2d(depth, ones, mode="same"), few)))
     rows, columns = depth.shape
     within = True
     for mask, limit in ((None, LIMIT_MS), (missing, LIMIT_MISSING_MS)):
@@ -83,7 +73,7 @@ def measure(name: str, depth: FloatArray, missing: BoolArray, camera: Camera, re
         def work(mask: BoolArray | None = mask) -> object:
             return encode_hha(depth, missing=mask, camera=camera)
 
-        times = milliseconds(work, repeats)
+        times = 1e3 * repeat(work, repeats)
         median = float(np.median(times))
         within &= depth.shape != (480, 640) or median <= limit
         share = 0.0 if mask is None else 100 * mask.mean()

@@ -15,7 +15,6 @@ reads fewer depth pictures than that, at 480 x 640.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -35,8 +34,8 @@ from aims.data.write import convert
 from aims.engine.loading import loader
 from aims.engine.samples import Schedule, Source, TrainingSet
 
+from . import harness
 from .nyuv2 import picture
-from .scenes import size_of
 
 WANTED, WORKERS = 200.0, 8
 DISTINCT = 24
@@ -88,18 +87,14 @@ def rate(read: Callable[[int], object], order: np.ndarray[tuple[int], np.dtype[n
     """Images a second, after a few that are not counted."""
     for index in order[:8].tolist():
         read(index)
-    began = time.perf_counter()
-    for index in order.tolist():
-        read(index)
-    return len(order) / (time.perf_counter() - began)
+    _, seconds = harness.clock(lambda: [read(index) for index in order.tolist()])
+    return len(order) / seconds
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("--images", type=int, default=1449)
-    parser.add_argument("--size", type=size_of, default=(480, 640), help="HEIGHTxWIDTH")
+    parser.add_argument("--size", type=harness.size_of, default=(480, 640), help="HEIGHTxWIDTH")
     parser.add_argument("--workers", type=int, nargs="*", default=[])
     parser.add_argument("--device", type=torch.device, help="where the model would be; none by default")
     parser.add_argument("--folder", type=Path, help="where to write; a temporary folder by default")

@@ -14,7 +14,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,6 +22,7 @@ import numpy as np
 
 from aims.synth.layouts.nyuv2 import NYUv2Image, write_official
 
+from . import harness
 from .hha import room
 
 IMAGES, TRAIN = 1449, 795
@@ -60,9 +61,8 @@ def main() -> None:
         numbers = range(1, options.images + 1)
         write_official(raw, images, train=numbers[:train], test=numbers[train:])
         command = [sys.executable, "-m", "aims", "convert", "nyuv2", "--hha", "--raw", str(raw)]
-        start = time.perf_counter()
-        subprocess.run([*command, "--out", str(out), "--jobs", str(options.jobs)], check=True)
-        seconds = time.perf_counter() - start
+        command += ["--out", str(out), "--jobs", str(options.jobs)]
+        _, seconds = harness.clock(partial(subprocess.run, command, check=True))
     print(f"{options.images} images with HHA, {options.jobs} jobs: {seconds:.0f} s")
     if options.images >= IMAGES and seconds >= LIMIT_S:
         sys.exit(f"{IMAGES} images take {LIMIT_S} s or more")

@@ -15,7 +15,6 @@ if 10,000 runs take `aims report` more than 20 seconds (fewer runs: as much less
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
 import json
@@ -25,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, RUN_V
 from aims.core.schema import StreamSpec
 from aims.core.vocabulary import IOU_GRID
 from aims.report.runs.load import load_runs
+
+from . import harness
 
 LIMIT, LIMIT_RUNS = 20.0, 10_000
 MODALITIES = ("thermal", "depth", "hha", "nir", "polarization")
@@ -188,9 +190,7 @@ def write_run(runs: Path, config: RunConfig, instances: Instances) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("--runs", type=int, default=LIMIT_RUNS)
     parser.add_argument("--images", type=int, default=40, help="test images")
     parser.add_argument("--instances", type=int, default=3, help="of each image")
@@ -204,17 +204,16 @@ def main(arguments: list[str] | None = None) -> int:
         began = time.perf_counter()
         for config in configs:
             write_run(runs, config, instances)
-        print(f"{options.runs} runs written: {time.perf_counter() - began:.1f} s")
+        seconds = time.perf_counter() - began
+        print(f"{options.runs} runs written: {seconds:.1f} s")
         # Or the disk is still busy with them.
         os.sync()
-        began = time.perf_counter()
-        loaded, left_out = load_runs(runs)
+        (loaded, left_out), seconds = harness.clock(lambda: load_runs(runs))
         assert (len(loaded), left_out) == (options.runs, [])
-        print(f"load_runs: {time.perf_counter() - began:.1f} s")
-        began = time.perf_counter()
+        print(f"load_runs: {seconds:.1f} s")
         command = (sys.executable, "-m", "aims", "report", "--runs", runs, "--out", Path(folder) / "out")
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        seconds = time.perf_counter() - began
+        report = partial(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)
+        _, seconds = harness.clock(report)
         print(f"aims report, the whole process: {seconds:.1f} s")
     return int(seconds > LIMIT * options.runs / LIMIT_RUNS)
 

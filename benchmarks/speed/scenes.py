@@ -10,11 +10,9 @@ else the clock's. It ends with exit code 1 if a family is below 100 a second (me
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import pkgutil
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -24,6 +22,8 @@ import torch
 
 from aims.synth import sensors
 from aims.synth.world.render import FAMILIES, render
+
+from . import harness
 
 LIMIT_PER_SECOND = 100.0
 
@@ -37,42 +37,25 @@ def sensor_functions() -> dict[str, Callable[..., Any]]:
     return {name: module.sense for name, module in modules.items() if hasattr(module, "sense")}
 
 
-def clock(work: Callable[[], Any], device: torch.device) -> tuple[Any, float]:
-    """What the work returns, and its milliseconds."""
-    now = time.process_time if device.type == "cpu" else time.perf_counter
-    start = now()
-    result = work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return result, 1e3 * (now() - start)
-
-
 def measure(
     family: str, size: tuple[int, int], batch: int, repeats: int, device: torch.device
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Milliseconds a scene of each stage, one per repeat; the first run is not counted."""
+    clock = partial(harness.clock, device=device, processor_time=device.type == "cpu")
     stages: dict[str, list[float]] = {}
     for repeat in range(repeats + 1):
         numbers = range(repeat * batch, (repeat + 1) * batch)
-        geometry, elapsed = clock(partial(render, family, 0, numbers, size, device), device)
-        stages.setdefault("geometry", []).append(elapsed / batch)
+        geometry, elapsed = clock(partial(render, family, 0, numbers, size, device))
+        stages.setdefault("geometry", []).append(1e3 * elapsed / batch)
         for name, sense in sensor_functions().items():
-            _, elapsed = clock(partial(sense, geometry), device)
-            stages.setdefault(name, []).append(elapsed / batch)
+            _, elapsed = clock(partial(sense, geometry))
+            stages.setdefault(name, []).append(1e3 * elapsed / batch)
     return {name: np.array(times[1:]) for name, times in stages.items()}
 
 
-def size_of(text: str) -> tuple[int, int]:
-    """HEIGHTxWIDTH -> (height, width)."""
-    height, width = text.lower().split("x")
-    return int(height), int(width)
-
-
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--size", type=size_of, default=(128, 128), help="HEIGHTxWIDTH")
+    parser = harness.parser(__doc__)
+    parser.add_argument("--size", type=harness.size_of, default=(128, 128), help="HEIGHTxWIDTH")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--device", default="cpu")

@@ -12,8 +12,8 @@ import pytest
 import toys  # noqa: F401  (registers sam-toy)
 from rich.console import Console
 
+from aims.cli._count_tables import as_renderables, count_tables
 from aims.cli._counts import count_all
-from aims.cli._sheets import as_renderables, sheets
 from aims.core.vocabulary import MODALITIES
 from aims.methods import METHODS, TUNINGS
 
@@ -214,7 +214,7 @@ def test_all_as_json(aims, everything):
 
 def test_all_fits_a_terminal_of_80_columns(everything):
     console = Console(width=80, file=io.StringIO(), highlight=False)
-    for part in as_renderables(sheets(everything)):
+    for part in as_renderables(count_tables(everything)):
         console.print(part)
     lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= 80

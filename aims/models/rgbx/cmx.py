@@ -17,9 +17,10 @@ from torch.nn import functional
 
 from aims.models.encoder import ImageEncoder
 from aims.models.rgbx.common import RGBXEncoder
+from aims.models.trainable import FullyTrainable
 
 
-class FeatureRectification(nn.Module):
+class FeatureRectification(FullyTrainable):
     """FRM: adds to each stream what the other one has, weighted by channel and by position.
 
     RGB' = RGB + lambda_channel w_c X + lambda_spatial w_s X, and the same for X with weights of its own. The
@@ -54,10 +55,6 @@ class FeatureRectification(nn.Module):
             rgb + self.lambda_channel * of_x * x + self.lambda_spatial * at_x * x,
             x + self.lambda_channel * of_rgb * rgb + self.lambda_spatial * at_rgb * rgb,
         )
-
-    def trainable_params(self) -> list[str]:
-        """All parameters."""
-        return [name for name, _ in self.named_parameters()]
 
 
 class CrossPath(nn.Module):
@@ -109,7 +106,7 @@ class CrossPath(nn.Module):
         return tokens.view(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
 
 
-class FeatureFusion(nn.Module):
+class FeatureFusion(FullyTrainable):
     """FFM: the streams exchange information globally, then a channel embedding makes one of them.
 
     The batch normalisations are CMX's. Evaluation needs their running statistics, which no gradient trains,
@@ -155,10 +152,6 @@ class FeatureFusion(nn.Module):
         maps = both.permute(0, 2, 1).reshape(*both.shape[::2], height, width)
         fused: Tensor = self.norm(self.residual(maps) + self.channel_embed(maps))
         return fused.permute(0, 2, 3, 1)
-
-    def trainable_params(self) -> list[str]:
-        """All parameters."""
-        return [name for name, _ in self.named_parameters()]
 
     def trained_buffers(self) -> list[str]:
         """The running statistics of the batch normalisations."""

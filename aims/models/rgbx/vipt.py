@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from aims.models.encoder import ImageEncoder
 from aims.models.rgbx.common import RGBXEncoder
+from aims.models.trainable import FullyTrainable
 
 #: Channels inside a prompter, and the factor from which the scaling of its foveas learns (the ViPT program).
 HIDDEN, SMOOTHING = 8, 10.0
 
 
-class Prompter(nn.Module):
+class Prompter(FullyTrainable):
     """Modality-complementary prompter: a few channels in which X complements what RGB attends to.
 
     Zhu et al., "Visual Prompt Multi-Modal Tracking" (CVPR 2023): P' = W3 (fovea(W1 norm(RGB)) + W2 norm(P)).
@@ -46,10 +47,6 @@ class Prompter(nn.Module):
         weights = (self.smoothing * features).flatten(1, 2).softmax(dim=1).view_as(features)
         complemented: Tensor = self.up(features * weights + self.prompt_down(self.norm(prompt)))
         return complemented
-
-    def trainable_params(self) -> list[str]:
-        """All parameters."""
-        return [name for name, _ in self.named_parameters()]
 
 
 class ViPTEncoder(RGBXEncoder):

@@ -12,6 +12,7 @@ from aims.core.errors import require_at_least_one
 from aims.models.decoding import adapt_two_way_block
 from aims.models.segment_anything import sam_modeling
 from aims.models.segmenter import Segmenter
+from aims.models.trainable import FullyTrainable
 from aims.models.tuning.base import TUNINGS, Tuning, find_layers, is_attention
 
 SCALE = 0.1
@@ -91,7 +92,7 @@ def adapter_beside(mlp: nn.Module, bottleneck: int) -> Adapter:
     return Adapter(linears[0].in_features, linears[-1].out_features, bottleneck=bottleneck)
 
 
-class Adapter(nn.Module):
+class Adapter(FullyTrainable):
     """0.1 * up(relu(down(x))), zero at the start.
 
     Weights as in AdaptFormer's program: down is Kaiming-uniform with a bias of zero, up is zero. Its dropout
@@ -116,7 +117,3 @@ class Adapter(nn.Module):
         """Computes the update."""
         result: Tensor = SCALE * self.up(functional.relu(self.down(stream)))
         return result
-
-    def trainable_params(self) -> list[str]:
-        """All of it."""
-        return [name for name, _ in self.named_parameters()]

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from aims.cli.run import command as run_command
+from aims.cli import main
 from aims.core.config import NO_TUNING
 from aims.core.errors import InputError
 from aims.core.vocabulary import MODALITIES
@@ -23,7 +23,7 @@ from aims.methods import (
     require_pair,
 )
 from aims.methods.linear import LinearFrozen
-from aims.methods.options import RESERVED, configure
+from aims.methods.options import configure
 
 
 def test_options_are_the_fields() -> None:
@@ -109,7 +109,6 @@ def test_options_are_converted_by_their_annotations():
     [
         ("int", 4, "rank", "does not go with tuning 'lora': both have an option 'rank'"),
         ("int", 4, "seed", "has an option 'seed', as `aims run` itself has"),
-        ("int", 4, "workers", "has an option 'workers', as `aims run` itself has"),
         ("int", dataclasses.MISSING, "steps", "option 'steps' needs a default"),
     ],
 )
@@ -124,9 +123,20 @@ def test_an_option_that_cannot_be_told_apart_is_refused(annotation, default, nam
         require_pair("other", "lora")
 
 
-def test_no_option_takes_a_name_of_the_command():
-    own = {flag[2:].replace("-", "_") for parameter in run_command.params for flag in parameter.opts}
-    assert own <= RESERVED
+@pytest.mark.usefixtures("typed")
+@pytest.mark.parametrize(("command", "name"), [("run", "workers"), ("run", "help"), ("info", "channels")])
+def test_an_option_of_the_command_is_refused(command, name, capsys):
+    """The flag would be the command's, and the option could not be given."""
+    METHODS.register("other")(
+        dataclasses.make_dataclass(
+            "Other", [(name, "int", 4)], bases=(LinearFrozen,), kw_only=True, frozen=True
+        )
+    )
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--method", "other", "--modality", "depth"])
+    assert stopped.value.code == 2
+    message = f"error: method 'other' or tuning 'lora' has an option {name!r}, as `aims {command}` itself has"
+    assert capsys.readouterr().err.startswith(message)
 
 
 def test_every_pair_is_fine_or_refused_with_a_reason() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import huggingface_hub
+import pooch
 import pytest
 import weights_server as web
 from weights_server import CONTENT, PIECE, Server
@@ -16,14 +16,11 @@ from weights_server import CONTENT, PIECE, Server
 from aims.core.errors import AimsError, InputError
 from aims.models import _transfer
 from aims.models import download as module
-from aims.models.download import Download, Observer, fetch, is_there, plan_download, take
+from aims.models.download import Download, DownloadObserver, copy_from, fetch, is_there, plan_download
 from aims.models.weights import resolve_weights
 
-#: More than the library's attempts without a byte.
-GIVE_UP = [web.hang_up] * 20
 
-
-class Recorder(Observer):
+class Recorder(DownloadObserver):
     def __init__(self) -> None:
         self.stages: list[tuple[str, int | None, int]] = []
         self.counts: list[int] = []
@@ -41,7 +38,8 @@ class Recorder(Observer):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with web.serve() as running, web.impatient_library(monkeypatch):
+    web.reach_loopback(monkeypatch)
+    with web.serve() as running:
         monkeypatch.setenv("AIMS_WEIGHTS_URL", running.url)
         yield running
 
@@ -89,7 +87,7 @@ def test_a_whole_download(download: Download, server: Server, observer: Recorder
     assert server.headers[0]["Accept-Encoding"] == "identity"
     assert "Authorization" not in server.headers[0]
     assert observer.stages == [("fetch", len(CONTENT), 0), ("check", len(CONTENT), 0)]
-    assert observer.counts == [0, *range(PIECE, len(CONTENT) + 1, PIECE), len(CONTENT)]
+    assert observer.counts == [0, *range(PIECE, len(CONTENT) + 1, PIECE), *[len(CONTENT)] * 2]
     assert observer.remarks == []
     assert resolve_weights("sam-vit-b", None) == download.path
 
@@ -126,7 +124,7 @@ def test_another_file_in_its_place_is_left_alone(download: Download, server: Ser
 def test_the_next_call_goes_on_where_a_broken_one_stopped(
     download: Download, server: Server, observer: Recorder
 ) -> None:
-    server.script = [web.cut(25_000), *GIVE_UP]
+    server.script = [web.cut(25_000), web.hang_up]
     with pytest.raises(
         AimsError, match=r"the connection failed.*20,000 bytes are kept in .*\.partial; the same"
     ):
@@ -134,18 +132,14 @@ def test_the_next_call_goes_on_where_a_broken_one_stopped(
     assert names(download) == [download.partial.name]
     assert download.partial.read_bytes() == CONTENT[:20_000]
     assert download.fetched_bytes == 20_000
-    # Said once each, not once an attempt.
-    assert [remark.rpartition("; ")[2] for remark in observer.remarks] == [
-        *["Trying to resume download..."] * 2,
-        "Max retries exceeded.",
-    ]
-    assert len(server.asked) == 6
+    assert observer.remarks == ["connection lost at 20,000 bytes; going on from there"]
+    assert server.asked == [None, "bytes=20000-"]
     for past in (server.script, server.asked, server.sent, observer.counts):
         past.clear()
     assert fetch(download, observer)
     assert server.asked == ["bytes=20000-"]
     assert server.sent == [30_000]
-    assert observer.counts == [20_000, 30_000, 40_000, 50_000, 50_000]
+    assert observer.counts == [20_000, 30_000, 40_000, 50_000, 50_000, 50_000]
     assert download.path.read_bytes() == CONTENT
     assert names(download) == [download.path.name]
 
@@ -167,26 +161,26 @@ def test_a_reset_connection_is_taken_up_again(download: Download, server: Server
     begin = observer.stages[1][2]
     assert server.asked == [None, f"bytes={begin}-"]
     assert 2 * PIECE <= begin <= 30_000
-    assert observer.remarks == [f"connection reset at {begin:,} bytes; going on from there"]
+    assert observer.remarks == [f"connection lost at {begin:,} bytes; going on from there"]
     assert download.path.read_bytes() == CONTENT
 
 
 def test_a_connection_that_is_reset_at_once_is_given_up(download: Download, server: Server) -> None:
     put(download.partial, CONTENT[:20_000])
-    server.script = [web.reset(20_000, lambda: True)] * 20
+    server.script = [web.reset(20_000, lambda: True)] * 2
     with pytest.raises(AimsError, match=r"connection failed.*20,000 bytes are kept"):
         fetch(download)
-    assert len(server.asked) <= 7
+    assert server.asked == ["bytes=20000-"]
 
 
 def test_a_dead_connection_ends(
     download: Download, server: Server, observer: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.1)
+    monkeypatch.setattr(_transfer, "TIMEOUT_S", 0.1)
     server.script = [web.stall(20_000)]
     assert fetch(download, observer)
     assert server.asked == [None, "bytes=20000-"]
-    assert "timed out" in observer.remarks[0]
+    assert observer.remarks == ["connection lost at 20,000 bytes; going on from there"]
 
 
 def test_a_server_without_ranges_starts_again(download: Download, server: Server, observer: Recorder) -> None:
@@ -257,8 +251,7 @@ def test_an_answer_without_a_length_that_does_not_end(download: Download, server
     server.script = [web.no_length]
     with pytest.raises(AimsError, match="the server sends more"):
         fetch(download)
-    assert download.partial.stat().st_size <= len(CONTENT)
-    assert not download.path.exists()
+    assert names(download) == []
 
 
 @pytest.mark.parametrize("begin", [0, 20_000])
@@ -313,7 +306,6 @@ def test_an_unusable_proxy(
 ) -> None:
     monkeypatch.setenv(variable, "gopher://127.0.0.1:1")
     monkeypatch.delenv("NO_PROXY")
-    huggingface_hub.close_session()
     with pytest.raises(
         AimsError, match=r"cannot be asked for \(.*gopher.*\); check address and proxy settings"
     ):
@@ -327,7 +319,6 @@ def test_a_proxy_of_the_environment_is_used(
     monkeypatch.setenv("HTTP_PROXY", server.url)
     monkeypatch.delenv("NO_PROXY")
     monkeypatch.setenv("AIMS_WEIGHTS_URL", "http://weights.invalid/sam")
-    huggingface_hub.close_session()
     assert fetch(plan_download("sam-vit-b"))
     assert server.paths == [f"http://weights.invalid/sam/{download.path.name}"]
 
@@ -344,7 +335,7 @@ def test_a_redirection_is_followed(download: Download, server: Server) -> None:
 def test_offline_mode_is_respected(
     download: Download, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(InputError, match="HF_HUB_OFFLINE is set; unset it, or take a file with --from"):
         fetch(download)
     assert server.asked == []
@@ -384,9 +375,11 @@ def test_what_stops_the_writing_keeps_the_partial_file(
     error: BaseException,
     expected: type[BaseException],
 ) -> None:
-    real = _transfer.http_get
+    real = pooch.HTTPDownloader.__call__
     monkeypatch.setattr(
-        _transfer, "http_get", lambda url, file, **how: real(url, Stopping(file, 2, error), **how)
+        pooch.HTTPDownloader,
+        "__call__",
+        lambda self, url, file, pooch: real(self, url, Stopping(file, 2, error), pooch),
     )
     with pytest.raises(expected) as caught:
         fetch(download)
@@ -396,7 +389,7 @@ def test_what_stops_the_writing_keeps_the_partial_file(
         assert caught.value is error
     assert names(download) == [download.partial.name]
     assert download.partial.read_bytes() == CONTENT[:25_000]
-    monkeypatch.setattr(_transfer, "http_get", real)
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", real)
     assert fetch(download)
     assert server.asked == [None, "bytes=25000-"]
     assert download.path.read_bytes() == CONTENT
@@ -405,30 +398,30 @@ def test_what_stops_the_writing_keeps_the_partial_file(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
 def test_the_systems_own_full_disk(download: Download, server: Server) -> None:
     download.partial.parent.mkdir(parents=True)
-    real = _transfer.http_get
+    real = pooch.HTTPDownloader.__call__
 
-    def to_full(url: str, file: Any, **how: Any) -> None:
+    def to_full(self: pooch.HTTPDownloader, url: str, file: Any, pooch: None) -> None:
         with open("/dev/full", "wb") as full:
-            real(url, full, **how)
+            real(self, url, full, pooch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_transfer, "http_get", to_full)
+        patch.setattr(pooch.HTTPDownloader, "__call__", to_full)
         with pytest.raises(AimsError, match="the disk is full; make room; nothing was fetched"):
             fetch(download)
     assert names(download) == []
 
 
 def test_an_interrupt_in_the_progress_keeps_the_partial_file(download: Download, server: Server) -> None:
-    class Interrupting(Observer):
+    class Interrupting(DownloadObserver):
         def progress(self, done: int) -> None:
             if done == 3 * PIECE:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fetch(download, Interrupting())
-    assert download.partial.read_bytes() == CONTENT[:20_000]
+    assert download.partial.read_bytes() == CONTENT[:30_000]
     assert fetch(download)
-    assert server.asked == [None, "bytes=20000-"]
+    assert server.asked == [None, "bytes=30000-"]
 
 
 @pytest.mark.parametrize("begin", [0, 20_000])
@@ -478,13 +471,13 @@ def test_a_file_of_this_machine_is_taken(
         put(download.partial, partial)
     source = tmp_path / "elsewhere.pth"
     source.write_bytes(CONTENT)
-    assert take(download, source, observer)
+    assert copy_from(download, source, observer)
     assert download.path.read_bytes() == CONTENT
     assert not download.path.samefile(source)
     assert names(download) == [download.path.name]
     assert [stage[0] for stage in observer.stages] == ["check", "copy"]
-    assert not take(download, source)
-    assert not take(download, download.path)
+    assert not copy_from(download, source)
+    assert not copy_from(download, download.path)
     assert server.asked == []
 
 
@@ -497,7 +490,7 @@ def test_a_wrong_file_of_this_machine(
         source.write_bytes(content)
     words = "no such file" if content is None else r"not the authors' sam_vit_b_01ec64\.pth: .* where theirs"
     with pytest.raises(InputError, match=rf"elsewhere\.pth: {words}"):
-        take(download, source)
+        copy_from(download, source)
     assert not download.path.parent.exists()
 
 
@@ -506,7 +499,7 @@ def test_no_copy_over_another_file(download: Download, server: Server, tmp_path:
     source = tmp_path / "elsewhere.pth"
     source.write_bytes(CONTENT)
     with pytest.raises(InputError, match="4 bytes where theirs has 50,000; delete or move it"):
-        take(download, source)
+        copy_from(download, source)
     assert download.path.read_bytes() == b"mine"
 
 
@@ -522,7 +515,7 @@ def test_a_copy_onto_a_full_disk(
 
     monkeypatch.setattr(module.shutil, "copyfile", copy)
     with pytest.raises(AimsError, match="the disk is full; make room"):
-        take(download, source)
+        copy_from(download, source)
     assert names(download) == []
     monkeypatch.undo()
 
@@ -545,5 +538,5 @@ def test_an_address_with_an_impossible_port(
     download: Download, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIMS_WEIGHTS_URL", "http://127.0.0.1:port/")
-    with pytest.raises(AimsError, match=r"cannot be asked for \(Invalid port"):
+    with pytest.raises(AimsError, match=r"cannot be asked for \(.*127\.0\.0\.1:port"):
         fetch(plan_download("sam-vit-b"))
