@@ -16,7 +16,7 @@ from aims.models.merging import layer_source
 from aims.models.sam import SAM
 from aims.models.segmenter import Segmenter
 from aims.models.weights import LICENSE, PACKAGED_LICENSE, packaged_weights
-from aims.sensors.scaling import scaling
+from aims.sensors.scaling import paper_rule
 from aims.version import __version__
 
 VERSION = 1
@@ -158,7 +158,7 @@ def _stream(name: str, protocol: str, spec: dict[str, Any] | None) -> dict[str, 
         stream |= {key: spec[key] for key in ("channels", "unit", "valid_range")}
         stream["missing"] = spec["missing"] if rules.masks_missing else None
     if rules.scaling == "published":
-        stream["scaling"] = scaling(name).rule
+        stream["scaling"] = paper_rule(name)
     elif spec is not None:
         stream["scaling"] = "type" if spec["valid_range"] is None else "valid-range"
     return stream
