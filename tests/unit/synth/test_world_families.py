@@ -169,12 +169,6 @@ def test_material_rows_are_within_their_ranges(family):
     assert (table["refractive_index"] > 1).all()
 
 
-def test_names_that_do_not_exist_are_refused():
-    with pytest.raises(InputError, match="did you mean 'rooms'"):
-        render("room", 0, [0], SIZE)
-    with pytest.raises(InputError, match="at least 0"):
-        render("rooms", -1, [0], SIZE)
-    with pytest.raises(InputError, match="at least 0"):
-        render("rooms", 0, [0, -3], SIZE)
+def test_a_family_without_materials_is_refused():
     with pytest.raises(InputError, match="family of scenes 'attic'"):
         material_table("attic")
