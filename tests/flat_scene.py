@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from aims.synth.sensors import _shading, rgb
 from aims.synth.world.geometry import Geometry, scaled_intrinsics
-from aims.synth.world.materials import NOTHING, Material, Materials
+from aims.synth.world.materials import NOTHING, Material, material_columns
 
 SIZE = (24, 32)
 _DISTANCE = 2.0
@@ -26,14 +26,13 @@ def row(**changes: Any) -> Material:
 def use_materials(monkeypatch: pytest.MonkeyPatch, *rows: Material) -> None:
     """Gives the sensors a table of these rows, from row 1."""
     table = (NOTHING, *rows)
-    columns = {
-        field.name: torch.tensor([getattr(material, field.name) for material in table])
-        for field in fields(Materials)
-        if field.name != "names"
-    }
-    materials = Materials(names=tuple(material.name for material in table), **columns)
-    for module in ("_shading", "thermal"):
-        monkeypatch.setattr(f"aims.synth.sensors.{module}.family_of", lambda _: materials)
+    monkeypatch.setattr(_shading, "family_of", lambda _: material_columns(table))
+
+
+def radiance(geometry: Geometry) -> tuple[Tensor, Tensor]:
+    """Diffuse and specular light of the colour camera, (batch, height, width, 3)."""
+    diffuse, specular = (torch.stack(each, dim=-1) for each in zip(*rgb.channels(geometry), strict=True))
+    return diffuse, specular
 
 
 def plane(

@@ -33,6 +33,15 @@ def seeded(*parts: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
 
+def file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder, by its path."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
 def class_map(rng: np.random.Generator, size: tuple[int, int], classes: int) -> np.ndarray:
     """A few overlapping boxes of random classes on nothing."""
     labels = np.zeros(size, np.uint8)

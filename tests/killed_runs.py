@@ -28,7 +28,6 @@ from aims.data.read import Dataset
 from aims.engine import checkpoint, record
 from aims.engine import run as making
 from aims.methods import build_model
-from aims.models.flops import count_flops
 
 #: How often a run is killed before it may end.
 KILLS_EACH = 10
@@ -93,7 +92,7 @@ def main(dataset: Path, out: Path, kills: int, seed: int) -> Counter[str]:
     # Drawing is half of the time of such a run, and comes after all that could be lost.
     record.save_contact_sheet = lambda path, *_: path.touch()
     # What torch imports when it counts for the first time would be imported by every child.
-    count_flops(
+    making.count_flops(
         build_model(method="simcmf", tuning="full", backbone="sam-toy", channels=2, weights=None, seed=0)
     )
     rng = random.Random(seed)

@@ -107,7 +107,7 @@ def _look(page: Path, family: str, seed: int, scene: int, size: tuple[int, int],
     from aims.synth.look import render_page
     from aims.synth.recordings import record
 
-    text = render_page(next(record(family, seed, [scene], size)), seed=seed)
+    text = render_page(record(family, seed, [scene], size)[0], seed=seed)
     page.parent.mkdir(parents=True, exist_ok=True)
     write_text(page, text)
     out.print(

@@ -69,7 +69,8 @@ def save_contact_sheet(
         )
         for k, (panel, title, masks) in enumerate(zip(axes, titles, layers, strict=True)):
             panel.imshow(tinted(shown, masks), interpolation="nearest")
-            panel.set_title(_shortened(title), fontsize=8, loc="left", parse_math=False)
+            # A place of its own spares matplotlib the search for ticks above, which is half of the drawing.
+            panel.set_title(_shortened(title), fontsize=8, loc="left", y=1.0, parse_math=False)
             panel.set_axis_off()
             if k:
                 _draw_clicks(panel, instances, size)

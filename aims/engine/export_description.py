@@ -17,7 +17,7 @@ from aims.models.merging import layer_source
 from aims.models.sam import SAM
 from aims.models.segmenter import Segmenter
 from aims.models.weights import LICENSE, PACKAGED_LICENSE, packaged_weights
-from aims.sensors.scaling import scaling
+from aims.sensors.scaling import paper_rule
 from aims.version import __version__
 
 VERSION = 1
@@ -159,7 +159,7 @@ def _stream(name: str, protocol: str, spec: StreamFacts | None) -> dict[str, Any
         stream |= {"channels": spec.channels, "unit": spec.unit, "valid_range": spec.valid_range}
         stream["missing"] = spec.missing if rules.masks_missing else None
     if rules.scaling == "published":
-        stream["scaling"] = scaling(name).rule
+        stream["scaling"] = paper_rule(name)
     elif spec is not None:
         stream["scaling"] = "type" if spec.valid_range is None else "valid-range"
     return stream

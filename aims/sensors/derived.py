@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import pi
 
 from aims.core.schema import Array, StreamSpec
@@ -13,32 +12,14 @@ from aims.sensors.polarization import ANGLES, aolp, aolp_folded, dolp, stokes
 POLARIZERS = tuple(f"i{angle}" for angle in ANGLES)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Derivation:
-    """One derived stream.
-
-    Attributes:
-        compute: from the four pictures, in the order of `POLARIZERS`.
-        unit: unit of the result; None for that of the pictures.
-        valid_range: its bounds; None for twice those of the pictures.
-    """
-
-    compute: Callable[[Array, Array, Array, Array], Array]
-    unit: str | None = None
-    valid_range: tuple[float, float] | None = None
-
-
-_DERIVED: Mapping[str, _Derivation] = {
-    "intensity": _Derivation(compute=lambda *pictures: stokes(*pictures)[0]),
-    "aolp": _Derivation(
-        compute=lambda *pictures: aolp(*stokes(*pictures)[1:]), unit="rad", valid_range=(-pi / 2, pi / 2)
-    ),
-    "dolp": _Derivation(compute=lambda *pictures: dolp(*stokes(*pictures)), unit="1", valid_range=(0.0, 1.0)),
-    "aolp_folded": _Derivation(
-        compute=lambda *pictures: aolp_folded(*stokes(*pictures)[1:]),
-        unit="rad",
-        valid_range=(-pi / 4, pi / 4),
-    ),
+_Range = tuple[float, float]
+#: Stream -> what computes it from the four pictures, in the order of `POLARIZERS`; its unit, None for that of
+#: the pictures; and its valid range, None for twice theirs.
+_DERIVED: Mapping[str, tuple[Callable[..., Array], str | None, _Range | None]] = {
+    "intensity": (lambda *pictures: stokes(*pictures)[0], None, None),
+    "aolp": (lambda *pictures: aolp(*stokes(*pictures)[1:]), "rad", (-pi / 2, pi / 2)),
+    "dolp": (lambda *pictures: dolp(*stokes(*pictures)), "1", (0.0, 1.0)),
+    "aolp_folded": (lambda *pictures: aolp_folded(*stokes(*pictures)[1:]), "rad", (-pi / 4, pi / 4)),
 }
 
 
@@ -57,11 +38,11 @@ def derived_streams(stored: Mapping[str, StreamSpec]) -> dict[str, StreamSpec]:
     return {
         name: StreamSpec(
             channels=first.channels,
-            unit=first.unit if entry.unit is None else entry.unit,
-            valid_range=double if entry.valid_range is None else entry.valid_range,
+            unit=unit or first.unit,
+            valid_range=valid_range or double,
             wavelength_nm=first.wavelength_nm,
         )
-        for name, entry in _DERIVED.items()
+        for name, (_, unit, valid_range) in _DERIVED.items()
         if name not in stored
     }
 
@@ -76,4 +57,5 @@ def derive(name: str, streams: Mapping[str, Array]) -> Array:
     Returns:
         (height, width, channels) floats.
     """
-    return _DERIVED[name].compute(*(streams[source] for source in POLARIZERS))
+    compute, _, _ = _DERIVED[name]
+    return compute(*(streams[source] for source in POLARIZERS))

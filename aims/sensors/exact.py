@@ -8,6 +8,7 @@ roots, in float64.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -76,9 +77,9 @@ def _arctan2(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float
     ratio = shorter - reduced * longer
     ratio /= longer + reduced * shorter
     square = ratio * ratio
-    correction = _horner(square, _P)
+    correction = polynomial(square, _P)
     correction *= square
-    correction /= _horner(square, _Q)
+    correction /= polynomial(square, _Q)
     correction *= ratio
     ratio += correction
     ratio += np.multiply(reduced, math.pi / 4, out=reduced)
@@ -88,7 +89,7 @@ def _arctan2(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float
     return np.copysign(ratio, y, out=ratio)
 
 
-def _horner(values: NDArray[np.float64], coefficients: tuple[float, ...]) -> NDArray[np.float64]:
+def polynomial(values: NDArray[np.float64], coefficients: Sequence[float]) -> NDArray[np.float64]:
     """The polynomial with those coefficients, the lowest first."""
     total = values * coefficients[-1]
     for coefficient in coefficients[-2:0:-1]:

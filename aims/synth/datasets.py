@@ -87,9 +87,9 @@ def write(
     if not 0 < testing < scenes:
         raise InputError(f"{testing} of {scenes} scenes for testing leave none for training or none to test")
     check_empty(out)
-    from aims.synth.recordings import recordings
+    from aims.synth.recordings import record
 
-    seen = recordings(family, seed, range(scenes), size, device)
+    seen = record(family, seed, range(scenes), size, device)
     _ = seen[0]  # complains of its arguments before a folder is made
     work = out / UNFINISHED
     shutil.rmtree(work, ignore_errors=True)

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from aims.sensors.exact import polynomial
 
 # Bits of sqrt(1/2): what lies between it and its double is taken as the mantissa.
 _ROOT_OF_HALF = 0x3F3504F3
@@ -112,8 +113,8 @@ def sine_and_cosine(angles: NDArray[np.float64]) -> tuple[NDArray[np.float64], N
     # The half turn in two parts: the first has bits to spare for the product with a small whole number.
     rest = angles - quarters * _QUARTER - quarters * _REST_OF_QUARTER
     square = rest * rest
-    sine: Any = rest * _horner(square, _SINE)
-    cosine: Any = _horner(square, _COSINE)
+    sine = rest * polynomial(square, _SINE)
+    cosine = polynomial(square, _COSINE)
     odd = quarters % 2 != 0
     sine, cosine = np.where(odd, cosine, sine), np.where(odd, sine, cosine)
     turn = quarters % 4
@@ -127,16 +128,8 @@ _SINE = [(-1) ** half / math.factorial(2 * half + 1) for half in range(9)]
 _COSINE = [(-1) ** half / math.factorial(2 * half) for half in range(9)]
 
 
-def _horner(values: Any, coefficients: Sequence[float]) -> Any:
-    """The polynomial with those coefficients, the lowest first."""
-    total: Any = coefficients[-1]
-    for coefficient in reversed(coefficients[:-1]):
-        total = total * values + coefficient
-    return total
-
-
 def _polynomial(values: Tensor, coefficients: Sequence[float]) -> Tensor:
-    """`_horner`, in one new tensor."""
+    """The polynomial with those coefficients, the lowest first, in one new tensor."""
     total = values * coefficients[-1]
     for coefficient in reversed(coefficients[1:-1]):
         total.add_(coefficient).mul_(values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from raw_damage import PLANTED, pickles
 from aims.cli import main
 from aims.cli.convert import installed_converters, load_converter
 from aims.data import write
+from helpers import file_digests
 
 # The sets made here are tiny; that their counts differ from the published ones is said, and is no error.
 _COUNTS = re.compile(r"warning: images in (split '\w+'|all splits): [\d,]+, as published: [\d,]+")
@@ -85,14 +85,6 @@ def home(made, tmp_path):
     return get
 
 
-def content(folder):
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 def one_error(result):
     """The one line on stderr of a command that was refused; nothing else may have been said."""
     code, out, err = result
@@ -124,7 +116,7 @@ def test_a_format_is_left_out_only_where_no_file_is_read_in_it(name, made):
 @pytest.mark.parametrize(("layout", "damage", "first"), CELLS)
 def test_one_line_and_exit_code_2(layout, damage, first, home, aims):
     folder, command = home(layout)
-    finished = content(folder / "finished")
+    finished = file_digests(folder / "finished")
     named = damage(folder / "raw")
     line = one_error(aims(*command, "--out", folder / "new"))
     for text in named if isinstance(named, tuple) else (str(named),):
@@ -134,7 +126,7 @@ def test_one_line_and_exit_code_2(layout, damage, first, home, aims):
     assert not (folder / "new").exists()
     if first:
         one_error(aims(*command, "--out", folder / "finished"))
-    assert content(folder / "finished") == finished
+    assert file_digests(folder / "finished") == finished
     assert not (folder / PLANTED).exists()
 
 
@@ -158,18 +150,18 @@ def test_what_was_finished_is_not_read_again(name, home, made, aims, monkeypatch
     assert code == 2, err
     assert str(broken) in err
     assert len(set(reads)) == 4
-    shards = content(folder / "new.partial" / "data")
+    shards = file_digests(folder / "new.partial" / "data")
     assert len(shards) == 3
     *finished, last = reads
     reads.clear()
     broken.write_bytes(whole)
     code, _, err = aims(*command, "--out", folder / "new")
     assert code == 0, err
-    assert set(shards.items()) < set(content(folder / "new" / "data").items())
+    assert set(shards.items()) < set(file_digests(folder / "new" / "data").items())
     assert reads == [last], f"{finished} were finished"
     code, _, err = aims(*command, "--out", folder / "afresh")
     assert code == 0, err
-    assert content(folder / "new") == content(folder / "afresh")
+    assert file_digests(folder / "new") == file_digests(folder / "afresh")
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -179,7 +171,7 @@ def test_a_link_back_to_the_set_does_not_hang(name, home, made, aims):
         (at / "back").symlink_to(folder / "raw", target_is_directory=True)
     result = aims(*command, "--out", folder / "new")
     if result[0] == 0:
-        assert content(folder / "new") == content(folder / "finished")
+        assert file_digests(folder / "new") == file_digests(folder / "finished")
     else:
         assert "back" in one_error(result)
 

@@ -33,7 +33,7 @@ def made(folder, name, launcher):
 def both(tmp_path_factory):
     """The run of one process and that of two."""
     folder = tmp_path_factory.mktemp("distributed")
-    toml = write_shapes(folder / "raw", scenes=18, size=(48, 64), seed=0, rgb=False)
+    toml = write_shapes(folder / "raw", scenes=7, size=(48, 64), seed=0, rgb=False)
     convert(FolderConverter(config=toml), folder / "set")
     launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
     return made(folder, "one", ()), made(folder, "two", launcher)

@@ -13,7 +13,8 @@ import scipy.io
 import tifffile
 from numpy.typing import NDArray
 
-_CLASSES = {"float64": "double", "float32": "single", "bool": "logical"}
+#: MATLAB's name of a type, where it is not NumPy's.
+MATLAB_CLASSES = {"float64": "double", "float32": "single", "bool": "logical"}
 _TEXT = b"written by AIMS"
 _TEXT_BYTES = 116  # of the header, before eight bytes of subsystem offset, the version and the byte order
 _USER_BLOCK = 512
@@ -25,11 +26,6 @@ def write_tiff_stack(path: Path, array: NDArray[Any]) -> None:
     with tifffile.TiffWriter(path) as file:
         for channel in range(planes.shape[2]):
             file.write(planes[..., channel], photometric="minisblack", metadata=None, contiguous=False)
-
-
-def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Writes the arrays of an npz file."""
-    np.savez(path, allow_pickle=False, **arrays)
 
 
 def write_mat5(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -49,7 +45,7 @@ def write_mat73(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
             plane = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
             stored = plane.astype(np.uint8) if plane.dtype == bool else plane
             item = file.create_dataset(name, data=np.ascontiguousarray(stored.T), compression="gzip")
-            kind = _CLASSES.get(plane.dtype.name, plane.dtype.name)
+            kind = MATLAB_CLASSES.get(plane.dtype.name, plane.dtype.name)
             item.attrs["MATLAB_class"] = np.bytes_(kind)
             if kind == "logical":
                 item.attrs["MATLAB_int_decode"] = np.int32(1)

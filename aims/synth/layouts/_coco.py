@@ -36,7 +36,19 @@ class CocoFile:
         image_id = len(self._images) + 1
         self._images.append({"id": image_id, "file_name": file_name, "height": height, "width": width})
         for category_id, mask in masks:
-            self._annotate(image_id, category_id, mask)
+            rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+            x, y = int(columns[0]), int(rows[0])
+            self._annotations.append(
+                {
+                    "id": len(self._annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": category_id,
+                    "segmentation": {"size": list(mask.shape), "counts": _run_lengths(mask)},
+                    "area": int(mask.sum()),
+                    "bbox": [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y],
+                    "iscrowd": 0,
+                }
+            )
 
     def content(self) -> dict[str, Any]:
         """The file's content, for JSON."""
@@ -45,21 +57,6 @@ class CocoFile:
             "annotations": self._annotations,
             "categories": [{"id": k, "name": name} for k, name in enumerate(self._classes, start=1)],
         }
-
-    def _annotate(self, image_id: int, category_id: int, mask: Mask) -> None:
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        x, y = int(columns[0]), int(rows[0])
-        self._annotations.append(
-            {
-                "id": len(self._annotations) + 1,
-                "image_id": image_id,
-                "category_id": category_id,
-                "segmentation": {"size": list(mask.shape), "counts": run_lengths(mask)},
-                "area": int(mask.sum()),
-                "bbox": [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y],
-                "iscrowd": 0,
-            }
-        )
 
 
 def class_regions(class_map: NDArray[np.integer]) -> Iterator[tuple[int, Mask]]:
@@ -76,7 +73,7 @@ def instance_masks(instances: NDArray[np.integer]) -> Iterator[tuple[int, Mask]]
         yield 1, instances == instance
 
 
-def run_lengths(mask: Mask) -> list[int]:
+def _run_lengths(mask: Mask) -> list[int]:
     """Lengths of the runs of 0, 1, 0, ... down the columns; the first may be 0."""
     flat = np.concatenate([[False], mask.ravel(order="F")])
     edges = np.flatnonzero(flat[1:] != flat[:-1])

@@ -2,33 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+_Picture = TypeVar("_Picture")
+#: Pictures by name, by split.
+Splits = Mapping[str, Mapping[str, _Picture]]
 
-def write_picture(path: Path, array: NDArray[Any], **options: Any) -> None:
-    """Writes a picture in the format of its suffix, and makes its folder.
+
+def write_splits(
+    root: Path,
+    splits: Splits[_Picture],
+    files: Callable[[_Picture], Mapping[str, NDArray[Any]]],
+    **options: Any,
+) -> Path:
+    """Writes the files of all pictures; each picture is taken once, in order, and not kept.
 
     Args:
-        path: the file.
-        array: (height, width) uint8 or uint16, or (height, width, 3) uint8.
+        root: folder to write to; made if it is absent.
+        splits: the pictures.
+        files: what a picture consists of: arrays by path below the root, with {split} and {name} in it.
+        options: see `write_picture`.
+
+    Returns:
+        The folder.
+    """
+    for split, pictures in splits.items():
+        for name, picture in pictures.items():
+            for path, array in files(picture).items():
+                write_picture(root / path.format(split=split, name=name), array, **options)
+    return root
+
+
+def write_picture(path: Path, array: NDArray[Any], **options: Any) -> None:
+    """Writes an array in the format of the path's suffix, and makes its folder.
+
+    Args:
+        path: the file; .npy takes any array, .tiff three channels of any numbers, other formats
+            (height, width) uint8 or uint16, or (height, width, 3) uint8.
+        array: the values.
         options: what Pillow's `save` is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path, **options)
+    if path.suffix == ".npy":
+        np.save(path, array)
+    elif path.suffix == ".tiff" and array.ndim == 3:
+        tifffile.imwrite(path, array, photometric="rgb")
+    else:
+        Image.fromarray(array).save(path, **options)
 
 
-def write_label_map(path: Path, labels: NDArray[np.integer], **options: Any) -> None:
-    """Writes whole numbers from 0 to 65535 as a PNG of 8 bits, or of 16 where 8 do not hold them."""
-    write_picture(path, labels.astype(np.uint8 if labels.max() < 256 else np.uint16), **options)
+def label_map(labels: NDArray[np.integer]) -> NDArray[Any]:
+    """Whole numbers from 0 to 65535 in 8 bits, or in 16 where 8 do not hold them."""
+    return labels.astype(np.uint8 if labels.max() < 256 else np.uint16)
 
 
-def write_path_table(path: Path, columns: Mapping[str, Sequence[str]], *, header: bool) -> None:
-    """Writes columns of paths as a CSV file in GBK, numbered in its first column."""
-    pd.DataFrame(columns).to_csv(path, header=header, encoding="gbk", lineterminator="\n")
+def write_path_tables(path: Path, splits: Splits[Any], columns: Mapping[str, str], *, header: bool) -> None:
+    """Writes a CSV file of paths in GBK for each split, its rows numbered in the first column.
+
+    Args:
+        path: with {split} in it.
+        splits: the pictures; their order is that of the rows.
+        columns: path by column, with {split} and {name} in it.
+        header: the tables begin with the names of their columns.
+    """
+    for split, pictures in splits.items():
+        table = {
+            key: [each.format(split=split, name=name) for name in pictures] for key, each in columns.items()
+        }
+        target = path.with_name(path.name.format(split=split))
+        pd.DataFrame(table).to_csv(target, header=header, encoding="gbk", lineterminator="\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from PIL import Image
 
 from aims.core.errors import AimsError
 from aims.core.files import write_json, write_text
-from aims.synth.layouts._arrays import write_mat5, write_mat73, write_npz, write_tiff_stack
+from aims.synth.layouts._arrays import write_mat5, write_mat73, write_tiff_stack
 from aims.synth.layouts._coco import CocoFile, class_regions
 
 Colour = tuple[int, int, int]
@@ -24,7 +24,11 @@ Colour = tuple[int, int, int]
 Form = Literal["picture", "tiff", "npz", "mat5", "mat73"]
 
 #: Suffix, and writer of several arrays, of the forms that hold all streams of an image.
-_TOGETHER = {"npz": (".npz", write_npz), "mat5": (".mat", write_mat5), "mat73": (".mat", write_mat73)}
+_TOGETHER: Mapping[str, tuple[str, Callable[[Path, Mapping[str, NDArray[Any]]], None]]] = {
+    "npz": (".npz", lambda path, arrays: np.savez(path, allow_pickle=False, **arrays)),
+    "mat5": (".mat", write_mat5),
+    "mat73": (".mat", write_mat73),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,20 +83,19 @@ def write_folder(
     Returns:
         The TOML file, which `aims convert folder` reads.
     """
-    tables: dict[str, dict[str, str]] = {}
+    tables: dict[str, dict[str, object]] = {}
     splits: dict[str, list[str]] = {}
     annotations: dict[str, CocoFile] = {}
     for image in images:
         for stream, keys in _write_streams(root, image, form).items():
-            facts = {key: json.dumps(value, ensure_ascii=False) for key, value in streams[stream].items()}
-            tables[f"streams.{stream}"] = keys | facts
+            tables[f"streams.{stream}"] = {**keys, **streams[stream]}
         if image.mosaic is not None:
             keys = _write_picture(root / "mosaic", image.image_id, image.mosaic)
             tables["mosaic"] = {
                 **keys,
-                "unit": '"digital number"',
-                "layout": str([list(row) for row in layout]),
-                "resolution": _text(resolution),
+                "unit": "digital number",
+                "layout": layout,
+                "resolution": resolution,
             }
         if image.rgb is not None:
             tables["rgb"] = _write_picture(root / "rgb", image.image_id, image.rgb)
@@ -107,30 +110,36 @@ def write_folder(
     for split, file in annotations.items():
         (root / "annotations").mkdir(exist_ok=True)
         write_json(root / "annotations" / f"{split}.json", file.content())
-    tables["labels"] = _label_keys(palette, coco)
-    head = {"name": _text(name), "license": _text(license), "classes": _texts(palette)}
-    lists = {split: _text(f"{split}.txt") for split in splits}
+    if coco:
+        tables["labels"] = {"files": "annotations/{split}.json", "kind": "coco"}
+    else:
+        tables["labels"] = {"files": "labels/{id}.png", "kind": "semantic", "palette": palette}
+    head = {"name": name, "license": license, "classes": list(palette)}
+    lists = {split: f"{split}.txt" for split in splits}
     write_text(root / f"{name}.toml", _toml({"": head, "splits": lists, **tables}))
     return root / f"{name}.toml"
 
 
-def _toml(tables: Mapping[str, Mapping[str, str]]) -> str:
-    """TOML of tables whose values are TOML already; the one without a name is the top."""
+def _toml(tables: Mapping[str, Mapping[str, object]]) -> str:
+    """TOML of tables; the one without a name is the top."""
     parts = []
     for name, keys in tables.items():
         lines = [f"[{name}]"] if name else []
-        parts.append("\n".join([*lines, *(f"{key} = {value}" for key, value in keys.items()), ""]))
+        lines += [f"{key} = {_toml_value(value)}" for key, value in keys.items()]
+        parts.append("\n".join([*lines, ""]))
     return "\n".join(parts)
 
 
-def _label_keys(palette: Mapping[str, Colour], coco: bool) -> dict[str, str]:
-    if coco:
-        return {"files": '"annotations/{split}.json"', "kind": '"coco"'}
-    colours = ", ".join(f"{_text(key)} = {list(colour)}" for key, colour in palette.items())
-    return {"files": '"labels/{id}.png"', "kind": '"semantic"', "palette": f"{{ {colours} }}"}
+def _toml_value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return (
+            f"{{ {', '.join(f'{_toml_value(key)} = {_toml_value(each)}' for key, each in value.items())} }}"
+        )
+    # JSON's texts are TOML's basic strings, as long as nothing is escaped to UTF-16 pairs.
+    return json.dumps(value, ensure_ascii=False)
 
 
-def _write_streams(root: Path, image: FolderImage, form: Form) -> dict[str, dict[str, str]]:
+def _write_streams(root: Path, image: FolderImage, form: Form) -> dict[str, dict[str, object]]:
     """Writes the streams; gives the TOML keys that say where each one is."""
     if form == "picture":
         return {
@@ -141,17 +150,14 @@ def _write_streams(root: Path, image: FolderImage, form: Form) -> dict[str, dict
         for stream, array in image.streams.items():
             (root / stream).mkdir(parents=True, exist_ok=True)
             write_tiff_stack(root / stream / f"{image.image_id}.tiff", array)
-        return {stream: {"files": _text(f"{stream}/{{id}}.tiff")} for stream in image.streams}
+        return {stream: {"files": f"{stream}/{{id}}.tiff"} for stream in image.streams}
     suffix, write = _TOGETHER[form]
     (root / "data").mkdir(parents=True, exist_ok=True)
     write(root / "data" / f"{image.image_id}{suffix}", image.streams)
-    return {
-        stream: {"files": _text(f"data/{{id}}{suffix}"), "variable": _text(stream)}
-        for stream in image.streams
-    }
+    return {stream: {"files": f"data/{{id}}{suffix}", "variable": stream} for stream in image.streams}
 
 
-def _write_picture(folder: Path, image_id: str, array: NDArray[Any]) -> dict[str, str]:
+def _write_picture(folder: Path, image_id: str, array: NDArray[Any]) -> dict[str, object]:
     """A PNG of 1 or 3 channels of uint8 or uint16, or an npy file of anything else."""
     folder.mkdir(parents=True, exist_ok=True)
     channels = 1 if array.ndim == 2 else array.shape[2]
@@ -161,7 +167,7 @@ def _write_picture(folder: Path, image_id: str, array: NDArray[Any]) -> dict[str
         np.save(path, array)
     elif not cv2.imwrite(str(path), array[..., ::-1] if channels == 3 else array):
         raise AimsError(f"{path}: cannot be written; check the disk and its rights")
-    return {"files": _text(f"{folder.name}/{{id}}{suffix}")}
+    return {"files": f"{folder.name}/{{id}}{suffix}"}
 
 
 def _write_labels(folder: Path, image: FolderImage, palette: Mapping[str, Colour]) -> None:
@@ -169,12 +175,3 @@ def _write_labels(folder: Path, image: FolderImage, palette: Mapping[str, Colour
     picture = Image.fromarray(image.labels.astype(np.uint8))
     picture.putpalette([0, 0, 0, *(level for colour in palette.values() for level in colour)])
     picture.save(folder / f"{image.image_id}.png")
-
-
-def _text(value: str) -> str:
-    # JSON's texts are TOML's basic strings, as long as nothing is escaped to UTF-16 pairs.
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _texts(values: Iterable[str]) -> str:
-    return f"[{', '.join(map(_text, values))}]"

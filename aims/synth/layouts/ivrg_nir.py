@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aims.synth.layouts._pictures import write_label_map, write_path_table, write_picture
+from aims.synth.layouts._pictures import Splits, label_map, write_path_tables, write_splits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,7 @@ class IVRGNIRImage:
 
 def write_redistributed(
     root: Path,
-    splits: Mapping[str, Mapping[str, IVRGNIRImage]],
+    splits: Splits[IVRGNIRImage],
     *,
     nir_ending: str = "_nir.png",
     rgb_ending: str = "_rgb.png",
@@ -49,14 +48,13 @@ def write_redistributed(
         The folder.
     """
     folder = root / "IVRG_RGBNIR"
-    pictures = folder / "Outdoor_dataset"
-    for split, images in splits.items():
-        nir = [f"NIRimages/{name}{nir_ending}" for name in images]
-        masks = [f"Masks/{name}_mask.png" for name in images]
-        for image, nir_path, mask_path, name in zip(images.values(), nir, masks, images, strict=True):
-            write_picture(pictures / nir_path, image.nir)
-            write_picture(pictures / "RGBimages" / f"{name}{rgb_ending}", image.rgb)
-            write_label_map(pictures / mask_path, image.regions)
-        table = folder / f"IVRG-nir_{split}_GroundTruth.csv"
-        write_path_table(table, {"nir": nir, "mask": masks}, header=header)
+    nir, mask = f"NIRimages/{{name}}{nir_ending}", "Masks/{name}_mask.png"
+
+    def files(image: IVRGNIRImage) -> dict[str, NDArray[Any]]:
+        rgb = f"RGBimages/{{name}}{rgb_ending}"
+        return {nir: image.nir, rgb: image.rgb, mask: label_map(image.regions)}
+
+    write_splits(folder / "Outdoor_dataset", splits, files)
+    table = folder / "IVRG-nir_{split}_GroundTruth.csv"
+    write_path_tables(table, splits, {"nir": nir, "mask": mask}, header=header)
     return folder

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from aims.synth.layouts._arrays import write_mat5
+from aims.synth.layouts._arrays import MATLAB_CLASSES, write_mat5
 from aims.synth.layouts._pictures import write_picture
 
 _USERBLOCK = 512
@@ -66,7 +66,8 @@ def write_official(
         _write_scenes(file, _write_arrays(file, images))
     with path.open("r+b") as block:
         block.write(_HEADER.ljust(124, b" ") + b"\x00\x02IM")  # text, then MATLAB's version and byte order
-    write_mat5(root / "splits.mat", {"trainNdxs": _column(train), "testNdxs": _column(test)})
+    columns = {"trainNdxs": train, "testNdxs": test}
+    write_mat5(root / "splits.mat", {key: np.array(columns[key], np.uint16)[:, None] for key in columns})
     if mapping is not None:
         numbers, names = mapping
         table = {"mapClass": np.array([numbers], np.uint8), "className": np.array([list(names)], object)}
@@ -83,10 +84,10 @@ def write_folder(
         The folder.
     """
     folder = root / "NYUDepthv2"
-    (folder / "Depth").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for number, image in images.items():
         write_picture(folder / "RGB" / f"{number}.jpg", image.rgb, quality=95)
-        np.save(folder / "Depth" / f"{number}.npy", image.depth)
+        write_picture(folder / "Depth" / f"{number}.npy", image.depth)
         write_picture(folder / "Mask_gt" / f"{number}.png", image.labels.astype(np.uint8))
         if image.hha is not None:
             write_picture(folder / "HHA" / f"{number}.jpg", image.hha, quality=95)
@@ -113,17 +114,12 @@ def _write_arrays(file: Any, images: Collection[NYUv2Image]) -> list[str]:
 
 def _make_arrays(file: Any, count: int, size: tuple[int, ...]) -> dict[str, Any]:
     height, width = size
-    planes = (count, width, height)  # MATLAB's axes, reversed by HDF5
-    arrays = {
-        "images": file.create_dataset("images", (count, 3, width, height), np.uint8),
-        "depths": file.create_dataset("depths", planes, np.float32),
-        "rawDepths": file.create_dataset("rawDepths", planes, np.float32),
-        "labels": file.create_dataset("labels", planes, np.uint16),
-        "instances": file.create_dataset("instances", planes, np.uint8),
-    }
+    kinds = {"depths": np.float32, "rawDepths": np.float32, "labels": np.uint16, "instances": np.uint8}
+    # MATLAB's axes, reversed by HDF5.
+    arrays = {"images": file.create_dataset("images", (count, 3, width, height), np.uint8)}
+    arrays |= {name: file.create_dataset(name, (count, width, height), kinds[name]) for name in kinds}
     for array in arrays.values():
-        kind = {np.dtype(np.float32): b"single"}.get(array.dtype, array.dtype.name.encode())
-        array.attrs["MATLAB_class"] = np.bytes_(kind)
+        array.attrs["MATLAB_class"] = np.bytes_(MATLAB_CLASSES.get(array.dtype.name, array.dtype.name))
     return arrays
 
 
@@ -136,7 +132,3 @@ def _write_scenes(file: Any, scenes: Sequence[str]) -> None:
         text = file.create_dataset(f"#refs#/{index}", data=units)
         text.attrs["MATLAB_class"] = np.bytes_(b"char")
         references[0, index] = text.ref
-
-
-def _column(numbers: Sequence[int]) -> NDArray[np.uint16]:
-    return np.array(numbers, np.uint16)[:, None]

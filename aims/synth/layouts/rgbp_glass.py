@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from aims.core.files import write_json
 from aims.synth.layouts._coco import CocoFile, instance_masks
-from aims.synth.layouts._pictures import write_label_map, write_picture
+from aims.synth.layouts._pictures import Splits, label_map, write_splits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,53 +31,37 @@ class RGBPGlassImage:
     instances: NDArray[np.integer]
 
 
-def write_authors(
-    root: Path, splits: Mapping[str, Mapping[str, RGBPGlassImage]], *, tables: bool = True
-) -> Path:
+def write_authors(root: Path, splits: Splits[RGBPGlassImage], *, tables: bool = True) -> Path:
     """Writes `SPLIT/{image,aolp,dolp,mask}/` and `SPLIT/instances_SPLIT.json` below `root`.
 
     Args:
-        root: folder to write to; made if it is absent.
-        splits: pictures by name, by split (train, test).
+        root: see `write_splits`, and so are splits and what is returned.
+        splits: the pictures.
         tables: whether to write the JSON files.
-
-    Returns:
-        The folder.
     """
-    for split, images in splits.items():
+    write_splits(root, splits, _files)
+    for split, images in splits.items() if tables else ():
+        # The authors' own files are unconfirmed.
+        table = CocoFile(["glass"])
         for image_id, image in images.items():
-            _write_image(root / split, image_id, image)
-        if tables:
-            # The authors' own files are unconfirmed.
-            table = CocoFile(["glass"])
-            for image_id, image in images.items():
-                table.add(f"{image_id}_rgb.tiff", image.instances.shape, instance_masks(image.instances))
-            write_json(root / split / f"instances_{split}.json", table.content())
+            table.add(f"{image_id}_rgb.tiff", image.instances.shape, instance_masks(image.instances))
+        write_json(root / split / f"instances_{split}.json", table.content())
     return root
 
 
-def write_redistributed(root: Path, splits: Mapping[str, Mapping[str, RGBPGlassImage]]) -> Path:
-    """Writes the archive `pgsnet/` below `root`: streams, `mask/` and `instance_mask/`.
-
-    Each picture is taken once, in order, and not kept.
-
-    Returns:
-        The folder.
-    """
-    folder = root / "pgsnet"
-    for split, images in splits.items():
-        for image_id, image in images.items():
-            _write_image(folder / split, image_id, image)
-            path = folder / split / "instance_mask" / f"{image_id}_instance_mask.png"
-            write_label_map(path, image.instances)
-    return folder
+def write_redistributed(root: Path, splits: Splits[RGBPGlassImage]) -> Path:
+    """Writes the archive `pgsnet/` below `root`: streams, `mask/` and `instance_mask/`."""
+    instances = "{split}/instance_mask/{name}_instance_mask.png"
+    return write_splits(
+        root / "pgsnet", splits, lambda image: {**_files(image), instances: label_map(image.instances)}
+    )
 
 
-def _write_image(folder: Path, image_id: str, image: RGBPGlassImage) -> None:
+def _files(image: RGBPGlassImage) -> dict[str, NDArray[Any]]:
     """The three streams, and the mask of all glass."""
-    files = {"image/{}_rgb": image.intensity, "aolp/{}_aolp": image.aolp, "dolp/{}_dolp": image.dolp}
-    for name, array in files.items():
-        path = folder / f"{name.format(image_id)}.tiff"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(path, array, photometric="rgb")
-    write_picture(folder / "mask" / f"{image_id}_mask.png", (image.instances > 0) * np.uint8(255))
+    return {
+        "{split}/image/{name}_rgb.tiff": image.intensity,
+        "{split}/aolp/{name}_aolp.tiff": image.aolp,
+        "{split}/dolp/{name}_dolp.tiff": image.dolp,
+        "{split}/mask/{name}_mask.png": (image.instances > 0) * np.uint8(255),
+    }

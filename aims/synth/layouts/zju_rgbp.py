@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aims.synth.layouts._pictures import write_label_map, write_picture
-
-# The source calls its evaluation pictures val.
-_FOLDERS = {"test": "val"}
-# Noise does not get smaller by trying harder, which is what writing would wait for.
-_COMPRESSION = 1
+from aims.synth.layouts._pictures import Splits, label_map, write_splits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,37 +33,28 @@ class ZJURGBPImage:
 
 
 def write_authors(
-    root: Path,
-    splits: Mapping[str, Mapping[str, ZJURGBPImage]],
-    *,
-    degree: str = "°",
-    labels: str = "label",
+    root: Path, splits: Splits[ZJURGBPImage], *, degree: str = "°", labels: str = "label"
 ) -> Path:
     """Writes `{train,val}/{0,45,90,135}/NAME_ANGLE°.png` and `{train,val}/label/NAME.png` below `root`.
 
     Args:
-        root: folder to write to; made if it is absent.
+        root: see `write_splits`.
         splits: pictures by name, by split; `test` is written as the source's `val`.
         degree: what stands between the angle and `.png`.
         labels: folder of the label maps.
-
-    Returns:
-        The folder.
     """
-    for split, images in splits.items():
-        folder = root / _FOLDERS.get(split, split)
-        for name, image in images.items():
-            for angle in ("0", "45", "90", "135"):
-                path = folder / angle / f"{name}_{angle}{degree}.png"
-                write_picture(path, getattr(image, f"i{angle}"), compress_level=_COMPRESSION)
-            write_label_map(folder / labels / f"{name}.png", image.labels, compress_level=_COMPRESSION)
-    return root
+
+    def files(image: ZJURGBPImage) -> dict[str, NDArray[Any]]:
+        angles = {"0": image.i0, "45": image.i45, "90": image.i90, "135": image.i135}
+        pictures = {f"{{split}}/{key}/{{name}}_{key}{degree}.png": angles[key] for key in angles}
+        return {**pictures, f"{{split}}/{labels}/{{name}}.png": label_map(image.labels)}
+
+    # The source calls its evaluation pictures val.
+    named = {"val" if split == "test" else split: images for split, images in splits.items()}
+    # Noise does not get smaller by trying harder, which is what writing would wait for.
+    return write_splits(root, named, files, compress_level=1)
 
 
-def write_redistributed(root: Path, splits: Mapping[str, Mapping[str, ZJURGBPImage]]) -> Path:
-    """Writes the archive `zju-rgbp/` below `root`: the four angles, and instance maps in `label_sam/`.
-
-    Returns:
-        The folder.
-    """
+def write_redistributed(root: Path, splits: Splits[ZJURGBPImage]) -> Path:
+    """Writes the archive `zju-rgbp/` below `root`: the four angles, and instance maps in `label_sam/`."""
     return write_authors(root / "zju-rgbp", splits, labels="label_sam")

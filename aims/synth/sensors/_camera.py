@@ -17,8 +17,8 @@ from aims.synth.world.random import normal
 #: Value of a white matt upright surface that faces the light, as a share of full scale.
 WHITE = 0.85
 # Electrons in a full pixel of a small camera, and the read noise in electrons.
-_FULL_WELL = 8000.0
-_READ_NOISE = 10.0
+FULL_WELL = 8000.0
+READ_NOISE = 10.0
 _LEVELS = 4096
 
 
@@ -27,17 +27,25 @@ def exposure(light: Tensor, ambient: Tensor) -> Tensor:
     return WHITE / (light + ambient).clamp_min(1e-6)
 
 
-def add_noise(picture: Tensor, seeds: Tensor, purpose: int) -> Tensor:
+def add_noise(
+    light: Tensor,
+    seeds: Tensor,
+    purpose: int,
+    *,
+    full_well: float = FULL_WELL,
+    read_noise: float = READ_NOISE,
+) -> Tensor:
     """Adds shot noise, whose variance grows with the light, and read noise that does not depend on it.
 
     Args:
-        picture: (batch, ...) light, 1 = full scale; what is above is cut, as in a full pixel.
+        light: (batch, ...), 1 = full scale; changed in place.
         seeds: (batch,) scene seeds.
         purpose: number of this noise.
+        full_well: electrons in a full pixel.
+        read_noise: standard deviation in electrons.
     """
-    light = picture.clamp(0, 1)
-    sigma = root_((light * (1 / _FULL_WELL)).add_((_READ_NOISE / _FULL_WELL) ** 2))
-    return light.add_(sigma.mul_(normal(seeds, purpose, tuple(picture.shape[1:]))))
+    sigma = root_((light * (1 / full_well)).add_((read_noise / full_well) ** 2))
+    return light.add_(sigma.mul_(normal(seeds, purpose, tuple(light.shape[1:]))))
 
 
 def develop(picture: Tensor) -> Tensor:

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from aims.synth.exact import power, root_
-from aims.synth.sensors._shared import kept_with_geometry
-from aims.synth.world.geometry import Geometry, family_of
+from aims.synth.world.geometry import Geometry, family_of, kept_with_geometry
 
 Planes = tuple[Tensor, ...]
 
@@ -34,7 +34,7 @@ _GATHERED = 2 / 3 * _ABOVE
 class Shading:
     """What every pixel does with the light, each (batch, height, width); where nothing is seen, no light.
 
-    Light that a camera sees of albedo a: scattered a (main direct + around ambient), and mirrored
+    Light that a camera sees of albedo a (`reflect`): scattered a (main direct + around ambient), and mirrored
     (skin + a metal) (main glint + around mirror).
 
     Attributes:
@@ -56,22 +56,6 @@ class Shading:
     metal: Tensor
     up: Tensor
 
-    def reflect(self, albedo: Tensor, main: Tensor, around: Tensor) -> tuple[Tensor, Tensor]:
-        """The light of one colour that goes to the camera.
-
-        Args:
-            albedo: (batch, height, width): of the matt part; of metals, the reflectance at a right angle.
-            main: (batch,) what a white matt surface that faces the main light radiates.
-            around: (batch,) the same of the light from all around.
-
-        Returns:
-            What is scattered and what is mirrored, (batch, height, width) each.
-        """
-        main, around = main[:, None, None], around[:, None, None]
-        scattered = (self.direct * main).add_(self.ambient * around).mul_(albedo)
-        mirrored = (self.glint * main).add_(self.mirror * around)
-        return scattered, mirrored.mul_((self.metal * albedo).add_(self.skin))
-
 
 @kept_with_geometry
 def shade(geometry: Geometry) -> Shading:
@@ -84,9 +68,9 @@ def shade(geometry: Geometry) -> Shading:
     half = (direct + facing).div_(length).clamp_(0, 1)
 
     table = family_of(geometry)
-    metals = (table.extinction > 0).float()
-    sharpness = 2 / table.roughness.square().clamp_min(_MIN_ALPHA).square() - 2
-    upright = ((table.refractive_index - 1) / (table.refractive_index + 1)).square() * (1 - metals)
+    metals = (table["extinction"] > 0).float()
+    sharpness = 2 / table["roughness"].square().clamp_min(_MIN_ALPHA).square() - 2
+    upright = ((table["refractive_index"] - 1) / (table["refractive_index"] + 1)).square() * (1 - metals)
     metal, base = by_material(geometry, metals), by_material(geometry, upright)
 
     direct.mul_(geometry.lit)
@@ -101,12 +85,38 @@ def shade(geometry: Geometry) -> Shading:
     return Shading(
         direct=direct.mul_(scatters),
         ambient=fall.mul_(-_GATHERED).add_(1).mul_(scatters),
-        glint=glint.mul_(by_material(geometry, (sharpness + 8) / 8 * table.shine)),
-        mirror=(up * _ABOVE).add_(1).mul_(by_material(geometry, table.shine)),
+        glint=glint.mul_(by_material(geometry, (sharpness + 8) / 8 * table["shine"])),
+        mirror=(up * _ABOVE).add_(1).mul_(by_material(geometry, table["shine"])),
         skin=skin,
         metal=metal.mul_(grazing.neg_().add_(1)),
         up=up,
     )
+
+
+def reflect(
+    geometry: Geometry, albedo: Tensor, main: Tensor, around: Tensor, sky: tuple[float, float] | None
+) -> tuple[Tensor, Tensor]:
+    """The light of one colour that goes to the camera.
+
+    Args:
+        geometry: the scenes.
+        albedo: (batch, height, width): of the matt part; of metals, the reflectance at a right angle.
+        main: (batch,) what a white matt surface that faces the main light radiates.
+        around: (batch,) the same of the light from all around.
+        sky: what shines where nothing is seen, in shares of the light around: at the horizon and straight
+            above. None is black.
+
+    Returns:
+        What is scattered, or comes from the sky, and what is mirrored, (batch, height, width) each.
+    """
+    shading, main, around = shade(geometry), main[:, None, None], around[:, None, None]
+    scattered = (shading.direct * main).add_(shading.ambient * around).mul_(albedo)
+    if sky is not None:
+        horizon, zenith = sky
+        light = root_(shading.up.clamp(0, 1)).mul_(zenith - horizon).add_(horizon).mul_(around)
+        scattered = torch.where(geometry.materials == 0, light, scattered)
+    mirrored = (shading.glint * main).add_(shading.mirror * around)
+    return scattered, mirrored.mul_((shading.metal * albedo).add_(shading.skin))
 
 
 def mirrored_up(geometry: Geometry) -> Tensor:
@@ -120,8 +130,15 @@ def mirrored_up(geometry: Geometry) -> Tensor:
     return _mirrored_up(dot(normal, view), dot(normal, down), dot(view, down))
 
 
-def by_material(geometry: Geometry, column: Tensor) -> Tensor:
-    """The value of each pixel's material: (batch, height, width) of a (materials,) column."""
+def by_material(geometry: Geometry, column: Tensor | str) -> Tensor:
+    """The value of each pixel's material, (batch, height, width).
+
+    Args:
+        geometry: the scenes.
+        column: (materials,), or the name of a property of materials.
+    """
+    if isinstance(column, str):
+        column = family_of(geometry)[column]
     return column.index_select(0, geometry.materials.flatten()).view(geometry.materials.shape)
 
 

@@ -16,9 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from aims.synth.exact import arccos, root, root_
-from aims.synth.sensors._shading import by_material
-from aims.synth.sensors._shared import kept_with_geometry
-from aims.synth.world.geometry import Geometry, family_of
+from aims.synth.sensors._shading import by_material, dot, planes
+from aims.synth.world.geometry import Geometry, kept_with_geometry
 from aims.synth.world.random import normal, uniform
 
 #: Metres that the sensor measures.
@@ -71,7 +70,7 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Float[Tensor, "batch hei
 @kept_with_geometry
 def _measured(geometry: Geometry) -> Tensor:
     inverse = torch.where(geometry.depth_m > 0, 1 / geometry.depth_m, 0)
-    cosine = _cosine_of_incidence(geometry)
+    cosine = dot(planes(geometry.normals), planes(geometry.view_directions()[:1]))
     padded = functional.pad(inverse, (1, 1, 1, 1), mode="replicate")
     lost = shadowed(inverse, geometry.intrinsics[0]) | _unanswered(geometry, inverse, padded, cosine)
     depth = 1 / _beside(geometry, inverse, padded)
@@ -129,12 +128,6 @@ def shadowed(
     return shadow
 
 
-def _cosine_of_incidence(geometry: Geometry) -> Tensor:
-    # Written out: a reduction may round differently in another batch.
-    x, y, z = (geometry.normals * geometry.view_directions()).unbind(-1)
-    return (x + y).add_(z)
-
-
 def _beside(geometry: Geometry, inverse: Tensor, padded: Tensor) -> Tensor:
     """1 / z where each pixel happens to look, which is linear in pixels on a plane."""
     _, height, width = inverse.shape
@@ -158,7 +151,7 @@ def _unanswered(geometry: Geometry, inverse: Tensor, padded: Tensor, cosine: Ten
     edge = (nearest.mul_(1 - _JUMP) > inverse) * _EDGE_DROPOUT
     grazing = (_GRAZING - cosine).mul_(1 / (_GRAZING - _BLIND))
     unmatched = uniform(geometry.seeds, _LOST, inverse.shape[1:]) < torch.maximum(edge, grazing)
-    share = by_material(geometry, family_of(geometry).depth_dropout)
+    share = by_material(geometry, "depth_dropout")
     return unmatched.logical_or_(_patches(geometry) < share)
 
 

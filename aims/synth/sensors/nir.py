@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from aims.synth.exact import root_
 from aims.synth.sensors._camera import add_noise, develop, exposure
-from aims.synth.sensors._shading import shade
+from aims.synth.sensors._shading import reflect
 from aims.synth.world.geometry import Geometry
 
 _NOISE = 200  # purpose, of 200 to 299
@@ -32,13 +30,7 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Tensor:
         colour cameras are (Brown and Süsstrunk, CVPR 2011).
     """
     gain = exposure(geometry.light_nir, geometry.ambient_nir)
-    around = geometry.ambient_nir * gain
-    shading = shade(geometry)
-    scattered, mirrored = shading.reflect(geometry.albedo_nir, geometry.light_nir * gain, around)
-    light = scattered.add_(mirrored)
-    if geometry.family in _SKY:
-        horizon, zenith = _SKY[geometry.family]
-        up = root_(shading.up.clamp(0, 1))
-        sky = up.mul_(zenith - horizon).add_(horizon).mul_(around[:, None, None])
-        light = torch.where(geometry.materials == 0, sky, light)
-    return develop(add_noise(light, geometry.seeds, _NOISE) if noise else light)
+    main, around = geometry.light_nir * gain, geometry.ambient_nir * gain
+    diffuse, specular = reflect(geometry, geometry.albedo_nir, main, around, _SKY.get(geometry.family))
+    light = diffuse.add_(specular)
+    return develop(add_noise(light.clamp_(0, 1), geometry.seeds, _NOISE) if noise else light)

@@ -12,7 +12,6 @@ not take polarization away; Fresnel's angle is that of the surface and not of th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -20,29 +19,16 @@ from torch import Tensor
 
 from aims.sensors.polarization import ANGLES
 from aims.synth.exact import root_
+from aims.synth.sensors._camera import add_noise
 from aims.synth.sensors._shading import by_material, dot, planes
 from aims.synth.sensors.rgb import channels
-from aims.synth.world.geometry import Geometry, family_of
-from aims.synth.world.random import normal
+from aims.synth.world.geometry import Geometry
 
 _NOISE = 500  # purposes 500 to 511: one for each polarizer and colour
 # Electrons in a full pixel, and of read noise: about what cameras with Sony's IMX250MZR have (EMVA 1288).
 _FULL_WELL, _READ_NOISE = 10_500.0, 2.3
 # Squared sine of an angle at which no direction of polarization can be told.
 _UPRIGHT = 1e-12
-
-Picture = Float[Tensor, "batch height width 3"]
-
-
-class Stokes(NamedTuple):
-    """Linear Stokes parameters of R, G and B: all light, 0 minus 90 degrees, 45 minus 135 degrees.
-
-    Angles count anticlockwise from the right, as one looks at the picture (y up).
-    """
-
-    s0: Picture
-    s1: Picture
-    s2: Picture
 
 
 def sense(geometry: Geometry, *, noise: bool = True) -> Float[Tensor, "batch height width 4 3"]:
@@ -56,39 +42,36 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Float[Tensor, "batch hei
         noise: False leaves shot and read noise out.
 
     Returns:
-        float32 in 0..1 of the full scale of `rgb.radiance`, linear; axis 3 is the polarizer, axis 4 R, G, B.
+        float32 in 0..1 of the full scale of `rgb.channels`, linear; axis 3 is the polarizer, axis 4 R, G, B.
         In memory it lies by planes.
     """
     pictures = geometry.depth_m.new_empty(len(ANGLES), 3, *geometry.depth_m.shape)
-    for colour, parameters in enumerate(_colours(geometry)):
+    for colour, parameters in enumerate(stokes(geometry)):
         s0, s1, s2 = (parameter.mul_(0.5) for parameter in parameters)
         for polarizer, angle in enumerate(ANGLES):
             light = pictures[polarizer, colour]
             # Exact for these four angles, where sine and cosine are not.
             (torch.add if angle < 90 else torch.sub)(s0, s2 if angle % 90 else s1, out=light)
             if noise:
-                _add_noise(light, geometry.seeds, _NOISE + 3 * polarizer + colour)
+                purpose = _NOISE + 3 * polarizer + colour
+                add_noise(light, geometry.seeds, purpose, full_well=_FULL_WELL, read_noise=_READ_NOISE)
             light.clamp_(0, 1)
     return pictures.permute(2, 3, 4, 0, 1)
 
 
-def stokes(geometry: Geometry) -> Stokes:
+def stokes(geometry: Geometry) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """The light that comes to the camera, before any polarizer.
 
     Scattered light is polarized along the plane of the normal and the ray, mirrored light across it. s0 is
-    what the colour camera has before noise and curve: `rgb.radiance`, scattered and mirrored.
+    what the colour camera has before noise and curve: `rgb.channels`, scattered and mirrored.
 
-    Returns:
-        1 = full scale; s0 is more in highlights.
+    Yields:
+        The linear Stokes parameters of R, G and B in turn, (batch, height, width) each: all light, 0 minus 90
+        degrees, 45 minus 135 degrees. Angles count anticlockwise from the right, as one looks at the picture
+        (y up). 1 = full scale; s0 is more in highlights.
     """
-    return Stokes(*(torch.stack(colours, dim=-1) for colours in zip(*_colours(geometry), strict=True)))
-
-
-def _colours(geometry: Geometry) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """s0, s1 and s2 of R, G and B in turn: interleaved, arithmetic takes twice as long."""
     cosine, along, slanted = _plane_of_incidence(geometry)
-    table = family_of(geometry)
-    index, extinction = by_material(geometry, table.refractive_index), by_material(geometry, table.extinction)
+    index, extinction = by_material(geometry, "refractive_index"), by_material(geometry, "extinction")
     scattered, mirrored = diffuse_degree(cosine, index), specular_degree(cosine, index, extinction)
     for diffuse, specular in channels(geometry):
         polarized = (diffuse * scattered).sub_(specular * mirrored)
@@ -137,11 +120,6 @@ def diffuse_degree(cosine: Tensor, index: Tensor) -> Tensor:
     n2, s2 = index * index, 1 - cosine * cosine
     difference = (index - 1 / index) ** 2 * s2
     return difference / (2 + 2 * n2 - (index + 1 / index) ** 2 * s2 + 4 * cosine * root_(n2 - s2))
-
-
-def _add_noise(light: Tensor, seeds: Tensor, purpose: int) -> None:
-    sigma = root_((light * (1 / _FULL_WELL)).add_((_READ_NOISE / _FULL_WELL) ** 2))
-    light.add_(sigma.mul_(normal(seeds, purpose, light.shape[1:])))
 
 
 def _refracted(cosine: Tensor, index: Tensor, extinction: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from aims.synth.exact import root_
 from aims.synth.sensors._camera import add_noise, develop, exposure
-from aims.synth.sensors._shading import shade
-from aims.synth.sensors._shared import kept_with_geometry
-from aims.synth.world.geometry import Geometry
+from aims.synth.sensors._shading import reflect
+from aims.synth.world.geometry import Geometry, kept_with_geometry
 
 _NOISE = 100  # purpose, of 100 to 199; one for each channel
-# Where nothing is seen, in shares of the ambient light: at the horizon and straight above, R, G, B. Rooms are
-# closed; a gap would be black.
-_SKY = {"wilds": ((2.3, 2.25, 2.15), (0.8, 1.2, 1.9))}
-
-
-@dataclass(frozen=True)
-class Radiance:
-    """Light at the sensor before noise and curve, 1 = full scale (highlights go beyond).
-
-    Attributes:
-        diffuse: (batch, height, width, 3): scattered by matt surfaces, and the sky.
-        specular: (batch, height, width, 3): thrown back by the shiny skin; metals colour it.
-    """
-
-    diffuse: Tensor
-    specular: Tensor
-
-
-def radiance(geometry: Geometry) -> Radiance:
-    """The light of every pixel, as `sense` sees it, exposed but not yet cut at full scale."""
-    diffuse, specular = zip(*channels(geometry), strict=True)
-    return Radiance(torch.stack(diffuse, dim=-1), torch.stack(specular, dim=-1))
+# Where nothing is seen, in shares of the ambient light: at the horizon and straight above, of R, G and B.
+# Rooms are closed; a gap would be black.
+_SKY = {"wilds": ((2.3, 0.8), (2.25, 1.2), (2.15, 1.9))}
 
 
 def sense(geometry: Geometry, *, noise: bool = True) -> Tensor:
@@ -55,32 +32,29 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Tensor:
     planes = []
     for channel, (diffuse, specular) in enumerate(channels(geometry)):
         light = diffuse + specular
-        planes.append(develop(add_noise(light, geometry.seeds, _NOISE + channel) if noise else light))
+        planes.append(
+            develop(add_noise(light.clamp_(0, 1), geometry.seeds, _NOISE + channel) if noise else light)
+        )
     return torch.stack(planes, dim=-1)
 
 
 @kept_with_geometry
 def channels(geometry: Geometry) -> tuple[tuple[Tensor, Tensor], ...]:
-    """Diffuse and specular light of `radiance`, channel by channel; not to be changed.
+    """Diffuse and specular light of R, G and B, exposed but not cut at full scale; not to be changed.
 
-    Interleaved, arithmetic takes twice as long.
+    The light of matt surfaces and of the sky is diffuse; what the shiny skin throws back is specular, and
+    metals colour it. Channel by channel: interleaved, arithmetic takes twice as long.
+
+    Returns:
+        For each channel (batch, height, width) of both, 1 = full scale; highlights go beyond.
     """
-    pairs = []
-    shading = shade(geometry)
-    gain = exposure(_mean(geometry.light_rgb), _mean(geometry.ambient_rgb))[:, None]
-    main, around = geometry.light_rgb * gain, geometry.ambient_rgb * gain
-    sky = _SKY.get(geometry.family)
-    up, nothing = root_(shading.up.clamp(0, 1)), geometry.materials == 0
-    for channel in range(3):
-        diffuse, specular = shading.reflect(
-            geometry.albedo_rgb[..., channel], main[:, channel], around[:, channel]
-        )
-        if sky is not None:
-            horizon, zenith = (shares[channel] for shares in sky)
-            light = (up * (zenith - horizon)).add_(horizon).mul_(around[:, channel, None, None])
-            diffuse = torch.where(nothing, light, diffuse)
-        pairs.append((diffuse, specular))
-    return tuple(pairs)
+    light, ambient = geometry.light_rgb, geometry.ambient_rgb
+    gain = exposure(_mean(light), _mean(ambient))
+    sky = _SKY.get(geometry.family, (None,) * 3)
+    albedo = geometry.albedo_rgb
+    return tuple(
+        reflect(geometry, albedo[..., k], light[:, k] * gain, ambient[:, k] * gain, sky[k]) for k in range(3)
+    )
 
 
 def _mean(colour: Tensor) -> Tensor:

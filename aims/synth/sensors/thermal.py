@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aims.synth.exact import root_
 from aims.synth.sensors._shading import by_material, mirrored_up
-from aims.synth.world.geometry import Geometry, family_of
+from aims.synth.world.geometry import Geometry
 from aims.synth.world.random import normal
 
 _TEMPORAL, _PIXELS, _COLUMNS = 300, 301, 302  # purposes, of 300 to 399
@@ -45,7 +45,7 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Tensor:
     Returns:
         (batch, height, width) float32.
     """
-    emissivity = by_material(geometry, family_of(geometry).emissivity)
+    emissivity = by_material(geometry, "emissivity")
     mirrored = _fourth(_surroundings(geometry, mirrored_up(geometry)))
     emitted = (_fourth(geometry.temperature_k) - mirrored).mul_(emissivity).add_(mirrored)
     exitance = torch.where(geometry.materials == 0, mirrored, emitted)

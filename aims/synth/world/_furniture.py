@@ -1,12 +1,13 @@
 """Furniture and other things that stand on the floor of a room, out of boxes, cylinders and spheres; metres.
 
 Each maker adds one thing of one class at a spot, with its front to -z and its back at +z, and returns the
-surfaces on which other things may stand.
+surfaces on which other things may stand, if there are any.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from aims.synth.world._builder import Builder, Spot
 from aims.synth.world._room_parts import Maker, Top, cloth, four_legs, pigment, wooden
@@ -33,7 +34,7 @@ def table(room: Builder, spot: Spot) -> list[Top]:
     return [Top(spot._replace(base=spot.base + height), 0.85 * half[0], 0.8 * half[1])]
 
 
-def chair(room: Builder, spot: Spot) -> list[Top]:
+def chair(room: Builder, spot: Spot) -> None:
     """A chair or a stool."""
     rng = room.rng
     half, seat = rng.within(0.19, 0.24), rng.within(0.42, 0.48)
@@ -51,10 +52,9 @@ def chair(room: Builder, spot: Spot) -> list[Top]:
             room.box(cushion, (0, seat + 0.12 + back, half - 0.025), (half, back, 0.025))
             for side in (-1, 1):
                 room.box(frame, (side * (half - 0.03), seat + 0.12, half - 0.025), (0.02, 0.12, 0.02))
-    return []
 
 
-def sofa(room: Builder, spot: Spot) -> list[Top]:
+def sofa(room: Builder, spot: Spot) -> None:
     """A sofa or an armchair."""
     rng = room.rng
     half = rng.pick((0.42, 0.75, 0.95))
@@ -67,7 +67,6 @@ def sofa(room: Builder, spot: Spot) -> list[Top]:
         for side in (-1, 1):
             room.box(cover, (side * (half - 0.08), arm / 2 + 0.03, 0), (0.08, arm / 2 - 0.03, 0.4))
         room.box(seat, (0, 0.37, -0.08), (half - 0.17, 0.08, 0.31))
-    return []
 
 
 def cabinet(room: Builder, spot: Spot) -> list[Top]:
@@ -111,20 +110,10 @@ def shelves(room: Builder, spot: Spot) -> list[Top]:
     return [Top(level, 0.8 * half_x, 0.5 * half_z) for level in levels]
 
 
-def floor_lamp(room: Builder, spot: Spot) -> list[Top]:
-    """A tall lamp with a warm shade."""
-    _lamp(room, spot, room.rng.within(1.2, 1.6), 0.16)
-    return []
-
-
-def table_lamp(room: Builder, spot: Spot) -> list[Top]:
-    """A small lamp."""
-    _lamp(room, spot, room.rng.within(0.32, 0.45), 0.11)
-    return []
-
-
-def _lamp(room: Builder, spot: Spot, height: float, width: float) -> None:
+def _lamp(room: Builder, spot: Spot, *, heights: tuple[float, float], width: float) -> None:
+    """A lamp with a warm shade."""
     rng = room.rng
+    height = rng.within(*heights)
     with room.thing("lamp", spot):
         stand = room.surface(rng.pick(("steel", "paint", "wood")), "plain")
         room.cylinder(stand, (0, 0.012, 0), 0.8 * width, 0.012)
@@ -137,20 +126,10 @@ def _lamp(room: Builder, spot: Spot, height: float, width: float) -> None:
             room.cylinder(shade, (0, height, 0), width, rng.within(0.7, 1.0) * width)
 
 
-def large_plant(room: Builder, spot: Spot) -> list[Top]:
-    """A plant that stands on the floor."""
-    _plant(room, spot, room.rng.within(0.14, 0.22))
-    return []
-
-
-def small_plant(room: Builder, spot: Spot) -> list[Top]:
-    """A plant in a small pot."""
-    _plant(room, spot, room.rng.within(0.05, 0.08))
-    return []
-
-
-def _plant(room: Builder, spot: Spot, radius: float) -> None:
+def _plant(room: Builder, spot: Spot, *, radii: tuple[float, float]) -> None:
+    """A plant in a pot."""
     rng = room.rng
+    radius = rng.within(*radii)
     height = radius * rng.within(1.4, 2.0)
     with room.thing("plant", spot):
         pot = room.surface(rng.pick(("ceramic", "plastic", "paint")), "plain", colour=pigment(room))
@@ -165,13 +144,10 @@ def _plant(room: Builder, spot: Spot, radius: float) -> None:
             room.ball(leaves, place, size)
 
 
-def crate(room: Builder, spot: Spot) -> list[Top]:
-    """A parcel, a crate or a box for toys."""
-    return make_crate(room, spot, room.rng.within(0.14, 0.3))
-
-
-def make_crate(room: Builder, spot: Spot, size: float) -> list[Top]:
+def crate(room: Builder, spot: Spot, sizes: tuple[float, float] = (0.14, 0.3)) -> list[Top]:
+    """A parcel, a crate or a box for toys; its half width is within `sizes`."""
     rng = room.rng
+    size = rng.within(*sizes)
     half = (size, size * rng.within(0.5, 1.1), size * rng.within(0.6, 1.0))
     with room.thing("box", spot):
         kind = rng.pick(("cardboard", "cardboard", "plastic", "paint", "wood"))
@@ -187,7 +163,7 @@ def make_crate(room: Builder, spot: Spot, size: float) -> list[Top]:
     return [Top(spot._replace(base=spot.base + 2 * half[1]), 0.6 * half[0], 0.6 * half[2])]
 
 
-def ball(room: Builder, spot: Spot) -> list[Top]:
+def ball(room: Builder, spot: Spot) -> None:
     """A ball."""
     rng = room.rng
     radius = rng.within(0.09, 0.2)
@@ -201,10 +177,9 @@ def ball(room: Builder, spot: Spot) -> list[Top]:
             second=pigment(room),
         )
         room.ball(cover, (0, radius, 0), radius)
-    return []
 
 
-def rug(room: Builder, spot: Spot) -> list[Top]:
+def rug(room: Builder, spot: Spot) -> None:
     """A carpet on the floor."""
     rng = room.rng
     with room.thing("rug", spot):
@@ -218,8 +193,12 @@ def rug(room: Builder, spot: Spot) -> list[Top]:
             room.box(
                 pile, (0, 0.006, 0), (rng.within(0.7, 1.3), 0.006, rng.within(0.5, 0.9)), casts_shadow=False
             )
-    return []
 
+
+floor_lamp = partial(_lamp, heights=(1.2, 1.6), width=0.16)
+table_lamp = partial(_lamp, heights=(0.32, 0.45), width=0.11)
+large_plant = partial(_plant, radii=(0.14, 0.22))
+small_plant = partial(_plant, radii=(0.05, 0.08))
 
 #: What stands anywhere on the floor, with the radius that it needs.
 FREE: tuple[tuple[Maker, float], ...] = (

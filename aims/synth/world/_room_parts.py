@@ -37,7 +37,7 @@ class Top(NamedTuple):
     half_z: float
 
 
-Maker = Callable[[Builder, Spot], list[Top]]
+Maker = Callable[[Builder, Spot], list[Top] | None]
 
 
 def pigment(room: Builder) -> Colour:

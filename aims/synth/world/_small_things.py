@@ -1,31 +1,30 @@
 """Things that stand on furniture or hang on walls, out of boxes, cylinders and spheres; metres.
 
-Each maker adds one thing of one class at a spot, with its front to -z and its back at +z, and returns the
-surfaces on which other things may stand.
+Each maker adds one thing of one class at a spot, with its front to -z and its back at +z; nothing
+stands on it.
 """
 
 from __future__ import annotations
 
 from aims.synth.world._builder import Builder, Spot
-from aims.synth.world._furniture import make_crate, small_plant, table_lamp
-from aims.synth.world._room_parts import PIGMENTS, Maker, Top, pigment
+from aims.synth.world._furniture import crate, small_plant, table_lamp
+from aims.synth.world._room_parts import PIGMENTS, Maker, pigment
 
 
-def small_box(room: Builder, spot: Spot) -> list[Top]:
+def small_box(room: Builder, spot: Spot) -> None:
     """A small box or a pile of books."""
     rng = room.rng
     if rng.happens(0.6):
-        make_crate(room, spot, rng.within(0.05, 0.11))
-        return []
+        crate(room, spot, (0.05, 0.11))
+        return
     with room.thing("box", spot):
         for level in range(rng.count(2, 4)):
             book = room.surface("paper", "plain", colour=pigment(room))
             half = (rng.within(0.08, 0.11), 0.018, rng.within(0.06, 0.08))
             room.box(book, (rng.within(-0.01, 0.01), 0.018 + 0.036 * level, 0), half)
-    return []
 
 
-def bottle(room: Builder, spot: Spot) -> list[Top]:
+def bottle(room: Builder, spot: Spot) -> None:
     """A bottle, a vase or a jar, often of glass."""
     rng = room.rng
     radius, height = rng.within(0.035, 0.06), rng.within(0.1, 0.26)
@@ -37,10 +36,9 @@ def bottle(room: Builder, spot: Spot) -> list[Top]:
         if rng.happens(0.7):
             room.ball(wall, (0, height, 0), radius)
             room.cylinder(wall, (0, height + radius, 0), 0.4 * radius, 0.9 * radius)
-    return []
 
 
-def television(room: Builder, spot: Spot) -> list[Top]:
+def television(room: Builder, spot: Spot) -> None:
     """A screen on a foot."""
     rng = room.rng
     half_x = rng.within(0.2, 0.42)
@@ -55,10 +53,9 @@ def television(room: Builder, spot: Spot) -> list[Top]:
             (0, 0.05 + half_y, -0.012),
             (0.94 * half_x, 0.9 * half_y, 0.006),
         )
-    return []
 
 
-def window(room: Builder, spot: Spot) -> list[Top]:
+def window(room: Builder, spot: Spot) -> None:
     """Panes of glass in a frame; the spot is the middle of its lower edge on the wall."""
     rng = room.rng
     half_x, half_y = rng.within(0.45, 0.9), rng.within(0.45, 0.65)
@@ -71,10 +68,9 @@ def window(room: Builder, spot: Spot) -> list[Top]:
         for index in range(panes):
             place = (-half_x + (2 * index + 1) * width, half_y, -0.03)
             room.box(pane, place, (width - 0.05, half_y - 0.05, 0.004), casts_shadow=False)
-    return []
 
 
-def picture(room: Builder, spot: Spot) -> list[Top]:
+def picture(room: Builder, spot: Spot) -> None:
     """A framed picture; the spot is the middle of its lower edge on the wall."""
     rng = room.rng
     half_x, half_y = rng.within(0.2, 0.5), rng.within(0.2, 0.4)
@@ -86,10 +82,9 @@ def picture(room: Builder, spot: Spot) -> list[Top]:
             "paper", texture, scale=rng.within(0.08, 0.25), colour=pigment(room), second=pigment(room)
         )
         room.box(sheet, (0, half_y, -0.015), (half_x - 0.04, half_y - 0.04, 0.004), casts_shadow=False)
-    return []
 
 
-def radiator(room: Builder, spot: Spot) -> list[Top]:
+def radiator(room: Builder, spot: Spot) -> None:
     """A warm radiator on the wall."""
     rng = room.rng
     ribs = rng.count(4, 8)
@@ -98,7 +93,6 @@ def radiator(room: Builder, spot: Spot) -> list[Top]:
         room.box(enamel, (0, 0.28, -0.04), (0.08 * ribs, 0.24, 0.012))
         for rib in range(ribs):
             room.box(enamel, (0.16 * rib - 0.08 * (ribs - 1), 0.28, -0.06), (0.05, 0.28, 0.035))
-    return []
 
 
 #: What hangs on a wall: half its width, height of its lower edge.

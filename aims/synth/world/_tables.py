@@ -8,9 +8,9 @@ million. All further steps have the same bits everywhere (`aims.synth.exact`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -120,24 +120,6 @@ class Tables:
     ambient_rgb: Tensor
     light_nir: Tensor
     ambient_nir: Tensor
-
-    def to(self, device: torch.device) -> Tables:
-        """The same tables on another device."""
-        return _moved(self, device)
-
-
-_Moved = TypeVar("_Moved", View, Tables)
-
-
-def _moved(tables: _Moved, device: torch.device) -> _Moved:
-    changed: dict[str, Any] = {}
-    for field in fields(tables):
-        value = getattr(tables, field.name)
-        if isinstance(value, Tensor):
-            changed[field.name] = value.to(device)
-        elif isinstance(value, View):
-            changed[field.name] = _moved(value, device)
-    return replace(tables, **changed)
 
 
 def tabulate(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from aims.synth.exact import root_
-from aims.synth.world.materials import Materials, material_table
+from aims.synth.world.materials import material_table
 
 #: Focal lengths and principal point of NYUv2's colour camera at 640 x 480 pixels, as (fx, fy, cx, cy); from
 #: the toolbox of Silberman et al. (ECCV 2012), which counts pixels from 1. Here they count from 0.
@@ -18,6 +20,7 @@ NYUV2_INTRINSICS = (518.85790117450188, 519.46961112127485, 324.58244941119034, 
 _NYUV2_SIZE = (480, 640)
 
 Intrinsics = tuple[float, float, float, float]
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ class Geometry:
         ambient_nir: as ambient_rgb.
         air_k: temperature of the air, and of what surfaces mirror where nothing else is known.
         down: unit vector of gravity.
-        kept: what sensors have computed from it and share (`aims.synth.sensors._shared`).
+        kept: what sensors have computed from it and share (`kept_with_geometry`).
     """
 
     family: str
@@ -81,12 +84,7 @@ class Geometry:
 
     def to(self, device: torch.device | str) -> Geometry:
         """The same geometry on another device."""
-        moved: dict[str, Any] = {
-            field.name: value.to(device)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **moved)
+        return moved(self, device)
 
     def view_directions(self) -> Float[Tensor, "batch height width 3"]:
         """Unit vectors from what is seen towards the camera; defined for the sky as well."""
@@ -97,7 +95,34 @@ class Geometry:
         return planes.movedim(0, -1).expand(batch, -1, -1, -1)
 
 
-def family_of(geometry: Geometry) -> Materials:
+def moved(value: _Value, device: torch.device | str) -> _Value:
+    """A tensor, or a dataclass with all its tensors, on another device; any other value as it is."""
+    if isinstance(value, Tensor):
+        return cast("_Value", value.to(device))
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    parts = {each.name: moved(getattr(value, each.name), device) for each in fields(value) if each.init}
+    return replace(value, **parts)
+
+
+def kept_with_geometry(compute: Callable[[Geometry], _Value]) -> Callable[[Geometry], _Value]:
+    """Computes a function of a geometry the first time it is called with it, and keeps the result there.
+
+    Callers share the result and must not change it.
+    """
+    name = f"{compute.__module__}.{compute.__qualname__}"
+
+    @wraps(compute)
+    def computed(geometry: Geometry) -> _Value:
+        if name not in geometry.kept:
+            geometry.kept[name] = compute(geometry)
+        result: _Value = geometry.kept[name]
+        return result
+
+    return computed
+
+
+def family_of(geometry: Geometry) -> Mapping[str, Tensor]:
     """The material table of the geometry's family, on its device."""
     return material_table(geometry.family, geometry.device)
 

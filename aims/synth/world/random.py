@@ -37,7 +37,7 @@ def uniform(
     Returns:
         float32 of shape (batch, *shape).
     """
-    return _unit(_bits(seeds, purpose, shape))
+    return (_bits(seeds, purpose, shape) >> 8).bitwise_and_(0xFFFFFF).to(torch.float32).mul_(2.0**-24)
 
 
 def normal(
@@ -62,67 +62,36 @@ def normal(
     return _quantiles(bits.device).index_select(0, shares.flatten()).view(shares.shape)
 
 
-def value_noise(
-    seeds: Int[Tensor, " batch"], purpose: int, coords: Float[Tensor, " batch *shape d"], octaves: int
-) -> Float[Tensor, " batch *shape"]:
-    """Smooth noise in 0..1: random values on the integer lattice, blended by 3 t^2 - 2 t^3.
-
-    Args:
-        seeds: the scenes' seeds, int64.
-        purpose: what the noise is for.
-        coords: continuous coordinates, 1 to 3 of them, less than 2^20 in size; one lattice cell is 1 long.
-        octaves: layers, each twice as fine and half as strong as the one before.
-
-    Returns:
-        float32 of shape (batch, *shape); its mean is 0.5.
-    """
-    keys = _keys(seeds, purpose).view(-1, *(1,) * (coords.ndim - 2))
-    axes = coords.unbind(-1)
-    total = _octave(keys, axes)
-    weight = 1.0
-    for octave in range(1, octaves):
-        weight /= 2
-        axes = tuple(2 * axis for axis in axes)
-        # Another key for each octave, or lattice points of all octaves would coincide at the origin.
-        total = total + weight * _octave(keys + octave * _LATTICE[2], axes)
-    return total * (1 / (2 - weight)) + 0.5
-
-
 def scene_keys(seeds: Int[Tensor, " batch"], purpose: int) -> Int[Tensor, " batch"]:
-    """The 32-bit key of each scene's numbers for a purpose, for `noise_at`."""
-    return _keys(seeds, purpose)
+    """The 32-bit key of each scene's numbers for a purpose; `noise_at` takes it as well."""
+    low = _signed(seeds & 0xFFFFFFFF)
+    high = _signed((seeds >> 32) & 0xFFFFFFFF)
+    purposes = _signed(torch.full_like(seeds, purpose * _GOLDEN & 0xFFFFFFFF))
+    return _mix_(_mix_(_mix_(high) + low) + purposes)
 
 
 def noise_at(keys: Int[Tensor, " n"], *axes: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """One octave of `value_noise` at points that each bring the key of their scene.
+    """Smooth noise in 0..1, of mean 0.5: random values on the integer lattice, blended by 3 t^2 - 2 t^3.
 
     Args:
-        keys: from `scene_keys`; add a number to get another noise.
-        axes: 1 to 3 coordinates.
+        keys: of each point's scene, from `scene_keys`; add a number to get another noise.
+        axes: 1 to 3 coordinates, less than 2^20 in size; one lattice cell is 1 long.
     """
-    return _octave(keys, axes) + 0.5
-
-
-def _octave(keys: Tensor, axes: tuple[Tensor, ...]) -> Tensor:
     floors = [torch.floor(axis) for axis in axes]
     shares = [axis - floor for axis, floor in zip(axes, floors, strict=True)]
     cells = [floor.to(torch.int32) * prime for floor, prime in zip(floors, _LATTICE, strict=False)]
-    return _blend(keys, cells, [share * share * (3 - 2 * share) for share in shares])
+    return _blend(keys, cells, [share * share * (3 - 2 * share) for share in shares]) + 0.5
 
 
 def _blend(corner: Tensor, cells: list[Tensor], shares: list[Tensor]) -> Tensor:
     """Interpolates linearly along the last axis between the blends of the others on both sides."""
     if not cells:
-        return _roughly_mixed(corner)
+        # One round of mixing, uniform in -0.5..0.5: the primes have spread the bits, and texture forgives.
+        return ((corner ^ (corner >> 15)) * _MULTIPLIERS[0]).to(torch.float32).mul_(2.0**-32)
     axis = len(cells) - 1
     low = _blend(corner + cells[axis], cells[:axis], shares[:axis])
     high = _blend(corner + (cells[axis] + _LATTICE[axis]), cells[:axis], shares[:axis])
     return low + shares[axis] * (high - low)
-
-
-def _roughly_mixed(words: Tensor) -> Tensor:
-    """Uniform in -0.5..0.5, one round: the primes have already spread the bits, and texture forgives."""
-    return ((words ^ (words >> 15)) * _MULTIPLIERS[0]).to(torch.float32).mul_(2.0**-32)
 
 
 def _bits(
@@ -130,16 +99,8 @@ def _bits(
 ) -> Int[Tensor, " batch *shape"]:
     """The hash of each element; `upper` leaves the lower 16 bits unfinished."""
     elements = _mix_(torch.arange(math.prod(shape), dtype=torch.int32, device=seeds.device))
-    words = elements + _keys(seeds, purpose)[:, None]
+    words = elements + scene_keys(seeds, purpose)[:, None]
     return (_mix_upper_ if upper else _mix_)(words).view(len(seeds), *shape)
-
-
-def _keys(seeds: Tensor, purpose: int) -> Int[Tensor, " batch"]:
-    """One 32-bit key for each scene."""
-    low = _signed(seeds & 0xFFFFFFFF)
-    high = _signed((seeds >> 32) & 0xFFFFFFFF)
-    purposes = _signed(torch.full_like(seeds, purpose * _GOLDEN & 0xFFFFFFFF))
-    return _mix_(_mix_(_mix_(high) + low) + purposes)
 
 
 def _signed(words: Tensor) -> Tensor:
@@ -159,10 +120,6 @@ def _mix_upper_(words: Tensor) -> Tensor:
     words ^= (words >> 15).bitwise_and_(0x1FFFF)
     words *= _MULTIPLIERS[1]
     return words
-
-
-def _unit(words: Tensor) -> Tensor:
-    return (words >> 8).bitwise_and_(0xFFFFFF).to(torch.float32).mul_(2.0**-24)
 
 
 @lru_cache(maxsize=4)

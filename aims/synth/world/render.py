@@ -1,4 +1,4 @@
-"""Renders scenes into geometry: `render` for scenes of a family, `render_scenes` for scenes made by hand."""
+"""Renders scenes of a family into geometry."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from aims.synth.world import rooms, wilds
 from aims.synth.world._cast import cast, light_share
 from aims.synth.world._tables import Tables as Tables
 from aims.synth.world._tables import tabulate
-from aims.synth.world.geometry import Geometry, pixel_rays, scaled_intrinsics
+from aims.synth.world.geometry import Geometry, moved, pixel_rays, scaled_intrinsics
 from aims.synth.world.random import scene_keys
-from aims.synth.world.scene import Family, SceneSpec
+from aims.synth.world.scene import Family
 from aims.synth.world.solids import Kind, Vector, normal, shell_face
 
 #: Every family of scenes by name.
@@ -64,41 +64,32 @@ def scene_tables(
     Raises:
         InputError: as `render`.
     """
+    check_scenes(family, seed, scenes)
+    if not scenes:
+        raise InputError("no scenes to render; name at least one")
+    if min(size) < _MIN_SIDE or max(size) ** 2 > _MOST_PIXELS:
+        most = math.isqrt(_MOST_PIXELS)
+        raise InputError(f"size is {size[0]} x {size[1]}; give {_MIN_SIDE} to {most} pixels a side")
+    generators = [np.random.default_rng((seed, number, FAMILIES[family].number)) for number in scenes]
+    seeds = [int(rng.integers(2**62)) for rng in generators]
+    specs = [FAMILIES[family].build(rng) for rng in generators]
+    return [
+        tabulate(family, specs[part], seeds[part], scaled_intrinsics(size), size)
+        for part in (slice(first, first + at_once) for first in range(0, len(specs), at_once))
+    ]
+
+
+def check_scenes(family: str, seed: int, scenes: Sequence[int]) -> None:
+    """Raises InputError where there is no such family, or a number is negative."""
     if family not in FAMILIES:
         raise unknown_name("family of scenes", family, FAMILIES)
     if seed < 0 or any(number < 0 for number in scenes):
         raise InputError(f"seed {seed}, scenes {list(scenes)}: give numbers of at least 0")
-    generators = [np.random.default_rng((seed, number, FAMILIES[family].number)) for number in scenes]
-    seeds = [int(rng.integers(2**62)) for rng in generators]
-    specs = [FAMILIES[family].build(rng) for rng in generators]
-    return _tabulated(family, specs, seeds, size, at_once)
 
 
 def scenes_at_once(device: torch.device | str) -> int:
     """How many scenes of 128 x 128 pixels a device renders best in one go."""
     return _AT_ONCE["cpu" if torch.device(device).type == "cpu" else "cuda"]
-
-
-def render_scenes(
-    family: str,
-    specs: Sequence[SceneSpec],
-    seeds: Sequence[int],
-    size: tuple[int, int],
-    device: torch.device | str = "cpu",
-) -> Geometry:
-    """Renders scenes that were made by hand.
-
-    Args:
-        family: whose materials, textures and surroundings they have.
-        specs: the scenes, at least one.
-        seeds: one number for each, for textures and the noise of sensors.
-        size: (height, width) in pixels, 8 to 2048 each.
-        device: where to compute.
-
-    Raises:
-        InputError: no scene, or a size out of range.
-    """
-    return render_tables(_tabulated(family, specs, seeds, size, scenes_at_once(device)), device)
 
 
 def render_tables(tables: Sequence[Tables], device: torch.device | str) -> Geometry:
@@ -108,20 +99,8 @@ def render_tables(tables: Sequence[Tables], device: torch.device | str) -> Geome
         tables: of one family and size, at least one.
         device: where to compute, and where the tables are or are brought.
     """
-    parts = [_render(each.to(torch.device(device))) for each in tables]
+    parts = [_render(moved(each, device)) for each in tables]
     return parts[0] if len(parts) == 1 else _joined(parts)
-
-
-def _tabulated(
-    family: str, specs: Sequence[SceneSpec], seeds: Sequence[int], size: tuple[int, int], at_once: int
-) -> list[Tables]:
-    if not specs:
-        raise InputError("no scenes to render; name at least one")
-    if min(size) < _MIN_SIDE or max(size) ** 2 > _MOST_PIXELS:
-        most = math.isqrt(_MOST_PIXELS)
-        raise InputError(f"size is {size[0]} x {size[1]}; give {_MIN_SIDE} to {most} pixels a side")
-    parts = [slice(first, first + at_once) for first in range(0, len(specs), at_once)]
-    return [tabulate(family, specs[part], seeds[part], scaled_intrinsics(size), size) for part in parts]
 
 
 def _joined(parts: Sequence[Geometry]) -> Geometry:

@@ -9,9 +9,9 @@ import numpy as np
 from aims.synth.world._builder import Builder, Spot
 from aims.synth.world._furniture import FREE, WALL, rug
 from aims.synth.world._room_parts import Top, pigment
-from aims.synth.world._room_textures import TEXTURES
 from aims.synth.world._small_things import HUNG, SMALL
-from aims.synth.world.materials import ROOMS
+from aims.synth.world._textures import ROOM_TEXTURES
+from aims.synth.world.materials import MATERIALS
 from aims.synth.world.scene import Camera, Family, Light, SceneRng, SceneSpec, Solid
 from aims.synth.world.solids import Kind
 
@@ -60,7 +60,7 @@ def build(generator: np.random.Generator) -> SceneSpec:
         air_k=rng.within(290.0, 298.0),
         surroundings=Solid(Kind.SHELL, 0, (0, -height / 2, depth / 2), (width / 2, height / 2, depth / 2)),
     )
-    room = Builder(spec, rng, materials=ROOMS, classes=CLASSES, textures=tuple(TEXTURES))
+    room = Builder(spec, rng, materials=MATERIALS["rooms"], classes=CLASSES, textures=tuple(ROOM_TEXTURES))
     _faces(room)
     _furnish(room, _Plan(room, width, depth))
     return spec
@@ -159,7 +159,7 @@ def _furnish(room: Builder, plan: _Plan) -> None:
         maker, radius = rng.pick(FREE)
         place = plan.find(rng, radius)
         if place is not None:
-            tops += maker(room, Spot(*place, rng.within(-math.pi, math.pi)))
+            tops += maker(room, Spot(*place, rng.within(-math.pi, math.pi))) or []
     for _ in range(min(_MOST - room.spec.instances, rng.count(2, 6))):
         if tops:
             _set_down(room, tops.pop(int(rng.share() * len(tops))))
@@ -197,7 +197,7 @@ def _line(room: Builder, plan: _Plan, yaw: float, share: float) -> list[Top]:
             break
         x, z = plan.on_wall(yaw, start + half, deep)
         if rng.happens(share) and plan.take(x, z, max(0.75 * half, deep)):
-            tops += maker(room, Spot(x, z, yaw))
+            tops += maker(room, Spot(x, z, yaw)) or []
         start += 2 * half + rng.within(0.05, 0.6)
     return tops
 
@@ -223,7 +223,7 @@ FAMILY = Family(
     number=1,
     classes=CLASSES,
     kinds=frozenset({Kind.SHELL, Kind.BOX, Kind.CYLINDER, Kind.SPHERE}),
-    textures=TEXTURES,
+    textures=ROOM_TEXTURES,
     purpose=600,
     build=build,
 )

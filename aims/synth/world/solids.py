@@ -10,7 +10,6 @@ batch. Which kinds a family of scenes may use is the family's own choice.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 
 import torch
@@ -67,7 +66,7 @@ def span(kind: Kind, origin: Vector, direction: Vector, form: Tensor) -> Span:
         direction: their directions there, of any length above 0.
         form: the solid's number.
     """
-    return _SOLIDS[kind].span(origin, direction, form)
+    return _SOLIDS[kind][0](origin, direction, form)
 
 
 def normal(kind: Kind, point: Vector, form: Tensor) -> Vector:
@@ -78,7 +77,7 @@ def normal(kind: Kind, point: Vector, form: Tensor) -> Vector:
         point: points on the surface, up to rounding.
         form: the solid's number.
     """
-    return _SOLIDS[kind].normal(point, form)
+    return _SOLIDS[kind][1](point, form)
 
 
 def shell_face(inwards: Vector) -> Tensor:
@@ -184,14 +183,6 @@ def _cylinder_normal(point: Vector, form: Tensor) -> Vector:
     return torch.where(cap, 0.0, x), torch.where(cap, y.sign(), 0.0), torch.where(cap, 0.0, z)
 
 
-def _sphere_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
-    return _ball(origin, direction)
-
-
-def _sphere_normal(point: Vector, form: Tensor) -> Vector:
-    return point
-
-
 def _dome_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
     return _meet(_ball(origin, direction), _below(origin[1] - form, direction[1]))
 
@@ -259,11 +250,10 @@ def _wedge_normal(point: Vector, form: Tensor) -> Vector:
 
 
 def _crystal_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
-    def slab(sy: int, sz: int) -> Span:
-        start, step = (each[0] + sy * each[1] + sz * each[2] for each in (origin, direction))
-        return _slab(start, step)
+    def along(vector: Vector, y: int, z: int) -> Tensor:
+        return vector[0] + y * vector[1] + z * vector[2]
 
-    return _meet(slab(1, 1), slab(1, -1), slab(-1, 1), slab(-1, -1))
+    return _meet(*(_slab(along(origin, y, z), along(direction, y, z)) for y in (1, -1) for z in (1, -1)))
 
 
 def _crystal_normal(point: Vector, form: Tensor) -> Vector:
@@ -294,21 +284,15 @@ def _capsule_normal(point: Vector, form: Tensor) -> Vector:
     return x, beyond / (form * form), z
 
 
-@dataclass(frozen=True)
-class _Solid:
-    span: SpanFunction
-    normal: NormalFunction
-
-
-_SOLIDS = {
-    Kind.SHELL: _Solid(_shell_span, _shell_normal),
-    Kind.TERRAIN: _Solid(_terrain_span, _terrain_normal),
-    Kind.BOX: _Solid(_box_span, _box_normal),
-    Kind.CYLINDER: _Solid(_cylinder_span, _cylinder_normal),
-    Kind.SPHERE: _Solid(_sphere_span, _sphere_normal),
-    Kind.DOME: _Solid(_dome_span, _dome_normal),
-    Kind.CONE: _Solid(_cone_span, _cone_normal),
-    Kind.WEDGE: _Solid(_wedge_span, _wedge_normal),
-    Kind.CRYSTAL: _Solid(_crystal_span, _crystal_normal),
-    Kind.CAPSULE: _Solid(_capsule_span, _capsule_normal),
+_SOLIDS: dict[Kind, tuple[SpanFunction, NormalFunction]] = {
+    Kind.SHELL: (_shell_span, _shell_normal),
+    Kind.TERRAIN: (_terrain_span, _terrain_normal),
+    Kind.BOX: (_box_span, _box_normal),
+    Kind.CYLINDER: (_cylinder_span, _cylinder_normal),
+    Kind.SPHERE: (lambda origin, direction, _: _ball(origin, direction), lambda point, _: point),
+    Kind.DOME: (_dome_span, _dome_normal),
+    Kind.CONE: (_cone_span, _cone_normal),
+    Kind.WEDGE: (_wedge_span, _wedge_normal),
+    Kind.CRYSTAL: (_crystal_span, _crystal_normal),
+    Kind.CAPSULE: (_capsule_span, _capsule_normal),
 }

@@ -8,26 +8,13 @@ import numpy as np
 
 from aims.synth.world._builder import Builder, Spot
 from aims.synth.world._growths import GROWTHS, tint
-from aims.synth.world._wild_textures import TEXTURES
-from aims.synth.world.materials import WILDS
+from aims.synth.world._textures import WILD_TEXTURES
+from aims.synth.world.materials import MATERIALS
 from aims.synth.world.scene import Camera, Family, Light, SceneRng, SceneSpec, Solid
 from aims.synth.world.solids import Kind
 
 #: Names of the classes 1, 2, ...
-CLASSES = (
-    "boulder",
-    "spire",
-    "slab",
-    "log",
-    "crystal",
-    "mushroom",
-    "cactus",
-    "pile",
-    "kite",
-    "shelter",
-    "flower",
-    "urn",
-)
+CLASSES = tuple(GROWTHS)
 
 _GROUNDS = ("soil", "sand", "meadow", "snow", "clay", "basalt")
 _TRIES = 15
@@ -52,7 +39,7 @@ def build(generator: np.random.Generator) -> SceneSpec:
         air_k=rng.within(270.0, 305.0),
         surroundings=Solid(Kind.TERRAIN, 0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     )
-    land = Builder(spec, rng, materials=WILDS, classes=CLASSES, textures=tuple(TEXTURES))
+    land = Builder(spec, rng, materials=MATERIALS["wilds"], classes=CLASSES, textures=tuple(WILD_TEXTURES))
     ground = rng.pick(_GROUNDS)
     colour = tint(land) if rng.happens(0.3) else None
     land.surface(ground, "fields", scale=rng.evenly(0.15, 1.2), colour=colour)
@@ -93,7 +80,7 @@ def _populate(land: Builder) -> None:
     near, far_end = land.spec.camera.floor_in_sight(16.0)
     near, far_end = max(1.1 * near, 0.9), max(1.25 * far_end, 3.0)
     circles: list[tuple[float, float, float]] = []
-    favourites = [rng.pick(GROWTHS) for _ in range(rng.count(3, 6))]
+    favourites = [rng.pick(tuple(GROWTHS.values())) for _ in range(rng.count(3, 6))]
     for _ in range(rng.count(6, 22)):
         for _ in range(_TRIES):
             far, aside = rng.evenly(near, far_end), rng.within(-0.6, 0.6)
@@ -111,7 +98,7 @@ FAMILY = Family(
     number=2,
     classes=CLASSES,
     kinds=frozenset({Kind.TERRAIN, Kind.DOME, Kind.CONE, Kind.WEDGE, Kind.CRYSTAL, Kind.CAPSULE}),
-    textures=TEXTURES,
+    textures=WILD_TEXTURES,
     purpose=700,
     build=build,
 )

@@ -36,7 +36,6 @@ ALLOWED = {
     ("aims/synth/exact.py", "sqrt"): "on a GPU alone, where it is rounded as IEEE 754 says",
     ("aims/synth/exact.py", "**"): "of Python's numbers",
     ("aims/synth/sensors/_camera.py", "pow"): "a table of 8 bits, far from ties: test_sense_rgb.py",
-    ("aims/synth/world/solids.py", "normal"): "of a surface",
     ("aims/synth/world/render.py", "cumsum"): "of whole numbers",
     ("aims/synth/world/_tables.py", "sum"): "of whole numbers",
     ("aims/synth/world/_tables.py", "cumsum"): "of whole numbers",

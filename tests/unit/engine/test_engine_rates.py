@@ -13,6 +13,9 @@ from aims.core.records import RunRecord
 from aims.engine.rates import RATES, run_rates
 from aims.engine.run import run
 
+# All are trained for an epoch, the kept ones for two.
+SHORT = {"epochs": 2, "score_every": 1}
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
@@ -26,7 +29,7 @@ def states(runs):
 
 
 def test_strict_trains_three_to_the_end_and_chooses_on_validation(dataset, tmp_path):
-    job = toys.job(dataset, tmp_path, epochs=6)
+    job = toys.job(dataset, tmp_path, **SHORT)
     found = run_rates(job)
     assert list(found.scores) == list(RATES)
     assert len(found.stopped) == 4
@@ -53,7 +56,7 @@ def three_rates(monkeypatch):
 
 @pytest.mark.usefixtures("three_rates")
 def test_paper_trains_all_and_takes_the_peak_on_the_test_split(dataset, tmp_path):
-    found = run_rates(toys.job(dataset, tmp_path, epochs=6, protocol="paper"))
+    found = run_rates(toys.job(dataset, tmp_path, **SHORT, protocol="paper"))
     assert found.stopped == ()
     assert set(states(tmp_path).values()) == {"finished"}
     assert found.best.scores.miou == max(found.scores.values())
@@ -71,7 +74,7 @@ def test_a_rate_that_fails_is_left_out(dataset, tmp_path, monkeypatch):
         return step(self, batch)
 
     monkeypatch.setattr(Trainer, "_step", diverge)
-    found = run_rates(toys.job(dataset, tmp_path, epochs=6))
+    found = run_rates(toys.job(dataset, tmp_path, **SHORT))
     assert [rate for rate, score in found.scores.items() if score is None] == [1e-3]
     assert found.best.config.lr <= 1e-4
 
@@ -80,7 +83,7 @@ def test_a_rate_that_fails_is_left_out(dataset, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Trainer, "_step", fail)
     with pytest.raises(AimsError, match=r"training failed with every rate from 1e-05 to 0\.001"):
-        run_rates(toys.job(dataset, tmp_path / "none", epochs=6))
+        run_rates(toys.job(dataset, tmp_path / "none", **SHORT))
 
 
 def test_without_training_there_is_no_rate(dataset, tmp_path):

@@ -40,7 +40,7 @@ class Tags(HTMLParser):
 
 @pytest.fixture(scope="module")
 def scene() -> Recording:
-    return next(record("rooms", 0, [7], (48, 64)))
+    return record("rooms", 0, [7], (48, 64))[0]
 
 
 @pytest.fixture(scope="module")

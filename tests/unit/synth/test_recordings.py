@@ -5,7 +5,7 @@ import pytest
 
 from aims.core.errors import InputError
 from aims.synth import recordings as module
-from aims.synth.recordings import Recording, record, recordings
+from aims.synth.recordings import Recording, record
 from aims.synth.sensors import depth, hha, nir, polarization, rgb, thermal
 from aims.synth.world.geometry import Geometry
 from aims.synth.world.render import FAMILIES, render
@@ -65,9 +65,9 @@ def test_names(three: list[Recording]) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_scene_is_the_same_in_any_batch(family: str) -> None:
-    alone = next(record(family, 1, [17], SIZE))
+    alone = record(family, 1, [17], SIZE)[0]
     together = list(record(family, 1, range(18), SIZE))[17]
-    other = next(record(family, 2, [17], SIZE))
+    other = record(family, 2, [17], SIZE)[0]
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(alone, name), getattr(together, name))
     assert (alone.rgb != other.rgb).any()
@@ -81,7 +81,7 @@ def test_batches_are_rendered_once_and_in_order(monkeypatch: pytest.MonkeyPatch)
         return render(family, seed, numbers, size, device)
 
     monkeypatch.setattr(module, "render", counting)
-    seen = recordings("wilds", 0, range(3, 23), (8, 8))
+    seen = record("wilds", 0, range(3, 23), (8, 8))
     assert (len(seen), seen.scene_ids[0], seen.scene_ids[-1]) == (20, "000003", "000022")
     assert asked == []
     assert [recording.number for recording in seen] == list(range(3, 23))
@@ -89,7 +89,7 @@ def test_batches_are_rendered_once_and_in_order(monkeypatch: pytest.MonkeyPatch)
     assert (seen[17].number, seen[19].number) == (20, 22)
     assert len(asked) == 2
     # Of large pictures one at a time: sixteen would take gigabytes.
-    large = recordings("wilds", 0, [4, 5], (720, 730))
+    large = record("wilds", 0, [4, 5], (720, 730))
     monkeypatch.setattr(
         module, "render", lambda *arguments: asked.append(arguments[2]) or render("wilds", 0, [0], (8, 8))
     )
@@ -124,4 +124,4 @@ def test_wrong_arguments(
     family: str, seed: int, scenes: list[int], size: tuple[int, int], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        next(record(family, seed, scenes, size))
+        record(family, seed, scenes, size)[0]

@@ -9,7 +9,7 @@ import torch
 from flat_scene import plane, row, sky, use_materials
 
 from aims.core.schema import Array
-from aims.synth.sensors import _shading, depth
+from aims.synth.sensors import depth
 from aims.synth.world.geometry import Geometry
 
 SIZE = (96, 128)
@@ -23,7 +23,6 @@ def matt(monkeypatch: pytest.MonkeyPatch) -> None:
 def materials(monkeypatch: pytest.MonkeyPatch, *dropout: float) -> None:
     """Material 1 always answers; material 2 and on fail in this share of their pixels."""
     use_materials(monkeypatch, row(), *(row(depth_dropout=share) for share in dropout))
-    monkeypatch.setattr(depth, "family_of", _shading.family_of)
 
 
 def wall(z: float | Array, seeds: tuple[int, ...] = (7,), size: tuple[int, int] = SIZE) -> Geometry:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from flat_scene import plane, row, use_materials
 
-from aims.synth.sensors import _shading, depth, hha
+from aims.synth.sensors import depth, hha
 from aims.synth.world.geometry import Geometry, pixel_rays, scaled_intrinsics
 
 SIZE = (96, 128)
@@ -18,7 +18,6 @@ ABOVE, AHEAD = 1.5, 3.0
 @pytest.fixture(autouse=True)
 def matt(monkeypatch: pytest.MonkeyPatch) -> None:
     use_materials(monkeypatch, row())
-    monkeypatch.setattr(depth, "family_of", _shading.family_of)
 
 
 def room(pitch_deg: float, size: tuple[int, int] = SIZE, **changes: Any) -> tuple[Geometry, torch.Tensor]:

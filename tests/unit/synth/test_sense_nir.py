@@ -6,7 +6,7 @@ import torch
 from flat_scene import SIZE, plane, row, sky, use_materials
 
 from aims.synth.sensors import nir, rgb
-from aims.synth.world.materials import material_table
+from aims.synth.world.materials import MATERIALS, material_table
 
 
 def srgb(linear: float) -> float:
@@ -37,18 +37,18 @@ def test_colours_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_leaves_are_bright_and_paints_alike() -> None:
     """By the materials' own albedos, under white light: a leaf beside a grey of the same look."""
     table = material_table("rooms")
-    leaf = table.names.index("foliage")
+    leaf = [row.name for row in MATERIALS["rooms"]].index("foliage")
     materials = torch.full(SIZE, leaf)
     white = {name: torch.ones(3) for name in ("light_rgb", "ambient_rgb")}
     leaves = plane(
         materials=materials,
-        albedo_rgb=table.albedo_rgb[leaf].expand(*SIZE, 3),
-        albedo_nir=table.albedo_nir[leaf].expand(SIZE),
+        albedo_rgb=table["albedo_rgb"][leaf].expand(*SIZE, 3),
+        albedo_nir=table["albedo_nir"][leaf].expand(SIZE),
         **white,
     )
     visible, infrared = rgb.sense(leaves, noise=False), nir.sense(leaves, noise=False)
     assert infrared.float().mean() > 1.3 * visible[..., 1].float().mean()
-    painted = table.albedo_nir[table.painted]
+    painted = table["albedo_nir"][table["painted"]]
     assert painted.max() - painted.min() < 0.15
 
 

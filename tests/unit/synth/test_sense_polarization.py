@@ -7,21 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from flat_scene import SIZE, plane, row, sky, use_materials
+from flat_scene import SIZE, plane, radiance, row, sky, use_materials
 from scipy.spatial.transform import Rotation
 
 from aims.sensors.polarization import ANGLES, aolp, dolp, stokes
-from aims.synth.sensors import _shading, polarization, rgb
+from aims.synth.sensors import polarization
 from aims.synth.world.geometry import Geometry
 
 GLASS = {"refractive_index": 1.5, "roughness": 0.3}
 DARK = torch.zeros(*SIZE, 3)
 LEFT_RIGHT_UP_DOWN = [(0.0, -0.5), (0.0, 0.5), (0.5, 0.0), (-0.5, 0.0)]
-
-
-def materials(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
-    use_materials(monkeypatch, row(**changes))
-    monkeypatch.setattr(polarization, "family_of", _shading.family_of)
 
 
 def tensor(*values: float) -> torch.Tensor:
@@ -122,7 +117,7 @@ def test_degree_of_what_is_scattered() -> None:
 def test_scattered_light_is_polarized_along_the_plane_of_incidence(
     normal: tuple[float, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    materials(monkeypatch, refractive_index=1.5)
+    use_materials(monkeypatch, row(refractive_index=1.5))
     # Tilted about the x axis, the normal leans along y: 90 degrees; about the y axis: 0.
     expected = 90 if normal[1] else 0
     _, degree, angle = measured(tilted(*normal))
@@ -136,7 +131,7 @@ def test_scattered_light_is_polarized_along_the_plane_of_incidence(
 def test_mirrored_light_is_polarized_across_it(
     normal: tuple[float, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    materials(monkeypatch, shine=1.0, **GLASS)
+    use_materials(monkeypatch, row(shine=1.0, **GLASS))
     expected = 0 if normal[1] else 90
     _, degree, angle = measured(tilted(*normal, albedo_rgb=DARK))
     np.testing.assert_allclose((centre(angle) - expected + 90) % 180 - 90, 0, atol=1e-2)
@@ -145,7 +140,7 @@ def test_mirrored_light_is_polarized_across_it(
 
 
 def test_metals_mirror_all_and_polarize_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    materials(monkeypatch, shine=1.0, roughness=0.3, refractive_index=2.5, extinction=3.4)
+    use_materials(monkeypatch, row(shine=1.0, roughness=0.3, refractive_index=2.5, extinction=3.4))
     _, degree, angle = measured(tilted(0.0, -0.8))
     # (Rs - Rp) / (Rs + Rp) in complex numbers, where the normal leans by the angle of the cosine 0.6.
     index = 2.5 + 3.4j
@@ -157,7 +152,7 @@ def test_metals_mirror_all_and_polarize_less(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_angles_count_anticlockwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    materials(monkeypatch, refractive_index=1.5)
+    use_materials(monkeypatch, row(refractive_index=1.5))
     # The normal leans to the upper right of the picture: y is down.
     _, _, angle = measured(tilted(0.4, -0.4))
     assert centre(angle) == pytest.approx(45, abs=1e-2)
@@ -166,7 +161,7 @@ def test_angles_count_anticlockwise(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_brewster_in_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    materials(monkeypatch, shine=1.0, **GLASS)
+    use_materials(monkeypatch, row(shine=1.0, **GLASS))
     # The normal at Brewster's angle, 56.3 degrees, to every ray, and light only mirrored.
     view = plane().view_directions()
     side = torch.nn.functional.normalize(
@@ -178,9 +173,9 @@ def test_brewster_in_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_polarizers_give_back_what_was_put_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    materials(monkeypatch, shine=0.2, **GLASS)
+    use_materials(monkeypatch, row(shine=0.2, **GLASS))
     geometry = tilted(0.4, -0.7, seeds=(1, 2))
-    s0, s1, s2 = (parameter.numpy() for parameter in polarization.stokes(geometry))
+    s0, s1, s2 = (np.stack(each, axis=-1) for each in zip(*polarization.stokes(geometry), strict=True))
     assert s0.max() < 1
     light, degree, angle = measured(geometry)
     np.testing.assert_allclose(light, s0, atol=1e-5)
@@ -198,15 +193,15 @@ def test_polarizers_give_back_what_was_put_in(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_scattered_and_mirrored_light_work_against_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    materials(monkeypatch, shine=0.6, **GLASS)
+    use_materials(monkeypatch, row(shine=0.6, **GLASS))
     geometry = tilted(0.0, -0.6)
-    light = rgb.radiance(geometry)
+    diffuse, specular = radiance(geometry)
     cosine = (geometry.normals * geometry.view_directions()).sum(-1, keepdim=True)
-    scattered = light.diffuse * polarization.diffuse_degree(cosine, tensor(1.5))
-    mirrored = light.specular * polarization.specular_degree(cosine, tensor(1.5), tensor(0))
+    scattered = diffuse * polarization.diffuse_degree(cosine, tensor(1.5))
+    mirrored = specular * polarization.specular_degree(cosine, tensor(1.5), tensor(0))
     s0, degree, _ = measured(geometry)
     # All light is that of the colour camera.
-    total = (light.diffuse + light.specular).numpy()
+    total = (diffuse + specular).numpy()
     np.testing.assert_allclose(s0, total, atol=1e-6)
     np.testing.assert_allclose(degree, (scattered - mirrored).abs().numpy() / total, atol=1e-5)
     # The darker the colour, the more of its light is mirrored, which has no colour: red is 0.2, blue 0.6.
@@ -214,7 +209,7 @@ def test_scattered_and_mirrored_light_work_against_each_other(monkeypatch: pytes
 
 
 def test_the_ray_is_turned_onto_the_axis(monkeypatch: pytest.MonkeyPatch) -> None:
-    materials(monkeypatch, refractive_index=1.5)
+    use_materials(monkeypatch, row(refractive_index=1.5))
     geometry = tilted(0.3, -0.5)
     _, _, angle = measured(geometry)
     normal = geometry.normals[0, 0, 0].double().numpy()
@@ -228,7 +223,7 @@ def test_the_ray_is_turned_onto_the_axis(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_upright_and_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    materials(monkeypatch, shine=0.6, **GLASS)
+    use_materials(monkeypatch, row(shine=0.6, **GLASS))
     facing = plane(normals=plane().view_directions()[0])
     for geometry in (facing, sky(), sky(family="wilds")):
         s0, degree, angle = measured(geometry)
@@ -239,7 +234,7 @@ def test_upright_and_empty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    materials(monkeypatch, shine=0.6, **GLASS)
+    use_materials(monkeypatch, row(shine=0.6, **GLASS))
     geometry = tilted(0.3, -0.5, (96, 128))
     clean = polarization.sense(geometry, noise=False)
     noisy = polarization.sense(geometry)
@@ -255,7 +250,7 @@ def test_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_full_pixels_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     # Light from behind the camera, mirrored straight back: a highlight of (p + 8) / 8 = 101 times 0.04 times
     # the light, for p = 2 / 0.05^2 - 2.
-    materials(monkeypatch, shine=1.0, refractive_index=1.5, roughness=0.1)
+    use_materials(monkeypatch, row(shine=1.0, refractive_index=1.5, roughness=0.1))
     pictures = polarization.sense(plane())
     assert pictures.min() >= 0
     assert pictures.max() == 1
@@ -263,7 +258,7 @@ def test_full_pixels_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("size", [(24, 32), (17, 23)])
 def test_same_scene_same_bits(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    materials(monkeypatch, shine=0.6, **GLASS)
+    use_materials(monkeypatch, row(shine=0.6, **GLASS))
     seeds = (11, 2**40 + 3, 5)
     together = polarization.sense(tilted(0.3, -0.5, size, seeds=seeds))
     for index, seed in enumerate(seeds):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import cv2
@@ -13,6 +12,7 @@ from aims.core.schema import Sample, SemanticMap
 from aims.data.instances import split_instances
 from aims.synth.layouts.folder import FolderImage, write_folder
 from aims.synth.shapes import PALETTE, write_shapes
+from helpers import file_digests
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +30,6 @@ def samples(converter: FolderConverter) -> list[tuple[Sample, np.ndarray]]:
             assert isinstance(sample.labels, SemanticMap)
             found.append((sample, sample.labels.class_map))
     return found
-
-
-def digests(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-    }
 
 
 def test_description(shapes: FolderConverter) -> None:
@@ -82,7 +75,7 @@ def test_an_object_stands_out_from_the_ground(shapes: FolderConverter) -> None:
 def test_the_seed_decides(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         write_shapes(tmp_path / name, scenes=4, size=(32, 40), seed=seed, rgb=True)
-    first, again, other = (digests(tmp_path / name) for name in "abc")
+    first, again, other = (file_digests(tmp_path / name) for name in "abc")
     assert first == again
     assert first["shapes.toml"] == other["shapes.toml"]
     assert first["thermal/000.png"] != other["thermal/000.png"]

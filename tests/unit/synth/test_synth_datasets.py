@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from pathlib import Path
@@ -23,6 +22,7 @@ from aims.sensors.polarization import aolp, dolp, stokes
 from aims.synth import recordings
 from aims.synth.datasets import DESCRIPTION, FOLDER, LAYOUTS, UNFINISHED, convert_arguments, write
 from aims.synth.recordings import Recording, record
+from helpers import file_digests
 
 SIZE, SCENES, SEED = (48, 64), 5, 11
 OPTIONS = {"nyuv2": {"hha": True}, "thermal-glass": {"numbered_masks": True}}
@@ -163,16 +163,9 @@ def test_objects_are_annotated_whatever_they_are_made_of(
 def test_the_arguments_decide_every_byte(tmp_path: Path, layout: str) -> None:
     for name, seed, family in (("a", 1, "wilds"), ("b", 1, "wilds"), ("c", 2, "wilds"), ("d", 1, "rooms")):
         write(layout, tmp_path / name, scenes=3, size=(32, 40), seed=seed, family=family)
-    first, again, *others = (digests(tmp_path / name) for name in "abcd")
+    first, again, *others = (file_digests(tmp_path / name) for name in "abcd")
     assert first == again
     assert all(other != first for other in others)
-
-
-def digests(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-    }
 
 
 def test_the_number_of_scenes_changes_none(tmp_path: Path) -> None:
@@ -226,7 +219,7 @@ def test_a_stopped_sweep_leaves_nothing_and_a_killed_one_does_not_hinder(tmp_pat
     (tmp_path / UNFINISHED).mkdir()
     (tmp_path / UNFINISHED / "stale").touch()
     write("nyuv2", tmp_path, **arguments)  # type: ignore[arg-type]
-    assert "stale" not in digests(tmp_path)
+    assert "stale" not in file_digests(tmp_path)
     with pytest.raises(InputError, match="is not empty; give a new folder"):
         write("nyuv2", tmp_path, **arguments)  # type: ignore[arg-type]
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import ndtri
 
-from aims.synth.world.random import _quantiles, noise_at, normal, scene_keys, uniform, value_noise
+from aims.synth.world.random import _quantiles, noise_at, normal, scene_keys, uniform
 
 SEEDS = torch.tensor([0, 1, 2**61 + 5, -7])
 _WORD = 2**32
@@ -76,9 +76,9 @@ def test_a_scene_does_not_depend_on_its_batch(make):
         assert torch.equal(make(SEEDS[index : index + 1], 7, (31, 17))[0], together[index])
 
 
-def test_value_noise_is_smooth_and_fills_its_range():
-    coords = torch.stack([torch.linspace(-40, 40, 80_001)] * 2, dim=-1) * torch.tensor([1.0, 0.37])
-    noise = value_noise(SEEDS, 8, coords.expand(len(SEEDS), -1, -1), 1)
+def test_noise_is_smooth_and_fills_its_range():
+    line = torch.linspace(-40, 40, 80_001)
+    noise = torch.stack([noise_at(key, line, 0.37 * line) for key in scene_keys(SEEDS, 8)])
     # The slope of 3 t^2 - 2 t^3 is at most 1.5, along two axes.
     assert noise.diff(dim=1).abs().max() < 1.5 * (1 + 0.37) * 0.001 + 1e-5
     assert 0 <= noise.min() < 0.1
@@ -87,28 +87,12 @@ def test_value_noise_is_smooth_and_fills_its_range():
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
-def test_value_noise_between_lattice_points_is_their_blend(axes):
+def test_noise_between_lattice_points_is_their_blend(axes):
     corner = torch.tensor([3.0, -2.0, 5.0][:axes])
     middle = torch.zeros(axes)
     middle[axes - 1] = 0.25
     points = torch.stack([corner, corner + middle, corner + 4 * middle])
-    low, between, high = value_noise(SEEDS[:1], 9, points[None], 1)[0]
+    low, between, high = noise_at(scene_keys(SEEDS[:1], 9), *points.T)
     share = 3 * 0.25**2 - 2 * 0.25**3
     assert between.item() == pytest.approx((low + share * (high - low)).item(), abs=1e-6)
     assert low != high
-
-
-def test_octaves_add_finer_and_weaker_layers():
-    coords = uniform(SEEDS, 10, (5000, 3)) * 100
-    one, two = value_noise(SEEDS, 11, coords, 1), value_noise(SEEDS, 11, coords, 2)
-    finer = 1.5 * two - one
-    # What is left is half of a noise of its own, which the coarse layer does not tell.
-    assert (finer - 0.25).abs().max() <= 0.25 + 1e-5
-    assert torch.corrcoef(torch.stack([one.flatten(), finer.flatten()]))[0, 1].abs() < 0.03
-
-
-def test_noise_at_is_one_octave_with_the_key_of_each_point():
-    coords = uniform(SEEDS, 12, (50, 2)) * 9
-    keys = scene_keys(SEEDS, 13)[:, None].expand(-1, 50).flatten()
-    flat = noise_at(keys, *coords.flatten(0, 1).unbind(-1))
-    assert torch.equal(flat.view(len(SEEDS), 50), value_noise(SEEDS, 13, coords, 1))

@@ -14,10 +14,11 @@ from aims.synth.world import render as module
 from aims.synth.world._builder import Builder, Spot
 from aims.synth.world._cast import cast
 from aims.synth.world._furniture import table
-from aims.synth.world._room_textures import TEXTURES
-from aims.synth.world.geometry import Geometry, family_of, scaled_intrinsics
-from aims.synth.world.materials import ROOMS
-from aims.synth.world.render import FAMILIES, render, render_scenes, render_tables, scene_tables
+from aims.synth.world._tables import tabulate
+from aims.synth.world._textures import ROOM_TEXTURES
+from aims.synth.world.geometry import Geometry, scaled_intrinsics
+from aims.synth.world.materials import MATERIALS
+from aims.synth.world.render import FAMILIES, render, render_tables, scene_tables
 from aims.synth.world.rooms import CLASSES
 from aims.synth.world.scene import Camera, Light, SceneRng, SceneSpec, Solid
 from aims.synth.world.solids import Kind
@@ -39,7 +40,9 @@ class Studio:
             surroundings=surroundings or Solid(Kind.TERRAIN, 0, (0, 0, 0), (1, 1, 1)),
         )
         rng = SceneRng(np.random.default_rng(1))
-        self.builder = Builder(self.spec, rng, materials=ROOMS, classes=CLASSES, textures=tuple(TEXTURES))
+        self.builder = Builder(
+            self.spec, rng, materials=MATERIALS["rooms"], classes=CLASSES, textures=tuple(ROOM_TEXTURES)
+        )
         for colour in (
             (0.1, 0.2, 0.3),
             (0.2, 0.3, 0.4),
@@ -59,7 +62,7 @@ class Studio:
             self.builder.solid(kind, surface, (0, 0, 0), half, form=form)
 
     def render(self, size=SIZE) -> Geometry:
-        return render_scenes("rooms", [self.spec], [11], size)
+        return render_tables([tabulate("rooms", [self.spec], [11], scaled_intrinsics(size), size)], "cpu")
 
 
 def rays(size=SIZE) -> np.ndarray:
@@ -143,7 +146,7 @@ def test_silhouette_depth_and_normals_of_a_sphere():
     # Near the outline a small error of the point turns the normal much.
     np.testing.assert_allclose(made.normals[0][ball], (points - centre) / radius, atol=2e-4)
     assert (made.classes[0][ball] == 1 + CLASSES.index("ball")).all()
-    assert family_of(made).names[int(made.materials[0][ball][0])] == "plastic"
+    assert MATERIALS["rooms"][int(made.materials[0][ball][0])].name == "plastic"
     np.testing.assert_allclose(made.albedo_rgb[0][ball], np.tile([0.7, 0.5, 0.2], (ball.sum(), 1)), atol=1e-6)
 
 
@@ -273,12 +276,12 @@ def test_moving_keeps_every_value():
 @pytest.mark.parametrize("size", [(7, 64), (64, 4000)])
 def test_sizes_out_of_range_are_refused(size):
     with pytest.raises(InputError, match="give 8 to 2048 pixels a side"):
-        Studio().render(size)
+        render("rooms", 0, [0], size)
 
 
 def test_no_scene_is_refused():
     with pytest.raises(InputError, match="name at least one"):
-        render_scenes("rooms", [], [], SIZE)
+        render("rooms", 0, [], SIZE)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
