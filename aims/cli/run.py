@@ -128,7 +128,7 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
         table.add_row("selected", f"epoch {scores.epoch}, {on}")
     for name, value in (content.chosen or {}).items():
         table.add_row(name, f"{value:g}, the best on {_CHOSEN_ON[content.selected_on or 'test']}")
-    if config.backbone != NO_MODEL and content.parameters:
+    if config.backbone != NO_MODEL and content.parameters and content.parameters.total:
         trained = content.parameters.trainable.total
         table.add_row("trained", f"{trained:,} of {content.parameters.total:,} parameters")
     if scores.instances_large and scores.miou_large:

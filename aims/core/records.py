@@ -93,7 +93,11 @@ class InstanceRow(TypedDict):
 
 
 class _Part(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Base of the parts of a record: a field that has its default is left out of the file."""
+    """Base of the parts of a record: a field that has its default is left out of the file.
+
+    What only describes a run is `UNSET` where the record of an earlier version, or of another program, does
+    not say it.
+    """
 
 
 class Scores(_Part, frozen=True, kw_only=True):
@@ -124,20 +128,20 @@ class Scores(_Part, frozen=True, kw_only=True):
 class Code(_Part, frozen=True, kw_only=True):
     """The versions that made a run; `commit` is None outside a checkout."""
 
-    aims: str
-    commit: str | None
-    torch: str
+    aims: str | UnsetType = UNSET
+    commit: str | UnsetType | None = UNSET
+    torch: str | UnsetType = UNSET
 
 
 class Hardware(_Part, frozen=True, kw_only=True):
     """What a run was made on; `device` is the kind, "cpu" or "cuda"."""
 
     device: str
-    name: str
-    threads: Count
-    cpus: Count | None
-    platform: str
-    python: str
+    name: str | UnsetType = UNSET
+    threads: Count | UnsetType = UNSET
+    cpus: Count | UnsetType | None = UNSET
+    platform: str | UnsetType = UNSET
+    python: str | UnsetType = UNSET
 
 
 _Number = int | float  # as it is written
@@ -156,10 +160,10 @@ class StreamFacts(_Part, frozen=True, kw_only=True):
 class DatasetFacts(_Part, frozen=True, kw_only=True):
     """What a record keeps of its dataset: licence, source, and how its streams were stored."""
 
-    license: str
-    citation: str | None
-    url: str | None
-    streams: dict[str, StreamFacts]
+    license: str | UnsetType = UNSET
+    citation: str | UnsetType | None = UNSET
+    url: str | UnsetType | None = UNSET
+    streams: dict[str, StreamFacts] | UnsetType = UNSET
 
 
 class Trainable(_Part, frozen=True, kw_only=True):
@@ -174,15 +178,15 @@ class Trainable(_Part, frozen=True, kw_only=True):
 class Parameters(_Part, frozen=True, kw_only=True):
     """Numbers of parameters of a model."""
 
-    total: Count
+    total: Count | UnsetType = UNSET
     trainable: Trainable
 
 
 class Operations(_Part, frozen=True, kw_only=True):
     """Floating-point operations for one image with one click, and those before the encoder alone."""
 
-    forward: Count
-    alignment: Count
+    forward: Count | UnsetType = UNSET
+    alignment: Count | UnsetType = UNSET
 
 
 class InitialRun(_Part, frozen=True, kw_only=True):

@@ -62,9 +62,9 @@ def describe(record: RunRecord, backbone: SAM, plain: Segmenter, layers: nn.Sequ
             "name": config.dataset,
             "fingerprint": config.fingerprint,
             "modality": config.modality,
-            "license": facts.license if facts else None,
-            "citation": facts.citation if facts else None,
-            "url": facts.url if facts else None,
+            "license": facts.license or None if facts else None,
+            "citation": facts.citation or None if facts else None,
+            "url": facts.url or None if facts else None,
         },
         "config": dataclasses.asdict(config),
         "scores": msgspec.to_builtins(record.scores),
@@ -134,9 +134,9 @@ def _origin(weights: str) -> dict[str, str | None]:
 def _input(record: RunRecord, backbone: SAM, facts: DatasetFacts | None) -> dict[str, Any]:
     """How a raw recording becomes the model's input: what `aims.engine.inputs` did in the run."""
     preprocessing = preprocessing_of(record)
+    stream_facts = (facts.streams or {}) if facts else {}
     streams = [
-        _stream(name, record.config.protocol, facts.streams[name] if facts else None)
-        for name in preprocessing.streams
+        _stream(name, record.config.protocol, stream_facts.get(name)) for name in preprocessing.streams
     ]
     used = sorted({stream["scaling"] for stream in streams} - {None})
     return {

@@ -197,7 +197,7 @@ def _load_trained(record: RunRecord, model: Segmenter) -> None:
 
 def _warn_of_other_numbers(record: RunRecord) -> None:
     """Warns if another torch drew the run's random weights: a seed fixes them for one version only."""
-    there = record.content.code.torch if record.content.code else None
+    there = record.content.code.torch or None if record.content.code else None
     if there != torch.__version__:
         log.warning(
             "%s started from random weights under torch %s; they are drawn again by torch %s, and those that "

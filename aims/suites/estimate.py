@@ -71,8 +71,8 @@ def estimate(
     sizes: dict[Any, list[int]] = {}
     for record in _finished(runs):
         content = record.content
-        streams = content.dataset.streams.values() if content.dataset else ()
-        key = _kind(record.config, sum(stream.channels for stream in streams))
+        streams = content.dataset.streams or {} if content.dataset else {}
+        key = _kind(record.config, sum(stream.channels for stream in streams.values()))
         sizes.setdefault(key, []).append(_folder_bytes(record.path))
         if content.hardware and content.seconds is not None:
             timed.setdefault((content.hardware.device, key), []).append(content.seconds)

@@ -70,7 +70,7 @@ def main() -> None:
         f"batch {options['batch_size']}: training step {watch.seconds['train']:.1f} s, "
         f"evaluation of {record.scores.images} image with {instances} instances "
         f"{watch.seconds['test']:.1f} s, peak memory {(record.content.peak_memory_bytes or 0) / 1e9:.2f} GB, "
-        f"{record.content.flops.forward / 1e12:.2f} TFLOP an image and click"
+        f"{(record.content.flops.forward or 0) / 1e12:.2f} TFLOP an image and click"
     )
 
 

@@ -89,8 +89,5 @@ def cost_notes(table: Comparison) -> list[str]:
 
 def _devices(table: Comparison) -> Sequence[str]:
     runs = [run for result in table.results for run in result.runs]
-    return list(
-        dict.fromkeys(
-            f"{hardware.name} ({hardware.device})" for run in runs if (hardware := run.content.hardware)
-        )
-    )
+    found = (hardware for run in runs if (hardware := run.content.hardware) and hardware.name)
+    return list(dict.fromkeys(f"{hardware.name} ({hardware.device})" for hardware in found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,9 +139,7 @@ def _row(
                 "dataset": dataset.name,
                 "fingerprint": dataset.fingerprint,
                 "modality": figure.modality,
-                "protocol": condition.protocol,
-                "backbone": condition.backbone,
-                "limit": condition.limit,
+                **dataclasses.asdict(condition),
                 "weights": config.weights,
                 "image_id": key[0],
                 "instance_id": key[1],

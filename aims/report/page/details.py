@@ -190,14 +190,14 @@ def _at_once(run: Run) -> str:
 def _provenance(runs: Sequence[Run]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """What the runs say of their making; equal words once."""
     facts: Mapping[str, Callable[[Run], str | None]] = {
-        "commit": lambda run: run.content.code.commit if run.content.code else None,
+        "commit": lambda run: run.content.code.commit or None if run.content.code else None,
         "versions": _versions,
         "hardware": _hardware,
         "command": _command,
         "weights": lambda run: run.config.weights,
         "dataset": lambda run: f"{run.config.dataset}, content {run.config.fingerprint}",
-        "licence": lambda run: run.content.dataset.license if run.content.dataset else None,
-        "source": lambda run: run.content.dataset.url if run.content.dataset else None,
+        "licence": lambda run: run.content.dataset.license or None if run.content.dataset else None,
+        "source": lambda run: run.content.dataset.url or None if run.content.dataset else None,
         "epoch chosen on": lambda run: run.content.selected_on or None,
     }
     found = ((name, tuple(dict.fromkeys(filter(None, map(of, runs))))) for name, of in facts.items())
@@ -206,17 +206,21 @@ def _provenance(runs: Sequence[Run]) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 def _versions(run: Run) -> str:
     code, hardware = run.content.code, run.content.hardware
-    words = [f"AIMS {code.aims}", f"torch {code.torch}"] if code else []
-    return ", ".join([*words, *([f"Python {hardware.python}"] if hardware else [])])
+    said = [
+        ("AIMS", code and code.aims),
+        ("torch", code and code.torch),
+        ("Python", hardware and hardware.python),
+    ]
+    return ", ".join(f"{name} {version}" for name, version in said if version)
 
 
 def _hardware(run: Run) -> str:
     hardware, processes = run.content.hardware, run.content.processes or 1
     if hardware is None:
         return ""
-    words = [hardware.name, hardware.device]
+    words = [hardware.name or "", hardware.device]
     words += [f"{processes} processes"] if processes > 1 else []
-    words += [count(hardware.threads, "thread")]
+    words += [count(hardware.threads, "thread")] if hardware.threads else []
     return ", ".join(filter(None, words))
 
 

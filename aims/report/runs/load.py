@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from msgspec import UNSET
 
 from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import AimsError, InputError
@@ -110,7 +111,8 @@ class Run:
     @property
     def flops(self) -> float | None:
         """Operations for one image with one click; a multiplication with its addition counts as two."""
-        return self.content.flops.forward if self.content.flops else None
+        forward = self.content.flops.forward if self.content.flops else UNSET
+        return None if forward is UNSET else forward
 
     @property
     def peak_bytes(self) -> float | None:
@@ -126,9 +128,9 @@ class Run:
     def hours(self) -> float | None:
         """Hours of one device: its time on all its GPUs, or on all its CPU cores."""
         hardware, seconds = self.content.hardware, self.content.seconds
-        if hardware is None or seconds is None:
+        cores = hardware and (hardware.threads if hardware.device == "cpu" else 1)
+        if not cores or seconds is None:
             return None
-        cores = hardware.threads if hardware.device == "cpu" else 1
         # A record from before runs could have several processes does not say how many.
         return seconds * (self.content.processes or 1) * cores / 3600
 

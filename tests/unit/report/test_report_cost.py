@@ -19,6 +19,7 @@ from aims.report.comparison.long_form import comparison_csv, cost_csv
 from aims.report.comparison.table import Comparison
 from aims.report.figures.cost_figure import _ticks, cost_files, cost_plot, draw_cost
 from aims.report.figures.style import TEXT, inline_svg
+from aims.report.report import write_report
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import Result, pool_seeds
 from aims.report.tables.numbers import short, span
@@ -246,3 +247,13 @@ def test_numbers_in_words() -> None:
     assert span(999, 1000, short) == "999–1 k"
     assert span(900_000, 1_100_000, short) == "900 k–1.1 M"
     assert span(3, 3, short) == "3"
+
+
+def test_what_an_early_record_does_not_say_stays_empty(runs: Path, add_run: AddRun) -> None:
+    early = {"flops": {"image_and_click": 5}, "hardware": {"device": "cpu"}, "code": {}, "dataset": {}}
+    add_run(record=record(**early))
+    report = write_report(runs, runs.parent / "out")
+    assert report.left_out == ()
+    (found,) = report.results
+    assert (found.costs.flops, found.costs.device, found.costs.device_hours) == (None, "cpu", None)
+    assert found.costs.seconds == 90
