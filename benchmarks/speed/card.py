@@ -23,6 +23,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from aims.core.files import write_json
@@ -123,7 +124,7 @@ class Card:
         """Writes what is known."""
         content = {
             "date": date.today().isoformat(),
-            "hardware": hardware(self.device),
+            "hardware": msgspec.to_builtins(hardware(self.device)),
             "torch": torch.__version__,
             "targets": TARGETS,
             "peaks": self.peaks,

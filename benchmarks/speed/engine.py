@@ -30,6 +30,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -273,7 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
         record = {
             "date": date.today().isoformat(),
             "command": ["python", "-m", "aims.benchmarks.speed.engine", *(arguments or sys.argv[1:])],
-            "hardware": hardware(device),
+            "hardware": msgspec.to_builtins(hardware(device)),
             "torch": torch.__version__,
             "python": platform.python_version(),
             "matrix_peak_flops": peaks,

@@ -124,6 +124,6 @@ def test_pretraining(device, tmp_path):
     settings = {"images": 16, "batch_size": 4, "clicks": 3, "held_out": 2, "backbone": "sam-toy"}
     job = plan_pretraining(folder=tmp_path / "made", device=device.type, precision="bf16", **settings)
     card = pretrain(job)
-    assert card["images_seen"] == 16
-    assert {"wilds", "rooms"} <= card["scores"].keys()
+    assert card.images_seen == 16
+    assert {"wilds", "rooms"} <= card.scores.keys()
     assert (tmp_path / "made" / "weights.safetensors").is_file()
