@@ -76,22 +76,6 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        InputError: the file is missing or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except RecursionError:
-        raise InputError(f"{path}: not readable as JSON (nested too deeply)") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error})") from None
-
-
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal, read in pieces."""
     with path.open("rb") as file:
