@@ -1,4 +1,4 @@
-"""From run folders to tables: what `aims report` does."""
+"""Writes tables, figures and the HTML page from run folders: what `aims report` does."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from aims.report.runs.results import Result, pool_seeds
 from aims.report.runs.workers import Workers
 from aims.report.tables.results_table import results_csv, results_markdown
 
-#: In place of a method: what the report is written against.
+#: Value of `against` that compares with the published numbers instead of with a method.
 PAPER = "paper"
-# To draw one takes as long as to read so many small files.
+# Drawing one figure takes about as long as reading 200 run folders: its weight in `Workers.map`.
 _A_FIGURE = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportResult:
-    """What a report holds, and where it stands.
+    """The contents of a report, and the files that it was written to.
 
     Attributes:
         table1: Table 1, once per protocol, backbone, weights and limit.
-        comparisons: every method beside every sensor, once per dataset and condition.
-        results: every finished run, grouped over seeds.
-        left_out: run folders in no table, with the reason.
-        paper: every number that the paper prints, ours beside it, as a line of a CSV file.
-        written: the files.
+        comparisons: scores of every method on every modality, one table per dataset and condition.
+        results: every finished run, pooled over seeds.
+        left_out: run folders that are in no table, with the reason.
+        paper: one dict per cell of the paper's tables and figures: the published number and ours.
+        written: paths of the written files.
     """
 
     table1: tuple[FilledTable, ...]
@@ -53,7 +53,7 @@ class ReportResult:
     written: tuple[Path, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, ready for `json.dumps`."""
+        """All attributes as plain types, ready for `json.dumps`."""
         return {
             "table1": [table1_json(table) for table in self.table1],
             "comparisons": [comparison_json(table) for table in self.comparisons],
@@ -80,13 +80,14 @@ def write_report(
         out: folder for the files; made where it does not exist.
         against: what the comparison tests others against, METHOD or METHOD:TUNING; see `build_comparisons`.
             "paper" lists every published number with ours beside it instead.
-        data: converted datasets, for the pictures of masks; None, or without the runs' datasets: none.
+        data: folder of converted datasets, for the pictures of masks; without it, or without the runs'
+            datasets in it, no masks are drawn.
         title: heading of the page.
-        jobs: number of processes where there is much to do; what more than 1 asks of a script is
-            said at `aims.core.processes.process_pool`.
+        jobs: maximum number of processes; with more than 1, a script must guard its main module
+            (see `aims.core.processes.process_pool`).
 
     Raises:
-        InputError: `runs` does not exist, `out` cannot be a folder, or no run is of `against`.
+        InputError: `runs` does not exist, `out` cannot be made a folder, or there is no run of `against`.
     """
     with Workers(jobs) as workers:
         loaded, unusable = load_runs(runs, workers)
@@ -126,7 +127,7 @@ def _write(
     files["index.html"] = render_page(comparisons, left_out, costs=costs, data=data, title=title)
     ours = any(table.condition for tables in paper_tables for table in tables)
     if ours or with_paper or not results:
-        # Runs on other sets stand in none of them: the printed numbers alone would be clutter there.
+        # Without a run on one of the paper's datasets, these files would hold the published numbers alone.
         for name, content in paper_files(paper_tables, results, against=with_paper).items():
             files[f"paper/{name}"] = content
     try:

@@ -1,4 +1,4 @@
-"""Which results may share a table: protocol, backbone, limit, and where training starts."""
+"""Which results may share a table: those of equal protocol, backbone, limit and initial weights."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from aims.report.runs.results import Result
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """What results have in common that may share a table.
+    """The settings that all results of one table share.
 
     Attributes:
         protocol: name in `PROTOCOLS`.
         backbone: name in the registry.
-        limit: images used of each split, None for all.
-        weights: where the methods other than scratch start: a checkpoint's SHA-256, "random", or None where
-            scratch is the only method. Scratch starts from random weights by definition.
+        limit: number of images used of each split, None for all.
+        weights: initial weights of the methods other than scratch: a checkpoint's SHA-256, "random", or None
+            where scratch is the only method. Scratch starts from random weights by definition.
     """
 
     protocol: str
@@ -35,7 +35,7 @@ class Condition:
 
 
 def by_condition(results: Iterable[Result]) -> Iterator[tuple[Condition, list[Result]]]:
-    """Groups results by condition; scratch, which starts from random weights, stands beside every start."""
+    """Groups results by condition; scratch results are repeated in the group of every initial weights."""
     places: dict[tuple[str, str, int | None], list[Result]] = {}
     for result in results:
         config = result.config
@@ -45,13 +45,13 @@ def by_condition(results: Iterable[Result]) -> Iterator[tuple[Condition, list[Re
 
 
 def by_start(results: Sequence[Result]) -> Iterator[tuple[Condition, list[Result]]]:
-    """Groups results of one protocol, backbone and limit by the weights from which they start.
+    """Groups results of one protocol, backbone and limit by their initial weights.
 
     Args:
-        results: at least one.
+        results: at least one; scratch results are repeated in every group.
     """
     config = results[0].config
-    # A dict keeps their order: pretrained weights before random ones.
+    # A dict, not a set: it keeps the order of the results, pretrained weights before random ones.
     starts = dict.fromkeys(item.config.weights for item in results if not _is_scratch(item))
     columns: list[str | None] = list(starts) or [None]
     for weights in columns:

@@ -1,4 +1,4 @@
-"""What runs cost, taken together."""
+"""Costs of a group of runs: parameters, FLOPs, time, memory, learning rates."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """What some runs cost; None for what not every one of them says.
+    """Costs of a group of runs; a field is None unless every run records it.
 
     Attributes:
-        trained_parameters: fewest and most.
-        flops: fewest and most operations for one image with one click.
-        seconds: mean time of a run.
-        device: kind of the device ("cpu", "cuda"), where all runs say the same.
-        device_hours: mean hours of one device that a run took (`Run.hours`), where the device is known.
-        peak_memory_bytes: the most memory of any run.
-        learning_rates: fewest and most learning rates that were tried for a result, as runs of their own or
-            in a sweep that stopped them early; 0 where nothing is trained.
+        trained_parameters: minimum and maximum number of trained parameters.
+        flops: minimum and maximum of the operations for one image with one click.
+        seconds: mean wall time of a run.
+        device: kind of the device ("cpu", "cuda"); None where the runs used different ones.
+        device_hours: mean of `Run.hours`; None where `device` is.
+        peak_memory_bytes: maximum over the runs.
+        learning_rates: minimum and maximum, over the results, of the number of learning rates tried, as
+            separate runs or in a sweep that stopped them early; 0 where nothing is trained.
     """
 
     trained_parameters: tuple[int, int] | None
@@ -37,11 +37,11 @@ class Costs:
 
     @classmethod
     def of(cls, runs: Sequence[Run], learning_rates: Sequence[int]) -> Costs:
-        """The costs of runs.
+        """Collects the costs of runs.
 
         Args:
             runs: at least one.
-            learning_rates: of each result that the runs make, how many were tried.
+            learning_rates: number of learning rates tried, one entry per result that the runs belong to.
         """
         trained, flops = _known(run.trained for run in runs), _known(run.flops for run in runs)
         seconds, hours = _known(run.seconds for run in runs), _known(run.hours for run in runs)
@@ -59,7 +59,7 @@ class Costs:
 
     @property
     def most(self) -> dict[str, Any]:
-        """The costs by name; of two numbers the larger."""
+        """The costs by field name, with the maximum of those that are a range."""
         return {
             name: value[1] if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
@@ -67,7 +67,7 @@ class Costs:
 
 
 def _known(values: Iterable[T | None]) -> list[T]:
-    """The values, or none of them where one is missing."""
+    """The values as a list, or an empty list if any of them is None."""
     found = list(values)
     known = [value for value in found if value is not None]
     return known if len(known) == len(found) else []

@@ -1,4 +1,4 @@
-"""Training curves of runs, for the page to draw and for figures."""
+"""Reads the training curves of runs, for the page and for the figures."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ import msgspec
 from aims.core.curve import EpochLine
 from aims.core.records import METRICS
 
-#: What the page draws over epochs: name in `metrics.jsonl`, what it is called, the factor to what is shown.
+#: Curves that the page draws over epochs: field of `metrics.jsonl`, axis label, factor to the label's unit.
 CURVES = (("loss", "training loss", 1.0), ("val_miou", "validation mIoU, %", 100.0))
 
-#: Of one run, in the order of `CURVES`: epochs and values.
+#: The curves of one run in the order of `CURVES`, each a pair (epochs, values).
 Curves = Sequence[tuple[Sequence[int], Sequence[float]]]
 
-# More digits than a screen can show would double the page.
+# Significant digits of a value: the curves are embedded in the page, and all digits would double its size.
 _DIGITS = 4
 _LINES = msgspec.json.Decoder(EpochLine)
 
 
 def read_metrics(run: Path) -> list[EpochLine]:
-    """The lines of a run's metrics.jsonl; a line that is not readable ends them."""
-    # A curve is an extra: what is missing or damaged must not cost the report.
+    """Reads a run's metrics.jsonl up to the first line that cannot be parsed; empty without the file."""
+    # A missing or damaged curve must not fail the report: the scores do not depend on it.
     try:
         data = (run / METRICS).read_bytes()
     except OSError:
         return []
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _LINES.decode_lines(data)
+    # Some line is damaged: decode line by line to keep those before it.
     lines: list[EpochLine] = []
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         for line in data.splitlines():
@@ -39,7 +40,7 @@ def read_metrics(run: Path) -> list[EpochLine]:
 
 
 def read_curves(run: Path) -> Curves:
-    """The curves of a run that a page draws."""
+    """Reads the curves of a run that the page draws, in the order of `CURVES`."""
     lines = read_metrics(run)
     curves = []
     for name, _, factor in CURVES:

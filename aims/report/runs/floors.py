@@ -1,4 +1,4 @@
-"""The floors in the tables: methods that see no sensor and have no model."""
+"""The floors in the tables: baselines that use neither the sensor nor a model."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from aims.core.vocabulary import PROTOCOLS
 
-#: The floors' columns of Table 1, and the one that no learned method should lie below. Whether a run is one
-#: of a floor, of these or of another package, its configuration says (`RunConfig.is_floor`).
+#: The floors that have a column in Table 1, and the one that no learned method should score below. Test for
+#: a floor with `RunConfig.is_floor`: other packages may register floors that are not listed here.
 FLOORS = ("disc", "oracle-disc")
 DISC = "disc"
 
-#: Protocol, limit, dataset, fingerprint, numbers of instances and images.
+#: Identifies a set of test instances: protocol, limit, dataset, fingerprint, number of instances, of images.
 TestKey = tuple[str, int | None, str, str, int, int]
 
 
 def load_floor_notes() -> Mapping[str, str]:
-    """Reads what the floors score on real label maps (`aims.leaderboards`): a note a protocol."""
+    """Reads the floors' scores on real label maps from `aims.leaderboards`, as one note per protocol."""
     text = resources.files("aims.leaderboards").joinpath("floors.toml").read_text(encoding="utf-8")
     found = tomllib.loads(text)["nyuv2-test-class13"]
     return {protocol: _note(protocol, found) for protocol in PROTOCOLS}

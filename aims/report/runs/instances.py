@@ -1,4 +1,4 @@
-"""Reads the scored instances of runs, sorts out which they are, and picks some to show."""
+"""Reads the scored instances of runs, checks and identifies them, and picks some to show."""
 
 from __future__ import annotations
 
@@ -20,45 +20,52 @@ from aims.core.errors import AimsError, InputError
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES
 from aims.report.statistics.intervals import FloatArray
 
-#: An instance: its image and its id there.
+#: Identifies an instance: (image_id, instance_id).
 Key = tuple[str, int]
-#: Instances by their key, each a row of the file.
+#: Rows of `instances.parquet` by instance.
 Scored = Mapping[Key, Mapping[str, Any]]
 
-# The predicted masks in the same file are many times larger and are not needed.
+# Only the columns that scores need: the predicted masks in the same file are many times larger.
 _NAMES = ("image_id", "group", "instance_id", "iou", "area", "click_size")
 _COLUMNS = pa.schema([INSTANCE_SCHEMA.field(name) for name in _NAMES])
-# Rows of earlier versions have none.
+# Optional column: files of earlier versions lack it.
 _PIXELS = INSTANCE_SCHEMA.field("pixels")
 _SMALL_BYTES = 200_000
-# Names of so many test sets are kept; there are thousands of runs, but few sets.
+# Size of the cache of `sort_names`: a report reads thousands of runs, but of few test sets.
 _TEST_SETS = 32
 
 
 def read_columns(
     folder: Path, *, clicked: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, FloatArray, np.ndarray, np.ndarray | None]:
-    """Image, group, id, IoU and area of every instance, and the pixels of its picture where they are known.
+    """Reads image id, group, instance id, IoU and area of every instance, and the size of its image.
 
     Args:
-        folder: of the run.
-        clicked: whether clicks are given in the picture, whose pixels are then known in any case.
+        folder: the run's folder.
+        clicked: whether `click_size` is the size of the image, so that it can replace a missing `pixels`.
+
+    Returns:
+        Six arrays of shape (instances,); an instance without a group has its image id as the group. The
+        last is the number of pixels of the instance's image, or None where it is unknown.
+
+    Raises:
+        InputError: the file is missing, unreadable or empty, or lacks a column or a value.
     """
     path = folder / INSTANCES
     if not path.is_file():
         raise InputError(f"{path}: no such file; the run is not complete, run it again")
     try:
-        # A small file is read in one piece: Arrow asks the system for every column of it.
+        # A small file is read in one system call: from a path, Arrow makes one for every column.
         small = path.stat().st_size < _SMALL_BYTES
         with pq.ParquetFile(pa.BufferReader(path.read_bytes()) if small else path) as file:
             names = file.schema_arrow.names
             missing = [name for name in _COLUMNS.names if name not in names]
             if missing:
                 raise InputError(f"{path}: column {missing[0]!r} is missing")
-            # Arrow's own threads take longer to start than these few columns to read.
+            # Starting Arrow's threads takes longer than reading these few columns.
             wanted = pa.schema([*_COLUMNS, *([_PIXELS] if _PIXELS.name in names else [])])
             table = file.read(columns=wanted.names, use_threads=False)
-        # A cast to what is there already takes half as long as reading it.
+        # Skip a cast that changes nothing: it takes half as long as reading the table.
         if any(table.schema.field(column.name).type != column.type for column in wanted):
             table = table.select(wanted.names).cast(wanted)
         columns = [table[name].to_numpy(zero_copy_only=False) for name in _NAMES[:5]]
@@ -80,7 +87,7 @@ def read_columns(
 
 
 def _pixels(path: Path, table: pa.Table, sides: np.ndarray | None) -> np.ndarray | None:
-    """Of every instance, the pixels of its picture; None where they are not known."""
+    """Number of pixels of every instance's image, shape (instances,); None where it is unknown."""
     if _PIXELS.name in table.column_names and not table[_PIXELS.name].null_count:
         pixels: np.ndarray = table[_PIXELS.name].to_numpy()
         if pixels.min() < 1:
@@ -91,14 +98,14 @@ def _pixels(path: Path, table: pa.Table, sides: np.ndarray | None) -> np.ndarray
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScoredNames:
-    """Which instances were scored: what depends on their names alone, the same for all runs of a test set.
+    """Identity of the scored instances, without their scores: equal for all runs on one test set.
 
     Attributes:
-        groups: names of the groups in order.
-        index: of each instance, the place of its group.
-        counts: per group, the number of its instances.
-        images: number of images.
-        digest: of all names.
+        groups: sorted names of the groups.
+        index: (instances,) index into `groups` of each instance.
+        counts: (groups,) number of instances of each group.
+        images: number of images, repeated ones counted as often as they occur.
+        digest: SHA-256 over the sorted image ids, instance ids and groups.
     """
 
     groups: tuple[str, ...]
@@ -115,23 +122,25 @@ def sort_names(
     instance_ids: tuple[int, ...],
     standing_in: tuple[str, ...],
 ) -> ScoredNames:
-    """Sorts the names of instances.
+    """Groups the scored instances and checks that each occurs as often as it may.
+
+    The arguments are tuples because the result is cached by them.
 
     Args:
-        image_ids: of each instance.
-        group_ids: likewise.
-        instance_ids: likewise.
-        standing_in: images that come once more for each time that they are named here.
+        image_ids: image id of each instance.
+        group_ids: group of each instance.
+        instance_ids: id of each instance within its image.
+        standing_in: images that replace a broken one; each mention allows one more copy of the image.
 
     Raises:
-        InputError: an instance stands there more often than it may; the message goes on behind a file.
+        InputError: an instance occurs too often; the caller puts the file's name before the message.
     """
     keys = sorted(zip(image_ids, instance_ids, group_ids, strict=True))
     often = Counter(key[:2] for key in keys)
     places: Counter[str] = Counter()
     for (image_id, _), times in often.items():
         places[image_id] = max(times, places[image_id])
-    # An image that stands in for broken ones comes again, with all its instances (docs/protocols.md).
+    # An image that replaces broken ones is repeated with all its instances (docs/protocols.md).
     stands_in = Counter(standing_in)
     for (image_id, instance_id), times in often.items():
         if times != min(places[image_id], 1 + stands_in[image_id]):
@@ -148,11 +157,11 @@ def sort_names(
 
 
 def read_instances(path: Path, **options: Any) -> pa.Table:
-    """Reads the instances of a run with their masks, or what `options` leave of them.
+    """Reads the instances of a run, masks included unless `options` select other columns.
 
     Args:
         path: `instances.parquet` of a run.
-        options: of `pyarrow.parquet.read_table`.
+        options: keyword arguments of `pyarrow.parquet.read_table`, such as `columns` and `filters`.
 
     Raises:
         AimsError: the file cannot be read.
@@ -164,7 +173,7 @@ def read_instances(path: Path, **options: Any) -> pa.Table:
 
 
 def read_scored(path: Path, **options: Any) -> dict[Key, dict[str, Any]]:
-    """As `read_instances`, by key; `times` is how often each stands there."""
+    """Reads instances with `read_instances` into a dict by key; `times` is how often each occurs."""
     scored: dict[Key, dict[str, Any]] = {}
     for line in read_instances(path, **options).to_pylist():
         key = (line["image_id"], line["instance_id"])
@@ -174,15 +183,15 @@ def read_scored(path: Path, **options: Any) -> dict[Key, dict[str, Any]]:
 
 
 def pick_instances(scored: Scored, keys: Iterable[Key], places: Sequence[float]) -> list[Key]:
-    """Picks instances by the order of their IoU, of the larger half: little is seen of small ones.
+    """Picks instances at quantiles of their IoU, among the larger half: small ones show little.
 
     Args:
-        scored: area and IoU of the instances.
-        keys: those among which to pick.
-        places: in the order, 0 = worst, 1 = best.
+        scored: rows with area and IoU.
+        keys: the instances to pick from.
+        places: quantiles, 0 = lowest IoU, 1 = highest.
 
     Returns:
-        A key for each place, the same for several where there are few; empty without any.
+        One key per quantile; keys repeat where there are few instances. Empty if `keys` is.
     """
     by_area = sorted(keys, key=lambda key: (-scored[key]["area"], key))
     larger = by_area[: max(len(places), (len(by_area) + 1) // 2)]

@@ -18,16 +18,17 @@ from aims.report.runs.instances import read_columns, sort_names
 from aims.report.runs.workers import Workers
 from aims.report.statistics.intervals import FloatArray
 
+# run.json holds the mean of these very values: only the order of the summation may differ.
 _TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """A run folder that is not in the tables, or not where one would look for it.
+    """A run folder that is in no table.
 
     Attributes:
         folder: name of the run's folder.
-        reason: what was wrong, for people.
+        reason: a sentence that says why.
     """
 
     folder: str
@@ -40,20 +41,20 @@ class Run:
 
     Attributes:
         folder: name of the run's folder.
-        path: the folder.
+        path: path of the run's folder.
         config: its configuration.
-        miou: mean IoU over all instances, 0..1.
-        val_miou: mean IoU on the validation part, where there was one.
+        miou: mean IoU over all test instances, 0..1.
+        val_miou: mean IoU on the validation part, 0..1; None where there was none.
         images: number of test images that hold instances.
-        groups: names of the groups of these images in order; an image without one is its own.
-        sums: per group, the sum of its instances' IoU.
-        counts: per group, the number of its instances.
-        size_sums: per class of `aims.core.sizes.SIZES`, the sum of its instances' IoU; None for a run of an
-            earlier version under `paper`, whose rows do not tell the size of the picture.
-        size_counts: per class, the number of its instances; None likewise.
-        instances_digest: tells whether two runs scored the same instances of the same images.
-        curves: of its training.
-        content: the whole record.
+        groups: sorted names of the groups of these images; an image without a group is its own.
+        sums: (groups,) sum of the IoU of each group's instances.
+        counts: (groups,) number of each group's instances.
+        size_sums: (sizes,) sum of the IoU of the instances of each class of `aims.core.sizes.SIZES`; None for
+            a run of an earlier version under `paper`, whose rows lack the size of the image.
+        size_counts: (sizes,) number of instances of each class; None where `size_sums` is.
+        instances_digest: equal for two runs if they scored the same instances of the same images.
+        curves: training curves.
+        content: the whole content of run.json.
     """
 
     folder: str
@@ -73,7 +74,7 @@ class Run:
 
     @property
     def rates(self) -> frozenset[float]:
-        """Its learning rate, and those that `--lr sweep` tried beside it; none where nothing is trained."""
+        """Its learning rate and those that its `--lr sweep` tried; empty where nothing is trained."""
         if self.config.tuning == NO_TUNING:
             return frozenset()
         beside = self.content.learning_rates.scores if self.content.learning_rates else {}
@@ -81,7 +82,7 @@ class Run:
 
     @property
     def miou_large(self) -> float | None:
-        """Mean IoU over large instances (`aims.core.sizes.LARGE`); None where none is, or sizes unknown."""
+        """Mean IoU over large instances (`aims.core.sizes.LARGE`); None without any or without sizes."""
         if self.size_sums is None or self.size_counts is None:
             return None
         number = self.size_counts[LARGE_CLASSES].sum()
@@ -89,58 +90,61 @@ class Run:
 
     @property
     def trained(self) -> int | None:
-        """Number of trained parameters, where the record knows it."""
+        """Number of trained parameters, or None if the record lacks it."""
         return self.content.parameters.trainable.total if self.content.parameters else None
 
     @property
     def trained_of_sam(self) -> int | None:
-        """Of those, how many are in SAM's encoder and decoder."""
+        """Number of trained parameters in SAM's encoder and decoder, or None if the record lacks it."""
         counts = self.content.parameters and self.content.parameters.trainable
         return counts.encoder + counts.decoder if counts else None
 
     @property
     def train_images(self) -> int | None:
-        """Number of images that were trained on, where the record knows it."""
+        """Number of training images, or None if the record lacks it."""
         return (self.content.images or {}).get("train")
 
     @property
     def seconds(self) -> float | None:
-        """Time of training and evaluation, where the record knows it."""
+        """Wall time of training and evaluation, or None if the record lacks it."""
         return self.content.seconds
 
     @property
     def flops(self) -> float | None:
-        """Operations for one image with one click; a multiplication with its addition counts as two."""
+        """FLOPs of the forward pass for one image with one click; a multiply-add counts as two."""
         forward = self.content.flops.forward if self.content.flops else UNSET
         return None if forward is UNSET else forward
 
     @property
     def peak_bytes(self) -> float | None:
-        """The most memory that its first process held, on the GPU where there was one."""
+        """Peak memory of its first process in bytes: of the GPU where one was used, else of the host."""
         return self.content.peak_memory_bytes or None
 
     @property
     def device(self) -> str | None:
-        """Kind of the device: "cpu", "cuda" or another of torch's."""
+        """Device type in torch's sense, such as "cpu" or "cuda"; None if the record lacks it."""
         return self.content.hardware.device if self.content.hardware else None
 
     @property
     def hours(self) -> float | None:
-        """Hours of one device: its time on all its GPUs, or on all its CPU cores."""
+        """Device hours: wall time times the number of GPUs, or on a CPU times the number of cores."""
         hardware, seconds = self.content.hardware, self.content.seconds
         cores = hardware and (hardware.threads if hardware.device == "cpu" else 1)
         if not cores or seconds is None:
             return None
-        # A record from before runs could have several processes does not say how many.
+        # Records of versions without multi-process runs lack `processes`.
         return seconds * (self.content.processes or 1) * cores / 3600
 
 
 def load_runs(runs: Path, workers: Workers | None = None) -> tuple[list[Run], list[LeftOut]]:
-    """Reads every run folder below `runs`; what cannot be used comes back with its reason.
+    """Reads every run folder below `runs`.
 
     Args:
         runs: folder of run folders.
-        workers: who reads them; None reads one after the other.
+        workers: processes that read them; None reads in this process.
+
+    Returns:
+        The usable runs, and the other folders with the reason; both sorted by folder name.
 
     Raises:
         InputError: the folder does not exist.
@@ -159,15 +163,16 @@ def _load_or_leave(folder: Path) -> Run | LeftOut:
 
 
 def _printable(text: str) -> str:
+    # A folder's name may hold bytes that are not UTF-8; as surrogates in a str they cannot be written.
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def load_run(folder: Path) -> Run:
-    """Reads one run folder.
+    """Reads one run folder and recomputes its mIoU from its instances.
 
     Raises:
-        InputError: it is of no finished run, a file is missing or damaged, or its score does not follow from
-            its instances.
+        InputError: the run is not finished, a file is missing or damaged, or the mIoU in run.json is not the
+            mean IoU of the instances.
     """
     record = RunRecord.load(folder)
     if record.config.method == "scratch" and record.config.weights != RANDOM_WEIGHTS:
@@ -176,7 +181,8 @@ def load_run(folder: Path) -> Run:
         )
     scores = record.scores
     protocol = PROTOCOLS[record.config.protocol]
-    # Before rows told the picture's pixels, a click was given in the picture itself, but on the paper's grid.
+    # Rows of earlier versions lack the size of the image; `click_size` is that size except under protocols
+    # that give clicks on the paper's grid.
     clicked = protocol.click == "deepest"
     image_ids, group_ids, instance_ids, iou, areas, pixels = read_columns(folder, clicked=clicked)
     if len(iou) != scores.instances:
@@ -217,7 +223,7 @@ def load_run(folder: Path) -> Run:
 
 
 def _without_doubles(loaded: list[Run]) -> tuple[list[Run], list[LeftOut]]:
-    """Keeps one folder a configuration: the one `aims run` would have named, else the first in order."""
+    """Keeps one folder per configuration: the one with the name `aims run` gives, else the first by name."""
     kept: dict[RunConfig, Run] = {}
     doubles = []
     for run in sorted(loaded, key=lambda run: (run.folder != run.config.run_name, run.folder)):

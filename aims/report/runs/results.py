@@ -1,4 +1,4 @@
-"""Results: runs that differ in the seed alone, taken together."""
+"""Results: runs of one configuration, pooled over seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aims.report.runs.floors import DISC, TestKey
 from aims.report.runs.load import LeftOut, Run
 from aims.report.statistics.intervals import FloatArray, percentile_interval, resampled_means
 
-# Bounds the memory: 80 kB of resampled means each.
+# Groups of runs resampled in one call, to bound the memory: 80 kB of resampled means per group.
 _TOGETHER = 512
 
 
@@ -27,17 +27,17 @@ class Result:
 
     Attributes:
         config: the configuration of the lowest seed.
-        seeds: in rising order.
-        miou: mean over seeds and instances, 0..1.
-        interval: 95 % interval of `miou` over test images, or over their groups where there are some; None
-            for a single one.
-        val_miou: mean over seeds, or None unless every seed has one.
+        seeds: in ascending order.
+        miou: mean IoU over seeds and instances, 0..1.
+        interval: 95 % bootstrap interval of `miou`, resampling test images, or groups of them where the
+            dataset has groups; None if there is only one.
+        val_miou: mean validation IoU over seeds, 0..1; None unless every seed has one.
         instances: number of test instances.
         images: number of test images that hold them.
         disc: `miou` of the floor `disc` on the same test instances, or None where there is no such run.
-        learning_rates: how many learning rates were tried with what is otherwise this configuration: as runs
-            of their own, or in a sweep that stopped them early; 0 where nothing is trained.
-        runs: what it comes from, in order of the seeds.
+        learning_rates: number of learning rates tried with an otherwise equal configuration, as separate runs
+            or in a sweep that stopped them early; 0 where nothing is trained.
+        runs: the pooled runs, in the order of `seeds`.
     """
 
     config: RunConfig
@@ -53,24 +53,24 @@ class Result:
 
     @property
     def sums(self) -> FloatArray:
-        """Per group of test images, the sum of its instances' IoU, each averaged over the seeds first."""
+        """(groups,) sum of the IoU of each group's instances, averaged over seeds."""
         return _mean_sums(self.runs)
 
     @property
     def sample(self) -> tuple[str, tuple[str, ...], FloatArray, FloatArray]:
-        """What `aims.report.statistics.paired.sample_scores` takes."""
+        """Digest, groups, sums and counts, as `aims.report.statistics.paired.sample_scores` takes."""
         return self.runs[0].instances_digest, self.runs[0].groups, self.sums, self.counts
 
     @property
     def counts(self) -> FloatArray:
-        """Per group of test images, the number of its instances."""
+        """(groups,) number of instances of each group."""
         return self.runs[0].counts
 
     @property
     def by_size(self) -> tuple[tuple[int, float | None], ...]:
-        """Number of instances of each class of `aims.core.sizes.SIZES` and their mIoU over the seeds.
+        """Number and mIoU over seeds of the instances of each class of `aims.core.sizes.SIZES`.
 
-        Empty where the runs do not tell sizes.
+        Empty if a run lacks the sizes.
         """
         sums = [run.size_sums for run in self.runs if run.size_sums is not None]
         counts = self.runs[0].size_counts
@@ -83,7 +83,7 @@ class Result:
 
     @property
     def large(self) -> tuple[int, float | None] | None:
-        """Number of large instances (`aims.core.sizes.LARGE`) and their mIoU over the seeds, where known."""
+        """Number of large instances (`aims.core.sizes.LARGE`) and their mIoU over seeds; None if unknown."""
         counts = [run.size_counts for run in self.runs if run.size_counts is not None]
         if len(counts) < len(self.runs):
             return None
@@ -92,33 +92,33 @@ class Result:
 
     @property
     def seed_sd(self) -> float | None:
-        """Standard deviation of the mIoU over seeds (n - 1), or None for a single one."""
+        """Sample standard deviation (n - 1) of the mIoU over seeds, or None for a single seed."""
         return float(np.std([run.miou for run in self.runs], ddof=1)) if len(self.runs) > 1 else None
 
     @cached_property
     def costs(self) -> Costs:
-        """What its runs cost."""
+        """Costs of its runs."""
         return Costs.of(self.runs, [self.learning_rates])
 
     @property
     def is_floor(self) -> bool:
-        """Whether it is a floor's, which has no model."""
+        """Whether it is the result of a floor, which has no model."""
         return self.config.is_floor
 
     @property
     def below_disc(self) -> bool:
-        """Whether a method that sees the sensor does worse than a disc that sees nothing."""
+        """Whether a method scores below the floor `disc`; False for floors and where no such run exists."""
         return self.disc is not None and not self.is_floor and self.miou < self.disc
 
     @property
     def test_key(self) -> TestKey:
-        """What results have in common that scored the same test instances; a floor needs no modality."""
+        """Identifies the test instances. The modality is no part of it: a floor's score holds for all."""
         config = self.config
         return config.protocol, config.limit, config.dataset, config.fingerprint, self.instances, self.images
 
     @property
     def setting(self) -> tuple[Any, ...]:
-        """What tells results apart, as a key to sort by: seeds are not in it."""
+        """Sort key of everything that distinguishes results; random weights sort after pretrained ones."""
         config = self.config
         return (
             *(config.protocol, config.backbone, config.limit or 0, config.weights == RANDOM_WEIGHTS),
@@ -127,7 +127,7 @@ class Result:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, ready for JSON; scores from 0 to 1."""
+        """All fields as plain types, ready for `json.dumps`; scores lie in 0..1."""
         config = dataclasses.asdict(self.config)
         del config["seed"]
         return {
@@ -149,7 +149,11 @@ class Result:
 
 
 def pool_seeds(runs: list[Run]) -> tuple[list[Result], list[LeftOut]]:
-    """Groups runs that differ in the seed alone; a group whose seeds scored other instances is left out."""
+    """Pools runs that differ in the seed alone; a group whose seeds scored different instances is left out.
+
+    Returns:
+        The results, sorted by `Result.setting`, and the run folders of the groups that were left out.
+    """
     groups: dict[RunConfig, list[Run]] = {}
     for run in runs:
         groups.setdefault(dataclasses.replace(run.config, seed=0), []).append(run)
@@ -167,7 +171,7 @@ def pool_seeds(runs: list[Run]) -> tuple[list[Result], list[LeftOut]]:
 
 
 def _with_rates(results: list[Result]) -> list[Result]:
-    """Counts the learning rates that were tried: what a choice among them cost is part of a result."""
+    """Counts the learning rates tried: choosing among several is part of what a result costs."""
     rates: dict[RunConfig, set[float]] = {}
     keys = [
         dataclasses.replace(item.config, seed=0, lr=0.0 if item.config.tuning == NO_TUNING else 1.0)
@@ -182,7 +186,7 @@ def _with_rates(results: list[Result]) -> list[Result]:
 
 
 def _with_disc(results: list[Result]) -> list[Result]:
-    """Puts the floor beside every result; of several (its seeds choose other radii) the highest."""
+    """Sets `disc` of every result; where several disc results exist, which chose other radii, the highest."""
     discs: dict[TestKey, float] = {}
     for result in results:
         if result.config.method == DISC:
@@ -196,7 +200,7 @@ def _mean_sums(group: Sequence[Run]) -> FloatArray:
 
 
 def _intervals(pooled: Sequence[Sequence[Run]]) -> list[tuple[float, float] | None]:
-    """The interval of every group of runs; those of equally many images share the work of resampling."""
+    """The interval of each group of runs; groups with equally many images are resampled together."""
     intervals: list[tuple[float, float] | None] = [None] * len(pooled)
     places: dict[int, list[int]] = {}
     for place, group in enumerate(pooled):

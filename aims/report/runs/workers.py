@@ -1,4 +1,4 @@
-"""Work of a report that is spread over processes: many small things that do not know of each other."""
+"""A process pool for the many small, independent tasks of a report."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from aims.core.processes import process_pool
 T = TypeVar("T")
 R = TypeVar("R")
 
-# So many small files take as long as starting a process.
+# Reading this many small files takes as long as starting a process.
 _WORTH_IT = 500
 _TOGETHER = 64
-# More are refused on Windows.
+# `ProcessPoolExecutor` raises on Windows for more workers.
 _MOST = 61
 
 
 class Workers:
-    """Maps functions, by so many processes where there is enough to do; used with `with`.
+    """Maps functions over items, in processes if there is enough work; a context manager.
 
     Args:
-        jobs: number of processes; with 1 everything is done here. More are those of
-            `aims.core.processes.process_pool`, which says what they ask of a script.
+        jobs: maximum number of processes; with 1, everything runs in this process. With more, a script must
+            guard its main module (see `aims.core.processes.process_pool`).
     """
 
     def __init__(self, jobs: int = 1) -> None:
@@ -34,15 +34,15 @@ class Workers:
         self._pool: ProcessPoolExecutor | None = None
 
     def map(self, function: Callable[[T], R], items: Sequence[T], *, weight: int = 1) -> Iterator[R]:
-        """The results in order. Processes begin at once; what is done here is done when it is asked for.
+        """Returns the results in order; processes start at once, without them items are computed lazily.
 
         Args:
-            function: of a module, not of another function.
-            items: what can be sent to a process.
-            weight: how much more there is to do for an item than to read a small file.
+            function: a module-level function, so that it can be pickled.
+            items: arguments, picklable.
+            weight: work per item, in multiples of reading a small file.
 
         Raises:
-            AimsError: a process died; on iteration.
+            AimsError: on iteration, if a process died.
         """
         if self._jobs > 1 and self._pool is None and len(items) * weight >= _WORTH_IT:
             self._pool = process_pool(min(self._jobs, max(2, len(items) * weight // _WORTH_IT), _MOST))

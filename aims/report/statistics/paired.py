@@ -1,13 +1,13 @@
 """Paired tests of two methods on the same test images.
 
-Two methods that are equally good could have their results of an image exchanged. The sign-flip permutation
-test (R. A. Fisher, The Design of Experiments, 1935, section 21) does that with every image at random, or with
-every group of images where a dataset has groups, and asks how often the difference is then as large as the
-one that was found. Instances of one image keep together, as in the bootstrap of the intervals.
+If two methods are equally good, their results on an image are exchangeable. The sign-flip permutation test
+(R. A. Fisher, The Design of Experiments, 1935, section 21) exchanges them at random in every image, or in
+every group of images where a dataset has groups; the p-value is the share of exchanges whose difference is at
+least as large as the observed one. Instances of one image are exchanged together, since they correlate.
 
-What is said of a pair (`Difference.verdict`) follows from the two alone, at the level 0.05: no third method
-changes it. A correction for many comparisons (`with_holm`) is of those that are made with one reference, and
-stands beside, since it depends on what else is there.
+`Difference.verdict` depends on the p-value of the pair alone, at the level 0.05: adding a third method does
+not change it. The p-value corrected for several comparisons with one reference (`with_holm`) is reported
+separately, since it depends on their number.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ from aims.report.statistics.intervals import (
     resampled_means,
 )
 
-#: Random flips where there are too many images to try all 2^images.
+#: Number of random flips, for more images than `_ALL_UP_TO`.
 FLIPS = 49_999
 _ALL_UP_TO = 15
-# Sums of the same numbers in another order may differ in the last bits.
+# Relative tolerance of "at least as large": sums in another order may differ in the last bits.
 _ROUNDING = 1e-12
-# Values that a processor's own cache holds, where they are looked at three times.
+# Values per block: few enough to stay in the processor's cache, as each is read three times.
 _IN_CACHE = 100_000
 
 
 def sign_flip_p(differences: FloatArray) -> FloatArray:
     """Two-sided p-values of the hypothesis that two methods are exchangeable in every image.
 
-    With up to 15 images all flips are tried; else p is (b + 1) / (m + 1) for b of m random flips that
-    reach the difference (B. Phipson and G. Smyth, Permutation p-values should never be zero, 2010). As
-    `scipy.stats.permutation_test` with `permutation_type="samples"`, for many comparisons at once.
+    With up to 15 images all 2^images flips are tried; with more, p is (b + 1) / (m + 1), where b of m random
+    flips reach the difference (B. Phipson and G. Smyth, Permutation p-values should never be zero, 2010).
+    Equivalent to `scipy.stats.permutation_test` with `permutation_type="samples"`, for many comparisons.
 
     Args:
-        differences: (images,) or (images, comparisons), what each image contributes to the difference.
+        differences: (images,) or (images, comparisons), each image's contribution to the difference.
 
     Returns:
-        () or (comparisons,).
+        p-values of shape () or (comparisons,).
     """
     images = len(differences)
     found = np.abs(differences.sum(axis=0)) - _ROUNDING * np.abs(differences).sum(axis=0)
@@ -72,14 +72,14 @@ def sign_flip_p(differences: FloatArray) -> FloatArray:
 def holm(p: FloatArray) -> FloatArray:
     """Holm's adjusted p-values (S. Holm, A simple sequentially rejective multiple test procedure, 1979).
 
-    Rejecting where the adjusted value is below a level keeps the chance of any wrong rejection below it,
-    however the tests depend on each other.
+    Rejecting where the adjusted p-value is below a level controls the family-wise error rate at that level,
+    for any dependence between the tests.
 
     Args:
-        p: (comparisons,).
+        p: (comparisons,) p-values.
 
     Returns:
-        (comparisons,), in the same order.
+        (comparisons,) adjusted p-values in the same order, at most 1.
     """
     order = np.argsort(p, kind="stable")
     raised = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
@@ -89,46 +89,46 @@ def holm(p: FloatArray) -> FloatArray:
 
 
 def least_p(images: int) -> float:
-    """The smallest two-sided p-value that so many images can give.
+    """The smallest two-sided p-value that `sign_flip_p` can give for a number of images.
 
-    Of all 2^images flips, the one that changes no sign and the one that changes all of them reach the
-    difference in any case: 2 / 2^images. Of random flips none has to: 1 / (flips + 1).
+    Where all 2^images flips are tried, two always reach the difference, the one that changes no sign and the
+    one that changes all: 2 / 2^images. Of random flips none has to: 1 / (FLIPS + 1).
     """
     return 2 / 2**images if images <= _ALL_UP_TO else 1 / (FLIPS + 1)
 
 
 def fewest_images(tests: int = 1) -> int | None:
-    """The fewest images, or groups of images, with which a p-value can fall below the level.
+    """The fewest images, or groups of images, with which a p-value can fall below the level `ALPHA`.
 
     Args:
-        tests: over how many comparisons it is adjusted (`holm`): the smallest is multiplied by their number.
+        tests: number of comparisons that p is adjusted for (`holm` multiplies the smallest p by it).
 
     Returns:
-        The number; None where the random flips are too few, however many images there are.
+        The number of images; None if `FLIPS` is too small for any number of them.
     """
     return next((n for n in range(1, _ALL_UP_TO + 2) if tests * least_p(n) < ALPHA), None)
 
 
 class Verdict(StrEnum):
-    """What a test says of two scores."""
+    """Outcome of a paired test of two scores."""
 
     SEPARABLE = "separable"
     NOT_SEPARABLE = "not separable"
-    #: No difference, however large, could be told from chance.
+    #: With so few images, p cannot fall below the level (`least_p`), however large the difference.
     TOO_FEW = "too few images to test"
-    #: The two are not of the same instances, or a mean is over other images.
+    #: The scores are over different instances, or a mean is over modalities with different images.
     NOT_TESTED = "not tested"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sample:
-    """One score, taken apart so that it can be tested against another of the same instances.
+    """One score with what a paired test needs.
 
     Attributes:
-        instances: which instances were scored; only equal ones are compared.
-        groups: names of the groups of images, or of the images, that are kept together.
-        shares: (groups,) what each of them contributes; their sum is the score.
-        means: (resamples,) the score in every resample; empty for a single group.
+        instances: digests of the scored instances; only samples with equal digests are compared.
+        groups: names of the groups of images, or of the images, that are resampled and flipped as units.
+        shares: (groups,) contribution of each group; their sum is the score.
+        means: (resamples,) the score in every bootstrap resample; empty for a single group.
     """
 
     instances: tuple[str, ...]
@@ -138,7 +138,7 @@ class Sample:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the score, or None for a single group."""
+        """95 % percentile interval of the score, or None for a single group."""
         if not len(self.means):
             return None
         low, high = percentile_interval(self.means)
@@ -147,14 +147,14 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What separates two scores.
+    """The tested difference of two scores.
 
     Attributes:
-        value: first less second, -1..1.
-        interval: its 95 % interval: paired percentile bootstrap; None for a single group.
-        p: two-sided, `sign_flip_p`.
-        groups: how many groups of images, or images, were flipped.
-        p_holm: p, adjusted for all comparisons with the same reference; None where it is not one of several.
+        value: first score minus second, -1..1.
+        interval: its 95 % paired percentile bootstrap interval; None for a single group.
+        p: two-sided p-value of `sign_flip_p`.
+        groups: number of groups of images, or of images, that were flipped.
+        p_holm: `p` adjusted by `with_holm` for all comparisons with one reference; None if not adjusted.
     """
 
     value: float
@@ -165,27 +165,27 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """What is said of the two, from their own p-value; never `Verdict.NOT_TESTED`."""
+        """The verdict from `p` alone, at the level `ALPHA`; never `Verdict.NOT_TESTED`."""
         if least_p(self.groups) >= ALPHA:
             return Verdict.TOO_FEW
         return Verdict.SEPARABLE if self.p < ALPHA else Verdict.NOT_SEPARABLE
 
     @property
     def stands_in_family(self) -> bool:
-        """Whether the two are told apart when all comparisons with the same reference count together."""
+        """Whether the two are separable after the correction for all comparisons with one reference."""
         return self.p_holm is not None and self.p_holm < ALPHA
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
+        """All fields and the verdict as plain types, ready for `json.dumps`."""
         return {**dataclasses.asdict(self), "verdict": str(self.verdict)}
 
 
 def sample_scores(scored: Sequence[tuple[str, tuple[str, ...], FloatArray, FloatArray]]) -> list[Sample]:
-    """Resamples scores; those of the same images are resampled jointly.
+    """Draws the bootstrap resamples of scores; scores with equally many groups share the resamples.
 
     Args:
-        scored: of each, which instances, the names of the groups, and per group the sum of its instances' IoU
-            and their number.
+        scored: for each score: the digest of its instances, the names of the groups, the (groups,) sums of
+            their instances' IoU, and the (groups,) numbers of these instances.
     """
     means: dict[int, FloatArray] = {}
     for places in _alike(len(groups) for _, groups, _, _ in scored):
@@ -199,7 +199,7 @@ def sample_scores(scored: Sequence[tuple[str, tuple[str, ...], FloatArray, Float
 
 
 def mean_of_samples(samples: Sequence[Sample]) -> Sample | None:
-    """The mean of several scores of the same images, resampled jointly; None where the images differ."""
+    """The mean of several scores over the same groups, which share resamples; None if the groups differ."""
     if len({sample.groups for sample in samples}) != 1:
         return None
     return Sample(
@@ -211,10 +211,10 @@ def mean_of_samples(samples: Sequence[Sample]) -> Sample | None:
 
 
 def compare(pairs: Sequence[tuple[Sample, Sample]]) -> list[Difference | None]:
-    """Tests pairs of scores, each by itself, and says by how much they differ.
+    """Tests the difference of each pair of scores, first minus second.
 
     Returns:
-        In order of the pairs; None where the two are not of the same instances.
+        One difference per pair, in order; None where the two scores are over different instances.
     """
     tested = [k for k, (a, b) in enumerate(pairs) if a.instances == b.instances]
     p = np.empty(len(tested))
@@ -228,7 +228,7 @@ def compare(pairs: Sequence[tuple[Sample, Sample]]) -> list[Difference | None]:
 
 
 def with_holm(tests: Sequence[Difference | None]) -> list[Difference | None]:
-    """Adjusts the p-values of comparisons with one reference for their number (`holm`)."""
+    """Sets `p_holm` of all comparisons with one reference; entries that are None stay None."""
     adjusted = iter(holm(np.array([test.p for test in tests if test is not None])).tolist())
     return [None if test is None else dataclasses.replace(test, p_holm=next(adjusted)) for test in tests]
 
@@ -244,7 +244,7 @@ def _difference(first: Sample, second: Sample, p: float) -> Difference:
 
 
 def _alike(sizes: Iterable[int]) -> list[list[int]]:
-    """Places of equal size together."""
+    """Groups the indices of equal sizes."""
     places: dict[int, list[int]] = {}
     for place, size in enumerate(sizes):
         places.setdefault(size, []).append(place)
