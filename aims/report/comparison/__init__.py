@@ -1,1 +1,1 @@
-"""Every method beside every sensor, on one dataset: scores, paired tests, and costs."""
+"""Comparison tables of methods by modalities on one dataset: scores, paired tests, and costs."""

@@ -1,4 +1,4 @@
-"""Lays out the comparison tables: which results share one, what stands where, what is tested."""
+"""Builds the comparison tables: groups results into tables, orders rows and columns, tests differences."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from aims.report.runs.results import Result
 from aims.report.statistics.paired import Difference, mean_of_samples, with_holm
 from aims.report.tables.scores import Score, compare_scores, rank_scores, resample
 
-#: What the others are tested against where nothing else is asked for.
+#: Default method of the reference row, which the other rows are tested against.
 REFERENCE = "simcmf"
 #: The results of a row, by modality.
 Found = dict[str, Result]
 
 
 def build_comparisons(results: Sequence[Result], against: str | None = None) -> tuple[Comparison, ...]:
-    """Lays out the tables: one a dataset, content, protocol, backbone, weights and limit.
+    """Builds one table per dataset, content, protocol, backbone, weights and limit.
 
-    Modalities that stack RGB with a sensor have tables of their own. Scratch starts from random weights by
-    definition and stands beside every start. Floors have neither backbone nor weights: they stand on top of
-    every table of their test instances.
+    Modalities that stack RGB with a sensor have separate tables. Scratch starts from random weights by
+    definition and is a row of the tables of all initial weights. Floors have neither backbone nor weights:
+    they are the first rows of every table with their test instances.
 
     Args:
-        results: every finished run, grouped over seeds.
-        against: the row that others are tested against, METHOD or METHOD:TUNING; None takes simcmf with
-            its default tuning, or where that is missing the best row.
+        results: every finished run, pooled over seeds.
+        against: the reference row, METHOD or METHOD:TUNING; None selects simcmf with its default tuning, or
+            the best row where there is no simcmf.
 
     Raises:
         InputError: no table has a row of that name.
@@ -49,7 +49,7 @@ def build_comparisons(results: Sequence[Result], against: str | None = None) -> 
 
 
 def _shares(results: Sequence[Result]) -> Iterator[tuple[Condition, list[Result]]]:
-    """Results that share a table; floors only where nothing else is there."""
+    """Yields the results that share a table; floors are among them only where nothing else was run."""
     places: dict[tuple[Any, ...], list[Result]] = {}
     for item in results:
         config = item.config
@@ -119,7 +119,7 @@ def _in_order(modalities: set[str]) -> tuple[str, ...]:
 
 
 def _rows(learned: Sequence[Result]) -> list[Found]:
-    """One row a method, tuning and setting."""
+    """Groups results into rows, one per method, tuning and setting."""
     rows: dict[tuple[Any, ...], Found] = {}
     for item in learned:
         config = item.config
@@ -128,13 +128,13 @@ def _rows(learned: Sequence[Result]) -> list[Found]:
 
 
 def _mean_over(modalities: Sequence[str], learned: Sequence[Found]) -> tuple[str, ...]:
-    """The modalities that more than half of the rows have; a mean of fewer than two says nothing new."""
+    """The modalities that more than half of the rows have; empty if fewer than two, which need no mean."""
     common = tuple(name for name in modalities if 2 * sum(name in found for found in learned) > len(learned))
     return common if len(common) > 1 else ()
 
 
 def _floors(everything: Iterable[Result]) -> list[str]:
-    """The floors among the results, those of Table 1 first."""
+    """The names of the floors among the results, those of Table 1 first."""
     found = {item.config.method for item in everything if item.is_floor}
     return sorted(found, key=lambda name: (FLOORS.index(name) if name in FLOORS else len(FLOORS), name))
 
@@ -142,14 +142,14 @@ def _floors(everything: Iterable[Result]) -> list[str]:
 def _floor(
     method: str, members: Sequence[Result], modalities: Sequence[str], everything: Sequence[Result]
 ) -> Found:
-    """A floor's result on each modality's test instances, whatever modality it was asked for."""
+    """A floor's result on each modality's test instances, from a run with any modality: it sees no sensor."""
     candidates = [item for item in everything if item.config.method == method]
     found = {}
     for name in modalities:
         keys = {item.test_key for item in members if item.config.modality == name}
         there = [item for item in candidates if item.test_key in keys]
         if there:
-            # Its seeds choose other radii: the highest, as everywhere.
+            # Runs with different seeds choose different radii: take the highest, as in `Result.disc`.
             found[name] = max(there, key=lambda item: (item.miou, item.config.modality == name))
     return found
 
@@ -159,7 +159,7 @@ def _has_mean(found: Found, mean_over: Sequence[str]) -> bool:
 
 
 def _standing(found: Found, mean_over: Sequence[str]) -> tuple[Any, ...]:
-    """The best first; rows without a mean after those that have one."""
+    """Sort key of a row: rows with a mean first, then by descending score."""
     if not mean_over:
         return -len(found), -float(np.mean([item.miou for item in found.values()]))
     complete = _has_mean(found, mean_over)
@@ -168,7 +168,7 @@ def _standing(found: Found, mean_over: Sequence[str]) -> tuple[Any, ...]:
 
 
 def _details(learned: Sequence[Found]) -> list[str]:
-    """The tuning of each row in words, and what tells rows of one method and tuning apart."""
+    """The tuning of each row, with the settings that distinguish rows of one method and tuning."""
     of_a_kind: dict[tuple[str, str], list[RunConfig]] = {}
     configs = [_first(found).config for found in learned]
     for config in configs:
@@ -181,7 +181,7 @@ def _details(learned: Sequence[Found]) -> list[str]:
         for item in TELLING_SETTINGS:
             value = getattr(config, item.name)
             differs = len({getattr(each, item.name) for each in alike}) > 1
-            # A setting that most runs do without is named wherever there is one.
+            # An optional setting is named wherever it is set, even if all alike rows share it.
             if value is not None and (differs or item.optional):
                 parts.append(item.label.format(value))
         details.append(", ".join(parts))
@@ -206,7 +206,7 @@ def _scores(
 
 
 def _mean(scores: Sequence[Score]) -> Score:
-    """The mean of scores with several modalities; untested where these are not of the same images."""
+    """The mean of scores over modalities; without a sample to test if the modalities' images differ."""
     sample = mean_of_samples([score.sample for score in scores if score.sample])
     return Score(
         value=float(np.mean([score.value for score in scores])),
@@ -217,7 +217,7 @@ def _mean(scores: Sequence[Score]) -> Score:
 
 
 def _differences(scores: Sequence[dict[str, Score]], reference: int | None) -> list[dict[str, Difference]]:
-    """Of each row and column, its difference from the reference."""
+    """The difference of each row from the reference row, by column."""
     differences: list[dict[str, Difference]] = [{} for _ in scores]
     if reference is None:
         return differences
@@ -236,7 +236,7 @@ def _differences(scores: Sequence[dict[str, Score]], reference: int | None) -> l
 
 
 def _reference(learned: Sequence[Found], condition: Condition, against: str | None) -> Found | None:
-    """The row that others are tested against: of several the plainest and the fullest."""
+    """The reference row; among several: default tuning, no options, most modalities, best validation."""
     method, _, tuning = (against or REFERENCE).partition(":")
     rows = [
         found
@@ -270,7 +270,7 @@ def _notes(rows: Sequence[ComparisonRow], modalities: Sequence[str]) -> list[str
 
 
 def _seed_sd(results: Sequence[Result]) -> float | None:
-    """Standard deviation over seeds of the mean over modalities, where all have the same seeds."""
+    """Standard deviation over seeds of the mean over modalities; None unless all have the same seeds."""
     if len({item.seeds for item in results}) > 1 or len(results[0].seeds) < 2:
         return None
     means = np.mean([[run.miou for run in item.runs] for item in results], axis=0)

@@ -1,4 +1,4 @@
-"""What a reader must know about the comparison tables, in sentences."""
+"""Titles and notes of the comparison tables."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from aims.report.tables.numbers import count, listed
 
 
 def comparison_title(table: Comparison) -> str:
-    """Heading of a table: it names everything that its rows share."""
+    """Title of a table: the dataset and everything else that its rows share."""
     return f"{table.dataset}: {', '.join(comparison_facts(table))}"
 
 
 def comparison_facts(table: Comparison) -> list[str]:
-    """What the rows of a table share, beside the dataset."""
+    """The settings that the rows of a table share, except the dataset."""
     mixed = ["RGB with a sensor"] if table.mixes_rgb else []
     return [*condition_facts(table.condition), *mixed, f"content {table.fingerprint[:8]}"]
 
 
 def counts(table: Comparison) -> str:
-    """How many instances and images were scored, e.g. "246 instances in 16 test images"."""
+    """The numbers of scored instances and images, e.g. "246 instances in 16 test images"."""
     by_modality = {
         name: dict.fromkeys(
             _counts(cell.result) for row in table.rows if (cell := row.cells.get(name)) and cell.result
@@ -46,7 +46,7 @@ def _counts(result: Result) -> str:
 
 
 def notes(table: Comparison) -> list[str]:
-    """What a reader must know about the scores of a table."""
+    """Notes on the scores of a table: unit, interval, marks, floors, initial weights."""
     mean = f"The mean is over {listed(table.mean_over)}; a row that lacks one of them has none."
     scratch = any(row.method == "scratch" for row in table.rows)
     pretrained = (
@@ -76,12 +76,12 @@ def notes(table: Comparison) -> list[str]:
 
 
 def marks_note(table: Comparison) -> list[str]:
-    """What the marks of a table mean, those that stand in it alone: a sentence each."""
+    """Explains the marks that occur in a table, one sentence per mark."""
     return marks_words(table.verdicts, table.groups)
 
 
 def best_notes() -> list[str]:
-    """What a reader must know about the differences from the best of each column."""
+    """Notes on the differences from the best score of each column."""
     return [
         "mIoU less that of the best of the column on the same test instances, in percentage points, with its "
         "95 % interval (percentile bootstrap, the same resamples for both), the number n of images, or of "
@@ -97,7 +97,7 @@ def best_notes() -> list[str]:
 
 
 def reference_notes(table: Comparison) -> list[str]:
-    """What a reader must know about the differences from the reference."""
+    """Notes on the differences from the reference row."""
     family, least = count(table.tests, "comparison"), fewest_images(table.tests)
     notes = [
         f"As above, beside {table.reference} in place of the best. Its comparisons are a family: Holm's p is "
@@ -113,7 +113,7 @@ def reference_notes(table: Comparison) -> list[str]:
 
 
 def large_note(table: Comparison) -> list[str]:
-    """What the scores of large instances are; none where no row has one."""
+    """Note on the scores of large instances; empty where no row has one."""
     if not table.large_count:
         return []
     number = count(table.large_count, "instance")
@@ -123,10 +123,10 @@ def large_note(table: Comparison) -> list[str]:
 
 
 def size_note(table: Comparison) -> str:
-    """What the scores by size are."""
+    """Note on the scores by size."""
     return f"mIoU in percent by the share of the picture that an instance covers{_over(table)}."
 
 
 def _over(table: Comparison) -> str:
-    """The modalities of scores by size."""
+    """The end of a sentence that names the modalities of scores by size."""
     return f", the mean over {listed(table.sized)}" if len(table.sized) > 1 else f" with {table.sized[0]}"

@@ -1,4 +1,4 @@
-"""What a row of a comparison cost: columns of its tables, and what they mean."""
+"""The cost columns of the comparison tables, and their notes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from aims.report.comparison.table import Comparison
 from aims.report.runs.costs import Costs
 from aims.report.tables.numbers import listed, short, span
 
-#: What a device hour is of, by torch's kind of device; GPUs of other makers have kinds of their own.
+#: Unit of device hours by torch's device type; every other type is a GPU (see `device_unit`).
 _UNITS = {"cpu": "core-h"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """One kind of cost.
+    """One cost column.
 
     Attributes:
-        field: its name in `Costs`.
-        name: heading of its column.
-        short: heading where there is little room.
-        show: a known cost for people.
+        field: name of the field in `Costs`.
+        name: heading of the column.
+        short: shorter heading, for narrow tables.
+        show: formats a value.
     """
 
     field: str
@@ -32,7 +32,7 @@ class Cost:
     show: Callable[[Any], str]
 
     def text(self, costs: Costs) -> str:
-        """For people; empty where unknown."""
+        """The formatted value or range; empty where unknown."""
         value = getattr(costs, self.field)
         if value is None:
             return ""
@@ -41,13 +41,13 @@ class Cost:
         return f"{text} {device_unit(costs.device)}" if self.field == "device_hours" else text
 
     def value(self, costs: Costs) -> float | None:
-        """To sort by and to draw; None where unknown."""
+        """The value to sort by and to plot, the maximum of a range; None where unknown."""
         number: float | None = costs.most[self.field]
         return number
 
 
 def device_unit(device: str | None) -> str:
-    """What hours of a device are called."""
+    """Unit of device hours: "core-h" on a CPU, else "GPU-h"."""
     return _UNITS.get(device or "", "GPU-h")
 
 
@@ -71,7 +71,7 @@ COSTS = (
 
 
 def cost_notes(table: Comparison) -> list[str]:
-    """What a reader must know about the costs of a table."""
+    """Notes on the costs of a table."""
     devices = _devices(table)
     notes = [
         "FLOPs: forward, for one image with one click; a multiplication with its addition counts as two. "

@@ -1,4 +1,4 @@
-"""The comparison as tables: scores, the tests behind their marks, sizes, spread over seeds, and costs."""
+"""Describes a comparison as printable tables: scores, paired tests, sizes, spread over seeds, and costs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from aims.report.tables.table import Cell, Column, Row, Table
 
 
 def comparison_markdown(tables: Sequence[Comparison]) -> str:
-    """All tables in Markdown, each with its paired tests and its spread over seeds."""
+    """All comparisons in Markdown, each with its paired tests and its spread over seeds."""
     lines = ["# Results by sensor", ""]
     lines += [] if tables else ["There is no finished run."]
     for table in tables:
@@ -35,21 +35,21 @@ def comparison_markdown(tables: Sequence[Comparison]) -> str:
 
 
 def comparison_latex(tables: Sequence[Comparison]) -> str:
-    """All tables in LaTeX, a `table` environment each of scores, differences and costs.
+    """All comparisons in LaTeX: one `table` environment each for scores, differences and costs.
 
-    They need booktabs alone.
+    The only package needed is booktabs.
     """
     found: list[Table] = []
     for number, table in enumerate(tables, start=1):
         found.append(scores_table(table, number=number))
         found += [best_table(table, number=number)] if table.verdicts else []
-        # Beside five sensors they would not fit on a page.
+        # A separate table: next to the scores of five modalities, costs would not fit on a page.
         found.append(cost_table(table, number=number))
     return latex_text(found)
 
 
 def detail_tables(table: Comparison) -> list[Table]:
-    """What stands behind the scores: tests, sizes and spread, where there are any."""
+    """The tables of paired tests, sizes and spread over seeds, those of them that have content."""
     spread = any(cell.seed_sd is not None for row in table.rows for cell in row.cells.values())
     found = (
         (table.verdicts, best_table),
@@ -61,12 +61,12 @@ def detail_tables(table: Comparison) -> list[Table]:
 
 
 def scores_table(table: Comparison, *, costs: bool = False, number: int = 0) -> Table:
-    """Every method beside every sensor.
+    """The table of scores, methods by modalities.
 
     Args:
         table: the comparison.
-        costs: whether the costs stand beside the scores.
-        number: what tells its label from those of others.
+        costs: whether to add the cost columns.
+        number: number of the table, which makes its LaTeX label unique.
     """
     shown = COSTS if costs else ()
     columns = _columns(table)
@@ -94,7 +94,7 @@ def scores_table(table: Comparison, *, costs: bool = False, number: int = 0) -> 
 
 
 def best_table(table: Comparison, *, number: int = 0) -> Table:
-    """The tests behind the marks: each score beside the best of its column."""
+    """The table of paired tests of each score against the best of its column."""
     return _by_column(
         table,
         "Differences from the best of each column",
@@ -106,7 +106,7 @@ def best_table(table: Comparison, *, number: int = 0) -> Table:
 
 
 def reference_table(table: Comparison) -> Table:
-    """The tests against one row, which count together."""
+    """The table of paired tests against the reference row, Holm-corrected together."""
     return _by_column(
         table,
         f"Differences from {table.reference}",
@@ -117,7 +117,7 @@ def reference_table(table: Comparison) -> Table:
 
 
 def spread_table(table: Comparison) -> Table:
-    """Standard deviations over seeds."""
+    """The table of standard deviations over seeds."""
 
     def cell(row: ComparisonRow, column: str) -> Cell:
         spread = score.seed_sd if (score := row.cells.get(column)) else None
@@ -128,7 +128,7 @@ def spread_table(table: Comparison) -> Table:
 
 
 def size_table(table: Comparison) -> Table:
-    """Scores by the size of the instances."""
+    """The table of scores by size class."""
     found = [(row, scores) for row in table.rows if (scores := row.by_size(table.sized))]
     return Table(
         title="By size",
@@ -146,7 +146,7 @@ def size_table(table: Comparison) -> Table:
 
 
 def cost_table(table: Comparison, *, number: int = 0) -> Table:
-    """What the methods cost."""
+    """The table of costs."""
     return Table(
         title="What the methods cost",
         name=comparison_title(table),
@@ -184,7 +184,7 @@ def _columns(table: Comparison) -> list[Column]:
 
 
 def column_name(column: str) -> str:
-    """A column's heading."""
+    """Heading of a column: the modality, or "mean" for `MEAN`."""
     return "mean" if column == MEAN else column
 
 
@@ -201,7 +201,7 @@ def _beside_best(score: Score | None) -> Cell:
 
 
 def _difference(test: Difference) -> Cell:
-    """A difference: value, interval, n and p-values, verdict."""
+    """A cell with a difference: value, interval, n and p-values, verdict."""
     star = f" {STAR}" if test.stands_in_family else ""
     lines = [
         points(test.value) + star,

@@ -1,4 +1,4 @@
-"""The comparison as CSV, in long form: a line a score, and a line a test."""
+"""The comparison as CSV in long form: one line per score, and one per test."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ _PLACE = (*CONDITION_FIELDS, "dataset", "fingerprint")
 
 
 def comparison_csv(tables: Sequence[Comparison]) -> str:
-    """All tables in long form, one line a cell; `weights` is the table's, `cell_weights` the runs' own."""
+    """All comparisons in long form, one line per cell.
+
+    `weights` are the initial weights in the table's condition, `cell_weights` those of the cell's runs, which
+    are "random" for scratch.
+    """
     fields = (*_PLACE, *(name for name in RESULT_FIELDS if name not in _PLACE))
     fields += ("seed_sd", "groups", "rank", "verdict", "mean_over", *COST_FIELDS, "cell_weights")
     return write_csv(fields, _lines(tables, _cell_line))
 
 
 def cost_csv(tables: Sequence[Comparison]) -> str:
-    """Score and costs of every row, one line each, where it has a score in the table's main column."""
+    """Score in the table's main column and costs, one line per row that has such a score."""
     fields = (*_PLACE, "row", "method", "tuning", "modality", "miou", "low", "high", *COST_FIELDS)
     lines = (
         {
@@ -52,11 +56,11 @@ def cost_csv(tables: Sequence[Comparison]) -> str:
 
 
 def paired_csv(tables: Sequence[Comparison]) -> str:
-    """All paired tests in long form: each score with the best of its column, and with the reference.
+    """All paired tests in long form: each score against the best of its column, and against the reference.
 
     Scores and differences are in percentage points. `p_holm` is adjusted for the `tests` comparisons with the
-    reference; `groups_needed` is how many images or groups of them it takes for `p`, and there for `p_holm`,
-    to fall below the level.
+    reference. `groups_needed` is the fewest images, or groups of images, with which `p` (against the best) or
+    `p_holm` (against the reference) can fall below the level.
     """
     fields = (
         *(*_PLACE, *SETTING_FIELDS, "modality", "mean_over", "against", "reference", "miou", "seed_sd"),
@@ -89,7 +93,7 @@ def _place(table: Comparison) -> dict[str, Any]:
 
 
 def _setting(table: Comparison, row: ComparisonRow, column: str) -> dict[str, Any]:
-    """What a row is, and the column that a line is about."""
+    """The fields of a row's setting and of the modality of a line."""
     fields = result_fields(row.results[0])
     mean_over = " ".join(table.mean_over) if column == MEAN else ""
     return {name: fields[name] for name in SETTING_FIELDS} | {

@@ -1,4 +1,4 @@
-"""Every method beside every sensor: one table a dataset, protocol, backbone, weights and limit."""
+"""The comparison table of one dataset, protocol, backbone, weights and limit: methods by modalities."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from aims.report.runs.results import Result
 from aims.report.statistics.paired import Difference, Verdict
 from aims.report.tables.scores import Score
 
-#: The column behind the modalities; in brackets, as no stream of a dataset is named.
+#: Key of the last column, the mean over modalities; in brackets, so that it is no possible stream name.
 MEAN = "(mean)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonRow:
-    """One method with one tuning and one setting.
+    """One row: a method with a tuning and a setting.
 
     Attributes:
         method: name of the method.
         tuning: name of the tuning.
-        detail: the tuning, and what tells the row from others of the same method and tuning.
-        cells: by modality, then `MEAN`.
-        differences: to the reference, by modality, then `MEAN`; what could not be tested is missing.
+        detail: the tuning, and the settings that distinguish the row from others of this method and tuning.
+        cells: scores by modality, and by `MEAN`.
+        differences: differences from the reference row by modality and `MEAN`; untested ones are missing.
     """
 
     method: str
@@ -46,22 +46,22 @@ class ComparisonRow:
 
     @property
     def is_floor(self) -> bool:
-        """Whether it sees no sensor."""
+        """Whether it is the row of a floor, which sees no sensor."""
         return any(result.is_floor for result in self.results)
 
     @property
     def results(self) -> list[Result]:
-        """What its cells come from."""
+        """The results of its cells; a mean has none."""
         return [cell.result for cell in self.cells.values() if cell.result]
 
     @cached_property
     def costs(self) -> Costs:
-        """What its runs cost, with all modalities."""
+        """Costs of its runs on all modalities."""
         runs = [run for result in self.results for run in result.runs]
         return Costs.of(runs, [result.learning_rates for result in self.results])
 
     def by_size(self, modalities: Sequence[str]) -> tuple[float | None, ...]:
-        """mIoU of each class of `aims.core.sizes.SIZES`, averaged over modalities; empty if unknown."""
+        """mIoU of each class of `aims.core.sizes.SIZES`, averaged over `modalities`; empty if unknown."""
         cells = [self.cells.get(name) for name in modalities]
         scores = [cell.result.by_size for cell in cells if cell and cell.result]
         if len(scores) < len(modalities) or not all(scores):
@@ -70,7 +70,7 @@ class ComparisonRow:
         return tuple(None if None in column else float(np.mean(column)) for column in columns)
 
     def large(self, modalities: Sequence[str]) -> float | None:
-        """mIoU of large instances (`aims.core.sizes.LARGE`), averaged over modalities; None if unknown."""
+        """mIoU of large instances (`aims.core.sizes.LARGE`), averaged over `modalities`; None if unknown."""
         cells = [self.cells.get(name) for name in modalities]
         found = [cell.result.large for cell in cells if cell and cell.result]
         scores = [each[1] for each in found if each and each[1] is not None]
@@ -78,25 +78,25 @@ class ComparisonRow:
 
     @property
     def seeds(self) -> tuple[int, int]:
-        """Fewest and most seeds of its cells."""
+        """Minimum and maximum number of seeds of its cells."""
         counts = [len(result.seeds) for result in self.results]
         return min(counts), max(counts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One table of methods and modalities of the same test images.
+    """One table of methods by modalities on one dataset.
 
     Attributes:
-        condition: what its rows share; scratch starts from random weights all the same.
+        condition: the settings that its rows share, except for the weights of scratch, which are random.
         dataset: name of the dataset.
-        fingerprint: of the dataset's content.
-        mixes_rgb: whether the modalities are RGB stacked with a sensor; these have tables of their own.
+        fingerprint: fingerprint of the dataset's content.
+        mixes_rgb: whether the modalities stack RGB with a sensor; the others are in a separate table.
         modalities: the columns.
-        mean_over: the modalities of the column `MEAN`; empty where there is none.
-        rows: the floors, then the best first.
-        reference: label of the row that the others are tested against, or None.
-        notes: what a reader must know beside.
+        mean_over: modalities that the column `MEAN` averages; empty if there is no such column.
+        rows: the floors, then the methods in descending order of score.
+        reference: label of the reference row, or None.
+        notes: further notes on the table.
     """
 
     condition: Condition
@@ -116,24 +116,24 @@ class Comparison:
 
     @property
     def main_column(self) -> str:
-        """The column that is drawn against costs: the mean, else the modality that most rows have."""
+        """The column plotted against costs: the mean, else the modality that most rows have."""
         if self.mean_over:
             return MEAN
         return max(self.modalities, key=lambda name: sum(name in row.cells for row in self.rows))
 
     @property
     def results(self) -> list[Result]:
-        """What it comes from."""
+        """The results of all its rows."""
         return [result for row in self.rows for result in row.results]
 
     @property
     def sized(self) -> tuple[str, ...]:
-        """The modalities over which scores by size are averaged."""
+        """The modalities that scores by size are averaged over."""
         return self.mean_over or self.modalities[:1]
 
     @property
     def size_counts(self) -> tuple[int, ...]:
-        """Number of test instances of each size, as the first row that tells has them; empty if none does."""
+        """Number of test instances of each size, from the first row with sizes; empty if there is none."""
         for row in self.rows:
             if row.by_size(self.sized):
                 result = row.cells[self.sized[0]].result
@@ -143,37 +143,37 @@ class Comparison:
 
     @property
     def large_count(self) -> int | None:
-        """Number of large test instances, as the first row that tells has them; None if none does."""
+        """Number of large test instances, from the first row with sizes; None if there is none."""
         first = [row.cells[self.sized[0]] for row in self.rows if self.sized[0] in row.cells]
         found = (cell.result.large for cell in first if cell.result and cell.result.large)
         return next((number for number, _ in found), None)
 
     @property
     def tests(self) -> int:
-        """How many comparisons with the reference were made: Holm's correction is over these."""
+        """Number of comparisons with the reference, which Holm's correction is for."""
         return sum(len(row.differences) for row in self.rows)
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """Numbers of images, or of their groups, over which scores were tested, in rising order."""
+        """The numbers of images, or of groups of images, in its tests: distinct, in ascending order."""
         tests = [cell.test for row in self.rows for cell in row.cells.values()]
         tests += [test for row in self.rows for test in row.differences.values()]
         return tuple(sorted({test.groups for test in tests if test}))
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """What is said of its scores beside the best of their columns, without repetition."""
+        """The distinct verdicts of its scores against the best of their columns, in order of `Verdict`."""
         found = {cell.verdict for row in self.rows for cell in row.cells.values()}
         return tuple(verdict for verdict in Verdict if verdict in found)
 
     def best(self, column: str) -> str | None:
-        """Label of the row that is the best of a column; None where there is none."""
+        """Label of the best row of a column; None where there is none."""
         best = (row for row in self.rows if column in row.cells and row.cells[column].rank == "best")
         return next((row.label for row in best), None)
 
 
 def comparison_json(table: Comparison) -> dict[str, Any]:
-    """A table ready for JSON; scores from 0 to 1."""
+    """A comparison as plain types, ready for `json.dumps`; scores lie in 0..1."""
     return {
         "dataset": table.dataset,
         "fingerprint": table.fingerprint,

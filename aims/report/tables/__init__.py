@@ -1,1 +1,1 @@
-"""The tables of a report: what stands in them, and how they are written."""
+"""The printable tables of a report, and their formats: Markdown, LaTeX and CSV."""

@@ -1,4 +1,4 @@
-"""What the results of a table share, in words."""
+"""Describes the condition of a table in words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from aims.report.runs.conditions import Condition
 
 
 def condition_facts(condition: Condition) -> list[str]:
-    """What results share that may share a table."""
+    """The protocol, backbone, weights and limit of a condition, one phrase each."""
     facts = [f"protocol {condition.protocol}"]
     if condition.backbone == NO_MODEL:
         facts.append("floors: no sensor, no model")
@@ -21,7 +21,7 @@ def condition_facts(condition: Condition) -> list[str]:
 
 
 def condition_title(condition: Condition | None) -> str:
-    """Heading of a table: it names everything that its results share; None where there are none."""
+    """Title of a table: the condition of its results, or for None that there are no runs."""
     if condition is None:
         return "No runs yet: published numbers only"
     text = ", ".join(condition_facts(condition))

@@ -1,4 +1,4 @@
-"""Tables as LaTeX: one `table` environment each, ready for \\input; they need booktabs alone."""
+"""Tables as LaTeX: one `table` environment each, ready for \\input; the only package needed is booktabs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aims.report.statistics.paired import Verdict
 from aims.report.tables.marks import MARKS
 from aims.report.tables.table import Cell, Table
 
-# Brackets and stars are braced because after a line break \\ they would be read as its arguments.
+# Brackets and stars are braced: directly after a line break \\ they would be parsed as its arguments.
 _ESCAPES = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -34,7 +34,7 @@ _ESCAPES = str.maketrans(
     }
 )
 
-# Signs that are no letters, in mathematics.
+# Signs that are set in math mode.
 _SIGNS = {
     MARKS[Verdict.NOT_SEPARABLE]: r"\approx",
     MARKS[Verdict.NOT_TESTED]: r"\dagger",
@@ -45,7 +45,7 @@ _RANKS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
 
 
 def escape_latex(text: str) -> str:
-    """Makes text mean itself in LaTeX: dashes, minus signs and the marks of verdicts too."""
+    """Escapes text for LaTeX, including dashes, minus signs and the marks of verdicts."""
     text = text.translate(_ESCAPES).replace("–", "--")
     for sign, macro in _SIGNS.items():
         text = text.replace(sign, f"${macro}$")
@@ -55,11 +55,11 @@ def escape_latex(text: str) -> str:
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
+        # All of Jinja's default delimiters begin or end with a brace, which LaTeX uses for arguments.
         block_start_string="<%",
         block_end_string="%>",
         variable_start_string="<<",
         variable_end_string=">>",
-        # A percent sign in braces opens a comment of Jinja's own.
         comment_start_string="<#",
         comment_end_string="#>",
         undefined=jinja2.StrictUndefined,
@@ -73,7 +73,7 @@ def _template() -> jinja2.Template:
 
 
 def latex_text(tables: Iterable[Table]) -> str:
-    """The tables as the text of a file."""
+    """The tables as the content of a .tex file."""
     return "% needs \\usepackage{booktabs}\n" + "\n".join(map(_latex_table, tables))
 
 
@@ -95,7 +95,7 @@ def _latex_table(table: Table) -> str:
 
 
 def _cell(cell: Cell, letters: dict[str, str]) -> str:
-    """The value on top, in line with its row; what stands below it in small type."""
+    """A cell: the value on the baseline of its row, further lines below it in small type."""
     lines = [*map(escape_latex, filter(None, [*cell.lines, cell.warning]))] or [""]
     lines[0] = _RANKS[cell.rank] % lines[0]
     if cell.mark:

@@ -12,20 +12,20 @@ _RANKS = {"best": "**%s**", "second": "<u>%s</u>", "": "%s"}
 
 
 def escape_markdown(text: str) -> str:
-    """Makes text mean itself in Markdown, in a table's cell too."""
-    # Brackets make a link only where one of these follows.
+    """Escapes text for Markdown, also inside the cell of a table."""
+    # A closing bracket makes a link only before one of ( [ :, so others need no escape.
     text = re.sub(r"[\\`*_|~$#]|\](?=[(\[:])", lambda match: "\\" + match[0], text)
     return re.sub(r"[&<>]", lambda match: _ENTITIES[match[0]], text)
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> list[str]:
-    """Lines of a Markdown table: the first `left` columns to the left, the others to the right."""
+    """Lines of a Markdown table; the first `left` columns are left-aligned, the others right-aligned."""
     rule = ["---" if index < left else "---:" for index in range(len(header))]
     return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
 
 
 def markdown_lines(table: Table, heading: str = "##") -> list[str]:
-    """Lines of a table: heading, caption, rows, footnotes and notes; what it lacks is left out."""
+    """Lines of a table: heading, caption, rows, footnotes and notes; empty parts are left out."""
     lines = [f"{heading} {escape_markdown(table.title)}", ""]
     lines += [escape_markdown(table.caption), ""] if table.caption else []
     names = (f"{column.group}, {column.name}" if column.group else column.name for column in table.columns)
@@ -56,5 +56,5 @@ def _cell(cell: Cell, letters: dict[str, str]) -> str:
 
 
 def markdown_text(lines: Iterable[str]) -> str:
-    """Lines as the text of a file."""
+    """Joins lines into the content of a file, which ends with one newline."""
     return "\n".join(lines).rstrip("\n") + "\n"

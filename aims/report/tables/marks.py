@@ -1,4 +1,4 @@
-"""Verdicts in words, and the marks that stand for them behind a score."""
+"""The marks behind scores that stand for verdicts, and their explanations."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Collection
 from aims.report.statistics.intervals import ALPHA
 from aims.report.statistics.paired import Difference, Verdict, fewest_images
 
-#: Behind a score, what is said of it beside the best of its column.
+#: Mark behind a score for the verdict of its test against the best of its column.
 MARKS = {
     Verdict.SEPARABLE: "",
     Verdict.NOT_SEPARABLE: "≈",
     Verdict.TOO_FEW: f"n<{fewest_images()}",
     Verdict.NOT_TESTED: "†",
 }
-#: Behind a difference that also stands among all comparisons with the same reference.
+#: Mark behind a difference whose Holm-adjusted p-value is below the level.
 STAR = "*"
 
 
 def marks_words(verdicts: Collection[Verdict | None], groups: Collection[int]) -> list[str]:
-    """What the marks of a table mean, a sentence each.
+    """Explains the marks of a table, one sentence per mark.
 
     Args:
-        verdicts: those that stand in it; what does not is not explained.
-        groups: over how many images, or groups of them, it was tested.
+        verdicts: the verdicts that occur in the table; marks of others are not explained.
+        groups: numbers of images, or of groups of images, in the table's tests.
     """
     too_few = " or ".join(str(n) for n in sorted(groups) if n < (fewest_images() or 0))
     sentences = {
@@ -38,6 +38,6 @@ def marks_words(verdicts: Collection[Verdict | None], groups: Collection[int]) -
 
 
 def verdict_words(test: Difference) -> str:
-    """The verdict, and where there are too few images how many it takes."""
+    """The verdict in words; for `Verdict.TOO_FEW` with the number of images that a test needs."""
     takes = f", it takes {fewest_images()}" if test.verdict == Verdict.TOO_FEW else ""
     return f"{test.verdict}{takes}"

@@ -1,4 +1,4 @@
-"""Numbers as the tables write them, before they are escaped for a format."""
+"""Formats numbers for the tables; the result is not yet escaped for Markdown or LaTeX."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def count(number: int, word: str) -> str:
 
 
 def short(number: float) -> str:
-    """A large number in three digits, e.g. "756 k", "3.96 M" or "1.82 G"."""
+    """A large number with three significant digits, e.g. "756 k", "3.96 M" or "1.82 G"."""
     for power, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        # What would be rounded up to the next unit is of that unit.
+        # 0.9995: a number that rounds to 1000 of the smaller unit is shown as 1 of this one.
         if number >= 0.9995 * power:
             return f"{number / power:.3g} {unit}"
     return f"{number:.0f}"
 
 
 def span(low: float, high: float, show: Callable[[Any], str]) -> str:
-    """Two numbers as one text, e.g. "2–3" or "756–761 k"; a single one where they look the same."""
+    """A range, e.g. "2–3" or "756–761 k"; a single number where both ends are formatted alike."""
     first, last = show(low), show(high)
     if first == last:
         return last
@@ -63,5 +63,5 @@ def seed_list(seeds: Sequence[int]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as in a sentence: "depth, hha and nir"."""
+    """Joins names as in a sentence: "depth, hha and nir"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

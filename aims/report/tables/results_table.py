@@ -1,4 +1,4 @@
-"""Every result as one line: the table that all others are cut from, as CSV and as Markdown."""
+"""The table of all results, one line per result, as CSV and as Markdown."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from aims.report.tables.markdown import markdown_lines, markdown_text
 from aims.report.tables.numbers import interval, percent, seed_list
 from aims.report.tables.table import text_table
 
-#: What results of a table share (`Condition`).
+#: CSV fields of the condition that results of a table share (`Condition`).
 CONDITION_FIELDS = tuple(item.name for item in dataclasses.fields(Condition))
-#: What tells results on the same data apart, but for their seeds.
+#: CSV fields that distinguish results on the same data, except for their seeds.
 SETTING_FIELDS = ("method", "tuning", "options", *(item.name for item in TELLING_SETTINGS))
 RESULT_FIELDS = (
     *("dataset", "modality", "fingerprint", *SETTING_FIELDS),
     *("seeds", "miou", "low", "high", "val_miou", "instances", "images", "miou_large", "instances_large"),
     *("disc", "below_disc"),
 )
-#: What a result cost, behind its other fields.
+#: CSV fields of a result's costs, after its other fields.
 COST_FIELDS = tuple(item.name for item in dataclasses.fields(Costs))
 
 
 def write_csv(fields: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
-    """CSV with a header; what a row lacks is empty, and what is no field is left out."""
+    """CSV with a header; a field that a row lacks is empty, keys that are no field are ignored."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fields, lineterminator="\n", restval="", extrasaction="ignore")
     writer.writeheader()
@@ -92,11 +92,11 @@ def results_csv(results: Sequence[Result]) -> str:
 
 
 def results_markdown(results: Sequence[Result], left_out: int) -> str:
-    """The same in Markdown, one table per protocol, backbone, weights and limit.
+    """Every result in Markdown, one table per protocol, backbone, weights and limit.
 
     Args:
-        results: in order of their settings.
-        left_out: how many run folders are in no table.
+        results: sorted by `Result.setting`, so that results of one condition are adjacent.
+        left_out: number of run folders that are in no table.
     """
     lines = ["# All runs", ""]
     lines += [
@@ -124,7 +124,7 @@ def _condition(result: Result) -> Condition:
 
 
 def _shown(result: Result) -> dict[str, str]:
-    """Headings and texts of a line in Markdown: names, then numbers."""
+    """A line in Markdown as cells by heading: names, then numbers."""
     config = result.config
     settings = {
         item.name.replace("_", " "): _setting(getattr(config, item.name)) for item in TELLING_SETTINGS

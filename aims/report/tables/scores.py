@@ -1,4 +1,4 @@
-"""A score beside its rivals: which is the best, and which of the others can be told from it."""
+"""Scores in a table: ranks them, and tests each against the best."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ Place = TypeVar("Place", bound=Hashable)
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One number of ours in a table.
+    """One of our scores in a table; its rivals are the scores of its column, or of its row.
 
     Attributes:
-        value: mIoU, 0..1; in a table of parameters their number.
-        interval: its 95 % interval, or None where there is a single image, or for a mean over other images.
-        result: where it comes from; None for a mean.
-        sample: what it is tested with; None before it was resampled, and for a mean over other images.
-        disc: the floor `disc` on the same instances, or None.
-        seed_sd: standard deviation over seeds, or None for a single one.
-        rank: "best" or "second" among its rivals, else empty. Floors have none.
-        test: its difference from the best of its rivals; None for the best itself, for floors, and where it
-            cannot be tested.
-        verdict: what is said of it beside the best; None for the best itself and for floors.
+        value: mIoU, 0..1; in a table of parameters, their number.
+        interval: its 95 % interval; None for a single image, and for a mean over modalities whose images
+            differ.
+        result: the result that it is the score of; None for a mean.
+        sample: what a paired test needs; None before `resample`, and for a mean over modalities whose images
+            differ.
+        disc: score of the floor `disc` on the same instances, or None.
+        seed_sd: standard deviation over seeds, or None for a single seed.
+        rank: "best" or "second" among its rivals, else empty; empty for floors.
+        test: its difference from the best of its rivals; None for the best itself, for floors, and where no
+            test is possible.
+        verdict: verdict of that test; None for the best itself and for floors.
     """
 
     value: float
@@ -58,11 +60,11 @@ class Score:
 
     @property
     def below_disc(self) -> bool:
-        """Whether it lies below the floor."""
+        """Whether it lies below the floor `disc`."""
         return self.disc is not None and self.value < self.disc
 
     def cell(self, *more: str) -> Cell:
-        """How a table shows it: the value, its interval, and further lines."""
+        """The cell of a table that shows it: the value, its interval, and the lines `more`."""
         return Cell(
             lines=(percent(self.value), *filter(None, [interval(self.interval)]), *more),
             rank=self.rank,
@@ -74,20 +76,20 @@ class Score:
 
 
 def resample(scores: Sequence[Score]) -> list[Score]:
-    """Gives scores of results what they are tested with; those of the same images are resampled jointly."""
+    """Sets `sample` of every score that has a result; those of the same images share the resamples."""
     results = [score.result for score in scores if score.result]
     samples = iter(sample_scores([result.sample for result in results]))
     return [dataclasses.replace(score, sample=next(samples)) if score.result else score for score in scores]
 
 
 def rank_scores(rivals: Iterable[Sequence[tuple[Place, Score]]]) -> dict[Place, Score]:
-    """Marks the best and the second among rivals, and tests the others against the best.
+    """Sets the rank of the best and the second of each group, and tests the others against the best.
 
     Args:
-        rivals: groups of scores with their places in a table.
+        rivals: groups of (place in the table, score) that compete with each other.
 
     Returns:
-        All of them by place.
+        The updated scores of all groups by place.
     """
     ranked: dict[Place, Score] = {}
     pairs: list[tuple[Place, Score]] = []
@@ -105,7 +107,10 @@ def rank_scores(rivals: Iterable[Sequence[tuple[Place, Score]]]) -> dict[Place, 
 
 
 def compare_scores(pairs: Sequence[tuple[Score, Score]]) -> list[Difference | None]:
-    """Tests first against second; None where they are of other instances, or a mean over other images."""
+    """Tests the first score of each pair against the second; None where one cannot be tested.
+
+    A pair cannot be tested if the scores are over different instances, or one has no `sample`.
+    """
     samples = {
         place: (one.sample, other.sample)
         for place, (one, other) in enumerate(pairs)

@@ -10,16 +10,16 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What stands in one place of a table, in plain text.
+    """One cell, in plain text.
 
     Attributes:
-        lines: the first is the value, those below are set smaller.
-        rank: "best" or "second" among its rivals, else empty.
-        mark: behind the value, the sign of its verdict (`aims.report.tables.marks.MARKS`).
+        lines: the value, then further lines that are set smaller.
+        rank: "best" (set bold), "second" (underlined), or empty.
+        mark: sign of the verdict, behind the value (`aims.report.tables.marks.MARKS`).
         verdict: the mark in words.
-        warning: a line below the others that must not be missed; empty for none.
-        footnote: what a reader must know about the value; empty for nothing.
-        value: what the page sorts by; None for nothing.
+        warning: last line of the cell, such as "BELOW disc (40.00)"; empty for none.
+        footnote: text of the value's footnote; empty for none.
+        value: number that the page sorts by, or None.
     """
 
     lines: Sequence[str] = ()
@@ -33,14 +33,14 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column behind the labels.
+    """One column to the right of the row labels.
 
     Attributes:
         name: heading.
-        group: heading above this and its neighbours of the same group; empty for none.
-        key: what the page filters by; empty for a column that always stays.
-        short: heading where there is little room; empty for `name`.
-        code: whether Markdown sets its texts as code.
+        group: heading that spans adjacent columns of the same group; empty for none.
+        key: value that the page filters columns by; empty for a column that is always shown.
+        short: shorter heading, for narrow tables; empty to use `name`.
+        code: whether Markdown sets its cells as code.
     """
 
     name: str
@@ -55,9 +55,9 @@ class Row:
     """One row.
 
     Attributes:
-        label: in front.
-        cells: one a column.
-        block: where it changes from one row to the next, a rule is drawn.
+        label: heading of the row.
+        cells: one per column.
+        block: a horizontal rule is drawn between rows whose blocks differ.
     """
 
     label: str
@@ -70,15 +70,15 @@ class Table:
     """A table that is ready to be rendered, in plain text.
 
     Attributes:
-        title: heading: what tells it from the other tables of its file.
-        name: what LaTeX says in front of it, where nothing stands above a table.
-        label: what LaTeX refers to.
-        caption: what a reader must know, above the table.
-        notes: the same below it, a paragraph each.
-        corner: heading of the labels.
-        columns: those behind the labels.
+        title: heading, which distinguishes it from the other tables of its file.
+        name: text that LaTeX puts before the title, because there is no heading above a floating table.
+        label: LaTeX label.
+        caption: text above the table.
+        notes: paragraphs below the table.
+        corner: heading of the row labels.
+        columns: the columns to the right of the labels.
         rows: the rows.
-        texts: how many columns stand to the left, the labels among them; the others stand to the right.
+        texts: number of left-aligned columns, the labels included; the others are right-aligned.
         small: whether LaTeX sets it in small type.
     """
 
@@ -95,13 +95,13 @@ class Table:
 
     @property
     def footnotes(self) -> dict[str, str]:
-        """The letters of the footnotes by their text, in the order in which they are read."""
+        """The letter of each distinct footnote text, in reading order."""
         texts = dict.fromkeys(cell.footnote for row in self.rows for cell in row.cells if cell.footnote)
         return {text: chr(ord("a") + place) for place, text in enumerate(texts)}
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """The headings above the columns, and how many columns each has below it."""
+        """The group headings, each with the number of columns that it spans."""
         return [
             (name, len(list(columns))) for name, columns in groupby(self.columns, lambda each: each.group)
         ]
@@ -110,13 +110,13 @@ class Table:
 def text_table(
     title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1, **rest: Any
 ) -> Table:
-    """A table of single lines.
+    """Builds a table whose cells are single lines of text.
 
     Args:
         title: heading.
-        header: of all columns, that of the labels first.
-        rows: a text a column.
-        texts: how many columns stand to the left.
+        header: headings of all columns, that of the labels first.
+        rows: the texts of each row, its label first.
+        texts: number of left-aligned columns.
         rest: further attributes of `Table`.
     """
     return Table(
