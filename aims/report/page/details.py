@@ -1,4 +1,4 @@
-"""What stands behind a cell of the page: its runs, provenance, instances, and the curves to draw."""
+"""The details that a cell of the page opens: its runs, provenance, instances, and training curves."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from aims.report.tables.scores import Score
 
 @dataclass(frozen=True, kw_only=True)
 class Detail:
-    """What the page shows of one result, or of a mean over several.
+    """The details of one result, or of a mean over modalities.
 
     Attributes:
         key: id of its element in the page.
         heading: method, tuning and modality.
-        place: the table that it stands in.
+        place: title of the table that it belongs to.
         score: mIoU in percent and its interval.
-        parts: of a mean: modality, key and score of each part; else empty.
-        settings: of the configuration, name and value.
-        costs: name and value.
-        runs: a line a run, as in `RUN_COLUMNS`.
-        provenance: name, and all that the runs say.
-        gallery: instances, where there are pictures.
+        parts: for a mean, (modality, key, score) of each modality; else empty.
+        settings: (name, value) of each setting of the configuration.
+        costs: (name, value) of each known cost.
+        runs: one line per run, with the columns `RUN_COLUMNS`.
+        provenance: (name, distinct values over the runs) of each known fact.
+        gallery: pictures of instances, or None.
     """
 
     key: str
@@ -59,16 +59,16 @@ RUN_COLUMNS = (
 
 
 class Details:
-    """Collects the details of a page's cells; a result in several tables has one.
+    """Collects the details of a page's cells; cells of one result in several tables share them.
 
     Args:
-        comparisons: the tables.
-        galleries: draws the instances.
+        comparisons: the tables of the page.
+        galleries: draws the pictures of instances.
     """
 
     def __init__(self, comparisons: Sequence[Comparison], galleries: Galleries) -> None:
         self.all: list[Detail] = []
-        #: What the page draws: by id of the details, per seed, the curves of the run.
+        #: Training curves by id of the details, then by seed.
         self.curves: dict[str, dict[int, Curves]] = {}
         self._tables = comparisons
         self._galleries = galleries
@@ -80,11 +80,11 @@ class Details:
                         self._add((place, line, column), table, row, column)
 
     def key(self, place: int, line: int, column: str) -> str:
-        """Id of the details of a cell: of which table, which row, which column."""
+        """Id of the details of a cell, given the index of its table, the index of its row, and its column."""
         return self._keys[place, line, column]
 
     def trained(self, place: int, modality: str) -> list[tuple[str, str]]:
-        """Of a table and modality, every row with curves: its label, and the id of its details."""
+        """(row label, id of the details) of every row of a table that has curves with a modality."""
         rows = enumerate(self._tables[place].rows)
         keys = [(row.label, self.key(place, line, modality)) for line, row in rows if modality in row.cells]
         return [(label, key) for label, key in keys if key in self.curves]
@@ -150,7 +150,7 @@ def _score(cell: Score) -> str:
 
 
 def _settings(config: RunConfig, seeds_of_result: str) -> tuple[tuple[str, str], ...]:
-    """Every field of the configuration that says something."""
+    """(name, value) of every field of the configuration that is set."""
     shown = {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
     shown |= {"options": config.options_text, "lr": f"{config.lr:g}", "seed": seeds_of_result}
     return tuple(
@@ -180,7 +180,7 @@ def _run_line(run: Run) -> tuple[str, ...]:
 
 
 def _at_once(run: Run) -> str:
-    """Images of a step that a process computed at once, where memory lacked for its whole share."""
+    """Micro-batch and batch size, e.g. "2 of 4", for a run whose memory was too small for the whole batch."""
     images = run.content.micro_batch
     if not images or images * (run.content.processes or 1) >= run.config.batch_size:
         return ""
@@ -188,7 +188,7 @@ def _at_once(run: Run) -> str:
 
 
 def _provenance(runs: Sequence[Run]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """What the runs say of their making; equal words once."""
+    """How the runs were made: for each fact, its distinct values over the runs."""
     facts: Mapping[str, Callable[[Run], str | None]] = {
         "commit": lambda run: run.content.code.commit or None if run.content.code else None,
         "versions": _versions,
@@ -225,7 +225,7 @@ def _hardware(run: Run) -> str:
 
 
 def _command(run: Run) -> str:
-    """The command line; of paths the last part, since where things lay on a disk is nobody's business."""
+    """The command line; paths are cut to their last part, so that the page does not publish local folders."""
     said = run.content.command
     if not said:
         return ""

@@ -1,4 +1,4 @@
-"""The report as one HTML page that loads nothing: tables that sort, filter and open, curves and pictures."""
+"""The report as one self-contained HTML page: sortable and filterable tables, details, curves, pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from aims.report.runs.curves import CURVES
 from aims.report.runs.load import LeftOut
 from aims.report.tables.table import Table
 
-#: How to go on with a sensor of one's own.
+#: Steps for one's own sensor that the page lists: (description, command).
 NEXT_STEPS = (
     (
         "describe your folder in one TOML (README, Your own sensor)",
@@ -40,7 +40,7 @@ _FILES = ("index.html.j2", "table.html.j2", "details.html.j2", "page.css", "page
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """One comparison with what belongs to it; its highest score fills a bar, and rows are told by label."""
+    """One comparison as the template renders it; bars are scaled to `highest`, `marks` are by row label."""
 
     place: int
     table: Comparison
@@ -61,18 +61,18 @@ def render_page(
     data: Path | None = None,
     title: str = "AIMS leaderboard",
 ) -> str:
-    """Draws the page.
+    """Renders the page.
 
     Args:
         comparisons: the tables.
-        left_out: run folders in no table.
-        costs: of each table, score against cost.
-        data: a converted dataset or a folder of several, for the pictures; None for none.
+        left_out: run folders that are in no table.
+        costs: for each table, its figure of score against cost, or None.
+        data: a converted dataset or a folder of several, for the pictures; None draws none.
         title: heading.
 
     Returns:
-        HTML. Names from runs are escaped, and no script runs but the page's own. The same runs and data give
-        the same text.
+        HTML. Names from runs are escaped, and the content security policy admits no script but the page's
+        own. The same runs and data give the same text.
     """
     texts = {name: files("aims.report.page").joinpath(name).read_text("utf-8") for name in _FILES}
     environment = jinja2.Environment(
@@ -114,13 +114,13 @@ def render_page(
         next_steps=NEXT_STEPS,
         style=Markup(texts["page.css"]),
         script=Markup(script),
-        # The browser runs what has this hash and nothing else, whatever a name in a run record says.
+        # The browser runs only the script with this hash, whatever a name in a run record injects.
         script_hash=b64encode(sha256(script.encode()).digest()).decode("ascii"),
     )
 
 
 def _filters(comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
-    """What can be chosen, by the name of the choice."""
+    """The values of each filter of the page, by the filter's name."""
     rows = [row for table in comparisons for row in table.rows]
     order = list(MODALITIES)
     modalities = {name for table in comparisons for name in table.modalities}
@@ -135,7 +135,7 @@ def _filters(comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
 
 
 def _marks(row: ComparisonRow) -> Markup:
-    """Attributes of a row by which the page filters."""
+    """The HTML data attributes of a row that the page filters by."""
     marks = Markup('data-tuning="{}" data-name="{}" data-has="{}"')
     return marks.format(row.tuning, row.label.lower(), json.dumps(list(row.cells)))
 

@@ -1,1 +1,1 @@
-"""The tables and figures of the SimCMF paper, our numbers beside the printed ones."""
+"""The tables and figures of the SimCMF paper: our scores next to the published numbers."""

@@ -1,4 +1,4 @@
-"""Every number that the paper prints, ours beside it: what `aims report --against paper` adds."""
+"""The list of all published numbers with ours, which `aims report --against paper` adds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aims.report.tables.numbers import decimals, interval
 from aims.report.tables.results_table import CONDITION_FIELDS, write_csv
 from aims.report.tables.table import Cell, Column, Row, Table
 
-#: Where its curves end is Figure 4: Figure 7 prints no numbers of its own.
+#: Figure 7 prints no numbers: the ends of its curves are those of Figure 4, which would be listed twice.
 _WITHOUT = ("figure7",)
 _FIELDS = ("exhibit", "row", "column", "unit", "published", "ours", "low", "high", "difference", "inside")
 _SETTING = (*CONDITION_FIELDS, "dataset", "modality", "method", "tuning", "options")
@@ -25,7 +25,7 @@ def against_markdown(paper_tables: Sequence[Sequence[FilledTable]]) -> str:
     """The list in Markdown.
 
     Args:
-        paper_tables: every table and figure, each under all its conditions.
+        paper_tables: from `aims.report.paper.files.fill_all`: for each table or figure, one per condition.
     """
     lines = [
         "# Every published number",
@@ -42,7 +42,7 @@ def against_markdown(paper_tables: Sequence[Sequence[FilledTable]]) -> str:
 
 
 def against_csv(paper_tables: Sequence[Sequence[FilledTable]]) -> str:
-    """The list in long form, one line a number and condition."""
+    """The list as CSV in long form, one line per number and condition."""
     cells = ((table, cell) for table in _with_numbers(paper_tables) for cell in _printed(table))
     return write_csv((*_FIELDS, *_SETTING, *_REST), (cell_fields(table, cell) for table, cell in cells))
 
@@ -61,7 +61,7 @@ def _with_numbers(paper_tables: Sequence[Sequence[FilledTable]]) -> list[FilledT
 
 
 def _counts(tables: Sequence[FilledTable]) -> str:
-    """How many numbers the paper prints, and for how many there is a comparable one of ours."""
+    """A sentence with the number of published numbers, and of those that have a comparable run."""
     printed = [(table, cell) for table in tables for cell in _printed(table)]
     places = {(table.paper.key, cell.cell.row, cell.cell.column) for table, cell in printed}
     comparable = {

@@ -1,4 +1,4 @@
-"""Puts results beside the paper's cells: once per protocol, backbone, weights and limit."""
+"""Fills the cells of the paper's tables with our results, once per protocol, backbone, weights and limit."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from aims.report.runs.results import Result
 from aims.report.tables.numbers import Ends
 from aims.report.tables.scores import Score, rank_scores, resample
 
-#: From scores of 0..1, and from counts, to the units of the paper's tables.
+#: Factors from scores in 0..1, and from counts, to the units of the paper's tables.
 PERCENT, MILLIONS = 100.0, 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilledCell:
-    """A cell of the paper and what we have for it.
+    """A cell of the paper with our score.
 
     Attributes:
-        cell: the paper's.
-        score: ours; None where there is no run.
-        scale: from the score to the unit of the paper's table: percent, or millions.
+        cell: the cell of the paper.
+        score: our score; None where there is no run.
+        scale: factor from the score to the unit of the paper's table, `PERCENT` or `MILLIONS`.
     """
 
     cell: PaperCell
@@ -32,17 +32,17 @@ class FilledCell:
 
     @property
     def result(self) -> Result | None:
-        """Where ours comes from; None for a mean too."""
+        """The result that our score comes from; None without a run, and for a mean."""
         return self.score.result if self.score else None
 
     @property
     def value(self) -> float | None:
-        """Ours, in the unit of the paper's table; None where there is no run."""
+        """Our score in the unit of the paper's table; None where there is no run."""
         return self.scale * self.score.value if self.score else None
 
     @property
     def interval(self) -> Ends:
-        """Its 95 % interval, for a score over more than one image."""
+        """95 % interval of `value`; None without a run, for a single image, and for a mean."""
         if self.score is None or self.score.interval is None:
             return None
         low, high = self.score.interval
@@ -50,7 +50,7 @@ class FilledCell:
 
     @property
     def difference(self) -> float | None:
-        """Ours less the published number, in the unit of its table."""
+        """`value` minus the published number; None where one of them is missing."""
         if self.value is None or self.cell.published is None:
             return None
         return self.value - self.cell.published
@@ -65,13 +65,13 @@ class FilledCell:
 
 @dataclass(frozen=True, kw_only=True)
 class FilledTable:
-    """A table or a figure under one condition.
+    """A table or a figure of the paper, filled with our results under one condition.
 
     Attributes:
-        paper: the paper's.
-        condition: what our results share; None where there are none.
-        cells: by row and column.
-        notes: what was not picked, and why.
+        paper: description of the paper's table or figure.
+        condition: the settings that our results share; None where there are none.
+        cells: filled cells by (row, column).
+        notes: which results were not used, and why.
     """
 
     paper: PaperTable
@@ -81,13 +81,13 @@ class FilledTable:
 
 
 def fill_table(paper: PaperTable, results: Sequence[Result]) -> tuple[FilledTable, ...]:
-    """Lays out a table of the paper once per condition with a run; without any, once with printed numbers.
+    """Fills a table once per condition that has a run; without runs, once with the published numbers alone.
 
-    Scratch starts from random weights by definition and stands beside every start of the others.
+    Scratch starts from random weights by definition and is used under all initial weights of the others.
 
     Args:
-        paper: the paper's.
-        results: every finished run, grouped over seeds.
+        paper: description of the paper's table.
+        results: every finished run, pooled over seeds.
     """
     fitting = [
         result
@@ -99,15 +99,16 @@ def fill_table(paper: PaperTable, results: Sequence[Result]) -> tuple[FilledTabl
 
 
 def fill_cells(paper: PaperTable, condition: Condition | None, results: Sequence[Result]) -> FilledTable:
-    """Lays out a table of the paper under one condition.
+    """Fills a table under one condition. A cell without a query is the mean of the cells above it.
 
     Args:
-        paper: the paper's.
-        condition: what the results share; None where there are none.
-        results: what may stand in it.
+        paper: description of the paper's table.
+        condition: the settings that the results share; None where there are none.
+        results: candidates for its cells.
     """
+    # A dict as an ordered set: the same note arises for several cells.
     notes: dict[str, None] = {}
-    # Runs on a part of the images stand in the curve alone.
+    # Runs on a part of the training images belong to Figure 5b alone, which is drawn from the results.
     whole = [result for result in results if result.config.train_images is None]
     mixed = _mixed_contents(whole, paper, notes)
     scores: dict[tuple[str, str], Score] = {}
@@ -148,7 +149,7 @@ def _trained_of_sam(result: Result) -> int | None:
 def _mixed_contents(
     results: Sequence[Result], paper: PaperTable, notes: dict[str, None]
 ) -> set[tuple[str, str]]:
-    """Dataset and modality of which several contents were used: none of these is picked."""
+    """The (dataset, modality) pairs whose runs used datasets of different content: no result is chosen."""
     queries = [cell.query for cell in paper.cells.values() if cell.query]
     contents: dict[tuple[str, str], set[str]] = {}
     for item in results:
@@ -166,7 +167,7 @@ def _mixed_contents(
 
 
 def _select(candidates: list[Result], label: str, notes: dict[str, None]) -> Result | None:
-    """Chooses among settings on the split on which the protocol selects."""
+    """Chooses the result with the highest score on the split that the protocol selects on."""
     if len(candidates) < 2:
         return candidates[0] if candidates else None
     if PROTOCOLS[candidates[0].config.protocol].select_on == "test":
@@ -182,7 +183,7 @@ def _select(candidates: list[Result], label: str, notes: dict[str, None]) -> Res
 
 
 def _ranked(paper: PaperTable, scores: Mapping[tuple[str, str], Score]) -> Mapping[tuple[str, str], Score]:
-    """Marks the best and the second of each group of rivals that has at least two of ours, and tests."""
+    """Ranks and tests the scores of each group of rivals that has at least two of them."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for row, column in scores:
         groups.setdefault(column if paper.compete == "rows" else row, []).append((row, column))

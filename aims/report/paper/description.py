@@ -1,4 +1,4 @@
-"""What is described of a table or a figure of the paper: its cells, and which runs would make them."""
+"""Describes the paper's tables and figures: their cells, and which runs reproduce each of them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from aims.core.vocabulary import MODALITIES
 
 @dataclass(frozen=True, kw_only=True)
 class RunQuery:
-    """The runs that make a cell; where several fit, the protocol's rule chooses among them.
+    """Selects the runs that reproduce a cell; where several fit, the protocol's rule chooses among them.
 
     Attributes:
         method: name in the registry.
         modality: name of the modality.
-        dataset: name of the dataset; empty for the paper's of this modality.
-        fingerprint: of the dataset's content; empty for any.
-        tuning: name in the registry; None for whichever is best.
-        options: changed options, by name; runs with others do not fit.
-        lr: learning rate; None for whichever is best.
+        dataset: name of the dataset; empty for the paper's dataset of this modality.
+        fingerprint: fingerprint of the dataset's content; empty for any.
+        tuning: name in the registry; None for any.
+        options: non-default options by name; a run fits only if it has exactly these.
+        lr: learning rate; None for any.
         any_images: whether runs on a part of the training images fit too.
     """
 
@@ -37,7 +37,7 @@ class RunQuery:
 
     @property
     def place(self) -> str:
-        """Name of the dataset."""
+        """Name of the dataset, the paper's if none is given."""
         return self.dataset or MODALITIES[self.modality].datasets[0]
 
     def is_of(self, config: RunConfig) -> bool:
@@ -45,7 +45,7 @@ class RunQuery:
         return (config.dataset, config.modality) == (self.place, self.modality)
 
     def fits(self, config: RunConfig) -> bool:
-        """Whether a run is one of those."""
+        """Whether a run is selected; runs that start from another run's weights (`init`) never are."""
         return (
             self.is_of(config)
             and config.method == self.method
@@ -59,7 +59,7 @@ class RunQuery:
 
     @property
     def command(self) -> str:
-        """The command that makes it under the paper's protocol."""
+        """The `aims run` command that makes such a run under the paper's protocol."""
         words = ["aims", "run", "--protocol", "paper", "--method", self.method, "--modality", self.modality]
         if self.method != "zero-shot":
             words += ["--tuning", self.tuning or "lora"]
@@ -74,12 +74,12 @@ class PaperCell:
     """One number of the paper.
 
     Attributes:
-        row: where it stands.
-        column: likewise.
-        published: as printed; None where the paper prints none.
-        query: what makes it; None for the mean of its column.
-        command: the command that does; empty where the paper has no such cell.
-        note: what a reader must know about the printed number.
+        row: name of its row.
+        column: name of its column.
+        published: number as printed; None where the paper prints none.
+        query: selects the runs that reproduce it; None for the mean of the cells above it.
+        command: the command that makes these runs; empty where the paper has no such cell.
+        note: footnote on the published number; empty for none.
     """
 
     row: str
@@ -96,16 +96,16 @@ class PaperTable:
 
     Attributes:
         key: name of its files and of its suite, e.g. "table3".
-        title: what it shows.
-        corner: what the rows are.
-        rows: names in the paper's order.
-        columns: likewise.
-        compete: whether its rows or its columns are rivals, of which the best is marked.
-        unit: of the numbers: mIoU in percent, or millions of trained parameters of SAM.
-        cells: by row and column.
-        facts: further columns with printed texts, by row.
-        notes: about the whole.
-        blocks: what kind a row is, where there are several.
+        title: title.
+        corner: heading of the row names.
+        rows: row names in the paper's order.
+        columns: column names in the paper's order.
+        compete: "rows" if the cells of a column are ranked against each other, "columns" if those of a row.
+        unit: unit of the numbers: mIoU in percent, or millions of trained parameters of SAM.
+        cells: by (row, column).
+        facts: texts of further columns by row, then by column name.
+        notes: notes on the whole table.
+        blocks: kind of each row; a rule is drawn between kinds.
     """
 
     key: str
@@ -121,17 +121,17 @@ class PaperTable:
     blocks: Mapping[str, str] = field(default_factory=dict)
 
     def prints(self, column: str) -> bool:
-        """Whether the paper has a number in a column."""
+        """Whether a column has a published number, or a note in place of one."""
         return any(
             cell.published is not None or cell.note for cell in self.cells.values() if cell.column == column
         )
 
     def extended(self, cells: Sequence[PaperCell], block: str = "") -> PaperTable:
-        """The table with more cells.
+        """A copy with more cells.
 
         Args:
-            cells: of further rows and columns.
-            block: what kind the further rows are.
+            cells: cells to add; their new rows and columns come last.
+            block: kind of the new rows.
         """
         found = {**self.cells, **{(cell.row, cell.column): cell for cell in cells}}
         rows, columns = (tuple(dict.fromkeys(names)) for names in zip(*found, strict=True))
@@ -140,5 +140,5 @@ class PaperTable:
 
     @property
     def is_figure(self) -> bool:
-        """Whether the paper has it as a figure."""
+        """Whether it is a figure of the paper."""
         return self.key.startswith("figure")

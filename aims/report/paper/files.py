@@ -1,4 +1,4 @@
-"""The files of a report's folder `paper`: every table and figure of the paper, ours beside it."""
+"""The files of a report's folder `paper`: every table and figure of the paper with our scores."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from aims.report.paper.table5 import table5_files
 from aims.report.paper.tables import load_paper_tables
 from aims.report.runs.results import Result
 
-#: Panels of one figure, by the figure's name.
+#: Keys of the panels of a figure, by the figure's name.
 _PANELS = {"figure6": ("figure6k", "figure6d", "figure6n")}
-#: Table 1 has a layout of its own (`aims.report.paper.table1`).
+#: Table 1 is written by `aims.report.paper.table1`, in the report's folder itself.
 _ELSEWHERE = ("table1",)
 
 
 def fill_all(results: Sequence[Result]) -> tuple[tuple[FilledTable, ...], ...]:
-    """Every table and figure that holds numbers, each once per condition.
+    """Fills every table and figure that holds numbers.
 
     Args:
-        results: every finished run, grouped over seeds.
+        results: every finished run, pooled over seeds.
+
+    Returns:
+        For each table or figure, in the paper's order, one filled table per condition.
     """
     return tuple(fill_table(paper, results) for paper in load_paper_tables())
 
@@ -30,12 +33,12 @@ def fill_all(results: Sequence[Result]) -> tuple[tuple[FilledTable, ...], ...]:
 def paper_files(
     paper_tables: Sequence[Sequence[FilledTable]], results: Sequence[Result], *, against: bool
 ) -> dict[str, str | bytes]:
-    """Names and contents of the files.
+    """Contents of the files by name.
 
     Args:
         paper_tables: from `fill_all`.
-        results: every finished run, grouped over seeds.
-        against: also list every published number with ours beside it.
+        results: every finished run, pooled over seeds.
+        against: whether to add the list of all published numbers, and to draw figures without runs of ours.
     """
     by_key = {tables[0].paper.key: tables for tables in paper_tables}
     files: dict[str, str | bytes] = {}
@@ -50,7 +53,7 @@ def paper_files(
     for name, panels in sorted(figures.items()):
         parts = [by_key[panel] for panel in panels]
         if against or any(table.condition for part in parts for table in part):
-            # Printed numbers alone need no picture.
+            # A figure of published numbers alone is drawn only if asked for.
             files[f"{name}.svg"], files[f"{name}.png"] = draw_figure(parts, results)
         files[f"{name}.csv"] = paper_csv([table for part in parts for table in part])
         files[f"{name}.md"] = "\n".join(paper_markdown(part) for part in parts)

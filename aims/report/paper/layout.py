@@ -1,4 +1,4 @@
-"""The paper's tables and figures as tables of a report: our results beside the printed numbers."""
+"""The paper's tables and figures as printable tables: our scores next to the published numbers."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ _FIELDS = (
 
 
 def paper_markdown(tables: Sequence[FilledTable]) -> str:
-    """A table of the paper in Markdown, one heading a condition."""
+    """A table of the paper in Markdown, with one heading per condition."""
     paper = tables[0].paper
     lines = [f"# {paper_name(paper)}: {escape_markdown(paper.title)}", ""]
     return markdown_text([*lines, *(line for table in tables for line in markdown_lines(paper_table(table)))])
 
 
 def paper_latex(tables: Sequence[FilledTable]) -> str:
-    """A table of the paper in LaTeX, one `table` environment a condition; needs booktabs alone."""
+    """A table of the paper in LaTeX, one `table` environment per condition; needs only booktabs."""
     return latex_text(paper_table(table, number=number) for number, table in enumerate(tables, start=1))
 
 
 def paper_csv(tables: Sequence[FilledTable]) -> str:
-    """A table of the paper in long form, one line a cell; without our run it has the printed number alone."""
+    """A table of the paper in long form, one line per cell; without a run, fields of ours are empty."""
     return write_csv(_FIELDS, (cell_fields(table, cell) for table in tables for cell in table.cells.values()))
 
 
 def cell_fields(table: FilledTable, filled: FilledCell) -> dict[str, Any]:
-    """A cell as a line of a CSV file."""
+    """The fields of a cell in a CSV file; numbers are in the unit of the paper's table."""
     cell, score = filled.cell, filled.score
     test = score.test if score else None
     return {
@@ -78,23 +78,23 @@ def cell_fields(table: FilledTable, filled: FilledCell) -> dict[str, Any]:
 
 
 def yes_no(answer: bool | None) -> str:
-    """An answer in words; empty for None."""
+    """Formats a truth value as "yes" or "no"; empty for None."""
     return {True: "yes", False: "no", None: ""}[answer]
 
 
 def paper_name(paper: PaperTable) -> str:
-    """As the paper counts it, e.g. "Table 3" or "Figure 6 k"."""
+    """Name of a table or figure in the paper, e.g. "Table 3" or "Figure 6 k"."""
     kind = "Figure" if paper.is_figure else "Table"
     place = paper.key.removeprefix(kind.lower())
     return f"{kind} {place[0]}" + (f" {place[1:]}" if len(place) > 1 else "")
 
 
 def paper_table(table: FilledTable, *, number: int = 0) -> Table:
-    """The printed numbers and ours, side by side.
+    """Lays out published numbers and ours in adjacent columns.
 
     Args:
         table: the paper's table under one condition.
-        number: what tells its label from those of other conditions.
+        number: number of the condition, which makes the LaTeX label unique.
     """
     paper = table.paper
     facts = [*dict.fromkeys(name for facts in paper.facts.values() for name in facts)]
@@ -130,7 +130,7 @@ def _published(filled: FilledCell) -> Cell:
 
 
 def _ours(filled: FilledCell) -> Cell:
-    """Our part of a cell: value, interval, setting, seeds, instances; nothing if it is empty."""
+    """The cell of the column "ours": value, interval, setting, seeds, instances; empty without a run."""
     score, result = filled.score, filled.result
     if score is None or filled.scale != PERCENT:
         return Cell(lines=(decimals(filled.value),))
@@ -146,7 +146,7 @@ def _ours(filled: FilledCell) -> Cell:
 
 
 def _caption(table: FilledTable) -> str:
-    """What a reader must know about the two kinds of columns."""
+    """The caption: unit, and how the columns "published" and "ours" were made and differ."""
     paper, condition = table.paper, table.condition
     sentences = ["mIoU in percent." if paper.unit == "miou" else "Millions of parameters.", PUBLISHED]
     if condition is not None and paper.unit == "miou":

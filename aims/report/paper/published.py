@@ -7,26 +7,26 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-#: The paper's numbers were made with this protocol and this backbone.
+#: Protocol and backbone of the published numbers.
 PAPER_PROTOCOL = "paper"
 PAPER_BACKBONE = "sam-vit-b"
 
-#: Columns of the paper's Table 1: name of the method, and how the paper writes it.
+#: Columns of the paper's Table 1: the paper's name by the name of the method.
 TABLE1_METHODS: Mapping[str, str] = {"scratch": "scratch", "simcmf": "SimCMF"}
 
 _STRATEGIES = {"full": "full fine-tuning", "lora": "LoRA", "adapter": "the MLP adapter", "prompt": "prompt"}
 
 
 def load_content() -> dict[str, Any]:
-    """All that is printed, as it lies in `aims.leaderboards`."""
+    """Reads `published.toml` of `aims.leaderboards`."""
     text = resources.files("aims.leaderboards").joinpath("published.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 
 def table1_footnotes(content: Mapping[str, Any]) -> dict[str, str]:
-    """What a reader must know about SimCMF's numbers in Table 1, by modality.
+    """Footnotes on SimCMF's numbers in Table 1, by modality.
 
-    Some are not the peak over Table 3's strategies (protocol.md, item 4).
+    Some of these numbers are not the highest of Table 3's strategies; the footnote names the strategy.
 
     Args:
         content: from `load_content`.

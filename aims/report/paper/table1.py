@@ -1,4 +1,4 @@
-"""Table 1 of the paper, with what else was run: other datasets and modalities, and the floors."""
+"""Table 1 of the paper, with rows for other datasets and modalities, and columns for the floors."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _FLOORS_NOTE = (
 
 
 def fill_table1(paper: PaperTable, results: Sequence[Result]) -> tuple[FilledTable, ...]:
-    """Lays out Table 1 once per condition; without runs, once with the published numbers alone.
+    """Fills Table 1 once per condition; without runs, once with the published numbers alone.
 
-    Results with changed options (another kernel, another rank) are of other models than the paper's, those of
-    a part of the training images of other data: they stand in the table of all results alone. Floors have
-    neither backbone nor weights: they stand in every table of their protocol and limit.
+    Results with non-default options (another kernel, another rank), with other initial weights (`init`) or
+    with a part of the training images are not comparable to the paper's and are left out. Floors have
+    neither backbone nor weights: they are in every table of their protocol and limit.
 
     Args:
-        paper: the paper's table.
-        results: every finished run, grouped over seeds.
+        paper: description of the paper's table.
+        results: every finished run, pooled over seeds.
     """
     plain = [
         result
@@ -54,7 +54,10 @@ def fill_table1(paper: PaperTable, results: Sequence[Result]) -> tuple[FilledTab
 
 
 def _with_others(paper: PaperTable, results: Sequence[Result]) -> PaperTable:
-    """The table with a row for every dataset and modality that the paper does not have."""
+    """A copy with a row for every dataset and modality that the paper lacks.
+
+    A dataset of which several contents were used has a row per content, also where the paper has it.
+    """
     contents: dict[tuple[str, str], set[str]] = {}
     for result in results:
         config = result.config
@@ -81,7 +84,7 @@ def _with_others(paper: PaperTable, results: Sequence[Result]) -> PaperTable:
 
 
 def _with_floors(table: FilledTable, results: Sequence[Result]) -> FilledTable:
-    """The table with a column for every floor: on the test instances of a row, whatever its modality."""
+    """A copy with a column for every floor, scored on the test instances of each row."""
     condition = table.condition
     floors = [
         result
@@ -116,19 +119,23 @@ def _with_floors(table: FilledTable, results: Sequence[Result]) -> FilledTable:
 
 
 def _floor(table: FilledTable, row: str, floors: Sequence[Result]) -> Result | None:
-    """The floor on the test instances of a row: the best, as its seeds choose other radii."""
+    """A floor's result on the test instances of a row; the highest, as seeds choose different radii."""
     filled = [table.cells[place] for place in table.cells if place[0] == row]
     keys = {each.result.test_key for each in filled if each.result}
     query = next((each.cell.query for each in filled if each.cell.query), None)
     if not keys and query:
         keys = {item.test_key for item in floors if query.is_of(item.config)}
-    # Of several contents of a dataset none is picked.
+    # With several contents of a dataset, it is not known which one the row stands for.
     there = [item for item in floors if item.test_key in keys] if len(keys) == 1 else []
     return max(there, key=lambda item: item.miou, default=None)
 
 
 def table1_csv(tables: Sequence[FilledTable]) -> str:
-    """Table 1 in long form, one line a cell; `weights` is the table's, `cell_weights` the runs' own."""
+    """Table 1 in long form, one line per cell.
+
+    `weights` are the initial weights in the table's condition, `cell_weights` those of the cell's runs, which
+    are "random" for scratch.
+    """
     lines = (
         {
             **condition_fields(table.condition),
@@ -142,14 +149,14 @@ def table1_csv(tables: Sequence[FilledTable]) -> str:
         for table in tables
         for _, place, cells in _rows(table)
         for method, cell in cells.items()
-        # An empty cell of a row of ours, or of a floor, says nothing.
+        # Cells of the paper are listed even without a run; empty cells of other rows and of floors are not.
         if cell.score or (place["row"] != "other" and method not in FLOORS)
     )
     return write_csv((*CONDITION_FIELDS, "row", *RESULT_FIELDS, "cell_weights", "published"), lines)
 
 
 def table1_json(table: FilledTable) -> dict[str, Any]:
-    """Table 1 under one condition, ready for JSON; published numbers in percent, ours from 0 to 1."""
+    """Table 1 under one condition as plain types; published numbers in percent, ours in 0..1."""
     fields = dataclasses.asdict(table.condition) if table.condition else dict.fromkeys(CONDITION_FIELDS)
     footnotes = dict.fromkeys(cell.cell.note for cell in table.cells.values() if cell.cell.note)
     return {
@@ -176,7 +183,7 @@ def table1_json(table: FilledTable) -> dict[str, Any]:
 
 
 def _rows(table: FilledTable) -> Iterator[tuple[str, dict[str, str], Mapping[str, FilledCell]]]:
-    """Of every row: its label, its kind with dataset and modality, and its cells by method."""
+    """Yields for every row its label, its kind with dataset and modality, and its cells by method."""
     methods = {column: method for method, column in TABLE1_METHODS.items()}
     for row in table.paper.rows:
         cells = {methods.get(column, column): table.cells[row, column] for column in table.paper.columns}

@@ -1,4 +1,4 @@
-"""The paper's Table 5, its training configuration, beside that of our runs."""
+"""The paper's Table 5: its training configuration next to that of our runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CAPTION = (
     "Published: printed in the SimCMF paper. Ours: what the protocol paper of this program does; batch size, "
     "epochs and learning rates are those of our runs with SAM ViT-B under it, and empty without any."
 )
-#: What no run configuration can change (`aims.engine.train`, `aims.engine.inputs`).
+#: Settings that are no part of a run's configuration, fixed in `aims.engine.train` and `aims.engine.inputs`.
 _FIXED = {
     "optimizer": "Adam, betas 0.9 0.999",
     "schedule": "every 10 epochs x 0.5",
@@ -25,10 +25,10 @@ _FIXED = {
 
 
 def table5_files(results: Sequence[Result]) -> dict[str, str]:
-    """Names and contents of its files.
+    """Contents of the files of Table 5 by name.
 
     Args:
-        results: every finished run, grouped over seeds.
+        results: every finished run, pooled over seeds.
     """
     header, rows = ("name", "published", "ours"), _rows(results)
     table = text_table(
@@ -42,7 +42,7 @@ def table5_files(results: Sequence[Result]) -> dict[str, str]:
 
 
 def _rows(results: Sequence[Result]) -> list[tuple[str, str, str]]:
-    """Name, published and ours of every line."""
+    """(name, published, ours) of every line."""
     configs = [
         result.config
         for result in results

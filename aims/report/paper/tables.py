@@ -1,7 +1,7 @@
-"""The tables and figures of the SimCMF paper, cell by cell: what is printed, and which run would make it.
+"""The tables and figures of the SimCMF paper, cell by cell: the published number and the run that makes it.
 
-Numbers come from `aims.leaderboards/published.toml`; what is laid out here is which method, tuning, modality
-and option each of them stands for. Table 1 has a layout of its own (`aims.report.paper.table1`).
+Numbers come from `aims.leaderboards/published.toml`; the functions here assign to each of them its method,
+tuning, modality and options. `aims.report.paper.table1` adds rows and columns to Table 1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from aims.report.paper.description import PaperCell, PaperTable, RunQuery
 from aims.report.paper.published import TABLE1_METHODS, load_content, table1_footnotes
 
-#: SimCMF's module in the paper: what Figure 6 changes, one at a time (defaults of `aims run`).
+#: Options of SimCMF's alignment module that Figure 6 varies one at a time; the defaults of `aims run`.
 MODULE = MappingProxyType({"kernel": 3, "width": 64, "depth": 2})
 TUNINGS = ("full", "lora", "adapter", "prompt")
 #: Methods of Figure 4 in the paper's order, as the paper names them.
@@ -34,7 +34,7 @@ _READ_OFF = "Hard to read in the paper's picture."
 
 
 def load_paper_tables() -> tuple[PaperTable, ...]:
-    """All of them, in the paper's order, from `aims.leaderboards`."""
+    """Describes all tables and figures that hold numbers, in the paper's order."""
     content = load_content()
     return (
         _table1(content),
@@ -70,7 +70,7 @@ def _cell(
 
 
 def _peak(modality: str, suite: str) -> str:
-    """SimCMF with each tuning at each rate: the paper's peak."""
+    """The command that runs SimCMF with each tuning at each learning rate; the paper prints the highest."""
     return f"aims sweep {suite} --only method=simcmf --only modality={modality}"
 
 
