@@ -15,7 +15,7 @@ from aims.report.tables.markdown import markdown_table
 
 #: Columns of names, which are never broken in the terminal.
 _NAMES = ("method", "tuning", "of", "default", "modality")
-#: Two names in a line, to leave room for what the method does.
+#: Width of two names per line, to leave room for the column "what it does".
 _TUNINGS_WIDTH = 14
 
 
@@ -24,11 +24,11 @@ class CountTable:
     """A table of counts.
 
     Attributes:
-        title: what it shows.
-        words: headings of the first columns, which hold words.
-        rows: cells.
-        numbers: headings of the columns after them, which hold numbers.
-        notes: sentences below it.
+        title: title.
+        words: headings of the first columns, which hold words and are left-aligned.
+        rows: the cells of each row, words first.
+        numbers: headings of the remaining columns, which hold numbers and are right-aligned.
+        notes: sentences below the table.
     """
 
     title: str
@@ -39,7 +39,7 @@ class CountTable:
 
 
 def count_tables(content: Mapping[str, Any]) -> tuple[CountTable, ...]:
-    """Lays out what `count_all` found."""
+    """Lays out the counts from `aims.cli._counts.count_all` as tables."""
     methods, tunings = content["methods"], content["tunings"]
     every = [tuning["name"] for tuning in tunings]
     return (
@@ -167,7 +167,7 @@ def _shown(value: float | None, form: str = ",") -> str:
 
 
 def as_markdown(tables: Iterable[CountTable]) -> str:
-    """Writes tables as GitHub shows them."""
+    """Formats tables in GitHub's Markdown."""
     lines = []
     for table in tables:
         header = [" ".join(heading.split()) for heading in (*table.words, *table.numbers)]
@@ -180,7 +180,7 @@ def as_markdown(tables: Iterable[CountTable]) -> str:
 
 
 def as_renderables(tables: Iterable[CountTable]) -> Iterator[RenderableType]:
-    """Draws tables for the terminal."""
+    """Yields tables as rich renderables for the terminal."""
     for index, table in enumerate(tables):
         yield Text("\n" * (index > 0) + table.title, style="bold")
         drawn = plain_table(pad_edge=False)

@@ -1,4 +1,4 @@
-"""The counts of `aims info --all`: every method and tuning, beside the paper's numbers."""
+"""The counts of `aims info --all`: parameters and operations of every method and tuning, and the paper's."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from aims.report.paper.published import PAPER_BACKBONE
 
 #: The method that the others are compared with; tunings and depths are counted with it.
 REFERENCE = "simcmf"
-#: Where the modules before the encoder are counted: a modality of every number of channels in the paper.
+#: Modalities with which the alignment modules are counted: one for each number of channels in the paper.
 _ALIGNMENT_AT = ("depth", "hha", "rgb-depth", "rgb-hha", "polarization")
-#: Where operations are counted: at the first of these that a method takes, and at one channel.
+#: Modalities with which operations are counted: the first wide one that a method takes, and the narrow one.
 _WIDE, _NARROW = ("polarization", "rgb-hha"), "depth"
 
 
@@ -43,7 +43,7 @@ def count_all(backbone: str) -> dict[str, Any]:
     Raises:
         InputError: the backbone is unknown.
     """
-    BACKBONES[backbone]  # looked up for its error, before the counting
+    BACKBONES[backbone]  # raises for an unknown name, before the slow counting
     file = resources.files("aims.leaderboards").joinpath("published.toml")
     published = tomllib.loads(file.read_text(encoding="utf-8"))
     table4 = published["table4"] if backbone == PAPER_BACKBONE else {}
@@ -64,7 +64,7 @@ def count_all(backbone: str) -> dict[str, Any]:
 
 
 def _method(backbone: str, method: str) -> dict[str, Any]:
-    """Counts one method, as JSON; null where it does not take the modality."""
+    """Counts one method, as JSON; counts with a modality that the method refuses are None."""
     wide = next((modality for modality in _WIDE if _takes(method, modality)), None)
     found = _describe(backbone, method, wide).as_json() if wide else {}
     return {
@@ -88,7 +88,7 @@ def _method(backbone: str, method: str) -> dict[str, Any]:
 
 
 def _tuning(backbone: str, tuning: str, published: float | None) -> dict[str, Any]:
-    """Counts one tuning, as JSON; the alignment module is left out, as in the paper's Table 4."""
+    """Counts one tuning, as JSON, without the alignment module, as in the paper's Table 4."""
     counts = _parameters(backbone, REFERENCE, _WIDE[0], tuning=tuning)
     of_method = known_options(REFERENCE, NO_TUNING)
     options = known_options(REFERENCE, tuning)
@@ -115,7 +115,7 @@ def _parameters(
     backbone: str, method: str, modality: str, *, tuning: str | None = None, **options: int
 ) -> ParameterCounts:
     described = tuning is None and not options and modality in (_WIDE[0], _NARROW)
-    # What is described as well is built already.
+    # `_describe` is cached and has built this model already; floors have no model to build.
     if described or not has_model(method):
         return _describe(backbone, method, modality).parameters
     model = build_shapes(
@@ -129,7 +129,7 @@ def _parameters(
 
 
 def _ratio(backbone: str, method: str, modality: str | None) -> float | None:
-    """Returns the operations of a method over those of `REFERENCE`; None where it refuses the modality."""
+    """Returns the ratio of a method's operations to those of `REFERENCE`; None if it refuses the modality."""
     if modality is None or not _takes(method, modality):
         return None
     reference = _describe(backbone, REFERENCE, modality).flops.forward

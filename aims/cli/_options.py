@@ -1,4 +1,4 @@
-"""Options that several commands share, and those that are read from the settings and the registries."""
+"""Options that several commands share, and options generated from settings and registries."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import click
 
 from aims.core.settings import Setting
 
-#: For commands that take options of methods and tunings: what is unknown to the command lands in `ctx.args`.
+#: Context settings of commands that take options of methods and tunings, which click leaves in `ctx.args`.
 OPEN = {"ignore_unknown_options": True, "allow_extra_args": True}
 #: Type of an option or argument that is a file or a folder.
 PATH = click.Path(path_type=Path)
-#: Type of click's decorators; what they take and return has no type of its own.
+#: Type of click's decorators. `Any`, as they take a function or the command that another one returned.
 Decorator = Callable[[Any], Any]
 
 
 def path_option(flag: str, text: str, default: str | None = None, name: str | None = None) -> Decorator:
-    """Declares an option that takes a path; `name` is the parameter's where it is not the flag's."""
+    """Declares an option that takes a path; `name` is the parameter's name if not derived from the flag."""
     return click.option(
         *filter(None, (flag, name)),
         type=PATH,
@@ -63,17 +63,17 @@ def setting_options(settings: Mapping[str, Setting], types: Mapping[str, click.P
 
     Args:
         settings: `aims.core.config.SETTINGS`, or some of them.
-        types: click's types of settings whose words on the command line differ from a record's values.
+        types: click types by setting, where the command line spells values differently from a record.
     """
 
     def add(command: Any) -> Any:
-        # As decorators are written: the last one is applied first.
+        # Reversed, as stacked decorators are applied from the last to the first: keeps the order of the help.
         for setting in reversed([*settings.values()]):
             command = click.option(
                 f"--{setting.option}",
                 type=types.get(setting.name, setting.kind),
                 required=setting.required,
-                # None would be a default to click, also of an option that has to be given.
+                # click would take None as a default, even for a required option.
                 **({} if setting.default is None else {"default": setting.default, "show_default": True}),
                 metavar=setting.metavar or None,
                 help=setting.help,
@@ -87,7 +87,7 @@ class RegistryCommand(click.Command):
     """A command whose help page lists the methods and tunings that are registered, with their options."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the lists above the command's own epilog."""
+        """Writes the lists of methods and tunings, then the command's own epilog."""
         # Imported here: torch takes seconds, and no other help page needs it.
         from aims.methods import METHODS, TUNINGS, has_model
 
@@ -129,15 +129,15 @@ def extra_options(ctx: click.Context) -> dict[str, str]:
     """Reads the options of methods and tunings, `--name value` or `--name=value`.
 
     Args:
-        ctx: of a command with the options `--method` and `--tuning`; `ctx.args` holds what click left.
+        ctx: context of a command with `--method` and `--tuning`; click leaves unknown options in `ctx.args`.
 
     Returns:
-        Values by name, as words, with underscores for hyphens; the registries check them.
+        Unparsed values by option name, with underscores for hyphens; the registries parse and check them.
 
     Raises:
-        click.UsageError: a word that is no option, an option without a value, twice the same, or one that
-            no method and no tuning has.
-        InputError: the method or the tuning has an option that the command itself has.
+        click.UsageError: a word is no option, or an option has no value, is given twice, or belongs to no
+            method and no tuning.
+        InputError: an option of the method or the tuning has the name of one of the command's own.
     """
     found: dict[str, str] = {}
     words = iter(ctx.args)

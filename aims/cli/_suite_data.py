@@ -38,10 +38,10 @@ class Folders:
 
 
 def make_missing(suite: Suite, entries: Iterable[Entry], folders: Folders) -> None:
-    """Makes the datasets that runs name and that are not there, as the suite's `[[data]]` tables say.
+    """Makes the datasets that runs need and that are missing, with the recipes in the suite's `[[data]]`.
 
     Raises:
-        AimsError: a command failed; it has said why.
+        AimsError: a command failed; its own message is on stderr.
     """
     there, wanted = _datasets(folders.data), _wanted(entries)
     for recipe in suite.recipes:
@@ -51,16 +51,17 @@ def make_missing(suite: Suite, entries: Iterable[Entry], folders: Folders) -> No
 
 
 def require_datasets(suite: Suite, entries: Iterable[Entry], folders: Folders, name: str) -> None:
-    """Checks that every dataset that runs name is there, with as many images as the suite says.
+    """Checks that every dataset that runs need exists and has the suite's number of images.
 
     Args:
         suite: the suite.
         entries: the runs.
-        folders: where data lie.
-        name: the suite as the user called it, for the message.
+        folders: folders of the datasets.
+        name: the suite as the user wrote it, for the message.
 
     Raises:
-        InputError: one is not; the message has the commands that make it.
+        InputError: a dataset is missing, and the message has the commands that make it; or it has another
+            number of images.
     """
     there = _datasets(folders.data)
     recipes = {recipe.dataset: recipe for recipe in suite.recipes}
@@ -83,7 +84,7 @@ def _wanted(entries: Iterable[Entry]) -> list[str]:
 
 
 def _datasets(data: Path) -> dict[str, Dataset]:
-    """Opens the datasets of a folder, by name; none where there is no folder yet."""
+    """Opens the datasets of a folder, by name; empty if there is no dataset yet, which is no error here."""
     if not (data / MANIFEST).is_file() and not any(data.glob(f"*/{MANIFEST}")):
         return {}
     return {dataset.name: dataset for dataset in find_datasets(data)}
@@ -100,11 +101,11 @@ def _require_images(dataset: Dataset, recipe: Recipe, suite: Suite) -> None:
 
 
 def _run(words: Sequence[str], recipe: Recipe) -> None:
-    """Runs one command of a recipe; what it prints goes to stderr."""
+    """Runs one command of a recipe; its output goes to stderr, as stdout is for the sweep's results."""
     if words[:2] == ["aims", "synth"] and "--out" in words:
         out = Path(words[words.index("--out") + 1])
         if (out / DESCRIPTION).is_file():
-            # Unlike `aims convert`, it does not answer from what is there.
+            # `aims convert` skips what exists already; `aims synth` does not.
             err.print(f"{out}: there already", markup=False)
             return
     err.print(f"$ {shlex.join(words)}", markup=False, soft_wrap=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aims.suites.plan import PlannedRun
     from aims.suites.tasks import Outcome, SweepObserver
 
-# Cost of a run that is only evaluated, in epochs of training.
+# Assumed cost of a run that is evaluated without training, in epochs of training.
 _EVALUATION = 0.5
 
 
@@ -44,11 +44,15 @@ def duration(seconds: float) -> str:
 
 
 class _TimeLeft:
-    """Estimates the time left, under the assumption that every epoch of every run takes the same time."""
+    """Estimates the time left, assuming that every epoch of every run takes the same time.
+
+    Args:
+        costs: cost of each run by name, in epochs.
+    """
 
     def __init__(self, costs: Mapping[str, float]) -> None:
         self.costs, self.began = costs, time.monotonic()
-        # The finished share of each run, from 0 to 1, and the share that earlier calls had finished.
+        # Finished share of each run, 0..1, and the share at its start: a resumed run begins above 0.
         self.done: dict[str, float] = {}
         self.first: dict[str, float] = {}
 
@@ -86,7 +90,7 @@ class _Bar(Progress):
 
     def get_renderables(self) -> Iterator[RenderableType]:
         yield from super().get_renderables()
-        # A copy: the display is drawn by a thread of its own.
+        # A copy: rich draws in another thread while runs are added and removed.
         for text in [*self.now.values()]:
             yield Text(f"  {text}", no_wrap=True, overflow="ellipsis")
 
@@ -107,7 +111,7 @@ class _Left(TextColumn):
 def sweep_display(runs: Mapping[str, PlannedRun]) -> Iterator[SweepObserver]:
     """Shows the bar and prints a line for every run that has ended.
 
-    Where stderr is no terminal there is no bar: the lines hold the counts.
+    If stderr is not a terminal, there is no bar and the lines hold the counts.
     """
     from aims.suites.tasks import RunProgress, SweepObserver, Task
 

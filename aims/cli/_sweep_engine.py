@@ -1,4 +1,4 @@
-"""The options of `aims sweep` that say where runs are made."""
+"""The options of `aims sweep` that select where runs are executed: on this machine or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ ENGINES = ("local", "ray")
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """Where runs are made; None where an option was not given.
+    """Where runs are executed; an option that was not given is None.
 
     Attributes:
         engine: one of `ENGINES`.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        retries: how often a run that crashed is begun again.
-        jobs: runs at a time on this machine.
-        address: of the Ray cluster.
-        cpus_per_run: on Ray.
-        gpus_per_run: on Ray.
+        retries: how often a run that crashed is started again.
+        jobs: number of concurrent runs on this machine; engine "local" only.
+        address: address of the Ray cluster; engine "ray" only.
+        cpus_per_run: CPU cores that Ray reserves per run; engine "ray" only.
+        gpus_per_run: GPUs that Ray reserves per run, a whole number or a part of one; engine "ray" only.
 
     Raises:
-        InputError: options do not go together, or Ray is not installed.
+        InputError: the options contradict each other, or Ray is not installed.
     """
 
     engine: str
@@ -73,12 +73,12 @@ class EngineOptions:
 
     @property
     def planning_device(self) -> str:
-        """Device that runs are planned for: the machine that calls a cluster need not have a GPU."""
+        """Device that runs are planned for: a machine that submits to a cluster may have no GPU."""
         return "cpu" if self.engine == "ray" else self.device
 
     @property
     def kind(self) -> str:
-        """Kind of the device that runs are made on: "cpu" or "cuda"."""
+        """Type of the device that runs are executed on: "cpu" or "cuda"."""
         from aims.engine.plan import find_device
 
         if self.engine == "ray":
@@ -86,11 +86,11 @@ class EngineOptions:
         return find_device(self.device).type
 
     def at_a_time(self, runs: int) -> int:
-        """Returns the most runs made at a time; of a cluster, whose size is not known, all of them."""
+        """Returns the maximum number of concurrent runs; on a cluster, whose size is unknown, `runs`."""
         return runs if self.engine == "ray" else self.jobs or 1
 
     def make(self, runs: Sequence[PlannedRun], observer: SweepObserver) -> list[Outcome]:
-        """Makes the runs and returns their outcomes."""
+        """Executes the runs and returns their outcomes."""
         from aims.suites.cluster import run_on_ray
         from aims.suites.local import run_here
 

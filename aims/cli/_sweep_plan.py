@@ -1,4 +1,4 @@
-"""The output of `aims sweep --dry-run`: the runs, with the time and disk that missing ones will take."""
+"""The output of `aims sweep --dry-run`: the runs, with estimated time and disk space of the missing ones."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 def estimate_missing(
     planned: Sequence[PlannedRun], runs: Path, where: EngineOptions
 ) -> tuple[dict[str, Estimate], Total]:
-    """Estimates the runs that are not finished: each by its name, and all of them.
+    """Estimates time and disk space of the runs that are not finished.
 
     Args:
-        planned: all runs.
-        runs: folder of runs.
-        where: where they will be made.
+        planned: all runs of the sweep.
+        runs: folder of runs; the estimates come from its finished runs of the same kind.
+        where: where the runs will be executed.
+
+    Returns:
+        The estimate of each missing run by name, and their total.
     """
     from aims.suites.estimate import estimate, total
 

@@ -1,4 +1,4 @@
-"""Consoles, progress displays, tables and JSON output that the commands share."""
+"""Consoles, progress displays, tables, warnings and JSON output that the commands share."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Speed(ProgressColumn):
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A progress display on stderr; draws nothing where stderr is no terminal."""
+    """A progress display on stderr, which draws nothing if stderr is not a terminal."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -66,7 +66,7 @@ class Counter:
         self._task = progress.add_task(name, total=total, note="", unit=unit)
 
     def total(self, total: int) -> None:
-        """Sets the number of units in all."""
+        """Sets the total number of units."""
         self._progress.update(self._task, total=total)
 
     def advance(self, count: int = 1) -> None:
@@ -104,19 +104,19 @@ class Stages:
 
 
 def plain_table(**options: Any) -> Table:
-    """A table with a line below its headings alone; the options are those of `rich.table.Table`."""
+    """A table with a line below its headings and no other; `options` are those of `rich.table.Table`."""
     return Table(box=box.SIMPLE_HEAD, header_style="dim", show_edge=False, **options)
 
 
 def add_columns(table: Table, *names: str, left: Collection[str] = (), **options: Any) -> Table:
-    """Adds columns whose cells stand to the right, but for those in `left`; returns the table."""
+    """Adds columns, right-aligned except for those in `left`, and returns the table."""
     for name in names:
         table.add_column(name, justify="left" if name in left else "right", **options)
     return table
 
 
 class WarningHandler(logging.Handler):
-    """Writes log lines to stderr as it is now: a progress display puts itself in its place."""
+    """Writes log lines to the current `sys.stderr`, which a progress display replaces while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one line."""

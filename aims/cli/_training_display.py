@@ -1,4 +1,4 @@
-"""The display of a run or a pretraining; imported late, as the engine imports torch."""
+"""The display of a run or a pretraining. Import it in functions only: the engine imports torch."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from aims.engine.train import RunObserver
 def training_display(
     unit: str, other_unit: str, words: Callable[..., str], *, smoothing: float = 0.0
 ) -> Iterator[Any]:
-    """Shows a bar with the loss where stderr is a terminal, and prints a line of every score.
+    """Shows a bar with the loss if stderr is a terminal, and prints a line for every score.
 
     Args:
-        unit: what the stage "train" counts.
-        other_unit: what all other stages count.
-        words: the line, from what `RunObserver.epoch` or `PretrainObserver.scored` takes.
-        smoothing: share of the losses before in the loss that is shown.
+        unit: unit that the stage "train" counts, such as images.
+        other_unit: unit that all other stages count.
+        words: formats the line; takes the arguments of `RunObserver.epoch` or `PretrainObserver.scored`.
+        smoothing: weight of the previous losses in the exponential moving average that is shown, 0..1.
     """
 
     class Display(RunObserver):
         loss = 0.0
 
         def stage(self, name: str, total: int, done: int = 0) -> None:
-            # A total of 0 is not known yet.
+            # A total of 0 means that it is not known yet; rich expects None then.
             stages.begin(name, total or None, done, unit=unit if name == "train" else other_unit)
 
         def advance(self, count: int = 1, *, loss: float | None = None) -> None:

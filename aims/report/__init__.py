@@ -1,4 +1,4 @@
-"""Tables of the runs: beside the paper's numbers, and every method beside every sensor.
+"""Tables, figures and a page of finished runs: the paper's exhibits, and methods by modalities.
 
-Nothing is imported here: a process that reads runs needs neither matplotlib nor jinja2.
+This package imports nothing itself: a process that only reads runs needs neither matplotlib nor jinja2.
 """

@@ -1,4 +1,4 @@
-"""Score against cost: one figure a comparison, as SVG, as PNG, and as the numbers behind it."""
+"""Plots of score against cost, one per comparison, as SVG and PNG."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from aims.report.figures.style import COLOURS, FIGURE_STYLE, TEXT, svg_and_png, 
 from aims.report.runs.floors import DISC
 from aims.report.tables.numbers import short
 
-#: The costs that are drawn; what they are called below an axis.
+#: The plotted costs by their names in `COSTS`, with the labels of their axes.
 AXES = {
     "trained parameters": "trained parameters",
     "FLOPs an image": "FLOPs an image",
     "device hours a run": "device hours a run",
     "peak memory": "peak memory, bytes",
 }
-#: Method and tuning.
+#: (method, tuning), which a colour and a marker stand for.
 Name = tuple[str, str]
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _WIDTH, _HEIGHT = 11.0, 3.4
 _DPI = 130
-# More would run into each other below a narrow plot.
+# More tick labels would overlap below a narrow plot.
 _TICKS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostPoint:
-    """A row of a table with a score.
+    """One row of a comparison as a point.
 
     Attributes:
         name: method and tuning.
-        miou: the score, 0..1.
-        interval: its 95 % interval, or None.
-        costs: by the names in `AXES`; None where unknown.
-        unit: of device hours.
+        miou: score in the plotted column, 0..1.
+        interval: its 95 % interval, 0..1, or None.
+        costs: costs by the names in `AXES`; None where unknown.
+        unit: unit of the device hours, "core-h" or "GPU-h".
     """
 
     name: Name
@@ -60,13 +60,13 @@ class CostPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class CostPlot:
-    """What is to be drawn of one table: numbers alone, which another process can draw.
+    """The data of one figure: plain values, so that another process can draw it.
 
     Attributes:
-        title: of the table.
-        column: whose scores they are.
-        points: without floors.
-        disc: score of the floor `disc`, or None.
+        title: title of the table.
+        column: heading of the column whose scores are plotted.
+        points: the rows that have a score, without floors.
+        disc: score of the floor `disc`, 0..1, or None.
     """
 
     title: str
@@ -77,11 +77,11 @@ class CostPlot:
 
 @dataclass(frozen=True, kw_only=True)
 class CostFigure:
-    """Score against cost of one table.
+    """The drawn figure of one table.
 
     Attributes:
-        svg: the picture, in `aims.report.figures.style.TEXT` on no ground.
-        png: the same, dark on white.
+        svg: SVG with a transparent background and text in `aims.report.figures.style.TEXT`.
+        png: PNG of the same figure on white.
     """
 
     svg: str
@@ -89,7 +89,7 @@ class CostFigure:
 
 
 def cost_plot(table: Comparison) -> CostPlot:
-    """What the figure of a table holds."""
+    """Collects the data of a table's figure."""
     column = table.main_column
     costs = [cost for cost in COSTS if cost.name in AXES]
     known = [(row, row.cells[column]) for row in table.rows if column in row.cells]
@@ -123,10 +123,10 @@ def draw_cost(plot: CostPlot) -> CostFigure | None:
 
 
 def cost_files(figures: Sequence[CostFigure | None]) -> dict[str, str | bytes]:
-    """The figures by the names of their files.
+    """Contents of the figures' files by name.
 
     Args:
-        figures: of each table, from `draw_cost`; they have its number, as the tables in `comparison.tex`.
+        figures: one per table, from `draw_cost`; numbered from 1 as the tables in `comparison.tex` are.
     """
     files: dict[str, str | bytes] = {}
     for number, figure in enumerate(figures, start=1):
@@ -136,12 +136,12 @@ def cost_files(figures: Sequence[CostFigure | None]) -> dict[str, str | bytes]:
 
 
 def cost_alt(table: Comparison) -> str:
-    """What the figure of one table shows, in words."""
+    """Alternative text for the figure of a table."""
     return f"mIoU with {column_name(table.main_column)} against {', '.join(AXES)}: numbers of the table"
 
 
 class _Styles:
-    """A colour a method, a marker a tuning; where the colours are used up, hollow markers."""
+    """Maps a method to a colour and a tuning to a marker; markers are hollow when colours repeat."""
 
     def __init__(self, names: Iterable[Name]) -> None:
         known = set(names)
@@ -193,7 +193,7 @@ def _label(name: Name) -> str:
 
 
 def _points(axes: Axes, drawn: Sequence[tuple[float, CostPoint]], styles: _Styles) -> None:
-    """Scores with their intervals over a logarithmic axis; zero has a place of its own, left of it."""
+    """Plots scores with intervals over a logarithmic axis; zero costs get a separate place left of it."""
     known = [value for value, _ in drawn if value > 0]
     if not drawn:
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", va="center", fontsize=9)
@@ -207,7 +207,7 @@ def _points(axes: Axes, drawn: Sequence[tuple[float, CostPoint]], styles: _Style
     if ends:
         at, below, above = np.array(ends).T
         axes.vlines(at, 100 * below, 100 * above, color=TEXT, alpha=0.35, linewidth=1)
-    # One artist for all that look alike: hundreds of them take seconds to draw.
+    # One artist for all points of a style: hundreds of artists take seconds to draw.
     for name in dict.fromkeys(point.name for _, point in drawn):
         x, y = zip(*((value or zero, 100 * p.miou) for value, p in drawn if p.name == name), strict=True)
         axes.plot(x, y, linestyle="", markersize=7, **styles(name))
@@ -223,7 +223,7 @@ def _points(axes: Axes, drawn: Sequence[tuple[float, CostPoint]], styles: _Style
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """At most four round numbers of a logarithmic axis, and two at least."""
+    """Round numbers for the ticks of a logarithmic axis: at most `_TICKS`, if possible at least two."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     found: list[float] = []
     for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):

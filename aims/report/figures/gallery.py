@@ -1,4 +1,4 @@
-"""Instances of one result in the order of their IoU, from the worst to the best, as small pictures."""
+"""Small pictures of instances of one result, in ascending order of their IoU."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aims.report.figures.panels import Shot, draw_click, sensor_stream, webp
 from aims.report.runs.instances import read_instances
 from aims.report.runs.results import Result
 
-#: Pictures of a result where there is room, and of a whole page: about 4 kB each.
+#: Maximum number of pictures per result, and per page, which limits its size: about 4 kB per picture.
 PICTURES_A_RESULT = 9
 PICTURES_A_PAGE = 540
 #: Fewer would not show the worst, the middle and the best.
@@ -28,25 +28,25 @@ FEWEST = 3
 
 _SIDE = 176
 _QUALITY = 72
-# White for the truth; this for the prediction: far from greys and from the colours of heat and of distance.
+# RGB of the predicted outline: cyan is far from greys and from the colours of thermal and depth images.
 _PREDICTED = (0, 224, 255)
-# Of the larger side of what is shown: the instance is seen, and what lies around it.
+# Side of the crop: this multiple of the instance's larger side, but at least this share of the image's.
 _MARGIN = 1.7
 _LEAST = 0.3
-# Pixels along an outline.
+# Lengths of a dash and of a gap, in pixels along an outline.
 _DASH, _GAP = 7, 4
-# Pictures of a dataset that are kept.
+# Number of images of a dataset that are cached.
 _KEPT = 32
 _COLUMNS = ("image_id", "instance_id", "iou", "area", "click", "click_size", "rle_grid", "rle_native")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """Some instances of one result.
+    """Pictures of instances of one result.
 
     Attributes:
-        shots: pictures, the lowest IoU first.
-        rule: how they were chosen and what is drawn.
+        shots: pictures in ascending order of IoU.
+        rule: sentences on how the instances were chosen and what is drawn.
     """
 
     shots: tuple[Shot, ...]
@@ -54,11 +54,11 @@ class Gallery:
 
 
 class Galleries:
-    """Draws the galleries of a page; how many pictures each has depends on how many results there are.
+    """Draws the galleries of a page; the more results there are, the fewer pictures each has.
 
     Args:
-        datasets: by fingerprint (`aims.report.figures.panels.open_datasets`).
-        results: how many results the page shows.
+        datasets: datasets by fingerprint, from `aims.report.figures.panels.open_datasets`.
+        results: number of results on the page.
     """
 
     def __init__(self, datasets: Mapping[str, Dataset], results: int) -> None:
@@ -67,10 +67,10 @@ class Galleries:
         self._left = PICTURES_A_PAGE
 
     def draw(self, result: Result) -> Gallery | None:
-        """Draws the gallery of a result's lowest seed.
+        """Draws the gallery of a result from the run with the lowest seed.
 
         Returns:
-            None where its dataset is not at hand, or where the page has as many pictures as it may.
+            The gallery, or None if its dataset is missing or the page has `PICTURES_A_PAGE` already.
 
         Raises:
             AimsError: the run's masks cannot be read.
@@ -87,7 +87,7 @@ class Galleries:
 
 
 class _Pictures:
-    """Pictures and instances of a dataset; methods show the same images, so the last ones are kept."""
+    """Images and instance maps of a dataset; the last ones are cached, as methods show the same images."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -109,14 +109,14 @@ class _Pictures:
 
 
 def choose(path: Path, most: int) -> tuple[list[dict[str, Any]], int]:
-    """Reads the instances at even steps of the order by IoU, the worst and the best among them.
+    """Reads instances at evenly spaced ranks of IoU, including the worst and the best.
 
     Args:
         path: `instances.parquet` of a run.
-        most: how many; at least 2.
+        most: maximum number of instances, at least 2.
 
     Returns:
-        Rows with their masks, the lowest IoU first, and how many instances the run has.
+        Rows with their masks in ascending order of IoU, and the number of instances of the run.
 
     Raises:
         AimsError: the file cannot be read.
@@ -158,13 +158,16 @@ def draw_instance(
     predicted: NDArray[np.bool_],
     click: tuple[float, float],
 ) -> NDArray[np.uint8]:
-    """What lies around an instance, with the outlines of truth and prediction and the click.
+    """Crops an image around an instance and draws the outlines of truth and prediction, and the click.
 
     Args:
-        base: (height, width, 3).
-        truth: (height, width).
-        predicted: (height, width).
+        base: (height, width, 3) RGB image.
+        truth: (height, width) true mask.
+        predicted: (height, width) predicted mask.
         click: (x, y) in pixels of `base`.
+
+    Returns:
+        RGB image whose larger side has about 176 pixels.
     """
     top, bottom, left, right = _window(truth | predicted)
     factor = _SIDE / max(bottom - top, right - left)
@@ -174,11 +177,11 @@ def draw_instance(
         cv2.resize(base[top:bottom, left:right], target, interpolation=way)
     )
     outlines = [_contours(mask[top:bottom, left:right], target) for mask in (truth, predicted)]
-    # Black below either: a light outline is seen on a light picture too.
+    # A black outline below each keeps it visible on a light image.
     for contours in outlines:
         cv2.drawContours(shown, contours, -1, (0, 0, 0), 4, cv2.LINE_AA)
     cv2.drawContours(shown, outlines[0], -1, (255, 255, 255), 2, cv2.LINE_AA)
-    # Dashed: form tells both apart as well as colour.
+    # Dashed, so that colour alone does not distinguish it from the true outline.
     for contour in outlines[1]:
         for start in range(0, len(contour), _DASH + _GAP):
             cv2.polylines(shown, [contour[start : start + _DASH]], False, _PREDICTED, 2, cv2.LINE_AA)
@@ -187,7 +190,7 @@ def draw_instance(
 
 
 def _window(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Top, bottom, left and right of what is shown: a square where the picture is large enough."""
+    """(top, bottom, left, right) of the crop around a mask: a square where the image is large enough."""
     if not mask.any():
         return 0, mask.shape[0], 0, mask.shape[1]
     ends = []
@@ -201,7 +204,7 @@ def _window(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def _contours(mask: NDArray[np.bool_], size: tuple[int, int]) -> Sequence[NDArray[Any]]:
-    """Where a mask ends, in a picture of another size (width, height)."""
+    """Contours of a mask that is resized to (width, height)."""
     enlarged = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     contours, _ = cv2.findContours(enlarged, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     return contours

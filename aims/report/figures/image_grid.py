@@ -1,4 +1,4 @@
-"""Image grids: pictures in rows and columns with a caption, as a PNG."""
+"""Draws images in rows and columns with a caption, as a PNG."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from numpy.typing import NDArray
 
 from aims.core.files import atomic_write
 
-# Inches: of a picture's width, of the text below one, of a line of the caption.
+# In inches: width of an image, height of the note below it, height of a line of the caption.
 _WIDTH, _NOTE, _LINE = 2.0, 0.2, 0.15
 _LABEL, _HEAD = 0.3, 0.25
 _DPI = 128
-# Letters that fit below a picture.
+# Number of characters of a note that fit below an image.
 _LONGEST = 32
-# Share of its colour that a picture keeps below a mask.
+# Share of its colour that an image keeps below a mask.
 _COLOUR = 0.25
-# A picture much higher than wide would push the others apart.
+# Maximum height / width of a row: a very tall image would leave a gap below the others.
 _HIGHEST = 1.4
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRow:
-    """One row.
+    """One row of a grid.
 
     Attributes:
-        label: stands upright on the left.
-        pictures: (height, width, 3) each; None leaves the place empty.
-        notes: below the pictures.
+        label: text on the left, rotated by 90 degrees.
+        pictures: RGB images of shape (height, width, 3); None leaves a place empty.
+        notes: one text below each image.
     """
 
     label: str
@@ -41,13 +41,13 @@ class ImageRow:
 
 
 def save_image_grid(path: Path, columns: Sequence[str], rows: Sequence[ImageRow], caption: str) -> None:
-    """Draws a grid of pictures; the same pictures give the same bytes.
+    """Writes a grid of images as PNG; equal arguments give equal bytes.
 
     Args:
         path: PNG to write.
-        columns: headings.
-        rows: as many pictures and notes each as there are columns.
-        caption: below; broken into lines here.
+        columns: headings of the columns.
+        rows: rows with one image and one note per column, and at least one image that is not None.
+        caption: text below the grid, which is wrapped to its width.
     """
     width = _LABEL + len(columns) * _WIDTH
     lines = textwrap.wrap(caption, round(width * 17.5))
@@ -73,7 +73,7 @@ def save_image_grid(path: Path, columns: Sequence[str], rows: Sequence[ImageRow]
                 box = (left + 0.03, top - tall + _NOTE, _WIDTH - 0.06, tall - _NOTE - 0.03)
                 x, y, wide, high = box
                 axes = figure.add_axes((x / width, y / height, wide / width, high / height))
-                # The pixels of a small picture stay sharp.
+                # Small images are enlarged: nearest keeps their pixels sharp.
                 small = shown.shape[1] < _WIDTH * _DPI
                 axes.imshow(shown, interpolation="nearest" if small else "antialiased")
                 axes.set_anchor("N")
@@ -93,14 +93,14 @@ def save_image_grid(path: Path, columns: Sequence[str], rows: Sequence[ImageRow]
 
 
 def muted(shown: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture with little of its colour left, so that what is laid over it stands out."""
+    """Reduces the saturation of an RGB image, so that a coloured mask on it is visible."""
     grey = shown @ np.array([0.299, 0.587, 0.114])
     left: NDArray[np.uint8] = np.rint(_COLOUR * shown + (1 - _COLOUR) * grey[:, :, None]).astype(np.uint8)
     return left
 
 
 def _shortened(note: str) -> str:
-    """Names of pictures can be long; beginning and end tell them apart."""
+    """Shortens a long note in its middle: image names differ at the beginning or the end."""
     return note if len(note) <= _LONGEST else f"{note[: _LONGEST // 2]}…{note[1 - _LONGEST // 2 :]}"
 
 

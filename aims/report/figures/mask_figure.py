@@ -1,4 +1,4 @@
-"""What the pictures of masks show: the runs of one modality, and the instances that all of them scored."""
+"""Chooses what the figures of masks show: the runs of one modality, and instances that all of them scored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aims.report.runs.instances import Key, pick_instances, read_scored
 from aims.report.runs.load import Run
 from aims.report.runs.results import Result
 
-#: Figures of one modality each, in the paper's order.
+#: File names of the paper's figures by modality, in the paper's order.
 FIGURES = {
     "depth": "figure9_depth",
     "thermal": "figure10_thermal",
@@ -24,19 +24,19 @@ FIGURES = {
     "nir": "figure12_nir",
     "hha": "figure13_hha",
 }
-#: The methods that are shown, and how they are called; the last one orders the instances.
+#: The shown methods with their headings; the instances are ordered by the IoU of the last one.
 SHOWN = {"zero-shot": "zero-shot", "scratch": "scratch", "simcmf": "SimCMF"}
-#: Places in the order of SimCMF's IoU, 0 = worst, 1 = best.
+#: Quantiles of SimCMF's IoU that are shown, 0 = lowest, 1 = highest.
 PLACES = {"worst": 0.0, "median": 0.5, "best": 1.0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One method in a picture.
+    """One method of a figure.
 
     Attributes:
-        run: lowest seed of its best tuning.
-        stream: what its mask is laid over.
+        run: the run with the lowest seed of the method's best tuning.
+        stream: the stream that its mask is drawn on.
     """
 
     run: Run
@@ -45,15 +45,15 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskFigure:
-    """One modality of one table.
+    """One modality of one comparison.
 
     Attributes:
-        table: the table.
+        table: the comparison.
         modality: name of the modality.
-        dataset: the dataset of the table.
-        stream: what is shown as the input.
-        columns: by method, in order of `SHOWN`; SimCMF's is there.
-        keys: instances by their place; of very few, some places are missing.
+        dataset: the dataset of the comparison.
+        stream: the stream that is shown as the input.
+        columns: columns by method, in order of `SHOWN`; SimCMF is always among them.
+        keys: instances by the names in `PLACES`; with fewer instances than places, some names are missing.
     """
 
     table: Comparison
@@ -65,12 +65,12 @@ class MaskFigure:
 
     @property
     def is_papers(self) -> bool:
-        """Whether the paper shows this modality of this dataset."""
+        """Whether the paper has a figure of this modality of this dataset."""
         return self.modality in FIGURES and self.dataset.name == MODALITIES[self.modality].datasets[0]
 
     @property
     def order(self) -> tuple[Any, ...]:
-        """To sort by: the condition nearest to the paper's first, then the paper's order of modalities."""
+        """Sort key: conditions closest to the paper's first, then the paper's order of modalities."""
         condition, known = self.table.condition, list(FIGURES)
         place = known.index(self.modality) if self.modality in known else len(known)
         far = (
@@ -82,7 +82,7 @@ class MaskFigure:
 
     @property
     def slug(self) -> str:
-        """The condition as a part of a file's name."""
+        """The condition as part of a file name."""
         condition = self.table.condition
         limit = f"limit{condition.limit}" if condition.limit else ""
         parts = (condition.protocol, condition.backbone, condition.weights_label.split(" ")[-1], limit)
@@ -90,11 +90,11 @@ class MaskFigure:
 
 
 def find_mask_figures(tables: Sequence[Comparison], datasets: Mapping[str, Dataset]) -> list[MaskFigure]:
-    """Everything that a picture can be made of: a dataset at hand, and a run of SimCMF on it.
+    """Finds all modalities that can be drawn: their dataset is available, and SimCMF has a run on them.
 
     Args:
-        tables: the comparisons. RGB stacked with a sensor is not shown: the paper has no picture of it.
-        datasets: from `aims.report.figures.panels.open_datasets`.
+        tables: the comparisons; those of RGB stacked with a sensor are skipped, as in the paper.
+        datasets: datasets by fingerprint, from `aims.report.figures.panels.open_datasets`.
 
     Raises:
         AimsError: a run's instances cannot be read.
@@ -128,7 +128,7 @@ def _columns(
     alike = [each for each in tables if (each.condition, each.fingerprint) == of_table]
     columns = {}
     for method in SHOWN:
-        # The paper's figures show SAM as it is on the RGB picture, where there is one (its section 12).
+        # The paper's figures show zero-shot SAM on the RGB image, where there is one (its section 12).
         seen = ("rgb", f"rgb-{modality}", modality) if method == "zero-shot" else (modality,)
         for name in seen:
             result = _best(alike, method, name)
@@ -151,10 +151,10 @@ def _best(tables: Sequence[Comparison], method: str, modality: str) -> Result | 
 
 
 def _choose(runs: Sequence[Run]) -> dict[str, Key]:
-    """The instances at `PLACES` that all runs scored; of very few, some places are missing.
+    """Picks the instances at `PLACES` among those that all runs scored; duplicates are left out.
 
     Args:
-        runs: of every method, SimCMF's last.
+        runs: one run per method, SimCMF's last.
     """
     columns = ["image_id", "instance_id", "area", "iou"]
     scored = [read_scored(run.path / INSTANCES, columns=columns) for run in runs]

@@ -1,4 +1,4 @@
-"""The paper's pictures of masks (Figures 3, 9 to 13) from one's own runs, and the same of other datasets."""
+"""The paper's figures of masks (3 and 9 to 13) from the user's runs, and such figures of other datasets."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ _Line = tuple[str, MaskFigure, Key]
 
 
 def write_qualitative(tables: Sequence[Comparison], datasets: Mapping[str, Dataset], out: Path) -> list[Path]:
-    """Writes the pictures of masks that runs and datasets are there for, each with a CSV of what it shows.
+    """Writes all figures of masks that there are runs and datasets for, each with a CSV of its instances.
 
-    `paper/figure9_depth.png` and so on are of the paper's dataset of a modality, `paper/figure3.png` has one
-    row for each of them; `panels/panels_DATASET_MODALITY.png` and `panels/panels_DATASET.png` are the same of
-    other datasets. Runs under several conditions (protocol, backbone, weights, limit) have pictures of their
-    own: the one nearest to the paper's has the plain name, the others say their condition in it.
-    `figure8.png` in either folder splits the label map of one image of each dataset.
+    `paper/figure9_depth.png` and so on show the paper's dataset of a modality, and `paper/figure3.png` one
+    row of each; `panels/panels_DATASET_MODALITY.png` and `panels/panels_DATASET.png` are their counterparts
+    for other datasets. Each condition (protocol, backbone, weights, limit) has separate figures: the one
+    closest to the paper's keeps the plain name, the others append their condition to it. `figure8.png` in
+    either folder shows how the label map of one image per dataset is split into instances.
 
     Args:
         tables: the comparisons.
-        datasets: from `aims.report.figures.panels.open_datasets`.
+        datasets: datasets by fingerprint, from `aims.report.figures.panels.open_datasets`.
         out: folder of the report.
 
     Returns:
-        The files.
+        Paths of the written files.
 
     Raises:
         AimsError: a run's masks or a dataset cannot be read.
@@ -68,7 +68,7 @@ def write_qualitative(tables: Sequence[Comparison], datasets: Mapping[str, Datas
         own = f"paper/{FIGURES[figure.modality]}" if figure.is_papers else f"{name}_{figure.modality}"
         lines = [(place, figure, key) for place, key in figure.keys.items()]
         grids[_free(own, figure, grids)] = lines, _EACH
-        # The paper's datasets share one overview, of the others each has its own.
+        # The paper's datasets share one overview; every other dataset has a separate one.
         whole = ("paper/figure3",) if figure.is_papers else (name, figure.table.fingerprint)
         middle = figure.keys.get("median", lines[0][2])
         overviews.setdefault((*whole, figure.slug), []).append((figure.modality, figure, middle))
@@ -111,7 +111,7 @@ def _write(base: Path, lines: Sequence[_Line], rule: str) -> list[Path]:
 def _row(
     label: str, figure: MaskFigure, key: Key, methods: Sequence[str]
 ) -> tuple[ImageRow, list[dict[str, Any]]]:
-    """The pictures of one instance, and what the CSV says of them."""
+    """The row of images of one instance, and the lines of the CSV for it, one per method with a run."""
     dataset, condition = figure.dataset, figure.table.condition
     ref = next(ref for images in dataset.index.values() for ref in images if ref.image_id == key[0])
     streams = tuple(dict.fromkeys((figure.stream, *(column.stream for column in figure.columns.values()))))

@@ -1,4 +1,4 @@
-"""Two runs held against each other: the paired test, and the instances on which they differ most."""
+"""Compares two runs: the paired test, and a figure of the instances on which they differ most."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aims.report.runs.instances import Key, read_scored
 from aims.report.runs.load import Run, load_run
 from aims.report.statistics.paired import Difference, compare, sample_scores
 
-#: Instances in the picture on which either run is the better one.
+#: Maximum number of instances in the figure on which the first run is better, and the second.
 SHOWN = 4
 
 
@@ -28,11 +28,11 @@ class Pair:
     """Two runs on the same test instances.
 
     Attributes:
-        runs: both.
-        intervals: of their mIoU, or None for a single image.
-        difference: first less second, tested.
-        better: on how many instances the first has the higher IoU, and the second.
-        most: instances on which they differ most: first those on which the first is better.
+        runs: the first and the second run.
+        intervals: 95 % interval of the mIoU of each run, 0..1; None for a single image.
+        difference: tested difference of the mIoU, first minus second.
+        better: number of instances on which the first run has the higher IoU, and the second.
+        most: the instances with the largest difference in favour of the first run, and of the second.
     """
 
     runs: tuple[Run, Run]
@@ -47,7 +47,7 @@ class Pair:
         return int(self.runs[0].counts.sum())
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, ready for JSON; scores from 0 to 1."""
+        """All fields as plain types, ready for `json.dumps`; scores lie in 0..1."""
         return {
             "runs": [run.folder for run in self.runs],
             "miou": [run.miou for run in self.runs],
@@ -65,7 +65,7 @@ def compare_runs(first: Path, second: Path) -> Pair:
 
     Args:
         first: folder of a finished run.
-        second: of another one.
+        second: folder of another finished run.
 
     Raises:
         InputError: a run is not finished or damaged, or they did not score the same test instances.
@@ -104,12 +104,12 @@ def compare_runs(first: Path, second: Path) -> Pair:
 
 
 def draw_pair(path: Path, pair: Pair, data: Path) -> None:
-    """Draws the instances on which two runs differ most: sensor with click, truth, both predictions.
+    """Draws the instances on which two runs differ most: input with click, truth, both predictions.
 
     Args:
         path: PNG to write.
         pair: from `compare_runs`.
-        data: a converted dataset or a folder of several, with the runs' own among them.
+        data: a converted dataset or a folder of several, with that of the runs among them.
 
     Raises:
         InputError: the dataset is not there, or the runs do not differ on any instance.
@@ -154,7 +154,7 @@ def draw_pair(path: Path, pair: Pair, data: Path) -> None:
 
 
 def labels(pair: Pair) -> tuple[str, str]:
-    """Names for two runs, as short as tells them apart."""
+    """Short names for two runs: the method, and the settings in which they differ."""
     one, other = (run.config for run in pair.runs)
     names = ("method", "tuning", "modality", *(item.name for item in TELLING_SETTINGS), "seed")
     kept = {name for name in names if getattr(one, name) != getattr(other, name)} | {"method"}

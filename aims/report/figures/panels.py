@@ -21,25 +21,25 @@ from aims.data.read import Dataset, find_datasets
 from aims.report.comparison.table import Comparison, ComparisonRow
 from aims.report.runs.instances import Key, pick_instances, read_scored
 
-#: The methods that are shown, the best row of each.
+#: The shown methods; of each, the best row of the table is taken.
 METHODS = ("zero-shot", "scratch", "random-embed", "linear", "vipt", "cmx", "simcmf")
-#: Places in the order of the first method's IoU, 0 = worst, 1 = best.
+#: Shown quantiles of the IoU of simcmf, or without it of the last method: 0 = lowest, 1 = highest.
 PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 _WIDTH = 256
-# Stands out from greys and from the colours of heat and of distance.
+# RGB of a mask, 0..1: cyan is far from greys and from the colours of thermal and depth images.
 _MASK = (0.0, 0.88, 1.0)
 _QUALITY = 88
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """One picture of a panel.
+    """One image of a panel.
 
     Attributes:
-        uri: the picture as a data URI.
-        note: what stands below it.
-        alt: what it shows, in words.
+        uri: the image as a data URI.
+        note: text below the image.
+        alt: alternative text.
     """
 
     uri: str
@@ -49,14 +49,14 @@ class Shot:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """Some instances of one modality as every method sees them.
+    """Instances of one modality with the masks of every method.
 
     Attributes:
         modality: name of the modality.
-        stream: what is shown of it.
-        columns: headings.
-        rows: pictures.
-        rule: how the instances were chosen.
+        stream: the stream that is shown.
+        columns: headings of the columns.
+        rows: images, one row per instance.
+        rule: sentences on how the instances were chosen and what is drawn.
     """
 
     modality: str
@@ -67,7 +67,7 @@ class Panel:
 
 
 def open_datasets(data: Path | None) -> dict[str, Dataset]:
-    """The datasets of a folder by fingerprint; none where there are none, as a report can do without."""
+    """Opens the datasets of a folder, by fingerprint; empty if it holds none, as a report needs none."""
     try:
         return {found.fingerprint: found for found in find_datasets(data)} if data is not None else {}
     except InputError:
@@ -79,10 +79,10 @@ def draw_panels(table: Comparison, datasets: Mapping[str, Dataset]) -> tuple[Pan
 
     Args:
         table: a comparison.
-        datasets: from `open_datasets`.
+        datasets: datasets by fingerprint, from `open_datasets`.
 
     Returns:
-        Nothing where the dataset of the table, of the same content, is not among them.
+        The panels; empty if no dataset has the fingerprint of the table.
 
     Raises:
         AimsError: a run's masks cannot be read.
@@ -132,7 +132,7 @@ def _scored(row: ComparisonRow, modality: str) -> dict[Key, dict[str, Any]]:
 
 
 def sensor_stream(modality: str, dataset: Dataset) -> str:
-    """What is shown of a modality: the sensor's stream, not RGB."""
+    """The stream that is shown for a modality: the first that is not RGB, or "rgb" if there is none."""
     streams = MODALITIES[modality].streams if modality in MODALITIES else (modality.removeprefix("rgb-"),)
     return next((name for name in streams if name != "rgb" and name in dataset.streams), "rgb")
 
@@ -168,7 +168,7 @@ def _uri(
 
 
 def webp(shown: NDArray[np.uint8], quality: int) -> str:
-    """A picture (height, width, 3) as a data URI."""
+    """Encodes an RGB image (height, width, 3) as a WebP data URI; `quality` is 1..100."""
     bgr = cv2.cvtColor(shown, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])
     return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
@@ -180,12 +180,12 @@ def draw_mask(
     truth: NDArray[np.bool_] | None,
     click: tuple[float, float],
 ) -> NDArray[np.uint8]:
-    """A picture about `_WIDTH` wide: pixels stay sharp when small pictures are enlarged.
+    """Draws a mask, the true outline and the click on an image, resized to a width of about 256 pixels.
 
     Args:
-        base: (height, width, 3).
-        mask: what is coloured.
-        truth: what is outlined in white.
+        base: (height, width, 3) RGB image; small images are enlarged by a whole factor, without smoothing.
+        mask: (height, width) mask that is coloured, or None.
+        truth: (height, width) mask that is outlined in white, or None.
         click: (x, y) in pixels of `base`.
     """
     shown = base if mask is None else np.rint(255 * tinted(base / 255, [mask], [_MASK])).astype(np.uint8)
@@ -205,6 +205,11 @@ def draw_mask(
 
 
 def draw_click(shown: NDArray[np.uint8], at: tuple[float, float]) -> None:
-    """Draws a click at (x, y) in pixels of a picture."""
+    """Draws a click in place.
+
+    Args:
+        shown: (height, width, 3) RGB image.
+        at: (x, y) in pixels of `shown`.
+    """
     for radius, colour in ((5, (0, 0, 0)), (4, (255, 255, 255)), (2, (220, 20, 60))):
         cv2.circle(shown, (round(at[0]), round(at[1])), radius, colour, cv2.FILLED, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""The paper's figures of numbers, drawn from our runs with the printed numbers beside them."""
+"""The paper's plots, drawn from our runs together with the published numbers."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _STYLE: Any = {  # matplotlib's type names every key
     "legend.frameon": False,
 }
 
-#: Draws one figure under one condition into axes.
+#: Function that draws one panel under one condition.
 Draw = Callable[[Axes, FilledTable, Sequence[Result]], None]
 
 
 def draw_figure(panels: Sequence[Sequence[FilledTable]], results: Sequence[Result]) -> tuple[str, bytes]:
-    """Draws a figure: a row for each condition, side by side its panels.
+    """Draws a figure with one row per condition and one column per panel.
 
     Args:
-        panels: the panels of the figure, each under all its conditions.
-        results: every finished run, for curves over what a cell does not hold.
+        panels: for each panel, one filled table per condition.
+        results: every finished run, pooled over seeds; Figure 5b plots more of them than a cell holds.
 
     Returns:
-        SVG and PNG. The same runs give the same bytes.
+        SVG and PNG; equal arguments give equal bytes.
     """
     conditions = list(dict.fromkeys(table.condition for panel in panels for table in panel))
     shown: list[Condition | None] = [condition for condition in conditions if condition]
@@ -61,7 +61,7 @@ def draw_figure(panels: Sequence[Sequence[FilledTable]], results: Sequence[Resul
 
 
 def _bars(axes: Axes, table: FilledTable, _: Sequence[Result]) -> None:
-    """One bar a row, the first on top."""
+    """Draws one horizontal bar per row, the first on top."""
     cells = [table.cells[row, table.paper.columns[0]] for row in table.paper.rows]
     places = range(len(cells))
     for place, filled in zip(places, cells, strict=True):
@@ -77,7 +77,7 @@ def _bars(axes: Axes, table: FilledTable, _: Sequence[Result]) -> None:
 
 
 def _over_numbers(axes: Axes, table: FilledTable, _: Sequence[Result]) -> None:
-    """One line a column over rows that are numbers."""
+    """Draws one line per column; the row names are the x values."""
     paper = table.paper
     ticks = [float(row) for row in paper.rows]
     for colour, column in zip(COLOURS, paper.columns, strict=False):
@@ -106,7 +106,7 @@ def _over_numbers(axes: Axes, table: FilledTable, _: Sequence[Result]) -> None:
 
 
 def _over_images(axes: Axes, table: FilledTable, results: Sequence[Result]) -> None:
-    """One line a row over the number of training images."""
+    """Draws one line per row over the number of training images."""
     seen: set[int] = set()
     for colour, row in zip(COLOURS, table.paper.rows, strict=False):
         query = table.paper.cells[row, "all"].query
@@ -116,7 +116,7 @@ def _over_images(axes: Axes, table: FilledTable, results: Sequence[Result]) -> N
                 continue
             images = result.runs[0].train_images
             if images is not None:
-                # Of several settings the best, as in the tables under the paper's protocol.
+                # Of several settings the best one: by validation score, or where there is none by test score.
                 best = by_images.setdefault(images, result)
                 by_images[images] = max(best, result, key=lambda each: each.val_miou or each.miou)
         if by_images:
@@ -133,7 +133,7 @@ def _over_images(axes: Axes, table: FilledTable, results: Sequence[Result]) -> N
 
 
 def _curves(axes: Axes, table: FilledTable, _: Sequence[Result]) -> None:
-    """Scores over epochs, and where the paper's curves end."""
+    """Draws scores over epochs, and horizontal lines where the paper's curves end."""
     drawn = False
     for colour, row in zip(COLOURS, table.paper.rows, strict=False):
         filled = table.cells[row, table.paper.columns[0]]
@@ -166,7 +166,7 @@ def _under(result: Result, table: FilledTable) -> bool:
 
 
 def _reach(filled: FilledCell) -> Any:
-    """How far the interval reaches below and above, of shape (2, 1)."""
+    """Lengths of the error bar below and above the value, shape (2, 1); 0 without an interval."""
     if not filled.interval or filled.value is None:
         return np.zeros((2, 1))
     low, high = filled.interval
@@ -182,7 +182,7 @@ def _mark(
 
 
 def _legend(part: SubFigure) -> None:
-    """One for all panels, below them."""
+    """Draws one legend for all panels, below them."""
     entries: dict[str, Any] = {}
     for axes in part.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):

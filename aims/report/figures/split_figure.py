@@ -1,4 +1,4 @@
-"""Figure 8 of the paper: a label map, and the instances that it falls into."""
+"""Figure 8 of the paper: a label map and its instances."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _FIELDS = ("dataset", "fingerprint", "image_id", "class_id", "class", "instances
 
 
 def write_split_figure(datasets: Sequence[Dataset], base: Path) -> list[Path]:
-    """Draws the input, its classes and its instances: a row for each dataset, and a CSV of what is shown.
+    """Draws input, classes and instances of one test image per dataset, with a CSV of the shown classes.
 
     Args:
-        datasets: those at hand.
-        base: path of the files, without their endings.
+        datasets: the datasets to show.
+        base: path of the files without their suffixes.
 
     Returns:
-        The files; none where no image has several instances of a class.
+        Paths of the PNG and the CSV; empty if no test image has several instances of a class.
     """
     rows, lines = [], []
     for dataset in datasets:
@@ -99,10 +99,10 @@ def _row(dataset: Dataset, image_id: str) -> tuple[ImageRow, Counter[int]]:
 
 
 def _painted(base: NDArray[np.uint8], masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.uint8]:
-    """Flat colours, as a label map has them, over what is left of the picture."""
+    """Paints each mask in a flat colour on a darkened image."""
     colours: Any = mpl.colormaps["tab20"].colors  # type: ignore[attr-defined]
     painted = muted(base) // 3
     for place, mask in enumerate(masks):
-        # Its strong colours first, then their pale neighbours.
+        # tab20 alternates strong and pale colours: use all strong ones first.
         painted[mask] = np.rint(255 * np.array([*colours[::2], *colours[1::2]][place % len(colours)]))
     return painted
