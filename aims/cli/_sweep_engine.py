@@ -79,6 +79,7 @@ class EngineOptions:
     @property
     def kind(self) -> str:
         """Type of the device that runs are executed on: "cpu" or "cuda"."""
+        # Imported here: torch takes seconds.
         from aims.engine.plan import find_device
 
         if self.engine == "ray":

@@ -46,6 +46,7 @@ class _Trained:
         self.counts: dict[Any, int] = {}
 
     def __call__(self, run: PlannedRun) -> int:
+        # Imported here: torch takes seconds.
         from aims.methods import build_shapes, count_parameters, has_model
 
         config = run.config

@@ -107,6 +107,7 @@ def _write(
     left_out = sorted([*unusable, *unpooled], key=lambda item: item.folder)
     with_paper = against == PAPER
     comparisons = build_comparisons(results, None if with_paper else against)
+    # Started before the tables: with several processes, the figures are drawn while the tables are filled.
     drawn = workers.map(draw_cost, [*map(cost_plot, comparisons)], weight=_A_FIGURE)
     paper_tables = fill_all(results)
     table1 = fill_table1(paper_tables[0][0].paper, results)

@@ -77,6 +77,7 @@ def _table(
     rows, details = [*floors, *learned], [*[""] * len(floors), *_details(learned)]
     columns = (*modalities, MEAN) if mean_over else modalities
     scores = _scores(rows, columns, mean_over)
+    # Floors are not ranked: they are marks to read the methods against.
     places = range(len(floors), len(rows))
     ranked = rank_scores(
         [((place, column), scores[place][column]) for place in places if column in scores[place]]
@@ -198,6 +199,7 @@ def _scores(
     complete = [place for place, found in enumerate(rows) if _has_mean(found, mean_over)]
     for place in complete:
         scores[place][MEAN] = _mean([scores[place][name] for name in mean_over])
+    # A mean is compared with the disc's mean over the same modalities.
     discs = [scores[place][MEAN].value for place in complete if _first(rows[place]).config.method == DISC]
     for place in complete:
         if discs and not _first(rows[place]).is_floor:

@@ -102,6 +102,7 @@ class _Pictures:
         if key not in self._kept:
             image = self.dataset.read(self.refs[image_id], (stream,))
             drawn = picture(image.streams[stream], stream, self.dataset.streams[stream])
+            # A dict keeps the order of insertion: the first key is the oldest.
             while len(self._kept) >= _KEPT:
                 del self._kept[next(iter(self._kept))]
             self._kept[key] = drawn, image.instances
@@ -172,6 +173,7 @@ def draw_instance(
     top, bottom, left, right = _window(truth | predicted)
     factor = _SIDE / max(bottom - top, right - left)
     target = (max(1, round((right - left) * factor)), max(1, round((bottom - top) * factor)))
+    # Nearest keeps pixels sharp when they are enlarged; area averages them when the crop is reduced.
     way = cv2.INTER_NEAREST if factor >= 1 else cv2.INTER_AREA
     shown: NDArray[np.uint8] = np.ascontiguousarray(
         cv2.resize(base[top:bottom, left:right], target, interpolation=way)
@@ -185,6 +187,7 @@ def draw_instance(
     for contour in outlines[1]:
         for start in range(0, len(contour), _DASH + _GAP):
             cv2.polylines(shown, [contour[start : start + _DASH]], False, _PREDICTED, 2, cv2.LINE_AA)
+    # + 0.5: a click is a pixel's index, and is drawn at the centre of that pixel.
     draw_click(shown, ((click[0] + 0.5 - left) * factor, (click[1] + 0.5 - top) * factor))
     return shown
 
@@ -206,5 +209,6 @@ def _window(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 def _contours(mask: NDArray[np.bool_], size: tuple[int, int]) -> Sequence[NDArray[Any]]:
     """Contours of a mask that is resized to (width, height)."""
     enlarged = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    # CCOMP: holes have outlines too. No approximation: dashes are measured in contour pixels.
     contours, _ = cv2.findContours(enlarged, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     return contours

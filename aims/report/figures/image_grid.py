@@ -89,11 +89,13 @@ def save_image_grid(path: Path, columns: Sequence[str], rows: Sequence[ImageRow]
         figure.text(*at, line, fontsize=7.5, color="#333333", parse_math=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as beside:
+        # Without matplotlib's version in the file, which would change its bytes.
         figure.savefig(beside, format="png", metadata={"Software": None})
 
 
 def muted(shown: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Reduces the saturation of an RGB image, so that a coloured mask on it is visible."""
+    # Luma of ITU-R BT.601.
     grey = shown @ np.array([0.299, 0.587, 0.114])
     left: NDArray[np.uint8] = np.rint(_COLOUR * shown + (1 - _COLOUR) * grey[:, :, None]).astype(np.uint8)
     return left

@@ -92,6 +92,7 @@ def compare_runs(first: Path, second: Path) -> Pair:
         runs=(one, other),
         intervals=(samples[0].interval, samples[1].interval),
         difference=difference,
+        # By `times`: instances of an image that replaces broken ones count as often as they were scored.
         better=(
             sum(scored[0][key]["times"] for key in gains if gains[key] > 0),
             sum(scored[0][key]["times"] for key in gains if gains[key] < 0),

@@ -169,6 +169,7 @@ def _uri(
 
 def webp(shown: NDArray[np.uint8], quality: int) -> str:
     """Encodes an RGB image (height, width, 3) as a WebP data URI; `quality` is 1..100."""
+    # OpenCV encodes BGR.
     bgr = cv2.cvtColor(shown, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])
     return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
@@ -198,6 +199,7 @@ def draw_mask(
     if truth is not None:
         outline = cv2.resize(truth.astype(np.uint8), target, interpolation=cv2.INTER_NEAREST)
         contours, _ = cv2.findContours(outline, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        # White on a wider black outline: visible on light and on dark images.
         for width, level in ((3, 0), (1, 255)):
             cv2.drawContours(enlarged, contours, -1, (level, level, level), width, cv2.LINE_AA)
     draw_click(enlarged, ((click[0] + 0.5) * factor, (click[1] + 0.5) * factor))
@@ -211,5 +213,6 @@ def draw_click(shown: NDArray[np.uint8], at: tuple[float, float]) -> None:
         shown: (height, width, 3) RGB image.
         at: (x, y) in pixels of `shown`.
     """
+    # Red inside white inside black: visible on any image.
     for radius, colour in ((5, (0, 0, 0)), (4, (255, 255, 255)), (2, (220, 20, 60))):
         cv2.circle(shown, (round(at[0]), round(at[1])), radius, colour, cv2.FILLED, cv2.LINE_AA)

@@ -50,6 +50,7 @@ def draw_figure(panels: Sequence[Sequence[FilledTable]], results: Sequence[Resul
     width, height = (6.4, 3.4) if len(panels) == 1 else (3.0 * len(panels), 2.8)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height * len(shown)), layout="constrained")
+        # matplotlib returns a single subfigure, and below a single axes, without an array around it.
         parts: Any = np.atleast_1d(np.asarray(figure.subfigures(len(shown), 1)))
         for part, condition in zip(parts, shown, strict=True):
             part.suptitle(condition_title(condition), fontsize=9)
@@ -170,6 +171,7 @@ def _reach(filled: FilledCell) -> Any:
     if not filled.interval or filled.value is None:
         return np.zeros((2, 1))
     low, high = filled.interval
+    # A percentile interval need not contain the mean, and matplotlib refuses negative lengths.
     return np.array([[max(0.0, filled.value - low)], [max(0.0, high - filled.value)]])
 
 

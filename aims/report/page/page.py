@@ -91,6 +91,7 @@ def render_page(
             scores=scores_table(table, costs=True),
             details=detail_tables(table),
             marks={row.label: _marks(row) for row in table.rows},
+            # `or 1.0`: the bars divide by it, and all scores may be 0.
             highest=max(cell.value for row in table.rows for cell in row.cells.values()) or 1.0,
             panels=draw_panels(table, datasets),
             cost=inline_svg(figure.svg) if figure else "",

@@ -140,6 +140,7 @@ def table1_csv(tables: Sequence[FilledTable]) -> str:
         {
             **condition_fields(table.condition),
             **place,
+            # Before `result_fields`, which replaces both: a mean has a score but no result.
             "method": method,
             "miou": percent(cell.score.value) if cell.score else "",
             **result_fields(cell.result),

@@ -180,6 +180,7 @@ def _figure4(content: Mapping[str, Any]) -> PaperTable:
             value = values.get(
                 "transformer_before_embed" if method == "transformer" else method.replace("-", "_")
             )
+            # The paper prints a bound instead of a number for one method, "below 30".
             printed, note = (None, f"Printed: {value}.") if isinstance(value, str) else (value, "")
             query = RunQuery(method=method, modality="polarization", tuning=tuning)
             yield _cell(name, "polarization", printed, query, note)

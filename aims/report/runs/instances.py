@@ -81,6 +81,7 @@ def read_columns(
         raise InputError(f"{path}: a click_size is not a height and a width")
     if table["group"].null_count:
         group_ids = np.where(group_ids == None, image_ids, group_ids)  # noqa: E711 (elementwise)
+    # The comparisons are false for NaN, so that it is refused too.
     if not bool(((iou >= 0) & (iou <= 1)).all()):
         raise InputError(f"{path}: an iou is not a number from 0 to 1")
     return image_ids, group_ids, instance_ids, iou, areas, _pixels(path, table, sides if clicked else None)

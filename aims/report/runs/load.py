@@ -189,6 +189,7 @@ def load_run(folder: Path) -> Run:
         raise InputError(
             f"{folder}: {INSTANCES} holds {len(iou)} instances, run.json says {scores.instances}"
         )
+    # `not ... <=` rather than `>`: it also refuses NaN.
     if not abs(float(iou.mean()) - scores.miou) <= _TOLERANCE:
         raise InputError(
             f"{folder}: the mean IoU of {INSTANCES} is {iou.mean():.9f}, run.json says {scores.miou:.9f}"

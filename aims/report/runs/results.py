@@ -120,6 +120,7 @@ class Result:
     def setting(self) -> tuple[Any, ...]:
         """Sort key of everything that distinguishes results; random weights sort after pretrained ones."""
         config = self.config
+        # `or 0`: None cannot be ordered among numbers.
         return (
             *(config.protocol, config.backbone, config.limit or 0, config.weights == RANDOM_WEIGHTS),
             *(config.weights, config.dataset, config.modality, config.fingerprint, config.method),
@@ -173,6 +174,7 @@ def pool_seeds(runs: list[Run]) -> tuple[list[Result], list[LeftOut]]:
 def _with_rates(results: list[Result]) -> list[Result]:
     """Counts the learning rates tried: choosing among several is part of what a result costs."""
     rates: dict[RunConfig, set[float]] = {}
+    # One key for all seeds and learning rates. The configuration demands lr > 0 where it trains, else lr = 0.
     keys = [
         dataclasses.replace(item.config, seed=0, lr=0.0 if item.config.tuning == NO_TUNING else 1.0)
         for item in results

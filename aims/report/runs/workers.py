@@ -16,6 +16,7 @@ R = TypeVar("R")
 
 # Reading this many small files takes as long as starting a process.
 _WORTH_IT = 500
+# Amount of work that is sent to a process at once; less than that is done in this process.
 _TOGETHER = 64
 # `ProcessPoolExecutor` raises on Windows for more workers.
 _MOST = 61
@@ -57,6 +58,7 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pool is not None:
+            # After an error, do not wait for tasks whose results nobody reads.
             self._pool.shutdown(wait=error is None, cancel_futures=True)
 
 
