@@ -131,6 +131,7 @@ def _write(
         # Without a run on one of the paper's datasets, these files would hold the published numbers alone.
         for name, content in paper_files(paper_tables, results, against=with_paper).items():
             files[f"paper/{name}"] = content
+    # All folders first, so that nothing is written if one of them cannot be made.
     try:
         for name in files:
             (out / name).parent.mkdir(parents=True, exist_ok=True)

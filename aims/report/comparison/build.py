@@ -247,6 +247,7 @@ def _reference(learned: Sequence[Found], condition: Condition, against: str | No
     ]
     if not rows:
         return None if against else next(iter(learned), None)
+    # As `aims.methods.default_tuning`: with random weights, layers that LoRA freezes would stay random.
     default = "full" if condition.weights == RANDOM_WEIGHTS else "lora"
 
     def preference(found: Found) -> tuple[Any, ...]:

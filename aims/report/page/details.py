@@ -235,10 +235,12 @@ def _command(run: Run) -> str:
 
 def _shown(argument: str) -> str:
     name, equals, value = argument.rpartition("=")
+    # Absolute paths, paths from the home folder, and those with a drive of Windows.
     if re.match(r"[/~\\]|[A-Za-z]:[\\/]", value):
         return f"{name}{equals}…/{shlex.quote(_last(value))}"
     return shlex.quote(argument)
 
 
 def _last(path: str) -> str:
+    # The run may have been made on another system than the one that writes the page.
     return (PureWindowsPath(path) if "\\" in path else PurePosixPath(path)).name

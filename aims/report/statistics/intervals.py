@@ -42,6 +42,7 @@ def resampled_means(sums: FloatArray, counts: FloatArray) -> FloatArray:
     # Methods on the same instances have equal columns of counts: one product with a single column is enough.
     alike = counts.ndim == 2 and bool((counts == counts[:, :1]).all())
     weights = counts[:, :1] if alike else counts
+    # A new generator in each call: two calls on equally many images draw the same resamples.
     generator = np.random.default_rng(SEED)
     means = np.empty((RESAMPLES, *sums.shape[1:]))
     for block in blocks(RESAMPLES, images):

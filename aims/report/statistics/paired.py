@@ -59,6 +59,7 @@ def sign_flip_p(differences: FloatArray) -> FloatArray:
     reached = np.zeros(differences.shape[1:])
     for block in blocks(flips, images):
         if exact:
+            # The bits of the numbers from 0 to 2^images - 1 are all flips, each once.
             up = (np.arange(block.start, block.stop)[:, None] >> np.arange(images) & 1).astype(bool)
         else:
             up = generator.random((block.stop - block.start, images)) < 0.5
@@ -82,6 +83,7 @@ def holm(p: FloatArray) -> FloatArray:
         (comparisons,) adjusted p-values in the same order, at most 1.
     """
     order = np.argsort(p, kind="stable")
+    # The running maximum keeps adjusted p-values in the order of p: a larger p is never rejected first.
     raised = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(raised, 1)
@@ -218,6 +220,7 @@ def compare(pairs: Sequence[tuple[Sample, Sample]]) -> list[Difference | None]:
     """
     tested = [k for k, (a, b) in enumerate(pairs) if a.instances == b.instances]
     p = np.empty(len(tested))
+    # Pairs with equally many groups are columns of one matrix and share the flips.
     for places in _alike(len(pairs[k][0].groups) for k in tested):
         shares = [pairs[tested[place]][0].shares - pairs[tested[place]][1].shares for place in places]
         p[places] = sign_flip_p(np.stack(shares, axis=1))
