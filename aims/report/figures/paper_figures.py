@@ -12,7 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from aims.core.vocabulary import PROTOCOLS
 from aims.report.figures.style import COLOURS, SAME_BYTES, svg_and_png
-from aims.report.paper.cells import FilledCell, FilledTable
+from aims.report.paper.cells import FilledCell, FilledTable, select_setting
 from aims.report.runs.conditions import Condition
 from aims.report.runs.curves import read_metrics
 from aims.report.runs.results import Result
@@ -111,15 +111,14 @@ def _over_images(axes: Axes, table: FilledTable, results: Sequence[Result]) -> N
     seen: set[int] = set()
     for colour, row in zip(COLOURS, table.paper.rows, strict=False):
         query = table.paper.cells[row, "all"].query
-        by_images: dict[int, Result] = {}
+        settings: dict[int, list[Result]] = {}
         for result in results:
-            if not (query and query.fits(result.config) and _under(result, table)):
-                continue
             images = result.runs[0].train_images
-            if images is not None:
-                # Of several settings the best one: by validation score, or where there is none by test score.
-                best = by_images.setdefault(images, result)
-                by_images[images] = max(best, result, key=lambda each: each.val_miou or each.miou)
+            if images is not None and query and query.fits(result.config) and _under(result, table):
+                settings.setdefault(images, []).append(result)
+        # Of several settings the one that the tables choose; none where that cannot be said.
+        chosen = {images: select_setting(found) for images, found in settings.items()}
+        by_images = {images: result for images, result in chosen.items() if result}
         if by_images:
             seen |= set(by_images)
             counts = sorted(by_images)

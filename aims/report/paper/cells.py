@@ -166,20 +166,33 @@ def _mixed_contents(
     return set(mixed)
 
 
-def _select(candidates: list[Result], label: str, notes: dict[str, None]) -> Result | None:
-    """Chooses the result with the highest score on the split that the protocol selects on."""
+def select_setting(candidates: list[Result]) -> Result | None:
+    """Chooses the result with the highest score on the split that the protocol selects on.
+
+    Args:
+        candidates: results that differ in their settings.
+
+    Returns:
+        The only one without a choice; None where the split is the validation part and no candidate has a
+        score there.
+    """
     if len(candidates) < 2:
         return candidates[0] if candidates else None
     if PROTOCOLS[candidates[0].config.protocol].select_on == "test":
         return max(candidates, key=lambda item: item.miou)
     validated = [(item.val_miou, item) for item in candidates if item.val_miou is not None]
-    unvalidated = len(candidates) - len(validated)
-    if unvalidated:
+    return max(validated, key=lambda pair: pair[0])[1] if validated else None
+
+
+def _select(candidates: list[Result], label: str, notes: dict[str, None]) -> Result | None:
+    """Chooses among settings, and notes how many could not be chosen."""
+    unvalidated = sum(item.val_miou is None for item in candidates)
+    if len(candidates) > 1 and unvalidated and PROTOCOLS[candidates[0].config.protocol].select_on != "test":
         notes.setdefault(
             f"{label}: {unvalidated} of {len(candidates)} settings without a validation score cannot be "
             "chosen; every setting stands in results.md."
         )
-    return max(validated, key=lambda pair: pair[0])[1] if validated else None
+    return select_setting(candidates)
 
 
 def _ranked(paper: PaperTable, scores: Mapping[tuple[str, str], Score]) -> Mapping[tuple[str, str], Score]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from string import ascii_lowercase
 from typing import Any
 
 
@@ -97,7 +98,7 @@ class Table:
     def footnotes(self) -> dict[str, str]:
         """The letter of each distinct footnote text, in reading order."""
         texts = dict.fromkeys(cell.footnote for row in self.rows for cell in row.cells if cell.footnote)
-        return {text: chr(ord("a") + place) for place, text in enumerate(texts)}
+        return {text: (1 + k // 26) * ascii_lowercase[k % 26] for k, text in enumerate(texts)}
 
     @property
     def groups(self) -> list[tuple[str, int]]:
