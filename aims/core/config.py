@@ -151,6 +151,7 @@ class RunConfig:
     @property
     def telling(self) -> tuple[Any, ...]:
         """Options and settings that distinguish runs of one method and tuning, as a sorting key."""
+        # None becomes the empty value of its type, so that keys can be compared.
         settings = (getattr(self, item.name) or item.kind() for item in TELLING_SETTINGS)
         return self.options_text, *settings
 

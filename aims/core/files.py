@@ -48,6 +48,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 def _is_alive(process: str) -> bool:
     try:
+        # Signal 0 only checks that the process exists.
         os.kill(int(process), 0)
     except (ProcessLookupError, ValueError):
         return False

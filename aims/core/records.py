@@ -207,6 +207,7 @@ class TriedRates(_Part, frozen=True, kw_only=True):
     stopped_early: list[float]
 
     def __post_init__(self) -> None:
+        # Refuses keys that are not numbers while a record is read.
         for rate in self.scores:
             float(rate)
 

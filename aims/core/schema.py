@@ -295,6 +295,7 @@ class Converter(ABC):
         }
 
     def __getstate__(self) -> dict[str, Any]:
+        # Without cached properties, which may hold open files.
         return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -75,6 +75,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     """
     with atomic_write(path) as beside:
         try:
+            # safetensors stores contiguous tensors only.
             save_file({name: t.detach().contiguous() for name, t in tensors.items()}, beside, dict(metadata))
         except SafetensorError as error:
             # safetensors wraps the operating system's error and keeps its number in the message only.
@@ -117,6 +118,7 @@ def save_resume(path: Path, model: Segmenter, optimizer: torch.optim.Optimizer, 
     """Writes everything that the next step needs: parameters, Adam's moments, and the training state."""
     tensors = {f"model.{name}": tensor for name, tensor in trainable_state(model).items()}
     tensors |= optimizer_tensors(optimizer, declared_parameters(model))
+    # Metadata of safetensors are strings, so the state is stored as JSON.
     save_tensors(path, tensors, {"state": json.dumps(msgspec.to_builtins(state))})
 
 
@@ -154,6 +156,7 @@ def load_optimizer(
     """Restores the state that `optimizer_tensors` returned; tensors with other names are ignored."""
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
+            # The name of the parameter contains dots itself.
             _, key, parameter = name.split(".", 2)
             owner = parameters[parameter]
             # Adam keeps its step counts on the CPU unless it is fused, its moments beside the parameter.
@@ -224,6 +227,7 @@ def load_sharded(folder: Path, kind: type[T]) -> tuple[Path, dict[str, Tensor], 
         if path.name == _ONE_FILE:
             tensors, texts = load_tensors(path)
             progress = decode_json(texts["progress"].encode(), where="progress")
+            # Earlier versions stored the sums as a tensor.
             metadata = {"progress": progress, "sums": tensors.pop("sums").tolist()}
         else:
             index, tensors = read_struct(path, _Index, what="the index of a checkpoint"), {}
@@ -247,6 +251,7 @@ def _parts(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
     parts: list[dict[str, Tensor]] = [{}]
     room = _PART_BYTES
     for name, tensor in tensors.items():
+        # A tensor larger than a part gets a part of its own.
         if tensor.nbytes > room and parts[-1]:
             parts.append({})
             room = _PART_BYTES

@@ -110,11 +110,13 @@ def encoded(
         for place, item in zip(places, loader(data, places, workers, device.type == "cuda"), strict=True):
             if len(item.ids):
                 autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+                # Not around the `yield`, which would leave the caller in inference mode.
                 with torch.inference_mode(), autocast:
                     embeddings = model.embed(source.inputs([item.image], device))
                 yield place, item, embeddings
             on_image(1)
     finally:
+        # Also after an error, or if the caller stops iterating.
         model.train(training)
 
 
@@ -159,6 +161,7 @@ def score_image(
         losses = [] if loss is None else loss(item, part, logits, iou_predictions, protocol)
         predicted = [threshold(logits, truth.size) for truth in maps]
         ious = [
+            # Not strict: `maps` has a second entry for `at_native` protocols only. It is never smoothed.
             truth.iou(each, item.ids[part], smoothing)
             for truth, each, smoothing in zip(maps, predicted, (protocol.smoothing, 0.0), strict=False)
         ]
@@ -275,6 +278,7 @@ class GroundTruthMap:
         """Computes the IoU of each mask with its instance; None if the map lacks it and `smoothing` is 0."""
         wanted = torch.from_numpy(ids.astype(np.uint16).view(np.int16)).to(self._map.device)
         truth = self._map == wanted[:, None, None]
+        # Stacked, so that one copy brings all counts to the CPU.
         counts = torch.stack(
             [each.sum((1, 2), dtype=torch.int32) for each in (masks & truth, masks, truth)], dim=1
         )
@@ -348,6 +352,7 @@ def count_images(rows: Sequence[Mapping[str, object]]) -> int:
     often = Counter((row["image_id"], row["instance_id"]) for row in rows)
     images: dict[object, int] = {}
     for (image_id, _), count in often.items():
+        # An image was scored as often as any of its instances.
         images[image_id] = max(count, images.get(image_id, 0))
     return sum(images.values())
 

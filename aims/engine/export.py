@@ -109,6 +109,7 @@ def _refusal(record: RunRecord, reason: str) -> InputError:
 
 
 def _save(path: Path, module: nn.Module) -> None:
+    # "format" is the convention of Hugging Face for files of PyTorch.
     save_tensors(path, module.state_dict(), {"format": "pt", "aims": __version__})
 
 
@@ -119,6 +120,7 @@ def _staged(out: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
+        # Empty: `export_model` refuses any other folder.
         if out.is_dir():
             out.rmdir()
         os.replace(partial, out)

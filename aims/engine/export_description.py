@@ -94,6 +94,7 @@ def _modules(backbone: SAM, channels: int) -> dict[str, dict[str, Any]]:
             "embed_dim": backbone.prompt_dim,
             "image_embedding_size": [grid, grid],
             "input_image_size": [backbone.image_size, backbone.image_size],
+            # Fixed in segment-anything, as are the constants below.
             "mask_in_chans": 16,
         },
         "mask_decoder": {

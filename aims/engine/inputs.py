@@ -61,6 +61,7 @@ def choose_dataset(
             )
         held = "; ".join(f"{d.name} has {', '.join(sorted(d.streams))}" for d in datasets)
         raise InputError(f"no dataset has the streams of {modality} ({', '.join(listed.streams)}): {held}")
+    # The order of `Modality.datasets`: the dataset of the paper wins.
     preferred = [d for known in listed.datasets for d in candidates if d.name == known]
     if not preferred and len(candidates) > 1:
         names = ", ".join(dataset.name for dataset in candidates)
@@ -160,6 +161,7 @@ def usable_instances(
         np.bincount(nearest_indices(side, CLICK_GRID), minlength=side) for side in instances.shape
     )
     area = np.bincount(instances.ravel(), weights=np.outer(down, across).ravel())
+    # 0 is not an instance.
     area[0] = 0
     recorded = np.bincount(instances.ravel())
     return np.flatnonzero((area >= smallest) & (recorded >= protocol.min_recorded))
@@ -213,6 +215,7 @@ def survey(
         if len(usable_instances(image.instances, protocol, dataset.name, training=True)):
             usable.append(ref)
         values, valid = stack(image, dataset, modality, protocol)
+        # The variance is a difference of large sums, for which float32 is not exact enough.
         values = values.astype(np.float64)
         count += valid.sum((0, 1))
         total += np.where(valid, values, 0).sum((0, 1))

@@ -109,6 +109,7 @@ def commit() -> str | None:
         # AIMS may be installed below the checkout of another project, whose commit says nothing about it.
         if Path(git("rev-parse", "--show-toplevel")) != folder.parent.parent:
             return None
+        # -uno: untracked files do not count as changes.
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
         return None

@@ -98,6 +98,7 @@ def plan(
         )
     target = find_device(device)
     distributed = find_process_group(target)
+    # accelerate assigns a GPU to each process.
     if isinstance(distributed, LaunchedGroup) and device in ("auto", "cuda"):
         target = distributed.device
     found, resolved = choose_dataset(find_datasets(data), asked["modality"], protocol, asked["dataset"])
@@ -115,6 +116,7 @@ def plan(
             "tuning": tuning,
             "dataset": found.name,
             "lr": lr,
+            # Placeholders: checksums replace `init` and `weights` below, once the files are read.
             "init": None,
             "weights": RANDOM_WEIGHTS if modelled else NO_MODEL,
             **replaced_settings(trains=tuning != NO_TUNING, has_model=modelled),

@@ -317,6 +317,7 @@ class PromptEvaluator:
             logits, _ = predict(self.model, self.embeddings, *prompts, precision=self.precision)
             predicted = threshold(logits, self.size)
             found = self.truth.iou(predicted, self.item.ids[part], self.smoothing)
+            # An instance without a pixel on the map counts as 0.
             ious += [0.0 if value is None else value for value in found]
             masks += list(predicted.cpu().numpy())
         return masks, ious

@@ -76,6 +76,7 @@ def run_rates(job: Job, *, fresh: bool = False, observer: RunObserver | None = N
         try:
             records[rate], _ = run(jobs[rate], fresh=fresh, observer=observer)
         except Stopped:
+            # An `AimsError`, too, but not a failure of this rate.
             raise
         except AimsError:
             scores[rate] = None

@@ -169,6 +169,7 @@ def _load_initial(record: RunRecord, model: Segmenter) -> None:
     tensors = dict(model.state_dict())
     try:
         for name, tensor in load_tensors(path)[0].items():
+            # `state_dict` shares memory with the model, so this changes the model.
             tensors[name].copy_(tensor)
     except (OSError, SafetensorError, KeyError, RuntimeError):
         raise InputError(f"{path}: damaged; {_AGAIN}") from None

@@ -57,6 +57,7 @@ def run(job: Job, *, fresh: bool = False, observer: RunObserver | None = None) -
             (job.folder / RESUME).unlink(missing_ok=True)
             return RunRecord.load(job.folder), True
         record = _make(job, observer or RunObserver(), job.config.epochs)
+        # `_make` returns None only if it stops before the last epoch.
         assert record is not None
         return record, False
 
@@ -92,6 +93,7 @@ def _working_on(job: Job, fresh: bool) -> Iterator[None]:
     folder = job.folder
     folder.mkdir(parents=True, exist_ok=True)
     lock = (
+        # Beside the folder, which `fresh` deletes. Only the main process writes, so it alone locks.
         FileLock(job.runs / f".{folder.name}.lock", timeout=0) if job.distributed.is_main else nullcontext()
     )
     try:
@@ -121,6 +123,7 @@ def _make(job: Job, observer: RunObserver, until: int) -> RunRecord | None:
         rows = _evaluate(job, plan, observer, state)
         state.hold(peak.read())
     except Stopped:
+        # Not a failure: run.json keeps the status "running".
         raise
     except (AimsError, RuntimeError) as error:
         raise fail_record(job, plan.record, error) from None

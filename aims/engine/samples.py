@@ -90,6 +90,7 @@ def _without_broken(dataset: Dataset, split: str, protocol: Protocol) -> tuple[I
 
 
 def _hold_out(refs: Sequence[ImageRef], seed: int) -> tuple[tuple[ImageRef, ...], tuple[ImageRef, ...]]:
+    # Whole groups, so that no scene is in both parts; sorted, so that only the seed decides.
     groups = sorted({ref.group for ref in refs})
     np.random.default_rng(seed).shuffle(groups)
     held = set(groups[: max(1, round(VALIDATION_SHARE * len(groups)))])
@@ -181,6 +182,7 @@ class TrainingSet(TorchDataset[Batch]):
 
     def __getitem__(self, key: tuple[int, int, tuple[int, ...]]) -> Batch:
         epoch, step, indices = key
+        # The seed contains the place in the whole batch: the number of processes changes no draw.
         share = list(enumerate(indices))[self.rank :: self.world_size]
         entries = [
             self._entry(self.refs[index], np.random.default_rng((self.seed, epoch, step, place)))
@@ -204,6 +206,7 @@ class TrainingSet(TorchDataset[Batch]):
         clicks, masks = [], []
         for instance_id in _drawn(usable, self.clicks, rng):
             chosen = click_grid(image.instances == instance_id)
+            # Training clicks are uniform over the pixels of the instance, as in the paper.
             pixel = rng.choice(np.flatnonzero(chosen))
             clicks.append([pixel % CLICK_GRID, pixel // CLICK_GRID])
             masks.append(reduce_grid(chosen, self.mask_size, source.protocol))
@@ -242,6 +245,7 @@ class Schedule:
         while epoch < self.epochs:
             order = np.arange(self.images)
             if self.shuffle:
+                # Seeded per epoch, so that a resumed run visits the images in the same order.
                 order = np.random.default_rng((self.seed, epoch)).permutation(order)
             for k in range(step, self.steps_per_epoch):
                 part = order[k * self.batch_size : (k + 1) * self.batch_size]

@@ -298,9 +298,11 @@ class Trainer:
             loss=state.loss / self.schedule.steps_per_epoch,
             lr=self.optimizer.param_groups[0]["lr"],
         )
+        # The last epoch is always scored.
         if number % self.config.score_every and number != self.config.epochs:
             return line
         self._save()
+        # Saved above, so that a stop during the evaluation does not repeat the training.
         split = self.protocol.select_on
         self.observer.stage(f"score {split}", len(self.refs[split]))
         rows = evaluate(

@@ -118,6 +118,7 @@ def read_rows(path: Path) -> list[InstanceRow]:
     try:
         with pq.ParquetFile(path) as file:
             there = file.schema_arrow.names
+            # Files of earlier versions have no `pixels`.
             names = [name for name in INSTANCE_SCHEMA.names if name in there or name != "pixels"]
             schema = pa.schema([INSTANCE_SCHEMA.field(name) for name in names])
             for batch in file.iter_batches(_ROWS):

@@ -69,6 +69,7 @@ class Average:
     def update(self, model: nn.Module, step: int) -> None:
         """Updates the averages with the parameters of the model; `step` counts from 1."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))
+        # One call for all parameters instead of a kernel for each.
         torch._foreach_lerp_(list(self.tensors.values()), list(model.parameters()), share)
 
     def state(self, model: nn.Module) -> dict[str, Tensor]:

@@ -130,6 +130,7 @@ class PretrainingSet(TorchDataset[Packed[Draws]]):
         draws = Draws(
             self.size,
             tables,
+            # `view` gives an empty list the shape (0, 5).
             torch.tensor(crops, dtype=torch.int64).view(-1, 5),
             torch.tensor(seeds, dtype=torch.int64),
         )

@@ -342,6 +342,7 @@ class _Pretraining:
 
     def _score(self) -> None:
         """Scores the averaged weights, and records and reports the scores."""
+        # Copies, because `load_state_dict` writes into the tensors of the model.
         kept = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self.average.state(self.model))
         try:

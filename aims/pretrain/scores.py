@@ -160,6 +160,7 @@ def _item(image: Tensor, instances: NDArray[Any]) -> Item:
     area[0] = 0
     narrow = instances.astype(np.uint16)
     ids = usable_instances(narrow, STRICT, "pretraining", training=False)
+    # `strict_clicks` returns one click for each id that occurs.
     clicks = strict_clicks(instances)[np.isin(np.flatnonzero(area), ids)]
     clicked = ClickedMap(instances=narrow, ids=ids, clicks=clicks.astype(np.float64))
     return Item(image, clicked, area[ids] >= LARGE * instances.size)

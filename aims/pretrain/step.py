@@ -145,6 +145,7 @@ def mask_losses(
     """
     entropy = F.binary_cross_entropy_with_logits(mask_logits, masks, reduction="none")
     plain = entropy.mean((2, 3))
+    # A small region can cover less than one pixel of the logits, hence `clamp_min`.
     inside = (entropy * masks).sum((2, 3)) / masks.sum((2, 3)).clamp_min(1)
     outside = (entropy * (1 - masks)).sum((2, 3)) / (1 - masks).sum((2, 3)).clamp_min(1)
     balanced = 0.5 * (inside + outside)
@@ -170,6 +171,7 @@ def pair_loss(
     It is the cross-entropy over all pairs of patches in each image; pairs of the same region and pairs of
     different ones have equal weight. A patch belongs to the region of its centre pixel.
     """
+    # Under bf16 the embeddings are not float32.
     embeddings = F.normalize(image_embeddings.float().flatten(2), dim=1)
     logits = _PAIR_SCALE * (embeddings.transpose(1, 2) @ embeddings - _PAIR_MIDDLE)
     step = regions.shape[-1] // image_embeddings.shape[-1]

@@ -164,6 +164,7 @@ class _Cluster:
         # max_calls=1: one process per run, whose memory is freed with it. This class counts retries, not Ray,
         # so that the observer hears of them.
         self.remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(_run_on_node)
+        # The mailbox stays on the node of the sweep.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         actor: Any = ray.remote(num_cpus=0)(_Mailbox)
         self.mailbox: Any = actor.options(scheduling_strategy=here).remote()

@@ -112,6 +112,7 @@ def _finished(runs: Path) -> Iterable[RunRecord]:
         try:
             yield RunRecord.load(folder)
         except AimsError:
+            # Unfinished and unreadable runs give no estimate.
             continue
 
 

@@ -108,6 +108,7 @@ class Fields:
         if name in self.options:
             return self._option(name, value, where)
         kind = RUN_FIELDS[name].kind
+        # bool is a subclass of int.
         fits = isinstance(value, int | float if kind is float else kind) and not isinstance(value, bool)
         if not fits or (isinstance(value, float) and not math.isfinite(value)) or value == "":
             raise InputError(f"{where}: {name!r} is {value!r}, not {_WORDS[kind]}")

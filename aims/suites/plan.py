@@ -73,6 +73,7 @@ def plan_runs(entries: Sequence[Entry], *, data: Path, runs: Path, device: str) 
     planned = []
     for entry in entries:
         arguments = {**entry.arguments, "data": data, "runs": runs, "device": device}
+        # True stands for any seed or rate, so that only their presence counts.
         key = frozenset((name, name in ("seed", "lr") or value) for name, value in entry.fields.items())
         try:
             if key not in resolved:

@@ -128,6 +128,7 @@ def train_and_evaluate(task: Task, tell: Tell) -> RunRecord:
             epoch = done * epochs // total + 1 if name == "train" else None
             tell(RunProgress(stage=name, epoch=epoch, epochs=epochs))
 
+    # A smaller number in the environment (OMP_NUM_THREADS) prevails.
     torch.set_num_threads(min(task.threads, torch.get_num_threads()))
     job = plan(**task.arguments)
     record, _ = run(job, observer=Teller())
