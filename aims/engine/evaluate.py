@@ -340,7 +340,7 @@ class MaskLoss:
 
 
 def mean_dice(rows: Sequence[InstanceRow]) -> float:
-    """Mean Dice, 2 |A and B| / (|A| + |B|), over all instances, at the protocol's resolution, 0..1.
+    """Computes the mean Dice, 2 |A and B| / (|A| + |B|), over instances, at the protocol's resolution, 0..1.
 
     It is computed from the IoU J of each instance as 2 J / (1 + J), so it is smoothed where the IoU is.
     """
@@ -348,7 +348,7 @@ def mean_dice(rows: Sequence[InstanceRow]) -> float:
 
 
 def count_images(rows: Sequence[Mapping[str, object]]) -> int:
-    """Number of scored images; an image that replaces broken ones (NYUv2's 1134) counts each time."""
+    """Counts scored images; an image that replaces broken ones (NYUv2's 1134) counts each time."""
     often = Counter((row["image_id"], row["instance_id"]) for row in rows)
     images: dict[object, int] = {}
     for (image_id, _), count in often.items():
@@ -358,16 +358,16 @@ def count_images(rows: Sequence[Mapping[str, object]]) -> int:
 
 
 def mean_iou(rows: Sequence[InstanceRow]) -> float:
-    """Mean over all instances of the protocol's IoU (paper, section 4.1), 0..1."""
+    """Computes the mean over all instances of the protocol's IoU (paper, section 4.1), 0..1."""
     return float(np.mean([row["iou"] for row in rows]))
 
 
 def mean_grid_iou(rows: Sequence[InstanceRow]) -> float | None:
-    """Mean IoU at 256 x 256 over the instances with a pixel there, 0..1; None if there is none."""
+    """Computes the mean IoU at 256 x 256 over instances with a pixel there, 0..1; None if there is none."""
     grid = [row["iou_grid"] for row in rows if row["iou_grid"] is not None]
     return sum(grid) / len(grid) if grid else None
 
 
 def large_iou(rows: Sequence[InstanceRow]) -> tuple[float | None, int]:
-    """Mean IoU over the large instances, and their number (`aims.core.sizes.large_scores`)."""
+    """Computes the mean IoU over large instances, and their number (`aims.core.sizes.large_scores`)."""
     return large_scores(*(np.array([row[name] for row in rows]) for name in ("iou", "area", "pixels")))

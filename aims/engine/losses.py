@@ -27,7 +27,7 @@ def dice_ce(
     masks: Float[Tensor, "batch height width"],
     iou_predictions: Float[Tensor, " batch"],
 ) -> Float[Tensor, ""]:
-    """Dice plus cross-entropy: what the released program trains with (protocol.md, item 1).
+    """Dice plus cross-entropy: what the paper's released program trains with (docs/protocols.md).
 
     Dice has squared terms in its denominator. Both terms are means over the batch. `iou_predictions` is not
     used, so the IoU head gets no gradient.
