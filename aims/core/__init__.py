@@ -1,1 +1,1 @@
-"""Contracts that every other package shares. Imports nothing of AIMS and no torch."""
+"""Types and rules that all other packages share. Imports no other package of AIMS and no torch."""

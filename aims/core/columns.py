@@ -1,6 +1,6 @@
 """The columns of a dataset's Parquet files: their names, types and ranges, declared once.
 
-What is stored, what is checked when a row is read, and which names a stream may not take follow from here.
+The Arrow schema, the checks of rows that are read, and the reserved names of streams derive from these.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import msgspec
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Index = Annotated[int, msgspec.Meta(ge=0)]
-#: Number of pixels, stored in 64 bits where other whole numbers take 32.
+#: Number of pixels, stored as int64; other integers are stored as int32.
 Area = Annotated[int, msgspec.Meta(ge=1, title="area")]
 Shape = tuple[Positive, Positive, Positive]
 Click = tuple[Index, Index]
-#: An encoded picture. Not written as a class, in which the field would hide the type.
+#: An encoded image. `defstruct`, because in a class body the field `bytes` would shadow the type.
 EncodedPicture = msgspec.defstruct("EncodedPicture", [("bytes", bytes)])
 
 
@@ -25,8 +25,8 @@ class Tensor(msgspec.Struct):
     """A stream of one image.
 
     Attributes:
-        data: C-order little-endian bytes.
-        dtype: NumPy's name of the dtype.
+        data: array in C order as little-endian bytes.
+        dtype: name of the NumPy dtype.
         shape: (height, width, channels).
     """
 
@@ -36,15 +36,15 @@ class Tensor(msgspec.Struct):
 
 
 class Instance(msgspec.Struct):
-    """One instance of an image, in pixels.
+    """One instance of an image; coordinates are in pixels of the image.
 
     Attributes:
-        id: its number in the instance map, from 1.
-        class_id: class `DatasetSpec.classes[class_id - 1]`.
+        id: id in the instance map, from 1.
+        class_id: id of the class `DatasetSpec.classes[class_id - 1]`.
         area: number of pixels.
-        bbox: x, y, width, height.
-        click_paper: x, y of the middle pixel (`aims.data.instances.paper_clicks`).
-        click_strict: x, y of the innermost pixel (`aims.data.instances.strict_clicks`).
+        bbox: (x, y, width, height).
+        click_paper: (x, y) of the middle pixel in row-major order (`aims.data.instances.paper_clicks`).
+        click_strict: (x, y) of the pixel farthest from the boundary (`aims.data.instances.strict_clicks`).
     """
 
     id: Positive
@@ -68,5 +68,5 @@ CLICKS = ("click_paper", "click_strict")
 
 
 def column_types(streams: Iterable[str]) -> dict[str, Any]:
-    """Types of all columns of a dataset with these streams, in the order in which they are stored."""
+    """Returns the types of all columns of a dataset with the given streams, in storage order."""
     return {**_BEFORE_STREAMS, **dict.fromkeys(streams, Tensor), **_AFTER_STREAMS}

@@ -1,4 +1,4 @@
-"""The configuration of one run: frozen, validated when made, hashed to name the run's folder."""
+"""The configuration of a run: frozen, validated on construction, hashed to name the run's folder."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from aims.core.vocabulary import DEFAULT_PROTOCOL, PROTOCOLS, find_protocol
 
 PRECISIONS = ("float32", "bf16")
 RANDOM_WEIGHTS = "random"
-#: In place of a tuning, for methods that train nothing.
+#: Tuning of methods that train nothing.
 NO_TUNING = "none"
-#: In place of backbone, weights and loss, for methods that have no model (the floors).
+#: Backbone, weights and loss of methods without a model (the floors).
 NO_MODEL = "none"
 #: Value of an option of a method or a tuning.
 Option = bool | int | float | str | None
@@ -25,16 +25,16 @@ Option = bool | int | float | str | None
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Everything that decides a run's numbers, and nothing else.
+    """Everything that determines a run's results, and nothing else.
 
-    This is the one declaration of a run's settings: a field with `setting` is an option of `aims run`, a
-    keyword of `aims.engine.plan.plan`, a field of a suite, and told apart in reports. In a record `tuning`
-    is "none" for a method that trains nothing; `backbone`, `weights` and `loss` are "none" for one that has
-    no model; `weights` and `init` are SHA-256 checksums of files, or `weights` is "random".
+    The settings of a run are declared here only: a field with `setting` is an option of `aims run`, a keyword
+    of `aims.engine.plan.plan` and a field of a suite, and distinguishes runs in reports. `tuning` is "none"
+    for a method that trains nothing; `backbone`, `weights` and `loss` are "none" for a method without a
+    model; `weights` and `init` are SHA-256 checksums of files, or `weights` is "random".
 
     Attributes:
         fingerprint: fingerprint of the dataset's content.
-        options: options of method and tuning by name, those that differ from their defaults.
+        options: options of method and tuning by name, without those that have their default.
     """
 
     method: str = setting("How SAM is made to take the sensor; below.", required=True)
@@ -47,7 +47,7 @@ class RunConfig:
     epochs: int = setting(
         "Passes over the training part.", default=50, least=1, untrained=0, label="epochs {:g}", place=2
     )
-    # Whole numbers stay as they are written: the hash is made of these words.
+    # Not converted to float: the hash is computed from JSON, in which 1 and 1.0 differ.
     lr: int | float = setting(
         "Peak learning rate; sweep tries the paper's seven.  [default: by tuning and weights]",
         metavar="RATE|sweep",
@@ -133,7 +133,7 @@ class RunConfig:
         self._require_words()
 
     def _require_words(self) -> None:
-        """Refuses what no table, no folder's name and no JSON can hold."""
+        """Raises for unprintable text and infinite numbers, which names of folders and JSON cannot hold."""
         if not all(name and name.isprintable() for name in self.options):
             raise InputError(f"options {[*self.options]} are not printable names")
         for name, value in (*vars(self).items(), *self.options.items()):
@@ -145,21 +145,22 @@ class RunConfig:
 
     @property
     def is_floor(self) -> bool:
-        """Whether it has neither sensor nor model, as the floors that other methods are read against."""
+        """Whether the method is a floor: a baseline without a model that reads no stream."""
         return self.backbone == NO_MODEL
 
     @property
     def telling(self) -> tuple[Any, ...]:
-        """What tells runs of one method and tuning apart, as a key to sort and to group by."""
+        """Options and settings that distinguish runs of one method and tuning, as a sorting key."""
+        # None becomes the empty value of its type, so that keys can be compared.
         settings = (getattr(self, item.name) or item.kind() for item in TELLING_SETTINGS)
         return self.options_text, *settings
 
     @property
     def hash(self) -> str:
-        """Ten hexadecimal digits that tell configurations apart."""
+        """First ten hexadecimal digits of the SHA-256 of the configuration."""
         fields = dataclasses.asdict(self)
         for item in dataclasses.fields(self):
-            # As runs were named before there was a choice.
+            # Settings newer than some runs are left out at their defaults, so that those keep their names.
             if not item.metadata.get("hashed", True) and fields[item.name] == item.default:
                 del fields[item.name]
         fields["protocol"] = self._protocol_then
@@ -167,34 +168,34 @@ class RunConfig:
 
     @property
     def options_text(self) -> str:
-        """The changed options for people, e.g. "kernel 5, rank 8"; empty with the defaults."""
+        """The changed options as text, e.g. "kernel 5, rank 8"; empty if all have their defaults."""
         return ", ".join(f"{name} {value}" for name, value in sorted(self.options.items()))
 
     @property
     def run_name(self) -> str:
-        """Name of the run's folder: readable parts, then the hash."""
+        """Name of the run's folder: dataset, modality, method, tuning, protocol, seed and hash."""
         parts = (self.dataset, self.modality, self.method, self.tuning, self._protocol_then, f"s{self.seed}")
         return "-".join((*parts, self.hash))
 
     @property
     def _protocol_then(self) -> str:
-        """The protocol as the run's command said it."""
+        """Name of the protocol at the time of the run, which names and hashes keep."""
         return find_protocol(self.protocol).recorded_as or self.protocol
 
 
 #: The settings of a run, in the order of `RunConfig`.
 SETTINGS = declared_settings(RunConfig)
-#: Those that tell runs of one method and tuning apart, in the order in which reports show them.
+#: Settings that distinguish runs of one method and tuning, in the order in which reports show them.
 TELLING_SETTINGS = tuple(
     sorted((item for item in SETTINGS.values() if item.label), key=lambda item: item.place)
 )
 
 
 def fill_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Fills in the defaults of the settings that are not given.
+    """Adds the defaults of the settings that are not given.
 
     Raises:
-        InputError: a name is unknown, or a setting that has to be given is missing.
+        InputError: a name is unknown, or a required setting is missing.
     """
     for name in given:
         if name not in SETTINGS:
@@ -206,7 +207,7 @@ def fill_settings(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def replaced_settings(*, trains: bool, has_model: bool) -> dict[str, Any]:
-    """The settings that are the same whatever is asked for where nothing is trained or there is no model."""
+    """Returns the fixed values of settings that have no effect without training or without a model."""
     replaced = {}
     for name, item in SETTINGS.items():
         if not trains and item.untrained is not UNSET:

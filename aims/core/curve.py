@@ -14,15 +14,15 @@ class EpochLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A line of metrics.jsonl.
 
     Attributes:
-        epoch: its number, from 1.
-        loss: mean training loss of its steps.
+        epoch: number of the epoch, from 1.
+        loss: mean training loss over the steps of the epoch.
         lr: learning rate.
-        val_miou: mean IoU on the validation part, where it was scored then.
-        val_dice: mean Dice, likewise.
-        val_loss: mean loss, likewise; None if it is not finite.
-        test_miou: mean IoU on the test split, under protocols that select on it.
-        test_dice: mean Dice, likewise.
-        test_loss: mean loss, likewise.
+        val_miou: mean IoU on the validation part, 0..1; None in epochs that are not scored on it.
+        val_dice: mean Dice on the validation part, 0..1.
+        val_loss: mean loss on the validation part; None also if it is not finite.
+        test_miou: mean IoU on the test split, 0..1, under protocols that select on it.
+        test_dice: mean Dice on the test split, 0..1.
+        test_loss: mean loss on the test split; None also if it is not finite.
     """
 
     epoch: Count
@@ -36,11 +36,11 @@ class EpochLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     test_loss: float | None = None
 
     def miou(self, split: str) -> float | None:
-        """The mean IoU on a split, "val" or "test", if the epoch was scored on it."""
+        """Returns the mean IoU on a split, "val" or "test"; None if the epoch was not scored on it."""
         found: float | None = getattr(self, f"{split}_miou")
         return found
 
 
 def metrics_text(lines: Sequence[EpochLine]) -> str:
-    """The content of metrics.jsonl."""
+    """Formats the content of metrics.jsonl."""
     return "".join(f"{json.dumps(msgspec.to_builtins(line))}\n" for line in lines)

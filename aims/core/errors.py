@@ -1,4 +1,4 @@
-"""Exceptions that end as one line on the command line."""
+"""Exceptions that the command line prints as one line."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ import errno
 import os
 from collections.abc import Iterable
 
-#: No space is left, a quota is reached, or a file may not grow any further.
+#: Error numbers for a full disk, a reached quota and the largest file size.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class AimsError(Exception):
-    """A failure with a message for people: what was wrong, where, and what to do next."""
+    """Base of all exceptions of AIMS; the message says what was wrong, where, and what to do next."""
 
     exit_code = 1
 
 
 class InputError(AimsError):
-    """What the user gave (a name, a file, an option) cannot be used."""
+    """Raised for input that cannot be used: a name, a file or an option."""
 
     exit_code = 2
 
 
 class Busy(InputError):
-    """Another process works on what was asked for; it may be free later."""
+    """Raised while another process works on the same run or folder."""
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str], *, where: str = "") -> InputError:
-    """Builds the error for a name that is not in a list: it shows the nearest one and all of them.
+    """Builds the error for an unknown name; the message lists the nearest known name and all of them.
 
     Args:
-        kind: what the name stands for, e.g. "method".
-        name: the name as it was given.
-        choices: the names that exist.
-        where: the file that holds the name, put in front where there is one.
+        kind: kind of the name, e.g. "method".
+        name: the unknown name.
+        choices: known names.
+        where: file that contains the name, prefixed to the message unless empty.
     """
     known = sorted(choices)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -45,10 +45,10 @@ def unknown_name(kind: str, name: str, choices: Iterable[str], *, where: str = "
 
 
 def require_at_least_one(**options: int) -> None:
-    """Checks options that count something.
+    """Checks that numerical options, by keyword, are at least 1.
 
     Raises:
-        InputError: one is below 1.
+        InputError: one is below 1; the message names the option as on the command line.
     """
     for name, value in options.items():
         if value < 1:
@@ -56,7 +56,7 @@ def require_at_least_one(**options: int) -> None:
 
 
 def explain(error: OSError) -> str:
-    """One line for a failure of the file system: where, what, and what to do."""
+    """Formats an error of the file system as one line: path, reason, and what to do."""
     where = f"{error.filename}: " if error.filename else ""
     what = os.strerror(error.errno) if error.errno else str(error)
     if error.errno in DISK_FULL:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, checksums, and paths that stay in their folder."""
+"""Atomic writing, checksums, and paths that stay in their folder."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import Any
 
 from aims.core.errors import InputError
 
-# With the process's number they tell all writers apart, on file systems that several machines share, too.
+# With process id and counter it makes names of temporary files unique, also on shared file systems.
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _WRITERS = itertools.count()
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yields a path beside `path` to write to, and renames it once it is whole and on the disk.
+    """Yields a temporary path in the folder of `path`, and renames it to `path` once it is synced to disk.
 
-    A stop at any moment leaves either the old file or the new one. Each writer has a name of its own, so that
-    of two at once the later one wins, whole; what a killed process left is removed by the next writer here.
+    An interruption at any moment leaves either the old file or the new one. Every writer has its own file, so
+    the later of two concurrent writers wins. Temporary files of dead processes on this host are removed.
     """
     prefix = f".{path.name}.{_HOST}-"
     beside = path.with_name(f"{prefix}{os.getpid()}-{next(_WRITERS)}.tmp")
@@ -37,7 +37,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         sync(beside)
         os.replace(beside, path)
     except OSError as error:
-        # Writing and syncing fail without a name, or with one that nobody has seen.
+        # The error has no file name, or that of the temporary file: report `path` instead.
         if error.errno is None or error.filename not in (None, str(beside), beside):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from None
@@ -48,16 +48,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 def _is_alive(process: str) -> bool:
     try:
+        # Signal 0 only checks that the process exists.
         os.kill(int(process), 0)
     except (ProcessLookupError, ValueError):
         return False
-    except OSError:  # somebody else's
+    except OSError:  # it belongs to another user
         return True
     return True
 
 
 def sync(path: Path) -> None:
-    """Waits until a file's content, or a folder's list of names, is on the disk."""
+    """Flushes a file, or the entries of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -66,43 +67,43 @@ def sync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text atomically, with Unix line ends on every platform."""
+    """Writes UTF-8 text atomically, with Unix line endings on every platform."""
     with atomic_write(path) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON atomically; the same value gives the same bytes. NaN is refused (not JSON)."""
+    """Writes JSON atomically; equal values give equal bytes. Raises ValueError for NaN, which is no JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal, read in pieces."""
+    """Returns the SHA-256 of a file in hexadecimal, without reading it into memory at once."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_json(value: Any) -> str:
-    """SHA-256 of a value's canonical JSON (sorted keys, no spaces)."""
+    """Returns the SHA-256, in hexadecimal, of a value's canonical JSON (sorted keys, no spaces)."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def is_unicode(name: str) -> bool:
-    """Whether a name from a file system can be written as text: Python holds other bytes as surrogates."""
+    """Returns whether a file name is valid Unicode: Python decodes other bytes to surrogates."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def inside(root: Path, relative: str, *, where: str) -> Path:
-    """Joins a path that came from a file to its folder, and refuses one that leaves the folder.
+    """Joins a relative path, read from a file, to a folder, and refuses one that leaves the folder.
 
-    Links inside the folder may point elsewhere (large sets are often linked in); the written path
-    itself may not be absolute or climb.
+    Links inside the folder may point elsewhere, since large datasets are often linked in; the path itself may
+    not be absolute or contain "..".
 
     Args:
         root: the folder.
-        relative: the path as written in a file, with forward slashes.
-        where: the file that names it, for the message.
+        relative: the path, with forward slashes or backslashes.
+        where: file that contains the path, for the message.
 
     Raises:
         InputError: the path is absolute or leaves the folder.

@@ -1,4 +1,4 @@
-"""Worker processes, as conversions and reports use them."""
+"""Pools of worker processes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from multiprocessing import get_context
 
 
 def process_pool(jobs: int) -> ProcessPoolExecutor:
-    """A pool of so many processes.
+    """Creates a pool of `jobs` processes.
 
-    Spawned, not forked: a fork of a process with running threads (Arrow, BLAS) can hang. They ignore Ctrl-C,
-    so that one message comes, from the process that made the pool. Each imports the main module: a script
-    that asks for them needs its `if __name__ == "__main__"`.
+    Processes are spawned, because forking a process with running threads (Arrow, BLAS) can deadlock. They
+    ignore Ctrl-C, so that only the process that made the pool reports it. Each imports the main module: a
+    script that uses a pool needs `if __name__ == "__main__"`.
     """
     return ProcessPoolExecutor(jobs, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))

@@ -1,15 +1,15 @@
-"""Run folders: what `aims run` leaves and `aims report` reads.
+"""Run folders, which `aims run` writes and `aims report` reads.
 
 runs/<name>-<hash>/
     run.json            configuration, status, provenance, scores
-    metrics.jsonl       one line an epoch: loss, learning rate, scores where evaluated
-    instances.parquet   one row a test instance: click, IoU, predicted mask as COCO RLE
-    weights.safetensors what was trained, at the selected epoch
-    initial.safetensors only after --init: what the run started with and did not train
-    resume.safetensors  only while unfinished
+    metrics.jsonl       one line per epoch: loss, learning rate, scores where evaluated
+    instances.parquet   one row per test instance: click, IoU, predicted mask as COCO RLE
+    weights.safetensors trained parameters at the selected epoch
+    initial.safetensors only after --init: tensors taken from the other run and not trained
+    resume.safetensors  only while unfinished: the state to resume from
     samples.png         contact sheet of a few test images
-    prompts.parquet, prompts.json  only after `aims evaluate`: other prompts than the one click
-    failed_batch.safetensors  only after a loss that was not finite: the batch that did it
+    prompts.parquet, prompts.json  only after `aims evaluate`: scores under further prompts
+    failed_batch.safetensors  only after a loss that was not finite: the batch that caused it
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from aims.core.files import write_json
 from aims.core.structs import Count, Share, read_struct
 from aims.core.vocabulary import PAPER, PAPER_1
 
-#: 2: `paper` reduces the grid as the released program does, and images count as often as they are scored.
+#: Since 2, `paper` reduces masks as the released program does, and images count as often as they are scored.
 RUN_VERSION = 2
 RECORD = "run.json"
 METRICS = "metrics.jsonl"
@@ -42,11 +42,11 @@ FAILED_BATCH = "failed_batch.safetensors"
 _POINT = pa.list_(pa.int32(), 2)
 _RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
 
-#: One row a test instance. `iou` is the protocol's score, `iou_grid` at 256 x 256 (null where the instance
-#: vanishes there and nothing is smoothed), `iou_native` at the picture's own size (null under `paper`).
-#: `click` is (x, y) in pixels of `click_size` (height, width): the 1024 grid under `paper`, else the picture.
-#: `area` and `pixels` are the instance's and the picture's, at the picture's own size; files of earlier
-#: versions have no `pixels`.
+#: One row per test instance. `iou` is the protocol's score; `iou_grid` is at 256 x 256 (null if the instance
+#: has no pixel there and the protocol does not smooth); `iou_native` is at the image's resolution (null under
+#: `paper`). `click` is (x, y) in pixels of a map of `click_size` (height, width): 1024 x 1024 under `paper`,
+#: else the image. `area` and `pixels` are the numbers of pixels of the instance and of the image; files of
+#: earlier versions lack `pixels`.
 INSTANCE_SCHEMA = pa.schema(
     [
         ("image_id", pa.string()),
@@ -74,7 +74,7 @@ class Rle(TypedDict):
 
 
 class InstanceRow(TypedDict):
-    """A row of `INSTANCE_SCHEMA`; `loss` is of the training's validation alone, and not written."""
+    """A row of `INSTANCE_SCHEMA`; `loss` exists during validation in training only, and is not written."""
 
     image_id: str
     group: str
@@ -93,10 +93,9 @@ class InstanceRow(TypedDict):
 
 
 class _Part(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Base of the parts of a record: a field that has its default is left out of the file.
+    """Base of the parts of a record; fields that have their default are left out of the file.
 
-    What only describes a run is `UNSET` where the record of an earlier version, or of another program, does
-    not say it.
+    Descriptive fields are `UNSET` if a record of an earlier version, or of another program, lacks them.
     """
 
 
@@ -106,13 +105,13 @@ class Scores(_Part, frozen=True, kw_only=True):
     Attributes:
         miou: mean IoU over the test instances by the protocol's rule, 0..1.
         instances: number of test instances.
-        images: number of test images that hold them.
-        epoch: the selected epoch; 0 where nothing was trained.
-        val_miou: mean IoU on the validation part, where one chose.
-        miou_large: mean IoU over instances of at least 1 % of the picture (`aims.core.sizes.LARGE`); None
-            where there is none. Records of earlier versions lack it.
-        instances_large: their number; likewise.
-        miou_grid: mean IoU at 256 x 256; None where every instance vanishes there.
+        images: number of test images with such instances.
+        epoch: number of the selected epoch; 0 if nothing was trained.
+        val_miou: mean IoU on the validation part, 0..1; None if nothing was selected on it.
+        miou_large: mean IoU over instances of at least 1 % of the image (`aims.core.sizes.LARGE`); None if
+            there are none; UNSET in records of earlier versions.
+        instances_large: number of these instances; None in records of earlier versions.
+        miou_grid: mean IoU at 256 x 256; None if no instance has a pixel there.
     """
 
     miou: Share
@@ -126,7 +125,7 @@ class Scores(_Part, frozen=True, kw_only=True):
 
 
 class Code(_Part, frozen=True, kw_only=True):
-    """The versions that made a run; `commit` is None outside a checkout."""
+    """Versions of the software of a run; `commit` is None outside a checkout."""
 
     aims: str | UnsetType = UNSET
     commit: str | UnsetType | None = UNSET
@@ -134,7 +133,7 @@ class Code(_Part, frozen=True, kw_only=True):
 
 
 class Hardware(_Part, frozen=True, kw_only=True):
-    """What a run was made on; `device` is the kind, "cpu" or "cuda"."""
+    """Hardware and platform of a run; `device` is its type, "cpu" or "cuda"."""
 
     device: str
     name: str | UnsetType = UNSET
@@ -144,11 +143,11 @@ class Hardware(_Part, frozen=True, kw_only=True):
     python: str | UnsetType = UNSET
 
 
-_Number = int | float  # as it is written
+_Number = int | float  # integers are not converted: they are written back as they were read
 
 
 class StreamFacts(_Part, frozen=True, kw_only=True):
-    """What a record keeps of a stream: the fields of `aims.core.schema.StreamSpec`."""
+    """Facts of a stream in a record: the fields of `aims.core.schema.StreamSpec`."""
 
     channels: Count
     unit: str
@@ -158,7 +157,7 @@ class StreamFacts(_Part, frozen=True, kw_only=True):
 
 
 class DatasetFacts(_Part, frozen=True, kw_only=True):
-    """What a record keeps of its dataset: licence, source, and how its streams were stored."""
+    """Facts of the dataset in a record: licence, source, and how its streams are stored."""
 
     license: str | UnsetType = UNSET
     citation: str | UnsetType | None = UNSET
@@ -167,7 +166,7 @@ class DatasetFacts(_Part, frozen=True, kw_only=True):
 
 
 class Trainable(_Part, frozen=True, kw_only=True):
-    """Numbers of parameters that learn, in each part of a model."""
+    """Numbers of trainable parameters in each part of a model."""
 
     alignment: Count
     encoder: Count
@@ -183,14 +182,14 @@ class Parameters(_Part, frozen=True, kw_only=True):
 
 
 class Operations(_Part, frozen=True, kw_only=True):
-    """Floating-point operations for one image with one click, and those before the encoder alone."""
+    """Floating-point operations for one image and one click: of the model, and of its alignment only."""
 
     forward: Count | UnsetType = UNSET
     alignment: Count | UnsetType = UNSET
 
 
 class InitialRun(_Part, frozen=True, kw_only=True):
-    """The run from which another started: its name, and the SHA-256 of what it trained."""
+    """The run from which another one started: its name, and the SHA-256 of its trained weights."""
 
     run: str
     weights: str
@@ -200,14 +199,15 @@ class TriedRates(_Part, frozen=True, kw_only=True):
     """The learning rates that a sweep tried.
 
     Attributes:
-        scores: by rate, the score on the split that the protocol selects on; None where training failed.
-        stopped_early: the rates that were left after a fifth of the epochs.
+        scores: mIoU by rate on the split that the protocol selects on, 0..1; None where training failed.
+        stopped_early: rates that were dropped after a fifth of the epochs.
     """
 
     scores: dict[str, Share | None]
     stopped_early: list[float]
 
     def __post_init__(self) -> None:
+        # Refuses keys that are not numbers while a record is read.
         for rate in self.scores:
             float(rate)
 
@@ -220,8 +220,8 @@ class Preprocessing:
         streams: streams in stacking order.
         mean: mean of every stacked channel after scaling.
         std: standard deviation of every stacked channel after scaling.
-        source: where mean and std come from: "published" or "training part", with exceptions named.
-        channel_order: the stacked channels in the order in which the model sees them.
+        source: source of mean and std, "published" or "training part", followed by exceptions.
+        channel_order: indices of the stacked channels in the order in which the model sees them.
     """
 
     streams: tuple[str, ...]
@@ -237,36 +237,36 @@ class Preprocessing:
 
 
 class RunContent(_Part, frozen=True, kw_only=True):
-    """The content of run.json, in order of writing.
+    """The content of run.json, in the order of the file.
 
-    Of a run that is not finished, and of one of an earlier version, some of it is missing.
+    Fields are missing while a run is not finished, and in records of earlier versions.
 
     Attributes:
-        version: edition of the format.
+        version: version of the format.
         status: "running", "failed" or "finished".
-        config: everything that decides the numbers.
+        config: configuration, which determines the results.
         dataset: facts of the dataset.
         images: number of images by split.
-        selected_on: split on which the epoch, or what a floor has to choose, was chosen; None for nothing.
-        options: all options of method and tuning, defaults filled in.
-        code: versions of the program.
-        hardware: what it was made on.
-        init: the run whose weights it started from.
-        path: "fast" or "stock" attention.
-        processes: number of processes that computed it together.
-        command: the words of the command line.
-        started: ISO time.
-        preprocessing: scaling constants; None without a model.
-        parameters: of the model.
-        flops: of the model.
-        chosen: what a floor chose, by name.
-        reason: why it failed.
-        scores: of the test split.
-        seconds: time of training and evaluation.
-        peak_memory_bytes: the most memory that the first process held; None where that is not known.
-        micro_batch: images that a process computed at once; None where nothing is trained.
-        finished: ISO time.
-        learning_rates: what `--lr sweep` tried beside it.
+        selected_on: split on which the epoch was selected, or a floor fitted; None if neither happened.
+        options: all options of method and tuning, including defaults.
+        code: versions of the software.
+        hardware: hardware and platform.
+        init: run whose weights this run started from.
+        path: implementation of attention, "fast" or "stock".
+        processes: number of processes that computed the run together.
+        command: words of the command line.
+        started: start of the run, ISO 8601 in UTC.
+        preprocessing: mean, standard deviation and order of the channels; None without a model.
+        parameters: numbers of parameters of the model.
+        flops: floating-point operations of the model.
+        chosen: fitted values of a floor by name.
+        reason: message of the error, if the run failed.
+        scores: scores on the test split.
+        seconds: duration of training and evaluation.
+        peak_memory_bytes: peak memory of the first process; None if unknown.
+        micro_batch: number of images that a process computed at once; None if nothing was trained.
+        finished: end of the run, ISO 8601 in UTC.
+        learning_rates: learning rates that `--lr sweep` tried.
     """
 
     version: Count
@@ -296,12 +296,12 @@ class RunContent(_Part, frozen=True, kw_only=True):
     learning_rates: TriedRates | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The JSON object, in order of writing."""
+        """Returns the JSON object with its keys in the order of the file."""
         value: dict[str, Any] = msgspec.to_builtins(self)
         return value
 
     def write(self, run: Path) -> None:
-        """Writes run.json of a run's folder."""
+        """Writes run.json into a run's folder."""
         write_json(run / RECORD, self.as_json())
 
 
@@ -309,7 +309,7 @@ def read_content(run: Path) -> RunContent:
     """Reads run.json of a run's folder, whatever its status.
 
     Raises:
-        InputError: it is missing, does not fit, or is of a newer version.
+        InputError: the file is missing, does not have the form of a record, or has a newer version.
     """
     return read_struct(run / RECORD, RunContent, what="a run record", newest=RUN_VERSION)
 
@@ -319,10 +319,10 @@ class RunRecord:
     """A finished run.
 
     Attributes:
-        path: the run's folder.
-        config: the configuration; its protocol is the one whose rules the run followed.
-        scores: its scores.
-        content: the whole of run.json.
+        path: folder of the run.
+        config: configuration; `protocol` names the rules that the run followed, also for earlier versions.
+        scores: scores on the test split.
+        content: complete content of run.json.
     """
 
     path: Path
@@ -335,7 +335,7 @@ class RunRecord:
         """Reads a run folder.
 
         Raises:
-            InputError: run.json is missing, does not fit, is of a newer version, or not of a finished run.
+            InputError: run.json is missing, has another form or a newer version, or the run is not finished.
         """
         content = read_content(path)
         if content.status != "finished":
@@ -343,22 +343,23 @@ class RunRecord:
         if content.scores is None:
             raise InputError(f"{path / RECORD}: not a run record: no 'scores'")
         config = content.config
+        # Version 1 reduced masks by PIL's rule under the name `paper`.
         if content.version < 2 and config.protocol == PAPER.name:
             config = replace(config, protocol=PAPER_1.name)
         return cls(path=path, config=config, scores=content.scores, content=content)
 
 
 def is_finished(run: Path) -> bool:
-    """Whether a folder holds a finished run.
+    """Returns whether a folder holds a finished run.
 
     Raises:
-        InputError: run.json is there, but cannot be read.
+        InputError: run.json exists, but cannot be read.
     """
     return (run / RECORD).is_file() and read_content(run).status == "finished"
 
 
 def run_folders(runs: Path) -> list[Path]:
-    """The folders of runs, in order of name.
+    """Returns all folders in a folder of runs, sorted by name.
 
     Raises:
         InputError: `runs` does not exist.

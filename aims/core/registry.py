@@ -1,4 +1,4 @@
-"""One small registry class for methods, tunings, backbones and losses."""
+"""The registry class of methods, tunings, backbones and losses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T]):
-    """Names, as they stand on the command line, and what they mean.
+    """A mapping of names, as used on the command line, to registered objects; it iterates in sorted order.
+
+    Looking up an unknown name raises an `InputError` with the nearest known name.
 
     Example:
         >>> losses = Registry[str]("loss")
@@ -25,7 +27,7 @@ class Registry(Mapping[str, T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Returns a decorator that files its argument under `name`; a name can be taken once."""
+        """Returns a decorator that registers its argument; raises ValueError if `name` is taken."""
 
         def add(entry: T) -> T:
             if name in self._entries:
@@ -42,7 +44,7 @@ class Registry(Mapping[str, T]):
             raise unknown_name(self.kind, name, self._entries) from None
 
     def __contains__(self, name: object) -> bool:
-        # Not Mapping's, which waits for a KeyError.
+        # Mapping.__contains__ expects a KeyError, but look-ups here raise an InputError.
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""The contract between converters and the dataset writer.
+"""The interface between converters and the dataset writer.
 
-A converter describes its set once (`DatasetSpec`), names its images (`splits`) and reads them one by one
-(`read`). Everything else - components, clicks, Parquet, checksums, resuming - is done by `aims.data`.
+A converter describes its dataset (`DatasetSpec`), lists its images (`splits`) and reads them one by one
+(`read`). Everything else (components, clicks, Parquet, checksums, resuming) is done by `aims.data`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aims.core.columns import COLUMNS
 from aims.core.errors import InputError
 
 FORMAT_VERSION = 1
-#: Lies in a raw folder that `aims synth` rendered.
+#: File that marks a raw folder as rendered by `aims synth`.
 MADE_UP = "synth.json"
 
 Array = NDArray[Any]
@@ -35,20 +35,20 @@ SPLIT_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 
 @dataclass(frozen=True, kw_only=True)
 class StreamSpec:
-    """One sensor stream as the manifest describes it.
+    """The description of a sensor stream in the manifest.
 
     Attributes:
-        channels: planes in the stream.
+        channels: number of channels.
         unit: unit of the stored values, e.g. "m" or "digital number".
-        valid_range: lowest and highest value the sensor can mean, in `unit`; None if unknown.
-        missing: the value that stands for "no measurement" beside NaN; None if there is none.
-        wavelength_nm: lowest and highest wavelength the sensor sees; None if it has none or is unknown.
+        valid_range: lowest and highest value that the sensor can measure, in `unit`; None if unknown.
+        missing: value that means "no measurement", in addition to NaN; None if there is none.
+        wavelength_nm: lowest and highest wavelength of the sensor in nm; None if it has none or is unknown.
     """
 
     channels: int
     unit: str
     valid_range: tuple[float, float] | None = None
-    # Whole numbers stay as they are written: the fingerprint is made of these words.
+    # Not converted to float: the fingerprint is computed from JSON, in which 0 and 0.0 differ.
     missing: int | float | None = None
     wavelength_nm: tuple[float, float] | None = None
 
@@ -64,15 +64,15 @@ class StreamSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
-    """What is true of a whole dataset.
+    """The description of a dataset.
 
     Attributes:
-        name: kebab-case name, also the default folder.
-        classes: class names; class id k is `classes[k - 1]`, and 0 is nothing.
-        streams: the sensor streams by column name.
-        license: licence of the raw data, in its owners' words.
-        citation: whom to cite; None if unknown.
-        url: where the raw data can be had; None if unknown.
+        name: name in kebab-case, also of the default folder.
+        classes: class names; class id k is `classes[k - 1]`, and 0 means no class.
+        streams: sensor streams by column name.
+        license: licence of the raw data, in the words of its owners.
+        citation: work to cite; None if unknown.
+        url: where the raw data can be obtained; None if unknown.
         has_rgb: whether images come with an aligned RGB picture.
     """
 
@@ -104,16 +104,16 @@ class DatasetSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What is known of a published set before a file of it is at hand.
+    """Facts of a published dataset that are known without its files.
 
     Attributes:
-        streams: the sensor streams that a conversion writes by default.
-        license: licence of the raw data, in its owners' words; says so where none is stated.
-        citation: whom to cite.
-        url: where the raw data can be had, or where it is described.
-        images: number of images in every split as published, the unusable ones among them; a split whose
-            number is not published is left out.
-        total: number of images in all splits together, where only that is published.
+        streams: names of the streams that a conversion writes by default.
+        license: licence of the raw data, in the words of its owners, or a note that none is stated.
+        citation: work to cite.
+        url: where the raw data can be obtained or is described.
+        images: published number of images by split, including unusable ones; splits without a published
+            number are left out.
+        total: published number of images of all splits, if only that is known.
     """
 
     streams: tuple[str, ...]
@@ -131,7 +131,7 @@ class Published:
         streams: Mapping[str, StreamSpec],
         has_rgb: bool = False,
     ) -> DatasetSpec:
-        """Completes the facts to the description of a conversion; see `DatasetSpec`."""
+        """Builds the description of a converted dataset from these facts; see `DatasetSpec`."""
         return DatasetSpec(
             name=name,
             classes=classes,
@@ -148,8 +148,8 @@ class SemanticMap:
     """A class id for every pixel; connected regions of one class become instances.
 
     Attributes:
-        class_map: (height, width), integers; class ids of `DatasetSpec.classes`.
-        void: class ids that are no object (background, unlabelled).
+        class_map: (height, width) integers, class ids of `DatasetSpec.classes`.
+        void: ids of classes that are not objects (background, unlabelled).
     """
 
     class_map: Array
@@ -158,11 +158,11 @@ class SemanticMap:
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceMap:
-    """An instance id for every pixel (0 = nothing), as the source drew them: regions are not split.
+    """An instance id for every pixel, 0 for none; instances are kept even if they are not connected.
 
     Attributes:
-        instances: (height, width), integers.
-        class_ids: the class of each instance id that occurs.
+        instances: (height, width) integers, instance ids.
+        class_ids: class id of every instance id that occurs.
     """
 
     instances: Array
@@ -171,15 +171,15 @@ class InstanceMap:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One image as a converter read it.
+    """One image as a converter reads it.
 
     Attributes:
-        image_id: the source's own name of the picture, unique in the set.
-        group: scene or sequence; images of one group never straddle splits and are resampled together.
-        streams: (height, width, channels) arrays by stream name, in the source's own dtype.
+        image_id: name of the image in the source, unique in the dataset.
+        group: scene or sequence; a group lies in one split, and the bootstrap resamples it as a whole.
+        streams: (height, width, channels) arrays by stream name, in the dtype of the source.
         labels: class map or instance map of the same height and width.
-        rgb: the encoded picture file, byte for byte; None where there is none.
-        dropped: labelled objects of the source that `labels` cannot hold, one line with the reason for each.
+        rgb: bytes of the encoded RGB file, unchanged; None if there is none.
+        dropped: objects of the source that `labels` does not contain, one line with the reason for each.
     """
 
     image_id: str
@@ -192,12 +192,12 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """An image of the source that no split holds, for dropped.jsonl.
+    """An image of the source that is in no split, for dropped.jsonl.
 
     Attributes:
-        split: the split it would belong to.
-        image_id: its name.
-        reason: why it is left out.
+        split: split to which it would belong.
+        image_id: name of the image.
+        reason: reason why it is left out.
     """
 
     split: str
@@ -206,16 +206,16 @@ class LeftOut:
 
 
 class SampleError(InputError):
-    """One image cannot be read. `--keep-going` lists it in dropped.jsonl and goes on."""
+    """Raised for an image that cannot be read. `--keep-going` lists it in dropped.jsonl and continues."""
 
 
 def option(default: Any = dataclasses.MISSING, *, help: str, argument: bool = False) -> Any:
-    """Declares a converter's option: a dataclass field that the command line offers by its name.
+    """Declares a dataclass field of a converter as an option on the command line.
 
     Args:
-        default: value when it is not given; without one it must be given.
-        help: one line for `--help`.
-        argument: a positional argument in place of an option.
+        default: default value; the option is required without one.
+        help: line of `--help`.
+        argument: whether it is a positional argument instead of an option.
     """
     return field(default=default, metadata={"help": help, "argument": argument})
 
@@ -241,19 +241,19 @@ class Converter(ABC):
 
     @property
     def root(self) -> Path:
-        """The raw folder: as given, else data/raw/NAME below the working directory."""
+        """Folder of the raw data: `raw` if given, else data/raw/NAME below the working directory."""
         return self.raw if self.raw is not None else Path("data/raw") / self.name
 
     @property
     def made_up(self) -> bool:
-        """Whether `aims synth` rendered the raw folder, which then only has a published set's layout."""
+        """Whether `aims synth` rendered the raw folder in the layout of a published dataset."""
         return self.published is not None and (self.root / MADE_UP).is_file()
 
     def description(self) -> DatasetSpec:
-        """What a conversion is called and says of itself: `spec`, unless the set is made up.
+        """Returns the description of the converted dataset: `spec`, renamed if the data are synthetic.
 
-        A made-up set gets a name of its own, so that none of its scores stands beside published ones, and
-        neither the real set's constants nor its broken pictures are applied to it.
+        With a name of its own a synthetic dataset is never compared with published scores, and neither the
+        constants nor the list of broken images of the real dataset apply to it.
         """
         spec = self.spec()
         if not self.made_up:
@@ -264,30 +264,30 @@ class Converter(ABC):
 
     @abstractmethod
     def spec(self) -> DatasetSpec:
-        """Describes the set. Raises InputError (what was looked for, where to get it) if it is absent."""
+        """Describes the dataset. Raises InputError, saying where to get the raw data, if they are absent."""
 
     @abstractmethod
     def splits(self) -> Mapping[str, Sequence[str]]:
-        """Image ids of every split, in the order in which they are written."""
+        """Returns the image ids of every split, in the order in which they are written."""
 
     @abstractmethod
     def read(self, split: str, image_id: str) -> Sample:
-        """Reads one image. Raises SampleError naming the file and the reason if that fails."""
+        """Reads one image. Raises SampleError, naming the file and the reason, if that fails."""
 
     @abstractmethod
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
-        """The files that belong to this image alone, for checksums; missing ones are left out."""
+        """Returns the files of this image only, for checksums; missing ones are left out."""
 
     def left_out(self) -> Sequence[LeftOut]:
-        """Images of the source that are known to be unusable and stand in no split."""
+        """Returns images of the source that are known to be unusable and are in no split."""
         return ()
 
     def shared_files(self) -> Sequence[Path]:
-        """The files that all images share (archives, tables, descriptions)."""
+        """Returns the files that all images share (archives, tables, descriptions)."""
         return ()
 
     def options(self) -> dict[str, Any]:
-        """The options that shape the result, for the manifest; never where the raw folder lies."""
+        """Returns the options that affect the result, for the manifest; paths are left out."""
         return {
             item.name: getattr(self, item.name)
             for item in dataclasses.fields(self)
@@ -295,6 +295,7 @@ class Converter(ABC):
         }
 
     def __getstate__(self) -> dict[str, Any]:
+        # Without cached properties, which may hold open files.
         return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

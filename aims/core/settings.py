@@ -1,4 +1,4 @@
-"""How a dataclass declares the settings of a run: help, default, limits and label beside each field."""
+"""Declaration of the settings of a run as dataclass fields with help, default, limits and label."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from dataclasses import dataclass, field
 from types import MappingProxyType, NoneType
 from typing import Any, get_args, get_type_hints
 
-#: In place of a value that a setting does not have.
+#: Sentinel for an attribute that a setting does not have; None is a valid value.
 UNSET: Any = object()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is declared of a setting; the command line, suites, `plan` and reports derive from it.
+    """The declaration of a setting, from which the command line, suites, `plan` and reports derive.
 
     Attributes:
-        name: of the field.
-        kind: `str`, `int` or `float`.
-        optional: whether a record may hold None in its place.
+        name: name of the field.
+        kind: type of the value: `str`, `int` or `float`.
+        optional: whether None is allowed in a record.
         help: line of `aims run --help`.
-        required: whether it has to be given.
-        default: where it is not given; None where the run decides (see `aims.engine.plan.plan`).
-        metavar: what stands for the value on the help page; empty for click's own word.
-        choices: the values that there are; empty where a registry of its name holds them, or any will do.
-        least: the least value; None where there is none.
-        untrained: its value where nothing is trained; `UNSET` where that makes no difference.
-        modelless: its value where there is no model; likewise.
-        label: the words for its value in reports, as a format; empty where other columns show it.
-        place: place of the label among the others; those of one place keep the order of the fields.
+        required: whether the setting has to be given.
+        default: default value; None if `aims.engine.plan.plan` determines it.
+        metavar: placeholder of the value on the help page; empty for click's default.
+        choices: allowed values; empty if a registry holds them or any value is allowed.
+        least: smallest allowed value; None for no limit.
+        untrained: fixed value for methods that train nothing; `UNSET` if the setting still applies.
+        modelless: fixed value for methods without a model; `UNSET` if the setting still applies.
+        label: format string of the value in reports; empty if other columns show it.
+        place: rank of the label among all labels; equal ranks keep the order of the fields.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Setting:
 
     @property
     def option(self) -> str:
-        """The name on the command line and in suites, without the leading hyphens: "batch-size"."""
+        """Name on the command line and in suites without leading hyphens, e.g. "batch-size"."""
         return self.name.replace("_", "-")
 
 
@@ -57,24 +57,25 @@ def setting(text: str, *, since: Any = UNSET, in_hash: bool = False, **declared:
 
     Args:
         text: line of `aims run --help`.
-        since: of a setting that is younger than some records: the value in all of those, and its default. The
-            hash leaves it out, so that runs keep their names.
-        in_hash: whether the hash holds it even so.
-        **declared: the other attributes of `Setting`.
+        since: for a setting that is newer than some records: its value in those, and its default. The hash
+            leaves out this value, so that earlier runs keep their names.
+        in_hash: whether the hash contains the setting even if it has the value of `since`.
+        **declared: other attributes of `Setting`.
     """
     default = declared.pop("default", None if since is UNSET else since)
     metadata = {"help": text, "default": default, **declared}
+    # Only newer settings have a default in the dataclass: records have to contain all others.
     kept = dataclasses.MISSING if since is UNSET else since
     return field(default=kept, metadata={"setting": metadata, "hashed": in_hash or since is UNSET})
 
 
 def declared_settings(config: type[Any]) -> Mapping[str, Setting]:
-    """The settings that a dataclass declares with `setting`, by name, in the order of its fields."""
+    """Returns the settings that a dataclass declares with `setting`, by name, in the order of its fields."""
     types = get_type_hints(config)
     found = {}
     for item in dataclasses.fields(config):
         if "setting" in item.metadata:
-            # Of `int | float` the last; None comes behind both.
+            # `int | float` counts as float, its last member; None comes after both.
             *kinds, last = get_args(types[item.name]) or (types[item.name],)
             optional = last is NoneType
             found[item.name] = Setting(

@@ -1,4 +1,4 @@
-"""Reading files into frozen classes: msgspec checks the types, and a message says where they do not fit."""
+"""Reading files into typed classes: msgspec checks types, and errors name the place that does not fit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aims.core.errors import InputError, unknown_name
 T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-#: A score from 0 to 1.
+#: A score or a proportion, 0..1.
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -30,39 +30,38 @@ def read_struct(path: Path, kind: type[T], *, what: str, newest: int | None = No
     """Reads a JSON file into a class.
 
     Args:
-        path: a regular file; anything else (a pipe, a folder) is refused, as reading it might never end.
-        kind: a `msgspec.Struct`, which ignores keys of the file that it does not have, or a dataclass, which
-            refuses them.
-        what: what the file should be, for the message: "a manifest".
-        newest: the newest version of such files that can be read; None where they have none.
+        path: a regular file; a pipe, which might never end, and a folder are refused.
+        kind: a `msgspec.Struct`, which ignores unknown keys, or a dataclass, which refuses them.
+        what: kind of the file, for the message, e.g. "a manifest".
+        newest: newest version of such files that can be read; None if they have no version.
 
     Raises:
-        InputError: the file is missing, is not JSON, is of a newer version, or does not fit; the place in it
-            is named.
+        InputError: the file is missing, is not JSON, has a newer version, or does not fit `kind`; the message
+            names the place in the file.
     """
     return decode_struct(_read(path), kind, where=str(path), what=what, newest=newest)
 
 
 def decode_struct(data: bytes, kind: type[T], *, where: str, what: str, newest: int | None = None) -> T:
-    """Does what `read_struct` does, for the content of a file; `where` names it in messages."""
+    """Decodes the content of a file as `read_struct` does; `where` names the file in messages."""
     value, place = decode_json(data, where=where), f"{where}: not {what}"
-    # First, as a newer version may have other keys.
+    # Before the other checks, because a newer version may have other keys.
     if newest is not None and (version := convert_struct(value, _Versioned, where=place).version) > newest:
         raise InputError(f"{where}: version {version}; update AIMS to read it")
     return convert_struct(value, kind, where=place)
 
 
 def read_lines(path: Path, kind: type[T]) -> list[T]:
-    """Reads a file with one JSON object a line; see `read_struct`."""
+    """Reads a file with one JSON object per line; see `read_struct`."""
     places = ((f"{path}, line {number}", line) for number, line in enumerate(_read(path).splitlines(), 1))
     return [convert_struct(decode_json(line, where=where), kind, where=where) for where, line in places]
 
 
 def decode_json(data: bytes, *, where: str) -> Any:
-    """Decodes strict JSON: NaN, infinity and halves of UTF-16 pairs, which cannot be written, are refused.
+    """Decodes strict JSON; NaN, infinity and unpaired surrogates are refused.
 
     Raises:
-        InputError: the bytes are no JSON.
+        InputError: the bytes are not JSON.
     """
     try:
         return msgspec.json.decode(data)
@@ -71,16 +70,16 @@ def decode_json(data: bytes, *, where: str) -> Any:
 
 
 def convert_struct(value: Any, kind: type[T], *, where: str) -> T:
-    """Turns parsed JSON, or a row of a table, into a class.
+    """Converts parsed JSON, or a row of a table, to a class.
 
     Args:
-        value: lists and dictionaries.
-        kind: what to make of it.
-        where: the file, for the message.
+        value: nested lists and dictionaries.
+        kind: class to convert to.
+        where: name of the file, for the message.
 
     Raises:
-        InputError: the value does not fit; the message names the place, and the nearest key that is there
-            where one is missing, or that is known where one is unknown.
+        InputError: the value does not fit; the message names the place and, for a missing or unknown key, the
+            nearest one.
     """
     try:
         result = msgspec.convert(value, kind)
@@ -96,9 +95,9 @@ def convert_struct(value: Any, kind: type[T], *, where: str) -> T:
 
 
 def _unknown_key(value: Any, kind: Any, place: str = "") -> tuple[str, str, Collection[str]] | None:
-    """The first key that a dataclass does not have, its place, and the keys that it has.
+    """Returns the first unknown key of a dataclass, its place, and the known keys; None if all are known.
 
-    The library can refuse unknown keys of its own classes alone.
+    msgspec can refuse unknown keys of its own structs only.
     """
     for key, item, inner in _parts(value, kind, _dataclass_fields):
         if found := _unknown_key(item, inner, f"{place}.{key}" if place else key):
@@ -109,9 +108,9 @@ def _unknown_key(value: Any, kind: Any, place: str = "") -> tuple[str, str, Coll
     return next(((str(key), place, known) for key in value if key not in known), None)
 
 
-@functools.cache  # most of a record has none, and its keys need no look
+@functools.cache  # `_unknown_key` skips parts without dataclasses, which are most of a record
 def _dataclass_fields(kind: Any) -> Mapping[str, Any]:
-    """The fields of a class that hold dataclasses, at any depth."""
+    """Returns the fields of a class that contain dataclasses at any depth."""
     return {name: inner for name, inner in _fields(kind).items() if _holds_dataclass(inner)}
 
 
@@ -130,9 +129,9 @@ def _read(path: Path) -> bytes:
 
 
 def locate_misfit(value: Any, kind: Any, place: str = "") -> tuple[str, str]:
-    """The innermost place of a value that does not fit a class, and why.
+    """Returns the innermost place of a value that does not fit a class, and the reason.
 
-    The library's own words leave out the keys of dictionaries.
+    The paths in msgspec's own messages leave out the keys of dictionaries.
     """
     for key, item, inner in _parts(value, kind):
         try:
@@ -149,8 +148,8 @@ def locate_misfit(value: Any, kind: Any, place: str = "") -> tuple[str, str]:
 def _parts(
     value: Any, kind: Any, fields: Callable[[Any], Mapping[str, Any]] | None = None
 ) -> Iterator[tuple[str, Any, Any]]:
-    """The values below a value, each with its key and type; of classes those of `fields`, or all."""
-    # `X | None` holds one class.
+    """Yields key, value and type of a value's children; for classes, of the fields in `fields` or all."""
+    # A union, such as `X | None`, has the children of its members.
     for one in get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,):
         if isinstance(value, list) and get_origin(one) is list:
             yield from ((str(place), item, get_args(one)[0]) for place, item in enumerate(value))
@@ -162,14 +161,14 @@ def _parts(
             )
 
 
-@functools.cache  # looking up the types of a class takes longer than reading a line into it
+@functools.cache  # resolving the types of a class takes longer than decoding a line
 def _fields(kind: Any) -> Mapping[str, Any]:
     is_class = isinstance(kind, type) and (issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind))
     return MappingProxyType(get_type_hints(kind, include_extras=True) if is_class else {})
 
 
 def _reason(message: str, value: Any, kind: Any) -> str:
-    """The library's words without its path; a missing key with the nearest one that is there."""
+    """Returns msgspec's message without its path; for a missing key, with the nearest present one."""
     reason, _, path = message.partition(" - at '$")
     if path.startswith("["):
         reason = f"entry {path.partition(']')[0].removeprefix('[')}: {reason}"

@@ -1,12 +1,12 @@
-"""Submissions: a finished run as one file, for others to check and to add to their runs.
+"""Submissions: a finished run as one file, for others to verify and to add to their runs.
 
 <run name>.aims.zip
     <run name>/submission.json    name of the run; size and SHA-256 of every other member
     <run name>/run.json           the record; its command line without folders
-    <run name>/metrics.jsonl, instances.parquet, samples.png    as they are, where the run has them
-    <run name>/weights.safetensors    only where asked for
+    <run name>/metrics.jsonl, instances.parquet, samples.png    unchanged, if the run has them
+    <run name>/weights.safetensors    only on request
 
-The same run gives the same bytes. Members are stored, not compressed: none is larger than the file.
+The same run gives the same bytes. Members are stored without compression, so none is larger than the file.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from aims.core.structs import Count, Digest, decode_json, decode_struct
 SUBMISSION_VERSION = 1
 SUFFIX = ".aims.zip"
 MANIFEST = "submission.json"
-#: What a submission may hold beside its manifest, in order; the first two it must.
+#: Members beside the manifest, in order; the first two are required.
 MEMBERS = (RECORD, INSTANCES, METRICS, SAMPLES, WEIGHTS)
 
-# A run's name becomes a folder; those of datasets and methods keep to these letters.
+# The name becomes that of a folder, so it must not be a path.
 _NAME = re.compile(r"\w[\w.-]{0,254}")
-# JSON is read as a whole, and fills many times its length.
+# Size limits in bytes: JSON is parsed as a whole and takes many times its length in memory.
 _LARGEST = {MANIFEST: 1 << 16, RECORD: 1 << 24, METRICS: 1 << 26}
 _PIECE = 1 << 20
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """What the manifest says of a file.
+    """The entry of a file in the manifest.
 
     Attributes:
-        bytes: its size.
-        sha256: of its content, in hexadecimal.
+        bytes: size of the file.
+        sha256: SHA-256 of its content, in hexadecimal.
     """
 
     bytes: Count
@@ -62,12 +62,12 @@ class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """A file of the right form; its content is not checked yet.
+    """A submission whose form is checked, but not yet its content.
 
     Attributes:
-        path: the file.
-        run: name of the run, fit to be that of a folder.
-        members: what the manifest says, by name.
+        path: path of the file.
+        run: name of the run, valid as the name of a folder.
+        members: entries of the manifest by name.
     """
 
     path: Path
@@ -75,13 +75,13 @@ class Submission:
     members: Mapping[str, Member]
 
     def unpack(self, folder: Path) -> list[str]:
-        """Writes the members into a folder, under names that are known beforehand.
+        """Writes the members into a new folder; only the names in `MEMBERS` occur.
 
         Args:
-            folder: is made.
+            folder: folder to create.
 
         Returns:
-            The members that are not what the manifest says, one line each.
+            Members that are damaged or differ from the manifest, one line each.
         """
         problems = []
         folder.mkdir(parents=True)
@@ -107,14 +107,14 @@ def pack(run: Path, to: Path, *, weights: bool = False) -> Path:
 
     Args:
         run: folder of the run.
-        to: folder of the file; made where it does not exist.
-        weights: whether what was trained goes along.
+        to: folder of the submission; created if it does not exist.
+        weights: whether to include the trained weights.
 
     Returns:
-        The file; one of that name is replaced.
+        Path of the file, which replaces an earlier one of the same name.
 
     Raises:
-        InputError: the folder is of no finished run, or a file that is needed is missing.
+        InputError: the folder holds no finished run, or a required file is missing.
     """
     record = RunRecord.load(run)
     name = record.config.run_name
@@ -124,7 +124,7 @@ def pack(run: Path, to: Path, *, weights: bool = False) -> Path:
     for member in (RECORD, INSTANCES, *(member for member, wanted in also if wanted)):
         if not (run / member).is_file():
             raise InputError(f"{run / member}: no such file; it is needed, make the run again with --fresh")
-    # As it lies there, with what another version may have written.
+    # The raw JSON, not `RunRecord`, so that keys of other versions are kept.
     said = portable(decode_json((run / RECORD).read_bytes(), where=str(run / RECORD)))
     text = json.dumps(said, indent=2, ensure_ascii=False) + "\n"
     contents: dict[str, bytes | Path] = {RECORD: text.encode()}
@@ -149,7 +149,7 @@ def pack(run: Path, to: Path, *, weights: bool = False) -> Path:
 
 
 def portable(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A run record whose command line names no folder: of every path its last part is left."""
+    """Returns a run record whose command line has only the last part of every path."""
     command = content.get("command")
     if not isinstance(command, list):
         return dict(content)
@@ -169,7 +169,7 @@ def _described(content: bytes | Path) -> Member:
 
 
 def _store(archive: zipfile.ZipFile, name: str, content: bytes | Path) -> None:
-    # Neither the time nor the system nor the rights of a file are part of what it says.
+    # Fixed time, system and permissions, so that the same run gives the same bytes.
     info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
     info.create_system, info.external_attr = 3, 0o644 << 16
     if isinstance(content, bytes):
@@ -182,18 +182,18 @@ def _store(archive: zipfile.ZipFile, name: str, content: bytes | Path) -> None:
 
 
 def open_submission(path: Path) -> Submission:
-    """Reads the form of a submission, and refuses whatever `pack` does not make.
+    """Opens a submission, and refuses files that `pack` cannot have written.
 
     Raises:
-        InputError: it is no submission: not a zip file, cut short, of a newer version, with members of other
-            names, doubled, compressed, lying over each other, or too large.
+        InputError: the file is not a zip file, is truncated or of a newer version, or its members have other
+            names, are duplicated, compressed, overlapping or too large.
     """
     try:
         with path.open("rb") as file:
             return _open(path, file)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    # zipfile raises more than its own error.
+    # zipfile raises these, too, for damaged files.
     except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
         reason = " ".join(str(error).split()) or repr(error)
     raise InputError(f"{path}: no submission of a run ({reason}); `aims submit` makes them")
@@ -209,7 +209,7 @@ def _open(path: Path, file: BinaryIO) -> Submission:
             folder, _, name = entry.filename.partition("/")
             if name not in (MANIFEST, *MEMBERS) or folder != run or name in found:
                 raise ValueError(f"it holds {entry.filename!r}")
-            # The one flag says that the name is in UTF-8.
+            # The only flag allowed, 0x800, marks a name in UTF-8.
             if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & ~0x800:
                 raise ValueError(f"{name} is compressed or encrypted")
             if entry.file_size != entry.compress_size or entry.file_size > _LARGEST.get(name, size):
@@ -219,7 +219,7 @@ def _open(path: Path, file: BinaryIO) -> Submission:
             found[name] = entry
         if not _NAME.fullmatch(run) or MANIFEST not in found:
             raise ValueError(f"it has no {MANIFEST}")
-        # Members that lie over each other would give more than the file holds.
+        # Overlapping members would unpack to more bytes than the file has (a zip bomb).
         if sum(entry.file_size for entry in entries) > size:
             raise ValueError("its members lie over each other")
         text = archive.read(found.pop(MANIFEST))

@@ -1,4 +1,4 @@
-"""Modalities and protocols: the words that datasets, runs and reports share."""
+"""Modalities and protocols, shared by datasets, runs and reports."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from aims.core.errors import unknown_name
 
 @dataclass(frozen=True, kw_only=True)
 class Modality:
-    """A physical quantity as a model sees it: one or more streams of a dataset, stacked.
+    """A physical quantity as input of a model: one or more stacked streams of a dataset.
 
     Attributes:
         name: name on the command line.
-        streams: columns in stacking order; "rgb" is the decoded picture, three channels.
-        channels: planes after stacking; None where the dataset decides.
-        datasets: the paper's dataset first, then others that carry the same quantity.
+        streams: column names in stacking order; "rgb" is the decoded picture with three channels.
+        channels: number of channels after stacking; None if it depends on the dataset.
+        datasets: names of datasets with these streams, the one of the paper first.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Modality:
 
     @property
     def mixes_rgb(self) -> bool:
-        """True for the paper's "pseudo new modalities": RGB stacked with a sensor."""
+        """Whether RGB is stacked with a sensor, as in the paper's "pseudo new modalities"."""
         return "rgb" in self.streams and len(self.streams) > 1
 
 
@@ -38,7 +38,7 @@ def _table(*modalities: Modality) -> Mapping[str, Modality]:
 
 _POLARIZATION_SETS = ("rgbp-glass", "zju-rgbp")
 
-#: The modalities of the paper. Any other name is taken from the dataset's own streams.
+#: The modalities of the paper. Other modalities have the name of a dataset's stream.
 MODALITIES = _table(
     Modality(name="thermal", streams=("thermal",), channels=1, datasets=("thermal-glass",)),
     Modality(name="depth", streams=("depth",), channels=1, datasets=("nyuv2",)),
@@ -57,31 +57,32 @@ MODALITIES = _table(
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How clicks, sizes, scaling and selection are done (reference: protocol.md): one field for each rule.
+    """The rules of clicks, sizes, scaling and selection (docs/protocols.md), one field for each rule.
 
     Attributes:
-        name: on the command line and in records.
+        name: name on the command line and in records.
         click: "middle": the middle pixel of an instance in row-major order on the 1024 x 1024 grid;
-            "deepest": the pixel of the picture farthest from the instance's boundary.
-        min_area: smallest region in pixels of the 1024 x 1024 grid, by dataset.
-        default_min_area: the same for every set that is not listed.
-        min_area_excluded: whether evaluation leaves out a region of exactly that size.
-        min_recorded: smallest region in pixels of the recording itself, for every set.
-        reduction: how the 1024 x 1024 grid becomes a smaller one, by nearest neighbour: "torch" takes the
-            first pixel of each cell, "pil" the one at its centre.
-        at_native: whether the score is counted at the picture's own size, and the 256 x 256 grid beside it;
-            else on that grid alone.
-        replaces_broken: whether another picture stands in for a broken one; else it is left out.
-        scaling: "published": every image by its own minimum and maximum to 8 bits where the paper did so;
+            "deepest": the pixel of the image farthest from the instance's boundary.
+        min_area: smallest area of an instance, in pixels of the 1024 x 1024 grid, by dataset.
+        default_min_area: smallest area for datasets that `min_area` does not list.
+        min_area_excluded: whether evaluation leaves out instances of exactly the smallest area.
+        min_recorded: smallest area of an instance in pixels of the recording, for all datasets.
+        reduction: nearest-neighbour rule that reduces the 1024 x 1024 grid: "torch" takes the first pixel of
+            each cell, "pil" the one at its centre.
+        at_native: whether the score is computed at the resolution of the image, with a second one at
+            256 x 256; else at 256 x 256 only.
+        replaces_broken: whether another image replaces a broken one; else broken images are left out.
+        scaling: "published": by the minimum and maximum of each image to 8 bits, where the paper did so;
             "valid-range": by the range that the dataset states.
-        constants: whether mean and deviation are the published ones where there are any, or measured.
-        masks_missing: whether the dataset's missing values are left out; else only what is not finite.
-        folds_angles: whether derived angles of polarization are read as the paper folded them.
-        select_on: split on which the best epoch is chosen.
-        shuffle: whether training visits the images in a new order every epoch.
-        smoothing: added to intersection and union on the grid.
-        recorded_as: the name that records have for it, where a later protocol has taken its name over: it is
-            only read then, and no run is made under it.
+        constants: "published": mean and standard deviation of the paper, where it has any; "measured": those
+            of the training part.
+        masks_missing: whether the dataset's missing values count as not measured; else only non-finite ones.
+        folds_angles: whether derived angles of polarization are folded as in the paper.
+        select_on: split on which the best epoch is selected.
+        shuffle: whether training visits the images in a new order in every epoch.
+        smoothing: term added to intersection and union at 256 x 256.
+        recorded_as: name of this protocol in records, if a later protocol has taken over that name; such a
+            protocol can only be read, not run.
     """
 
     name: str
@@ -103,19 +104,19 @@ class Protocol:
     recorded_as: str = ""
 
     def smallest_area(self, dataset: str, *, training: bool) -> int:
-        """The least number of pixels on the 1024 x 1024 grid with which a region is used."""
+        """Returns the smallest area, in pixels of the 1024 x 1024 grid, of an instance that is used."""
         area = self.min_area.get(dataset, self.default_min_area)
         return max(1, area + (self.min_area_excluded and not training))
 
     def size_rule(self, dataset: str, *, training: bool) -> str:
-        """Both rules of size in words: "64 pixels of the recording and 100 pixels at 1024 x 1024"."""
+        """Describes both size rules, e.g. "64 pixels of the recording and 100 pixels at 1024 x 1024"."""
         grid = f"{self.smallest_area(dataset, training=training)} pixels at {CLICK_GRID} x {CLICK_GRID}"
         return grid if self.min_recorded <= 1 else f"{self.min_recorded} pixels of the recording and {grid}"
 
 
 #: Side of the square grid on which the protocols define clicks and sizes, whatever the backbone's input.
 CLICK_GRID = 1024
-#: Side of the square grid on which IoU is counted.
+#: Side of the square grid on which the IoU is computed: the score of `paper`, a second one under `strict`.
 IOU_GRID = 256
 
 PAPER = Protocol(
@@ -136,7 +137,7 @@ PAPER = Protocol(
     shuffle=False,
     smoothing=1e-6,
 )
-#: What `paper` was until the released program had been run beside it; records of that time are read by it.
+#: The rules of `paper` in records of version 1, which reduced the grid differently from the released program.
 PAPER_1 = replace(PAPER, name="paper-1", reduction="pil", recorded_as=PAPER.name)
 STRICT_2 = Protocol(
     name="strict-2",
@@ -144,7 +145,7 @@ STRICT_2 = Protocol(
     min_area={},
     default_min_area=100,
     min_area_excluded=False,
-    # A speck of two pixels of a small picture has more than 100 on the grid, and nothing to learn from.
+    # Two pixels of a small image can cover more than 100 pixels of the grid, with nothing to learn from.
     min_recorded=64,
     reduction="pil",
     at_native=True,
@@ -157,7 +158,7 @@ STRICT_2 = Protocol(
     shuffle=True,
     smoothing=0.0,
 )
-#: The first edition, for the runs that were made under it.
+#: The first edition of the strict rules, for runs that were made under it.
 STRICT = replace(STRICT_2, name="strict", min_recorded=1)
 #: All protocols, the default first.
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
@@ -167,17 +168,17 @@ DEFAULT_PROTOCOL = STRICT_2.name
 
 
 def find_protocol(name: str) -> Protocol:
-    """A protocol by its name.
+    """Returns a protocol by its name.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: the name is unknown.
     """
     if name not in PROTOCOLS:
         raise unknown_name("protocol", name, PROTOCOLS)
     return PROTOCOLS[name]
 
 
-#: NYUv2 pictures that are broken in the paper's archive, and what `paper` puts in their place.
+#: Images that are broken in the paper's archive of NYUv2, and those that replace them under `paper`.
 BROKEN_IMAGES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {"nyuv2": MappingProxyType({"398": "1134", "1133": "1134"})}
 )

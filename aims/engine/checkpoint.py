@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors with what was trained and, while a run is unfinished, what the next step needs."""
+"""Checkpoints in safetensors: trained weights, the state to resume a run from, sharded checkpoints."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ from aims.engine.samples import Batch
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters, load_trainable_state, trainable_state
 
-#: Names the files that hold each tensor, as large models on Hugging Face have it.
+#: Maps each tensor to the file that holds it, in the layout of sharded models on Hugging Face.
 INDEX = "checkpoint.safetensors.index.json"
 
 T = TypeVar("T")
 
-# Earlier versions wrote one file.
+# Earlier versions wrote a checkpoint as a single file.
 _ONE_FILE = "checkpoint.safetensors"
-# Some services keep or send files of 16 MB at most.
+# Some services refuse files of more than 16 MB.
 _PART_BYTES = 15_000_000
 
 
 @dataclass(kw_only=True)
 class TrainingState:
-    """Where a run stands, beside its tensors.
+    """Progress of a training run; its tensors are saved beside it.
 
     Attributes:
-        epoch: the epoch that is being trained, from 0.
-        step: steps of it that are done.
+        epoch: index of the current epoch, from 0.
+        step: number of finished steps of the current epoch.
         loss: sum of the losses of these steps.
-        seconds: time spent training and evaluating.
+        seconds: wall-clock time spent on training and evaluation, across all restarts.
         metrics: the finished epochs' lines of metrics.jsonl.
         best: the line with the highest score so far; None before the first evaluation.
-        micro_batch: images that a process computes at once, fewer than its share of a step where they did not
-            fit into a GPU's memory. Batch normalisation (cmx) sees these alone. None where nothing is
-            trained.
-        peak_bytes: the most memory that the first process has held; None where that is not known of a part of
-            the run (`aims.engine.machine.PeakMemory`).
+        micro_batch: number of images that a process computes at once; smaller than its share of a batch where
+            the share did not fit into GPU memory. Batch normalisation (cmx) computes its statistics over
+            these images only. None where nothing is trained.
+        peak_bytes: peak memory of the first process; None where it is unknown for a part of the run
+            (`aims.engine.machine.PeakMemory`).
     """
 
     epoch: int = 0
@@ -63,31 +63,32 @@ class TrainingState:
     peak_bytes: int | None = 0
 
     def hold(self, peak: int | None) -> None:
-        """Takes into account what a process has held at most."""
+        """Updates the peak with that of one process, in bytes; an unknown peak (None) makes it unknown."""
         self.peak_bytes = None if peak is None or self.peak_bytes is None else max(self.peak_bytes, peak)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Writes safetensors that are whole or absent.
+    """Writes a safetensors file atomically: after an interruption it is either complete or absent.
 
     Raises:
-        OSError: the system refuses, e.g. since the disk is full.
+        OSError: the file cannot be written, for example because the disk is full.
     """
     with atomic_write(path) as beside:
         try:
+            # safetensors stores contiguous tensors only.
             save_file({name: t.detach().contiguous() for name, t in tensors.items()}, beside, dict(metadata))
         except SafetensorError as error:
-            # The library puts what the system says into its text alone.
+            # safetensors wraps the operating system's error and keeps its number in the message only.
             if code := re.search(r"os error (\d+)", str(error)):
                 raise OSError(int(code[1]), os.strerror(int(code[1]))) from None
             raise
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Reads a file of safetensors.
+    """Reads a safetensors file.
 
     Returns:
-        Its tensors by name, and its metadata.
+        The tensors by name, and the metadata.
 
     Raises:
         OSError, SafetensorError: the file is missing or damaged.
@@ -98,15 +99,15 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def save_trained(path: Path, model: Segmenter, metadata: Mapping[str, str]) -> None:
-    """Writes what was trained alone: parameters, and buffers such as running statistics."""
+    """Writes the trained parameters, and the buffers that training updates, such as running statistics."""
     save_tensors(path, trainable_state(model), metadata)
 
 
 def load_trained(path: Path, model: Segmenter) -> dict[str, str]:
-    """Reads what was trained into a model that was built the same way, and returns the file's metadata.
+    """Loads trained weights into a model of the same configuration, and returns the file's metadata.
 
     Raises:
-        AimsError: the file is damaged or of another model.
+        AimsError: the file is damaged or belongs to another model.
     """
     tensors, metadata = _load_or_explain(path)
     load_trainable_state(model, tensors, source=str(path))
@@ -114,17 +115,18 @@ def load_trained(path: Path, model: Segmenter) -> dict[str, str]:
 
 
 def save_resume(path: Path, model: Segmenter, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
-    """Writes everything that the next step needs: parameters, Adam's moments, and where the run stands."""
+    """Writes everything that the next step needs: parameters, Adam's moments, and the training state."""
     tensors = {f"model.{name}": tensor for name, tensor in trainable_state(model).items()}
     tensors |= optimizer_tensors(optimizer, declared_parameters(model))
+    # Metadata of safetensors are strings, so the state is stored as JSON.
     save_tensors(path, tensors, {"state": json.dumps(msgspec.to_builtins(state))})
 
 
 def load_resume(path: Path, model: Segmenter, optimizer: torch.optim.Optimizer) -> TrainingState:
-    """Puts a run back where `save_resume` left it.
+    """Restores model, optimizer and training state from a file that `save_resume` wrote.
 
     Raises:
-        AimsError: the file is damaged or of another model.
+        AimsError: the file is damaged or belongs to another model.
     """
     tensors, metadata = _load_or_explain(path)
     trained = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
@@ -140,7 +142,7 @@ def load_resume(path: Path, model: Segmenter, optimizer: torch.optim.Optimizer) 
 def optimizer_tensors(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]
 ) -> dict[str, Tensor]:
-    """The state of an optimizer by name: "optimizer", the entry (as `exp_avg`) and the parameter."""
+    """Returns the state tensors of an optimizer under names such as `optimizer.exp_avg.<parameter>`."""
     return {
         f"optimizer.{key}.{name}": value
         for name, parameter in parameters.items()
@@ -151,9 +153,10 @@ def optimizer_tensors(
 def load_optimizer(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Puts the state of `optimizer_tensors` back; other names are passed over."""
+    """Restores the state that `optimizer_tensors` returned; tensors with other names are ignored."""
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
+            # The name of the parameter contains dots itself.
             _, key, parameter = name.split(".", 2)
             owner = parameters[parameter]
             # Adam keeps its step counts on the CPU unless it is fused, its moments beside the parameter.
@@ -162,7 +165,7 @@ def load_optimizer(
 
 
 def save_batch(path: Path, batch: Batch, metadata: Mapping[str, str]) -> None:
-    """Writes a training batch: per image its values and where they are valid, then clicks and masks."""
+    """Writes a training batch: values and validity of every image, all clicks and all masks."""
     tensors = {"point_coords": batch.point_coords, "masks": batch.masks}
     for k, channels in enumerate(batch.images):
         tensors |= {f"values.{k}": channels.values, f"valid.{k}": channels.valid}
@@ -170,21 +173,21 @@ def save_batch(path: Path, batch: Batch, metadata: Mapping[str, str]) -> None:
 
 
 def has_sharded(folder: Path) -> bool:
-    """Whether `load_sharded` finds a checkpoint."""
+    """Returns whether a folder holds a checkpoint that `load_sharded` can read."""
     return (folder / INDEX).is_file() or (folder / _ONE_FILE).is_file()
 
 
 def save_sharded(folder: Path, step: int, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Writes a checkpoint in files under 16 MB, unless a single tensor is larger.
+    """Writes a checkpoint as files of less than 16 MB, unless a single tensor is larger.
 
-    The tensors go into files of their own step; then the index is replaced, and the files that it no longer
-    names are deleted. A stop at any moment leaves one whole state.
+    New files are written first, under names that contain the step; then the index is replaced, and files that
+    it no longer lists are deleted. An interruption at any moment leaves one complete checkpoint.
 
     Args:
-        folder: which holds one such checkpoint.
-        step: part of the names of the files.
-        tensors: by name.
-        metadata: JSON, kept in the index, since it may change between two saves of the same step.
+        folder: folder that holds one such checkpoint.
+        step: optimisation step, part of the file names.
+        tensors: tensors by name.
+        metadata: JSON object, stored in the index because it may change between two saves of the same step.
     """
     parts = _parts(tensors)
     files = [f"checkpoint-{step:09}-{k:02}.safetensors" for k in range(1, len(parts) + 1)]
@@ -192,7 +195,7 @@ def save_sharded(folder: Path, step: int, tensors: Mapping[str, Tensor], metadat
         save_tensors(folder / file, part, {})
     weight_map = {name: file for file, part in zip(files, parts, strict=True) for name in part}
     write_json(folder / INDEX, {"metadata": metadata, "weight_map": weight_map})
-    # With what a kill left half written.
+    # Files that a killed process left half written go too.
     for pattern in ("checkpoint-*.safetensors", ".checkpoint-*.tmp", _ONE_FILE):
         for path in folder.glob(pattern):
             if path.name not in files:
@@ -200,21 +203,21 @@ def save_sharded(folder: Path, step: int, tensors: Mapping[str, Tensor], metadat
 
 
 class _Index(msgspec.Struct, frozen=True):
-    """The content of `INDEX`."""
+    """Content of the file `INDEX`."""
 
     metadata: dict[str, Any]
     weight_map: dict[str, str]
 
 
 def load_sharded(folder: Path, kind: type[T]) -> tuple[Path, dict[str, Tensor], T]:
-    """Reads what `save_sharded` wrote, or the one file of earlier versions.
+    """Reads a checkpoint that `save_sharded` wrote, or the single file of earlier versions.
 
     Args:
-        folder: which holds the checkpoint.
-        kind: class of its metadata.
+        folder: folder that holds the checkpoint.
+        kind: type to which its metadata is converted.
 
     Returns:
-        The file that the checkpoint is known by, its tensors, and its metadata.
+        Path of the index (or of the single file), the tensors by name, and the metadata.
 
     Raises:
         AimsError: a file is damaged or missing.
@@ -224,10 +227,12 @@ def load_sharded(folder: Path, kind: type[T]) -> tuple[Path, dict[str, Tensor], 
         if path.name == _ONE_FILE:
             tensors, texts = load_tensors(path)
             progress = decode_json(texts["progress"].encode(), where="progress")
+            # Earlier versions stored the sums as a tensor.
             metadata = {"progress": progress, "sums": tensors.pop("sums").tolist()}
         else:
             index, tensors = read_struct(path, _Index, what="the index of a checkpoint"), {}
             for file in sorted(set(index.weight_map.values())):
+                # Reads only files beside the index, whatever folder its entries name.
                 tensors |= load_tensors(path.with_name(Path(file).name))[0]
             if missing := index.weight_map.keys() - tensors.keys():
                 raise ValueError(f"{min(missing)} is missing")
@@ -238,7 +243,7 @@ def load_sharded(folder: Path, kind: type[T]) -> tuple[Path, dict[str, Tensor], 
 
 
 def not_this_model(path: Path, error: Exception) -> AimsError:
-    """The error of a sharded checkpoint that does not fit."""
+    """Returns the error for a sharded checkpoint that does not fit the model."""
     return AimsError(f"{path}: not a checkpoint of this model ({error}); delete it to start afresh")
 
 
@@ -246,6 +251,7 @@ def _parts(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
     parts: list[dict[str, Tensor]] = [{}]
     room = _PART_BYTES
     for name, tensor in tensors.items():
+        # A tensor larger than a part gets a part of its own.
         if tensor.nbytes > room and parts[-1]:
             parts.append({})
             room = _PART_BYTES

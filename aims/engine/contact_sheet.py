@@ -1,4 +1,4 @@
-"""The contact sheet of a run: a few test pictures with clicks, truth and prediction."""
+"""The contact sheet of a run: a few test images with clicks, ground truth and prediction."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def save_contact_sheet(
     rows: Sequence[InstanceRow],
     pictures: int = PICTURES,
 ) -> None:
-    """Draws test pictures, evenly spaced through the split: sensor, truth with clicks, prediction.
+    """Draws test images, evenly spaced through the split: sensor, ground truth with clicks, prediction.
 
     Args:
-        path: PNG to write.
-        dataset: where the pictures come from.
-        modality: what is shown of them: its first stream.
-        refs: the test images.
+        path: PNG file to write.
+        dataset: dataset of the images.
+        modality: modality of the run; its first stream is shown.
+        refs: test images.
         rows: scored instances with masks (`aims.engine.evaluate`).
-        pictures: how many at most.
+        pictures: largest number of images.
     """
-    # An image that stands in for others has been scored more than once, to the same end.
+    # An image that replaces broken ones is scored several times, with equal results: one of them suffices.
     by_image: dict[str, dict[int, InstanceRow]] = {}
     for row in rows:
         by_image.setdefault(row["image_id"], {})[row["instance_id"]] = row
@@ -69,12 +69,13 @@ def save_contact_sheet(
         )
         for k, (panel, title, masks) in enumerate(zip(axes, titles, layers, strict=True)):
             panel.imshow(tinted(shown, masks), interpolation="nearest")
-            # A place of its own spares matplotlib the search for ticks above, which is half of the drawing.
+            # An explicit y spares matplotlib the search for ticks above the axes: half of the drawing time.
             panel.set_title(_shortened(title), fontsize=8, loc="left", y=1.0, parse_math=False)
             panel.set_axis_off()
             if k:
                 _draw_clicks(panel, instances, size)
     with atomic_write(path) as beside:
+        # By default matplotlib writes its own version into the file.
         figure.savefig(beside, format="png", metadata={"Software": None})
 
 

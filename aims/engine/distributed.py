@@ -1,8 +1,8 @@
 """The processes that compute one run together: a single one, or those that `accelerate launch` started.
 
 Every process computes its share of each batch and of the images to score; gradients are summed, rows are
-gathered. The main process alone writes files and reports progress. The numbers are those of a single process
-up to the order of sums: every instance counts once, and a batch is the same batch.
+gathered. Only the main process writes files and reports progress. The results equal those of a single process
+up to the order of summation: batches are the same, and every instance is scored exactly once.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _Item = TypeVar("_Item")
 
 
 class ProcessGroup:
-    """A single process.
+    """The group of a single process, and the interface of larger groups.
 
     Attributes:
-        rank: number of this process, from 0.
+        rank: index of this process, from 0.
         world_size: number of processes.
     """
 
@@ -34,7 +34,7 @@ class ProcessGroup:
         return self.rank == 0
 
     def shard(self, items: Sequence[_Item]) -> Sequence[_Item]:
-        """Returns the items that this process works on."""
+        """Returns every `world_size`-th item from `rank` on: the items that this process works on."""
         return items[self.rank :: self.world_size]
 
     def any(self, flag: bool) -> bool:
@@ -42,7 +42,7 @@ class ProcessGroup:
         return flag
 
     def all_reduce(self, tensors: Iterable[Tensor]) -> None:
-        """Replaces tensors of one type by their sums over all processes, in place."""
+        """Replaces tensors, all of one dtype, by their sums over all processes, in place."""
 
     def gather(self, items: list[_Item]) -> list[_Item]:
         """Returns the items of all processes, in order of rank."""
@@ -53,17 +53,17 @@ class ProcessGroup:
 
 
 class LaunchedGroup(ProcessGroup):
-    """Several processes, as `accelerate launch` or torchrun start them.
+    """A group of several processes, started by `accelerate launch` or torchrun.
 
     Args:
-        cpu: whether they compute on the CPU.
+        cpu: whether the processes compute on the CPU.
     """
 
     def __init__(self, *, cpu: bool) -> None:
-        # Imported here: it takes a second, and a single process needs nothing of it.
+        # Imported here because it takes a second, and a single process does not need it.
         from accelerate import PartialState
 
-        # NCCL refuses two processes on one GPU; Gloo takes its tensors, too.
+        # NCCL refuses two processes on one GPU; Gloo accepts CUDA tensors, too.
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         self._share_gpus = not cpu and torch.cuda.is_available() and local > torch.cuda.device_count()
         self._state = PartialState(cpu=cpu, **({"backend": "gloo"} if self._share_gpus else {}))
@@ -79,7 +79,7 @@ class LaunchedGroup(ProcessGroup):
         from accelerate.utils import reduce
 
         parts = list(tensors)
-        # One message: many small ones would each cost a round trip.
+        # One flat tensor: a collective call per tensor would cost a round trip each.
         flat = reduce(torch.cat([part.flatten() for part in parts]), "sum")
         for part, total in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
             part.copy_(total.view_as(part))
@@ -92,17 +92,17 @@ class LaunchedGroup(ProcessGroup):
 
     def barrier(self) -> None:  # noqa: D102
         if self._share_gpus:
-            # accelerate names a GPU by the process's number, and there are fewer.
+            # accelerate would pass the local rank as the GPU's index, and there are fewer GPUs than ranks.
             torch.distributed.barrier()
         else:
             self._state.wait_for_everyone()
 
 
 def find_process_group(device: torch.device) -> ProcessGroup:
-    """Returns the group that this process was started in.
+    """Returns the group in which this process was started.
 
     Args:
-        device: of the kind on which it will compute.
+        device: device of the type on which it computes.
     """
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
     return LaunchedGroup(cpu=device.type == "cpu") if launched else ProcessGroup()

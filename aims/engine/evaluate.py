@@ -1,4 +1,4 @@
-"""Centre-click evaluation: one positive click an instance, IoU of every instance of every image."""
+"""Centre-click evaluation: one positive click per instance, IoU of every instance of every image."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ from aims.engine.losses import Loss
 from aims.engine.samples import EvaluationImage, EvaluationSet, EvaluationTargets, Source
 from aims.models.segmenter import Segmenter
 
-#: Prompts decoded at once; and logits held at once at the picture's size.
+#: Largest number of prompts decoded at once.
 PROMPTS = 32
+#: Largest number of logits held at once at the resolution of the image, to bound memory.
 PIXELS = 32 << 20
 
 _Row = TypeVar("_Row")
@@ -53,21 +54,21 @@ def evaluate(
         model: the model; its device is used.
         source: dataset, modality, protocol, scaling.
         refs: images.
-        precision: "float32" or "bf16" (autocast; the logits are compared in float32).
-        masks: keep the predicted masks as COCO RLE.
-        loss: computed for each instance, as `loss` in its row; None for none.
-        workers: processes that read ahead.
-        distributed: the processes that share the images; None for this one alone.
-        on_image: called with the number of further images that are done, in this process.
+        precision: "float32" or "bf16" (autocast; the logits are thresholded in float32).
+        masks: whether rows contain the predicted masks as COCO RLE.
+        loss: loss to compute per instance, stored as `loss` in its row; None for none.
+        workers: number of processes that read ahead.
+        distributed: the processes that share the images; None for a single process.
+        on_image: called with the number of images that this process has finished since the last call.
 
     Returns:
-        Rows of `aims.core.records.INSTANCE_SCHEMA`, in order of image and instance, of all processes.
+        Rows of `aims.core.records.INSTANCE_SCHEMA` from all processes, in order of image and instance.
 
     Raises:
         AimsError: no instance is of sufficient size.
     """
     distributed = distributed or ProcessGroup()
-    # By the image's place, as an image may come twice (protocol.md).
+    # Keyed by position, not by image_id: an image that replaces broken ones comes more than once.
     found: list[tuple[int, list[InstanceRow]]] = []
     places = distributed.shard(range(len(refs)))
     for place, item, embeddings in encoded(model, source, refs, places, precision, workers, on_image):
@@ -87,19 +88,19 @@ def encoded(
     workers: int,
     on_image: Callable[[int], None],
 ) -> Iterator[tuple[int, EvaluationImage, Tensor]]:
-    """Encodes images one after the other; the embeddings serve any number of prompts.
+    """Encodes images one by one; the embeddings serve any number of prompts.
 
     Args:
-        model: the model, in evaluation mode while this goes on; its device is used.
+        model: the model; its device is used. It is in evaluation mode until the iterator is exhausted.
         source: dataset, modality, protocol, scaling.
         refs: images.
-        places: which of them, in order.
+        places: indices into `refs`, in order.
         precision: "float32" or "bf16".
-        workers: processes that read ahead.
-        on_image: called when an image is done.
+        workers: number of processes that read ahead.
+        on_image: called with 1 after each image.
 
     Yields:
-        Place, image and embeddings of every image with an instance of sufficient size.
+        Index, image and embeddings of every image with an instance of sufficient size.
     """
     device = next(model.parameters()).device
     training = model.training
@@ -109,19 +110,21 @@ def encoded(
         for place, item in zip(places, loader(data, places, workers, device.type == "cuda"), strict=True):
             if len(item.ids):
                 autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+                # Not around the `yield`, which would leave the caller in inference mode.
                 with torch.inference_mode(), autocast:
                     embeddings = model.embed(source.inputs([item.image], device))
                 yield place, item, embeddings
             on_image(1)
     finally:
+        # Also after an error, or if the caller stops iterating.
         model.train(training)
 
 
 def require_rows(rows: list[_Row], dataset: str, protocol: Protocol) -> list[_Row]:
-    """Returns the rows of scored instances.
+    """Returns `rows` unchanged if there are any.
 
     Raises:
-        AimsError: there are none.
+        AimsError: `rows` is empty.
     """
     if not rows:
         raise AimsError(
@@ -158,6 +161,7 @@ def score_image(
         losses = [] if loss is None else loss(item, part, logits, iou_predictions, protocol)
         predicted = [threshold(logits, truth.size) for truth in maps]
         ious = [
+            # Not strict: `maps` has a second entry for `at_native` protocols only. It is never smoothed.
             truth.iou(each, item.ids[part], smoothing)
             for truth, each, smoothing in zip(maps, predicted, (protocol.smoothing, 0.0), strict=False)
         ]
@@ -177,15 +181,15 @@ def score_instance(
     protocol: Protocol,
     masks: bool,
 ) -> InstanceRow:
-    """Scores the masks of one instance.
+    """Scores the predicted masks of one instance.
 
     Args:
-        item: its image.
-        index: its place in the image's `ids`.
-        grid: its mask at 256 x 256.
-        native: its mask at the picture's size; None where the protocol counts on the grid alone.
-        protocol: decides on smoothing.
-        masks: keep the masks as COCO RLE.
+        item: the targets of its image.
+        index: index of the instance in `item.ids`.
+        grid: predicted mask at 256 x 256.
+        native: predicted mask at the resolution of the image; None if the protocol scores at 256 x 256 only.
+        protocol: supplies the smoothing term of the IoU.
+        masks: whether the row contains the masks as COCO RLE.
 
     Returns:
         A row of `aims.core.records.INSTANCE_SCHEMA`.
@@ -207,7 +211,7 @@ def _row(
     ious: Sequence[float | None],
     masks: Sequence[Rle | None],
 ) -> InstanceRow:
-    """Returns a row, from the IoU at 256 x 256 and, if the protocol counts there, at the picture's size."""
+    """Builds a row from the IoU at 256 x 256 and, if the protocol scores there, at the image's size."""
     grid, *at_native = ious
     rle_grid, *rle_native = masks
     iou = at_native[0] if at_native else grid
@@ -238,7 +242,7 @@ def predict(
     *,
     precision: str,
 ) -> tuple[Float[Tensor, "prompts mask mask"], Float[Tensor, " prompts"]]:
-    """Mask logits and predicted IoU in float32 for prompts on one image, which may lie on another device."""
+    """Predicts float32 mask logits and IoU for prompts on one image; their device may differ."""
     device = embeddings.device
     given = {} if boxes is None else {"boxes": boxes.to(device)}
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -249,31 +253,32 @@ def predict(
 def threshold(
     logits: Float[Tensor, "prompts mask mask"], size: tuple[int, int]
 ) -> Bool[Tensor, "prompts height width"]:
-    """Returns masks of a size: logits, stretched bilinearly where their size differs, above 0."""
+    """Resizes mask logits bilinearly to `size`, (height, width), if it differs, and thresholds at 0."""
     if tuple(logits.shape[1:]) != size:
         logits = F.interpolate(logits[:, None], size, mode="bilinear", align_corners=False)[:, 0]
     return logits > 0
 
 
 class GroundTruthMap:
-    """The instance map of an image, on a device, for the IoU of many masks at once.
+    """The instance map of one image on a device, for computing the IoU of many masks at once.
 
     Args:
-        instances: (height, width) ids of the instances, 0 for nothing.
-        device: of the masks.
+        instances: (height, width) map of instance ids, 0 where there is no instance.
+        device: device of the masks.
     """
 
     def __init__(self, instances: NDArray[np.uint16], device: torch.device) -> None:
         self.size = (instances.shape[0], instances.shape[1])
-        # torch compares no unsigned words; the bits are what is compared.
+        # torch implements no comparison for uint16; equality of the same bits read as int16 is the same.
         self._map = torch.from_numpy(np.ascontiguousarray(instances).view(np.int16)).to(device)
 
     def iou(
         self, masks: Bool[Tensor, "prompts height width"], ids: NDArray[np.int64], smoothing: float
     ) -> list[float | None]:
-        """IoU of each mask with its instance; None where the map lacks the instance and nothing smooths."""
+        """Computes the IoU of each mask with its instance; None if the map lacks it and `smoothing` is 0."""
         wanted = torch.from_numpy(ids.astype(np.uint16).view(np.int16)).to(self._map.device)
         truth = self._map == wanted[:, None, None]
+        # Stacked, so that one copy brings all counts to the CPU.
         counts = torch.stack(
             [each.sum((1, 2), dtype=torch.int32) for each in (masks & truth, masks, truth)], dim=1
         )
@@ -286,15 +291,15 @@ class GroundTruthMap:
 
 
 def encode_mask(mask: NDArray[Any]) -> Rle:
-    """A mask as COCO RLE, as `aims.core.records.INSTANCE_SCHEMA` has it."""
+    """Encodes a mask as COCO RLE in the form of `aims.core.records.INSTANCE_SCHEMA`."""
     return _as_record(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
 
 
 def encode_masks(masks: Bool[Tensor, "prompts height width"]) -> list[Rle]:
-    """`encode_mask` of many, on any device.
+    """Encodes several masks, on any device, as `encode_mask` does.
 
-    Runs go down the columns. The masks are turned where they are, and encoded in one call: that takes a CPU a
-    third of the time.
+    COCO RLE runs down the columns. Transposing on the device and encoding in one call takes a third of the
+    time that a CPU needs for one mask after another.
     """
     turned = masks.transpose(1, 2).contiguous().cpu().numpy().view(np.uint8)
     return [_as_record(rle) for rle in coco_mask.encode(turned.transpose(2, 1, 0))]
@@ -306,11 +311,11 @@ def _as_record(rle: Mapping[str, Any]) -> Rle:
 
 @dataclass(frozen=True)
 class MaskLoss:
-    """A training loss, computed for single instances under evaluation's clicks.
+    """A training loss, computed per instance for the clicks of the evaluation.
 
     Attributes:
-        loss: from `aims.engine.losses.LOSSES`.
-        mask_size: side of the model's mask logits, on which it is computed as in training.
+        loss: a loss of `aims.engine.losses.LOSSES`.
+        mask_size: side of the model's mask logits, at which the loss is computed as in training.
     """
 
     loss: Loss
@@ -324,7 +329,7 @@ class MaskLoss:
         iou_predictions: Float[Tensor, " prompts"],
         protocol: Protocol,
     ) -> list[float]:
-        """The loss of each instance of a part of an image's `ids`."""
+        """Computes the loss of each instance in the slice `part` of `item.ids`."""
         small = reduce_grid(click_grid(item.native), self.mask_size, protocol)
         wanted = small == item.ids[part, None, None]
         masks = torch.from_numpy(wanted.astype(np.float32)).to(logits.device)
@@ -335,33 +340,34 @@ class MaskLoss:
 
 
 def mean_dice(rows: Sequence[InstanceRow]) -> float:
-    """Mean over all instances of Dice, 2 |A and B| / (|A| + |B|), on the map of the protocol's IoU, 0..1.
+    """Computes the mean Dice, 2 |A and B| / (|A| + |B|), over instances, at the protocol's resolution, 0..1.
 
-    It follows from the IoU of an instance, J, as 2 J / (1 + J); so it is smoothed where the IoU is.
+    It is computed from the IoU J of each instance as 2 J / (1 + J), so it is smoothed where the IoU is.
     """
     return float(np.mean([2 * row["iou"] / (1 + row["iou"]) for row in rows]))
 
 
 def count_images(rows: Sequence[Mapping[str, object]]) -> int:
-    """Number of scored images; one that replaces broken ones (protocol.md: 1134) counts each time."""
+    """Counts scored images; an image that replaces broken ones (NYUv2's 1134) counts each time."""
     often = Counter((row["image_id"], row["instance_id"]) for row in rows)
     images: dict[object, int] = {}
     for (image_id, _), count in often.items():
+        # An image was scored as often as any of its instances.
         images[image_id] = max(count, images.get(image_id, 0))
     return sum(images.values())
 
 
 def mean_iou(rows: Sequence[InstanceRow]) -> float:
-    """Mean over all instances of the protocol's IoU (paper, section 4.1), 0..1."""
+    """Computes the mean over all instances of the protocol's IoU (paper, section 4.1), 0..1."""
     return float(np.mean([row["iou"] for row in rows]))
 
 
 def mean_grid_iou(rows: Sequence[InstanceRow]) -> float | None:
-    """Mean IoU at 256 x 256 over the instances that do not vanish there; None where all do."""
+    """Computes the mean IoU at 256 x 256 over instances with a pixel there, 0..1; None if there is none."""
     grid = [row["iou_grid"] for row in rows if row["iou_grid"] is not None]
     return sum(grid) / len(grid) if grid else None
 
 
 def large_iou(rows: Sequence[InstanceRow]) -> tuple[float | None, int]:
-    """Mean IoU over large instances alone, and their number (`aims.core.sizes.large_scores`)."""
+    """Computes the mean IoU over large instances, and their number (`aims.core.sizes.large_scores`)."""
     return large_scores(*(np.array([row[name] for row in rows]) for name in ("iou", "area", "pixels")))

@@ -2,7 +2,7 @@
 
 model.safetensors       SAM's tensors under segment-anything's own keys, trained layers folded in
 alignment.safetensors   the layers in front of SAM, where there are any with weights
-model.json              everything else: how raw numbers become inputs, hyper-parameters, scores, licences
+model.json              everything else: preprocessing of raw values, hyper-parameters, scores, licences
 README.md               a model card with a loading example
 """
 
@@ -33,16 +33,16 @@ from aims.models.sam import SAM
 from aims.version import __version__
 
 MODEL, ALIGNMENT, DESCRIPTION, CARD = "model.safetensors", "alignment.safetensors", "model.json", "README.md"
-#: More than this between the model and its export is no rounding (`largest_differences`).
+#: Largest difference between the model and its export that counts as rounding (`largest_differences`).
 TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelExport:
-    """What `export_model` wrote.
+    """The result of `export_model`.
 
     Attributes:
-        folder: the folder.
+        folder: folder of the exported files.
         description: the content of model.json.
     """
 
@@ -51,18 +51,18 @@ class ModelExport:
 
 
 def export_model(run_folder: Path, out: Path | None = None, weights: Path | None = None) -> ModelExport:
-    """Folds a run's trained layers into plain SAM weights and writes them with all that their use needs.
+    """Folds a run's trained layers into plain SAM weights, and writes them with all that their use needs.
 
-    Whether a model can be exported is decided by what it is: its folded tensors must be those of plain SAM,
-    its alignment must be made of stock layers, and what is written must compute what the run's model does.
+    A model can be exported if its folded tensors are those of plain SAM, its alignment consists of stock
+    PyTorch layers, and the export's outputs equal the model's within `TOLERANCE`.
 
     Args:
         run_folder: folder of a finished run.
-        out: folder to make; None for `exported/` and the run's name.
+        out: folder to create; None for `exported/` plus the run's name.
         weights: the pretrained weights that the run started from; None for the cache folder.
 
     Raises:
-        InputError: the run cannot be read or exported, or `out` is there already.
+        InputError: the run cannot be read or exported, or `out` exists and is not empty.
     """
     record = load_record(run_folder)
     preprocessing_of(record)
@@ -88,7 +88,7 @@ def export_model(run_folder: Path, out: Path | None = None, weights: Path | None
 
 
 def _require_exportable(record: RunRecord, backbone: Backbone) -> None:
-    """Refuses a model that is not plain SAM behind stock layers, before its weights are read."""
+    """Raises if the model is not plain SAM behind stock layers, before any weights are read."""
     if not isinstance(backbone, SAM):
         raise _refusal(record, f"its backbone, {record.config.backbone}, is none of segment-anything's")
     with torch.device("meta"):
@@ -109,16 +109,18 @@ def _refusal(record: RunRecord, reason: str) -> InputError:
 
 
 def _save(path: Path, module: nn.Module) -> None:
+    # "format" is the convention of Hugging Face for files of PyTorch.
     save_tensors(path, module.state_dict(), {"format": "pt", "aims": __version__})
 
 
 @contextmanager
 def _staged(out: Path) -> Iterator[Path]:
-    """A folder beside `out`, which gets its name at the end and vanishes after an error."""
+    """Yields a temporary folder beside `out`, renamed to `out` at the end and deleted after an error."""
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     try:
         yield partial
+        # Empty: `export_model` refuses any other folder.
         if out.is_dir():
             out.rmdir()
         os.replace(partial, out)

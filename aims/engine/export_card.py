@@ -1,4 +1,4 @@
-"""The model card of an exported model: what it is, how it is loaded without AIMS, what it takes."""
+"""The model card of an exported model: description, loading without AIMS, expected input."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import jinja2
 
 _TEMPLATE = Path(__file__).with_name("export_card.md.j2")
-#: Names in `segment_anything.sam_model_registry`; a backbone that is not there is built from model.json.
+#: Names in `segment_anything.sam_model_registry`; a backbone without one is built from model.json.
 _REGISTERED = {"sam-vit-b": "vit_b", "sam-vit-l": "vit_l", "sam-vit-h": "vit_h"}
 
 
 def model_card(description: dict[str, Any]) -> str:
-    """Writes README.md from the content of model.json alone."""
+    """Returns the text of README.md, which depends on the content of model.json alone."""
     given = description["input"]
     return render_card(
         _TEMPLATE,
@@ -28,7 +28,7 @@ def model_card(description: dict[str, Any]) -> str:
 
 
 def render_card(template: Path, content: Mapping[str, Any], **more: Any) -> str:
-    """Fills the Jinja template of a model card; a name that is missing raises."""
+    """Renders the Jinja template of a model card; an undefined variable raises `jinja2.UndefinedError`."""
     environment = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
     )
@@ -36,7 +36,7 @@ def render_card(template: Path, content: Mapping[str, Any], **more: Any) -> str:
 
 
 def _row(stream: dict[str, Any]) -> tuple[str, ...]:
-    """A stream's line of the table."""
+    """Returns the cells of a stream's row in the table of inputs."""
     name = f"`{stream['name']}`"
     rule = "not known" if stream["scaling"] is None else f"`{stream['scaling']}`"
     if "unit" not in stream:

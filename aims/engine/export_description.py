@@ -1,4 +1,4 @@
-"""The content of model.json: how raw numbers become inputs, hyper-parameters, scores, licences."""
+"""The content of model.json: preprocessing of raw values, hyper-parameters, scores, licences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from aims.sensors.scaling import paper_rule
 from aims.version import __version__
 
 VERSION = 1
-#: What `aims.sensors.scaling.scale` does, in words; x is a number as it is stored.
+#: The rules of `aims.sensors.scaling.scale` in words; x is a stored value.
 _RULES = {
     "valid-range": "clip((x - low) / (high - low), 0, 1), with the valid range from low to high",
     "type": "whole numbers divided by the maximum of their type (uint8: 255), floats as they are",
@@ -31,16 +31,16 @@ _RULES = {
 
 
 def describe(record: RunRecord, backbone: SAM, plain: Segmenter, layers: nn.Sequential) -> dict[str, Any]:
-    """The content of model.json.
+    """Returns the content of model.json.
 
     Args:
-        record: of the run.
-        backbone: its backbone.
-        plain: the plain model with the run's folded weights.
-        layers: the alignment.
+        record: record of the run.
+        backbone: backbone of the run.
+        plain: plain SAM with the run's folded weights.
+        layers: alignment layers in front of it.
     """
     config, content = record.config, record.content
-    # Records from before there was this entry say nothing of ranges and licence.
+    # None in the records of earlier versions: ranges and licence are then unknown.
     facts = content.dataset
     return {
         "version": VERSION,
@@ -73,7 +73,7 @@ def describe(record: RunRecord, backbone: SAM, plain: Segmenter, layers: nn.Sequ
 
 
 def _modules(backbone: SAM, channels: int) -> dict[str, dict[str, Any]]:
-    """Arguments of segment-anything's classes; LayerNorm's eps of 1e-6 in the encoder is no number there."""
+    """Arguments of segment-anything's classes, without the encoder's norm layer (LayerNorm, eps 1e-6)."""
     grid = backbone.image_size // backbone.patch_size
     return {
         "image_encoder": {
@@ -94,6 +94,7 @@ def _modules(backbone: SAM, channels: int) -> dict[str, dict[str, Any]]:
             "embed_dim": backbone.prompt_dim,
             "image_embedding_size": [grid, grid],
             "input_image_size": [backbone.image_size, backbone.image_size],
+            # Fixed in segment-anything, as are the constants below.
             "mask_in_chans": 16,
         },
         "mask_decoder": {
@@ -112,13 +113,13 @@ def _modules(backbone: SAM, channels: int) -> dict[str, dict[str, Any]]:
 
 
 def _views(layers: nn.Sequential, plain: Segmenter) -> int:
-    """Pictures that the layers make of one image."""
+    """Number of encoder inputs that the alignment layers make of one image."""
     channels = [layer.out_channels for layer in layers if isinstance(layer, nn.Conv2d)]
     return channels[-1] // plain.in_channels if channels else 1
 
 
 def _origin(weights: str) -> dict[str, str | None]:
-    """Whose the weights are that the run started from, and their licence; None where that is not known."""
+    """Origin and licence of the weights, given their SHA-256, that a run started from; None where unknown."""
     for name in BACKBONES:
         checkpoint, packaged = BACKBONES[name].checkpoint, packaged_weights(name)
         if checkpoint is not None and checkpoint.sha256 == weights:
@@ -132,7 +133,7 @@ def _origin(weights: str) -> dict[str, str | None]:
 
 
 def _input(record: RunRecord, backbone: SAM, facts: DatasetFacts | None) -> dict[str, Any]:
-    """How a raw recording becomes the model's input: what `aims.engine.inputs` did in the run."""
+    """Describes how `aims.engine.inputs` turned a raw recording into the model's input in the run."""
     preprocessing = preprocessing_of(record)
     stream_facts = (facts.streams or {}) if facts else {}
     streams = [
@@ -152,7 +153,7 @@ def _input(record: RunRecord, backbone: SAM, facts: DatasetFacts | None) -> dict
 
 
 def _stream(name: str, protocol: str, spec: StreamFacts | None) -> dict[str, Any]:
-    """One stream and the rule of `aims.sensors.scaling.scale` that applies to it; None where unknown."""
+    """Describes a stream and names its rule of `aims.sensors.scaling.scale`; None where unknown."""
     rules = find_protocol(protocol)
     stream: dict[str, Any] = {"name": name, "scaling": None}
     if spec is not None:

@@ -1,4 +1,4 @@
-"""Runs of floors, methods without a model: fitted on one split, scored on the test split."""
+"""Runs of floors (methods without a model): fitted on one split, scored on the test split."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class FloorOutcome:
     """The result of a floor's run.
 
     Attributes:
-        chosen: what was chosen, by name; empty where a floor has nothing to choose.
-        chosen_on: the split it was chosen on, or None.
-        val_miou: mean IoU on the validation part, where there is one.
-        rows: the scored test instances, with masks.
+        chosen: fitted values by name; empty for a floor that fits nothing.
+        chosen_on: split on which they were fitted; None if nothing was fitted.
+        val_miou: mean IoU on the validation part, 0..1; None if the protocol has no such part.
+        rows: scored test instances, with masks.
     """
 
     chosen: Mapping[str, float]
@@ -36,10 +36,10 @@ class FloorOutcome:
 def run_floor(
     config: RunConfig, dataset: Dataset, refs: Mapping[str, Sequence[ImageRef]], observer: RunObserver
 ) -> FloorOutcome:
-    """Fits a floor that has something to fit, and scores the validation part and the test split.
+    """Fits a floor, if it has anything to fit, and scores it on the validation part and the test split.
 
-    `paper` chooses on the test split, as it does with everything; `strict` on the training part without what
-    is held out for validation (protocol.md). Clicks and sizes are those of evaluation in either case.
+    `paper` fits on the test split, on which it selects everything; `strict` fits on the training part without
+    the validation part. Both use the clicks and the size rules of the evaluation.
 
     Args:
         config: names the floor and the protocol.
@@ -48,7 +48,7 @@ def run_floor(
         observer: receives the progress.
 
     Raises:
-        AimsError: there is nothing to choose on, or nothing to score.
+        AimsError: no instance can be fitted on, or none can be scored.
     """
     protocol, kind = PROTOCOLS[config.protocol], METHODS[config.method]
     if not issubclass(kind, Floor):
@@ -79,7 +79,7 @@ def run_floor(
 def read_targets(
     dataset: Dataset, refs: Iterable[ImageRef], protocol: Protocol, on_image: Callable[[int], None]
 ) -> Iterator[EvaluationTargets]:
-    """Reads instances and clicks, one image at a time; no sensor is read."""
+    """Reads the instances and clicks of one image at a time, without decoding any stream."""
     for ref in refs:
         image = dataset.read(ref, ())
         yield find_targets(ref, image.instances, image.objects, dataset.name, protocol)
@@ -87,10 +87,10 @@ def read_targets(
 
 
 def fit_floor(floor: Floor, images: Iterable[EvaluationTargets], protocol: Protocol) -> dict[str, float]:
-    """Lets a floor choose on the given images, which are read only where it does.
+    """Fits a floor on images; the iterable is consumed only by floors that fit something.
 
     Raises:
-        InputError: there is nothing to choose on.
+        InputError: the images hold nothing to fit on.
     """
     return floor.fit(clicked_map(item, protocol) for item in images)
 
@@ -106,11 +106,11 @@ def score_floor(
     """Scores every instance of sufficient size, as `aims.engine.evaluate` does for models.
 
     Args:
-        floor: what predicts.
-        images: the images.
-        protocol: clicks, sizes, the maps on which IoU is counted.
-        chosen: what `fit_floor` gave.
-        masks: keep the predicted masks as COCO RLE.
+        floor: the floor.
+        images: targets of the images.
+        protocol: clicks, size rules, and resolutions at which the IoU is computed.
+        chosen: result of `fit_floor`.
+        masks: whether rows contain the predicted masks as COCO RLE.
 
     Yields:
         Rows of `aims.core.records.INSTANCE_SCHEMA`, in order of image and instance.
@@ -125,7 +125,7 @@ def score_floor(
 
 
 def clicked_map(item: EvaluationTargets, protocol: Protocol) -> ClickedMap:
-    """Returns the input of a floor: the map on which IoU is counted, and the clicks in its pixels."""
+    """Returns the input of a floor: the map on which the IoU is computed, and the clicks in its pixels."""
     instances = item.native if protocol.at_native else item.grid
     height, width = item.click_size
     scale = (instances.shape[1] / width, instances.shape[0] / height)

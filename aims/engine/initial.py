@@ -1,4 +1,4 @@
-"""A run that starts from what another run trained."""
+"""Runs that start from the trained weights of another run (`--init`)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from aims.models.trainable import declared_parameters
 
 @dataclass(frozen=True, kw_only=True)
 class Initial:
-    """What another run trained.
+    """The trained weights of another run.
 
     Attributes:
-        run: name of its folder.
-        sha256: of its file of trained weights.
-        state: all tensors of its model: as they are if the new run has the same tuning, else with the
-            tuning's layers folded into the weights.
+        run: name of that run's folder.
+        sha256: SHA-256 of its file of trained weights.
+        state: state dict of its model: unchanged if the new run has the same tuning and options, else with
+            the tuning's layers folded into the weights.
     """
 
     run: str
@@ -50,18 +50,18 @@ def load_initial(
     """Loads the model of a finished run for another run to start from.
 
     Args:
-        folder: of the finished run.
-        weights: the pretrained weights that it started from; None for the cache folder.
-        method: of the new run.
-        tuning: of the new run; any if the finished run's layers fold into the weights.
-        backbone: of the new run.
-        channels: of the new run's images.
-        options: of the new run's method and tuning, those that differ from their defaults.
+        folder: folder of the finished run.
+        weights: pretrained weights that the finished run started from; None for the cache folder.
+        method: method of the new run.
+        tuning: tuning of the new run; may differ if the finished run's layers fold into the weights.
+        backbone: backbone of the new run.
+        channels: number of input channels of the new run.
+        options: options of the new run's method and tuning that differ from their defaults.
 
     Raises:
-        InputError: the folder is of no finished run with trained weights, or of another method or backbone,
-            or its tensors do not fit: other channels, other options of the method, or another tuning whose
-            layers cannot be folded.
+        InputError: the folder holds no finished run with trained weights; its method or backbone differs; or
+            its tensors do not fit, because of other channels, other options, or a tuning whose layers do not
+            fold into the weights.
     """
     record = load_record(folder)
     config = record.config
@@ -76,6 +76,7 @@ def load_initial(
     model = load_model(folder, weights)
     same = config.tuning == tuning and dict(config.options) == dict(options)
     state = model.state_dict()
+    # Folding leaves the layers of the tuning out, so a new tuning starts with its own initial values.
     if not same:
         state = folded_state(model) | {n: t for n, t in state.items() if n.startswith("alignment.")}
     try:
@@ -93,13 +94,15 @@ def load_initial(
 
 
 def save_initial(folder: Path, model: Segmenter, plain: Segmenter, initial: Initial) -> None:
-    """Writes what a run starts with and does not train, so that its model can be built without the other run.
+    """Writes the tensors that a run takes from another one and does not train.
+
+    With them the run's model can be rebuilt without the other run.
 
     Args:
-        folder: of the run.
-        model: before its training.
-        plain: the same without what the other run trained.
-        initial: names the other run in the file.
+        folder: folder of the run.
+        model: model of the run before training.
+        plain: the same model built without the other run's weights.
+        initial: weights of the other run, whose name goes into the metadata of the file.
     """
     trained, before = declared_parameters(model), plain.state_dict()
     kept = {

@@ -1,4 +1,4 @@
-"""From a stored image to the numbers a model sees: modality, scaling, statistics of the training part."""
+"""From stored images to model inputs: modality, scaling, and statistics of the training part."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ log = logging.getLogger(__name__)
 def choose_dataset(
     datasets: Sequence[Dataset], modality: str, protocol: Protocol, name: str | None = None
 ) -> tuple[Dataset, Modality]:
-    """Finds the dataset that carries a modality.
+    """Finds the dataset that holds the streams of a modality.
 
     Args:
-        datasets: the datasets at hand.
-        modality: a listed modality, a stream of a dataset, stored or derived ("rgb" is its picture), or
-            "rgb-" and a stream: the picture with the stream stacked behind it.
-        protocol: may read another stream in place of a listed one (the paper's folded angle).
-        name: the dataset to use; None if the modality decides.
+        datasets: available datasets.
+        modality: a name in `MODALITIES`; or a stream of a dataset, stored or derived ("rgb" is the picture);
+            or "rgb-" plus a stream, for the picture with the stream stacked behind it.
+        protocol: may replace a stream by another one (the paper's folded angle of polarization).
+        name: name of the dataset; None if the modality decides.
 
     Returns:
         The dataset, and the modality with the streams to read and their channels.
 
     Raises:
-        InputError: unknown names, no dataset that has the streams, or several that have them.
+        InputError: a name is unknown, or none or several of the datasets have the streams.
     """
     if name is not None:
         if name not in {dataset.name for dataset in datasets}:
@@ -61,6 +61,7 @@ def choose_dataset(
             )
         held = "; ".join(f"{d.name} has {', '.join(sorted(d.streams))}" for d in datasets)
         raise InputError(f"no dataset has the streams of {modality} ({', '.join(listed.streams)}): {held}")
+    # The order of `Modality.datasets`: the dataset of the paper wins.
     preferred = [d for known in listed.datasets for d in candidates if d.name == known]
     if not preferred and len(candidates) > 1:
         names = ", ".join(dataset.name for dataset in candidates)
@@ -77,7 +78,7 @@ def choose_dataset(
 
 
 def _own_modality(name: str, datasets: Sequence[Dataset]) -> Modality:
-    """A modality that is not listed: a stream, or RGB with a stream."""
+    """Builds a modality that `MODALITIES` does not list: a stream, or RGB stacked with a stream."""
     streams = {stream for dataset in datasets for stream in dataset.streams}
     sensor = name.removeprefix("rgb-")
     stacked = name not in streams and sensor != name and sensor in streams
@@ -87,16 +88,20 @@ def _own_modality(name: str, datasets: Sequence[Dataset]) -> Modality:
 def stack(
     image: Image, dataset: Dataset, modality: Modality, protocol: Protocol
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
-    """Scales the streams of a modality and stacks them: (height, width, channels) and its validity."""
+    """Scales the streams of a modality and stacks them along the channels.
+
+    Returns:
+        Values and their validity (False where nothing was measured), both (height, width, channels).
+    """
     parts = [scale(image.streams[name], name, dataset.streams[name], protocol) for name in modality.streams]
     return np.concatenate([part for part, _ in parts], 2), np.concatenate([valid for _, valid in parts], 2)
 
 
 class Channels(NamedTuple):
-    """The stacked channels of an image at its own size, not normalised: what readers hand to the device.
+    """The stacked channels of an image at its own size, before normalisation.
 
     Attributes:
-        values: scaled, where valid.
+        values: scaled values; meaningless where `valid` is False.
         valid: False where nothing was measured.
     """
 
@@ -109,17 +114,17 @@ class Channels(NamedTuple):
         return cls(*map(torch.from_numpy, stack(image, dataset, modality, protocol)))
 
     def pinned(self) -> Channels:
-        """The same in page-locked memory."""
+        """Returns a copy in page-locked memory."""
         return Channels(*(tensor.pin_memory() for tensor in self))
 
 
 def to_input(
     channels: Channels, preprocessing: Preprocessing, size: int, device: torch.device | str = "cpu"
 ) -> Float[Tensor, "channels size size"]:
-    """Normalises stacked channels and stretches them to the model's square input, on a device.
+    """Normalises stacked channels and resizes them to the model's square input, on a device.
 
-    Bilinear without antialiasing, aspect not kept (protocol.md). Pixels without a measurement become 0, the
-    mean of the normalised data.
+    Resizing is bilinear without antialiasing and does not keep the aspect ratio, as in the paper. Pixels
+    without a measurement become 0, the mean of the normalised data.
     """
     values, valid = (tensor.to(device, non_blocking=True) for tensor in channels)
     mean, std, order = _constants(preprocessing, torch.device(device))
@@ -130,8 +135,9 @@ def to_input(
 
 @lru_cache(maxsize=8)
 def _constants(preprocessing: Preprocessing, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Means, deviations (in float64, as the statistics are) and channel order: copied to a device once."""
-    # Kept ones must be of use to a training, too, when an evaluation was the first to ask.
+    """Returns mean and standard deviation in float64, and the channel order, cached on the device."""
+    # A new copy for each image would make the GPU wait. Tensors created under inference mode cannot be used
+    # in training, which shares this cache.
     with torch.inference_mode(False):
         mean, std = (
             torch.tensor(values, dtype=torch.float64, device=device)
@@ -141,37 +147,38 @@ def _constants(preprocessing: Preprocessing, device: torch.device) -> tuple[Tens
 
 
 def click_grid(instances: NDArray[Any]) -> NDArray[Any]:
-    """An instance map, or the mask of one instance, on the protocols' 1024 x 1024 grid."""
+    """Resizes an instance map, or the mask of one instance, to 1024 x 1024 by nearest neighbour."""
     return stretch_nearest(instances, (CLICK_GRID, CLICK_GRID))
 
 
 def usable_instances(
     instances: NDArray[np.uint16], protocol: Protocol, dataset: str, *, training: bool
 ) -> NDArray[np.int64]:
-    """Ids of an instance map that a protocol trains on, or scores, by both of its rules of size."""
+    """Returns the ids of the instances that are large enough to train on or to score under a protocol."""
     smallest = protocol.smallest_area(dataset, training=training)
-    # Counted on the map itself, by how often the grid repeats each of its pixels.
+    # The area on the 1024 x 1024 grid without building it: a pixel counts as often as the grid repeats it.
     down, across = (
         np.bincount(nearest_indices(side, CLICK_GRID), minlength=side) for side in instances.shape
     )
     area = np.bincount(instances.ravel(), weights=np.outer(down, across).ravel())
+    # 0 is not an instance.
     area[0] = 0
     recorded = np.bincount(instances.ravel())
     return np.flatnonzero((area >= smallest) & (recorded >= protocol.min_recorded))
 
 
 def reduce_grid(grid: NDArray[Any], side: int, protocol: Protocol) -> NDArray[Any]:
-    """A map on the 1024 x 1024 grid on a smaller square grid, by the protocol's rule."""
+    """Reduces a map from 1024 x 1024 to side x side by the protocol's rule of nearest neighbour."""
     return stretch_nearest(grid, (side, side), protocol.reduction)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What one pass over the training part finds.
+    """The result of `survey`.
 
     Attributes:
-        preprocessing: scaling constants.
-        usable: the images with an instance of sufficient size.
+        preprocessing: mean, standard deviation and order of the channels.
+        usable: images with at least one instance of sufficient size.
     """
 
     preprocessing: Preprocessing
@@ -187,15 +194,15 @@ def survey(
     shuffle_seed: int | None,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> Survey:
-    """Reads the training part once: channel statistics, and which images can be trained on.
+    """Reads the training part once for its channel statistics and its usable images.
 
     Args:
         dataset: the dataset.
-        modality: what is stacked.
+        modality: modality whose streams are stacked.
         refs: images of the training part.
-        protocol: scaling and sizes.
-        shuffle_seed: of the channel order where RGB is stacked with a sensor; None keeps RGB in front.
-        on_progress: called with the number of further images that are read.
+        protocol: rules of scaling and size.
+        shuffle_seed: seed of the channel order where RGB is stacked with a sensor; None keeps RGB in front.
+        on_progress: called with the number of images read since the last call.
 
     Raises:
         InputError: no image has an instance of sufficient size, or a channel holds no measurement at all.
@@ -208,6 +215,7 @@ def survey(
         if len(usable_instances(image.instances, protocol, dataset.name, training=True)):
             usable.append(ref)
         values, valid = stack(image, dataset, modality, protocol)
+        # The variance is a difference of large sums, for which float32 is not exact enough.
         values = values.astype(np.float64)
         count += valid.sum((0, 1))
         total += np.where(valid, values, 0).sum((0, 1))
@@ -221,9 +229,11 @@ def survey(
             f"{dataset.name}: a channel of {modality.name} has no measurement in training images"
         )
     mean = total / count
+    # Rounding can make the variance of a constant channel slightly negative.
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
     if (std == 0).any():
         log.warning("%s: a channel of %s is constant over the training part", dataset.name, modality.name)
+    # A constant channel becomes 0 everywhere instead of NaN.
     measured = (mean, np.where(std > 0, std, 1))
     return Survey(
         preprocessing=_preprocessing(dataset, modality, protocol, shuffle_seed, measured),
@@ -263,14 +273,14 @@ def _preprocessing(
 
 
 def _name_sources(streams: Sequence[str], sources: Sequence[str]) -> str:
-    """Names the source of the constants, and each stream with another source."""
+    """Names the source of most constants, followed by every stream with another source."""
     usual = "published" if "published" in sources else "training part"
     others = (f"{name}: {source}" for name, source in zip(streams, sources, strict=True) if source != usual)
     return "; ".join((usual, *others))
 
 
 def _channels_of(stream: str, dataset: Dataset, modality: Modality) -> tuple[int, int]:
-    """First and one past the last of the stacked channels that are a stream's."""
+    """Returns the range [first, end) of a stream among the stacked channels."""
     before = modality.streams[: modality.streams.index(stream)]
     first = sum(dataset.streams[name].channels for name in before)
     return first, first + dataset.streams[stream].channels

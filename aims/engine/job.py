@@ -1,4 +1,4 @@
-"""What a run needs beside its configuration."""
+"""A run's configuration together with the objects that computing it needs."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from aims.models.attention import AttentionPath
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """A configuration with everything that computing it takes.
+    """A configuration and everything needed to compute its run.
 
     Attributes:
-        config: everything that decides the numbers.
+        config: settings that determine the results.
         dataset: the dataset of the configuration.
-        modality: its modality, with the channel count filled in.
-        weights: tensors of the plain SAM; None for random weights.
-        initial: what another run trained, to start from; None for none.
-        device: where to run.
+        modality: its modality, with the number of channels filled in.
+        weights: state dict of plain SAM; None for random weights.
+        initial: trained weights of another run to start from; None for none.
+        device: device to compute on.
         runs: folder of all runs.
-        workers: processes that read ahead.
-        checkpoint_every: steps after which a training is saved, beside the end of every epoch; None: only
-            there.
-        path: how the model is computed; it changes no number beyond rounding.
+        workers: number of processes that read ahead.
+        checkpoint_every: number of steps between checkpoints within an epoch; None saves at the end of every
+            epoch only.
+        path: implementation of attention, "fast" or "stock"; both agree up to rounding.
         distributed: the processes that compute the run together.
     """
 
@@ -50,7 +50,7 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """The run's folder."""
+        """Folder of the run, below `runs`."""
         return self.runs / self.config.run_name
 
     @property

@@ -1,4 +1,4 @@
-"""Items of a dataset by key, read ahead by worker processes where there are some."""
+"""Loading dataset items by key, ahead of their use if there are worker processes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Item = TypeVar("Item")
 
 
 def loader(data: TorchDataset[Item], keys: Iterable[Any], workers: int, pin_memory: bool) -> Generator[Item]:
-    """Reads items by key in order, ahead of their use where there are worker processes.
+    """Yields items by key, in order, read ahead if there are worker processes.
 
     Args:
-        data: gives items by key.
-        keys: what its `__getitem__` takes, in order; may be a generator.
-        workers: processes; 0 reads in this one.
-        pin_memory: page-lock what is read, for a faster way to a GPU.
+        data: dataset of the items.
+        keys: keys for `data.__getitem__`, in order; may be a generator.
+        workers: number of worker processes; 0 reads in this process.
+        pin_memory: whether to page-lock the items, for faster copies to a GPU.
 
     Raises:
-        AimsError: as reading raised it, also in a worker; or a worker was killed.
+        AimsError: reading raised it, in this process or in a worker; or a worker was killed.
     """
     items = DataLoader(
         _ErrorsAsItems(data),
@@ -36,7 +36,7 @@ def loader(data: TorchDataset[Item], keys: Iterable[Any], workers: int, pin_memo
         sampler=keys,
         num_workers=workers,
         pin_memory=pin_memory,
-        # A fork of a process with Arrow's threads can hang.
+        # Forking a process in which Arrow runs threads can deadlock.
         multiprocessing_context="spawn" if workers else None,
     )
     with worker_deaths():
@@ -48,9 +48,9 @@ def loader(data: TorchDataset[Item], keys: Iterable[Any], workers: int, pin_memo
 
 @contextmanager
 def worker_deaths() -> Iterator[None]:
-    """Turns the death of a worker process into one error; wrap all work that has workers in it.
+    """Turns the death of a worker process into an `AimsError`; wraps all work that uses workers.
 
-    Torch reports it by a signal, which may interrupt any line.
+    PyTorch reports the death in a signal handler, so the error can arise at any line.
 
     Raises:
         AimsError: a worker died.
@@ -66,8 +66,8 @@ def worker_deaths() -> Iterator[None]:
 
 
 def _started(items: Iterable[Item]) -> Iterator[Item]:
-    # Ctrl-C goes to all processes, but the one that trains decides when to stop: workers inherit the block.
-    # Starting Python's tracker of resources would lift it.
+    # A terminal sends Ctrl-C to all processes, but only the training process may act on it: workers start
+    # with SIGINT blocked. The resource tracker comes first, as starting it unblocks SIGINT.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -77,10 +77,10 @@ def _started(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _is_worker_death(error: Exception) -> bool:
-    """Whether an error comes from a lost worker: torch says so, or what it was about to hand over is gone."""
+    """Returns whether an error comes from a dead worker, by torch's message or by where it was raised."""
     text = str(error)
     if text.startswith("Caught") and "in DataLoader worker" in text:
-        # Raised by reading itself, and brought here by torch.
+        # The dataset raised it, and PyTorch reraised it here.
         return False
     if isinstance(error, RuntimeError):
         return "DataLoader worker" in text
@@ -90,7 +90,7 @@ def _is_worker_death(error: Exception) -> bool:
 
 @dataclass(frozen=True)
 class _ErrorsAsItems(TorchDataset[Item | AimsError]):
-    """Returns an error of ours as an item: torch would pass on the text of a traceback alone."""
+    """Returns an `AimsError` as an item: PyTorch would replace its message by a traceback."""
 
     data: TorchDataset[Item]
 

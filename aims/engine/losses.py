@@ -1,4 +1,4 @@
-"""Training losses, on mask logits in float32."""
+"""Training losses, computed from mask logits in float32."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def dice_ce(
     masks: Float[Tensor, "batch height width"],
     iou_predictions: Float[Tensor, " batch"],
 ) -> Float[Tensor, ""]:
-    """Dice plus cross-entropy: what the released program trains with (protocol.md, item 1).
+    """Dice plus cross-entropy: what the paper's released program trains with (docs/protocols.md).
 
-    Dice has squared terms in its denominator; both are means over the batch. The predicted IoU gets no
-    gradient.
+    Dice has squared terms in its denominator. Both terms are means over the batch. `iou_predictions` is not
+    used, so the IoU head gets no gradient.
     """
     probability = mask_logits.sigmoid()
     overlap = (probability * masks).sum((1, 2))
@@ -47,15 +47,17 @@ def sam(
 ) -> Float[Tensor, ""]:
     """SAM's own loss: 20 x focal + dice + squared error of the predicted IoU.
 
-    Focal loss with alpha 0.25 and gamma 2 (Lin et al., 2017). The paper's text says that this loss is used
-    (section 3.2); the published numbers were made with `dice_ce`.
+    The focal loss has alpha 0.25 and gamma 2 (Lin et al., 2017). The paper's text names this loss (section
+    3.2), but its published numbers were made with `dice_ce`.
     """
     probability = mask_logits.sigmoid()
     entropy = F.binary_cross_entropy_with_logits(mask_logits, masks, reduction="none")
+    # 1 - p_t: the probability that is given to the wrong class.
     wrong = probability + masks - 2 * probability * masks
     focal = ((0.25 * masks + 0.75 * (1 - masks)) * wrong**2 * entropy).mean()
     overlap = (probability * masks).sum((1, 2))
     dice = 1 - (2 * overlap + 1) / (probability.sum((1, 2)) + masks.sum((1, 2)) + 1)
+    # The IoU is the target of the IoU head; thresholding has no gradient.
     with torch.no_grad():
         found, true = mask_logits > 0, masks > 0
         union = (found | true).sum((1, 2)).clamp(min=1)

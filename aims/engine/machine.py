@@ -1,4 +1,4 @@
-"""What a run record says of the machine and of the code."""
+"""Hardware, peak memory and code version, for the record of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aims.core.records import Hardware
 
 
 def hardware(device: torch.device) -> Hardware:
-    """What a run was made on."""
+    """Describes the hardware and the platform of this process."""
     name = _processor()
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
@@ -33,7 +33,7 @@ def hardware(device: torch.device) -> Hardware:
 
 
 def _processor() -> str:
-    """The processor's own name where Linux tells it; Python knows the architecture alone there."""
+    """Returns the processor's name, from /proc/cpuinfo: on Linux `platform` knows the architecture only."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
             key, _, name = line.partition(":")
@@ -43,20 +43,20 @@ def _processor() -> str:
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most memory in bytes that this process has held so far, on the GPU where there is one."""
+    """Returns the peak memory of this process in bytes: on the GPU if `device` is one, else resident."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    # Linux counts in kilobytes, macOS in bytes.
+    # `ru_maxrss` is in kilobytes on Linux and in bytes on macOS.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class PeakMemory:
-    """The most memory that this process holds from now on, on the GPU where there is one.
+    """Measures the peak memory of this process from now on: on the GPU if `device` is one, else resident.
 
-    Beginning a second one ends the first: a process has one mark of its highest memory, which is set back.
+    A new instance invalidates earlier ones, because a process has a single peak counter, which is reset.
 
     Args:
-        device: where the memory is held.
+        device: device whose memory is measured.
     """
 
     _begun = 0
@@ -64,14 +64,14 @@ class PeakMemory:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         PeakMemory._begun += 1
-        # What an earlier run left in cycles is not this one's.
+        # Tensors that an earlier run left in reference cycles would count for this one.
         gc.collect()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         self._set_back = _set_back_peak()
 
     def read(self) -> int | None:
-        """The peak in bytes; None where it cannot be told from that of what the process did before."""
+        """Returns the peak in bytes; None if earlier work of the process cannot be excluded from it."""
         if self._device.type != "cuda" and self._set_back and (peak := _peak_resident()) is not None:
             return peak
         if self._device.type == "cuda" or PeakMemory._begun == 1:
@@ -80,7 +80,7 @@ class PeakMemory:
 
 
 def _set_back_peak() -> bool:
-    """Sets the mark of this process's highest memory back to what it holds now (proc_pid_clear_refs(5))."""
+    """Resets the peak resident set size of this process (proc_pid_clear_refs(5)); False if refused."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -89,7 +89,7 @@ def _set_back_peak() -> bool:
 
 
 def _peak_resident() -> int | None:
-    """That mark, in bytes; `ru_maxrss` is never set back."""
+    """Returns the resettable peak resident set size in bytes; `ru_maxrss` cannot be reset."""
     with suppress(OSError):
         if found := re.search(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text("utf-8"), re.M):
             return int(found[1]) * 1024
@@ -97,7 +97,7 @@ def _peak_resident() -> int | None:
 
 
 def commit() -> str | None:
-    """The commit of the code, with "+" if it was changed; None outside a checkout."""
+    """Returns the hash of the checked-out commit, with "+" for local changes; None outside a checkout."""
     folder = Path(__file__).parent
 
     def git(*args: str) -> str:
@@ -106,9 +106,10 @@ def commit() -> str | None:
         ).stdout.strip()
 
     try:
-        # A checkout of something else, with AIMS installed below it, is not the code's commit.
+        # AIMS may be installed below the checkout of another project, whose commit says nothing about it.
         if Path(git("rev-parse", "--show-toplevel")) != folder.parent.parent:
             return None
+        # -uno: untracked files do not count as changes.
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,4 +1,4 @@
-"""From the words of the command line to a job: names resolved, defaults filled in, weights checked."""
+"""From settings to a job: resolves names, fills in defaults and checks weights."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ from aims.methods import (
 from aims.models.attention import AttentionPath
 from aims.models.weights import load_weights, resolve_weights
 
-#: Learning rate of full tuning with pretrained weights, and of everything else: the paper's peaks on
-#: polarization for full tuning and for LoRA (Figure 5a). It printed none for the others or random weights.
+#: Default learning rates of full tuning with pretrained weights, and of everything else: the paper's best on
+#: polarization for full tuning and for LoRA (Figure 5a). It gives none for other tunings or random weights.
 FULL_LR, DEFAULT_LR = 1e-5, 3e-4
 _WORKERS_ON_GPU = 8
 
@@ -58,29 +58,28 @@ def plan(
     options: Mapping[str, object] = MappingProxyType({}),
     **settings: Any,
 ) -> Job:
-    """Resolves everything that a run needs before any slow work starts.
+    """Resolves and checks everything that a run needs, before any slow work starts.
 
     Args:
-        data: a converted folder, or a folder of several.
-        device: "auto", "cpu", "cuda" or "cuda:N". Not used where there is no model.
-        workers: reading processes; None for none on a CPU and eight beside a GPU.
-        checkpoint_every: steps after which a training is saved, beside the end of every epoch.
-        path: "fast", or "stock": segment-anything's modules as they are, float32, one prompt at a time.
+        data: a converted dataset, or a folder of several.
+        device: "auto", "cpu", "cuda" or "cuda:N". Ignored by methods without a model.
+        workers: number of reading processes; None for none on a CPU and at most eight with a GPU.
+        checkpoint_every: number of steps between checkpoints within an epoch; None for none.
+        path: "fast", or "stock": segment-anything's unchanged modules, float32, one prompt at a time.
         runs: folder of runs.
-        options: of the method and the tuning by name; words are read as values of their types.
-        **settings: the settings of `aims.core.config.SETTINGS` by name, their defaults where they are left
-            out. `tuning` None is the method's default, "none" is for a method that trains nothing; `dataset`
-            None lets the modality decide; `weights` is a checkpoint file, "none" for random weights, None for
-            the cache folder; it is ignored by methods that start from random weights, unless a file is named,
-            which is refused; `lr` None is the default of tuning and weights; `init` is the folder of a
-            finished run from whose trained weights this one starts. Where nothing is trained, or there is
-            no model, what concerns these is not used.
+        options: options of the method and the tuning by name; strings are parsed to the types of the options.
+        **settings: settings of `aims.core.config.SETTINGS` by name; those left out have their defaults.
+            `tuning`: None for the method's default, "none" for a method that trains nothing. `dataset`: None
+            lets the modality decide. `weights`: a checkpoint file, "none" for random weights, or None for the
+            cache folder; methods that start from random weights refuse a file. `lr`: None for
+            the default of tuning and weights. `init`: folder of a finished run whose trained weights this run
+            starts from. Settings of the training or of the model are ignored by methods without one.
 
     Raises:
-        InputError: a name, a file or a number cannot be used; nothing has been written then.
+        InputError: a name, a file or a number cannot be used; nothing has been written.
     """
     asked = fill_settings(settings)
-    # Looked up for their errors: a mistyped name must be told before gigabytes are read.
+    # Registry look-ups raise for unknown names: before gigabytes of weights are read.
     method, tuning, weights = asked["method"], asked["tuning"], asked["weights"]
     chosen, modelled = METHODS[method], has_model(method)
     if modelled:
@@ -99,6 +98,7 @@ def plan(
         )
     target = find_device(device)
     distributed = find_process_group(target)
+    # accelerate assigns a GPU to each process.
     if isinstance(distributed, LaunchedGroup) and device in ("auto", "cuda"):
         target = distributed.device
     found, resolved = choose_dataset(find_datasets(data), asked["modality"], protocol, asked["dataset"])
@@ -116,6 +116,7 @@ def plan(
             "tuning": tuning,
             "dataset": found.name,
             "lr": lr,
+            # Placeholders: checksums replace `init` and `weights` below, once the files are read.
             "init": None,
             "weights": RANDOM_WEIGHTS if modelled else NO_MODEL,
             **replaced_settings(trains=tuning != NO_TUNING, has_model=modelled),
@@ -125,7 +126,7 @@ def plan(
     )
     if not modelled:
         target = torch.device("cpu")
-    # The checks of the layers come before the weights are read, which takes long.
+    # Building on the meta device checks the options before the weights are read, which takes long.
     shape = {
         "method": method,
         "tuning": tuning,
@@ -169,7 +170,7 @@ def _default_lr(tuning: str, random: bool) -> float:
 
 
 def find_device(name: str) -> torch.device:
-    """The device of a name: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+    """Returns a device by name: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
 
     Raises:
         InputError: there is no such device.

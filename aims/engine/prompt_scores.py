@@ -1,4 +1,4 @@
-"""Scores of masks under several prompts: next click, boundary IoU, clicks until an IoU, and their means."""
+"""Scores of masks under several prompts: next click, boundary IoU, number of clicks (NoC), means."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from aims.engine.evaluate import count_images
 
 Mask = NDArray[np.bool_]
 
-#: IoU that a user is content with, for the number of clicks (NoC) it takes.
+#: IoU thresholds of the number of clicks (NoC).
 GOALS = (0.85, 0.90)
-#: Width of a boundary, as a part of the picture's diagonal (Cheng et al., Boundary IoU, CVPR 2021).
+#: Width of a boundary, as a fraction of the image's diagonal (Cheng et al., Boundary IoU, CVPR 2021).
 BOUNDARY = 0.02
 
 
 def next_click(mask: Mask, truth: Mask, taken: Mask) -> tuple[tuple[int, int], int]:
-    """Where a user clicks next: the middle of the largest error.
+    """Simulates the next click of a user: at the centre of the largest error.
 
-    As in interactive segmentation (Sofiiuk et al., Reviving iterative training with mask guidance, ICIP
-    2022): of what is missing and of what is too much, the pixel farthest from its region's edge, the
-    picture's border counting as an edge, where no click was yet.
+    Follows interactive segmentation (Sofiiuk et al., Reviving iterative training with mask guidance, ICIP
+    2022): the click is the pixel, among false negatives and false positives, that is farthest from the edge
+    of its region, not counting pixels clicked before. The image border counts as an edge.
 
     Args:
-        mask: what was predicted.
-        truth: what is right.
-        taken: pixels that were clicked.
+        mask: predicted mask, (height, width).
+        truth: ground-truth mask, (height, width).
+        taken: True at pixels clicked before, (height, width).
 
     Returns:
-        (x, y), and 1 for object or 0 for background; without any error (0, 0) and -1, SAM's padding.
+        (x, y), and the label 1 (object) or 0 (background); (0, 0) and -1, SAM's padding, without an error.
     """
     missing, extra = (np.where(taken, 0, _depth(error)) for error in (truth & ~mask, mask & ~truth))
     if missing.max() == 0 and extra.max() == 0:
@@ -47,19 +47,20 @@ def next_click(mask: Mask, truth: Mask, taken: Mask) -> tuple[tuple[int, int], i
 
 
 def _depth(region: Mask) -> NDArray[Any]:
+    # OpenCV measures the distance to pixels of 0 only: the padding makes the image border an edge.
     padded = np.pad(region.astype(np.uint8), 1)
     return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
 
 
 def clicks_until(ious: Sequence[float], goal: float) -> int | None:
-    """The number of clicks after which an IoU is reached; None if it never is."""
+    """Returns the number of clicks after which the IoU reaches `goal`; None if it never does."""
     return next((k for k, iou in enumerate(ious, start=1) if iou >= goal), None)
 
 
 def boundary_iou(mask: Mask, truth: Mask) -> float:
-    """IoU of two masks' inner boundaries, each 2 % of the diagonal wide (Cheng et al., CVPR 2021).
+    """Computes the IoU of two masks' inner boundaries, 2 % of the diagonal wide (Cheng et al., CVPR 2021).
 
-    Two masks without a pixel have an IoU of 1.
+    Two empty masks have a boundary IoU of 1.
     """
     width = max(1, round(BOUNDARY * math.hypot(*mask.shape)))
     inner, outer = (_boundary(each, width) for each in (mask, truth))
@@ -68,7 +69,7 @@ def boundary_iou(mask: Mask, truth: Mask) -> float:
 
 
 def _boundary(mask: Mask, width: int) -> Mask:
-    # What lies outside of the picture is not of the object.
+    # Outside the image is background, so a mask that touches the border has a boundary there.
     padded = np.pad(mask.astype(np.uint8), 1)
     eroded = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=width)[1:-1, 1:-1]
     boundary: Mask = mask & (eroded == 0)
@@ -79,19 +80,19 @@ class PromptRow(TypedDict):
     """The scores of a test instance under every kind of prompt.
 
     Attributes:
-        image_id: its image.
-        group: the image's group.
-        instance_id: its id in the image.
-        class_id: its class.
-        area: its pixels at the picture's own size.
-        pixels: those of the picture.
+        image_id: id of the image.
+        group: group of the image.
+        instance_id: id of the instance in the image.
+        class_id: class of the instance.
+        area: number of pixels of the instance at the resolution of the image.
+        pixels: number of pixels of the image.
         iou_clicks: IoU after 1, 2, ... clicks, the first of them the protocol's own.
-        noc_85: clicks until an IoU of 0.85; None where it is not reached.
-        noc_90: likewise until 0.90.
-        iou_box: IoU under its box.
-        iou_jitter: IoU under single clicks drawn anywhere in it.
-        boundary_iou: boundary IoU under the first click.
-        boundary_iou_box: boundary IoU under its box.
+        noc_85: number of clicks until an IoU of 0.85; None where it is not reached.
+        noc_90: number of clicks until an IoU of 0.90; None where it is not reached.
+        iou_box: IoU for the bounding box as prompt.
+        iou_jitter: IoU of each single click drawn at random in the instance.
+        boundary_iou: boundary IoU after the first click.
+        boundary_iou_box: boundary IoU for the bounding box.
     """
 
     image_id: str
@@ -110,14 +111,14 @@ class PromptRow(TypedDict):
 
 
 class KindScore(msgspec.Struct, frozen=True, kw_only=True):
-    """Number and mean IoU of the instances of a class, or of a size."""
+    """Number and mean IoU (0..1) of the instances of one class or one size."""
 
     instances: int
     miou: float
 
 
 class PromptScores(msgspec.Struct, frozen=True, kw_only=True):
-    """Means over instances of the scores under every kind of prompt, from 0 to 1.
+    """Means over instances of the scores under every kind of prompt; IoU and shares are in 0..1.
 
     Attributes:
         instances: number of instances.
@@ -125,17 +126,18 @@ class PromptScores(msgspec.Struct, frozen=True, kw_only=True):
         miou_clicks: mIoU after 1, 2, ... clicks.
         noc_85: mean number of clicks until an IoU of 0.85; an instance that never reaches it counts with all
             of them, as published NoC do.
-        noc_85_failed: share of such instances.
-        noc_90: as `noc_85`.
-        noc_90_failed: likewise.
+        noc_85_failed: share of instances that never reach 0.85.
+        noc_90: mean number of clicks until an IoU of 0.90, counted as for `noc_85`.
+        noc_90_failed: share of instances that never reach 0.90.
         miou_box: mIoU of boxes.
         boundary_iou: mean boundary IoU of the first click.
         boundary_iou_box: mean boundary IoU of boxes.
-        miou_jitter: mIoU of clicks anywhere; None where none was drawn.
-        jitter_sd: standard deviation over the clicks of an instance; None where fewer than two were drawn.
-        by_class: mIoU of the first click by class.
-        by_size: likewise by size.
-        mean_over_images: mIoU of the first click as the mean over images.
+        miou_jitter: mIoU of clicks drawn at random; None where none was drawn.
+        jitter_sd: mean over instances of the standard deviation of the IoU over their random clicks; None
+            where fewer than two were drawn.
+        by_class: mIoU of the first click by class name.
+        by_size: mIoU of the first click by size (`aims.core.sizes.SIZES`).
+        mean_over_images: mean over images of the mIoU of the first click within an image.
     """
 
     instances: int
@@ -156,11 +158,11 @@ class PromptScores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summarize(rows: Sequence[PromptRow], classes: Sequence[str]) -> PromptScores:
-    """Means over instances.
+    """Averages the scores of instances.
 
     Args:
-        rows: the instances.
-        classes: names of the classes 1, 2, ...
+        rows: scores of the instances.
+        classes: names of the classes with ids 1, 2, ...
     """
     iou = np.array([row["iou_clicks"] for row in rows])
     jitter = np.array([row["iou_jitter"] for row in rows])

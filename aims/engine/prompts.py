@@ -1,7 +1,7 @@
-"""Prompts beside the protocol's one click: more clicks where the error is, boxes, clicks anywhere.
+"""Evaluation under further prompts: corrective clicks, bounding boxes, clicks drawn at random.
 
-Every image is encoded once for all prompts. Masks are compared on the protocol's own map: the
-picture under `strict`, the 256 x 256 grid under `paper`.
+Every image is encoded once for all prompts. Masks are compared at the protocol's resolution: that of the
+image under `strict`, 256 x 256 under `paper`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from aims.engine.samples import (
 from aims.methods import BACKBONES
 from aims.models.segmenter import Segmenter
 
-#: The types of `PromptRow` in prompts.parquet.
+#: Arrow types of `PromptRow`, for prompts.parquet.
 PROMPT_SCHEMA = pa.schema(
     [
         ("image_id", pa.string()),
@@ -78,9 +78,9 @@ class PromptPlan:
     """The prompts under which a model is evaluated.
 
     Attributes:
-        clicks: at most so many for an instance, each where the error is largest.
-        jitter: single clicks drawn anywhere in the instance.
-        seed: of these.
+        clicks: largest number of clicks per instance; all but the first are at the largest error.
+        jitter: number of single clicks drawn uniformly in the instance.
+        seed: seed of the drawn clicks.
     """
 
     clicks: int = 20
@@ -94,8 +94,8 @@ class PromptReport:
 
     Attributes:
         run: name of the run.
-        plan: the prompts.
-        scores: the means over the test instances.
+        plan: prompts of the evaluation.
+        scores: means over the test instances.
     """
 
     run: str
@@ -103,7 +103,7 @@ class PromptReport:
     scores: PromptScores
 
     def as_json(self) -> dict[str, Any]:
-        """The JSON object, in order of writing."""
+        """Returns the JSON object with its keys in the order of the file."""
         return {"run": self.run, **asdict(self.plan), **msgspec.to_builtins(self.scores)}
 
 
@@ -116,22 +116,21 @@ def evaluate_run(
     device: torch.device | None = None,
     on_image: Callable[[int], None] = lambda images: None,
 ) -> tuple[list[PromptRow], PromptReport]:
-    """Evaluates the model of a finished run under more prompts, and writes the scores beside the run's own.
+    """Evaluates the model of a finished run under further prompts, and writes the scores to its folder.
 
     Args:
-        folder: of the run.
-        data: a converted dataset or a folder of several, with the run's own among them.
-        plan: the prompts.
+        folder: folder of the run.
+        data: a converted dataset or a folder of several, one of which is the run's.
+        plan: prompts of the evaluation.
         weights: the pretrained weights that the run started from; None for the cache folder.
-        device: where to compute; None for the CPU.
-        on_image: called with the number of further images that are done.
+        device: device to compute on; None for the CPU.
+        on_image: called with the number of images finished since the last call.
 
     Returns:
         The rows of prompts.parquet, and the content of prompts.json.
 
     Raises:
-        InputError: the folder is of no finished run or of one without a model, or dataset or weights are not
-            there.
+        InputError: the folder holds no finished run with a model, or its dataset or weights are missing.
     """
     record = load_record(folder)
     dataset, config = dataset_of(record, data), record.config
@@ -171,10 +170,10 @@ def evaluate_prompts(
         model: the model; its device is used.
         source: dataset, modality, protocol, scaling.
         refs: images.
-        plan: the prompts.
+        plan: prompts of the evaluation.
         precision: "float32" or "bf16".
-        workers: processes that read ahead.
-        on_image: called with the number of further images that are done.
+        workers: number of processes that read ahead.
+        on_image: called with the number of images finished since the last call.
 
     Returns:
         Rows of `PROMPT_SCHEMA`, in order of image and instance.
@@ -197,7 +196,7 @@ class PromptEvaluator:
         model: the model, in evaluation mode.
         source: dataset, modality, protocol, scaling.
         item: the image and its instances.
-        embeddings: of the image, from `Segmenter.embed`.
+        embeddings: embeddings of the image, from `Segmenter.embed`.
         precision: "float32" or "bf16".
     """
 
@@ -212,11 +211,11 @@ class PromptEvaluator:
         self.truth = GroundTruthMap(self.instances, embeddings.device)
 
     def rows(self, plan: PromptPlan, number: int) -> Iterator[PromptRow]:
-        """Scores all instances.
+        """Scores all instances of the image.
 
         Args:
-            plan: the prompts.
-            number: of the image, which seeds its drawn clicks.
+            plan: prompts of the evaluation.
+            number: index of the image, a part of the seed of its drawn clicks.
 
         Yields:
             Rows of `PROMPT_SCHEMA`.
@@ -244,7 +243,7 @@ class PromptEvaluator:
             }
 
     def _clicks(self, clicks: int) -> tuple[list[Mask], list[list[float]]]:
-        """The masks of the first click, and the IoU after each."""
+        """Returns the masks after the first click, and the IoU after each click as [click][instance]."""
         coords = self.item.point_coords
         labels = torch.ones(coords.shape[:2], dtype=torch.int64)
         clicked = [np.zeros(self.size, bool) for _ in self.item.ids]
@@ -267,7 +266,7 @@ class PromptEvaluator:
         boxes = []
         for index, instance_id in enumerate(self.item.ids.tolist()):
             rows, columns = np.nonzero(self.instances == instance_id)
-            # The box of an instance that has vanished from the grid is its click.
+            # An instance without a pixel at 256 x 256 has no bounding box: its click takes the place of one.
             box = (
                 [(columns.min(), rows.min()), (columns.max(), rows.max())]
                 if len(rows)
@@ -278,11 +277,12 @@ class PromptEvaluator:
         return self._predict(*no_clicks, torch.stack(boxes))
 
     def _jitter(self, plan: PromptPlan, number: int) -> list[list[float]]:
-        """The IoU of single clicks drawn anywhere in the instances, by draw."""
+        """Returns the IoU of single clicks drawn uniformly in the instances, as [draw][instance]."""
         curves = []
         for draw in range(plan.jitter):
             places = []
             for index, instance_id in enumerate(self.item.ids.tolist()):
+                # A generator for each draw: a click depends on no other instance and on no number of draws.
                 rng = np.random.default_rng((plan.seed, number, instance_id, draw))
                 pixels = np.flatnonzero(self.instances == instance_id)
                 place = self._click_on_map(index)
@@ -295,7 +295,7 @@ class PromptEvaluator:
         return curves
 
     def _click_on_map(self, index: int) -> NDArray[np.int64]:
-        """The protocol's click of an instance, in pixels (x, y) of the map on which IoU is counted."""
+        """Returns the protocol's click of an instance, (x, y) in pixels of the map of the IoU."""
         scale = np.array(self.size[::-1]) / np.array(self.item.click_size[::-1])
         pixel: NDArray[np.int64] = ((self.item.clicks[index] + 0.5) * scale).astype(np.int64)
         return pixel
@@ -306,7 +306,8 @@ class PromptEvaluator:
     def _predict(
         self, coords: Tensor, labels: Tensor, boxes: Tensor | None = None
     ) -> tuple[list[Mask], list[float]]:
-        """Masks of all instances, one prompt each, and their IoU."""
+        """Predicts the masks of all instances, one prompt each, and computes their IoU."""
+        # Fewer prompts at once for large images: logits are resized to the resolution of the map.
         step = max(1, min(PROMPTS, PIXELS // self.instances.size))
         masks: list[Mask] = []
         ious: list[float] = []
@@ -316,6 +317,7 @@ class PromptEvaluator:
             logits, _ = predict(self.model, self.embeddings, *prompts, precision=self.precision)
             predicted = threshold(logits, self.size)
             found = self.truth.iou(predicted, self.item.ids[part], self.smoothing)
+            # An instance without a pixel on the map counts as 0.
             ious += [0.0 if value is None else value for value in found]
             masks += list(predicted.cpu().numpy())
         return masks, ious

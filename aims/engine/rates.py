@@ -1,4 +1,4 @@
-"""The learning rate chosen among the paper's seven, by the protocol's own score."""
+"""Selection of the learning rate among the paper's seven, by the protocol's selection score."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from aims.engine.job import Job
 from aims.engine.run import run, run_until
 from aims.engine.train import RunObserver, Stopped
 
-#: The paper's (Table 5).
+#: Learning rates of the paper's sweep (Table 5).
 RATES = (3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
-#: Under `strict`: rates that are trained to the end, after a fifth of the epochs of all.
+#: Number of rates that `strict` trains to the end, after training all for a fifth of the epochs.
 KEPT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class RateSweep:
-    """What a sweep over rates found.
+    """The result of a sweep over learning rates.
 
     Attributes:
-        best: the record of the run with the best rate.
-        scores: by rate, what it was chosen by: the mIoU on the protocol's split; None where training failed.
-        stopped: the rates that were left after a fifth of the epochs.
+        best: record of the run with the best rate.
+        scores: mIoU by rate on the split that the protocol selects on, 0..1; None where training failed.
+        stopped: rates that were dropped after a fifth of the epochs.
     """
 
     best: RunRecord
@@ -37,23 +37,23 @@ class RateSweep:
 
 
 def run_rates(job: Job, *, fresh: bool = False, observer: RunObserver | None = None) -> RateSweep:
-    """Makes a run of every rate, or goes on with what is there, and takes the best.
+    """Runs a job with every learning rate, or resumes such runs, and selects the best rate.
 
-    `strict` chooses on the validation part: all rates are trained for a fifth of the epochs, the best three
-    to the end. `paper` chooses on the test split, as it does with everything, and trains all to the end. A
+    `strict` selects on the validation part: all rates are trained for a fifth of the epochs, and the best
+    three to the end. `paper` selects on the test split, as the paper did, and trains all rates to the end. A
     rate with which training fails is left out.
 
     Args:
-        job: what to do; its own rate counts for nothing.
-        fresh: discard what is there of these runs.
+        job: the run to make; its own learning rate is ignored.
+        fresh: whether to discard earlier results of these runs.
         observer: receives the progress.
 
     Returns:
-        The best run; its record says what was tried.
+        The best run, whose record lists the rates that were tried, and the scores of all rates.
 
     Raises:
         Stopped: on Ctrl-C or SIGTERM, after saving.
-        InputError: nothing is trained.
+        InputError: the method trains nothing.
         AimsError: training failed with every rate.
     """
     if not job.config.epochs:
@@ -62,18 +62,21 @@ def run_rates(job: Job, *, fresh: bool = False, observer: RunObserver | None = N
     scores: dict[float, float | None] = dict.fromkeys(RATES)
     kept = list(RATES)
     every = job.config.score_every
+    # Only scored epochs can be compared.
     early = every * max(1, round(job.config.epochs / 5 / every))
     by_validation = PROTOCOLS[job.config.protocol].select_on == "val"
     if by_validation and early < job.config.epochs:
         for rate in RATES:
             scores[rate] = _until(jobs[rate], early, fresh, observer)
         kept = [rate for rate in _ranked(scores) if scores[rate] is not None][:KEPT]
+        # These runs are resumed below, not started again.
         fresh = False
     records: dict[float, RunRecord] = {}
     for rate in sorted(kept):
         try:
             records[rate], _ = run(jobs[rate], fresh=fresh, observer=observer)
         except Stopped:
+            # An `AimsError`, too, but not a failure of this rate.
             raise
         except AimsError:
             scores[rate] = None
@@ -97,14 +100,14 @@ def _until(job: Job, epochs: int, fresh: bool, observer: RunObserver | None) -> 
 
 
 def _ranked(scores: Mapping[float, float | None]) -> list[float]:
-    """The best first; of equal ones the lower rate."""
+    """Sorts rates by score, best first; ties go to the lower rate."""
     return sorted(scores, key=lambda rate: (-(scores[rate] or 0.0), rate))
 
 
 def _noted(
     job: Job, record: RunRecord, scores: Mapping[float, float | None], stopped: tuple[float, ...]
 ) -> RunRecord:
-    """Writes into the best run's record what was tried beside it."""
+    """Adds the rates that were tried to the record of the best run."""
     tried = TriedRates(
         scores={f"{rate:g}": score for rate, score in scores.items()}, stopped_early=list(stopped)
     )

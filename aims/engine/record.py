@@ -1,4 +1,4 @@
-"""Writing a run down: run.json while it works, when it fails and when it is finished, and its instances."""
+"""Writing run.json, when a run starts, fails or finishes, and the scored instances."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def begin_record(
     flops: Flops,
     preprocessing: Preprocessing | None = None,
 ) -> RunContent:
-    """Writes run.json as it is while the run works.
+    """Writes run.json at the start of a run, with the status "running".
 
     Args:
-        job: what is run.
+        job: the run.
         refs: images of train, test and, where the protocol has one, val.
-        parameters: of the model.
-        flops: of the model.
-        preprocessing: scaling constants; None without a model.
+        parameters: numbers of parameters of the model.
+        flops: floating-point operations of the model.
+        preprocessing: mean, standard deviation and channel order; None without a model.
     """
     spec, initial = job.dataset.spec, job.initial
     record = RunContent(
@@ -92,12 +92,12 @@ def begin_record(
 
 
 def fail_record(job: Job, record: RunContent, error: AimsError | RuntimeError) -> Exception:
-    """Writes into run.json that the run failed.
+    """Writes run.json with the status "failed" and the reason.
 
     Returns:
-        The error to raise: torch's lack of memory in words, every other error as it is.
+        The error to raise: an `AimsError` with advice if memory ran out, else `error` itself.
     """
-    # On a CPU lack of memory is a plain RuntimeError.
+    # On a CPU PyTorch reports lack of memory as a plain RuntimeError.
     lacking = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
     failure: Exception = error
     if lacking:
@@ -120,11 +120,11 @@ def finish_record(
     """Writes instances.parquet, the contact sheet and, last, run.json with the scores.
 
     Args:
-        job: what was run.
-        refs: as in `begin_record`.
-        record: what run.json holds beside the scores.
-        state: where the training ended; its `best` is the line of metrics.jsonl that was selected.
-        rows: the scored test instances (`aims.core.records.INSTANCE_SCHEMA`), with masks.
+        job: the run.
+        refs: images of train, test and, where the protocol has one, val.
+        record: content of run.json so far.
+        state: final state of the training; its `best` is the line of the selected epoch.
+        rows: scored test instances (`aims.core.records.INSTANCE_SCHEMA`), with masks.
     """
     assert state.best is not None  # the last epoch is always scored
     if job.distributed.is_main:
@@ -141,6 +141,7 @@ def finish_record(
             micro_batch=state.micro_batch,
             finished=_now(),
         )
+        # Last: once the record says "finished", the run is never trained further.
         _write(job, finished)
         (job.folder / RESUME).unlink(missing_ok=True)
     job.distributed.barrier()

@@ -1,4 +1,4 @@
-"""From a finished run back to its model."""
+"""Rebuilding the model of a finished run, and finding its dataset."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def load_model(run_folder: Path, weights: Path | None = None) -> Segmenter:
             folder. Random weights are drawn again from the run's seed.
 
     Raises:
-        InputError: the folder is of no finished run, a file is missing or damaged, or the pretrained weights
+        InputError: the folder holds no finished run, a file is missing or damaged, or the pretrained weights
             are not those that the run started from.
     """
     record = load_record(run_folder)
@@ -51,7 +51,7 @@ def load_record(run_folder: Path) -> RunRecord:
     """Reads the record of a finished run that has a model.
 
     Raises:
-        InputError: the folder is of no finished run, or of one that has no model.
+        InputError: the folder holds no finished run, or one of a method without a model.
     """
     if not run_folder.is_dir():
         raise InputError(f"{run_folder}: no such folder; give the folder of a run, as `aims run` prints it")
@@ -64,14 +64,14 @@ def load_record(run_folder: Path) -> RunRecord:
 
 
 def dataset_of(record: RunRecord, data: Path) -> Dataset:
-    """Finds the dataset that a run scored, of the same content.
+    """Finds the dataset of a run by its name and its fingerprint.
 
     Args:
-        record: of the run.
+        record: record of the run.
         data: a converted dataset or a folder of several.
 
     Raises:
-        InputError: it is not there.
+        InputError: `data` does not hold the dataset with the same content.
     """
     config = record.config
     for dataset in find_datasets(data):
@@ -84,10 +84,10 @@ def dataset_of(record: RunRecord, data: Path) -> Dataset:
 
 
 def preprocessing_of(record: RunRecord) -> Preprocessing:
-    """Reads from a record how the run turned images into inputs.
+    """Returns the preprocessing of a run's images.
 
     Raises:
-        InputError: the record does not tell.
+        InputError: the record does not contain it.
     """
     if not record.content.preprocessing:
         raise InputError(f"{record.path / RECORD}: says nothing of the preprocessing; {_AGAIN}")
@@ -95,14 +95,14 @@ def preprocessing_of(record: RunRecord) -> Preprocessing:
 
 
 def build_untrained(record: RunRecord, weights: Mapping[str, Tensor] | None) -> Segmenter:
-    """Builds a run's model as it was before training; below `torch.device("meta")` its shapes alone.
+    """Builds a run's model as it was before training; under `torch.device("meta")`, shapes only.
 
     Args:
-        record: of the run.
-        weights: what `base_weights` gives.
+        record: record of the run.
+        weights: result of `base_weights`.
 
     Raises:
-        InputError: the record names a method, a tuning, a backbone or an option that is not there.
+        InputError: the record names an unknown method, tuning, backbone or option.
     """
     config = record.config
     return build_model(
@@ -117,17 +117,17 @@ def build_untrained(record: RunRecord, weights: Mapping[str, Tensor] | None) -> 
 
 
 def base_weights(record: RunRecord, path: Path | None) -> Mapping[str, Tensor] | None:
-    """Finds the pretrained weights that a run started from.
+    """Loads the pretrained weights that a run started from.
 
     Args:
-        record: of the run.
-        path: where they lie; None for the cache folder, or for those that come with AIMS.
+        record: record of the run.
+        path: checkpoint file; None for the file in the cache folder or the one that comes with AIMS.
 
     Returns:
-        Tensors of the plain model, or None where the run started from random weights.
+        State dict of plain SAM; None if the run started from random weights.
 
     Raises:
-        InputError: there is no such file, or it is not the run's.
+        InputError: there is no such file, or its SHA-256 is not the one in the record.
     """
     config = record.config
     if config.weights == RANDOM_WEIGHTS:
@@ -162,13 +162,14 @@ def base_weights(record: RunRecord, path: Path | None) -> Mapping[str, Tensor] |
 
 @torch.no_grad()
 def _load_initial(record: RunRecord, model: Segmenter) -> None:
-    """Loads the tensors that the run took from another one and did not train."""
+    """Loads the tensors that the run took from another run and did not train."""
     path = record.path / INITIAL
     if not path.is_file():
         raise InputError(f"{path}: missing, and with it what the run started from; {_AGAIN}")
     tensors = dict(model.state_dict())
     try:
         for name, tensor in load_tensors(path)[0].items():
+            # `state_dict` shares memory with the model, so this changes the model.
             tensors[name].copy_(tensor)
     except (OSError, SafetensorError, KeyError, RuntimeError):
         raise InputError(f"{path}: damaged; {_AGAIN}") from None
@@ -196,7 +197,7 @@ def _load_trained(record: RunRecord, model: Segmenter) -> None:
 
 
 def _warn_of_other_numbers(record: RunRecord) -> None:
-    """Warns if another torch drew the run's random weights: a seed fixes them for one version only."""
+    """Warns if the run used another version of PyTorch: a seed fixes random weights for one version only."""
     there = record.content.code.torch or None if record.content.code else None
     if there != torch.__version__:
         log.warning(

@@ -1,4 +1,4 @@
-"""One run from configuration to record: plan, train, evaluate, write down."""
+"""One run from configuration to record: plan, train, evaluate, record."""
 
 from __future__ import annotations
 
@@ -36,42 +36,43 @@ from aims.models.trainable import declared_parameters
 
 
 def run(job: Job, *, fresh: bool = False, observer: RunObserver | None = None) -> tuple[RunRecord, bool]:
-    """Trains and evaluates, or goes on with an unfinished run, or answers from a finished one.
+    """Trains and evaluates a model; resumes an unfinished run, and returns the record of a finished one.
 
     Args:
-        job: what to do.
-        fresh: discard what is there.
+        job: the run.
+        fresh: whether to discard an earlier run of the same configuration.
         observer: receives the progress.
 
     Returns:
-        The run's record, and whether it was finished before.
+        The run's record, and whether it had been finished before the call.
 
     Raises:
         Stopped: on Ctrl-C or SIGTERM, after saving.
         AimsError: training failed, or another process works on the same run.
     """
     with _working_on(job, fresh):
-        # As the first process sees it, before any of them changes something.
+        # All processes must take the same branch: they follow the main one, which alone holds the lock.
         if job.distributed.any(job.distributed.is_main and is_finished(job.folder)):
-            # A kill may have come between the record and this.
+            # An earlier process may have been killed after it wrote the record and before this.
             (job.folder / RESUME).unlink(missing_ok=True)
             return RunRecord.load(job.folder), True
         record = _make(job, observer or RunObserver(), job.config.epochs)
+        # `_make` returns None only if it stops before the last epoch.
         assert record is not None
         return record, False
 
 
 def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: RunObserver | None = None) -> float:
-    """Trains a run up to an epoch, or takes it as it is if it has come further; `run` goes on from there.
+    """Trains a run up to an epoch, unless it is already trained further; `run` can then resume it.
 
     Args:
-        job: what to do.
-        epochs: a multiple of `score_every`, at most the run's.
-        fresh: discard what is there.
+        job: the run.
+        epochs: number of epochs: a multiple of `score_every`, at most that of the run.
+        fresh: whether to discard an earlier run of the same configuration.
         observer: receives the progress.
 
     Returns:
-        The best score up to that epoch on the split that the protocol selects on.
+        The best mIoU up to that epoch, 0..1, on the split that the protocol selects on.
 
     Raises:
         Stopped: on Ctrl-C or SIGTERM, after saving.
@@ -88,10 +89,11 @@ def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: RunObserv
 
 @contextmanager
 def _working_on(job: Job, fresh: bool) -> Iterator[None]:
-    """Locks the run's folder, and leaves torch's generators as they were."""
+    """Locks the run's folder, and restores the state of PyTorch's global generators at the end."""
     folder = job.folder
     folder.mkdir(parents=True, exist_ok=True)
     lock = (
+        # Beside the folder, which `fresh` deletes. Only the main process writes, so it alone locks.
         FileLock(job.runs / f".{folder.name}.lock", timeout=0) if job.distributed.is_main else nullcontext()
     )
     try:
@@ -108,7 +110,7 @@ def _working_on(job: Job, fresh: bool) -> Iterator[None]:
 
 
 def _make(job: Job, observer: RunObserver, until: int) -> RunRecord | None:
-    """Makes a run, or its training up to an epoch, which leaves no record of a finished one."""
+    """Computes a run; None, without a record, if `until` ends its training early."""
     peak = PeakMemory(job.device)
     refs = split_images(job.dataset, job.protocol, job.config.seed, job.config.limit, job.config.train_images)
     if not has_model(job.config.method):
@@ -121,6 +123,7 @@ def _make(job: Job, observer: RunObserver, until: int) -> RunRecord | None:
         rows = _evaluate(job, plan, observer, state)
         state.hold(peak.read())
     except Stopped:
+        # Not a failure: run.json keeps the status "running".
         raise
     except (AimsError, RuntimeError) as error:
         raise fail_record(job, plan.record, error) from None
@@ -130,11 +133,12 @@ def _make(job: Job, observer: RunObserver, until: int) -> RunRecord | None:
 def _make_floor(
     job: Job, refs: Mapping[str, tuple[ImageRef, ...]], observer: RunObserver, peak: PeakMemory
 ) -> RunRecord:
-    """The run of a method without a model: nothing is built, surveyed or trained, and no sensor is read."""
+    """Computes the run of a floor: nothing is built, surveyed or trained, and no stream is read."""
     began = time.perf_counter()
     counted = describe(**_method(job))
     record = begin_record(job, refs, counted.parameters, counted.flops)
     if not job.distributed.is_main:
+        # A floor is computed by the main process alone; `finish_record` has the matching barrier.
         job.distributed.barrier()
         return RunRecord.load(job.folder)
     try:
@@ -149,7 +153,7 @@ def _make_floor(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """What is trained, on what, and what run.json says of it beforehand."""
+    """The model, the data it is trained and evaluated on, and the content of run.json so far."""
 
     model: Segmenter
     source: Source
@@ -159,7 +163,7 @@ class _Plan:
 
 
 def _plan(job: Job, refs: dict[str, tuple[ImageRef, ...]], observer: RunObserver) -> _Plan:
-    """Surveys the training part and builds the model, on its device."""
+    """Surveys the training part, builds the model on its device, and writes the first run.json."""
     config, backbone = job.config, BACKBONES[job.config.backbone]
     observer.stage("read", len(refs["train"]))
     surveyed = survey(
@@ -167,7 +171,7 @@ def _plan(job: Job, refs: dict[str, tuple[ImageRef, ...]], observer: RunObserver
         job.modality,
         refs["train"],
         job.protocol,
-        # No method may know which channels are RGB but those that fuse RGB by design (paper, Table 2).
+        # Only methods that fuse RGB with a sensor by design may know which channels are RGB (paper, Table 2).
         shuffle_seed=None if METHODS[config.method].knows_rgb else config.seed,
         on_progress=observer.advance,
     )
@@ -189,7 +193,7 @@ def _plan(job: Job, refs: dict[str, tuple[ImageRef, ...]], observer: RunObserver
 
 
 def _method(job: Job) -> dict[str, Any]:
-    """The arguments by which `build_model` and `describe` know a run's method."""
+    """Returns the arguments of `build_model` and `describe` for a run."""
     return {
         "method": job.config.method,
         "tuning": job.config.tuning,
@@ -204,7 +208,7 @@ def _build(job: Job, initial: Mapping[str, Tensor] | None = None) -> Segmenter:
 
 
 def _train(job: Job, plan: _Plan, observer: RunObserver, until: int, peak: PeakMemory) -> TrainingState:
-    """Trains, and leaves the model with the selected weights; a model without anything to train stays."""
+    """Trains the model, if it has trainable parameters, and loads the weights of the selected epoch."""
     if not declared_parameters(plan.model):
         return TrainingState(best=EpochLine(epoch=0))
     trainer = Trainer(
@@ -221,13 +225,14 @@ def _train(job: Job, plan: _Plan, observer: RunObserver, until: int, peak: PeakM
         peak=peak,
     )
     state = trainer.run(until)
+    # The main process writes the weights that all processes load.
     job.distributed.barrier()
     load_trained(job.folder / WEIGHTS, plan.model)
     return state
 
 
 def _evaluate(job: Job, plan: _Plan, observer: RunObserver, state: TrainingState) -> list[InstanceRow]:
-    """Scores the test split, and adds the time that it took to the run's."""
+    """Scores the test split, and adds its duration to `state.seconds`."""
     observer.stage("test", len(plan.refs["test"]))
     began = time.perf_counter()
     rows = evaluate(

@@ -1,4 +1,4 @@
-"""Training batches and test images, read by worker processes where there are some."""
+"""Splits, training batches and evaluation images; items are read in worker processes if there are any."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from aims.data.instances import paper_clicks
 from aims.data.read import Dataset, Image, ImageRef
 from aims.engine.inputs import Channels, click_grid, reduce_grid, to_input, usable_instances
 
-#: Share of the training part that is held out for validation where the set has no such split.
+#: Share of the groups of train that is held out for validation if the dataset has no `val` split.
 VALIDATION_SHARE = 0.2
-# Tells this draw apart from the one that holds out the validation part.
+# Part of the seed, so that this draw is independent of the one that holds out the validation part.
 _TRAIN_IMAGES = 1
 
 
 def split_images(
     dataset: Dataset, protocol: Protocol, seed: int, limit: int | None, train_images: int | None = None
 ) -> dict[str, tuple[ImageRef, ...]]:
-    """The images of train, test and, where the protocol selects on it, val.
+    """Returns the images of train, test and, if the protocol selects on it, val.
 
-    The validation part is the set's own `val` split, else a seeded fifth of train by group. Broken images are
-    replaced or left out, as the protocol says.
+    The validation part is the dataset's own `val` split, else a seeded fifth of the groups of train. Broken
+    images are replaced or left out according to the protocol.
 
     Args:
         dataset: the dataset; needs the splits train and test.
-        protocol: decides on broken images and on the validation part.
-        seed: of the validation part, and of the images that are trained on.
-        limit: only the first so many images of each split.
-        train_images: only so many images of train, drawn after the validation part is held out; a smaller
-            number of the same seed draws some of the same. None for all.
+        protocol: rules for broken images and for the validation part.
+        seed: seed of the validation part and of the drawn training images.
+        limit: number of images to keep from the start of each split; None for all.
+        train_images: number of images to draw from train after the validation part is held out; with the same
+            seed, a smaller number draws a subset. None for all.
 
     Raises:
         InputError: a split is missing or too small.
@@ -66,7 +66,7 @@ def split_images(
 
 
 def _draw(refs: tuple[ImageRef, ...], count: int, seed: int) -> tuple[ImageRef, ...]:
-    """Draws images, and keeps their order."""
+    """Draws `count` images without replacement, in their original order."""
     if count > len(refs):
         raise InputError(f"--train-images {count}: only {len(refs)} images are there to train on")
     drawn = np.random.default_rng((seed, _TRAIN_IMAGES)).permutation(len(refs))[:count]
@@ -81,7 +81,7 @@ def _without_broken(dataset: Dataset, split: str, protocol: Protocol) -> tuple[I
         return tuple(ref for ref in refs if ref.image_id not in broken)
     everywhere = {ref.image_id: ref for images in dataset.index.values() for ref in images}
     replaced = [everywhere.get(broken.get(ref.image_id, ref.image_id), ref) for ref in refs]
-    # Those that could not even be converted are replaced too, at the end.
+    # Broken images that the conversion dropped are replaced too, at the end.
     for line in dropped_lines(dataset.folder):
         other = everywhere.get(broken.get(line.image_id, ""))
         if line.split == split and line.kind != "object" and other is not None:
@@ -90,6 +90,7 @@ def _without_broken(dataset: Dataset, split: str, protocol: Protocol) -> tuple[I
 
 
 def _hold_out(refs: Sequence[ImageRef], seed: int) -> tuple[tuple[ImageRef, ...], tuple[ImageRef, ...]]:
+    # Whole groups, so that no scene is in both parts; sorted, so that only the seed decides.
     groups = sorted({ref.group for ref in refs})
     np.random.default_rng(seed).shuffle(groups)
     held = set(groups[: max(1, round(VALIDATION_SHARE * len(groups)))])
@@ -105,10 +106,10 @@ class Source:
 
     Attributes:
         dataset: the dataset.
-        modality: what the model sees.
-        protocol: clicks, sizes, scaling.
-        preprocessing: scaling constants.
-        input_size: side of the model's square input.
+        modality: modality that the model sees.
+        protocol: rules of clicks, sizes and scaling.
+        preprocessing: mean, standard deviation and order of the channels.
+        input_size: side of the model's square input, in pixels.
     """
 
     dataset: Dataset
@@ -118,29 +119,29 @@ class Source:
     input_size: int
 
     def channels(self, image: Image) -> Channels:
-        """Returns the channels that the model sees of an image, in memory of the CPU."""
+        """Returns the stacked channels of an image, on the CPU."""
         return Channels.of(image, self.dataset, self.modality, self.protocol)
 
     def inputs(
         self, channels: Sequence[Channels], device: torch.device
     ) -> Float[Tensor, "batch channels size size"]:
-        """Returns the model's input, on its device."""
+        """Returns the normalised and resized input of the model, on a device."""
         return torch.stack([to_input(each, self.preprocessing, self.input_size, device) for each in channels])
 
 
 def to_input_coords(clicks: NDArray[np.int64], grid: tuple[int, int], input_size: int) -> Tensor:
-    """Moves clicks, as pixel indices (x, y) of a (height, width) grid, to pixels of the model input.
+    """Maps clicks, (x, y) pixel indices of a (height, width) grid, to pixels of the model input.
 
-    Pixel centres are mapped to pixel centres; SAM's prompt encoder adds the half pixel itself.
+    Pixel centres map to pixel centres. Half a pixel is subtracted because SAM's prompt encoder adds it.
     """
     scale = np.array([input_size / grid[1], input_size / grid[0]])
     return torch.from_numpy((clicks + 0.5) * scale - 0.5).float()
 
 
 class Batch(NamedTuple):
-    """One training step: images, and for each equally many clicks and their instances' masks.
+    """Input of one training step: images, and for each the same number of clicks with their masks.
 
-    Images keep their own size: workers would be slower at stretching them than the device.
+    Images keep their own size, because resizing on the device is faster than in the workers.
     """
 
     image_ids: tuple[str, ...]
@@ -148,7 +149,7 @@ class Batch(NamedTuple):
     point_coords: Float[Tensor, "prompts 1 2"]
     masks: Float[Tensor, "prompts mask mask"]
     whole: int
-    """Images of the whole batch, of which this may be one process's share."""
+    """Number of images of the whole batch, of which this may be one process's share."""
 
     def parts(self, size: int) -> Iterator[Batch]:
         """Splits the batch into batches of at most `size` images."""
@@ -165,9 +166,10 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingSet(TorchDataset[Batch]):
-    """Batches by (epoch, step, indices): what is drawn depends on these and the seed, not on the reader.
+    """Training batches by key (epoch, step, indices).
 
-    Each of several processes reads its share of every batch.
+    Instances and clicks are drawn from the key and the seed alone, whichever worker reads the batch. Each of
+    several processes reads its share of every batch.
     """
 
     source: Source
@@ -180,11 +182,13 @@ class TrainingSet(TorchDataset[Batch]):
 
     def __getitem__(self, key: tuple[int, int, tuple[int, ...]]) -> Batch:
         epoch, step, indices = key
+        # The seed contains the place in the whole batch: the number of processes changes no draw.
         share = list(enumerate(indices))[self.rank :: self.world_size]
         entries = [
             self._entry(self.refs[index], np.random.default_rng((self.seed, epoch, step, place)))
             for place, index in share
         ]
+        # A share may be empty, and `torch.cat` needs at least one tensor.
         coords = [torch.empty(0, 1, 2), *(coords for _, coords, _ in entries)]
         masks = [torch.empty(0, self.mask_size, self.mask_size), *(masks for _, _, masks in entries)]
         return Batch(
@@ -202,6 +206,7 @@ class TrainingSet(TorchDataset[Batch]):
         clicks, masks = [], []
         for instance_id in _drawn(usable, self.clicks, rng):
             chosen = click_grid(image.instances == instance_id)
+            # Training clicks are uniform over the pixels of the instance, as in the paper.
             pixel = rng.choice(np.flatnonzero(chosen))
             clicks.append([pixel % CLICK_GRID, pixel // CLICK_GRID])
             masks.append(reduce_grid(chosen, self.mask_size, source.protocol))
@@ -213,7 +218,7 @@ class TrainingSet(TorchDataset[Batch]):
 
 
 def _drawn(usable: NDArray[np.int64], count: int, rng: np.random.Generator) -> Iterator[int]:
-    """Draws instances one by one: each once before any comes again."""
+    """Draws `count` instance ids; none is drawn again before each was drawn once."""
     left: list[int] = []
     for _ in range(count):
         left = left or usable.tolist()
@@ -222,7 +227,7 @@ def _drawn(usable: NDArray[np.int64], count: int, rng: np.random.Generator) -> I
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The order in which images are visited, from any step of any epoch on."""
+    """The order in which images are visited, starting at any step of any epoch."""
 
     images: int
     batch_size: int
@@ -232,14 +237,15 @@ class Schedule:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of an epoch; the last batch may be smaller."""
+        """Number of steps per epoch; the last batch may be smaller."""
         return -(-self.images // self.batch_size)
 
     def batches(self, epoch: int, step: int) -> Iterator[tuple[int, int, tuple[int, ...]]]:
-        """Keys of all batches that remain, across epochs."""
+        """Yields the keys of `TrainingSet` for all batches from a step of an epoch to the last epoch."""
         while epoch < self.epochs:
             order = np.arange(self.images)
             if self.shuffle:
+                # Seeded per epoch, so that a resumed run visits the images in the same order.
                 order = np.random.default_rng((self.seed, epoch)).permutation(order)
             for k in range(step, self.steps_per_epoch):
                 part = order[k * self.batch_size : (k + 1) * self.batch_size]
@@ -252,14 +258,14 @@ class EvaluationTargets:
     """The scored instances of one image with their clicks.
 
     Attributes:
-        ref: where it comes from.
-        ids: instance ids, in order.
-        clicks: (x, y) as pixel indices of `click_size`.
+        ref: reference to the image.
+        ids: ids of the instances, ascending.
+        clicks: (instances, 2) pixel indices (x, y) on a map of `click_size`.
         click_size: (height, width) of the map on which the clicks were placed.
         grid: instance map at 256 x 256.
-        native: instance map at the picture's size.
-        class_ids: class of each id in `ids`.
-        areas: pixels of each id at the picture's size.
+        native: instance map at the resolution of the image.
+        class_ids: class of each instance in `ids`.
+        areas: number of pixels of each instance in `ids`, at the resolution of the image.
     """
 
     ref: ImageRef
@@ -282,17 +288,18 @@ def find_targets(
     """Finds the instances that a protocol scores in an image, and their clicks.
 
     Args:
-        ref: where the image comes from.
-        instances: (height, width) map.
-        objects: the dataset's `objects` of it.
-        dataset: name of the dataset, which may decide on the smallest size.
-        protocol: clicks and sizes.
+        ref: reference to the image.
+        instances: (height, width) instance map.
+        objects: `objects` of the image in the dataset.
+        dataset: name of the dataset, on which the smallest area may depend.
+        protocol: rules of clicks and sizes.
     """
     grid = click_grid(instances)
     ids = usable_instances(instances, protocol, dataset, training=False)
     by_id = {entry["id"]: entry for entry in objects}
     if protocol.click == "middle":
-        # This click is the middle pixel of the stretched map, not of the picture.
+        # The paper's click is the middle pixel on the 1024 x 1024 grid: the stored `click_paper` is in pixels
+        # of the image.
         kept = np.where(np.isin(grid, ids), grid, 0)
         clicks, size = paper_clicks(kept), (CLICK_GRID, CLICK_GRID)
     else:
@@ -312,18 +319,18 @@ def find_targets(
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationImage(EvaluationTargets):
-    """One image as a model is evaluated on it.
+    """The input of a model for one evaluated image, and its targets.
 
     Attributes:
-        image: its channels.
-        point_coords: the clicks in pixels of the model input.
+        image: stacked channels of the image.
+        point_coords: clicks in pixels of the model input.
     """
 
     image: Channels
     point_coords: Float[Tensor, "instances 1 2"]
 
     def pin_memory(self) -> EvaluationImage:
-        """Page-locks the tensors; called by torch's loader."""
+        """Page-locks the tensors; called by PyTorch's `DataLoader`."""
         return dataclasses.replace(
             self, image=self.image.pinned(), point_coords=self.point_coords.pin_memory()
         )
@@ -331,7 +338,7 @@ class EvaluationImage(EvaluationTargets):
 
 @dataclass(frozen=True)
 class EvaluationSet(TorchDataset[EvaluationImage]):
-    """Test images in order."""
+    """Images to evaluate, with their targets, by index."""
 
     source: Source
     refs: tuple[ImageRef, ...]

@@ -1,4 +1,4 @@
-"""Checks a submission from scratch: its files, then everything that follows from them and the dataset."""
+"""Verification of a submission: its files, then its scores against the dataset."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ def verify_submission(
     into: Path | None = None,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> tuple[list[str], dict[str, int]]:
-    """Unpacks a submission beside everything else, and checks it as `aims.engine.verify.verify_run` does.
+    """Unpacks a submission into a temporary folder, and verifies it as `aims.engine.verify.verify_run` does.
 
     Args:
-        path: the file.
-        data: a converted dataset or a folder of several, with the run's own among them.
-        into: folder of runs that the run is added to, if nothing is wrong; None for none.
-        on_progress: called with the number of further images that are done.
+        path: submission file.
+        data: a converted dataset or a folder of several, one of which is the run's.
+        into: folder of runs to which the run is added if there is no problem; None for none.
+        on_progress: called with the number of images finished since the last call.
 
     Returns:
-        What is wrong, one line each, and how many instances and images the run scored.
+        Problems, one line each; and the number of "instances" and of "images" that the run scored, empty if
+        its files could not be read.
 
     Raises:
-        InputError: the file is no submission, `into` has the run already, or the dataset is not there.
+        InputError: the file is no submission, `into` has the run already, or the dataset is missing.
     """
     submission = open_submission(path)
     if into is not None:
         if (into / submission.run).exists():
             raise InputError(f"{into / submission.run}: is there already; remove it, or give another --into")
         into.mkdir(parents=True, exist_ok=True)
+    # Inside `into`, so that the rename below stays on one file system.
     with TemporaryDirectory(prefix=".unpacked-", dir=into) as temporary:
         folder = Path(temporary) / submission.run
         if problems := submission.unpack(folder):
@@ -47,7 +49,7 @@ def verify_submission(
         try:
             problems, counts = _check(folder, data, on_progress)
         except AimsError as error:
-            # Nobody knows the folder.
+            # Messages name the submission: the temporary folder means nothing to the user.
             raise type(error)(str(error).replace(str(folder), str(path))) from None
         if not problems and into is not None:
             os.rename(folder, into / submission.run)
@@ -59,7 +61,7 @@ def _check(folder: Path, data: Path, on_progress: Callable[[int], None]) -> tupl
         record = RunRecord.load(folder)
         rows = read_rows(folder / INSTANCES)
     except InputError as error:
-        # The file is whole: somebody wrote this.
+        # The checksums match, so this is what the submitter wrote: a problem of the run, not of the input.
         return [str(error)], {}
     if record.config.run_name != folder.name:
         return [f"{RECORD}: its configuration is that of {record.config.run_name}{SUFFIX}"], {}

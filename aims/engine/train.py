@@ -1,4 +1,4 @@
-"""The training loop: resumable at any step, with the same numbers as an unbroken run on a CPU."""
+"""The training loop. It resumes at any step; on a CPU, with the same results as without interruption."""
 
 from __future__ import annotations
 
@@ -37,38 +37,40 @@ from aims.models.trainable import declared_parameters
 
 log = logging.getLogger(__name__)
 
-#: The rate is halved every ten epochs (paper, Table 5).
+#: Number of epochs after which the learning rate is halved (paper, Table 5).
 HALVE_EVERY = 10
 
 
 class RunObserver:
-    """Receives the progress of a run; this base class ignores it. Override what should be shown."""
+    """Receives the progress of a run. This base class ignores it; subclasses override what they show."""
 
     def stage(self, name: str, total: int, done: int = 0) -> None:
-        """Called when a stage of `total` units begins, of which `done` are done."""
+        """Called when a stage begins that has `total` units of work, `done` of them finished before."""
 
     def advance(self, count: int = 1, *, loss: float | None = None) -> None:
-        """Called when `count` further units of the stage are done."""
+        """Called after `count` further units of the stage, in training with the loss of the step."""
 
     def epoch(self, line: EpochLine) -> None:
-        """Called when an epoch is finished, with its line of metrics.jsonl."""
+        """Called after each epoch with its line of metrics.jsonl."""
 
 
 class Stopped(AimsError):
     """Raised when a run was asked to stop and has saved its state."""
 
+    # What a shell reports after Ctrl-C: 128 plus SIGINT.
     exit_code = 130
 
 
 class StopRequest:
-    """Remembers Ctrl-C and SIGTERM until the next step ends. A second Ctrl-C interrupts at once."""
+    """Records Ctrl-C and SIGTERM until the current step ends. A second signal interrupts at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Catches the signals while the block runs, in the main thread."""
+        """Catches the signals inside the `with` block, if it runs in the main thread."""
+        # Python allows signal handlers in the main thread only.
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -88,21 +90,21 @@ class StopRequest:
 
 @dataclass(kw_only=True)
 class Trainer:
-    """One run's training.
+    """Trains the model of one run.
 
     Attributes:
-        config: the configuration.
-        folder: the run's folder, which exists.
+        config: configuration of the run.
+        folder: folder of the run; must exist.
         model: the model, on its device.
         source: dataset, modality, protocol, scaling.
         refs: images of train, test and val.
         mask_size: side of the model's mask logits.
-        workers: processes that read ahead.
-        checkpoint_every: steps after which everything is saved, beside the end of every epoch; None: only
-            there.
+        workers: number of processes that read ahead.
+        checkpoint_every: number of steps between checkpoints within an epoch; None saves at the end of every
+            epoch only.
         observer: receives the progress.
         distributed: the processes that train together.
-        peak: measures the memory that this process holds; None for no measurement.
+        peak: measures the peak memory of this process; None for no measurement.
     """
 
     config: RunConfig
@@ -124,7 +126,7 @@ class Trainer:
             declared_parameters(self.model).values(),
             lr=self.config.lr,
             betas=(0.9, 0.999),
-            # One kernel for all parameters on a GPU; on a CPU the numbers stay what they have been.
+            # On a GPU one kernel updates all parameters; on a CPU it would change results by rounding.
             fused=self.device.type == "cuda" or None,
         )
         self.schedule = Schedule(
@@ -140,18 +142,21 @@ class Trainer:
         self._last: tuple[Batch, int, int] | None = None
 
     def run(self, until: int | None = None) -> TrainingState:
-        """Trains the epochs that remain, up to one of them or all, and keeps the weights of the best.
+        """Trains the remaining epochs, up to `until` if given, and saves the weights of the best epoch.
+
+        Returns:
+            The state after training; its `best` is the line of the best epoch.
 
         Raises:
             Stopped: on Ctrl-C or SIGTERM, after saving.
-            AimsError: the loss became NaN or infinite.
+            AimsError: the loss or the weights became NaN or infinite.
         """
         resume = self.folder / RESUME
         if resume.is_file():
             self.state = load_resume(resume, self.model, self.optimizer)
             self.state.micro_batch = self.state.micro_batch or self._share
             if self.distributed.is_main:
-                # A kill may have come between the checkpoint and this.
+                # A kill between the two writes would leave metrics.jsonl behind the checkpoint.
                 self._write_curve()
         with self._stop.listening():
             self._epochs(self.config.epochs if until is None else until)
@@ -159,7 +164,7 @@ class Trainer:
 
     @property
     def _share(self) -> int:
-        """The largest number of images of a step that this process computes."""
+        """Number of images of a full batch that a process computes, rounded up."""
         return -(-self.config.batch_size // self.distributed.world_size)
 
     @worker_deaths()
@@ -197,7 +202,11 @@ class Trainer:
             self._leave_if_asked(saved=True)
 
     def _step(self, batch: Batch) -> float:
-        """Computes one step; where memory runs out, in ever smaller parts of the batch."""
+        """Computes one optimisation step, in smaller parts of the batch if memory runs out.
+
+        Returns:
+            The loss of the whole batch, over all processes.
+        """
         while (loss := self._gradients(batch)) is None:
             self.state.micro_batch = max(1, (self._at_once(batch) + 1) // 2)
             log.warning(
@@ -213,7 +222,7 @@ class Trainer:
             self.distributed.all_reduce([loss, *self._all_gradients()])
             value = loss.item()
         if not math.isfinite(value):
-            # Refuses where it was the step before that lost the weights: its gradient was not finite.
+            # Raises by itself if the weights are not finite: then the previous step is at fault.
             self._save()
             here = (self.state.epoch + 1, self.state.step + 1)
             raise self._failure(f"the loss is {value}", batch, *here, keep=not math.isfinite(own))
@@ -222,34 +231,34 @@ class Trainer:
         return value
 
     def _gradients(self, batch: Batch) -> Tensor | None:
-        """The loss of a batch, its gradients in the parameters; None where memory lacks and parts help.
+        """Computes the gradients of a batch and returns its loss; None if smaller parts may fit into memory.
 
-        Of a share of a batch: what it adds to the loss and to the gradients of the whole.
+        For a share of a batch, both are its contributions to those of the whole batch.
         """
-        # Dropout draws what depends on the step alone, however often the run was stopped.
+        # Seeded per step, so that dropout in a resumed run draws the same.
         torch.manual_seed(_step_seed(self.config.seed, self.state.epoch, self.state.step))
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
         lacking = False
         try:
             for part in batch.parts(self._at_once(batch)):
-                # A loss is a mean over the entries.
+                # The loss is a mean over the images, so parts are weighted by their share of the batch.
                 loss = self._loss(part) * (len(part.images) / batch.whole)
                 loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
         except torch.OutOfMemoryError:
             if self._at_once(batch) == 1:
                 raise
-            # Outside of this block nothing holds on to what was computed.
+            # The caller frees memory later: inside this block the traceback keeps activations alive.
             lacking = True
         return None if self.distributed.any(lacking) else total
 
     def _at_once(self, batch: Batch) -> int:
-        """Number of images that are computed at once; at least 1, even if this process has none."""
+        """Number of images that are computed at once; 1 if this process has none."""
         return max(1, min(self.state.micro_batch or self._share, len(batch.images)))
 
     def _all_gradients(self) -> list[Tensor]:
-        """The gradients of all parameters that learn; zeros where this process had no image."""
+        """Returns the gradients of all trainable parameters; zeros where this process had no image."""
         gradients = []
         for parameter in declared_parameters(self.model).values():
             if parameter.grad is None:
@@ -268,7 +277,7 @@ class Trainer:
         return self.loss(mask_logits[:, 0].float(), masks, iou[:, 0].float())
 
     def _failure(self, what: str, batch: Batch, epoch: int, step: int, *, keep: bool = True) -> AimsError:
-        """Saves the batch that caused a failure (this process's share), and returns the error to raise."""
+        """Saves this process's share of the batch that caused a failure, and returns the error to raise."""
         if keep:
             save_batch(self.folder / FAILED_BATCH, batch, {"epoch": str(epoch), "step": str(step)})
         return AimsError(
@@ -282,16 +291,18 @@ class Trainer:
             group["lr"] = self.config.lr * 0.5 ** (self.state.epoch // HALVE_EVERY)
 
     def _finish_epoch(self, clock: _Clock) -> EpochLine:
-        """Evaluates where it is time, keeps the best weights, and returns the epoch's line."""
+        """Evaluates in epochs that are scored, saves the best weights, and returns the epoch's line."""
         state, number = self.state, self.state.epoch + 1
         line = EpochLine(
             epoch=number,
             loss=state.loss / self.schedule.steps_per_epoch,
             lr=self.optimizer.param_groups[0]["lr"],
         )
+        # The last epoch is always scored.
         if number % self.config.score_every and number != self.config.epochs:
             return line
         self._save()
+        # Saved above, so that a stop during the evaluation does not repeat the training.
         split = self.protocol.select_on
         self.observer.stage(f"score {split}", len(self.refs[split]))
         rows = evaluate(
@@ -320,7 +331,7 @@ class Trainer:
 
     def _after_image(self, images: int) -> None:
         self.observer.advance(images)
-        # Shares differ in length: several processes look again after the evaluation, together.
+        # Shares differ in length, and `any` is collective: several processes check after the evaluation.
         if self.distributed.world_size == 1:
             self._leave_if_asked(saved=True)
 
@@ -353,7 +364,7 @@ def _step_seed(seed: int, epoch: int, step: int) -> int:
 
 
 class _Clock:
-    """Adds the time since the last tick to the state, which survives a stop."""
+    """Accumulates elapsed time in the training state, which is saved and survives a restart."""
 
     def __init__(self, state: TrainingState, now: Callable[[], float] = time.perf_counter) -> None:
         self._state, self._now, self._last = state, now, now()

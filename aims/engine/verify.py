@@ -30,37 +30,39 @@ from aims.engine.restore import dataset_of
 from aims.engine.samples import EvaluationTargets, find_targets, split_images
 from aims.methods import BACKBONES, METHODS, TUNINGS, describe, has_model
 
-#: Scores are sums and quotients of whole numbers: nothing but the order of a mean may differ.
+#: Scores are sums and quotients of integers, so they differ by the order of summation of a mean at most.
 TOLERANCE = 1e-9
-#: Bytes of the instances in memory: a small file may claim to hold any number.
+#: Limit of the instances in memory, in bytes: a small file can decompress to any size.
 LARGEST = 4 << 30
 
-# What `score_instance` gives beside the masks.
+# Fields of a row from `score_instance` that are compared; masks are its input.
 _COMPARED = ("group", "class_id", "area", "pixels", "click", "click_size", "iou", "iou_grid", "iou_native")
-# What earlier versions did not write: it is checked where it is there.
+# Earlier versions did not write these: they are checked where present.
 _LATER_SCORES = ("miou_large", "instances_large")
-# Six bits a character, the highest of which says that the number goes on; the decoder trusts the last one.
+# COCO counts: each character has five bits of a number and one that says whether it continues. pycocotools
+# does not check that the last number ends.
 _RLE = re.compile(r"(?:[P-o]{0,5}[0-O])+")
+# Rows read at once, between two checks of `LARGEST`.
 _ROWS = 256
 
 
 def verify_run(
     folder: Path, data: Path, *, on_progress: Callable[[int], None] = lambda images: None
 ) -> list[str]:
-    """Scores every test instance again, from the masks that the run stored and the truth of its dataset.
+    """Recomputes the score of every test instance from the stored masks and the dataset's ground truth.
 
-    The dataset is verified first: scores that follow from a damaged one say nothing.
+    The dataset is verified first, because scores against a damaged one mean nothing.
 
     Args:
-        folder: a finished run.
-        data: a converted dataset or a folder of several, with the run's own among them.
-        on_progress: called with the number of further images that are done.
+        folder: folder of a finished run.
+        data: a converted dataset or a folder of several, one of which is the run's.
+        on_progress: called with the number of images finished since the last call.
 
     Returns:
-        What does not follow, one line each: instance, number, what is stored and what was found.
+        Discrepancies, one line each: instance, field, stored and recomputed value. Empty if there are none.
 
     Raises:
-        InputError: the folder is of no finished run, a file cannot be read, or the dataset is not there.
+        InputError: the folder holds no finished run, a file cannot be read, or the dataset is missing.
     """
     record = RunRecord.load(folder)
     return verify_rows(record, read_rows(folder / INSTANCES), data, on_progress=on_progress)
@@ -73,7 +75,7 @@ def verify_rows(
     *,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> list[str]:
-    """Does what `verify_run` does, for a record and rows in memory."""
+    """Verifies a record and rows in memory; see `verify_run`."""
     dataset = dataset_of(record, data)
     if damaged := verify_dataset(dataset.folder):
         return [f"dataset {dataset.folder}: {problem}" for problem in damaged]
@@ -106,16 +108,17 @@ def verify_rows(
 
 
 def read_rows(path: Path) -> list[InstanceRow]:
-    """Reads the instances of a run.
+    """Reads the rows of instances.parquet; `pixels` is None in files of earlier versions.
 
     Raises:
-        InputError: the file cannot be read, or would fill more than `LARGEST` bytes.
+        InputError: the file cannot be read, or takes more than `LARGEST` bytes in memory.
     """
     rows: list[InstanceRow] = []
     held = 0
     try:
         with pq.ParquetFile(path) as file:
             there = file.schema_arrow.names
+            # Files of earlier versions have no `pixels`.
             names = [name for name in INSTANCE_SCHEMA.names if name in there or name != "pixels"]
             schema = pa.schema([INSTANCE_SCHEMA.field(name) for name in names])
             for batch in file.iter_batches(_ROWS):
@@ -130,7 +133,7 @@ def read_rows(path: Path) -> list[InstanceRow]:
 
 
 def _by_place(stored: Sequence[InstanceRow]) -> dict[tuple[str, int], dict[int, InstanceRow]]:
-    """Groups instances by image and by how often it came before: one that replaces broken ones repeats."""
+    """Groups rows by image and by occurrence: an image that replaces broken ones is scored repeatedly."""
     places: dict[tuple[str, int], dict[int, InstanceRow]] = {}
     often: Counter[tuple[str, int]] = Counter()
     for row in stored:
@@ -160,7 +163,7 @@ def _check_image(
             continue
         grid, *native = masks
         found = score_instance(targets, index, grid, native[0] if native else None, protocol, False)
-        # Earlier versions did not write it.
+        # Earlier versions did not write `pixels`, which the scores of large instances need.
         row["pixels"] = found["pixels"] if row["pixels"] is None else row["pixels"]
         for name in _COMPARED:
             said, value = row.get(name), found.get(name)
@@ -169,19 +172,19 @@ def _check_image(
 
 
 def _mask(rle: Rle | None, size: tuple[int, int]) -> Any:
-    """Decodes a COCO RLE; None if it is missing, of another size, or unreadable."""
+    """Decodes a COCO RLE; None if it is missing, has another size, or is invalid."""
     if rle is None or rle["size"] != list(size) or not _RLE.fullmatch(rle["counts"] or ""):
         return None
     try:
         mask = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
     except ValueError:
         return None
-    # The decoder leaves what the counts do not reach as the memory was.
+    # The decoder leaves pixels beyond the counts uninitialised, so the mask has to encode to the same counts.
     return mask.astype(np.bool_) if encode_mask(mask) == rle else None
 
 
 def _check_scores(record: RunRecord, rows: Sequence[InstanceRow]) -> Iterator[str]:
-    # Earlier records count an image once, however often it stands in for others.
+    # Records of version 1 count an image once, even if it replaces several broken ones.
     images = count_images(rows) if record.content.version > 1 else len({row["image_id"] for row in rows})
     large, number = large_iou(rows) if all(row["pixels"] for row in rows) else (None, None)
     found = Scores(
@@ -206,14 +209,14 @@ def _check_images(record: RunRecord, splits: Mapping[str, Sequence[ImageRef]]) -
     said = record.content.images or {}
     for split, refs in splits.items():
         count = said.get(split)
-        # Images without an instance of sufficient size are not trained on.
+        # Training images without an instance of sufficient size are not counted.
         possible = range(1, len(refs) + 1) if split == "train" else (len(refs),)
         if count not in possible:
             yield f"{RECORD}: {count} images of {split}, the dataset has {len(refs)}"
 
 
 def _check_parameters(record: RunRecord, dataset: Dataset) -> Iterator[str]:
-    """Counts the parameters again, unless the method comes with another package."""
+    """Recounts the parameters, unless the method belongs to another package that is not installed."""
     config, protocol = record.config, PROTOCOLS[record.config.protocol]
     known = config.method in METHODS and (not has_model(config.method) or config.backbone in BACKBONES)
     if not known or config.tuning not in (*TUNINGS, NO_TUNING):
@@ -236,7 +239,7 @@ def _check_parameters(record: RunRecord, dataset: Dataset) -> Iterator[str]:
 
 
 def _check_selection(record: RunRecord) -> Iterator[str]:
-    """Checks that the selected epoch is the best of the curve, the earlier of two equal ones."""
+    """Checks that the selected epoch has the best score in metrics.jsonl; ties go to the earlier one."""
     path = record.path / METRICS
     if not path.is_file():
         if record.config.epochs:

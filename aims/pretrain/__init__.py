@@ -1,1 +1,1 @@
-"""How sam-tiny is made: generated scenes and photographs become weights and a model card."""
+"""Pretraining of sam-tiny: from generated scenes and photographs to weights and a model card."""

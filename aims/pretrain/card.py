@@ -1,4 +1,4 @@
-"""The results of a pretraining: weights, model card, curves."""
+"""The output of a pretraining: weights, model card, curves."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _KINDS = {
 
 
 def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Writes a state dict in half precision; `aims.models.weights` reads it as float32."""
+    """Writes a state dict in float16, which `aims.models.weights` loads as float32."""
     save_tensors(path, {name: tensor.to("cpu", torch.float16) for name, tensor in state.items()}, {})
 
 
 class CardWeights(msgspec.Struct, frozen=True, kw_only=True):
-    """The file of the weights."""
+    """Facts of the weights file."""
 
     file: str
     bytes: Count
@@ -56,42 +56,42 @@ class CardWeights(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CardScenes(msgspec.Struct, frozen=True, kw_only=True):
-    """The generated scenes that were learned from."""
+    """The generated scenes of the training data."""
 
     family: str
     seed: int
 
 
 class CardSources(msgspec.Struct, frozen=True, kw_only=True):
-    """What was learned from: scenes, and so many photographs."""
+    """The training data: generated scenes, and the number of photographs."""
 
     scenes: CardScenes
     photographs: Count
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of card.json, in order of writing.
+    """The content of card.json, in the order of the file.
 
     Attributes:
         model: name in `BACKBONES`.
-        license: of the weights, in words.
-        shippable: whether they may be passed on under it.
-        weights: their file.
+        license: licence of the weights, in words.
+        shippable: whether the weights may be redistributed under it.
+        weights: facts of the weights file.
         parameters: number of parameters.
-        images_seen: images that were learned from.
-        steps: steps of training.
-        share_done: share of the planned training, 0..1.
-        seconds: time of training, with the scores on the way.
-        scoring_seconds: time of the last scoring.
-        peak_memory_bytes: the most memory that the process held.
-        hardware: where it was trained.
+        images_seen: number of training images seen.
+        steps: number of training steps.
+        share_done: finished share of the planned training, 0..1.
+        seconds: duration of training, including intermediate scoring.
+        scoring_seconds: duration of the final scoring.
+        peak_memory_bytes: peak memory of the process.
+        hardware: hardware of the training.
         settings: configuration and recipe.
-        learned_from: scenes and photographs.
+        learned_from: scenes and photographs of the training data.
         held_out_seed: seed of the held-out scenes.
-        large_share: share of the picture from which on an instance is large here.
-        scores: of the written weights in float32, beside those of discs, by held-out set.
-        code: versions of the program.
-        written: ISO time.
+        large_share: smallest share of the image that a large instance covers.
+        scores: scores of the written weights in float32 and of discs, by held-out set.
+        code: versions of the software.
+        written: time of writing, ISO 8601 in UTC.
     """
 
     model: str
@@ -115,7 +115,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     written: str
 
     def as_json(self) -> dict[str, Any]:
-        """The JSON object, in order of writing."""
+        """Returns the JSON object with its keys in the order of the file."""
         content: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return content
 
@@ -135,15 +135,15 @@ def write_card(
     """Writes card.json and README.md for the weights in a folder.
 
     Args:
-        folder: of the pretraining; holds the weights.
+        folder: folder of the pretraining, which holds the weights.
         settings: configuration and recipe.
-        progress: where it stands.
-        share_done: share of the planned training, 0..1.
-        scores: of the written weights, by held-out set.
-        photographs: what was learned from ("learn") and scored on.
-        model: for the number of its parameters.
-        device: where it was trained.
-        scoring_seconds: the last scoring, which `progress` does not hold.
+        progress: state of the training.
+        share_done: finished share of the planned training, 0..1.
+        scores: scores of the written weights by held-out set.
+        photographs: photographs of the training ("learn") and of the scoring.
+        model: the model, whose parameters are counted.
+        device: device of the training.
+        scoring_seconds: duration of the final scoring, which `progress` does not include.
     """
     weights, learned = folder / WEIGHTS, photographs.get("learn")
     card = Card(
@@ -192,10 +192,10 @@ def _score_row(name: str, numbers: HeldOutScores) -> list[str]:
 
 
 def draw_curves(folder: Path, progress: Progress) -> None:
-    """Draws losses and scores over the images seen."""
+    """Plots losses and scores over the number of images seen."""
     losses = [line for line in progress.lines if LOSS_NAMES[0] in line]
     scores = [line for line in progress.lines if "wilds_miou" in line]
-    # A figure of its own: pyplot keeps global state, and figures that nobody closes.
+    # Not pyplot, which keeps global state and every figure until it is closed.
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name in LOSS_NAMES:

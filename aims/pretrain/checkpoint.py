@@ -1,4 +1,4 @@
-"""The state of a pretraining on disk: everything that the next step needs."""
+"""Checkpoints of a pretraining: everything that the next step needs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from aims.pretrain.scores import DiscScores
 from aims.pretrain.step import LOSS_NAMES
 
 METRICS = "metrics.jsonl"
-#: A line of metrics.jsonl: of losses by name, or of scores by held-out set and name; both with "step",
-#: "images" and "seconds".
+#: A line of metrics.jsonl: losses by name, or scores by held-out set and name, with "step", "images" and
+#: "seconds".
 Line = dict[str, int | float]
 
 
@@ -32,11 +32,11 @@ class Progress:
     """The state of a pretraining that is not a tensor.
 
     Attributes:
-        step: steps done.
-        seconds: time spent on them and on scoring.
-        scored: images after which scores were last taken.
-        lines: the lines of metrics.jsonl.
-        floors: by held-out set, what discs score on it.
+        step: number of finished steps.
+        seconds: time spent on these steps and on scoring.
+        scored: number of images seen at the last scoring.
+        lines: lines of metrics.jsonl.
+        floors: scores of discs by held-out set.
     """
 
     step: int = 0
@@ -48,16 +48,17 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class _Metadata:
-    """What a checkpoint's index holds beside its tensors; `sums` is of the losses since the last line."""
+    """Metadata in a checkpoint's index; `sums` are the sums of the losses since the last line."""
 
     progress: Progress
     sums: list[float]
 
 
 class Average:
-    """A moving average of a model's parameters; what is scored and shipped.
+    """An exponential moving average of a model's parameters, which is scored and released.
 
-    The decay grows with the steps, (1 + n) / (10 + n), up to `decay`, so that the random start is forgotten.
+    The decay at step n is min(decay, (1 + n) / (10 + n)), so that the random initial values are soon
+    forgotten.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -66,12 +67,13 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Moves a little towards the model; `step` counts from 1."""
+        """Updates the averages with the parameters of the model; `step` counts from 1."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))
+        # One call for all parameters instead of a kernel for each.
         torch._foreach_lerp_(list(self.tensors.values()), list(model.parameters()), share)
 
     def state(self, model: nn.Module) -> dict[str, Tensor]:
-        """The model's state dict with the averages in place of its parameters."""
+        """Returns the model's state dict with the averages in place of its parameters."""
         return {**model.state_dict(), **self.tensors}
 
 
@@ -83,7 +85,7 @@ def save_checkpoint(
     sums: Tensor,
     progress: Progress,
 ) -> None:
-    """Writes everything that the next step needs (`save_sharded`), and metrics.jsonl beside it."""
+    """Writes everything that the next step needs (`save_sharded`), and metrics.jsonl."""
     parameters = dict(model.named_parameters())
     tensors: dict[str, Tensor] = {f"model.{name}": tensor for name, tensor in parameters.items()}
     tensors |= {f"average.{name}": tensor for name, tensor in average.tensors.items()}
@@ -102,10 +104,13 @@ def write_metrics(folder: Path, progress: Progress) -> None:
 def load_checkpoint(
     folder: Path, model: nn.Module, average: Average, optimizer: torch.optim.Optimizer, sums: Tensor
 ) -> Progress:
-    """Puts everything back where `save_checkpoint` left it; reads the one file of earlier versions too.
+    """Restores everything that `save_checkpoint` wrote, also from the single file of earlier versions.
+
+    Returns:
+        The state of the pretraining; model, average, optimizer and `sums` are updated in place.
 
     Raises:
-        AimsError: a file is damaged, missing, or of another model.
+        AimsError: a file is damaged or missing, or belongs to another model.
     """
     path, tensors, metadata = load_sharded(folder, _Metadata)
     try:
@@ -122,6 +127,6 @@ def load_checkpoint(
 
 
 def mean_losses(sums: Tensor) -> dict[str, float]:
-    """The means of the losses since the last log line; `sums` ends with the number of steps."""
+    """Returns the mean losses since the last log line; the last element of `sums` is the number of steps."""
     values = sums.tolist()
     return {name: value / max(values[-1], 1) for name, value in zip(LOSS_NAMES, values, strict=False)}

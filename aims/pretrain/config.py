@@ -17,7 +17,7 @@ from aims.methods import BACKBONES
 from aims.pretrain.scores import HELD_OUT_SEED
 
 _MOST_WORKERS = 16
-#: Share of photographs where none is asked for.
+#: Default share of photographs among the images, if there are photographs.
 SHARE_OF_PHOTOS = 0.3
 
 
@@ -26,14 +26,14 @@ class PretrainRecipe:
     """The part of the recipe that is not configurable.
 
     Attributes:
-        betas: of AdamW.
-        weight_decay: of AdamW, for the weights of linear and convolutional layers.
-        gradient_norm: longer gradients are shortened to it.
-        warm_up_steps: the rate grows linearly over them.
-        last_rate: share of the rate that is left at the end of the cosine.
-        average_decay: of the moving average of the weights, which is what is shipped.
-        pair_weight: of the loss on pairs of patches at the start; it falls to 0 linearly.
-        balanced_share: share of the training over which the cross-entropy goes from balanced to plain.
+        betas: betas of AdamW.
+        weight_decay: weight decay of AdamW, for the weights of linear and convolutional layers.
+        gradient_norm: norm to which gradients are clipped.
+        warm_up_steps: number of steps of the linear warm-up of the learning rate.
+        last_rate: learning rate at the end of the cosine, as a fraction of the highest.
+        average_decay: decay of the moving average of the weights, which is released.
+        pair_weight: initial weight of the loss on pairs of patches; it falls linearly to 0.
+        balanced_share: share of the training over which the cross-entropy changes from balanced to plain.
     """
 
     betas: tuple[float, float] = (0.9, 0.98)
@@ -51,21 +51,21 @@ RECIPE = PretrainRecipe()
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """Everything that decides the weights of a pretraining.
+    """Everything that determines the weights of a pretraining.
 
     Attributes:
-        images: how many images are seen; equal configurations then give equal weights. None if `hours`
-            decides.
-        hours: how long it takes; the learning rate falls with the clock. None if `images` decides.
+        images: number of images to train on; equal configurations then give equal weights. None if `hours` is
+            given.
+        hours: duration of the training; the learning rate falls with time. None if `images` is given.
         backbone: name in `BACKBONES`.
-        batch_size: images of a step.
-        clicks: clicks on each image.
-        lr: the highest learning rate.
-        share_of_photos: share of the images that are photographs; 0 without them.
-        precision: "float32", or "bf16" (autocast; the losses stay float32).
-        seed: of weights, scenes and everything that is drawn.
-        held_out: scenes of each family that are scored.
-        score_every: images between two scores.
+        batch_size: number of images per step.
+        clicks: number of clicks per image.
+        lr: highest learning rate.
+        share_of_photos: share of photographs among the images, 0..1; 0 for scenes only.
+        precision: "float32", or "bf16" (autocast; losses are computed in float32).
+        seed: seed of weights, scenes and all random choices.
+        held_out: number of held-out scenes of each family.
+        score_every: number of images between two scorings.
     """
 
     images: int | None = None
@@ -104,23 +104,23 @@ class PretrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainSettings(PretrainConfig):
-    """The content of pretraining.json: the configuration, and the recipe below it."""
+    """The content of pretraining.json: configuration and recipe."""
 
     recipe: PretrainRecipe = RECIPE
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainJob:
-    """A pretraining, and where it happens.
+    """A pretraining with its folders and its device.
 
     Attributes:
-        config: what decides the weights.
-        folder: where everything is written.
-        device: where to train.
-        photos: folder of photographs to learn from; used if `share_of_photos` is above 0.
+        config: configuration, which determines the weights.
+        folder: folder of all output.
+        device: device to train on.
+        photos: folder of photographs to train on; used if `share_of_photos` is above 0.
         bsds: folder of photographs to score on.
-        workers: processes that make the tables of scenes ahead.
-        seconds: time after which this call stops training and writes everything; None for no limit.
+        workers: number of processes that prepare scenes ahead.
+        seconds: time limit of this call, after which it writes all output; None for no limit.
     """
 
     config: PretrainConfig
@@ -147,21 +147,21 @@ def plan_pretraining(
     seconds: float | None = None,
     **settings: Any,
 ) -> PretrainJob:
-    """Resolves and checks what the command line gives.
+    """Resolves and checks the options of the command line.
 
     Args:
-        folder: where everything is written.
-        photos: photographs to learn from.
-        bsds: photographs to score on.
-        share_of_photos: None for 0.3 with photographs and 0 without.
+        folder: folder of all output.
+        photos: folder of photographs to train on.
+        bsds: folder of photographs to score on.
+        share_of_photos: share of photographs among the images; None for 0.3 with `photos` and 0 without.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        workers: processes that make the tables of scenes ahead; None for none on a CPU, where they would take
-            cores from the training, and for all cores but one beside a GPU, at most 16.
-        seconds: time after which this call stops training and writes everything; None for no limit.
-        settings: of `PretrainConfig`.
+        workers: number of processes that prepare scenes ahead; None for none on a CPU, where they would take
+            cores from the training, and for all cores but one, at most 16, with a GPU.
+        seconds: time limit of this call, after which it writes all output; None for no limit.
+        settings: fields of `PretrainConfig`.
 
     Raises:
-        InputError: something cannot be used; nothing has been written then.
+        InputError: an option cannot be used; nothing has been written.
     """
     if share_of_photos and photos is None:
         raise InputError("--share-of-photos needs --photos, the folder of photographs")

@@ -1,4 +1,4 @@
-"""Many small tensors as one, so that they go from a worker process to a device in one copy."""
+"""Packing many small tensors into one, so that a single copy moves them from a worker to a device."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 _Content = TypeVar("_Content")
 
-# Every tensor starts at a multiple of it: views as wider types need that.
+# Offsets are multiples of this many bytes, as `Tensor.view` to a wider dtype requires.
 _ALIGNMENT = 16
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a tensor lies in the buffer."""
+    """Offset, size in bytes, dtype and shape of a tensor in the buffer."""
 
     first: int
     bytes: int
@@ -27,11 +27,11 @@ class _Place:
 
 @dataclass(frozen=True)
 class Packed(Generic[_Content]):
-    """Dataclasses, tuples and lists of tensors, with all of these in one buffer.
+    """Nested dataclasses, tuples and lists whose tensors are in one buffer.
 
     Attributes:
-        buffer: the bytes of the tensors.
-        content: what was packed, with places in the buffer instead of tensors.
+        buffer: uint8 tensor with the bytes of all tensors.
+        content: the packed object, with a `_Place` instead of each tensor.
     """
 
     buffer: Tensor
@@ -39,7 +39,7 @@ class Packed(Generic[_Content]):
 
     @classmethod
     def of(cls, content: _Content) -> Packed[_Content]:
-        """Copies all tensors of a content, which are on the CPU, into a buffer."""
+        """Packs an object whose tensors are on the CPU."""
         pieces: list[Tensor] = []
         size = 0
 
@@ -55,11 +55,11 @@ class Packed(Generic[_Content]):
         return cls(torch.cat(pieces), skeleton)
 
     def pin_memory(self) -> Packed[_Content]:
-        """The same in page-locked memory; torch's loader asks for it by this name."""
+        """Returns a copy in page-locked memory; called by PyTorch's `DataLoader`."""
         return Packed(self.buffer.pin_memory(), self.content)
 
     def unpack(self, device: torch.device) -> _Content:
-        """What was packed, on a device; the tensors are views of one copy."""
+        """Returns the packed object on a device; its tensors are views of one copied buffer."""
         buffer = self.buffer.to(device, non_blocking=True)
 
         def found(place: _Place) -> Tensor:
@@ -69,7 +69,7 @@ class Packed(Generic[_Content]):
 
 
 def _mapped(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
-    """Changes all that is of a kind in dataclasses, tuples and lists."""
+    """Applies `change` to every value of type `kind` in nested dataclasses, tuples and lists."""
     if isinstance(value, kind):
         return change(value)
     if is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,4 @@
-"""Photographs with region maps in BSDS500's layout: read one by one, or all in memory to be cropped there."""
+"""Photographs with region maps in BSDS500's layout: read one by one, or cropped from memory."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from torch import Tensor
 from aims.core.errors import InputError
 from aims.data.instances import split_instances
 
-#: Sides of crops, as shares of the picture's shorter side.
+#: Range of the sides of crops, as fractions of the image's shorter side.
 _CROPS = (0.5, 1.0)
 
 
 @dataclass(frozen=True)
 class Photographs:
-    """One split of a folder as BSDS500 has it: `images/SPLIT/*.jpg`, `groundTruth/SPLIT/*.mat`.
+    """One split in the layout of BSDS500: `images/SPLIT/*.jpg`, `groundTruth/SPLIT/*.mat`.
 
     Attributes:
-        folder: the folder.
+        folder: root folder.
         split: "train" or "val".
-        names: of the pictures, without suffix, in order.
+        names: names of the images without suffix, sorted.
     """
 
     folder: Path
@@ -37,7 +37,7 @@ class Photographs:
 
     @classmethod
     def find(cls, folder: Path, split: str) -> Photographs:
-        """Lists the pictures of a split.
+        """Lists the images of a split.
 
         Raises:
             InputError: there are none, or one has no region maps.
@@ -56,20 +56,20 @@ class Photographs:
         return found
 
     def maps_path(self, name: str) -> Path:
-        """The file of a picture's region maps."""
+        """Returns the path of an image's region maps."""
         return self.folder / "groundTruth" / self.split / f"{name}.mat"
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], list[NDArray[np.int32]]]:
-        """Reads a picture and the regions of every person who drew them, each connected.
+        """Reads an image and the region maps of all its annotators, with every region connected.
 
         Args:
-            index: of the picture, in `names`.
+            index: index of the image in `names`.
 
         Returns:
-            (height, width, 3) R, G, B, and by person (height, width) regions 1..n.
+            (height, width, 3) RGB image, and for each annotator a (height, width) map of regions 1..n.
 
         Raises:
-            InputError: a file is not readable as what it should be.
+            InputError: a file cannot be read.
         """
         path = self.folder / "images" / self.split / f"{self.names[index]}.jpg"
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -92,16 +92,16 @@ class Photographs:
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes (height, width) of photographs, and how many people drew each; crops are drawn from these."""
+    """Sizes (height, width) and numbers of annotators of photographs, from which crops are drawn."""
 
     sizes: tuple[tuple[int, int], ...]
     people: tuple[int, ...]
 
     def draw(self, rng: np.random.Generator) -> tuple[int, ...]:
-        """A square crop of a random picture, for the regions of a random person.
+        """Draws a square crop of a random image with the regions of a random annotator.
 
         Returns:
-            Picture, person, side, top, left.
+            Index of the image, index of the annotator, side, top, left.
         """
         picture, person = int(rng.integers(len(self.sizes))), int(rng.integers(1 << 30))
         height, width = self.sizes[picture]
@@ -112,13 +112,13 @@ class Shapes:
 
 @dataclass(frozen=True)
 class PhotographStore:
-    """All photographs of a split and all their region maps in one tensor each, on a device.
+    """All photographs of a split, and all their region maps, in one tensor each on a device.
 
     Attributes:
-        shapes: sizes of the pictures, and how many people drew.
-        pixels: of one picture after the other.
-        regions: of one person after the other, of one picture after the other.
-        places: by picture: width, first row of `pixels`, first element of `regions`, pixels.
+        shapes: sizes and numbers of annotators of the images.
+        pixels: pixels of all images, concatenated.
+        regions: region maps of all annotators of all images, concatenated.
+        places: for each image: width, first row in `pixels`, first element in `regions`, number of pixels.
     """
 
     shapes: Shapes
@@ -128,10 +128,10 @@ class PhotographStore:
 
     @classmethod
     def load(cls, photographs: Photographs, device: torch.device) -> PhotographStore:
-        """Reads everything.
+        """Reads all images and region maps.
 
         Raises:
-            InputError: a file is not readable as what it should be.
+            InputError: a file cannot be read, or a map has more than 32,767 regions.
         """
         sizes, people, places = [], [], []
         pixels: list[Tensor] = []
@@ -160,7 +160,10 @@ class PhotographStore:
     def crop(
         self, crops: Int[Tensor, "crops 5"], size: int
     ) -> tuple[UInt8[Tensor, "crops size size 3"], Int[Tensor, "crops size size"]]:
-        """Crops as `Shapes.draw` gives them, at another size: pixels by area, regions by nearest pixel."""
+        """Crops images and regions as drawn by `Shapes.draw`, and resizes them to size x size.
+
+        Pixels are averaged over areas; regions are those of the nearest pixel.
+        """
         picture, person, side, top, left = crops.unbind(1)
         width, first, first_region, area = self.places.index_select(0, picture).unbind(1)
         most = max(min(shape) for shape in self.shapes.sizes)
@@ -169,9 +172,9 @@ class PhotographStore:
         pixels = self.pixels.index_select(0, places.flatten()).view(len(crops), most, most, 3).float()
         shares = _area_shares(side, size, most)
         rows = (shares @ pixels.flatten(2)).view(len(crops), size, most, 3)
-        # By columns: the channels come before them.
+        # The rows are reduced first; `rows` has its columns before the channels, so this reduces columns.
         small = shares[:, None] @ rows
-        # PIL's rule, as `stretch_nearest`.
+        # PIL's rule of nearest neighbour, as in `stretch_nearest`.
         middle = torch.arange(size, dtype=torch.float64, device=crops.device) + 0.5
         nearest = (middle * (side[:, None] / size)).to(torch.int64)
         places = _places(nearest, top, left, width, first_region + person * area)
@@ -180,13 +183,13 @@ class PhotographStore:
 
 
 def _places(along: Tensor, top: Tensor, left: Tensor, width: Tensor, first: Tensor) -> Tensor:
-    """Where the pixels of squares lie in a packed tensor, (crops, rows, columns)."""
+    """Returns the indices of the pixels of square crops in a packed tensor, (crops, rows, columns)."""
     rows = (first + top * width)[:, None] + along * width[:, None]
     return rows[:, :, None] + (left[:, None] + along)[:, None]
 
 
 def _area_shares(side: Tensor, size: int, most: int) -> Float[Tensor, "crops size most"]:
-    """The share of each of `most` pixels in each of `size` equal parts of the first `side` of them."""
+    """Returns the weights that average the first `side` of `most` pixels over `size` equal intervals."""
     edges = torch.arange(size + 1, device=side.device) * side[:, None] / size
     pixel = torch.arange(most, device=side.device)
     low = torch.maximum(edges[:, :-1, None], pixel)

@@ -1,4 +1,4 @@
-"""Pictures for pretraining: scenes by number, each used once, and photographs with region maps."""
+"""Images for pretraining: numbered scenes, each used once, and photographs with region maps."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from aims.synth.world.render import Tables, render, render_tables, scene_tables
 
 FAMILY = "wilds"
 
-# Third number of the generators of photographs, where scenes have the number of their family.
+# Third element of the seeds of photographs; for scenes it is the number of their family.
 _PHOTOGRAPHS = 1_000
 
 
 class Pictures(NamedTuple):
-    """A batch of pictures with their regions.
+    """A batch of images with their regions.
 
     Attributes:
-        images: red, green, blue.
-        regions: 1..n in each picture, objects and background.
-        seeds: one number per picture, for what is drawn on it.
+        images: RGB images, 0..255.
+        regions: regions 1..n of each image, both objects and background.
+        seeds: one seed per image, for its random augmentation and clicks.
     """
 
     images: UInt8[Tensor, "batch size size 3"]
@@ -43,37 +43,37 @@ class Pictures(NamedTuple):
 def picture_scenes(
     family: str, seed: int, scenes: Iterable[int], size: int, device: torch.device | str = "cpu"
 ) -> tuple[Pictures, Geometry]:
-    """Renders scenes as the colour camera sees them; the seeds are those of the scenes."""
+    """Renders the RGB images and the geometry of scenes; `seeds` are those of the scenes."""
     geometry = render(family, seed, list(scenes), (size, size), device)
     pictures = Pictures(rgb.sense(geometry), surface_regions(geometry), geometry.seeds)
     return pictures, geometry
 
 
 def surface_regions(geometry: Geometry) -> Int[Tensor, "batch height width"]:
-    """Regions that cover the whole picture: what is seen of objects and of background surfaces, in one piece.
+    """Returns the connected visible regions of objects and background, which cover the whole image.
 
-    The background is told apart by its material: ground, hills of other matter and the sky are regions of
-    their own, as people draw them in photographs. An object that something in front cuts in two is two
-    regions, as in every converted dataset. Numbers are dense, 1..n in each scene.
+    The background is divided by material: ground, hills of another material and the sky are separate regions,
+    as annotators draw them in photographs. An object that an occluder cuts in two is two regions, as in every
+    converted dataset. Regions are numbered densely, 1..n in each scene.
     """
     return connected_regions(_surfaces(geometry))
 
 
 def _surfaces(geometry: Geometry) -> Int[Tensor, "batch height width"]:
-    """A number above 0 for every object and every material of the background."""
+    """Returns a map with a distinct positive number for every object and every background material."""
     instances, materials = geometry.instances.to(torch.int32), geometry.materials.to(torch.int32)
     return torch.where(instances > 0, instances, instances.amax() + 1 + materials)
 
 
 @dataclass(frozen=True)
 class Draws:
-    """The random choices and tables from which the pictures of a step are made.
+    """The random choices and tables from which the images of a step are made.
 
     Attributes:
-        size: side of the pictures.
-        scenes: tables of the scenes, which come first.
-        crops: of photographs, as `Shapes.draw` gives them.
-        seeds: of the photographs.
+        size: side of the images in pixels.
+        scenes: tables of the scenes, which precede the photographs in the batch.
+        crops: crops of photographs, from `Shapes.draw`.
+        seeds: seeds of the photographs.
     """
 
     size: int
@@ -83,7 +83,7 @@ class Draws:
 
 
 def make_pictures(draws: Draws, photographs: PhotographStore | None) -> Pictures:
-    """Renders, crops and finds regions, on the device where the draws are."""
+    """Renders scenes, crops photographs and finds connected regions, on the device of the draws."""
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     if draws.scenes:
         geometry = render_tables(draws.scenes, draws.seeds.device)
@@ -92,21 +92,21 @@ def make_pictures(draws: Draws, photographs: PhotographStore | None) -> Pictures
         images, regions = photographs.crop(draws.crops, draws.size)
         parts.append((images, regions, draws.seeds))
     images, surfaces, seeds = (torch.cat(part) for part in zip(*parts, strict=True))
-    # Of photographs, cut regions may have fallen into pieces; a click means the piece it lies on.
+    # Cropping can cut a region of a photograph into pieces; a click refers to the piece it lies on.
     return Pictures(images, connected_regions(surfaces), seeds)
 
 
 @dataclass(frozen=True)
 class PretrainingSet(TorchDataset[Packed[Draws]]):
-    """The draws of each step. Pictures are numbered through, so that a step depends on its number alone.
+    """The draws of each step. Images are numbered across steps, so a step depends on its number only.
 
     Attributes:
-        seed: of the scenes and of all choices.
-        size: side of the pictures.
-        batch_size: pictures of a step.
-        at_once: scenes that are rendered together.
-        photographs: the shapes of those that are mixed in; None for scenes alone.
-        share: how many of the pictures are photographs, 0..1.
+        seed: seed of the scenes and of all random choices.
+        size: side of the images in pixels.
+        batch_size: number of images per step.
+        at_once: number of scenes that are rendered together.
+        photographs: shapes of the photographs that are mixed in; None for scenes only.
+        share: probability that an image is a photograph, 0..1.
     """
 
     seed: int
@@ -130,6 +130,7 @@ class PretrainingSet(TorchDataset[Packed[Draws]]):
         draws = Draws(
             self.size,
             tables,
+            # `view` gives an empty list the shape (0, 5).
             torch.tensor(crops, dtype=torch.int64).view(-1, 5),
             torch.tensor(seeds, dtype=torch.int64),
         )
@@ -137,13 +138,13 @@ class PretrainingSet(TorchDataset[Packed[Draws]]):
 
 
 def normalize_rgb(images: UInt8[Tensor, "batch size size 3"]) -> Float[Tensor, "batch 3 size size"]:
-    """Normalises pictures with the constants of SAM's own preprocessing (ImageNet's mean and deviation)."""
+    """Normalises images with the mean and standard deviation of SAM's preprocessing (those of ImageNet)."""
     mean, std = _normalisation(images.device)
     return ((images.to(torch.float32) - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 
 @lru_cache(maxsize=4)
 def _normalisation(device: torch.device) -> tuple[Tensor, Tensor]:
-    # Kept, as bringing numbers to a GPU waits for it.
+    # Cached: copying constants to a GPU would synchronise with it in every step.
     mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
     return torch.tensor(mean, device=device), torch.tensor(std, device=device)

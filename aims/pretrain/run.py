@@ -63,7 +63,7 @@ _SAVE_SECONDS = 60.0
 
 
 class PretrainObserver(RunObserver):
-    """Receives the progress of a pretraining; this base class ignores it."""
+    """Receives the progress of a pretraining. This base class ignores it."""
 
     def scored(
         self,
@@ -72,21 +72,21 @@ class PretrainObserver(RunObserver):
         scores: Mapping[str, ClickScores],
         floors: Mapping[str, DiscScores],
     ) -> None:
-        """Called when the averaged weights were scored on the way, after so many images and seconds."""
+        """Called after an intermediate scoring of the averaged weights, with images and seconds so far."""
 
 
 def pretrain(job: PretrainJob, *, finish: bool = False, observer: PretrainObserver | None = None) -> Card:
-    """Pretrains, or goes on with what is in the folder, and writes weights and card.
+    """Pretrains a model, resuming from the checkpoint in the folder if there is one; writes weights and card.
 
     Args:
-        job: what to do.
-        finish: make weights and card of what is there, without another step.
+        job: the pretraining.
+        finish: whether to write weights and card from the checkpoint without further training.
         observer: receives the progress.
 
     Raises:
-        InputError: the folder holds something else, or photographs are missing.
+        InputError: the folder holds something else, photographs are missing, or another process works there.
         Stopped: on Ctrl-C or SIGTERM, after saving.
-        AimsError: the loss became NaN or infinite, or another process works in the folder.
+        AimsError: a loss became NaN or infinite.
     """
     began = time.perf_counter()
     _require_folder(job, finish)
@@ -112,7 +112,7 @@ def _settings(job: PretrainJob) -> PretrainSettings:
 
 
 def _require_folder(job: PretrainJob, finish: bool) -> None:
-    """Refuses a folder that is not a pretraining's, or one of another configuration."""
+    """Raises if the folder holds other files, or a pretraining of another configuration."""
     folder = job.folder
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder with --out")
@@ -133,7 +133,7 @@ def _require_folder(job: PretrainJob, finish: bool) -> None:
 
 
 def _photographs(job: PretrainJob) -> dict[str, Photographs]:
-    """Finds the photographs to learn from, and those to score on with their discs."""
+    """Finds the photographs to train on, and those on which model and discs are scored."""
     found: dict[str, Photographs] = {}
     if job.photos is not None and job.config.share_of_photos:
         found["learn"] = Photographs.find(job.photos, "train")
@@ -143,7 +143,7 @@ def _photographs(job: PretrainJob) -> dict[str, Photographs]:
 
 
 class _Pretraining:
-    """The training loop; all of its state that changes is in the checkpoint."""
+    """The training loop; the checkpoint contains all of its changing state."""
 
     def __init__(
         self, job: PretrainJob, photographs: dict[str, Photographs], observer: PretrainObserver
@@ -152,7 +152,7 @@ class _Pretraining:
         self.photographs = photographs
         self.store: PhotographStore | None = None
         backbone = BACKBONES[self.config.backbone]
-        # Drawn on the CPU, so that every device starts alike.
+        # Initialised on the CPU, so that every device starts with the same weights.
         torch.default_generator.manual_seed(self.config.seed)
         model = backbone.build()
         backbone.initialize(model)
@@ -180,29 +180,29 @@ class _Pretraining:
         return self.progress.step * self.config.batch_size
 
     def share_done(self) -> float:
-        """Share of the whole, 0..1, by images or by the clock."""
+        """Returns the finished share of the training, 0..1, by images or by time."""
         if self.config.images is not None:
             return min(1.0, self.images / self.config.images)
         return min(1.0, self.progress.seconds / (3600 * (self.config.hours or math.inf)))
 
     def whole_card(self) -> Card | None:
-        """The card of a finished training; None where steps are missing, in training or on the card."""
+        """Returns the card of a finished training; None if training or card is not up to date."""
         path = self.job.folder / CARD
         if self.share_done() < 1 or not path.is_file():
             return None
         try:
             card = read_struct(path, Card, what="the card of a pretraining")
-        except InputError:  # it is written again
+        except InputError:  # an unreadable card is written again
             return None
         return card if card.steps == self.progress.step else None
 
     def run(self, until: float) -> None:
-        """Trains to the end, saving, logging and scoring on the way.
+        """Trains to the end, with checkpoints, logs and intermediate scoring.
 
         Args:
-            until: when to stop before the end, by `time.perf_counter`.
+            until: value of `time.perf_counter` at which training stops early.
         """
-        # Not on the way: Ctrl-C ends it at once, and what is left to do after `until` is scoring alone.
+        # Before the loop: here Ctrl-C still ends the program at once, and only scoring is left after `until`.
         self.held_out()
         if "learn" in self.photographs:
             self.store = PhotographStore.load(self.photographs["learn"], self.job.device)
@@ -260,7 +260,7 @@ class _Pretraining:
             )
 
     def _step(self, draws: Draws) -> None:
-        """Makes the pictures and learns from them, without waiting for the GPU."""
+        """Makes the images of a step and trains on them, without synchronising with the GPU."""
         device, share = self.job.device, self.share_done()
         pictures = make_pictures(draws, self.store)
         targets = draw_targets(pictures, self.config.clicks, self.mask_size)
@@ -279,17 +279,17 @@ class _Pretraining:
         self.optimizer.step()
         self.progress.step += 1
         self.average.update(self.model, self.progress.step)
-        # Kept on the device: reading them here would make a GPU wait in every step.
+        # Summed on the device: reading the losses here would synchronise with the GPU in every step.
         self.sums += torch.stack([entropy, dice, iou_error, pairs, torch.ones_like(pairs)]).detach()
 
     def _rate(self, share: float) -> float:
-        """Linear warm-up by steps, then a cosine over the whole down to a hundredth."""
+        """Returns the learning rate: linear warm-up, times a cosine from 1 down to `RECIPE.last_rate`."""
         warm = min(1.0, (self.progress.step + 1) / RECIPE.warm_up_steps)
         low: float = RECIPE.last_rate
         return self.config.lr * warm * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
 
     def _losses(self) -> dict[str, float]:
-        """The means of the losses since the last log line; waits for the GPU."""
+        """Returns the mean losses since the last log line; synchronises with the GPU."""
         losses = mean_losses(self.sums)
         if not all(map(math.isfinite, losses.values())):
             raise AimsError(
@@ -320,12 +320,12 @@ class _Pretraining:
         self.observer.stage("train", self.config.images or 0, self.images)
 
     def _save(self) -> None:
-        # What is not finite must not replace the last good state.
+        # Raises for losses that are not finite, so that the last good checkpoint is kept.
         self._losses()
         save_checkpoint(self.job.folder, self.model, self.average, self.optimizer, self.sums, self.progress)
 
     def held_out(self) -> list[HeldOut]:
-        """The held-out sets, made once, and what discs score on them."""
+        """Returns the held-out sets; the first call makes them and scores discs on them."""
         if not self._held_out:
             size, config = self.model.image_size, self.config
             self.observer.stage("held-out pictures", 3)
@@ -341,7 +341,8 @@ class _Pretraining:
         return self._held_out
 
     def _score(self) -> None:
-        """Scores the averaged weights and notes the scores."""
+        """Scores the averaged weights, and records and reports the scores."""
+        # Copies, because `load_state_dict` writes into the tensors of the model.
         kept = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self.average.state(self.model))
         try:
@@ -375,7 +376,7 @@ class _Pretraining:
         return scores
 
     def finish(self) -> Card:
-        """Writes the averaged weights in half precision, and the card with the scores of that very file."""
+        """Writes the averaged weights as float16, and the card with the scores of exactly these weights."""
         folder, began = self.job.folder, time.perf_counter()
         write_weights(folder / WEIGHTS, self.average.state(self.model))
         self.model.load_state_dict(load_weights(self.config.backbone, folder / WEIGHTS).state)
@@ -391,7 +392,7 @@ class _Pretraining:
             device=self.job.device,
             scoring_seconds=time.perf_counter() - began,
         )
-        # Not in the checkpoint: training that goes on starts from what it was.
+        # After the checkpoint, which does not contain these scores: training can still resume from it.
         self._note(scores)
         write_metrics(folder, self.progress)
         draw_curves(folder, self.progress)

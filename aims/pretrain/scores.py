@@ -1,4 +1,4 @@
-"""Scores of a pretrained model from one click, on held-out scenes and photographs, beside those of a disc."""
+"""Scores of a pretrained model for one click, and of discs, on held-out scenes and photographs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from aims.pretrain.pictures import normalize_rgb, picture_scenes
 #: Seed of all held-out scenes; training with it is refused.
 HELD_OUT_SEED = 2_026
 SCENE_FAMILIES = ("wilds", "rooms")
-#: Scores are also given for what fills at least this share of the picture.
+#: Smallest share of the image that a large instance covers; large instances have separate scores.
 LARGE = 0.005
 
 _RENDERED_AT_ONCE = 16
@@ -38,7 +38,7 @@ _PROMPTS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class ClickScores:
-    """Mean IoU of a model from one click, over all instances and over the large ones."""
+    """Mean IoU of a model for one click, 0..1, over all instances and over the large ones."""
 
     miou: Share
     miou_large: Share
@@ -50,13 +50,13 @@ class DiscScores:
 
     Attributes:
         instances: number of instances.
-        large_instances: number of those that fill at least `LARGE` of the picture.
-        disc: mean IoU with the radius that is best on other pictures.
-        best_disc: mean IoU with the best radius for each instance.
-        radius: the radius of `disc`.
-        disc_large: as `disc` over the large instances; the radius is chosen on large ones then.
-        best_disc_large: as `best_disc` over the large instances.
-        radius_large: the radius of `disc_large`.
+        large_instances: number of instances that cover at least `LARGE` of the image.
+        disc: mean IoU of the radius that is best on other images.
+        best_disc: mean IoU of the best radius of each instance.
+        radius: radius of `disc`.
+        disc_large: mean IoU over large instances, of the radius that is best on large ones of other images.
+        best_disc_large: mean IoU over large instances of the best radius of each.
+        radius_large: radius of `disc_large`.
     """
 
     instances: Count
@@ -71,22 +71,22 @@ class DiscScores:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutScores(DiscScores, ClickScores):
-    """Scores of a model beside those of discs."""
+    """Scores of a model and of discs on one held-out set."""
 
     @classmethod
     def of(cls, clicks: ClickScores, discs: DiscScores) -> HeldOutScores:
-        """Puts both together."""
+        """Combines the scores of a model and of discs."""
         return cls(**vars(clicks), **vars(discs))
 
 
 @dataclass(frozen=True)
 class Item:
-    """One held-out picture.
+    """One held-out image.
 
     Attributes:
-        image: R, G, B at the model's input size.
-        clicked: instances at the picture's size, those that are scored, and the strict protocol's clicks.
-        large: which of these fill at least `LARGE` of the picture.
+        image: RGB at the model's input size, 0..255.
+        clicked: instance map at the image's own size, with ids and `strict` clicks of the scored instances.
+        large: whether each scored instance covers at least `LARGE` of the image.
     """
 
     image: UInt8[Tensor, "size size 3"]
@@ -96,12 +96,12 @@ class Item:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Pictures that no training saw, and others of their kind on which the disc's radius is chosen.
+    """Images that are excluded from training, and further ones on which the radius of discs is chosen.
 
     Attributes:
         name: "wilds", "rooms" or "photographs".
-        items: the pictures that are scored.
-        others: makes the instances of the others.
+        items: images that are scored.
+        others: returns the images on which the radius is chosen.
     """
 
     name: str
@@ -110,22 +110,22 @@ class HeldOut:
 
 
 def held_out_scenes(family: str, count: int, size: int, seed: int) -> HeldOut:
-    """Held-out scenes of a family; the others are the first scenes of the training's own seed.
+    """Renders held-out scenes of a family; `others` are the first scenes with the seed of the training.
 
     Raises:
-        AimsError: too few scenes to hold an instance.
+        AimsError: no scene has a large instance.
     """
     items = tuple(_scenes(family, HELD_OUT_SEED, count, size))
     return _require_instances(HeldOut(family, items, lambda: _scenes(family, seed, count, size)))
 
 
 def held_out_photographs(val: Photographs, train: Photographs, size: int) -> HeldOut:
-    """The validation pictures with the first person's regions; the others are the training pictures.
+    """Reads validation images with the regions of the first annotator; `others` are training images.
 
-    Pictures are stretched to the model's square, and scored at their own size.
+    Images are resized to the model's square input, and scored at their own size.
 
     Raises:
-        AimsError: no region in any of them.
+        AimsError: no image has a large region.
     """
     items = tuple(_photographs(val, size))
     return _require_instances(HeldOut("photographs", items, lambda: _photographs(train, size)))
@@ -160,6 +160,7 @@ def _item(image: Tensor, instances: NDArray[Any]) -> Item:
     area[0] = 0
     narrow = instances.astype(np.uint16)
     ids = usable_instances(narrow, STRICT, "pretraining", training=False)
+    # `strict_clicks` returns one click for each id that occurs.
     clicks = strict_clicks(instances)[np.isin(np.flatnonzero(area), ids)]
     clicked = ClickedMap(instances=narrow, ids=ids, clicks=clicks.astype(np.float64))
     return Item(image, clicked, area[ids] >= LARGE * instances.size)
@@ -172,16 +173,16 @@ def score(
     precision: str,
     before_each: Callable[[], None] = lambda: None,
 ) -> ClickScores:
-    """Mean IoU of all instances from their strict clicks, at the pictures' own size.
+    """Computes the mean IoU of a model for the `strict` click of each instance, at the images' own size.
 
     Args:
         model: the model; its device is used.
-        held_out: the pictures.
+        held_out: the held-out set.
         precision: "float32" or "bf16".
-        before_each: called before each picture; what it raises ends the scoring.
+        before_each: called before each image; an exception from it ends the scoring.
 
     Returns:
-        The means over the instances that the strict protocol counts.
+        Means over the instances that the `strict` protocol scores.
     """
     training = model.training
     model.eval()
@@ -231,7 +232,7 @@ def disc_scores(held_out: HeldOut) -> DiscScores:
     """Scores discs on the same instances (`aims.methods.disc`).
 
     Raises:
-        AimsError: the other pictures have no instance to choose a radius on.
+        AimsError: `others` has no large instance to choose a radius on.
     """
     found, large = _disc_table(held_out.items)
     chosen, chosen_large = _disc_table(tuple(held_out.others()))

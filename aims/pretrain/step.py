@@ -1,4 +1,4 @@
-"""One step of pretraining: random clicks and colours, the model on all clicks at once, and the losses."""
+"""One step of pretraining: augmentation, random clicks, decoding of all clicks at once, and losses."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from aims.models.segmenter import Segmenter
 from aims.pretrain.pictures import Pictures, normalize_rgb
 from aims.synth.world.random import normal, uniform
 
-#: Regions below this share of the picture are not clicked (40 pixels at 128 x 128).
+#: Smallest share of the image that a clicked region covers (40 pixels at 128 x 128).
 SMALLEST = 0.0025
 #: Losses by name, in the order in which they are logged.
 LOSS_NAMES = ("entropy", "dice", "iou", "pairs")
 
-# Purposes of `aims.synth.world.random`, far from those of sensors and families.
+# Streams of `aims.synth.world.random`, distinct from those of sensors and families.
 _FLIP, _COLOUR, _GREY, _REGION, _PIXEL = 900, 901, 902, 903, 904
-# Depths up to this many pixels count; more do not make a click more central.
+# Distances from the boundary are clipped here: farther inside, pixels are equally likely to be clicked.
 _DEPTHS = 8
 _GREY_SHARE = 0.15
 # A pair's logit is scale * (cosine - middle).
@@ -32,10 +32,10 @@ class ClickTargets(NamedTuple):
     """Images, clicks and target masks of a batch.
 
     Attributes:
-        images: normalised.
-        regions: flipped where the image is.
+        images: normalised and augmented images.
+        regions: region maps, flipped together with the images.
         point_coords: clicks (x, y) in pixels of the image.
-        masks: share of each pixel of the logits' grid that belongs to the clicked region.
+        masks: share of each pixel of the mask logits that belongs to the clicked region, 0..1.
     """
 
     images: Float[Tensor, "batch 3 size size"]
@@ -45,7 +45,7 @@ class ClickTargets(NamedTuple):
 
 
 def draw_targets(pictures: Pictures, clicks: int, mask_size: int) -> ClickTargets:
-    """Flips, recolours and clicks a batch; everything is drawn from the pictures' own seeds."""
+    """Flips and recolours images and draws clicks; all randomness comes from the seeds of the images."""
     flip = uniform(pictures.seeds, _FLIP, (1, 1)) < 0.5
     images = torch.where(flip[..., None], pictures.images.flip(2), pictures.images)
     regions = torch.where(flip, pictures.regions.flip(2), pictures.regions)
@@ -60,7 +60,7 @@ def draw_targets(pictures: Pictures, clicks: int, mask_size: int) -> ClickTarget
 def recolour(
     images: Float[Tensor, "batch 3 size size"], seeds: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Changes contrast, brightness and the balance of colours; some pictures lose their colours."""
+    """Changes contrast, brightness and colour balance at random; 15 % of the images become grey."""
     drawn = normal(seeds, _COLOUR, (5, 1, 1))
     images = images * torch.exp(0.2 * drawn[:, :1] + 0.1 * drawn[:, 2:]) + 0.2 * drawn[:, 1:2]
     grey = uniform(seeds, _GREY, (1, 1, 1)) < _GREY_SHARE
@@ -70,28 +70,28 @@ def recolour(
 def draw_clicks(
     regions: Int[Tensor, "batch size size"], seeds: Int[Tensor, " batch"], clicks: int
 ) -> tuple[Float[Tensor, "batch clicks 2"], Int[Tensor, "batch clicks"]]:
-    """Draws regions, each once before any comes again, and a pixel of each.
+    """Draws regions, none again before each was drawn once, and a pixel of each.
 
-    Regions are equally likely if they are large enough; where none is, the largest is taken. A pixel's chance
-    grows with its distance from the boundary (in steps to the four sides, up to 9): scoring clicks on
-    centres, fine-tuning anywhere.
+    Regions of sufficient size are equally likely; if there are none, the largest is drawn. The probability of
+    a pixel is proportional to its city-block distance from the boundary, at most 9, because scoring clicks on
+    centres, and fine-tuning anywhere.
 
     Returns:
-        (x, y) of the pixels, and the regions' numbers.
+        (x, y) of the pixels, and the labels of the regions.
     """
     flat = regions.flatten(1).to(torch.int64)
-    # As many as there may be: asking for the highest would wait for a GPU.
+    # Sized for the largest possible label: reading the actual one would synchronise with the GPU.
     area = torch.zeros(len(flat), flat.shape[1] + 1, dtype=torch.int64, device=flat.device)
     area.scatter_add_(1, flat, torch.ones_like(flat))
     area[:, 0] = 0
     usable = area >= area.amax(1, keepdim=True).to(torch.float32).clamp_max(SMALLEST * flat.shape[1])
-    # Whole lots, the same number coming to the lower region first, so that no two are equal.
+    # Random integers decide the order. Subtracting the label breaks ties, so that `topk` is deterministic.
     lots = (uniform(seeds, _REGION, (area.shape[1],)) * 2**24).to(torch.int64) + 1
     lots = (lots * usable) * area.shape[1] - torch.arange(area.shape[1], device=flat.device)
     turns = torch.arange(clicks, device=flat.device) % usable.sum(1, keepdim=True)
     chosen = lots.topk(min(clicks, area.shape[1]), dim=1).indices.gather(1, turns)
     weights = (flat[:, None] == chosen[..., None]) * _depths(regions).flatten(1)[:, None]
-    # Whole numbers, so that the pixel is the same on every device.
+    # Integer sums are exact, so that every device draws the same pixel.
     heights = weights.cumsum(2, dtype=torch.int32)
     share = uniform(seeds, _PIXEL, (clicks,))
     mark = (share * heights[..., -1]).to(torch.int32).minimum(heights[..., -1] - 1)
@@ -101,14 +101,14 @@ def draw_clicks(
 
 
 def _depths(regions: Tensor) -> Tensor:
-    """1 on a region's boundary and the picture's, one more for each pixel inwards, at most 1 + `_DEPTHS`."""
+    """Returns each pixel's city-block distance into its region: 1 at the boundary, at most 1 + `_DEPTHS`."""
     across, down = regions[:, :, 1:] == regions[:, :, :-1], regions[:, 1:] == regions[:, :-1]
     inside = F.pad(
         across[:, 1:-1, 1:] & across[:, 1:-1, :-1] & down[:, 1:, 1:-1] & down[:, :-1, 1:-1], (1, 1, 1, 1)
     )
     depth = inside.to(torch.uint8) + 1
     for _ in range(_DEPTHS - 1):
-        # A pixel stays inside if its four neighbours were.
+        # Erosion: a pixel stays inside if its four neighbours were inside.
         sides = inside[:, 2:, 1:-1] & inside[:, :-2, 1:-1] & inside[:, 1:-1, 2:] & inside[:, 1:-1, :-2]
         inside = F.pad(sides & inside[:, 1:-1, 1:-1], (1, 1, 1, 1))
         depth += inside
@@ -120,7 +120,7 @@ def decode_batch(
     image_embeddings: Float[Tensor, "batch dim height width"],
     point_coords: Float[Tensor, "batch clicks 2"],
 ) -> tuple[Float[Tensor, "batch clicks mask mask"], Float[Tensor, "batch clicks"]]:
-    """`Segmenter.decode` of single clicks, equally many on each image."""
+    """Decodes the same number of single clicks on each image, as separate prompts of `Segmenter.decode`."""
     coords = point_coords.flatten(0, 1)[:, None]
     labels = torch.ones(coords.shape[:2], dtype=torch.int64, device=coords.device)
     logits, iou = model.decode(image_embeddings, coords, labels)
@@ -134,17 +134,18 @@ def mask_losses(
     masks: Float[Tensor, "batch clicks mask mask"],
     balance: float,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
-    """Cross-entropy, Dice, and the squared error of the predicted IoU, as means over the clicks.
+    """Computes cross-entropy, Dice, and squared error of the predicted IoU, as means over the clicks.
 
     Args:
-        mask_logits: from `decode_batch`.
-        iou_predictions: likewise.
-        masks: shares 0..1.
-        balance: 1 for a cross-entropy in which object and rest weigh the same whatever their size, which
-            starts quickly but grows masks too large; 0 for the plain mean over the pixels; between, both.
+        mask_logits: mask logits of `decode_batch`.
+        iou_predictions: predicted IoU of `decode_batch`.
+        masks: target masks, 0..1.
+        balance: interpolates the cross-entropy: 1 weighs object and background equally whatever their size,
+            which learns quickly at first but makes masks too large; 0 is the mean over pixels.
     """
     entropy = F.binary_cross_entropy_with_logits(mask_logits, masks, reduction="none")
     plain = entropy.mean((2, 3))
+    # A small region can cover less than one pixel of the logits, hence `clamp_min`.
     inside = (entropy * masks).sum((2, 3)) / masks.sum((2, 3)).clamp_min(1)
     outside = (entropy * (1 - masks)).sum((2, 3)) / (1 - masks).sum((2, 3)).clamp_min(1)
     balanced = 0.5 * (inside + outside)
@@ -165,11 +166,12 @@ def mask_losses(
 def pair_loss(
     image_embeddings: Float[Tensor, "batch dim height width"], regions: Int[Tensor, "batch size size"]
 ) -> Float[Tensor, ""]:
-    """Loss of predicting, from the cosine of their embeddings, whether two patches show the same region.
+    """Computes the loss of predicting from cosine similarity whether two patches show the same region.
 
-    Cross-entropy over all pairs of the patches in each image, pairs of the same region and of different ones
-    weighing the same. A patch belongs to the region of its middle pixel.
+    It is the cross-entropy over all pairs of patches in each image; pairs of the same region and pairs of
+    different ones have equal weight. A patch belongs to the region of its centre pixel.
     """
+    # Under bf16 the embeddings are not float32.
     embeddings = F.normalize(image_embeddings.float().flatten(2), dim=1)
     logits = _PAIR_SCALE * (embeddings.transpose(1, 2) @ embeddings - _PAIR_MIDDLE)
     step = regions.shape[-1] // image_embeddings.shape[-1]
@@ -181,7 +183,7 @@ def pair_loss(
 
 
 def parameter_groups(model: Segmenter, weight_decay: float) -> list[dict[str, Any]]:
-    """Weights of linear and convolutional layers decay; biases, norms, positions and embeddings do not."""
+    """Groups parameters: linear and convolutional weights with weight decay, all others without."""
     kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
     decaying = [module.weight for module in model.modules() if isinstance(module, kinds)]
     known = set(map(id, decaying))

@@ -1,1 +1,1 @@
-"""Suites: one TOML file a table or figure, expanded into runs, of which the missing ones are made."""
+"""Suites: one TOML file per table or figure, expanded into runs; missing runs are computed."""

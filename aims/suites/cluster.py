@@ -1,7 +1,7 @@
-"""Makes runs on a Ray cluster: each in a process of its own, on whichever node has room.
+"""Computing runs on a Ray cluster, each in its own process on any node with free resources.
 
-The folders of data and runs have to be storage that all nodes share: from what a run has saved on one node
-it goes on on another one when the first is lost.
+The folders of data and runs have to be on storage that all nodes share: a run resumes from its checkpoint on
+another node if its first node is lost.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.3
 _CONNECT_SECONDS = 10.0
-#: How long a run waits for its process on a lost node to end: until a shared file system frees its locks.
+#: Longest wait for the lock of a run whose node was lost, until a shared file system frees it.
 _BUSY_SECONDS = 120.0
 
 
 def require_ray() -> None:
-    """Raises InputError where Ray is not installed."""
+    """Raises InputError if Ray is not installed."""
     try:
         import ray  # noqa: F401
     except ImportError:
@@ -57,25 +57,25 @@ def run_on_ray(
     observer: SweepObserver | None = None,
     work: Work = train_and_evaluate,
 ) -> list[Outcome]:
-    """Makes runs as tasks of a Ray cluster; one that fails stops no other.
+    """Computes runs as tasks of a Ray cluster; a failed run does not stop the others.
 
-    A run whose process or node is lost is begun again on another node, and goes on from where it was saved.
-    All nodes must see the working directory, data and runs under the same paths, and have AIMS installed.
+    A run whose process or node is lost is restarted and resumes from its checkpoint. All nodes must see the
+    working directory, data and runs under the same paths, and have AIMS installed.
 
-    Ctrl-C or SIGTERM stops: what is running saves itself and no other begins. A second Ctrl-C ends
-    everything at once.
+    On Ctrl-C or SIGTERM running runs save their state and no other starts. A second Ctrl-C ends everything at
+    once.
 
     Args:
-        runs: name and arguments of each.
-        address: of the cluster, as `ray.init` takes it; "local" starts one on this machine.
-        cpus: of each run; its threads.
-        gpus: of each run; a fraction shares one among several.
-        retries: how often a run is begun again.
-        observer: is told of progress.
-        work: what each process does.
+        runs: name and keyword arguments of each run.
+        address: address of the cluster as for `ray.init`; "local" starts one on this machine.
+        cpus: number of CPUs, and of threads, per run.
+        gpus: number of GPUs per run; with a fraction several runs share one.
+        retries: largest number of restarts of a run.
+        observer: receives the progress.
+        work: function that each process calls.
 
     Returns:
-        How the runs ended, in order of ending; those that were not begun are left out.
+        Outcomes of the runs in order of ending; runs that were not started are left out.
 
     Raises:
         InputError: Ray is not installed, or no cluster answers at the address.
@@ -96,7 +96,7 @@ def _connected(address: str) -> Iterator[None]:
         return
     _require_answer(address)
     try:
-        # The driver prints nothing of its own: what runs say comes through the mailbox.
+        # No logs of workers on the driver: messages of runs come through the mailbox.
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
@@ -108,7 +108,7 @@ def _connected(address: str) -> Iterator[None]:
 
 
 def _require_answer(address: str) -> None:
-    """Ray itself tries for minutes to reach an address where nobody listens."""
+    """Raises if no server listens at the address, which Ray itself would try to reach for minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not host or not port.isdecimal():
         return
@@ -119,10 +119,10 @@ def _require_answer(address: str) -> None:
 
 
 def _warn_of_lack(cpus: int, gpus: float) -> None:
-    """A cluster may grow, so that runs may wait for a node: but nobody should wonder what they wait for."""
+    """Warns if no node has the requested resources; it is no error, because nodes may join later."""
     import ray
 
-    # Ray's own type hints come and go; it need not be installed where this is checked.
+    # Any: Ray's type hints vary between versions, and type checks must pass without Ray.
     list_nodes: Any = ray.nodes
     there = [node["Resources"] for node in list_nodes() if node["Alive"]]
     if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in there):
@@ -131,23 +131,23 @@ def _warn_of_lack(cpus: int, gpus: float) -> None:
 
 
 class _Mailbox:
-    """Keeps what runs tell, until the sweep asks; an actor beside the sweep."""
+    """A Ray actor that holds messages of runs until the sweep takes them."""
 
     def __init__(self) -> None:
         self.letters: list[tuple[str, Message | None]] = []
 
     def put(self, name: str, message: Message | None) -> None:
-        """Keeps a message of a run, or None, which says that it has begun."""
+        """Stores a message of a run; None means that the run has started."""
         self.letters.append((name, message))
 
     def take(self) -> list[tuple[str, Message | None]]:
-        """Hands out all messages since the last time."""
+        """Returns all messages since the last call."""
         letters, self.letters = self.letters, []
         return letters
 
 
 class _Cluster:
-    """The tasks of one sweep on Ray, and what became of them."""
+    """The tasks of one sweep on Ray, and their outcomes."""
 
     def __init__(
         self,
@@ -161,9 +161,10 @@ class _Cluster:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        # One process a run, as on one machine: its memory is its own and goes with it.
-        # Retries are counted here, so that they are told.
+        # max_calls=1: one process per run, whose memory is freed with it. This class counts retries, not Ray,
+        # so that the observer hears of them.
         self.remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(_run_on_node)
+        # The mailbox stays on the node of the sweep.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         actor: Any = ray.remote(num_cpus=0)(_Mailbox)
         self.mailbox: Any = actor.options(scheduling_strategy=here).remote()
@@ -212,14 +213,14 @@ class _Cluster:
         running = {task.name for task in self.pending.values()} & self.begun
         self.observer.stopping(len(running))
         for reference in self.pending:
-            # As Ctrl-C in its process; what waits for a node is dropped.
+            # Raises KeyboardInterrupt in running tasks; tasks that wait for a node are dropped.
             ray.cancel(reference)
 
     def _read_mail(self) -> None:
         import ray
 
         running = {task.name for task in self.pending.values()}
-        # Without its mailbox a sweep only tells less.
+        # A lost mailbox loses messages, but no results.
         with suppress(ray.exceptions.RayError):
             for name, message in ray.get(self.mailbox.take.remote()):
                 if name not in running:
@@ -237,7 +238,7 @@ class _Cluster:
                 return
             ending = "stopped", content
         elif kind in ("died", "stopped"):
-            # Nobody here has asked it to stop: its node is being taken away.
+            # The sweep has not asked it to stop, so its node was lost or is shutting down.
             if self.tries[task.name] <= self.retries:
                 self.observer.retrying(task, content)
                 self._submit(task)
@@ -249,7 +250,7 @@ class _Cluster:
 
 
 def _ending(reference: Any) -> Ending:
-    """How a task of Ray ended, or was lost."""
+    """Returns how a task of Ray ended, translating Ray's exceptions."""
     import ray
     from ray import exceptions
 
@@ -258,7 +259,7 @@ def _ending(reference: Any) -> Ending:
     except exceptions.TaskCancelledError:
         return "stopped", "stopped"
     except exceptions.RayTaskError as error:
-        # Before our own code began, such as where a node has another AIMS, or none.
+        # Raised before `perform`, for example if a node has no AIMS or another version.
         cause = error.cause if isinstance(error.cause, Exception) else error
         return "failed", f"{type(cause).__name__}: {' '.join(str(cause).split())}"
     except (exceptions.RuntimeEnvSetupError, exceptions.TaskUnschedulableError) as error:
@@ -274,7 +275,7 @@ def _ending(reference: Any) -> Ending:
 
 
 def _run_on_node(work: Work, task: Task, place: str, mailbox: Any, again: bool) -> Ending:
-    """What runs in a process on some node, from the folder in which the sweep was called."""
+    """Performs a task in a process on a node, in the working directory of the sweep."""
 
     def tell(message: Message | None) -> None:
         mailbox.put.remote(task.name, message)
@@ -292,7 +293,7 @@ def _run_on_node(work: Work, task: Task, place: str, mailbox: Any, again: bool) 
             try:
                 return work(task, tell)
             except Busy:
-                # The process on the lost node ends a moment after it, or its lock does.
+                # The previous process, or its lock, can outlive the loss of its node for a moment.
                 if time.monotonic() > until:
                     raise
                 time.sleep(1)

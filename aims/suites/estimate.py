@@ -1,4 +1,4 @@
-"""What runs will take, as far as finished runs of the same kind tell: nothing is guessed."""
+"""Estimates of time and disk space of runs, from finished runs of the same kind only."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from aims.core.errors import AimsError
 from aims.core.records import RunRecord, run_folders
 from aims.suites.plan import PlannedRun
 
-#: What changes the numbers of a run, but not what it takes. Of the modality the channels count.
+#: Settings that change results but not costs. Of a modality only the number of channels matters.
 _FREE = ("seed", "lr", "weights", "modality", "options")
-# Beside the parameters a checkpoint holds Adam's two moments; float32.
+# A checkpoint holds parameters and Adam's two moments, all in float32.
 _PARAMETER_BYTES, _RESUME_BYTES = 4, 3 * 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a run will take.
+    """The estimated cost of a run.
 
     Attributes:
-        seconds: median of finished runs of its kind; None where there are none.
-        disk_bytes: what it leaves: their median; without any the trained parameters alone, so at least that.
-        resume_bytes: what its checkpoint takes more until it is finished.
-        finished: how many runs of its kind are finished.
+        seconds: median duration of finished runs of its kind; None if there are none.
+        disk_bytes: median size of finished runs of its kind; if there are none, a lower bound: the size of
+            the trained parameters.
+        resume_bytes: additional size of its checkpoint while it is unfinished.
+        finished: number of finished runs of its kind.
     """
 
     seconds: float | None
@@ -39,14 +40,14 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Total:
-    """What all runs will take that are not finished.
+    """The estimated cost of all unfinished runs.
 
     Attributes:
-        runs: how many there are.
-        seconds: of those of which it is known, one after the other.
-        unknown: of how many it is not known.
-        disk_bytes: what they leave; at least that, if any has no finished run of its kind.
-        resume_bytes: what checkpoints take more at most, with so many runs at a time.
+        runs: number of unfinished runs.
+        seconds: total duration of those with an estimate, one after the other.
+        unknown: number of runs without an estimate of their duration.
+        disk_bytes: total size; a lower bound if any run has no finished run of its kind.
+        resume_bytes: largest additional size of checkpoints at any time.
     """
 
     runs: int
@@ -59,13 +60,13 @@ class Total:
 def estimate(
     missing: Sequence[PlannedRun], runs: Path, device: str, trained: Callable[[PlannedRun], int]
 ) -> list[Estimate]:
-    """Estimates runs.
+    """Estimates the cost of each run.
 
     Args:
-        missing: the runs.
-        runs: folder of runs, where finished ones are looked for.
-        device: kind of the device that they will be made on, "cpu" or "cuda": others tell no time.
-        trained: the number of a run's trained parameters.
+        missing: runs to estimate.
+        runs: folder of runs with the finished ones.
+        device: type of the device of the new runs, "cpu" or "cuda"; only durations on it are used.
+        trained: returns the number of trained parameters of a run.
     """
     timed: dict[Any, list[float]] = {}
     sizes: dict[Any, list[int]] = {}
@@ -79,7 +80,7 @@ def estimate(
     estimates = []
     for run in missing:
         key = _kind(run.config, run.channels)
-        # What has no model is made on the CPU.
+        # Runs without a model are always computed on the CPU.
         seconds = timed.get(("cpu" if run.config.backbone == NO_MODEL else device, key))
         parameters = trained(run)
         estimates.append(
@@ -94,14 +95,14 @@ def estimate(
 
 
 def total(estimates: Sequence[Estimate], jobs: int) -> Total:
-    """Adds estimates up, for so many runs at a time."""
+    """Sums estimates, with `jobs` runs at a time."""
     largest = sorted((item.resume_bytes for item in estimates), reverse=True)[:jobs]
     return Total(
         runs=len(estimates),
         seconds=sum(item.seconds for item in estimates if item.seconds is not None),
         unknown=sum(item.seconds is None for item in estimates),
         disk_bytes=sum(item.disk_bytes for item in estimates),
-        # A checkpoint is written whole beside the one before.
+        # Twice, because a new checkpoint is complete before it replaces the old one.
         resume_bytes=2 * sum(largest),
     )
 
@@ -111,6 +112,7 @@ def _finished(runs: Path) -> Iterable[RunRecord]:
         try:
             yield RunRecord.load(folder)
         except AimsError:
+            # Unfinished and unreadable runs give no estimate.
             continue
 
 

@@ -1,4 +1,4 @@
-"""Grids of run configurations: fields that are checked, products that are taken, exclusions."""
+"""Grids of run configurations: checked fields, their products, and exclusions."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from aims.core.settings import Setting
 
 Value = bool | int | float | str
 
-#: The settings that a suite may give, as `aims run` spells them.
+#: Settings that a suite may contain, by their names on the command line.
 RUN_FIELDS: Mapping[str, Setting] = {setting.option: setting for setting in SETTINGS.values()}
 _WORDS = {str: "a text", int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One run of a suite as it is written, before datasets and weights are looked at.
+    """One run of a suite as written in the file, before datasets and weights are resolved.
 
     Attributes:
-        where: the file and the table that it comes from.
-        fields: its fields by name, in order of writing; what is left out has `aims run`'s default.
+        where: file and table of the run, for messages.
+        fields: fields by name in the order of the file; others have the defaults of `aims run`.
     """
 
     where: str
@@ -34,25 +34,25 @@ class Entry:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The same as keyword arguments of `aims.engine.plan.plan`."""
+        """The fields as keyword arguments of `aims.engine.plan.plan`."""
         run = {_underscored(name): value for name, value in self.fields.items() if name in RUN_FIELDS}
         others = {_underscored(name): value for name, value in self.fields.items() if name not in RUN_FIELDS}
         return {**run, "options": others}
 
     @property
     def command(self) -> str:
-        """The command that makes this run alone."""
+        """The command line that computes this run."""
         words = (word for name, value in self.fields.items() for word in (f"--{name}", str(value)))
         return shlex.join(("aims", "run", *words))
 
     def matches(self, wanted: Mapping[str, Sequence[Value]]) -> bool:
-        """Whether every wanted field is written here, with one of its values."""
+        """Returns whether this entry has every wanted field, with one of the wanted values."""
         return all(self.fields.get(name) in values for name, values in wanted.items())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table of fields: every value is a list of at least one."""
+    """A table of fields with at least one value each; `where` names it in messages."""
 
     where: str
     values: Mapping[str, tuple[Value, ...]]
@@ -60,22 +60,25 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Fields:
-    """What may stand in a table of fields.
+    """The allowed fields of a table, and their values.
 
     Attributes:
-        names: the names that a field may have, by field, for those with a registry.
-        options: the options of methods and tunings, with hyphens, and what reads the value of each: it raises
-            InputError for a value that no method and no tuning takes.
+        names: allowed names, by field, for fields with a registry.
+        options: parsers of the options of methods and tunings, by name with hyphens; a parser raises
+            InputError for a value that no method and no tuning accepts.
     """
 
     names: Mapping[str, Collection[str]]
     options: Mapping[str, Callable[[object], object]]
 
     def read(self, table: Mapping[str, Any], where: str) -> dict[str, tuple[Value, ...]]:
-        """Checks a table: every field may be a value or a list of values.
+        """Checks a table in which every field is a value or a list of values.
+
+        Returns:
+            The values of every field.
 
         Raises:
-            InputError: a field or a name is unknown, a list is empty, a value is of the wrong type.
+            InputError: a field or a name is unknown, a list is empty, or a value has the wrong type.
         """
         return {
             name: tuple(self._value(name, value, where) for value in self._listed(name, given, where))
@@ -83,7 +86,7 @@ class Fields:
         }
 
     def parse(self, assignments: Sequence[str], where: str) -> dict[str, tuple[Value, ...]]:
-        """Reads `key=value` as words; a key that comes several times has all of its values."""
+        """Parses assignments of the form `key=value`; a repeated key collects all its values."""
         table: dict[str, list[Value]] = {}
         for text in assignments:
             name, equals, word = text.partition("=")
@@ -105,16 +108,17 @@ class Fields:
         if name in self.options:
             return self._option(name, value, where)
         kind = RUN_FIELDS[name].kind
+        # bool is a subclass of int.
         fits = isinstance(value, int | float if kind is float else kind) and not isinstance(value, bool)
         if not fits or (isinstance(value, float) and not math.isfinite(value)) or value == "":
             raise InputError(f"{where}: {name!r} is {value!r}, not {_WORDS[kind]}")
         if self.names.get(name) and value not in self.names[name]:
             raise unknown_name(name, str(value), self.names[name], where=where)
-        # 1 and 1.0 are the same rate, and have to give the same run.
+        # 1 and 1.0 are the same rate, but hash differently: they have to give the same run.
         return float(value) if kind is float else value
 
     def _option(self, name: str, value: Any, where: str) -> Value:
-        """Checks the value of an option, and keeps it as it is written."""
+        """Checks the value of an option, and returns it as it is written."""
         if not isinstance(value, bool | int | float | str):
             raise InputError(f"{where}: {name!r} is {value!r}; give a number, a text, true or false")
         try:
@@ -137,19 +141,19 @@ class Fields:
 def expand(
     defaults: Table, grids: Sequence[Table], excludes: Sequence[Table], *, where: str
 ) -> tuple[Entry, ...]:
-    """Takes the product of every grid over the defaults and drops what is excluded.
+    """Expands every grid, completed by the defaults, into the product of its values, without exclusions.
 
-    The grids keep their order. In a grid what is written last changes fastest, and defaults come first.
+    Grids keep their order. Within a grid the last field changes fastest, and fields of the defaults precede.
 
     Args:
-        defaults: fields of all grids, unless a grid sets them.
-        grids: the grids.
-        excludes: a run is dropped where all fields of one of them match.
-        where: the file, for messages.
+        defaults: fields of all grids that do not set them.
+        grids: grids to expand.
+        excludes: tables; a run is dropped if it matches all fields of one of them.
+        where: name of the file, for messages.
 
     Raises:
-        InputError: there is no grid; a grid is empty, an exclusion drops nothing, a run has no method or
-            modality, or stands there twice.
+        InputError: there is no grid, a grid has no run, an exclusion drops no run, or a run has no method, no
+            modality or a duplicate.
     """
     if not grids:
         raise InputError(f"{where}: needs at least one [[grid]] table")

@@ -1,7 +1,7 @@
-"""Makes runs on this machine: each in a process of its own, so many at a time.
+"""Computing runs on this machine, each in its own process, several at a time.
 
-A process of its own keeps a run's memory to itself: its record then says the truth about its peak, and a run
-that is killed for lack of memory takes none of the others with it.
+Separate processes have separate memory: the peak memory in a record is that of its run, and a run that is
+killed for lack of memory does not end the others.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ def run_here(
     observer: SweepObserver | None = None,
     work: Work = train_and_evaluate,
 ) -> list[Outcome]:
-    """Makes runs, the first ones first; one that fails stops no other.
+    """Computes runs in order; a failed run does not stop the others.
 
-    A run whose process dies without a word is begun again when no other is left, and alone: memory was short,
-    most often. It goes on from where it was saved. One that fails by an error of its own would do so again.
+    A run whose process dies without an error, most often for lack of memory, is restarted alone after all
+    others and resumes from its checkpoint. A run that raises an error is not restarted.
 
-    Ctrl-C or SIGTERM stops: what is running saves itself and no other begins. A second Ctrl-C ends
-    everything at once.
+    On Ctrl-C or SIGTERM running runs save their state and no other starts. A second Ctrl-C ends everything at
+    once.
 
     Args:
-        runs: name and arguments of each.
-        jobs: how many at a time. The cores are dealt out among them, since trainings whose threads
-            outnumber the cores slow each other down tenfold.
-        retries: how often a run is begun again.
-        observer: is told of progress.
-        work: what each process does.
+        runs: name and keyword arguments of each run.
+        jobs: number of runs at a time. The cores are divided among them, since trainings with more threads
+            than cores slow each other down tenfold.
+        retries: largest number of restarts of a run.
+        observer: receives the progress.
+        work: function that each process calls.
 
     Returns:
-        How the runs ended, in order of ending; those that were not begun are left out.
+        Outcomes of the runs in order of ending; runs that were not started are left out.
     """
     threads = max(1, (os.cpu_count() or 1) // max(1, min(jobs, len(runs))))
     tasks = [Task(name=name, arguments=arguments, threads=threads) for name, arguments in runs]
@@ -65,7 +65,7 @@ def run_here(
 
 
 class _Processes:
-    """The processes of one sweep, and what became of them."""
+    """The processes of one sweep, and the outcomes of its runs."""
 
     def __init__(
         self, tasks: Sequence[Task], jobs: int, retries: int, observer: SweepObserver, work: Work
@@ -78,7 +78,7 @@ class _Processes:
         self.stopping = False
 
     def run(self) -> list[Outcome]:
-        # Imported here: it needs torch, which the processes of a test can do without.
+        # Imported here because it imports torch, which some callers of this module do not need.
         from aims.engine.train import StopRequest
 
         stop = StopRequest()
@@ -107,11 +107,11 @@ class _Processes:
         context = get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_process, args=(theirs, self.work, task), name=task.name)
-        # A helper of multiprocessing, which lets the signals in when it starts: before we hold them.
+        # Starting multiprocessing's resource tracker unblocks signals, so it comes before they are blocked.
         resource_tracker.ensure_running()
         with _held_signals():
             process.start()
-        # Ours is closed so that the pipe ends when the process does.
+        # With our copy of its end closed, the pipe ends when the process does.
         theirs.close()
         self.running[ours] = (task, process)
         self.tries[task.name] += 1
@@ -141,7 +141,7 @@ class _Processes:
     def _end(self, task: Task, ending: Ending) -> None:
         kind, content = ending
         if kind == "died" and self.stopping:
-            # Between two epochs or while it reads, a process ends at once: nothing is lost then.
+            # Where a run does not catch SIGTERM, as while it reads, it ends at once and nothing is lost.
             ending = "stopped", "stopped"
         elif kind == "died" and self.tries[task.name] <= self.retries:
             self.crashed.append(task)
@@ -161,7 +161,7 @@ def _death(code: int) -> str:
 
 @contextmanager
 def _held_signals() -> Iterator[None]:
-    """Keeps signals back while a process starts, which inherits that and lets them in when it is ready."""
+    """Blocks signals while a process starts; it inherits the mask and unblocks them when it is ready."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
     try:
         yield
@@ -170,14 +170,14 @@ def _held_signals() -> Iterator[None]:
 
 
 def _process(connection: Connection, work: Work, task: Task) -> None:
-    """What runs in a process of its own."""
-    # Out of the terminal's group: Ctrl-C reaches the sweep alone, which then asks to save with SIGTERM, once.
-    # Twice would end a training without saving.
+    """Performs a task in a new process, and sends messages and ending to the sweep."""
+    # A process group of its own, so that Ctrl-C reaches the sweep only, which sends SIGTERM once: a second
+    # signal would end a training without saving.
     os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
 
     try:
         connection.send(perform(work, task, connection.send))
     except BrokenPipeError:
-        # The sweep is gone: what was saved stays.
+        # The sweep has ended; the last checkpoint stays.
         return

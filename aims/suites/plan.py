@@ -1,4 +1,4 @@
-"""From the entries of a suite to run configurations, and which of them are finished."""
+"""From the entries of a suite to run configurations, and the records of finished runs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from aims.suites.grid import Entry
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
-    """One run of a suite, resolved.
+    """One resolved run of a suite.
 
     Attributes:
-        entry: what the suite says.
-        config: everything that decides its numbers.
-        channels: of its modality.
-        folder: where it is, or will be.
-        record: its record if it is finished.
-        arguments: keyword arguments of `aims.engine.plan.plan` that make it.
+        entry: entry in the suite.
+        config: configuration of the run.
+        channels: number of channels of its modality.
+        folder: folder of the run, which may not exist yet.
+        record: record of the run; None if it is not finished.
+        arguments: keyword arguments for `aims.engine.plan.plan`.
     """
 
     entry: Entry
@@ -38,13 +38,13 @@ class PlannedRun:
 
     @property
     def command(self) -> str:
-        """The command that makes it alone."""
+        """The command line that computes this run, with its folders."""
         folders = ("--data", str(self.arguments["data"]), "--runs", str(self.arguments["runs"]))
         return f"{self.entry.command} {shlex.join(folders)}"
 
     @property
     def words(self) -> str:
-        """What it is, in short, for people."""
+        """Short description of the run for people."""
         config = self.config
         tuning = "" if config.tuning == NO_TUNING else f" {config.tuning}"
         changed = f" ({config.options_text})" if config.options else ""
@@ -56,23 +56,24 @@ class PlannedRun:
 
 
 def plan_runs(entries: Sequence[Entry], *, data: Path, runs: Path, device: str) -> list[PlannedRun]:
-    """Resolves the entries of a suite; nothing is written.
+    """Resolves the entries of a suite, without writing anything.
 
     Args:
-        entries: the runs as the suite writes them.
-        data: a converted folder, or a folder of several.
+        entries: runs as written in the suite.
+        data: a converted dataset, or a folder of several.
         runs: folder of runs.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
-        InputError: one cannot be run, or two are the same run; the message says which table it stands in.
+        InputError: an entry cannot be run, or two entries are the same run; the message names the table.
     """
-    # All seeds and rates of a run are resolved at once: nothing else depends on them; a plan reads weights.
+    # One `plan`, which reads weights, serves all seeds and rates: nothing else depends on them.
     resolved: dict[frozenset[Any], tuple[RunConfig, int]] = {}
     first: dict[str, Entry] = {}
     planned = []
     for entry in entries:
         arguments = {**entry.arguments, "data": data, "runs": runs, "device": device}
+        # True stands for any seed or rate, so that only their presence counts.
         key = frozenset((name, name in ("seed", "lr") or value) for name, value in entry.fields.items())
         try:
             if key not in resolved:
@@ -101,7 +102,7 @@ def plan_runs(entries: Sequence[Entry], *, data: Path, runs: Path, device: str) 
 
 
 def finished(folder: Path) -> RunRecord | None:
-    """The record of a finished run; None where it is absent, unfinished or not readable."""
+    """Returns the record of a finished run; None if it is absent, unfinished or unreadable."""
     try:
         return RunRecord.load(folder)
     except InputError:

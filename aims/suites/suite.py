@@ -1,4 +1,4 @@
-"""The TOML form of a suite (docs/suites.md), read and checked key by key."""
+"""Reading and checking the TOML file of a suite (docs/suites.md)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aims.core.errors import InputError, unknown_name
 from aims.core.structs import convert_struct
 from aims.suites.grid import Entry, Fields, Table, expand
 
-#: How a step of `make` may begin: suites come from others too.
+#: Allowed beginnings of a command in `make`, because suites may come from other people.
 _PROGRAMS = ("aims synth ", "aims convert ", "python -m aims.benchmarks.")
 
 
@@ -25,7 +25,7 @@ _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    """The tables of a suite as they are written."""
+    """The tables of a suite as written in the file."""
 
     title: _Text
     question: _Text
@@ -38,20 +38,19 @@ class _File:
     exclude: list[dict[str, Any]] = field(default_factory=list)
 
     def located(self, name: str, path: Path) -> list[tuple[str, dict[str, Any]]]:
-        """The tables of an array and where each stands, counted from 1."""
+        """Returns the tables of an array, each with its place in the file, counted from 1."""
         return [(f"{path} [[{name}]] {number}", table) for number, table in enumerate(getattr(self, name), 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a dataset of the suite comes into being: a `[[data]]` table.
+    """How to make a dataset of the suite: a `[[data]]` table.
 
     Attributes:
-        dataset: its name.
-        make: commands that make it, in order. `{data}` stands for the folder of converted datasets, `{raw}`
-            for that of raw recordings, `{made}` for that of raw sets that are made, `{suite}` for the one
-            that the suite lies in.
-        images: how many images it must hold, by split; empty if that is not said.
+        dataset: name of the dataset.
+        make: commands in order. `{data}` stands for the folder of converted datasets, `{raw}` for that of raw
+            recordings, `{made}` for that of generated raw data, `{suite}` for the folder of the suite.
+        images: required number of images by split; empty for no check.
     """
 
     dataset: _Text
@@ -72,26 +71,26 @@ class Recipe:
             ) from None
 
     def commands(self, **folders: Path) -> list[list[str]]:
-        """The commands as words, with the folders `data`, `raw`, `made` and `suite` filled in.
+        """Returns the commands as lists of words, with `data`, `raw`, `made` and `suite` filled in.
 
-        They are filled in word by word, so that a path with spaces stays one word.
+        Commands are split before the paths are filled in, so that a path with spaces stays one word.
         """
         return [[word.format(**folders) for word in shlex.split(command)] for command in self.make]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """A suite: what it asks, and its runs in order.
+    """A suite: its question, and its runs in order.
 
     Attributes:
-        path: its file.
-        title: what it is called.
-        question: what it answers.
-        found: what the paper found; empty where it did not ask.
-        cost: what it takes, measured or estimated (the file says which).
-        command: the command that makes it.
-        recipes: how its datasets are made.
-        entries: its runs as they are written, expanded.
+        path: path of the file.
+        title: title.
+        question: question that the runs answer.
+        found: finding of the paper; empty if it has none.
+        cost: cost of the runs, measured or estimated as the text says.
+        command: command line that computes the suite.
+        recipes: recipes of its datasets.
+        entries: runs, expanded from the grids.
     """
 
     path: Path
@@ -105,10 +104,10 @@ class Suite:
 
 
 def find_suite(name: str) -> Path:
-    """The file of a suite: one that comes with AIMS by its name, or any file that ends in ".toml".
+    """Returns the path of a suite: a packaged one by name, or any path that ends in ".toml".
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such file or name.
     """
     if name.endswith(".toml"):
         path = Path(name)
@@ -122,7 +121,7 @@ def find_suite(name: str) -> Path:
 
 
 def packaged_suites() -> list[Path]:
-    """The files of the suites that come with AIMS, in order of name."""
+    """Returns the paths of the suites that come with AIMS, sorted by name."""
     return sorted(Path(str(resources.files("aims.benchmarks"))).glob("*.toml"))
 
 
@@ -130,12 +129,12 @@ def read_suite(path: Path, fields: Fields) -> Suite:
     """Reads a suite and expands its grids.
 
     Args:
-        path: the file.
-        fields: what may stand in a grid.
+        path: TOML file.
+        fields: allowed fields of a grid.
 
     Raises:
-        InputError: the file is missing or not TOML; a table, a field or a name is unknown; a value is of
-            the wrong type; a grid is empty; a run stands there twice.
+        InputError: the file is missing or not TOML; a table, a field or a name is unknown; a value has the
+            wrong type; a grid is empty; or a run occurs twice.
     """
     file = convert_struct(_read(path), _File, where=str(path))
 

@@ -1,4 +1,4 @@
-"""What a sweep and those that make its runs agree on: tasks, how they end, what is told meanwhile."""
+"""The interface between a sweep and the processes of its runs: tasks, messages, outcomes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, Literal
 from aims.core.errors import AimsError, explain
 from aims.core.records import RunRecord
 
-#: How often a run that crashed is begun again in one sweep, unless something else is asked for.
+#: Default number of restarts of a crashed run within a sweep.
 RETRIES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a process is given.
+    """The work of one process: a run.
 
     Attributes:
-        name: of the run's folder.
+        name: name of the run's folder.
         arguments: keyword arguments of `aims.engine.plan.plan`.
-        threads: how many threads torch may use.
+        threads: largest number of threads for PyTorch.
     """
 
     name: str
@@ -36,10 +36,10 @@ class Outcome:
 
     Attributes:
         task: the task.
-        status: "finished"; "failed"; "stopped", saved as far as it was.
-        reason: one line, unless it finished.
-        record: the run's record, if it finished.
-        tries: how often it was begun; more than once where it crashed.
+        status: "finished", "failed", or "stopped" with its state saved.
+        reason: one line; empty if the run finished.
+        record: record of the run; None unless it finished.
+        tries: number of starts; above 1 after crashes.
     """
 
     task: Task
@@ -51,12 +51,12 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class RunProgress:
-    """What a task does now.
+    """The current stage of a task.
 
     Attributes:
         stage: "train", or another stage of a run.
-        epoch: the epoch of a training that has begun, from 1; None where the stage has none.
-        epochs: of the training.
+        epoch: current epoch, from 1; None outside training.
+        epochs: number of epochs of the training.
     """
 
     stage: str
@@ -65,48 +65,48 @@ class RunProgress:
 
     @property
     def words(self) -> str:
-        """The same for people."""
+        """The progress as text, e.g. "epoch 3/50"."""
         return self.stage if self.epoch is None else f"epoch {self.epoch}/{self.epochs}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Warned:
-    """A line that a task has logged as a warning."""
+    """A warning that a task has logged, as one line."""
 
     text: str
 
 
-#: What a task sends while it works.
+#: A message of a running task.
 Message = RunProgress | Warned
 Tell = Callable[[Message], None]
 Work = Callable[[Task, Tell], RunRecord]
-#: How work ended: "finished" with its record, "failed" or "stopped" with a line that says why.
+#: How a task ended: "finished" with its record; "failed", "stopped" or "died" with a line of reason.
 Ending = tuple[str, Any]
 
 
 class SweepObserver:
-    """What a sweep reports while it works; this one keeps quiet."""
+    """Receives the progress of a sweep. This base class ignores it."""
 
     def started(self, task: Task) -> None:
-        """A task begins."""
+        """Called when a task starts."""
 
     def progress(self, task: Task, progress: RunProgress) -> None:
-        """A task enters a stage, or an epoch."""
+        """Called when a task enters a stage or an epoch."""
 
     def warning(self, task: Task, text: str) -> None:
-        """A task has warned of something."""
+        """Called when a task has logged a warning."""
 
     def retrying(self, task: Task, reason: str) -> None:
-        """A task has crashed and will be begun again."""
+        """Called when a task has crashed and will be restarted."""
 
     def ended(self, outcome: Outcome) -> None:
-        """A task has ended."""
+        """Called when a task has ended for good."""
 
     def stopping(self, running: int) -> None:
-        """All was asked to stop: so many tasks save themselves."""
+        """Called when the sweep stops; `running` tasks are saving their state."""
 
     def hear(self, task: Task, message: Message) -> None:
-        """Passes on what a task has sent."""
+        """Dispatches a message of a task to `progress` or `warning`."""
         if isinstance(message, RunProgress):
             self.progress(task, message)
         else:
@@ -114,8 +114,8 @@ class SweepObserver:
 
 
 def train_and_evaluate(task: Task, tell: Tell) -> RunRecord:
-    """Makes a run, or goes on with it, and returns its record."""
-    # Imported here: the parent may be a program that never needs torch.
+    """Computes or resumes a run, and returns its record."""
+    # Imported here because the parent process may not need torch.
     import torch
 
     from aims.engine.plan import plan
@@ -128,6 +128,7 @@ def train_and_evaluate(task: Task, tell: Tell) -> RunRecord:
             epoch = done * epochs // total + 1 if name == "train" else None
             tell(RunProgress(stage=name, epoch=epoch, epochs=epochs))
 
+    # A smaller number in the environment (OMP_NUM_THREADS) prevails.
     torch.set_num_threads(min(task.threads, torch.get_num_threads()))
     job = plan(**task.arguments)
     record, _ = run(job, observer=Teller())
@@ -135,16 +136,16 @@ def train_and_evaluate(task: Task, tell: Tell) -> RunRecord:
 
 
 def perform(work: Work, task: Task, tell: Tell) -> Ending:
-    """Does a task's work in a process of its own, and puts what it raises into words.
+    """Performs a task in its own process, and turns exceptions into an ending with a reason.
 
     Raises:
-        BrokenPipeError: nobody listens any more.
+        BrokenPipeError: the sweep has ended.
     """
     logging.basicConfig(level=logging.WARNING, handlers=[_Warnings(tell)], force=True)
     try:
         return "finished", work(task, tell)
     except AimsError as error:
-        # As training stops: see aims.engine.train.Stopped.
+        # The exit code of `aims.engine.train.Stopped`, whose module imports torch.
         return "stopped" if error.exit_code == 128 + signal.SIGINT else "failed", str(error)
     except BrokenPipeError:
         raise
@@ -157,7 +158,7 @@ def perform(work: Work, task: Task, tell: Tell) -> Ending:
 
 
 def outcome_of(task: Task, ending: Ending, tries: int) -> Outcome:
-    """How a task ended, after it was begun so many times; one that "died" has failed."""
+    """Returns the outcome of a task after `tries` starts; a task that "died" has failed."""
     kind, content = ending
     if kind == "finished":
         return Outcome(task=task, status="finished", record=content, tries=tries)
@@ -169,7 +170,7 @@ def outcome_of(task: Task, ending: Ending, tries: int) -> Outcome:
 
 
 class _Warnings(logging.Handler):
-    """Hands log lines to the sweep."""
+    """A logging handler that sends warnings to the sweep."""
 
     def __init__(self, tell: Tell) -> None:
         super().__init__()
