@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from made_runs import AddRun, parameters
 
-from aims.report.paper.cells import fill_table
+from aims.report.paper.cells import fill_table, select_setting
 from aims.report.paper.description import RunQuery
 from aims.report.paper.layout import paper_markdown
 from aims.report.paper.published import load_content
@@ -237,3 +237,12 @@ def test_runs_on_other_sets_get_no_folder_of_printed_numbers(
     assert {path.parent for path in written} == {tmp_path / "out"}
     assert not (tmp_path / "out" / "paper").exists()
     assert write_report(runs, tmp_path / "out", against="paper").paper[0]["ours"] == ""
+
+
+def test_over_images_too_settings_are_chosen_on_the_validation_part(runs: Path, add_run: AddRun) -> None:
+    for lr, test, val in ((1e-4, 0.9, 0.2), (3e-4, 0.5, 0.6), (1e-3, 0.8, None)):
+        add_run(test, **POLARIZATION, protocol="strict-2", lr=lr, val_miou=val, train_images=10)
+    found, _ = pool_seeds(load_runs(runs)[0])
+    chosen = select_setting(found)
+    assert chosen is not None
+    assert (chosen.config.lr, chosen.miou) == (3e-4, 0.5)
