@@ -1,1 +1,1 @@
-"""One file or folder per raw dataset: each converter reads it as it was published, image by image."""
+"""Converters, one file or folder per raw dataset: each reads the published files image by image."""

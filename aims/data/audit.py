@@ -1,4 +1,4 @@
-"""Leaks between splits: images that show the same thing, and groups that stand in several splits."""
+"""Finds leaks between splits: near-duplicate images, and groups that occur in several splits."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from aims.core.errors import InputError, unknown_name
 from aims.core.schema import Array
 from aims.data.read import Dataset, ImageRef
 
-#: Distance up to which two pictures count as near-duplicates; see `perceptual_hash` for the measurement.
+#: Hamming distance up to which two images count as near-duplicates; `perceptual_hash` gives the evidence.
 DISTANCE = 6
 _BITS = 64
 _SIDE = 32
+# Images compared with all others at a time, which bounds the memory of the distance matrix.
 _BLOCK = 1024
 _MOST_PAIRS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePair:
-    """Two images that look alike in at least one stream.
+    """Two images that are near-duplicates in at least one stream.
 
     Attributes:
         first: the image that comes first in the dataset.
-        second: the other one.
-        distances: Hamming distance of the hashes in every compared stream, 0 to 64; None where one of the
-            two pictures has no hash.
+        second: the image that comes later.
+        distances: Hamming distance of the hashes in every compared stream, 0 to 64; None if either image
+            has no hash.
         identical: streams in which dtype, shape and every value are the same.
     """
 
@@ -43,23 +44,23 @@ class ImagePair:
 
     @property
     def distance(self) -> int:
-        """The smallest distance of all streams."""
+        """The smallest distance over all streams."""
         return min(value for value in self.distances.values() if value is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What `audit_dataset` compared and found.
+    """Result of `audit_dataset`.
 
     Attributes:
         images: number of images in every split.
         streams: the compared streams.
         distance: the threshold.
-        within: whether pairs inside one split were looked for as well.
+        within: whether images of the same split were compared as well.
         groups: number of groups.
         pairs: near-duplicates, the nearest first.
-        straddling: images per split of every group that stands in more than one.
-        plain: images without a hash, and the streams that are too plain for one (see `perceptual_hash`).
+        straddling: number of images per split for each group that occurs in several splits.
+        plain: images with streams that are too uniform for a hash (see `perceptual_hash`), and their names.
     """
 
     images: Mapping[str, int]
@@ -73,13 +74,13 @@ class Audit:
 
 
 def perceptual_hash(picture: Array, *, missing: float | None = None) -> NDArray[np.bool_] | None:
-    """The 64-bit DCT hash of a picture of any modality.
+    """Computes the 64-bit DCT hash of an image of any modality.
 
-    The mean of the channels is reduced to 32 x 32 by area; of its discrete cosine transform the 8 x 8
-    coefficients that follow the lowest row and column are compared with their median. It does not see gain
-    and offset. Two unrelated pictures differ in about 32 bits, and as a rule in an even number of them.
+    The mean over channels is resized to 32 x 32 by area averaging. The 8 x 8 lowest coefficients of its
+    discrete cosine transform, without the first row and column, are thresholded at their median. The hash is
+    invariant to gain and offset. Unrelated images differ in about 32 bits, mostly an even number of them.
 
-    Measured on 320 thermal pictures of fixed cameras, 28 near-infrared and 316 RGB ones. Copies that were
+    Measured on 320 thermal images of fixed cameras, 28 near-infrared and 316 RGB ones: copies that were
     compressed (JPEG, quality 30), darkened by 20 %, halved in size or cropped by 1 % on each side lie within
     distance 6; cropped by 2 %, 69 to 92 % do, and brightened by 30 %, which clips, 75 to 100 %. Unrelated
     RGB and near-infrared pictures are at least 14 apart. Of the 15 thermal pairs within 6, ten were taken
@@ -87,16 +88,16 @@ def perceptual_hash(picture: Array, *, missing: float | None = None) -> NDArray[
     add three of the former and nine of the latter. Mirrored copies are not found.
 
     Source: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions (2010), section 3.2.1.
-    Ours averages areas where the original smooths with 7 x 7 and picks pixels, and fills missing
-    measurements with the mean of their channel.
+    Ours averages areas where the original applies a 7 x 7 mean filter and subsamples, and it fills missing
+    values with the mean of their channel.
 
     Args:
         picture: (height, width, channels), any number type.
         missing: the value that stands for "no measurement"; NaN and infinity always do.
 
     Returns:
-        (64,) bits, or None for a picture too plain for a hash: constant, without a measurement, or nothing
-        but a gradient along the rows or the columns.
+        (64,) bool, or None for an image too uniform for a hash: constant, without a measurement, or varying
+        only along the rows or only along the columns.
     """
     values = picture.astype(np.float64)
     unknown = ~np.isfinite(values)
@@ -114,7 +115,7 @@ def perceptual_hash(picture: Array, *, missing: float | None = None) -> NDArray[
     contrast = np.abs(low).max()
     if contrast <= 1e-9:
         return None
-    # Rounded, so that what is zero but for rounding stays on one side of a median of zero.
+    # Rounded, so that coefficients that are zero up to rounding stay on one side of a median of zero.
     low = np.round(low / contrast, 6)
     bits: NDArray[np.bool_] = low > np.median(low)
     return bits
@@ -128,20 +129,20 @@ def audit_dataset(
     within: bool = False,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> Audit:
-    """Looks for images that show the same thing in two splits, and for groups that stand in several.
+    """Finds near-duplicate images in different splits, and groups that occur in several splits.
 
-    Two images are near-duplicates when any compared stream says so: a leak in one modality is a leak.
+    Two images are near-duplicates if they are so in any compared stream: a leak in one modality is a leak.
 
     Args:
         folder: the dataset.
-        streams: streams to compare, "rgb" among them; all if none is named.
-        distance: largest Hamming distance of near-duplicates.
-        within: compare the images of one split with each other as well.
-        on_progress: called with the number of further images that were read.
+        streams: names of stored streams to compare, which may include "rgb"; all if empty.
+        distance: largest Hamming distance of near-duplicates, 0 to 31.
+        within: also compare images of the same split with each other.
+        on_progress: called with the number of images read since the last call.
 
     Raises:
-        InputError: the folder is no dataset, it has no such stream, or so many pairs lie within `distance`
-            that it tells nothing apart.
+        InputError: the folder is not a dataset, a stream does not exist, `distance` is out of range, or more
+            than 100,000 pairs lie within it.
         AimsError: a file of the dataset is damaged.
     """
     if not 0 <= distance < _BITS // 2:
@@ -155,7 +156,7 @@ def audit_dataset(
             raise unknown_name("stream", name, known, where=str(folder))
     chosen = tuple(dict.fromkeys(streams)) or known
     refs = [ref for images in dataset.index.values() for ref in images]
-    # Of every stream and picture: the bits of its hash, if it has one, and its checksum.
+    # By stream, one entry per image: the bits of its hash (None without one), and its checksum.
     hashes: dict[str, list[NDArray[np.bool_] | None]] = {name: [] for name in chosen}
     checksums: dict[str, list[bytes]] = {name: [] for name in chosen}
     plain = []
@@ -165,12 +166,13 @@ def audit_dataset(
             picture = image.streams[name]
             missing = None if name == "rgb" else dataset.spec.streams[name].missing
             hashes[name].append(perceptual_hash(picture, missing=missing))
+            # The header tells apart arrays of equal bytes but different dtype or shape.
             header = f"{picture.dtype} {picture.shape}".encode()
             checksums[name].append(hashlib.sha256(header + np.ascontiguousarray(picture).tobytes()).digest())
         if flat := tuple(name for name in chosen if hashes[name][-1] is None):
             plain.append((ref, flat))
         on_progress(1)
-    # 1 and -1 for the bits; 0 where a picture has no hash.
+    # Bits become 1 and -1; a missing hash becomes zeros, whose dot products never reach the threshold.
     none = np.zeros(_BITS, np.float32)
     signs = [
         np.array([none if bits is None else np.where(bits, 1, -1) for bits in found], np.float32)
@@ -203,15 +205,16 @@ def _find_near(
     within: bool,
     folder: Path,
 ) -> list[tuple[int, int]]:
-    """Index pairs (i < j) that at least one stream puts within the distance, in order."""
+    """Returns the index pairs i < j that lie within the distance in at least one stream, in order."""
     splits = np.array([ref.split for ref in refs])
     found: list[tuple[int, int]] = []
     for start in range(0, len(refs), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        # The dot product of signs is the number of equal bits less that of different ones, 64 - 2 distance.
+        # The dot product of signs is the number of equal bits minus that of different ones, 64 - 2 distance.
         near = np.any([one[rows] @ one.T >= _BITS - 2 * distance for one in signs], axis=0)
         if not within:
             near &= splits[rows, None] != splits
+        # Row 0 of this block is image `start`: the diagonal start + 1 keeps pairs with i < j.
         first, second = np.nonzero(np.triu(near, k=start + 1))
         found += zip((first + start).tolist(), second.tolist(), strict=True)
         if len(found) > _MOST_PAIRS:
@@ -223,7 +226,7 @@ def _find_near(
 
 
 def _straddling(refs: Sequence[ImageRef]) -> dict[str, dict[str, int]]:
-    """Images per split of every group that stands in more than one."""
+    """Returns the number of images per split for each group that occurs in several splits."""
     counts: dict[str, dict[str, int]] = {}
     for ref in refs:
         splits = counts.setdefault(ref.group, {})

@@ -19,7 +19,7 @@ def dataset_card(manifest: Manifest) -> str:
         "card.md.j2",
         manifest=manifest,
         dataset=manifest.dataset,
-        # JSON strings are YAML strings, so that any licence is quoted safely; a name needs no care.
+        # JSON strings are valid YAML, so any licence is quoted safely; a dataset name needs no quotes.
         license_name=json.dumps(manifest.dataset.license, ensure_ascii=False),
         bounds=bounds,
         images=sum(manifest.dropped.values()) - objects,

@@ -1,4 +1,4 @@
-"""What a row of the Parquet files may hold; checked before any value is believed."""
+"""Validates rows of the Parquet files, types, ranges and consistency, before any value is used."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from aims.core.columns import CLICKS, COLUMNS, OBJECT_FIELDS, Tensor
 from aims.core.structs import locate_misfit
 
-#: Before the name of a field of `objects` that is read without the others.
+#: Prefix of the Parquet path of a single field of `objects`, for reading that field alone.
 OBJECT_FIELD = "objects.list.element."
 
 
 @lru_cache
 def _row_type(columns: tuple[str, ...]) -> type[msgspec.Struct]:
-    """The class of rows with these columns; what is no column of the format is a stream."""
+    """Builds the struct type of a row with these columns; names outside the format are streams."""
     whole = [name for name in columns if not name.startswith(OBJECT_FIELD)]
     fields: list[tuple[str, Any]] = [(name, COLUMNS.get(name, Tensor)) for name in whole]
     names = [name.removeprefix(OBJECT_FIELD) for name in columns if name not in whole]
@@ -30,15 +30,15 @@ def _row_type(columns: tuple[str, ...]) -> type[msgspec.Struct]:
 
 
 def find_misfit(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, str] | None:
-    """Looks for a cell that is empty, of another type, or out of every range.
+    """Finds a value that is missing, has the wrong type or is out of range.
 
     Args:
-        row: values by column, as Parquet gives them.
-        columns: the columns that it must have; of "objects" also single fields, such as
+        row: values by column, as read from Parquet.
+        columns: the required columns; a single field of "objects" is named by its Parquet path, such as
             "objects.list.element.id".
 
     Returns:
-        The column and what is wrong, or None.
+        The column and what is wrong, or None if the row is valid.
     """
     kind = _row_type(tuple(columns))
     try:
@@ -49,14 +49,14 @@ def find_misfit(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, st
 
 
 def find_wrong_object(row: Mapping[str, Any], classes: int) -> tuple[str, str] | None:
-    """Looks for an object that the picture or the set cannot have, in a row without a misfit.
+    """Finds an object with an id, class or click out of bounds, in a row that passes `find_misfit`.
 
     Args:
-        row: values by column, "objects" with all or some of their fields among them.
-        classes: number of classes of the set.
+        row: values by column; the objects may lack fields.
+        classes: number of classes of the dataset.
 
     Returns:
-        The column and what is wrong, or None.
+        The column and what is wrong, or None if all objects are valid.
     """
     for number, item in enumerate(row.get("objects", ()), start=1):
         if item.get("id", number) != number:
@@ -72,14 +72,15 @@ def find_wrong_object(row: Mapping[str, Any], classes: int) -> tuple[str, str] |
 
 
 def check_instances(instances: NDArray[np.uint16], row: Mapping[str, Any]) -> None:
-    """Checks that a map has the row's size, and that its instances are those of `objects`.
+    """Checks that an instance map has the row's size and the ids 1..n of its n `objects`.
 
     Raises:
-        ValueError: it has another size, or other ids.
+        ValueError: the size or the ids differ.
     """
     size, count = (row["height"], row["width"]), len(row["objects"])
     if instances.shape != size:
         raise ValueError(f"instances: size is {instances.shape}, not {size}")
+    # In linear time; `np.unique` would sort all pixels of every image read.
     found = np.bincount(instances.ravel(), minlength=1)[1:]
     if len(found) != count or not found.all():
         raise ValueError(f"instances: the ids are not those of the {count} objects, 1..{count}")

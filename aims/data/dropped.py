@@ -1,4 +1,4 @@
-"""What a conversion left out, and why: dropped.jsonl, grouped."""
+"""Reads dropped.jsonl, what a conversion left out, and groups it by reason."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Dropped:
     """Images or objects that were left out for one reason.
 
     Attributes:
-        kind: what sort of loss it is, as dropped.jsonl says.
-        reason: why; "{id}" stands for the image's name.
-        splits: how many of each split.
+        kind: kind of loss, as in dropped.jsonl (`DroppedLine`).
+        reason: why they were left out; "{id}" stands for the image id.
+        splits: number of lines by split.
         examples: the first few image ids.
     """
 
@@ -34,12 +34,12 @@ class Dropped:
 
     @property
     def count(self) -> int:
-        """Number over all splits."""
+        """Number of lines over all splits."""
         return sum(self.splits.values())
 
 
 def dropped_lines(folder: Path) -> list[DroppedLine]:
-    """The lines of dropped.jsonl.
+    """Reads the lines of dropped.jsonl.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -54,11 +54,11 @@ def read_dropped(folder: Path) -> list[Dropped]:
     """Groups the lines of dropped.jsonl by kind and reason, the most frequent first.
 
     Raises:
-        InputError: as `dropped_lines`.
+        InputError: the file is missing or damaged.
     """
     groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for entry in dropped_lines(folder):
-        # Reasons that differ by the image's name alone are counted as one.
+        # Reasons that differ only in the image id count as one.
         name = rf"(?<![^\W_]){re.escape(entry.image_id)}(?![^\W_])"
         reason = re.sub(name, "{id}", entry.reason) if entry.image_id else entry.reason
         groups.setdefault((entry.kind, reason), []).append((entry.split, entry.image_id))

@@ -1,6 +1,6 @@
-"""Where the shards of a conversion are written: in this process, in several, or on a Ray cluster.
+"""Engines that write the shards of a conversion: in this process, in several, or on a Ray cluster.
 
-All give the same bytes: a shard depends on its images alone, and is renamed when it is whole.
+All engines write the same bytes: a shard depends only on its images and is renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from aims.data.shards import Engine, Finished, Progress, Shard, ShardRecord, Wri
 
 log = logging.getLogger(__name__)
 
-#: How often in a row a shard whose worker process was killed is given to another one.
+#: Number of retries in a row after a worker process was killed.
 RETRIES = 3
 
 
 def choose_engine(name: str, jobs: int | None) -> Engine:
-    """The engine "local", in `jobs` processes, or "ray".
+    """Returns the engine "local", with `jobs` processes, or "ray".
 
     Raises:
-        InputError: there is none of that name, it is not installed, or it takes no number of jobs.
+        InputError: the name is unknown, Ray is not installed, or `jobs` is given with "ray".
     """
     if name == "local":
         return one_by_one if jobs in (None, 1) else partial(in_processes, jobs=jobs)
@@ -55,7 +55,7 @@ def in_processes(write: Write, shards: Sequence[Shard], on_progress: Progress, *
     """Writes the shards in `jobs` processes.
 
     Raises:
-        AimsError: processes were killed again and again without finishing a shard.
+        AimsError: processes were killed `RETRIES` + 1 times in a row without finishing a shard.
     """
     pending, deaths = list(shards), 0
     while pending:
@@ -69,9 +69,9 @@ def in_processes(write: Write, shards: Sequence[Shard], on_progress: Progress, *
             deaths += 1
             if deaths > RETRIES:
                 raise _gave_up(pending[0]) from None
-            # The first shards were being written: they come last now, so that the others are finished.
+            # The first shards were being written: they are retried last, after all others.
             pending = pending[jobs:] + pending[:jobs]
-            # Mostly memory was short, so that fewer processes may succeed.
+            # The usual cause is a lack of memory, so fewer processes may succeed.
             jobs = max(1, jobs // 2)
             log.warning("a worker process was killed (out of memory?); its images are read again")
 
@@ -98,10 +98,10 @@ def on_ray(write: Write, shards: Sequence[Shard], on_progress: Progress) -> Fini
     """Writes the shards as tasks of the Ray cluster that `ray.init()` finds, or starts on this machine.
 
     All nodes must see the raw data, the target folder and the working directory under the same paths, and
-    have AIMS installed. Ray itself gives the work of a dead worker or node to another one.
+    have AIMS installed. Ray itself reschedules the tasks of a dead worker or node.
 
     Raises:
-        AimsError: a node does not see the folders, or workers died again and again.
+        AimsError: a node does not see the working directory, or workers died repeatedly.
     """
     import ray
 
@@ -119,7 +119,7 @@ def on_ray(write: Write, shards: Sequence[Shard], on_progress: Progress) -> Fini
                 try:
                     record = ray.get(done)
                 except ray.exceptions.RayTaskError as error:
-                    # Ray's error is a traceback; its cause is the error itself.
+                    # RayTaskError wraps the remote traceback; its cause is the original exception.
                     raise error.cause from None
                 except ray.exceptions.RayError as error:
                     log.debug("%s: %s", shard.file, error)
@@ -135,7 +135,7 @@ def on_ray(write: Write, shards: Sequence[Shard], on_progress: Progress) -> Fini
 
 
 def _write_at(write: Write, shard: Shard, place: str) -> ShardRecord:
-    """Writes a shard from the folder in which the command was called, so that relative paths hold."""
+    """Writes a shard from the working directory of the caller, so that relative paths resolve."""
     try:
         os.chdir(place)
     except OSError:

@@ -1,4 +1,4 @@
-"""One row of an AIMS dataset, version 1: its columns, and how arrays become bytes and come back."""
+"""Encodes and decodes the rows of an AIMS dataset, version 1: schema, tensors, instance maps, digests."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ PARTIAL = ".partial"
 
 
 def arrow_schema(spec: DatasetSpec) -> pa.Schema:
-    """The Parquet schema of a dataset; its metadata carries the Hugging Face features."""
-    # Brings pandas along: what only reads should not wait for it.
+    """Returns the Parquet schema of a dataset; its metadata carries the Hugging Face features."""
+    # Imported here because it imports pandas, which would delay programs that only read.
     from datasets import Features, Image, List, Value
 
     values = {str: Value("string"), bytes: Value("binary"), Area: Value("int64"), Shape: List(Value("int32"))}
     values |= dict.fromkeys((COLUMNS["rgb"], COLUMNS["instances"]), Image())
 
     def feature(kind: Any) -> Any:
-        """The Hugging Face feature of a column's type."""
+        """Returns the Hugging Face feature of a column's type."""
         if kind in values:
             return values[kind]
         if kind in (Tensor, Instance):
@@ -47,7 +47,7 @@ def arrow_schema(spec: DatasetSpec) -> pa.Schema:
             return {name: feature(inner) for name, inner in fields.items()}
         if get_origin(kind) is list:
             return List(feature(*get_args(kind)))
-        # Whole numbers, and tuples of them.
+        # What remains are integers and fixed-length tuples of integers.
         number, length = Value("int32"), len(get_args(kind))
         return List(number, length=length) if get_origin(kind) is tuple else number
 
@@ -55,22 +55,22 @@ def arrow_schema(spec: DatasetSpec) -> pa.Schema:
 
 
 def check_text(where: str, what: str, text: str) -> None:
-    """Raises SampleError where a name from a file system or a table is no Unicode text."""
+    """Raises SampleError if a name from a file system or a table is not valid Unicode text."""
     if not is_unicode(text):
         raise SampleError(f"{where}: {what} {text!r} is not valid Unicode text; rename it")
 
 
 def encode_tensor(array: Array) -> dict[str, Any]:
-    """Turns an array into a stream value: C-order little-endian bytes, NumPy's dtype name, shape."""
+    """Encodes an array as the value of a stream: C-order little-endian bytes, NumPy dtype name, shape."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return {"data": little.tobytes(), "dtype": array.dtype.name, "shape": list(array.shape)}
 
 
 def decode_tensor(value: Mapping[str, Any]) -> Array:
-    """Turns a stream value back into an array, read-only and without a copy.
+    """Decodes the value of a stream to a read-only array, without a copy.
 
     Raises:
-        ValueError: the bytes do not fit dtype and shape, or the dtype is not a number.
+        ValueError: the bytes do not match dtype and shape, or the dtype is not numeric.
     """
     try:
         dtype = np.dtype(value["dtype"])
@@ -82,13 +82,13 @@ def decode_tensor(value: Mapping[str, Any]) -> Array:
 
 
 def encode_instances(instances: NDArray[Any]) -> bytes:
-    """Encodes an instance map as a 16-bit PNG."""
+    """Encodes a (height, width) instance map, ids up to `MAX_INSTANCES`, as a 16-bit PNG."""
     _, png = cv2.imencode(".png", instances.astype(np.uint16))
     return png.tobytes()
 
 
 def decode_instances(png: bytes) -> NDArray[np.uint16]:
-    """Decodes an instance map.
+    """Decodes an instance map to (height, width) uint16.
 
     Raises:
         ValueError: the bytes are not a 16-bit, one-channel PNG.
@@ -100,10 +100,10 @@ def decode_instances(png: bytes) -> NDArray[np.uint16]:
 
 
 def decode_rgb(encoded: bytes) -> NDArray[np.uint8]:
-    """Decodes a picture to (height, width, 3) uint8 in RGB order.
+    """Decodes an image to (height, width, 3) uint8 in RGB order.
 
     Raises:
-        ValueError: the bytes are no picture.
+        ValueError: the bytes are not an image that OpenCV reads.
     """
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = _decode(encoded, flags)
@@ -115,18 +115,18 @@ def decode_rgb(encoded: bytes) -> NDArray[np.uint8]:
 def _decode(encoded: bytes, flags: int) -> NDArray[Any] | None:
     try:
         return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
-    except cv2.error:  # a header that promises more pixels than OpenCV takes
+    except cv2.error:  # the header declares more pixels than OpenCV allows
         return None
 
 
 def encode_row(sample: Sample, spec: DatasetSpec) -> tuple[dict[str, Any], NDArray[np.int32]]:
-    """Turns a sample into a row, splitting a semantic map into instances.
+    """Encodes a sample as a row, splitting a semantic map into instances.
 
     Returns:
-        The row, and its instance map, which the row holds as PNG.
+        The row by column, and its (height, width) instance map, which the row holds as PNG.
 
     Raises:
-        SampleError: the sample does not fit the spec.
+        SampleError: the sample does not match the description of the dataset.
     """
     check_text(sample.image_id, "group", sample.group)
     instances, class_ids = _instances(sample, spec)
@@ -154,7 +154,7 @@ def encode_row(sample: Sample, spec: DatasetSpec) -> tuple[dict[str, Any], NDArr
 
 
 def _instances(sample: Sample, spec: DatasetSpec) -> tuple[NDArray[np.int32], dict[int, int]]:
-    """Dense instance map of a sample, and the class of each id."""
+    """Returns the dense instance map of a sample, and the class of each id."""
     labels = sample.labels
     if isinstance(labels, SemanticMap):
         source, classes = labels.class_map, None
@@ -176,10 +176,11 @@ def _instances(sample: Sample, spec: DatasetSpec) -> tuple[NDArray[np.int32], di
 
 
 def row_digest(split: str, row: Mapping[str, Any], instances: NDArray[Any], streams: tuple[str, ...]) -> str:
-    """SHA-256 of a row's content, independent of how Parquet and PNG happened to compress it."""
+    """Returns the SHA-256 of a row's content, independent of how Parquet and PNG compress it."""
     digest = hashlib.sha256()
 
     def add(header: Any, payload: bytes = b"") -> None:
+        # Lengths go first, so that the parts of two different rows never concatenate to the same bytes.
         text = json.dumps([header, len(payload)], sort_keys=True, separators=(",", ":")).encode()
         digest.update(len(text).to_bytes(8, "little") + text + payload)
 
@@ -194,7 +195,7 @@ def row_digest(split: str, row: Mapping[str, Any], instances: NDArray[Any], stre
 
 
 def fingerprint(spec: DatasetSpec, digests: list[str]) -> str:
-    """Fingerprint of a dataset: what its manifest says of the content, and every row in order."""
+    """Returns the SHA-256 of a dataset's description and of the digests of its rows, in order."""
     digest = hashlib.sha256(json.dumps(asdict(spec), sort_keys=True).encode())
     for row in digests:
         digest.update(bytes.fromhex(row))

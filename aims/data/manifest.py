@@ -1,4 +1,4 @@
-"""aims.json and dropped.jsonl as classes; their fields are the files' keys, in order of writing."""
+"""Schemas of aims.json and dropped.jsonl; fields are the keys of the files, in the order written."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One Parquet file.
+    """Manifest entry of one Parquet file.
 
     Attributes:
         split: the split whose images it holds.
         images: number of images.
         instances: number of instances.
-        sha256: checksum of the file.
+        sha256: checksum of the file, in hexadecimal.
     """
 
     split: str
@@ -40,27 +40,27 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConverterEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """How a set was converted: the converter's name and its options."""
+    """Name and options of the converter that wrote a dataset."""
 
     name: str
     options: dict[str, Any] = {}
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What aims.json says of a dataset.
+    """The content of aims.json.
 
     Attributes:
         format: always "aims".
-        version: edition of the format.
-        aims_version: version of the program that wrote it.
-        dataset: what is true of the whole set.
-        converter: what made it; None in a set that no converter made.
-        splits: numbers of every split.
-        fingerprint: fingerprint of the content.
+        version: version of the dataset format.
+        aims_version: version of AIMS that wrote it.
+        dataset: description of the whole dataset.
+        converter: the converter that wrote it; None if no converter did.
+        splits: image and instance counts by split.
+        fingerprint: SHA-256 of the content (`aims.data.format.fingerprint`).
         files: the Parquet files by path below the folder.
-        sources: checksum of every source file.
+        sources: SHA-256 of every source file by name.
         dropped: number of lines of dropped.jsonl by kind.
-        warnings: what the conversion warned of.
+        warnings: warnings of the conversion, one line each.
     """
 
     format: str = "aims"
@@ -81,7 +81,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return sum(entry.images for entry in self.files.values())
 
     def as_json(self) -> dict[str, Any]:
-        """The JSON object, in order of writing."""
+        """Returns the manifest as a JSON object, keys in the order written."""
         value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return value
 
@@ -92,8 +92,8 @@ class DroppedLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         split: the split it would belong to.
         image_id: the image.
-        kind: what sort of loss it is.
-        reason: why.
+        kind: "unusable" (named by the converter), "unreadable", "no instance" or "object".
+        reason: why it was left out.
     """
 
     split: str
@@ -106,16 +106,16 @@ def read_manifest(path: Path) -> Manifest:
     """Reads aims.json.
 
     Raises:
-        InputError: it is missing, does not fit, or is of a newer format.
+        InputError: the file is missing or malformed, or its format is newer than `FORMAT_VERSION`.
     """
     return read_struct(path, Manifest, what="a manifest", newest=FORMAT_VERSION)
 
 
 def count_kinds(lines: Sequence[DroppedLine]) -> dict[str, int]:
-    """Number of lines of each kind, by name."""
+    """Counts the lines of each kind; the kinds are sorted."""
     return dict(sorted(Counter(line.kind for line in lines).items()))
 
 
 def dropped_text(lines: Sequence[DroppedLine]) -> str:
-    """The content of dropped.jsonl."""
+    """Returns the content of dropped.jsonl, one JSON object per line."""
     return "".join(f"{json.dumps(msgspec.to_builtins(line), ensure_ascii=False)}\n" for line in lines)

@@ -1,4 +1,4 @@
-"""Numbers of a stream over many images: range, mean, deviation, what is missing and what is outside."""
+"""Statistics of a stream over many images: range, mean, deviation, missing and out-of-range values."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from aims.core.schema import Array, StreamSpec
 
 
 def show_number(value: float, digits: int = 4) -> str:
-    """A measured value as text: thousands are whole and grouped, smaller values have so many digits."""
+    """Formats a value: from 1000 to 1e9 as a grouped integer, else with `digits` significant digits."""
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.{digits}g}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelSummary:
-    """Numbers of one channel, or of all channels of a stream, over what was measured.
+    """Statistics of one channel, or of all channels of a stream, over the measured values.
 
     Attributes:
-        minimum: smallest value; None where nothing was measured, as for the others.
+        minimum: smallest value; like the others, None if nothing was measured.
         maximum: largest value.
         mean: mean value.
-        std: standard deviation, of the population.
+        std: population standard deviation.
     """
 
     minimum: float | None
@@ -36,18 +36,18 @@ class ChannelSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class StreamSummary:
-    """Numbers of one stream over the pixels that were read.
+    """Statistics of one stream over the images that were read.
 
     Attributes:
-        spec: what the manifest declares.
-        derived: computed when read, not stored.
+        spec: description of the stream.
+        derived: whether the stream is computed when read instead of stored.
         dtypes: NumPy names of the dtypes that occur, with the number of images of each.
-        values: number of values that were looked at, missing ones among them.
+        values: number of values read, including missing ones.
         nan: number of values that are NaN or infinite.
         missing: number of values that equal the declared missing value.
         outside: number of measured values outside the declared range.
-        all: over all channels.
-        channels: by channel.
+        all: statistics over all channels.
+        channels: statistics of each channel.
     """
 
     spec: StreamSpec
@@ -62,7 +62,7 @@ class StreamSummary:
 
 
 class StreamMeter:
-    """Measures a stream image by image, in constant memory.
+    """Accumulates the statistics of a stream image by image, in constant memory.
 
     Means and deviations are merged without cancellation (Chan, Golub and LeVeque 1979, equation 2.1).
     """
@@ -73,6 +73,7 @@ class StreamMeter:
         self._values = self._nan = self._missing = self._outside = 0
         channels = spec.channels
         self._count = np.zeros(channels, np.int64)
+        # `_squares` holds the sums of squared deviations from the mean.
         self._mean, self._squares = np.zeros(channels), np.zeros(channels)
         self._low, self._high = np.full(channels, np.inf), np.full(channels, -np.inf)
 
@@ -94,7 +95,7 @@ class StreamMeter:
     def _out_of_range(self, measured: Array) -> int:
         if self._spec.valid_range is None:
             return 0
-        # A bound such as pi / 2 is rounded as the values were: float32's pi / 2 is not out of range.
+        # Bounds are rounded to the dtype of the values: pi / 2 in float32 exceeds pi / 2 in float64.
         kind = measured.dtype if measured.dtype.kind == "f" else np.float64
         low, high = np.array(self._spec.valid_range, kind)
         return int(((measured < low) | (measured > high)).sum())
@@ -110,7 +111,7 @@ class StreamMeter:
         self._high[channel] = max(self._high[channel], measured.max())
 
     def summary(self, *, derived: bool) -> StreamSummary:
-        """The numbers of the images so far."""
+        """Returns the statistics of the images added so far."""
         return StreamSummary(
             spec=self._spec,
             derived=derived,

@@ -1,4 +1,4 @@
-"""Scored instances over pictures: predicted masks, colours, clicks."""
+"""Draws scored instances over images: predicted masks, colours, clicks."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from pycocotools import mask as coco_mask
 from aims.core.errors import AimsError
 from aims.data.instances import stretch_nearest
 
+# Opacity of a mask.
 _TINT = 0.55
 
 
 def predicted_mask(row: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The predicted mask of a scored instance at a picture's size.
+    """Decodes the predicted mask of a scored instance and resizes it to an image.
 
     Args:
-        row: of `instances.parquet` (`aims.core.records.INSTANCE_SCHEMA`).
-        size: (height, width) of the picture.
+        row: a row of `instances.parquet` (`aims.core.records.INSTANCE_SCHEMA`).
+        size: (height, width) of the image.
+
+    Returns:
+        (height, width) bool.
 
     Raises:
-        AimsError: there is no mask, or none that can be read.
+        AimsError: the row has no mask that can be decoded.
     """
     try:
         rle = row["rle_native"] or row["rle_grid"]
@@ -36,7 +40,7 @@ def predicted_mask(row: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.
 
 
 def click_in_picture(row: Mapping[str, Any], size: tuple[int, int]) -> tuple[float, float]:
-    """The click (x, y) of a scored instance in pixels of the picture; the first pixel's centre is (0, 0)."""
+    """Returns the click (x, y) of a scored instance in image pixels; (0, 0) is the first pixel's centre."""
     (x, y), (grid_height, grid_width) = row["click"], row["click_size"]
     return (x + 0.5) * size[1] / grid_width - 0.5, (y + 0.5) * size[0] / grid_height - 0.5
 
@@ -46,12 +50,12 @@ def tinted(
     masks: Sequence[NDArray[np.bool_]],
     colours: Sequence[tuple[float, float, float]] = mpl.colormaps["tab10"].colors,  # type: ignore[attr-defined]
 ) -> NDArray[np.floating[Any]]:
-    """Lays coloured masks over a picture; small ones lie on top, and all keep the colour of their place.
+    """Blends coloured masks over an image, smaller masks on top.
 
     Args:
         picture: (height, width, 3), 0..1.
-        masks: (height, width) each.
-        colours: of the masks in order, 0..1; they come again where there are more masks.
+        masks: (height, width) bool each.
+        colours: RGB colours of the masks in order, 0..1; reused cyclically if there are more masks.
     """
     result: NDArray[np.floating[Any]] = picture.copy()
     for k in sorted(range(len(masks)), key=lambda k: -int(masks[k].sum())):

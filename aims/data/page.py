@@ -1,4 +1,4 @@
-"""A dataset as one HTML page to look at: pictures of every stream, instances, clicks. Nothing is loaded."""
+"""Renders a dataset as one self-contained HTML page: images of every stream, instances and clicks."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from aims.data.templates import render_template
 SIDE = 480
 #: Pictures up to this size are encoded without loss and enlarged without smoothing.
 _SMALL = 160
+# WebP quality as OpenCV takes it: a value above 100 is lossless.
 _QUALITY = 84
 _LOSSLESS = 101
 _BAR_STOPS = 17
@@ -37,20 +38,20 @@ def choose_images(
 ) -> list[ImageRef]:
     """Chooses images spread over splits, over the groups of each split, and evenly within them.
 
-    Every split gets the same number, as far as it has that many. Within a split every group gives one image
-    before any gives a second.
+    Every split contributes the same number of images, as far as it has them. Within a split every group
+    contributes one image before any contributes a second.
 
     Args:
         dataset: an open dataset.
-        count: how many at most.
-        split: from this split alone.
-        seed: choose at random within those rules; None takes evenly spaced images.
+        count: maximum number of images.
+        split: choose from this split alone; None uses all.
+        seed: choose at random within these rules; None takes evenly spaced images.
 
     Returns:
         The images, in the dataset's order.
 
     Raises:
-        InputError: the split does not exist, or there is no image.
+        InputError: the split does not exist, or it has no images.
     """
     if split is not None and split not in dataset.index:
         raise unknown_name("split", split, dataset.index, where=str(dataset.folder))
@@ -75,6 +76,7 @@ def _spread_over_groups(
 ) -> list[ImageRef]:
     order = list(refs) if rng is None else [refs[k] for k in rng.permutation(len(refs))]
     seen: Counter[str] = Counter()
+    # Level k holds image k of every group.
     levels: dict[int, list[ImageRef]] = {}
     for ref in order:
         levels.setdefault(seen[ref.group], []).append(ref)
@@ -92,13 +94,13 @@ def render_page(
     chosen: str = "",
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> str:
-    """Draws images on one page, which holds everything it needs and is the same for the same dataset.
+    """Renders images on one page that embeds all it needs; equal datasets give equal pages.
 
     Args:
         dataset: an open dataset.
         refs: the images (`choose_images`).
-        chosen: how they were chosen, in words for the page.
-        on_progress: called with the number of further images that were drawn.
+        chosen: text for the page that says how they were chosen.
+        on_progress: called with the number of images drawn since the last call.
 
     Returns:
         HTML. Names from the dataset are escaped.
@@ -146,7 +148,7 @@ def render_page(
 
 
 def class_colours(count: int) -> list[str]:
-    """A CSS colour for each class: hand-picked for a few, else hues a golden angle apart in three tones."""
+    """Returns a CSS colour per class: a fixed palette if it suffices, else hues a golden angle apart."""
     if count <= len(_PALETTE):
         return list(_PALETTE[:count])
     tones = ("95% 62%", "85% 76%", "80% 46%")
@@ -154,7 +156,7 @@ def class_colours(count: int) -> list[str]:
 
 
 def _card(dataset: Dataset, ref: ImageRef, names: tuple[str, ...], colours: Sequence[str]) -> dict[str, Any]:
-    """One image as the template has it: its pictures, instances and classes."""
+    """Returns the template variables of one image: its panels, instances and classes."""
     image = dataset.read(ref, names)
     height, width = image.instances.shape
     scale = SIDE / max(height, width)
@@ -175,7 +177,7 @@ def _card(dataset: Dataset, ref: ImageRef, names: tuple[str, ...], colours: Sequ
 
 
 def _panel(dataset: Dataset, name: str, array: NDArray[Any], grid: tuple[int, int]) -> dict[str, Any]:
-    """One picture: a stream of an image."""
+    """Returns the template variables of one stream of an image."""
     drawing = draw(array, name, dataset.streams[name])
     pixels, scale = drawing.pixels, drawing.scale
     longest = max(pixels.shape[:2])
@@ -196,7 +198,7 @@ def _panel(dataset: Dataset, name: str, array: NDArray[Any], grid: tuple[int, in
 
 
 def _gradient(scale: Scale) -> str:
-    """A scale's colours as a CSS gradient."""
+    """Returns the colours of a scale as a CSS gradient."""
     stops = scale.colours[np.linspace(0, len(scale.colours) - 1, _BAR_STOPS).round().astype(int)]
     return f"linear-gradient(90deg, {', '.join('#' + bytes(stop).hex() for stop in stops)})"
 
@@ -204,9 +206,9 @@ def _gradient(scale: Scale) -> str:
 def _outlines(
     dataset: Dataset, image: Image, grid: tuple[int, int], colours: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The instances of an image in units of the grid, large ones first, so that small ones lie on top."""
+    """Returns the instances of an image in grid pixels, large ones first, so that small ones lie on top."""
     instances = stretch_nearest(image.instances, grid)
-    # An instance thinner than the grid may have no pixel of it; its clicks are shown all the same.
+    # An instance thinner than a grid pixel may vanish on the grid; its clicks are still shown.
     boxes = dict(enumerate(ndimage.find_objects(instances), start=1))
     factors = grid[1] / image.instances.shape[1], grid[0] / image.instances.shape[0]
 
@@ -229,7 +231,7 @@ def _outlines(
 
 
 def _path(instances: NDArray[np.uint16], instance_id: int, box: tuple[slice, slice] | None) -> str:
-    """The contours of an instance, holes included, as an SVG path in whole pixels of the grid."""
+    """Returns the contours of an instance, including holes, as an SVG path in grid pixels."""
     if box is None:
         return ""
     mask = (instances[box] == instance_id).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A stream as a picture to look at: windows, colour maps, and missing pixels that show as missing."""
+"""Draws streams as RGB images for display: intensity windows, colour maps, a hatch over missing pixels."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from aims.data.meters import show_number
 
 Values = NDArray[np.floating[Any]]
 
-#: A window leaves out this share of the values at either end, in percent, so that outliers do not flatten it.
+#: Percentiles at which a window clips the values, so that outliers do not reduce the contrast.
 WINDOW = (2.0, 98.0)
 _WINDOWED = f"window {WINDOW[0]:g} to {WINDOW[1]:g} %"
 #: The two greys of the hatch over pixels without a measurement.
 HATCH = (118, 138)
 _HATCHES_A_SIDE = 48
+# Linear light is raised to 1 / gamma for display.
 _DISPLAY_GAMMA = 2.2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """What the colours of a picture mean.
+    """The colour scale of a picture.
 
     Attributes:
         low: value of the first colour.
         high: value of the last colour.
-        unit: their unit.
+        unit: unit of both values.
         colours: (256, 3) uint8, from low to high.
     """
 
@@ -44,11 +45,11 @@ class Scale:
 
     @property
     def labels(self) -> tuple[str, str]:
-        """Both ends as text; as many digits as tell them apart."""
+        """Both ends as text, with enough digits to tell them apart."""
         span = abs(self.high - self.low)
         largest = max(abs(self.low), abs(self.high), 1e-300)
         digits = 3 if span == 0 else min(9, max(3, 2 + math.ceil(math.log10(largest / span))))
-        # Whole thousands would not tell ends apart that are a few units from each other.
+        # `show_number` rounds thousands to integers, which would hide a span of a few units.
         ends = (self.low, self.high)
         low, high = (show_number(end, digits) if span > 10 else f"{end:.{digits}g}" for end in ends)
         return low, f"{high} {self.unit}".strip() if self.unit != "°" else f"{high}°"
@@ -56,13 +57,13 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """A stream as a picture.
+    """A stream drawn as an RGB image.
 
     Attributes:
         pixels: (height, width, 3) uint8, RGB; hatched in grey where there is no measurement.
-        note: how values became colours, in a few words.
-        scale: what the colours mean; None for colour pictures.
-        missing: share of pixels without a measurement.
+        note: short description of how values were mapped to colours.
+        scale: the colour scale; None for images of several channels.
+        missing: share of pixels without a measurement, 0 to 1.
     """
 
     pixels: NDArray[np.uint8]
@@ -72,22 +73,21 @@ class Drawing:
 
 
 def picture(array: Array, name: str, spec: StreamSpec) -> NDArray[np.uint8]:
-    """A stream as a picture, (height, width, 3) uint8; see `draw`."""
+    """Draws a stream as a (height, width, 3) uint8 RGB image; see `draw`."""
     return draw(array, name, spec).pixels
 
 
 def draw(array: Array, name: str, spec: StreamSpec) -> Drawing:
-    """Draws a stream the way its quantity is usually looked at.
+    """Draws a stream as its quantity is usually displayed.
 
-    Depth in viridis and temperature in inferno, within a window of the picture's own values; AoLP in a
-    cyclic map over the whole half turn, DoLP in magma from 0 to 1; what a polarization camera records as
-    linear light, with a display's gamma; RGB and HHA as they are; anything else in grey (one channel) or in
-    false colours. Several channels of an angle or a degree of polarization are averaged, the angle as a
-    direction.
+    Depth is drawn in viridis and temperature in inferno, windowed to the image's own values; AoLP in a
+    cyclic colour map over half a turn, DoLP in magma from 0 to 1; the linear intensities of a polarization
+    camera with a display gamma; RGB and HHA unchanged; anything else in grey (one channel) or in false
+    colours. Several channels of AoLP or DoLP are averaged, AoLP as a direction.
 
     Args:
         array: (height, width, channels) as stored.
-        name: name of the stream, e.g. "depth"; unknown names go by their unit, then by their channels.
+        name: name of the stream, e.g. "depth"; for an unknown name the unit decides, then the channels.
         spec: the stream's description.
     """
     values = array.astype(np.float64)
@@ -103,13 +103,13 @@ def draw(array: Array, name: str, spec: StreamSpec) -> Drawing:
     return Drawing(pixels=pixels, note=note, scale=scale, missing=float(unknown.mean()))
 
 
-# From (height, width, channels) values, NaN where unknown: colours, a note on how they came about, the scale.
+# A painter maps (height, width, channels) values, NaN where missing, to colours, a note and the scale.
 _Painted = tuple[NDArray[np.uint8], str, Scale | None]
 _Painter = Callable[[Values, StreamSpec], _Painted]
 
 
 def _window(values: Values, *shares: float) -> tuple[float, ...]:
-    """Percentiles of what was measured; 0 and 1 where nothing was."""
+    """Returns percentiles of the finite values; without any, 0 and 1, or 1 for a single percentile."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return (0.0, 1.0)[-len(shares) :]
@@ -117,7 +117,7 @@ def _window(values: Values, *shares: float) -> tuple[float, ...]:
 
 
 def _stretch(values: Values, low: float, high: float) -> Values:
-    """Maps low..high to 0..1 and clips; a flat picture becomes 0.5, NaN stays."""
+    """Maps low..high to 0..1 and clips; 0.5 if `high` is not above `low`; NaN stays NaN."""
     if high <= low:
         return np.where(np.isfinite(values), 0.5, np.nan)
     scaled: Values = ((values - low) / (high - low)).clip(0, 1)
@@ -125,23 +125,23 @@ def _stretch(values: Values, low: float, high: float) -> Values:
 
 
 def _bytes(values: Values) -> NDArray[np.uint8]:
-    """0..1 as 0..255, NaN as 0."""
+    """Converts 0..1 to uint8 0..255, NaN to 0."""
     return np.rint(np.nan_to_num(values) * 255).astype(np.uint8)
 
 
 def _colours(name: str) -> NDArray[np.uint8]:
-    # By share, not by index: twilight has 510 colours.
+    # Sampled by position, not by index: twilight has 510 colours.
     table: NDArray[np.uint8] = mpl.colormaps[name](np.linspace(0, 1, 256), bytes=True)[:, :3]
     return table
 
 
 def _note(values: Values, how: str) -> str:
-    """How values became colours; says so where channels were averaged."""
+    """Returns the note of a drawing, which mentions averaged channels."""
     return f"{how}, mean of {values.shape[2]} channels" if values.shape[2] > 1 else how
 
 
 def _paint_mapped(colour_map: str) -> _Painter:
-    """One channel in a colour map, within its window; more channels are averaged."""
+    """Returns a painter that draws the mean of the channels in a colour map, within its window."""
 
     def paint(values: Values, spec: StreamSpec) -> _Painted:
         plane = values.mean(axis=2)
@@ -158,6 +158,7 @@ def _paint_angle(values: Values, spec: StreamSpec) -> _Painted:
     half_turn = 180.0 if spec.unit.startswith(("deg", "°")) else _top(spec)
     if spec.unit.startswith("rad"):
         half_turn = math.pi
+    # Averaged as unit vectors of the doubled angle, in which half a turn is a full circle.
     doubled = np.exp(2j * np.pi / half_turn * values).mean(axis=2)
     phase = np.angle(doubled) / (2 * np.pi) % 1
     scale = Scale(low=0, high=180, unit="°", colours=_colours("twilight"))
@@ -165,7 +166,7 @@ def _paint_angle(values: Values, spec: StreamSpec) -> _Painted:
 
 
 def _top(spec: StreamSpec) -> float:
-    """What stands for 1, or for half a turn: the top of the range, such as 255 for shares in 8 bits."""
+    """Returns the value that means 1, or half a turn: the top of the range, e.g. 255 for 8-bit fractions."""
     return spec.valid_range[1] if spec.valid_range and spec.valid_range[1] > 0 else 1.0
 
 
@@ -195,7 +196,7 @@ def _paint_generic(values: Values, spec: StreamSpec) -> _Painted:
     if channels == 1:
         return _paint_mapped("gray")(values, spec)
     if channels == 3:
-        # One window for all three keeps the balance between them.
+        # One window for all three channels keeps the colour balance.
         return _bytes(_stretch(values, *_window(values, *WINDOW))), _WINDOWED, None
     chosen = {2: (0, 1, 1), 4: (0, 1, 2)}.get(channels, (0, channels // 2, channels - 1))
     planes = [_stretch(values[:, :, k], *_window(values[:, :, k], *WINDOW)) for k in chosen]
@@ -204,7 +205,7 @@ def _paint_generic(values: Values, spec: StreamSpec) -> _Painted:
 
 
 def _hatch(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Diagonal stripes, wide enough to be seen when the picture is made smaller."""
+    """Returns (height, width) diagonal stripes, wide enough to remain visible when the image is reduced."""
     width = max(1, round(max(shape) / _HATCHES_A_SIDE / 2))
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     stripes: NDArray[np.uint8] = np.array(HATCH, np.uint8)[(rows + columns) // width % 2]

@@ -1,4 +1,4 @@
-"""Reading an AIMS dataset: the manifest, a light index of its images, and single rows."""
+"""Reads an AIMS dataset: the manifest, an index of its images, and single rows."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Image:
     """One image with its sensors and instances, decoded.
 
     Attributes:
-        image_id: the source's name of the picture.
+        image_id: name of the image in the source.
         group: scene or sequence.
-        streams: (height, width, channels) arrays by name, as asked for: stored, derived, or "rgb".
+        streams: the requested (height, width, channels) arrays by name: stored, derived, or "rgb".
         instances: (height, width) uint16, 0 = nothing.
-        objects: one dictionary an instance (see `aims.data.instances.describe_objects`).
+        objects: one dictionary per instance (see `aims.data.instances.describe_objects`).
     """
 
     image_id: str
@@ -45,7 +45,10 @@ class Image:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRef:
-    """Where an image lies: known without reading its pixels."""
+    """The location of an image, known without reading its pixels.
+
+    `instances` is the number of its instances; `row_group` counts from 0 in `file`, `row` in the row group.
+    """
 
     image_id: str
     group: str
@@ -58,11 +61,11 @@ class ImageRef:
 
 @dataclass(kw_only=True)
 class Dataset:
-    """A converted dataset on disk. Cheap to open; safe to hand to worker processes.
+    """A converted dataset on disk. Opening reads the manifest alone; pickling leaves the cache behind.
 
     Attributes:
         folder: the dataset's folder.
-        spec: what is true of the whole set.
+        spec: description of the whole dataset (classes, streams, licence, ...).
         manifest: the content of aims.json.
     """
 
@@ -76,7 +79,7 @@ class Dataset:
         """Opens a dataset folder.
 
         Raises:
-            InputError: the folder is missing, is no dataset, or is of a newer format.
+            InputError: the folder is missing, is not a dataset, or has a newer format.
         """
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; `aims convert` makes datasets")
@@ -102,13 +105,13 @@ class Dataset:
 
     @cached_property
     def streams(self) -> Mapping[str, StreamSpec]:
-        """All streams that `read` can return: RGB where there is one, stored and derived streams."""
+        """All streams that `read` can return: RGB if the dataset has it, stored and derived streams."""
         rgb = StreamSpec(channels=3, unit="digital number", valid_range=(0, 255))
         return {**({"rgb": rgb} if self.spec.has_rgb else {}), **self.spec.streams, **self.derived}
 
     @cached_property
     def index(self) -> Mapping[str, tuple[ImageRef, ...]]:
-        """The images of every split, in order of writing."""
+        """The images of every split, in the order written; the first access reads every file's id columns."""
         refs: dict[str, list[ImageRef]] = {split: [] for split in self.manifest.splits}
         columns = ("image_id", "group", f"{OBJECT_FIELD}id")
         for file, entry in self.manifest.files.items():
@@ -134,11 +137,11 @@ class Dataset:
         """Reads a file of the manifest as it is stored, one row group in memory at a time.
 
         Args:
-            file: path below the folder, as the manifest has it.
+            file: path below the folder, as listed in the manifest.
             columns: columns to read; None for all.
 
         Yields:
-            Row group, row in it, and the row's values by column.
+            The row group, the row's index in it, and the row's values by column.
 
         Raises:
             AimsError: the file is damaged.
@@ -161,7 +164,7 @@ class Dataset:
 
     @contextmanager
     def _open(self, file: str) -> Iterator[pq.ParquetFile]:
-        """Opens a shard; damage, found now or while it is read, is an error that names the file."""
+        """Opens a shard; a damaged file raises AimsError with its path, on opening and while it is read."""
         path = inside(self.folder, file, where=str(self.folder / MANIFEST))
         if not path.is_file():  # reading a pipe might never end
             what = "not a regular file" if path.exists() else "no longer there"
@@ -178,21 +181,22 @@ class Dataset:
 
         Args:
             ref: an entry of `index`.
-            streams: streams to decode; may hold "rgb" and derived ones.
+            streams: names of the streams to decode; "rgb" and derived streams are allowed.
 
         Raises:
-            InputError: the set has no such stream.
+            InputError: the dataset has no such stream.
             AimsError: the file is damaged, or the image has no RGB picture.
         """
         for name in streams:
             if name not in self.streams:
                 raise unknown_name("stream", name, self.streams, where=str(self.folder))
+        # Every derived stream is computed from the images of all four polarizers.
         derived = [name for name in streams if name in self.derived]
         needed = (POLARIZERS if name in derived else (name,) for name in streams)
         stored = tuple(dict.fromkeys(name for names in needed for name in names))
         columns = ("image_id", "group", "height", "width", *stored, "instances", "objects")
         key = (ref.file, ref.row_group, stored)
-        # Neighbours share a row group: the last one is kept for reading in order.
+        # Consecutive images share a row group: the last one read is cached for sequential access.
         if self._cache is None or self._cache[0] != key:
             with self._open(ref.file) as parquet:
                 self._cache = (key, parquet.read_row_group(ref.row_group, columns=columns))
@@ -224,20 +228,21 @@ class Dataset:
         return array
 
     def __getstate__(self) -> dict[str, Any]:
+        # Without the cached table, which every worker process would otherwise receive.
         return {**self.__dict__, "_cache": None}
 
 
 def find_datasets(folder: Path) -> list[Dataset]:
-    """Opens `folder` if it is a dataset, else every dataset directly below it, in order of name.
+    """Opens `folder` if it is a dataset, else every dataset directly below it, sorted by name.
 
     Raises:
-        InputError: there is none.
+        InputError: the folder is missing or holds no dataset.
     """
     if (folder / MANIFEST).is_file():
         return [Dataset.open(folder)]
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; `aims convert` makes datasets, or give --data")
-    # A conversion that was stopped at its very end leaves a complete folder that has no name yet.
+    # A conversion interrupted just before its last rename leaves a complete folder with a temporary name.
     named = (path for path in sorted(folder.glob(f"[!.]*/{MANIFEST}")) if path.parent.suffix != PARTIAL)
     found = [Dataset.open(path.parent) for path in named]
     if not found:

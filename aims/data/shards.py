@@ -1,4 +1,4 @@
-"""The Parquet files of a conversion: each written whole with a record of it, and taken up again."""
+"""Writes the Parquet files of a conversion, each with a record that lets an interrupted run resume."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from aims.data.format import encode_row, row_digest
 from aims.data.manifest import DroppedLine
 
 RECORDS = ".records"
-# A row group is the least that can be read, so it is kept small for random access while training.
+# A row group is the smallest unit that can be read, so it is kept small for random access in training.
 _ROW_GROUP_BYTES = 2 << 20
 _ROW_GROUP_ROWS = 64
 
@@ -36,12 +36,12 @@ class Shard:
 
 
 class ShardRecord(msgspec.Struct, kw_only=True):
-    """What a finished shard holds; it stands in a file beside the shard until the dataset is whole.
+    """Description of a finished shard, kept as JSON in `.records` until the dataset is complete.
 
     Attributes:
-        files: path, size and time of change of its images' source files, which tell whether it is current.
-        sources: checksum of each of these files by its name in the manifest.
-        digests: digest of every row, in order.
+        files: `file_stats` of the source files; if they change, the shard is written again.
+        sources: SHA-256 of each of these files by its name in the manifest.
+        digests: digest of every row, in order (`row_digest`).
         instances: number of instances.
         dropped: the images and objects that were left out.
         sha256: checksum of the Parquet file.
@@ -55,10 +55,11 @@ class ShardRecord(msgspec.Struct, kw_only=True):
     sha256: str = ""
 
 
+#: Called with the number of images finished since the last call.
 Progress = Callable[[int], None]
-#: Writes a shard, and returns the record of it.
+#: Writes a shard and returns its record.
 Write = Callable[..., ShardRecord]
-#: Shards with their records as they are done, in any order.
+#: Shards with their records, in order of completion.
 Finished = Iterator[tuple[Shard, ShardRecord]]
 #: Calls `write` for every shard.
 Engine = Callable[[Write, Sequence[Shard], Progress], Finished]
@@ -78,14 +79,14 @@ def plan_shards(splits: Mapping[str, tuple[str, ...]], rows_per_shard: int) -> l
 
 @dataclass(frozen=True, kw_only=True)
 class ShardWriter:
-    """Writes shards and, after each, a record of it; travels to worker processes.
+    """Writes shards and their records; pickled to worker processes.
 
     Attributes:
         converter: reads the images.
-        spec: what the converter says of the set.
+        spec: the converter's description of the dataset.
         schema: the Parquet schema.
         folder: the staged dataset, with the folders `data` and `.records`.
-        keep_going: list unreadable images instead of stopping at the first.
+        keep_going: list unreadable images as dropped instead of raising at the first.
     """
 
     converter: Converter
@@ -95,11 +96,11 @@ class ShardWriter:
     keep_going: bool
 
     def write_all(self, shards: Sequence[Shard], engine: Engine, on_progress: Progress) -> list[ShardRecord]:
-        """Writes the shards that are not there yet; returns the records of all in order.
+        """Writes the shards that are missing and returns the records of all shards, in order.
 
         Raises:
             SampleError: an image cannot be read, and `keep_going` is off.
-            AimsError: worker processes died again and again.
+            AimsError: worker processes were killed repeatedly.
         """
         records = {shard.file: self._finished(shard) for shard in shards}
         todo = [shard for shard in shards if records[shard.file] is None]
@@ -109,14 +110,14 @@ class ShardWriter:
         return [record for record in records.values() if record is not None]
 
     def _finished(self, shard: Shard) -> ShardRecord | None:
-        """The record of a shard that an earlier, interrupted call finished."""
+        """Returns the record of a shard that an interrupted run finished; None if it must be written."""
         path = self._record(shard)
         if not path.is_file() or not (self.folder / "data" / shard.file).is_file():
             return None
         record = read_struct(path, ShardRecord, what="the record of a finished shard")
         if record.files != file_stats(self._sources(shard)):
             return None
-        # Without --keep-going an unreadable image must stop this call too, so its shard is read again.
+        # Without --keep-going an unreadable image must also stop this run, so its shard is read again.
         unreadable = any(line.kind == "unreadable" for line in record.dropped)
         return None if unreadable and not self.keep_going else record
 
@@ -124,15 +125,16 @@ class ShardWriter:
         return self.folder / RECORDS / f"{shard.file}.json"
 
     def _sources(self, shard: Shard) -> Iterator[Path]:
-        """The shard's own source files."""
+        """Yields the source files of the shard's images."""
         for image_id in shard.image_ids:
             yield from self.converter.source_files(shard.split, image_id)
 
     def write(self, shard: Shard, on_progress: Progress = lambda images: None) -> ShardRecord:
-        """Writes one Parquet file and its record, unless a worker that was then killed had finished both."""
+        """Writes a Parquet file and its record, unless a worker finished both before it was killed."""
         finished = self._finished(shard)
         if finished is not None:
             return finished
+        # Before the files are read: one that changes meanwhile then makes the shard out of date.
         record = ShardRecord(files=file_stats(self._sources(shard)))
         path = self.folder / "data" / shard.file
         with (
@@ -151,6 +153,7 @@ class ShardWriter:
                     group = []
             if group:
                 writer.write_table(pa.Table.from_pylist(group, self.schema))
+        # The record is written last: a shard without one counts as unfinished.
         record.sha256 = sha256_file(path)
         write_json(self._record(shard), msgspec.to_builtins(record))
         return record
@@ -158,10 +161,10 @@ class ShardWriter:
     def _rows(
         self, shard: Shard, record: ShardRecord, on_progress: Progress
     ) -> Iterator[tuple[dict[str, Any], NDArray[np.int32]]]:
-        """Reads images as rows with their instance maps; notes their files, and the images left out."""
+        """Yields rows with their instance maps; adds source checksums and dropped images to the record."""
 
         def drop(image_id: str, kind: str, reason: str) -> None:
-            # The raw folder's place must not show in the result.
+            # The result must not depend on where the raw folder lies.
             reason = reason.replace(f"{self.converter.root}{os.sep}", "")
             line = DroppedLine(split=shard.split, image_id=image_id, kind=kind, reason=reason)
             record.dropped.append(line)
@@ -186,13 +189,13 @@ class ShardWriter:
 
 
 def file_stats(paths: Iterable[Path]) -> list[tuple[str, int, int]]:
-    """Path, size and time of change of each file."""
+    """Returns the path, size in bytes and modification time in nanoseconds of each file."""
     stats = ((path, path.stat()) for path in paths)
     return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
 
 
 def checksums(converter: Converter, paths: Iterable[Path]) -> dict[str, str]:
-    """Checksums of source files by their names in the manifest: below the raw folder, else bare."""
+    """Returns the SHA-256 of source files by path below the raw folder, or by file name if outside it."""
     root = converter.root
     return {
         path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name: sha256_file(path)

@@ -1,4 +1,4 @@
-"""What a dataset holds, in numbers: pictures, streams, classes, sizes, and what was dropped."""
+"""Statistics of a dataset: images, streams, classes, instance sizes, and what was dropped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aims.data.dropped import Dropped, read_dropped
 from aims.data.meters import StreamMeter, StreamSummary
 from aims.data.read import Dataset, ImageRef
 
-#: Images whose pixels are read unless all are asked for.
+#: Number of images whose pixels are read by default.
 DEFAULT_IMAGES = 200
 #: Quantiles of the instance sizes that are listed.
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -33,16 +33,16 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSummary:
-    """Numbers of one split, or of the whole set.
+    """Statistics of one split, or of the whole dataset.
 
     Attributes:
         images: number of images.
         instances: number of instances.
         groups: number of groups (scenes or sequences).
-        pixels: number of pixels of the images, those of no instance among them.
-        per_image: minimum, median and maximum number of instances in an image.
-        class_instances: number of instances by class name; every class is there.
-        class_pixels: number of pixels of those instances by class name.
+        pixels: number of pixels of the images, inside instances or not.
+        per_image: minimum, median and maximum number of instances per image.
+        class_instances: number of instances by class name, including classes without any.
+        class_pixels: number of pixels of these instances by class name.
     """
 
     images: int
@@ -56,17 +56,17 @@ class SplitSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What `summarize` found.
+    """Result of `summarize`.
 
     Attributes:
-        splits: by name, in the dataset's order.
-        total: all splits together.
+        splits: statistics by split, in the dataset's order.
+        total: statistics of all splits together.
         sizes: number of images by (height, width), the most frequent first.
-        areas: histogram of the instances' areas; a bin's bounds are powers of four, so sides double.
-        area_quantiles: area at each of `QUANTILES`; empty without instances.
-        per_image: histogram of instances in an image.
-        images_read: number of images that `streams` is about.
-        streams: by name: RGB where there is one, the stored ones, the derived ones.
+        areas: histogram of instance areas in pixels (`area_bins`).
+        area_quantiles: area in pixels at each of `QUANTILES`; empty without instances.
+        per_image: histogram of the number of instances per image.
+        images_read: number of images over which `streams` was computed.
+        streams: statistics by stream: RGB if present, then stored, then derived streams.
         dropped: what was left out, the most frequent reason first.
     """
 
@@ -81,7 +81,7 @@ class Summary:
     dropped: Sequence[Dropped]
 
     def as_json(self) -> dict[str, Any]:
-        """The same as a JSON object; no NaN in it."""
+        """Returns the summary as a JSON object without NaN."""
         value = asdict(self)
         value["sizes"] = [
             {"height": size[0], "width": size[1], "images": count} for size, count in self.sizes.items()
@@ -97,16 +97,16 @@ def summarize(
     on_total: Callable[[int], None] = lambda images: None,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> Summary:
-    """Describes a dataset.
+    """Computes the statistics of a dataset.
 
-    Instances, classes and sizes are those of every image. Pixels are read one image at a time, of all images
-    or of some, evenly spaced through the set. Memory: one image, and sixteen bytes an instance.
+    Instances, classes and sizes are counted over all images. Pixels are read one image at a time, of all
+    images or of an evenly spaced selection. Memory: one image, and 16 bytes per instance.
 
     Args:
         dataset: an open dataset.
-        images: images whose pixels are read at most; None for all.
+        images: maximum number of images whose pixels are read; None for all.
         on_total: called once with the number of images whose pixels will be read.
-        on_progress: called with the number of further images that were read.
+        on_progress: called with the number of images read since the last call.
 
     Raises:
         InputError: dropped.jsonl is damaged.
@@ -135,13 +135,13 @@ def summarize(
 
 
 def evenly(refs: Sequence[ImageRef], count: int) -> list[ImageRef]:
-    """At most `count` of the images, evenly spaced; the first and the last are among them."""
+    """Returns at most `count` evenly spaced images; from two on, the first and the last are included."""
     count = min(count, len(refs))
     return [refs[round(k)] for k in np.linspace(0, len(refs) - 1, count)]
 
 
 def area_bins(areas: NDArray[np.int64]) -> list[Bin]:
-    """Histogram of areas with bounds 1, 4, 16, 64, ...: the side of a square doubles from bin to bin."""
+    """Returns a histogram of areas with bounds 1, 4, 16, ...: a square's side doubles from bin to bin."""
     if not len(areas):
         return []
     # bit_length is exact where log2 may round.
@@ -153,7 +153,7 @@ def area_bins(areas: NDArray[np.int64]) -> list[Bin]:
 
 
 def count_bins(counts: Sequence[int]) -> list[Bin]:
-    """Histogram of small whole numbers: at most ten bins of one width."""
+    """Returns a histogram of small integers with at most ten bins of equal width."""
     if not counts:
         return []
     low, high = min(counts), max(counts)
@@ -166,7 +166,7 @@ def count_bins(counts: Sequence[int]) -> list[Bin]:
 
 
 class _ImageRow(NamedTuple):
-    """What the light columns say of an image: `objects` is (instances, 2), class id and area."""
+    """Group, (height, width) and objects of an image; `objects` is (instances, 2): class id and area."""
 
     group: str
     size: tuple[int, int]
@@ -174,7 +174,7 @@ class _ImageRow(NamedTuple):
 
 
 def _read_light(dataset: Dataset) -> dict[str, list[_ImageRow]]:
-    """Reads the light columns of every shard, by split."""
+    """Reads all images by split without their pixels: group, size, class ids and areas."""
     columns = ("group", "height", "width", f"{OBJECT_FIELD}class_id", f"{OBJECT_FIELD}area")
     found: dict[str, list[_ImageRow]] = {split: [] for split in dataset.manifest.splits}
     for file, entry in dataset.manifest.files.items():
@@ -186,14 +186,15 @@ def _read_light(dataset: Dataset) -> dict[str, list[_ImageRow]]:
 
 
 def _objects(images: Sequence[_ImageRow]) -> NDArray[np.int64]:
-    """(instances, 2): class id and area of every instance of some images."""
+    """Returns class id and area of every instance of some images, (instances, 2)."""
+    # The empty array serves datasets without images, which `np.concatenate` would refuse.
     return np.concatenate([np.zeros((0, 2), np.int64), *(image.objects for image in images)])
 
 
 def _summarize(images: Sequence[_ImageRow], classes: Sequence[str]) -> SplitSummary:
     ids, areas = _objects(images).T
     instances = np.bincount(ids, minlength=len(classes) + 1)[1:].tolist()
-    # Not bincount's weights: they are floats.
+    # `np.bincount` with weights would sum in float64; areas stay integers here.
     covered = np.zeros(len(classes) + 1, np.int64)
     np.add.at(covered, ids, areas)
     counts = [len(image.objects) for image in images] or [0]

@@ -1,4 +1,4 @@
-"""Jinja templates of this package: the page of pictures, the dataset card, the description of a folder."""
+"""Renders the Jinja templates of this package: HTML page, dataset card, description of a folder."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from aims.data.meters import show_number
 
 
 def render_template(template: str, /, *, autoescape: bool = False, **context: Any) -> str:
-    """Fills a template; a name that is missing raises.
+    """Renders a template.
 
     Args:
         template: file name in this package.
-        autoescape: for HTML: markup in what is filled in is shown, not followed.
-        context: what is filled in.
+        autoescape: escape HTML markup in the values.
+        context: values of the template's variables.
+
+    Raises:
+        jinja2.UndefinedError: the template uses a variable that `context` lacks.
     """
     environment = jinja2.Environment(
         autoescape=autoescape,

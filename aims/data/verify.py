@@ -1,4 +1,4 @@
-"""Checks every promise of the format on a dataset folder."""
+"""Verifies every invariant of the format on a dataset folder."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from aims.data.read import Dataset
 
 @dataclass(frozen=True)
 class Problem:
-    """One broken promise.
+    """One violated invariant.
 
     Attributes:
         file: path below the dataset folder.
         message: what is wrong.
-        row: row in the file, from 0; None where the whole file is meant.
-        column: column, or entry of the manifest; None where the whole row or file is meant.
+        row: row in the file, counted from 0; None if the whole file is concerned.
+        column: column, or entry of the manifest; None if the whole row or file is concerned.
     """
 
     file: str
@@ -58,11 +58,11 @@ class Problem:
 def verify_dataset(
     folder: Path, *, on_progress: Callable[[int], None] = lambda images: None
 ) -> list[Problem]:
-    """Reads a whole dataset and lists everything that does not hold.
+    """Reads a whole dataset and lists every violated invariant.
 
     Args:
         folder: the dataset.
-        on_progress: called with the number of further images that were checked.
+        on_progress: called with the number of images checked since the last call.
 
     Raises:
         InputError: the folder is missing or its manifest cannot be read at all.
@@ -71,7 +71,7 @@ def verify_dataset(
 
 
 class _Check:
-    """One walk through a dataset, which collects what spans its rows."""
+    """One pass over a dataset; collects the digests, image ids and counts that span several rows."""
 
     def __init__(self, dataset: Dataset, on_progress: Callable[[int], None]) -> None:
         self.dataset, self.spec, self.folder = dataset, dataset.spec, dataset.folder
@@ -92,7 +92,7 @@ class _Check:
         yield from self._check_counts()
 
     def _check_files(self, paths: Mapping[str, Path]) -> Iterator[Problem]:
-        """Every file of the manifest is there with its checksum, and nothing else is."""
+        """Checks that the files of the manifest exist with their checksums, and no others."""
         for file, path in paths.items():
             entry = self.dataset.manifest.files[file]
             if not path.is_file():
@@ -121,7 +121,7 @@ class _Check:
                 count = parquet.metadata.num_rows
                 if count != entry.images:
                     yield Problem(file, f"{count} rows, the manifest says {entry.images}")
-                # Rows of other columns or types make no sense.
+                # With a wrong schema every row would be reported, so none is read.
                 groups = () if wrong else range(parquet.num_row_groups)
                 rows = (value for group in groups for value in parquet.read_row_group(group).to_pylist())
                 for row, value in enumerate(rows):
@@ -132,9 +132,10 @@ class _Check:
             yield Problem(file, f"not readable as Parquet ({str(error).strip()})")
 
     def _check_row(self, where: str, row: dict[str, Any], split: str) -> Iterator[tuple[str, str]]:
-        """Yields (column, message)."""
+        """Yields (column, message) for every problem of a row."""
         counts = self.found.setdefault(split, Counter())
         counts["images"] += 1
+        # The later checks rely on valid types and ranges.
         if misfit := find_misfit(row, tuple(column_types(self.spec.streams))):
             yield misfit
             return
@@ -197,7 +198,7 @@ def _describe(counts: Counts) -> str:
 
 
 def _compare_schemas(found: pa.Schema, expected: pa.Schema) -> Iterator[tuple[str, str]]:
-    """Yields (column, message)."""
+    """Yields (column, message) for every column that is missing, unexpected or of the wrong type."""
     for name in expected.names:
         if name not in found.names:
             yield name, "column is missing"
@@ -210,7 +211,7 @@ def _compare_schemas(found: pa.Schema, expected: pa.Schema) -> Iterator[tuple[st
 def _compare_objects(
     instances: NDArray[np.uint16], objects: list[dict[str, Any]], classes: int
 ) -> Iterator[tuple[str, str]]:
-    """Compares the objects with what the map says; yields (column, message)."""
+    """Compares the objects with those computed from the map; yields (column, message)."""
     ids = np.unique(instances[instances != 0]).tolist()
     if ids != list(range(1, len(ids) + 1)):
         yield "instances", f"ids are not dense 1..{len(ids)}"

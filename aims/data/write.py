@@ -1,8 +1,8 @@
-"""Conversion: a converter's images become an AIMS dataset, in pieces that survive any stop.
+"""Converts raw datasets to AIMS datasets; an interrupted conversion resumes from its finished shards.
 
-Everything is staged in `OUT.partial` beside the target: each shard is written under a temporary name, renamed
-when it is whole and followed by its record. When all shards are there the manifest is written and the whole
-folder gets its name, so a folder that looks like a dataset is one.
+Files are staged in `OUT.partial` beside the target: each shard is written under a temporary name, renamed
+when it is complete and followed by its record. When all shards exist, the manifest is written and the folder
+is renamed to `OUT`, so a folder of that name is always a complete dataset.
 """
 
 from __future__ import annotations
@@ -57,20 +57,20 @@ Splits = Mapping[str, tuple[str, ...]]
 
 
 class _State(msgspec.Struct):
-    """Which conversion an unfinished folder is of."""
+    """Identifies the conversion to which an unfinished folder belongs."""
 
     key: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What `convert` did.
+    """Result of `convert`.
 
     Attributes:
         folder: the dataset.
         manifest: its manifest.
         dropped: the lines of dropped.jsonl.
-        already_there: the same conversion was found finished and nothing was done.
+        already_there: whether the same conversion was already finished, so that nothing was done.
     """
 
     folder: Path
@@ -95,25 +95,25 @@ def convert(
 ) -> Conversion:
     """Converts a raw dataset.
 
-    The result depends on the source and the options alone: not on `jobs`, `engine`, the place or the time.
+    The result depends only on the source and the options, not on `jobs`, `engine`, paths or time.
 
     Args:
         converter: reads the raw dataset.
-        out: folder to make. An unfinished conversion of the same source and options is continued.
-        jobs: processes on this machine; None for this one alone.
-        engine: "local", or "ray" for the Ray cluster at hand (extra `ray`).
-        keep_going: list unreadable images in dropped.jsonl instead of stopping at the first.
-        overwrite: replace a dataset that is there already.
-        strict_counts: refuse a source whose splits have other sizes than the published set's, instead of
-            noting it in the manifest.
-        rows_per_shard: images in one Parquet file.
+        out: folder to create. An unfinished conversion of the same source and options is continued.
+        jobs: number of worker processes on this machine; None converts in the calling process.
+        engine: "local", or "ray" for a Ray cluster (needs the extra `ray`).
+        keep_going: list unreadable images in dropped.jsonl instead of raising at the first.
+        overwrite: replace an existing dataset in `out`.
+        strict_counts: raise if the splits differ in size from the published ones, instead of noting it in
+            the manifest.
+        rows_per_shard: maximum number of images per Parquet file.
         on_total: called once with the number of images.
-        on_progress: called with the number of further images that are done.
-        on_warning: called, before the work begins, with each line that goes into the manifest's `warnings`.
+        on_progress: called with the number of images finished since the last call.
+        on_warning: called before any image is read with each line of the manifest's `warnings`.
 
     Raises:
-        InputError: the source cannot be read, or `out` holds something else.
-        AimsError: worker processes died again and again.
+        InputError: the source cannot be read, or `out` holds anything but this dataset.
+        AimsError: worker processes were killed repeatedly.
     """
     run = choose_engine(engine, jobs)
     spec, splits = converter.description(), {name: tuple(ids) for name, ids in converter.splits().items()}
@@ -124,7 +124,7 @@ def convert(
             raise InputError(f"{converter.root}: {line}; complete it, or leave --strict-counts out")
         on_warning(line)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        # Even to be replaced: --overwrite must not cost anybody a folder of something else.
+        # Checked before `overwrite`, which must never delete a folder that is not an AIMS dataset.
         if not (out / MANIFEST).is_file():
             raise InputError(f"{out}: exists and is no AIMS dataset; give another --out")
         if not overwrite:
@@ -174,7 +174,7 @@ def _check_splits(spec: DatasetSpec, splits: Splits) -> None:
 
 
 def _compare_counts(converter: Converter, splits: Splits) -> list[str]:
-    """One line for every split that has not as many images as the published set's, and one for the total."""
+    """Returns a line for each split, and for the total, whose image count differs from the published one."""
     published = converter.published
     if published is None or converter.made_up:
         return []
@@ -187,7 +187,7 @@ def _compare_counts(converter: Converter, splits: Splits) -> list[str]:
 
 
 def _conversion_key(converter: Converter, spec: DatasetSpec, splits: Splits, rows_per_shard: int) -> str:
-    """Tells conversions apart: everything that shapes the result, sources by size and time of change."""
+    """Hashes all that determines the result; shared files count by size and modification time."""
     files = file_stats(converter.shared_files())
     return sha256_json(
         [__version__, converter.name, converter.options(), asdict(spec), splits, rows_per_shard, files]
@@ -195,7 +195,7 @@ def _conversion_key(converter: Converter, spec: DatasetSpec, splits: Splits, row
 
 
 def _origin(converter: Converter, spec: DatasetSpec) -> dict[str, Any]:
-    """The manifest entries that say what was converted, and how."""
+    """Returns the manifest entries that say what was converted, and how."""
     return {
         "version": FORMAT_VERSION,
         "aims_version": __version__,
@@ -205,7 +205,7 @@ def _origin(converter: Converter, spec: DatasetSpec) -> dict[str, Any]:
 
 
 def _finished(converter: Converter, spec: DatasetSpec, splits: Splits, out: Path) -> Conversion:
-    """Answers from a finished conversion of the same source; refuses if it is of another."""
+    """Returns the finished conversion in `out`; raises InputError if its source or options differ."""
     manifest = Dataset.open(out).manifest
     own = (converter.source_files(split, image_id) for split, ids in splits.items() for image_id in ids)
     files = chain(converter.shared_files(), *own)
@@ -214,13 +214,13 @@ def _finished(converter: Converter, spec: DatasetSpec, splits: Splits, out: Path
         raise InputError(
             f"{out}: holds a dataset from another source or other options; give another --out, or --overwrite"
         )
-    # Left by a stop between giving the folder its name and cleaning up.
+    # Removes files left if that conversion was interrupted between the rename and its cleanup.
     _clean(out)
     return Conversion(folder=out, manifest=manifest, dropped=dropped_lines(out), already_there=True)
 
 
 def _prepare(partial: Path, key: str) -> None:
-    """Keeps what an interrupted run of the same conversion finished; clears anything else."""
+    """Keeps the shards of an interrupted run with the same key; removes those of any other."""
     state = partial / _STATE
     if not state.is_file() or read_struct(state, _State, what="the state of a conversion").key != key:
         for name in ("data", RECORDS):
@@ -261,7 +261,7 @@ def _manifest(
 
 
 def _publish(partial: Path, out: Path, manifest: Manifest, dropped: Sequence[DroppedLine]) -> None:
-    """Completes the staged folder and gives it its name in one step."""
+    """Completes the staged folder and renames it to `out`."""
     if manifest.images == 0:
         reasons = "; ".join(sorted({line.reason for line in dropped})[:3])
         raise InputError(f"{manifest.dataset.name}: no image is left ({len(dropped)} dropped: {reasons})")
@@ -270,8 +270,9 @@ def _publish(partial: Path, out: Path, manifest: Manifest, dropped: Sequence[Dro
     write_json(partial / MANIFEST, manifest.as_json())
     sync(partial / "data")
     replaced = out.with_name(f".{out.name}.replaced")
-    if replaced.exists():  # left by a stop while it was being removed
+    if replaced.exists():  # an earlier run was interrupted while removing it
         shutil.rmtree(replaced)
+    # The old dataset is moved aside: a rename cannot replace a folder that is not empty.
     if out.exists():
         os.replace(out, replaced)
     os.replace(partial, out)
@@ -282,7 +283,7 @@ def _publish(partial: Path, out: Path, manifest: Manifest, dropped: Sequence[Dro
 
 
 def _clean(out: Path) -> None:
-    """Removes what only an unfinished conversion needs."""
+    """Removes the files that only an unfinished conversion needs."""
     shutil.rmtree(out / RECORDS, ignore_errors=True)
     for name in (_STATE, ".lock"):
         (out / name).unlink(missing_ok=True)

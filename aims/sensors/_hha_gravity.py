@@ -13,17 +13,17 @@ BoolArray = npt.NDArray[np.bool_]
 # Degrees within which a normal counts as floor or wall, each for so many iterations.
 SCHEDULE = (45.0, 15.0)
 ITERATIONS = 5
-# Degrees that the direction may turn before normals are sorted again; a matter of speed only.
+# Degrees that the direction may turn before normals are classified again; this affects only the speed.
 SLACKS = {45.0: (5.0, 1.0), 15.0: (2.0, 0.5)}
 # Eigenvalues closer than this part of the largest one count as equal: a plane stored in millimetres seen
 # from 2 m has normals that scatter by 6e-4 rad, 4e-7 of the sum of their squares.
 EQUAL_EIGENVALUES = 1e-6
-# Normals at a time: they stay in the cache, and OpenBLAS does not thread so small a product.
+# Normals per chunk: they stay in the cache, and OpenBLAS computes so small a product in one thread.
 CHUNK = 28000
 
 
 def fit_gravity(normals: FloatArray, down: FloatArray) -> FloatArray:
-    """Turns a first guess into the direction that floors are normal to and walls are parallel to.
+    """Refines a first guess of gravity to the direction normal to floors and parallel to walls, of length 1.
 
     Args:
         normals: (4, n) x, y and z of any length and either sign, and 1 / their squared length, or 0 for none.
@@ -37,11 +37,11 @@ def fit_gravity(normals: FloatArray, down: FloatArray) -> FloatArray:
 
 
 class _Scatter:
-    """(3, 3) sum of w w^T over the walls minus sum of f f^T over the floors, as seen from a direction.
+    """Computes the (3, 3) sum of w w^T over walls w minus that of f f^T over floors f, given a direction.
 
     When the direction turns by little, few normals change between floor, wall and neither. Those far enough
-    from the limits are summed once, and only the doubtful others are looked at again, in the same way with
-    the next smaller slack.
+    from the limits are summed once; only the others are classified again, in the same way with the next
+    smaller slack.
     """
 
     def __init__(self, normals: FloatArray, degrees: float, slacks: tuple[float, ...]) -> None:
@@ -59,7 +59,7 @@ class _Scatter:
         return self.settled + self.rest(down)
 
     def _sort(self, down: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The sum over what stays floor or wall within the slack, and the normals for which that is open."""
+        """Returns the sum over normals that keep their class within the slack, and all that may change."""
         sure, possible = math.radians(self.degrees - self.slack), math.radians(self.degrees + self.slack)
         settled, doubtful = np.zeros((3, 3)), [np.empty((4, 0))]
         for start in range(0, self.normals.shape[1], CHUNK):
@@ -77,7 +77,7 @@ class _Scatter:
 
 
 def project(vectors: FloatArray, direction: FloatArray) -> FloatArray:
-    """Sum of x, y and z of vectors (3 or 4, ...) times those of one direction; `@` would use threads."""
+    """Returns the dot product of (3 or 4, ...) vectors with a direction; `@` would start BLAS threads."""
     product = vectors[0] * direction[0]
     product += vectors[1] * direction[1]
     product += vectors[2] * direction[2]
@@ -85,7 +85,7 @@ def project(vectors: FloatArray, direction: FloatArray) -> FloatArray:
 
 
 def _smallest(matrix: FloatArray, previous: FloatArray) -> FloatArray:
-    """The eigenvector of the smallest eigenvalue; of several, what is nearest to the previous direction."""
+    """Returns the eigenvector of the smallest eigenvalue; of several, the one nearest to `previous`."""
     values, vectors = np.linalg.eigh(matrix)
     space = vectors[:, values - values[0] <= EQUAL_EIGENVALUES * np.abs(values).max()]
     projection = space @ (space.T @ previous)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-# Sums of squares of pixel coordinates over a window fit into 32 bits for pictures smaller than this.
+# Sums of squared pixel coordinates over a window fit into int32 if both sides are shorter than this.
 INT32_SIZE = 4000
 
 
@@ -37,13 +37,13 @@ class PlaneFit:
         principal: tuple[float, float],
     ) -> None:
         height, width = inverse.shape
-        # Counted from the middle, so that numbers stay small.
+        # Coordinates count from the middle of the image, so that their sums stay small.
         self.x: FloatArray = np.arange(width, dtype=np.float64) - width // 2
         self.y: FloatArray = np.arange(height, dtype=np.float64)[:, None] - height // 2
         self.cx, self.cy = principal[0] - width // 2, principal[1] - height // 2
         self.fx, self.fy = focal
         self.present = np.ones(inverse.shape, np.bool_) if present is None else present
-        # A line of pixels spans no plane, which only the counting of samples finds out.
+        # A single row or column of pixels spans no plane, which only `_solve_present` detects.
         self.full = present is None and min(height, width) > 1
         # One block of memory, because pages new from the system cost as much time as the arithmetic.
         memory = np.empty((6, height, width))
@@ -53,13 +53,13 @@ class PlaneFit:
         self.radius = 0
 
     def start(self, radius: int) -> None:
-        """Begins with windows of another radius (half the width, without the centre): `normals` is lost."""
+        """Sums over windows of another radius, 2 radius + 1 pixels wide; overwrites `normals`."""
         self.radius = radius
         for values, sums in zip(self.targets, self.normals[:3], strict=True):
             _box(values, radius, sums)
 
     def solve(self, rows: slice) -> tuple[FloatArray, BoolArray | None]:
-        """Completes `normals` for some rows, once after every start.
+        """Completes `normals` for some rows; to be called once per row after `start`.
 
         Returns:
             (4, rows, w) x, y and z of normals of any length and either sign, and 1 / their squared length,
@@ -77,12 +77,13 @@ class PlaneFit:
         weight += b * b
         weight += c * c
         if exist is not None:
+            # The reciprocal below becomes 0.
             np.copyto(weight, np.inf, where=~exist)
         np.divide(1, weight, out=weight)
         return normals, exist
 
     def edges(self, rows: slice) -> list[slice]:
-        """Columns in which the plane may pass behind the camera: none where windows are full and whole."""
+        """Returns the columns whose windows lack pixels, where a plane may pass behind the camera."""
         height, width = self.present.shape
         cut = rows.start < self.radius or rows.stop > height - self.radius
         if cut or not self.full or width < 2 * self.radius:
@@ -90,7 +91,7 @@ class PlaneFit:
         return [slice(0, self.radius), slice(width - self.radius, width)]
 
     def _solve_full(self, sums: FloatArray, rows: slice) -> None:
-        """Nothing is missing: the window is a rectangle, x and y are independent, their moments known."""
+        """Solves without missing pixels: windows are rectangles, whose moments of x and y are known."""
         nx, x, xx = _span(self.x, self.radius)
         ny, y, yy = (moment[rows, None] for moment in _span(self.y[:, 0], self.radius))
         a, b, c = sums
@@ -103,11 +104,11 @@ class PlaneFit:
         c += np.multiply(b, (self.cy - y) / self.fy, out=term)
 
     def _solve_present(self, sums: FloatArray, rows: slice) -> BoolArray:
-        """Pixels are missing: the moments of x and y are summed as well."""
+        """Solves with missing pixels, where the moments of x and y are summed as well."""
         a, b, total = sums
         n, x, y, xx, xy, yy = self._count(rows)
-        # Whole numbers below 2**53, so exact: the determinant is 0 where, and only where, the samples are on
-        # a line. (Sums of 1/z leave a residue in an empty window.)
+        # Integers below 2**53 are exact, so the determinant is 0 if and only if the samples lie on a line.
+        # (Sums of 1/z leave a residue in an empty window.)
         xx, xy, yy = n * xx, n * xy, n * yy
         xx -= x * x
         xy -= x * y
@@ -133,10 +134,10 @@ class PlaneFit:
         return np.asarray(determinant > 0)
 
     def _count(self, rows: slice) -> list[FloatArray]:
-        """Sums of 1, x, y, xx, xy, yy over what is present in the windows of some rows."""
+        """Returns the sums of 1, x, y, xx, xy, yy over the present pixels of the windows of some rows."""
         top = max(rows.start - self.radius, 0)
         reach, inside = slice(top, rows.stop + self.radius), slice(rows.start - top, rows.stop - top)
-        # Whole numbers are twice as fast to add up.
+        # Integer sums are twice as fast.
         kind: Any = np.int32 if max(self.present.shape) < INT32_SIZE else np.float64
         present, x, y = self.present[reach], self.x.astype(kind), self.y[reach].astype(kind)
         by_x, by_y = present * x, present * y
@@ -145,14 +146,14 @@ class PlaneFit:
 
 
 def _box(values: npt.NDArray[Any], radius: int, out: FloatArray | None = None) -> FloatArray:
-    """Sums over windows, with zeros around the picture."""
+    """Sums over windows of 2 radius + 1 pixels a side, with zeros beyond the image."""
     size = (2 * radius + 1, 2 * radius + 1)
     sums = cv2.boxFilter(values, cv2.CV_64F, size, out, normalize=False, borderType=cv2.BORDER_CONSTANT)
     return np.asarray(sums, np.float64)
 
 
 def _span(position: FloatArray, radius: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Of the window around every position: its size, mean, and sum of squares about the mean."""
+    """Returns the size, mean and sum of squares about the mean of the window around each position."""
     first, last = np.maximum(position - radius, position[0]), np.minimum(position + radius, position[-1])
     n = last - first + 1
     return n, (first + last) / 2, n * (n * n - 1) / 12

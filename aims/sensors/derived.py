@@ -1,4 +1,4 @@
-"""Streams that are computed when a dataset is read, so that conversion stores only what was measured."""
+"""Streams that are computed when a dataset is read, so that conversion stores only measurements."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from math import pi
 from aims.core.schema import Array, StreamSpec
 from aims.sensors.polarization import ANGLES, aolp, aolp_folded, dolp, stokes
 
-#: The pictures taken through polarizers, in the order of `stokes`; the other streams are derived from them.
+#: Streams of the images behind the four polarizers, in the argument order of `stokes`.
 POLARIZERS = tuple(f"i{angle}" for angle in ANGLES)
 
 
 _Range = tuple[float, float]
-#: Stream -> what computes it from the four pictures, in the order of `POLARIZERS`; its unit, None for that of
-#: the pictures; and its valid range, None for twice theirs.
+#: By derived stream: the function of the four images, in the order of `POLARIZERS`; the unit, None for that
+#: of the images; and the valid range, None for twice that of the images.
 _DERIVED: Mapping[str, tuple[Callable[..., Array], str | None, _Range | None]] = {
     "intensity": (lambda *pictures: stokes(*pictures)[0], None, None),
     "aolp": (lambda *pictures: aolp(*stokes(*pictures)[1:]), "rad", (-pi / 2, pi / 2)),
@@ -24,16 +24,16 @@ _DERIVED: Mapping[str, tuple[Callable[..., Array], str | None, _Range | None]] =
 
 
 def derived_streams(stored: Mapping[str, StreamSpec]) -> dict[str, StreamSpec]:
-    """The streams that can be computed from those that a dataset stores, without the stored ones.
+    """Returns the streams that can be computed from the stored ones and are not stored themselves.
 
-    From `i0`, `i45`, `i90` and `i135`: `intensity` (the Stokes parameter s0), `aolp` (atan2), `dolp`, and
-    `aolp_folded`, the paper's angle.
+    From `i0`, `i45`, `i90` and `i135`, of equally many channels: `intensity` (the Stokes parameter s0),
+    `aolp` (atan2), `dolp`, and `aolp_folded`, the paper's angle.
     """
     pictures = [stored[name] for name in POLARIZERS if name in stored]
     if len(pictures) < len(POLARIZERS) or len({picture.channels for picture in pictures}) > 1:
         return {}
     first = pictures[0]
-    # s0 is half the sum of four.
+    # s0 is half the sum of the four images, so its range is twice theirs.
     double = first.valid_range and (2 * first.valid_range[0], 2 * first.valid_range[1])
     return {
         name: StreamSpec(

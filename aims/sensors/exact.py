@@ -1,8 +1,8 @@
-"""Angles and lengths that have the same bits on every processor, where those of NumPy have not.
+"""`arctan2` and `hypot` with the same bits on every processor, which those of NumPy do not have.
 
-NumPy and the C library choose the code of `arctan2` and `hypot` by the vector unit, and last digits differ.
-These are made of the operations that have one right result each by IEEE 754: sums, products, quotients and
-roots, in float64.
+NumPy and the C library select their implementation by the vector unit, and the last digits differ. The
+functions here use only operations that IEEE 754 rounds exactly: sums, products, quotients and square roots,
+in float64.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aims.core.schema import Array
 
 Floats = NDArray[np.floating[Any]]
 
-# Values at a time: what a step leaves is still in the cache for the next.
+# Values per block, so that intermediate results stay in the cache.
 _BLOCK = 1 << 13
 # arctan x = x + x^3 P(x^2) / Q(x^2) for x up to 0.66: Moshier, Methods and Programs for Mathematical
 # Functions (1989), and his library Cephes.
@@ -41,14 +41,14 @@ _Q = (
 
 
 def arctan2(y: Array, x: Array) -> Floats:
-    """The angle of the point (x, y), as `np.arctan2`; its sign is that of y, negative zeros too.
+    """Computes the angle of the point (x, y), as `np.arctan2` does; its sign is that of y, also for -0.0.
 
     Args:
-        y: finite numbers (an angle with NaN or infinities is NaN), any shape.
+        y: any shape; NaN and infinities give NaN.
         x: of the same shape.
 
     Returns:
-        Radians from -pi to pi to 4e-16, rounded to float32 unless one of the two needs float64.
+        Radians in [-pi, pi] with an error below 4e-16, rounded to float32 unless an input needs float64.
     """
     y, x = np.asarray(y), np.asarray(x)
     angles = np.empty(x.shape, np.result_type(y, x, np.float32))
@@ -61,16 +61,17 @@ def arctan2(y: Array, x: Array) -> Floats:
 
 
 def hypot(x: Array, y: Array) -> Floats:
-    """The length of the vector (x, y): float32 unless one of the two needs float64."""
+    """Computes the length of the vector (x, y): float32 unless an input needs float64."""
     x, y = np.asarray(x), np.asarray(y)
     square = np.square(x, dtype=np.float64) + np.square(y, dtype=np.float64)
     return np.asarray(np.sqrt(square), np.result_type(x, y, np.float32))
 
 
 def _arctan2(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
-    # Masks are factors of 0 and 1, as arithmetic on whole arrays is several times as fast as on parts.
+    # Masks are factors of 0 and 1: arithmetic on whole arrays is several times faster than on selections.
     steep, flat = np.abs(y), np.abs(x)
     longer, shorter = np.maximum(steep, flat), np.minimum(steep, flat)
+    # At the origin the quotient is 0 / 1 instead of 0 / 0.
     longer += longer == 0
     reduced = (shorter > _REDUCED * longer).astype(np.float64)
     # arctan(a / b) = pi / 4 + arctan((a - b) / (a + b)).
@@ -83,6 +84,7 @@ def _arctan2(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float
     correction *= ratio
     ratio += correction
     ratio += np.multiply(reduced, math.pi / 4, out=reduced)
+    # From the first octant back to the octant of (x, y): pi / 2 - angle if |y| > |x|, pi - angle if x < 0.
     for mirrored, sum_of_both in ((steep > flat, math.pi / 2), (np.signbit(x), math.pi)):
         ratio *= 1 - 2.0 * mirrored
         ratio += sum_of_both * mirrored
@@ -90,7 +92,7 @@ def _arctan2(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float
 
 
 def polynomial(values: NDArray[np.float64], coefficients: Sequence[float]) -> NDArray[np.float64]:
-    """The polynomial with those coefficients, the lowest first."""
+    """Evaluates the polynomial with these coefficients, the lowest first, by Horner's scheme."""
     total = values * coefficients[-1]
     for coefficient in coefficients[-2:0:-1]:
         total += coefficient

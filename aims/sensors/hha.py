@@ -17,14 +17,15 @@ from aims.core.errors import InputError
 from aims.sensors._hha_gravity import fit_gravity, project
 from aims.sensors._hha_normals import BoolArray, FloatArray, PlaneFit
 
-# Half the width of the windows, in pixels, over which planes are fitted: for the angle and for gravity.
+# Radius r of the windows over which planes are fitted, 2 r + 1 pixels wide: for the angle and for gravity.
 ANGLE_RADIUS, GRAVITY_RADIUS = 3, 10
-# Pixels that are worked on at a time.
+# Pixels per band of rows, see `_Scene.bands`.
 BAND = 40000
+# Gravity of a level camera; x points to the right, y down, z ahead.
 DOWN = (0.0, 1.0, 0.0)
-# Metres; what lies outside is no measurement, and would drown the others in the sums over windows.
+# Metres; values outside are not measurements, and would swamp all others in the sums over windows.
 NEAREST_M, FARTHEST_M = 1e-6, 1e6
-# Beyond it an intrinsic in pixels is a mistake, and squares might overflow.
+# Pixels; a larger intrinsic is a mistake, and its square might overflow.
 FARTHEST_PIXEL = 1e6
 # Metres; a median beyond it means that the depth is in another unit.
 MEDIAN_LIMIT_M = 100.0
@@ -99,10 +100,10 @@ def encode_hha(
     2. angle in degrees between gravity and the normal of the surface, seen from its back, plus 38: a floor
        has 38, a wall 128, a ceiling or a surface without a normal 218.
 
-    Each is rounded (halves up) and clipped at 255; the computation is in float64 throughout. Depth that comes
-    as float32 has been rounded before: of the 921,600 values of the original's reference picture 8 differ by
-    one then, from float64 none does. Whole numbers hide the last digits in which BLAS and `np.arccos` depend
-    on the processor: that picture has the same bytes with the kernels of every vendor, vector unit and number
+    Each is rounded (halves up) and clipped at 255; the computation is in float64 throughout. Depth given as
+    float32 is rounded already: 8 of the 921,600 values of the original's reference image then differ by one,
+    with float64 none does. Rounding to integers hides the last digits, in which BLAS and `np.arccos` depend
+    on the processor: that image has the same bytes with the kernels of every vendor, vector unit and number
     of threads that was tried.
 
     A pixel is missing where `missing` says so and where the depth is 0, negative, NaN, infinite, below a
@@ -133,6 +134,7 @@ def encode_hha(
     down = scene.gravity(_direction(gravity))
     height = scene.height(down)
     lowest = height.min() if scene.valid is None else height.min(where=scene.valid, initial=np.inf)
+    # Unless a point lies 90 cm below the camera, the original assumes the ground 130 cm below it.
     height -= lowest if lowest <= -90 else -130.0
     picture = np.empty((*height.shape, 3), np.uint8)
     scene.fit.start(ANGLE_RADIUS)
@@ -183,7 +185,7 @@ def estimate_gravity(
 
 
 class _Scene:
-    """The input, checked, in the form that all steps share."""
+    """The validated input, in the form that all steps share."""
 
     def __init__(self, depth_m: npt.ArrayLike, missing: npt.ArrayLike | None, camera: Camera) -> None:
         depth = _checked_depth(depth_m)
@@ -203,20 +205,21 @@ class _Scene:
         self.fit = PlaneFit(inverse, None if complete else present, (camera.fx, camera.fy), (cx, cy))
 
     def bands(self) -> Iterator[slice]:
-        """Rows that are worked on together, so that what is computed for them stays in the cache."""
+        """Yields bands of rows, small enough that their intermediate results stay in the cache."""
         height, width = self.z.shape
         step = max(BAND // width, 1)
         return (slice(top, min(top + step, height)) for top in range(0, height, step))
 
     def gravity(self, down: FloatArray) -> FloatArray:
-        """(3,) downwards, from a first guess."""
+        """Returns the direction of gravity, (3,) pointing down, refined from a first guess."""
         self.fit.start(GRAVITY_RADIUS)
         for rows in self.bands():
             self.fit.solve(rows)
         return fit_gravity(self.fit.normals.reshape(4, -1), down)
 
     def height(self, down: FloatArray) -> FloatArray:
-        """(h, w) centimetres above the camera."""
+        """Returns the (h, w) height above the camera in centimetres."""
+        # Within 0.1 degrees of a level camera the original does not rotate the points.
         if down[1] >= math.cos(math.radians(0.1)):
             down = np.array(DOWN)
         height = -(down[1] * self.v + down[2]) - down[0] * self.u
@@ -224,7 +227,7 @@ class _Scene:
         return np.asarray(height, np.float64)
 
     def angle(self, down: FloatArray, rows: slice) -> FloatArray:
-        """Degrees between gravity and the normals, which point away from the camera, plus 38."""
+        """Returns the angle in degrees between gravity and the normals, seen from their back, plus 38."""
         normals, exist = self.fit.solve(rows)
         cosine = project(normals, down)
         cosine *= np.sqrt(normals[3])
@@ -233,6 +236,7 @@ class _Scene:
             behind = a * self.u[columns] + b * self.v[rows] + c < 0
             np.negative(cosine[:, columns], out=cosine[:, columns], where=behind)
         if exist is not None:
+            # As in the original, a pixel without a normal has an angle of 180 degrees.
             np.copyto(cosine, -1, where=~exist)
         np.clip(cosine, -1, 1, out=cosine)
         degrees: FloatArray = np.arccos(cosine, out=cosine)
@@ -242,7 +246,7 @@ class _Scene:
 
 
 def _rounded(values: FloatArray) -> npt.NDArray[np.uint8]:
-    """As MATLAB rounds to uint8: halves away from zero, and clipped. Overwrites the values."""
+    """Rounds to uint8 as MATLAB does: halves away from zero, clipped. Overwrites the values."""
     values += 0.5
     return np.clip(values, 0, 255, out=values).astype(np.uint8)
 
@@ -260,7 +264,7 @@ def _checked_depth(depth_m: npt.ArrayLike) -> FloatArray:
         raise InputError(f"depth_m has shape {depth.shape}; it must be (height, width), with pixels in it")
     with np.errstate(over="ignore"):
         depth = depth.astype(np.float64, copy=False)
-    # A median costs as much as a tenth of the encoding, and mostly nothing is that far.
+    # The median costs a tenth of the encoding, so it is computed only if any depth exceeds the limit.
     if (depth > MEDIAN_LIMIT_M).any():
         measured = depth[(depth > 0) & (depth < np.inf)]
         if 2 * np.count_nonzero(measured > MEDIAN_LIMIT_M) > measured.size:
@@ -281,7 +285,7 @@ def _checked_mask(missing: npt.ArrayLike, shape: tuple[int, ...]) -> BoolArray:
 
 
 def _direction(gravity: npt.ArrayLike | None) -> FloatArray:
-    """The first guess of gravity, of length 1."""
+    """Validates the first guess of gravity and scales it to length 1."""
     try:
         direction = np.asarray(DOWN if gravity is None else gravity, np.float64)
     except (TypeError, ValueError):
@@ -290,5 +294,6 @@ def _direction(gravity: npt.ArrayLike | None) -> FloatArray:
         raise InputError(
             f"gravity is {gravity!r}; it must be three finite numbers (x, y, z), not all of them 0"
         )
+    # First by the largest component, as the norm would overflow for huge ones and be 0 for tiny ones.
     direction = direction / np.abs(direction).max()
     return np.asarray(direction / np.linalg.norm(direction))

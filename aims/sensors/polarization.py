@@ -1,6 +1,6 @@
 """Linear polarization: Stokes parameters, degree and angle, and the raw frames of polarization sensors.
 
-Angles are those of the polarizers as the camera labels them; the angle of polarization follows that sense.
+Polarizer angles are those that the camera states; the angle of polarization has the same sense of rotation.
 All values have the same bits on every processor (`aims.sensors.exact`).
 Reference: raw_layouts.md (ZJU-RGB-P); Xiang et al., Optics Express 2021.
 """
@@ -21,10 +21,10 @@ Interpolation = Literal["none", "bilinear"]
 
 #: Angles of the four polarizers, in degrees.
 ANGLES = (0, 45, 90, 135)
-#: Each 2 x 2 cell of Sony's polarization sensors (IMX250MZR and its kin), row by row, in degrees.
+#: Polarizer angles of a 2 x 2 cell of Sony's sensors (IMX250MZR and its kin), row by row, in degrees.
 SONY_LAYOUT = ((90, 45), (135, 0))
 
-# Weights of the neighbours that lie one pixel away in both directions, in one, and of the pixel itself.
+# Bilinear weights of the diagonal neighbours, of the horizontal and vertical ones, and of the pixel itself.
 _BILINEAR = np.array([[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]])
 
 
@@ -59,7 +59,7 @@ def dolp(s0: Array, s1: Array, s2: Array) -> Floats:
     """The degree of linear polarization, sqrt(s1^2 + s2^2) / s0.
 
     Returns:
-        0 (none) to 1 (full); noise beyond 1 is cut. Where s0 is 0 there is no light to speak of: 0.
+        0 (unpolarized) to 1 (fully polarized), clipped at 1; 0 where s0 is not positive.
     """
     total = np.asarray(s0)
     polarized = hypot(s1, s2)
@@ -80,15 +80,15 @@ def aolp(s1: Array, s2: Array) -> Floats:
 
 
 def aolp_folded(s1: Array, s2: Array) -> Floats:
-    """The paper's angle, arctan(s2 / s1) / 2, which cannot tell two directions at right angles apart.
+    """The paper's angle, arctan(s2 / s1) / 2, which is the same for two perpendicular directions.
 
     The published numbers used it (raw_layouts.md); the `paper` protocol keeps it, nothing else does.
 
     Returns:
-        Radians in [-pi/4, pi/4]; 0 where s1 and s2 are both 0 (the source does not say).
+        Radians in [-pi/4, pi/4]; 0 where s1 and s2 are both 0, which the source leaves open.
     """
     s1, s2 = np.asarray(s1), np.asarray(s2)
-    # |s1| with s2 of the opposite sign is the same quotient, and needs no division.
+    # Both signs are flipped where s1 is negative: the quotient stays, and arctan2 handles s1 = 0.
     angle: Floats = arctan2(np.where(s1 < 0, -s2, s2), np.abs(s1)) / 2
     return angle
 
@@ -99,18 +99,18 @@ def split_mosaic(
     *,
     interpolation: Interpolation = "bilinear",
 ) -> dict[int, Array]:
-    """Takes the raw frame of a polarization sensor apart: one picture for each polarizer.
+    """Splits the raw frame of a polarization sensor into one image per polarizer angle.
 
     Args:
         frame: (height, width) or (height, width, 1), both even; one channel without a colour filter.
         layout: the angles of each 2 x 2 cell in degrees, row by row.
-        interpolation: "none" gives the measured values alone, at half the height and width; the four pictures
-            are then seen from places half a pixel apart. "bilinear" gives pictures of the frame's size: each
-            missing value is the mean of its two or four nearest neighbours of the same angle, and the border
-            mirrors the frame. Whole numbers become float32 then.
+        interpolation: "none" gives the measured values alone, at half the height and width; the four images
+            are then offset against each other by half a pixel. "bilinear" gives images of the frame's size:
+            each missing value is the mean of its two or four nearest neighbours of the same angle, and the
+            border mirrors the frame. Integers become float32, or float64 beyond 16 bits.
 
     Returns:
-        A (rows, columns) picture by angle.
+        Two-dimensional images by angle in degrees.
 
     Raises:
         InputError: the frame is no even, one-channel picture, or the layout does not name 0, 45, 90 and 135.
@@ -132,7 +132,7 @@ def split_mosaic(
     for angle, (y, x) in places.items():
         sparse = np.zeros(frame.shape, dtype)
         sparse[y::2, x::2] = frame[y::2, x::2]
-        # Mirrored at the outermost pixel, so that odd rows stay odd beyond the border.
+        # Mirroring about the outermost pixel keeps the parity of rows and columns, hence the mosaic.
         pictures[angle] = cv2.filter2D(sparse, -1, _BILINEAR, borderType=cv2.BORDER_REFLECT_101)
     return pictures
 

@@ -1,7 +1,7 @@
-"""How each stream is scaled under every protocol before it is normalised, from protocol.md.
+"""Scales streams as each protocol prescribes (protocol.md), before they are normalised.
 
-`strict` has one rule for all streams: the valid range of the manifest becomes 0..1, and mean and deviation
-are measured on the training part; those of RGB pictures are ImageNet's, which the pretrained weights expect.
+`strict` has one rule for all streams: the valid range of the manifest is mapped to 0..1; mean and standard
+deviation are measured on the training part, except for RGB, where the pretrained weights expect ImageNet's.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ class Constants:
     std: tuple[float, ...]
 
 
-#: ImageNet's, on pictures scaled to 0..1: SAM was trained on pictures normalised by them.
+#: Constants of ImageNet for images scaled to 0..1; SAM was trained on images normalised by them.
 IMAGENET = Constants(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 #: Streams that the `paper` protocol scales image by image, each by its own minimum and maximum, to 8 bits.
 MIN_MAX = frozenset({"depth", "thermal"})
-#: Stream -> what the `paper` protocol reads in its place where the dataset derives both: the published
-#: numbers used arctan, which folds 0 and 90 degrees onto each other.
+#: Stream -> the stream that the `paper` protocol reads instead if both are derived: the published numbers
+#: used arctan, which folds 0 and 90 degrees onto each other.
 FOLDED = {"aolp": "aolp_folded"}
 
 
 def paper_rule(stream: str) -> Literal["min-max", "type"]:
-    """The `paper` protocol's rule for a stream.
+    """Returns the scaling rule of the `paper` protocol for a stream.
 
-    "min-max": each image by its own minimum and maximum to 8 bits, then to 0..1. "type": whole numbers by
-    their type's maximum to 0..1; floats stay as they are.
+    "min-max" scales each image by its own minimum and maximum to 8 bits, then to 0..1. "type" divides
+    integers by the maximum of their dtype and leaves floats unchanged.
     """
     return "min-max" if stream in MIN_MAX else "type"
 
 
 def published_constants(dataset: str, stream: str) -> Constants | None:
-    """The published mean and deviation of a stream, where there are any."""
+    """Returns the published mean and standard deviation of a stream; None if there are none."""
     return _published().get((dataset, stream))
 
 
@@ -63,9 +63,9 @@ def _published() -> dict[tuple[str, str], Constants]:
 
 
 def stream_to_read(stream: str, derived: Mapping[str, StreamSpec], protocol: Protocol) -> str:
-    """The stream that a protocol reads for a stream of a modality.
+    """Returns the stream that a protocol reads for a stream of a modality.
 
-    Only where both are derived from the same pictures: a stored AoLP is what it is.
+    It is another one only if both are derived: a stored AoLP is never replaced.
     """
     other = FOLDED.get(stream, stream)
     return other if protocol.folds_angles and {stream, other} <= derived.keys() else stream
@@ -74,19 +74,19 @@ def stream_to_read(stream: str, derived: Mapping[str, StreamSpec], protocol: Pro
 def scale(
     array: Array, stream: str, spec: StreamSpec, protocol: Protocol
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
-    """Scales one stream as the protocol says, before mean and standard deviation.
+    """Scales one stream as the protocol prescribes, before mean and standard deviation are applied.
 
-    `paper`: by `paper_rule`. `strict`: by the stream's valid range to 0..1, where the manifest
-    states one; else whole numbers by their type's maximum and floats as they are.
+    `paper` uses `paper_rule`. `strict` maps the valid range of the manifest to 0..1; without one it divides
+    integers by the maximum of their dtype and leaves floats unchanged.
 
     Args:
         array: (height, width, channels) as stored.
         stream: name of the stream.
-        spec: the manifest's words on it.
-        protocol: "paper" keeps missing values as they come, only NaN and infinities are left out.
+        spec: the manifest's description of the stream.
+        protocol: the protocol; "paper" treats only NaN and infinities as invalid, not the missing value.
 
     Returns:
-        The scaled array, and where it holds a measurement.
+        The scaled array, and a bool array of the same shape that is True where a value was measured.
     """
     wide = array.dtype.itemsize > 4 or array.dtype == np.int32
     values: NDArray[np.floating[Any]] = array.astype(np.float64 if wide else np.float32)

@@ -1,6 +1,6 @@
-"""Arrays that files hold by name: npz archives and MATLAB's .mat files; and npy, which holds one.
+"""Reads arrays of npy files, npz archives and MATLAB's .mat files.
 
-Nothing is unpickled or run: of MATLAB's classes numbers and logicals are read, and fields of a struct.
+Nothing is unpickled or executed: of MATLAB's classes, numbers, logicals and fields of a struct are read.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from aims.core.schema import Array, SampleError
 from .decoding import AGAIN, decoder_errors
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_USER_BLOCK = 512  # MATLAB puts a text in front of the HDF5 content
-# Version 1.0 and the byte order: "MI" as a 16-bit number, read back.
+_USER_BLOCK = 512  # MATLAB writes a text header of this size before the HDF5 content
+# Version 1.0, and "MI" as a 16-bit number, which shows the byte order.
 _BYTE_ORDERS = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}
 _HEADER = 128
 _WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -33,31 +33,31 @@ _NUMBERS = frozenset({"double", "single", "logical", *_WHOLE})
 
 
 def load_npy(path: Path, data: bytes, kind: str = "npy") -> Array:
-    """Reads the bytes of an npy file; `kind` names it in messages. Pickled objects are never unpacked."""
+    """Decodes the bytes of an npy file; `kind` names it in messages. Pickled objects are refused."""
     with decoder_errors(path, kind):
         return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
 
 
 def load_npz(path: Path, data: bytes, variable: str) -> Array:
-    """Reads one array of an npz file, whose checksum must be right. Pickled objects are never unpacked.
+    """Decodes one array of an npz file and verifies its checksum. Pickled objects are refused.
 
     Raises:
-        SampleError: the file is no whole npz file, or holds no such array.
+        SampleError: the file is damaged or is not npz, or it lacks the array.
     """
     with decoder_errors(path, "npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
         _known(path, variable, names)
         if names.count(variable) > 1:
             raise SampleError(f"{path}: holds variable {variable!r} twice; save it again")
-        # Read to its end, as zipfile compares the checksum only then.
+        # Read to the end, because zipfile verifies the checksum only then.
         content = archive.read(f"{variable}.npy")
     return load_npy(path, content, f"npz ({variable!r})")
 
 
 def load_mat(path: Path, data: bytes, variable: str) -> Array:
-    """Reads one variable of a .mat file of MATLAB version 5 (also 6 and 7) or 7.3, with MATLAB's own axes.
+    """Decodes one variable of a .mat file of MATLAB version 5 (also 6 and 7) or 7.3, axes as in MATLAB.
 
-    The dtype is that of MATLAB's class, where version 5 may store whole doubles in fewer bits.
+    The dtype is that of the MATLAB class, although version 5 may store integral doubles in fewer bits.
 
     Args:
         path: the file, for messages.
@@ -65,7 +65,7 @@ def load_mat(path: Path, data: bytes, variable: str) -> Array:
         variable: name of a numeric or logical array; `a.b` is field b of the struct a.
 
     Raises:
-        SampleError: the file is no whole .mat file; it holds no such variable, or one of another class.
+        SampleError: the file is damaged or is not .mat; the variable is missing or of another class.
     """
     if _HDF5 in (data[: len(_HDF5)], data[_USER_BLOCK : _USER_BLOCK + len(_HDF5)]):
         with decoder_errors(path, "MATLAB 7.3"), h5py.File(io.BytesIO(data), "r") as file:
@@ -95,7 +95,7 @@ def _refuse(path: Path, variable: str, what: str) -> SampleError:
 
 
 def _check_elements(path: Path, data: bytes, order: str) -> None:
-    """Checks that the last element of a version 5 file is whole; scipy reads only those that it needs."""
+    """Checks that the last element of a version 5 file is complete; scipy reads only what it needs."""
     position = _HEADER
     while position + 8 <= len(data):
         _, size = struct.unpack_from(f"{order}II", data, position)
@@ -117,14 +117,14 @@ def _mat5(path: Path, data: bytes, variable: str) -> Array:
         raise _refuse(path, name, f"of class {kind}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", MatReadWarning)  # leftover content
-            # scipy would throw the imaginary part away.
+            warnings.simplefilter("error", MatReadWarning)  # content left over
+            # scipy would discard the imaginary part.
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             value: Any = scipy.io.loadmat(io.BytesIO(data), variable_names=[name], mat_dtype=True)[name]
     except np.exceptions.ComplexWarning:
         raise _refuse(path, variable, "complex, or beside complex numbers in its struct") from None
     for field in fields:
-        # Subclasses of ndarray are MATLAB's objects and functions.
+        # Subclasses of ndarray stand for MATLAB objects and functions.
         if type(value) is not np.ndarray or value.dtype.names is None or value.size != 1:
             raise _refuse(path, name, "no single struct")
         _known(path, f"{name}.{field}", (f"{name}.{known}" for known in value.dtype.names))
@@ -142,7 +142,7 @@ def _hdf5(path: Path, file: Any, variable: str) -> Array:
         prefix = f"{name}." if name else ""
         _known(path, prefix + field, (prefix + known for known in item if not known.startswith("#")))
         name = prefix + field
-        # Soft and external links could lead to other files; MATLAB writes none.
+        # Soft and external links could lead to other files; MATLAB does not write them.
         if not isinstance(item.get(field, getlink=True), h5py.HardLink):
             raise _refuse(path, name, "a link")
         item = item[field]
@@ -156,12 +156,12 @@ def _hdf5(path: Path, file: Any, variable: str) -> Array:
     array = np.asarray(item[()])
     if kind == "logical" and array.dtype == np.uint8:
         array = array.astype(bool)
-    # MATLAB stores the first axis fastest, so that HDF5 sees the axes in reverse.
+    # MATLAB stores arrays in column-major order, so HDF5 has the axes in reverse.
     return array.T
 
 
 def _class(item: Any) -> str:
-    """MATLAB's name of a variable's class; a struct is a group, a sparse matrix one with a mark."""
+    """Returns the MATLAB class of a variable; structs and sparse matrices are both HDF5 groups."""
     value = item.attrs.get("MATLAB_class")
     if "MATLAB_sparse" in item.attrs:
         return "sparse"

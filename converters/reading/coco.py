@@ -1,4 +1,4 @@
-"""COCO instance files, checked before they are believed: JSON in, instance maps out."""
+"""Reads COCO instance files, with every key validated before use, and draws instance maps."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from aims.core.structs import decode_json
 
 from .fields import Fields, is_list_of, shorten
 
-# With this many pixels every number of a compressed RLE fits six characters; at a seventh, pycocotools shifts
-# an int too far.
+# Up to this size every number of a compressed RLE fits into six characters; at a seventh, pycocotools would
+# shift a 32-bit int too far.
 _MAX_PIXELS = 2**29 - 1
 _MAX_CHARACTERS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class CocoImage:
-    """One entry of `images`; `file_name` is as written, with forward slashes, and stays in its folder."""
+    """One entry of `images`; `file_name` has forward slashes and does not lead out of its folder."""
 
     id: int
     file_name: str
@@ -37,8 +37,8 @@ class CocoImage:
 class Annotations:
     """One COCO instances file.
 
-    Everything but the segmentations is checked when the file is read; those are checked image by image, as
-    pycocotools reads beyond its memory on some that are malformed.
+    All but the segmentations is validated when the file is read. These are validated image by image, because
+    pycocotools reads out of bounds on some that are malformed.
 
     Args:
         path: the JSON file, with `images`, `annotations` and `categories`.
@@ -47,13 +47,13 @@ class Annotations:
         path: the file.
         classes: category names ordered by category id; class id k is `classes[k - 1]`.
         images: the images, in the file's order.
-        header: every other key of the file (`info`, `licenses`, ...), unchecked.
-        entries: each image's entry by its id, with all its keys.
+        header: all other keys of the file (`info`, `licenses`, ...), not validated.
+        entries: the entry of each image by its id, with all its keys.
 
     Raises:
         InputError: the file is missing or is not JSON; a key is missing or of the wrong type; an id, a file
-            name or a category name stands twice; an annotation is of an unknown image or category; a file
-            name leaves its folder.
+            name or a category name occurs twice; an annotation refers to an unknown image or category; a
+            file name leads out of its folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -96,18 +96,18 @@ class Annotations:
     def labels(self, image: CocoImage) -> tuple[InstanceMap, tuple[str, ...]]:
         """Draws the instance map of one image.
 
-        Larger instances are drawn first, so that smaller ones stay visible; of equally large ones the later
-        annotation wins. Polygons are filled as pycocotools fills them.
+        Larger instances are drawn first, so that smaller ones stay visible; of instances of equal area the
+        later annotation is on top. Polygons are filled by pycocotools.
 
         Args:
             image: an entry of `images`.
 
         Returns:
-            The instance map, and one line for every annotation that it cannot hold: without a segmentation
-            (a box is no mask), a crowd region, covering no pixel, or wholly covered by others.
+            The instance map, and one line for every annotation that it cannot hold: one without a
+            segmentation, a crowd region, one that covers no pixel, or one that others cover wholly.
 
         Raises:
-            SampleError: a segmentation is malformed; it names the file and the annotation.
+            SampleError: a segmentation is malformed; the message names the file and the annotation.
         """
         items = self._annotations[image.id]
         masks: dict[int, dict[str, Any]] = {}
@@ -119,7 +119,7 @@ class Annotations:
                 where = f"{self.path}: annotation {item['id']} (image {image.id}, {image.file_name})"
                 masks[k] = _encode(item["segmentation"], image, where)
         areas = {k: int(coco_mask.area(rle)) for k, rle in masks.items()}
-        # Columns first, as masks are decoded.
+        # In Fortran order, as pycocotools decodes masks.
         instances = np.zeros((image.height, image.width), np.int32, order="F")
         for k in sorted(masks, key=lambda k: -areas[k]):
             if areas[k]:
@@ -136,10 +136,10 @@ class Annotations:
 
 
 def read_annotations(path: Path) -> Annotations:
-    """Reads a file, or takes what this process read of it before: workers ask again for every shard.
+    """Reads a file once per process, as worker processes ask for it with every shard.
 
     Raises:
-        InputError: as `Annotations` does.
+        InputError: the file is missing or invalid, see `Annotations`.
     """
     try:
         state = path.stat()
@@ -148,6 +148,7 @@ def read_annotations(path: Path) -> Annotations:
     return _read_once(path, state.st_size, state.st_mtime_ns)
 
 
+# Size and modification time are part of the key, so that a changed file is read again.
 @lru_cache(maxsize=16)
 def _read_once(path: Path, size: int, modified: int) -> Annotations:
     return Annotations(path)
@@ -170,7 +171,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _entries(path: Path, content: Mapping[str, Any], key: str, kind: str) -> Iterator[tuple[int, Fields]]:
-    """The entries of a list with their ids, each of which stands once."""
+    """Yields the entries of a list with their ids; raises if an id occurs twice."""
     seen: set[int] = set()
     for position, item in enumerate(content[key]):
         if not isinstance(item, dict):
@@ -212,7 +213,7 @@ def _check_unique(path: Path, names: Mapping[int, str], what: str) -> None:
 
 
 def _unusable(item: Mapping[str, Any]) -> str:
-    """Why an annotation is no instance; empty where it may be one."""
+    """Returns why an annotation cannot be an instance; empty if it can."""
     if item.get("iscrowd", 0):
         return "a crowd region (iscrowd 1), not one object"
     if item.get("segmentation") in (None, [], {}, [[]]):
@@ -221,7 +222,7 @@ def _unusable(item: Mapping[str, Any]) -> str:
 
 
 def _encode(segmentation: Any, image: CocoImage, where: str) -> dict[str, Any]:
-    """A segmentation of any of the three kinds as one compressed RLE."""
+    """Converts a segmentation (polygons, uncompressed or compressed RLE) to one compressed RLE."""
     if isinstance(segmentation, list):
         polygons = [_polygon(points, image, where) for points in segmentation]
         rles = coco_mask.frPyObjects(polygons, image.height, image.width)
@@ -241,7 +242,7 @@ def _encode(segmentation: Any, image: CocoImage, where: str) -> dict[str, Any]:
     if not is_list_of(int)(counts):
         raise SampleError(f"{where}: RLE counts are {shorten(given)}; they must be whole numbers or a text")
     pixels = image.height * image.width
-    # As Python numbers: a sum of damaged counts may exceed 64 bits.
+    # Python integers, because the sum of damaged counts may exceed 64 bits.
     if any(count < 0 for count in counts) or sum(counts) != pixels:
         raise SampleError(
             f"{where}: RLE counts do not add up to the image's {pixels} pixels; export it again"
@@ -261,7 +262,7 @@ def _polygon(points: Any, image: CocoImage, where: str) -> list[float]:
         side = image.height if position % 2 else image.width
         if type(value) not in (int, float):
             raise SampleError(f"{where}: polygon coordinate {shorten(value)} is no finite number; correct it")
-        # A little outside is common and is cut off; far outside it takes pycocotools memory without end.
+        # Slightly outside is common and clipped; far outside makes pycocotools allocate excessive memory.
         if not -side <= value <= 2 * side:
             raise SampleError(
                 f"{where}: polygon coordinate {shorten(value)} lies far outside the image ({image.height} x "
@@ -271,10 +272,10 @@ def _polygon(points: Any, image: CocoImage, where: str) -> list[float]:
 
 
 def _decompress(text: str, where: str) -> list[int]:
-    """The run lengths in a compressed RLE, as `rleFrString` of COCO's maskApi.c reads them.
+    """Decodes the run lengths of a compressed RLE, as `rleFrString` of COCO's maskApi.c does.
 
-    Five bits a character, lowest first, 32 marks "goes on"; the last character's bit 16 is the sign. From the
-    fourth number on, each is the difference to the one before the last.
+    Each character holds five bits, lowest first; bit 32 marks a continuation, and bit 16 of the last
+    character is the sign. From the fourth number on, each is stored as the difference to the one two before.
     """
     codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
     if not text.isascii() or not text or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
@@ -289,6 +290,7 @@ def _decompress(text: str, where: str) -> list[int]:
     place = 5 * (np.arange(codes.size) - np.repeat(start, length))
     values = np.add.reduceat((codes & 31) << place, start)
     values -= np.where(codes[last] & 16, 1 << 5 * length, 0)
+    # Undo the differences, separately for odd and even positions; the number at position 0 is absolute.
     for parity in (1, 2):
         values[parity::2] = values[parity::2].cumsum()
     return cast("list[int]", values.tolist())

@@ -1,4 +1,4 @@
-"""What all decoders share: whole files, numbers as stored, and one line about what is wrong with a file."""
+"""Helpers of all decoders: reading files, keeping values as stored, one-line errors for damaged files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Picture:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Reads a file that must hold something."""
+    """Reads the bytes of a file; raises SampleError if it is missing, unreadable or empty."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -47,7 +47,7 @@ def read_bytes(path: Path) -> bytes:
 
 @contextmanager
 def decoder_errors(path: Path, kind: str) -> Iterator[None]:
-    """Turns whatever a decoder raises into one line about the file."""
+    """Context manager that turns any exception of a decoder into a one-line SampleError about the file."""
     try:
         yield
     except (SampleError, MemoryError):
@@ -56,14 +56,14 @@ def decoder_errors(path: Path, kind: str) -> Iterator[None]:
         raise SampleError(f"{path}: not a {kind} file, or cut short at its start; {AGAIN}") from error
     except Image.DecompressionBombError as error:
         raise SampleError(f"{path}: too large for one picture ({error}); cut it into tiles") from error
-    # Decoders raise what they meet: OSError, SyntaxError, ValueError, struct.error, zlib.error, ...
+    # Decoders raise many types: OSError, SyntaxError, ValueError, struct.error, zlib.error, ...
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SampleError(f"{path}: not a whole {kind} file ({reason}); {AGAIN}") from error
 
 
 def as_picture(path: Path, array: Array) -> Array:
-    """The numbers as (height, width, channels) in this machine's byte order; refuses what is no picture."""
+    """Returns an array as (height, width, channels) in native byte order; raises if it is not an image."""
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise SampleError(
             f"{path}: dtype {array.dtype} is not kept; use bool, integers or floats up to 64 bit"
@@ -75,7 +75,7 @@ def as_picture(path: Path, array: Array) -> Array:
 
 
 def check_upright(path: Path, orientation: object) -> None:
-    """Refuses a turned picture: viewers and the Hugging Face decoder turn it, array readers do not."""
+    """Raises if EXIF rotates the image, which viewers and Hugging Face apply, but array readers do not."""
     if orientation not in _UPRIGHT:
         raise SampleError(
             f"{path}: its orientation tag is {orientation}, so programs disagree on which side is up; "
@@ -84,12 +84,12 @@ def check_upright(path: Path, orientation: object) -> None:
 
 
 def several_pages(path: Path, pages: int) -> SampleError:
-    """The error for a file of several pages where one picture is expected."""
+    """Returns the error for a file of several pages where one image is expected."""
     return SampleError(f"{path}: holds {pages} pages; save the one that is meant as a file of its own")
 
 
 def with_palette(path: Path, indices: Array, palette: NDArray[np.uint8]) -> Picture:
-    """A picture of indices that all lie in its palette."""
+    """Returns a palette image after checking that all indices lie in its palette."""
     if int(indices.max()) >= len(palette):
         raise SampleError(
             f"{path}: index {indices.max()} lies outside its palette of {len(palette)} colours; save it again"
@@ -98,7 +98,7 @@ def with_palette(path: Path, indices: Array, palette: NDArray[np.uint8]) -> Pict
 
 
 def deep_colours(path: Path, data: bytes) -> Array:
-    """Decodes several 16-bit channels, which Pillow cannot keep, to (height, width, channels), RGB(A)."""
+    """Decodes 16-bit colour images, which Pillow would reduce, to (height, width, channels), RGB(A)."""
     with decoder_errors(path, "16-bit"):
         array = cast("Array | None", cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
     if array is None:
@@ -107,7 +107,7 @@ def deep_colours(path: Path, data: bytes) -> Array:
 
 
 def rgb_order(array: Array) -> Array:
-    """OpenCV's (height, width[, channels]) with its blue, green, red put into RGB order."""
+    """Converts OpenCV's (height, width[, channels]) from BGR(A) to (height, width, channels) in RGB(A)."""
     if array.ndim == 2:
         return array[..., None]
     return array[..., [2, 1, 0, 3][: array.shape[2]]]

@@ -1,4 +1,4 @@
-"""The keys of a TOML table or a JSON object, each checked when it is taken; messages say where it stands."""
+"""Access to the keys of a TOML table or a JSON object, each validated; messages name file and place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _LONGEST = 60
 
 
 class Fields:
-    """A TOML table or JSON object that knows where it stands.
+    """A TOML table or JSON object with its place in the file.
+
+    All methods raise InputError if a value is missing or invalid.
 
     Args:
         values: its keys and values.
@@ -30,14 +32,14 @@ class Fields:
         return key in self.values
 
     def only(self, *known: str) -> Fields:
-        """Refuses keys that are not known; returns itself."""
+        """Raises if a key is not known; returns itself."""
         for key in self.values:
             if key not in known:
                 raise unknown_name("key", key, known, where=self.where)
         return self
 
     def take(self, key: str, wanted: str, fits: Callable[[Any], bool]) -> Any:
-        """The value of a key that must be there and must fit; `wanted` says how, in words."""
+        """Returns the value of a required key that satisfies `fits`; `wanted` describes such values."""
         if key not in self.values:
             raise InputError(f"{self.where}: needs {key!r} ({wanted})")
         if not fits(self.values[key]):
@@ -45,23 +47,23 @@ class Fields:
         return self.values[key]
 
     def optional(self, key: str, read: Callable[[str], T]) -> T | None:
-        """What `read` makes of a key, or None where there is no such key."""
+        """Returns `read(key)`, or None if the key is absent."""
         return read(key) if key in self else None
 
     def string(self, key: str) -> str:
-        """A text that is not empty."""
+        """Returns a string that is not empty."""
         return cast(str, self.take(key, "a text", lambda value: isinstance(value, str) and value != ""))
 
     def integer(self, key: str) -> int:
-        """A whole number; true and false are none."""
+        """Returns an integer; booleans are refused."""
         return cast(int, self.take(key, "a whole number", lambda value: type(value) is int))
 
     def number(self, key: str) -> float:
-        """A finite number, as it is written."""
+        """Returns a finite number, an int or a float as written."""
         return cast(float, self.take(key, "a finite number", _is_number))
 
     def bounds(self, key: str) -> tuple[float, float]:
-        """Two finite numbers, the lower one first."""
+        """Returns two finite numbers, the lower one first."""
 
         def fits(value: Any) -> bool:
             pair = isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
@@ -71,7 +73,7 @@ class Fields:
         return float(low), float(high)
 
     def table(self, key: str, *, optional: bool = False) -> Fields:
-        """An inner table; an empty one where it is not there and optional."""
+        """Returns an inner table; an empty one if it is absent and optional."""
         parent, _, inner = self.where.partition(" [")
         where = f"{parent} [{inner[:-1]}.{key}]" if inner else f"{parent} [{key}]"
         if optional and key not in self:
@@ -96,12 +98,12 @@ def read_toml(path: Path) -> Fields:
 
 
 def is_list_of(kind: type) -> Callable[[Any], bool]:
-    """A check for lists of one type."""
+    """Returns a predicate for lists whose items are exactly of one type, so not bool for int."""
     return lambda value: isinstance(value, list) and all(type(item) is kind for item in value)
 
 
 def shorten(value: Any) -> str:
-    """A value as it is written, cut where it is long."""
+    """Returns the repr of a value, truncated to 60 characters."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 

@@ -1,4 +1,4 @@
-"""What several converters share: finding the files of a set, and reading pictures of a known kind."""
+"""Helpers of several converters: finding the files of a dataset, and reading images of a known kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .label_maps import numbers
 from .pictures import Picture, load_picture
 
 AUTO = "auto"
-# Images tried before a set is called unreadable: a broken first one must not hide the others.
+# Images tried before a dataset is reported as unreadable: the first ones may be damaged.
 _TRIES = 20
 
 T = TypeVar("T")
@@ -27,16 +27,16 @@ R = TypeVar("R")
 
 
 def find_set(root: Path, names: Sequence[str], holds: Callable[[Path], bool], *, missing: str) -> Path:
-    """The folder of a set: `root` itself or one of the named folders in it.
+    """Finds the folder of a dataset: `root` itself or one of the named folders in it.
 
     Args:
         root: the raw folder.
-        names: folders below it that may be the set's.
-        holds: whether a folder is the set's.
-        missing: what is looked for and where it can be had, for the message where there is none.
+        names: names of candidate folders below it.
+        holds: whether a folder holds the dataset.
+        missing: what was expected and where to get it, for the message if nothing is found.
 
     Raises:
-        InputError: there is none, or there are two, which may differ.
+        InputError: no folder holds the dataset, or several do, which may differ.
     """
     found = [folder for folder in (root, *(root / name for name in names)) if holds(folder)]
     if len(found) > 1:
@@ -47,16 +47,16 @@ def find_set(root: Path, names: Sequence[str], holds: Callable[[Path], bool], *,
 
 
 def choose_source(flag: str, value: str, sources: Mapping[str, Mapping[Path, bool]]) -> str:
-    """The source of labels to read: the one that was asked for, else the first that every split has.
+    """Chooses the source of labels: the requested one, or with "auto" the first that every split has.
 
     Args:
-        flag: the option, for messages.
-        value: what was given for it: a key of `sources`, or "auto".
-        sources: for each source, in order of preference, the folder or file that each split would have, and
-            whether it is there.
+        flag: name of the option, for messages.
+        value: value of the option: a key of `sources`, or "auto".
+        sources: for each source, in order of preference, the folder or file of each split and whether it
+            exists.
 
     Raises:
-        InputError: an unknown value, a source that only some splits have, or no source at all.
+        InputError: the value is unknown; or "auto" finds a source in only some splits, or none.
     """
     if value != AUTO and value not in sources:
         raise unknown_name(f"value of {flag}", value, (AUTO, *sources))
@@ -77,10 +77,10 @@ def choose_source(flag: str, value: str, sources: Mapping[str, Mapping[Path, boo
 
 
 def first_readable(images: Iterable[T], read: Callable[[T], R]) -> R | None:
-    """What `read` makes of the first image that can be read; None if there is no image.
+    """Returns the result of `read` for the first readable image; None if there are no images.
 
     Raises:
-        SampleError: that of the first image, if none of the first twenty can be read.
+        SampleError: none of the first twenty images can be read; the error is that of the first.
     """
     problems: list[SampleError] = []
     for image in itertools.islice(images, _TRIES):
@@ -94,15 +94,15 @@ def first_readable(images: Iterable[T], read: Callable[[T], R]) -> R | None:
 
 
 def list_ids(folder: Path, pattern: re.Pattern[str], what: str) -> dict[str, Path]:
-    """Files of a folder by the picture's name, sorted.
+    """Lists the files of a folder by image id, sorted.
 
     Args:
-        folder: its files are listed, hidden ones left out.
-        pattern: matches a whole file name; its group `id` is the picture's name.
-        what: the file names that are looked for, for messages.
+        folder: the folder; hidden files are ignored.
+        pattern: matches a whole file name; its group `id` is the image id.
+        what: the expected file names, for messages.
 
     Raises:
-        InputError: no such folder, no such file in it, two files for one picture, or a name that is no text.
+        InputError: the folder is missing, no file matches, two files have one id, or a name is not Unicode.
     """
     try:
         names = sorted(os.listdir(folder))
@@ -129,12 +129,12 @@ def list_ids(folder: Path, pattern: re.Pattern[str], what: str) -> dict[str, Pat
 
 
 def list_suffixed(folder: Path, suffix: str) -> dict[str, Path]:
-    """Files ID_SUFFIX of a folder by ID; see `list_ids`."""
+    """Lists the files ID_SUFFIX of a folder by ID; see `list_ids`."""
     return list_ids(folder, re.compile(rf"(?P<id>.+)_{re.escape(suffix)}"), f"ID_{suffix}")
 
 
 def check_split_names(splits: Mapping[str, Mapping[str, Path]]) -> None:
-    """Raises InputError if a picture's name stands in two splits; each maps names to a file."""
+    """Raises InputError if two splits share an image id; each split maps ids to a file."""
     seen: dict[str, Path] = {}
     for files in splits.values():
         for image_id, path in files.items():
@@ -147,7 +147,7 @@ def check_split_names(splits: Mapping[str, Mapping[str, Path]]) -> None:
 
 
 def load_channels(path: Path) -> Array:
-    """Reads the (height, width, 3) numbers of a picture, in RGB order and the file's own dtype."""
+    """Reads a (height, width, 3) image in RGB order and the file's dtype."""
     picture = load_picture(path)
     if picture.palette is not None:
         raise SampleError(
@@ -161,7 +161,7 @@ def load_channels(path: Path) -> Array:
 
 
 def load_numbers(path: Path, picture: Picture) -> Array:
-    """The (height, width) whole numbers of a label file that has been read."""
+    """Returns the (height, width) integers of a decoded label file; raises if it holds colours."""
     array = picture.array
     if array.shape[2] > 2 and (array[..., :3] != array[..., :1]).any():
         raise SampleError(f"{path}: colours, where one number a pixel is expected; save it as grey")
@@ -169,13 +169,13 @@ def load_numbers(path: Path, picture: Picture) -> Array:
 
 
 def instance_map(path: Path, class_id: int) -> InstanceMap:
-    """Reads a map of instances that are all of one class: 0 is nothing, any other number an instance."""
+    """Reads an instance map of a single class: 0 is void, every other number is an instance."""
     instances = load_numbers(path, load_picture(path))
     ids = np.unique(instances).tolist()
     return InstanceMap(instances=instances, class_ids={number: class_id for number in ids if number})
 
 
 def label_size(labels: SemanticMap | InstanceMap) -> tuple[int, int]:
-    """Height and width of a picture's labels."""
+    """Returns the (height, width) of an image's labels."""
     array = labels.class_map if isinstance(labels, SemanticMap) else labels.instances
     return array.shape[0], array.shape[1]

@@ -1,4 +1,4 @@
-"""Label files to class maps: every value that occurs must be one that was named."""
+"""Converts label files to class maps; every value that occurs must be declared."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Colour = tuple[int, int, int]
 
 
 def numbers(path: Path, picture: Picture) -> Array:
-    """The (height, width) whole numbers of a label file; a palette PNG gives its indices.
+    """Returns the (height, width) integers of a label file; those of a palette PNG are its indices.
 
-    Three equal channels count as one, and an alpha channel is left out.
+    Three equal channels count as one, and an alpha channel is ignored.
 
     Raises:
-        SampleError: the file holds colours or fractions.
+        SampleError: the file holds colours or floats.
     """
     array = picture.array
     if array.dtype.kind == "f":
         raise SampleError(f"{path}: {array.dtype} values; labels are whole numbers, save them as integers")
-    # 2 and 4 channels: the last one is alpha.
+    # Of two or four channels the last one is alpha.
     array = array[..., : array.shape[2] - (array.shape[2] in (2, 4))]
     if array.shape[2] > 3 or (array != array[..., :1]).any():
         raise SampleError(
@@ -38,9 +38,12 @@ def numbers(path: Path, picture: Picture) -> Array:
 
 
 def colour_codes(path: Path, picture: Picture) -> NDArray[np.int64]:
-    """One number a pixel that stands for its 8-bit RGB colour; see `colour_code`.
+    """Returns the (height, width) codes of the pixels' 8-bit RGB colours; see `colour_code`.
 
-    Grey counts as three equal channels, a palette is looked up, and an alpha channel is left out.
+    Grey counts as three equal channels, a palette is looked up, and an alpha channel is ignored.
+
+    Raises:
+        SampleError: the file does not hold 8-bit colours.
     """
     array = picture.array
     if picture.palette is not None:
@@ -58,17 +61,17 @@ def colour_codes(path: Path, picture: Picture) -> NDArray[np.int64]:
 
 
 def colour_code(colour: Colour) -> int:
-    """The number that `colour_codes` gives this colour."""
+    """Returns the code of a colour: 0xRRGGBB."""
     return colour[0] << 16 | colour[1] << 8 | colour[2]
 
 
 def show_colour(code: int) -> str:
-    """A colour's number, in words."""
+    """Formats the code of a colour for messages."""
     return f"colour [{code >> 16}, {code >> 8 & 255}, {code & 255}]"
 
 
 def show_value(value: int) -> str:
-    """A value, in words."""
+    """Formats a value for messages."""
     return f"value {value}"
 
 
@@ -86,11 +89,14 @@ def class_map(
         path: the label file, for the message.
         values: (height, width), integers.
         classes: class id of every value that may occur.
-        show: words for a value.
-        known: where the values are listed.
+        show: formats a value for the message.
+        known: where the values are declared, for the message.
+
+    Returns:
+        (height, width) class ids, in the smallest unsigned dtype that holds them.
 
     Raises:
-        SampleError: a value that is not listed; it says how many pixels have it, and where the first is.
+        SampleError: a value is not declared; the message counts its pixels and locates the first.
     """
     result = np.zeros(values.shape, np.min_scalar_type(max(classes.values())))
     for value in np.unique(values).tolist():

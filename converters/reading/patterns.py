@@ -1,4 +1,4 @@
-"""File patterns with `{id}` and `{split}`, and the lists of ids that go with them."""
+"""File patterns with the placeholders `{id}` and `{split}`, and text files that list ids."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Pattern:
 
     Args:
         text: the pattern as written.
-        where: the file and table it stands in, for messages.
+        where: the file and table that contain it, for messages.
         needs_id: whether each image has a file of its own.
 
     Raises:
-        InputError: `{id}` is missing, or another placeholder stands in it.
+        InputError: a needed `{id}` is missing, a placeholder is unknown, or the pattern contains `**`.
     """
 
     def __init__(self, text: str, *, where: str, needs_id: bool = True) -> None:
@@ -39,34 +39,34 @@ class Pattern:
         self._wild = bool({"*", "?"} & set(self._tokens))
 
     def has_id(self) -> bool:
-        """Whether `{id}` stands in it, so that each image has a file of its own."""
+        """Whether the pattern contains `{id}`, so that each image has a file of its own."""
         return "{id}" in self._tokens
 
     def has_split(self) -> bool:
-        """Whether `{split}` stands in it."""
+        """Whether the pattern contains `{split}`."""
         return "{split}" in self._tokens
 
     def fill(self, split: str, image_id: str) -> str:
-        """The pattern for one image, with its wildcards; refuses an id that leads out of the folder."""
+        """Returns the pattern for one image, wildcards kept; raises if the id leads out of the folder."""
         values = {"{split}": split, "{id}": image_id}
         filled = "".join(values.get(token, token) for token in self._tokens)
         inside(Path(), filled, where=self.where)
         return filled
 
     def find(self, root: Path, split: str, image_id: str) -> list[Path]:
-        """The files of one image that exist: none, one, or several where a wildcard is too wide."""
+        """Returns the existing files of one image: none, one, or several if a wildcard is too wide."""
         filled = self.fill(split, image_id)
         if not self._wild:
             return [root / filled] if (root / filled).is_file() else []
-        # Only the pattern's own * and ? are wildcards: brackets, and all that stands in an id, are literal.
+        # Only * and ? of the pattern itself are wildcards: brackets and the characters of an id are literal.
         values = {"{split}": split, "{id}": glob.escape(image_id), "*": "*", "?": "?"}
         wild = "".join(values.get(token) or glob.escape(token) for token in self._tokens)
         return [root / name for name in self._glob(root, wild) if (root / name).is_file()]
 
     def ids(self, root: Path, split: str) -> dict[str, Path]:
-        """The ids that files below the root have, sorted, each with its (first) file.
+        """Returns the ids of the files below the root, sorted, each with its first file.
 
-        An id found this way is (part of) one name: it spans no folders.
+        An id found this way contains no "/": it is one file or folder name, or a part of one.
         """
         values = {"{split}": split, "{id}": "*", "*": "*", "?": "?"}
         wild = "".join(values.get(token) or glob.escape(token) for token in self._tokens)
@@ -90,7 +90,7 @@ class Pattern:
         parts: list[str] = []
         for token in self._tokens:
             if token == "{id}":
-                # A second {id} must be the same text.
+                # Further {id}s must match the same text.
                 parts.append("(?P=id)" if "(?P<id>[^/]+)" in parts else "(?P<id>[^/]+)")
             else:
                 parts.append(values.get(token) or re.escape(token))
@@ -101,10 +101,10 @@ def read_ids(root: Path, name: str, *, where: str) -> list[tuple[str, str]]:
     """Reads a text file with one id a line, below the raw folder.
 
     Returns:
-        Each id and the line that names it, for messages.
+        Pairs of an id and the place that lists it, for messages.
 
     Raises:
-        InputError: the file is missing, leaves the folder, or is not UTF-8 text.
+        InputError: the file is missing, lies outside the folder, or is not UTF-8 text.
     """
     path = inside(root, name, where=where)
     try:

@@ -1,7 +1,7 @@
-"""Whole pictures and arrays from disk, or one `SampleError` that names the file and the reason.
+"""Reads images and arrays, or raises a `SampleError` that names the file and the reason.
 
-Nothing is cast on the way: 16 bits stay 16 bits, floats stay floats, colours come in RGB order. A file that
-is cut short is refused even where its decoder would hand over half a picture.
+Values are never cast: 16 bits stay 16 bits, floats stay floats, colours come in RGB order. A truncated file
+is refused even if its decoder would return a partial image.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NPZ = (".npz",)
 MAT = (".mat",)
 #: Files that hold arrays by name.
 ARCHIVE_SUFFIXES = NPZ + MAT
-#: Formats of a stream, of a label map (JPEG changes values), and of an RGB picture that is kept as a file.
+#: Formats of a stream, of a label map (not JPEG, which changes values), and of an RGB image kept as a file.
 STREAM_SUFFIXES = PNG + JPEG + TIFF + NPY + ARCHIVE_SUFFIXES
 LABEL_SUFFIXES = PNG + TIFF + NPY + ARCHIVE_SUFFIXES
 RGB_SUFFIXES = PNG + JPEG + TIFF + (".webp",)
@@ -52,16 +52,16 @@ _EXIF_ORIENTATION = 0x0112
 
 
 def load_picture(path: Path, *, variable: str | None = None, stack: bool = False) -> Picture:
-    """Reads a PNG, JPEG, TIFF, npy, npz or .mat file; the suffix says which.
+    """Reads a PNG, JPEG, TIFF, npy, npz or .mat file; the suffix determines the format.
 
     Args:
         path: the file.
-        variable: the array of an npz or .mat file; the other formats hold one picture and take none.
+        variable: the array of an npz or .mat file; None for the other formats, which hold one image.
         stack: allow a TIFF of several pages, whose pages become channels.
 
     Raises:
-        SampleError: the file is absent, empty, cut short, of another format, or of a kind that has no plain
-            reading (several pages, CMYK, turned by EXIF); it holds no such variable.
+        SampleError: the file is missing, empty, truncated, of another format, or of an unsupported kind
+            (several pages, CMYK, rotated by EXIF), or it lacks the variable.
     """
     suffix = path.suffix.lower()
     if suffix not in STREAM_SUFFIXES:
@@ -87,10 +87,13 @@ def load_picture(path: Path, *, variable: str | None = None, stack: bool = False
 
 
 def load_rgb(path: Path) -> tuple[bytes, tuple[int, int]]:
-    """Reads an RGB picture as the file's own bytes, once they have been decoded to the end.
+    """Reads the bytes of an RGB image file, after decoding it completely as a check.
 
     Returns:
         The bytes, and (height, width).
+
+    Raises:
+        SampleError: the file is missing, truncated, rotated by EXIF, or of a format that is not kept.
     """
     if path.suffix.lower() not in RGB_SUFFIXES:
         raise SampleError(f"{path}: an RGB picture is kept as it is; use {', '.join(RGB_SUFFIXES)}")
@@ -101,7 +104,7 @@ def load_rgb(path: Path) -> tuple[bytes, tuple[int, int]]:
 
 
 def check_sizes(sizes: Collection[tuple[Path | str, tuple[int, int]]]) -> None:
-    """Refuses files of one image that differ in height or width."""
+    """Raises SampleError if the files of one image differ in (height, width)."""
     (first, size), *others = sizes
     for path, other in others:
         if other != size:
@@ -113,10 +116,10 @@ def check_sizes(sizes: Collection[tuple[Path | str, tuple[int, int]]]) -> None:
 
 def _decode(path: Path, data: bytes, kind: str) -> Image.Image:
     with decoder_errors(path, kind), warnings.catch_warnings():
-        # Pillow warns about pictures above half its limit, which are fine; above the limit it raises.
+        # Pillow warns about images above its limit, which are accepted; above twice the limit it raises.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         if kind == "PNG":
-            Image.open(io.BytesIO(data), formats=[kind]).verify()  # checksums; loading skips them
+            Image.open(io.BytesIO(data), formats=[kind]).verify()  # checks the CRCs, which loading skips
         image = Image.open(io.BytesIO(data), formats=[kind])
         image.load()
         turned = image.getexif().get(_EXIF_ORIENTATION)
@@ -130,16 +133,17 @@ def _decode(path: Path, data: bytes, kind: str) -> Image.Image:
 
 def _load_png(path: Path, data: bytes) -> Picture:
     image = _decode(path, data, "PNG")
-    bits, colour = data[24], data[25]  # in the header chunk, which comes first
+    bits, colour = data[24], data[25]  # of the IHDR chunk, which always comes first
     array: Array = np.asarray(image)
     if colour == _PALETTE:
         return with_palette(path, array, np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3))
     if bits == 16 and colour != _GREY:
         return Picture(deep_colours(path, data)[..., _PNG_CHANNELS[colour]])
     if bits == 16:
+        # Pillow may decode 16-bit grey to int32 (mode I).
         return Picture(array.astype(np.uint16))
     if bits in (2, 4):
-        # Pillow stretches these to 0..255; the stored number is what labels and sensors mean.
+        # Pillow stretches these to 0..255; labels and sensors mean the stored numbers.
         return Picture(array // np.uint8(255 // (2**bits - 1)))
     return Picture(array)
 

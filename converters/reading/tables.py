@@ -1,8 +1,8 @@
-"""The tables of the paper's re-distributed archives: one picture a line, paths in columns two and three.
+"""Tables of the paper's re-distributed archives: one image per line, paths in columns two and three.
 
 They are CSV in GBK. The released program reads them with pandas, which takes the first line for column names
-whatever it holds. Here a first line whose second column is a path (a slash in it, or a picture's suffix at
-its end) is a picture, so that a table without names loses none; any other first line holds the names.
+whatever it holds. Here a first line whose second column is a path (with a slash, or with the suffix of an
+image) lists an image, so that a table without column names loses none; otherwise it holds the names.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _THREE_BYTES = "\u0800"
 
 
 class TableRow(NamedTuple):
-    """One picture of a table.
+    """One image of a table.
 
     Attributes:
         picture: path as written, with forward slashes.
@@ -52,14 +52,14 @@ def read_tables(
     Args:
         folder: where the tables lie.
         names: their file names by split.
-        find: gives the id and the files of a row's picture.
-        fold: what two ids must differ in.
+        find: returns the id and the files of a row's image.
+        fold: maps ids to the form in which they must be unique, e.g. `str.casefold`.
 
     Returns:
         The files by split and id, in the order of the tables.
 
     Raises:
-        InputError: a table cannot be read (`read_table`), or a picture is listed twice.
+        InputError: a table cannot be read (`read_table`), or an image is listed twice.
     """
     tables = {split: read_table(folder / name) for split, name in names.items()}
     found: dict[str, dict[str, T]] = {split: {} for split in tables}
@@ -74,10 +74,10 @@ def read_tables(
 
 
 def read_table(path: Path) -> list[TableRow]:
-    """Reads one table; see the module's text for what counts as its first line.
+    """Reads one table; the module's docstring says when the first line counts as a row.
 
     Raises:
-        InputError: it is absent, is not GBK, is no CSV of three columns, or lists nothing.
+        InputError: the file is missing, not GBK, not CSV of three columns, or lists no image.
     """
     reader = csv.reader(io.StringIO(_gbk_text(path), newline=""), strict=True)
     rows = []
@@ -111,10 +111,10 @@ def load_mask(path: Path) -> Picture:
 
 
 def regions_by_value(values: Array) -> InstanceMap:
-    """The 8-connected regions of equal value in a (height, width) map, all of class 1; 0 is nothing.
+    """Splits a (height, width) map into its 8-connected regions of equal value, all of class 1; 0 is void.
 
-    Of a class map these are its regions; a map that numbers its regions gets them back, unless one number
-    stands for pieces that do not touch.
+    A map that numbers its instances keeps them, except that an instance of several parts that do not touch
+    becomes one instance per part.
     """
     instances = split_instances(values)
     return InstanceMap(instances=instances, class_ids=dict.fromkeys(range(1, int(instances.max()) + 1), 1))
@@ -133,12 +133,12 @@ def _gbk_text(path: Path) -> str:
 
 
 def _encoding_fault(data: bytes) -> str:
-    """Why bytes are not taken for GBK text; empty where they are."""
+    """Returns why bytes are not accepted as GBK text; empty if they are."""
     try:
         text = data.decode("gbk")
     except UnicodeDecodeError as error:
         return f"byte {error.start} does not fit"
-    # UTF-8 and UTF-16 may decode as GBK too, to other characters.
+    # Text in UTF-8 or UTF-16 may decode as GBK as well, to wrong characters.
     if "\0" in text or data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "it looks like UTF-16"
     try:

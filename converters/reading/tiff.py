@@ -1,4 +1,4 @@
-"""TIFF files: one picture, or a stack whose pages become channels."""
+"""Reads TIFF files: one image, or a stack whose pages become channels."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ _THUMBNAIL_OR_MASK = 1 | 4  # bits of the tag NewSubfileType
 
 
 def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
-    """Decodes a TIFF in full.
+    """Decodes a whole TIFF file.
 
-    The pages of a stack become channels in the order in which they lie in the file, whatever ImageJ or OME
-    metadata call its axes; a page of several samples gives all of them before the next page.
+    The pages of a stack become channels in the order of the file, whatever ImageJ or OME metadata call the
+    axes; a page of several samples contributes all of them before the next page.
 
     Args:
         path: the file, for messages.
         data: its bytes.
-        stack: allow several pages. They must be of one size, dtype and kind.
+        stack: allow several pages, which must agree in size, dtype and kind.
 
     Raises:
-        SampleError: the file is cut short, of a kind that is not read, or has pages that do not fit.
+        SampleError: the file is truncated, of an unsupported kind, or has pages that do not match.
     """
-    # OME and Micro-Manager metadata may name further files, which tifffile would open.
+    # OME and Micro-Manager metadata may refer to other files, which tifffile would open.
     with (
         decoder_errors(path, "TIFF"),
         _raising_logged_errors(path),
@@ -56,7 +56,7 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
         pages: list[Any] = list(file.pages)
         if not pages:
             raise SampleError(f"{path}: holds no page; {AGAIN}")
-        # ImageJ, MetaMorph and tifffile itself can hide several pages behind one.
+        # ImageJ, MetaMorph and tifffile itself can store several pages behind the tags of one.
         count = max(len(pages), file.series[0].size // max(pages[0].size, 1))
         if count > 1 and not stack:
             raise several_pages(path, count)
@@ -73,7 +73,7 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
             raise SampleError(
                 f"{path}: {count} palette pages, whose numbers measure nothing; convert them to grey"
             )
-        palette = (first.colormap >> 8).astype(np.uint8).T  # TIFF stores 16 bits a colour
+        palette = (first.colormap >> 8).astype(np.uint8).T  # TIFF stores 16 bits per colour
         return with_palette(path, planes[0], palette)
     if first.axes == "SYX":
         planes = [np.moveaxis(plane, 0, -1) for plane in planes]
@@ -82,7 +82,7 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
 
 @contextmanager
 def _raising_logged_errors(path: Path) -> Iterator[None]:
-    """Makes an error of what tifffile only logs: a tag it cannot read, after which it guesses the dtype."""
+    """Raises what tifffile only logs, such as a tag it cannot read, after which it guesses the dtype."""
     errors: list[str] = []
 
     def collect(record: logging.LogRecord) -> bool:
@@ -137,7 +137,7 @@ def _describe(page: Any) -> str:
 def _plain_page(path: Path, page: Any) -> Array:
     try:
         return cast(Array, page.asarray())
-    except Exception as error:  # ValueError, or what stands in for the package that is not there
+    except Exception as error:  # ValueError, or whatever the stub of the missing imagecodecs raises
         if "imagecodecs" not in str(error):
             raise
         raise SampleError(
@@ -147,7 +147,7 @@ def _plain_page(path: Path, page: Any) -> Array:
 
 
 def _hidden_pages(path: Path, file: Any, pages: Sequence[Any], count: int) -> list[Array]:
-    """Reads pages that lie one after the other behind the first, without tags of their own."""
+    """Reads pages stored contiguously after the first, without tags of their own."""
     series, first = file.series[0], pages[0]
     if len(pages) > 1 or series.dataoffset is None or series.size != count * first.size:
         raise SampleError(
@@ -158,7 +158,7 @@ def _hidden_pages(path: Path, file: Any, pages: Sequence[Any], count: int) -> li
 
 
 def _lzw_pages(path: Path, pages: Sequence[Any], data: bytes) -> list[Array]:
-    """Decodes LZW through OpenCV, as tifffile needs one more package for it; the headers must agree."""
+    """Decodes LZW with OpenCV, as tifffile would need imagecodecs; size and dtype must match the tags."""
     first = pages[0]
     arrays: Sequence[Array] = ()
     if int(first.photometric) in (_MINISBLACK, _RGB) and first.axes in ("YX", "YXS"):

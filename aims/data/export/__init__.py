@@ -1,16 +1,16 @@
-"""Export: an AIMS dataset as COCO, or as a folder of pictures, with nothing lost.
+"""Exports an AIMS dataset as COCO, or as a folder of images, without loss.
 
 Both formats share one layout; paths are relative to the folder:
 
-    annotations/{split}.json                   COCO instances; what COCO has no place for is under "aims".
+    annotations/{split}.json                   COCO instances; the key "aims" holds what COCO does not define.
                                                `file_name` is relative to the export; in the folder format
                                                to images/{split} (without RGB: to the first stream's folder)
-    images/{split}/{name}.{jpg,png,...}        the RGB pictures, byte for byte
-    streams/{stream}/{split}/{name}.{png,npy}  the sensors, lossless
+    images/{split}/{name}.{jpg,png,...}        the RGB images, byte for byte
+    streams/{stream}/{split}/{name}.{png,npy}  the sensor streams, lossless
     labels/{split}/{name}.png                  folder only: 16-bit instance maps
     folder.toml                                folder only: the description for `aims convert folder`
 
-Everything is staged in `OUT.partial` beside the target, which gets its name when it is whole.
+Files are staged in `OUT.partial` beside the target, which is renamed to `OUT` when it is complete.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from aims.data.format import PARTIAL, decode_instances, decode_tensor
 from aims.data.read import Dataset
 
 FORMATS = ("coco", "folder")
-# Locked while exporting. A folder that holds it is an unfinished export, which may be cleared.
+# Locked while exporting. Its presence marks an unfinished export, whose files may be deleted.
 _LOCK = ".export.lock"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What `export` did.
+    """Result of `export`.
 
     Attributes:
-        folder: the exported set.
-        images: how many pictures it has.
-        instances: how many instances.
-        lost: what the format cannot hold, one line each.
+        folder: the exported dataset.
+        images: number of images.
+        instances: number of instances.
+        lost: information that the format cannot hold, one line each.
     """
 
     folder: Path
@@ -68,12 +68,12 @@ def export(
 
     Args:
         dataset: what to write.
-        out: folder to make; absent or empty.
+        out: folder to create; absent or empty.
         to: "coco" or "folder".
-        on_progress: called with the number of further images that are done.
+        on_progress: called with the number of images written since the last call.
 
     Raises:
-        InputError: `out` is there already, or the format cannot hold the set.
+        InputError: `out` exists already, or the format cannot hold the dataset.
         AimsError: the dataset is damaged.
     """
     if to not in FORMATS:
@@ -92,7 +92,7 @@ def export(
 
 @contextmanager
 def _staged(out: Path) -> Iterator[Path]:
-    """A folder beside `out`, which gets its name at the end and vanishes after an error."""
+    """Yields a folder beside `out`, which is renamed to `out` on exit and removed after an error."""
     partial = out.with_name(f"{out.name}{PARTIAL}")
     if partial.exists() and not ((partial / _LOCK).is_file() or _is_empty(partial)):
         raise InputError(f"{partial}: is in the way and is no unfinished export; give another --out")
@@ -117,7 +117,7 @@ def _is_empty(path: Path) -> bool:
 
 
 def _clear(partial: Path) -> None:
-    """Removes what an export that was killed left."""
+    """Removes the files of an export that was killed."""
     for path in partial.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -134,7 +134,7 @@ class _Writer:
         self.description = description
         self.images = 0
         self.instances = 0
-        # Unique over all splits, so that files can be merged.
+        # Unique over all splits, so that the annotation files can be merged.
         self._annotation_ids = count(1)
 
     def write_split(self, split: str, on_progress: Callable[[int], None]) -> None:
@@ -164,7 +164,7 @@ class _Writer:
         for key, (_, content) in files.items():
             path = self.folder / paths[key]
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Never over another file: a file system may take two names for one.
+            # Mode "x" never overwrites: a file system that ignores case may take two names for one.
             with path.open("xb") as file:
                 file.write(content)
         self.images += 1

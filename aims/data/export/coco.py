@@ -1,4 +1,4 @@
-"""COCO instance files, written one annotation at a time."""
+"""Writes COCO instance files, one annotation at a time."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from aims.version import __version__
 
 
 class AnnotationFile:
-    """One `annotations/SPLIT.json`; `writing` opens it.
+    """Writer of one `annotations/SPLIT.json`; use `writing` to open it.
 
-    Annotations go to the disk as they come; of an image its short entry is kept until the end.
+    Annotations are written as they are added; the short entries of the images are kept until the end.
     """
 
     def __init__(self, file: IO[str]) -> None:
@@ -32,7 +32,7 @@ class AnnotationFile:
     @classmethod
     @contextmanager
     def writing(cls, path: Path, dataset: Dataset, split: str) -> Iterator[AnnotationFile]:
-        """Opens the file, and completes it at the end. The same content gives the same bytes."""
+        """Context manager that opens the file and completes it on exit; equal content gives equal bytes."""
         spec = dataset.spec
         header = {
             "info": {"description": spec.name, "url": spec.url or "", "version": f"AIMS {__version__}"},
@@ -63,16 +63,17 @@ class AnnotationFile:
 
 
 def compress_masks(instances: NDArray[np.uint16], ids: Iterable[int]) -> Iterator[tuple[int, str]]:
-    """Encodes instances as compressed RLE, all of them in one walk over the map.
+    """Encodes instances as compressed RLE, all of them in one pass over the map.
 
     Args:
         instances: (height, width), 0 = nothing.
-        ids: the instances to encode; each occurs.
+        ids: the instances to encode, all of which occur in the map.
 
     Yields:
         Each id with its counts, byte for byte those of `pycocotools.mask.encode`.
     """
     height, width = instances.shape
+    # The runs of COCO's RLE go down the columns.
     flat = instances.ravel(order="F")
     starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
     ends = np.append(starts[1:], flat.size)
@@ -82,6 +83,7 @@ def compress_masks(instances: NDArray[np.uint16], ids: Iterable[int]) -> Iterato
         own = order[slice(*np.searchsorted(values[order], (k, k + 1)))]
         bounds = np.stack((starts[own], ends[own]), axis=1).ravel()
         tail = [flat.size] if bounds[-1] < flat.size else []
+        # Counts alternate between background and instance; the first is background and may be 0.
         counts = np.diff(np.append(bounds, tail), prepend=0).astype(np.int64).tolist()
         rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
         yield k, rle["counts"].decode()

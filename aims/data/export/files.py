@@ -1,4 +1,4 @@
-"""Names and bytes of the picture files that an export writes."""
+"""Names and contents of the image files that an export writes."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _SIGNATURES = MappingProxyType(
 )
 #: Suffixes of all files of an export.
 FILE_SUFFIXES = frozenset({*_SIGNATURES.values(), ".npy"})
-# File systems take 255 bytes a name; a suffix is added.
+# File systems limit a name to 255 bytes, of which the suffix needs some.
 _LONGEST = 200
 
 
 class FlatNames:
-    """File names without a suffix for any image ids, all of them for one folder.
+    """Maps image ids to file names, without suffix, that are unique in one folder.
 
     Everything but ASCII letters, digits and `-._~` is percent-encoded, "/" too. A name that is too long, or
-    that a file system which ignores case would confuse with an earlier one, ends in a checksum of its id.
+    that equals an earlier one up to case, ends in a checksum of its id.
     """
 
     def __init__(self) -> None:
         self._used: set[str] = set()
 
     def __call__(self, image_id: str) -> str:
-        """The file name of an image; each call takes another name."""
+        """Returns the file name of an image; every call returns a new name."""
         name = quote(image_id, safe="")
         if name.startswith("."):  # hidden, or the folder itself
             name = f"%2E{name[1:]}"
@@ -51,10 +51,10 @@ class FlatNames:
 
 
 def path_name(image_id: str) -> str:
-    """An image id as a path without a suffix, unchanged: the folder format has no other place for it.
+    """Returns an image id unchanged, as a relative path without suffix: the folder format keeps ids in paths.
 
     Raises:
-        InputError: the id would leave its folder, is no plain path, or is too long for a file name.
+        InputError: the id leads out of its folder, is not a plain path, or is too long for a file name.
     """
     pure = PurePosixPath(image_id)
     plain = (
@@ -72,10 +72,10 @@ def encode_stream(array: Array) -> tuple[str, bytes]:
     """Encodes a (height, width, channels) array losslessly.
 
     Returns:
-        The suffix and the file's bytes: PNG for 8 and 16 bit with one channel or three, else npy.
+        The suffix and the content of the file: PNG for uint8 and uint16 with one or three channels, else npy.
     """
     if array.dtype in (np.uint8, np.uint16) and array.shape[2] in (1, 3):
-        # OpenCV writes blue first.
+        # OpenCV expects BGR order.
         _, png = cv2.imencode(".png", np.ascontiguousarray(array[..., ::-1]))
         return ".png", png.tobytes()
     file = io.BytesIO()
@@ -84,10 +84,10 @@ def encode_stream(array: Array) -> tuple[str, bytes]:
 
 
 def picture_suffix(encoded: bytes) -> str:
-    """The suffix that goes with an encoded picture.
+    """Returns the file suffix of an encoded image, by its signature.
 
     Raises:
-        ValueError: it is no PNG, JPEG, TIFF or WebP file.
+        ValueError: it is not a PNG, JPEG, TIFF or WebP file.
     """
     for pattern, suffix in _SIGNATURES.items():
         if pattern.match(encoded):

@@ -1,4 +1,4 @@
-"""The TOML description of an exported folder, as `aims convert folder` reads it."""
+"""Writes the TOML description of an exported folder, which `aims convert folder` reads."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from aims.data.read import Dataset
 from aims.data.templates import render_template
 
 DESCRIPTION = "folder.toml"
-# Usual ways in which an id names its scene; the first that gives every group is written down.
+# Common ways in which an image id contains its group; the first pattern that yields every group is written.
 _GROUPS = (r"(.+)/[^/]+", r"([^/]+)/.+", r"(.+)_[^_]+", r"([^_]+)_.+", r"(.+)-[^-]+", r"([^-]+)-.+")
 
 
 class FolderDescription:
-    """Collects what a description says, image by image, and refuses what it cannot.
+    """Collects the description of an exported folder, image by image.
 
     Args:
         dataset: the dataset that is exported.
 
     Raises:
-        InputError: an image id cannot be a file's name, or is another image's file.
+        InputError: an image id cannot be a file name, or is the name of another image's file.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -44,12 +44,12 @@ class FolderDescription:
         """Adds one image.
 
         Args:
-            image_id: its name.
-            arrays: its streams.
-            suffixes: suffixes of its RGB picture ("images") and its streams ("streams/NAME").
+            image_id: id of the image.
+            arrays: its streams by name, (height, width, channels) each.
+            suffixes: file suffixes of its RGB image ("images") and its streams ("streams/NAME").
 
         Raises:
-            InputError: they differ in kind from those of the images before.
+            InputError: a dtype or suffix differs from that of earlier images, or the RGB image is missing.
         """
         kinds = {f"streams/{name}": f"stream {name!r} is {array.dtype}" for name, array in arrays.items()}
         if self._spec.has_rgb:
@@ -68,7 +68,7 @@ class FolderDescription:
         """Writes the description.
 
         Returns:
-            What it cannot say, one line each.
+            One line for each piece of information that the description cannot hold.
         """
         group = self._group()
         description = render_template(
@@ -99,7 +99,7 @@ class FolderDescription:
         return tuple(f"{DESCRIPTION}: {line}" for line in lost)
 
     def _group(self) -> str | None:
-        """A regular expression that gives every image's group; empty where each is one of its own."""
+        """Returns a regular expression for the groups: "" if each image is its own, None if none fits."""
         if all(group == image_id for image_id, group in self._groups.items()):
             return ""
         for text in _GROUPS:
@@ -113,7 +113,7 @@ def _check_ids(ids: Collection[str]) -> None:
     for image_id in ids:
         path = PurePosixPath(path_name(image_id))
         for part in (path, *path.parents):
-            # With "a" and "a.png" one picture would be named as the other image is.
+            # With ids "a" and "a.png", the file of the first would have the name of the second.
             stem = part.as_posix().removesuffix(part.suffix)
             if part.suffix in FILE_SUFFIXES and stem in ids:
                 raise InputError(
@@ -123,5 +123,5 @@ def _check_ids(ids: Collection[str]) -> None:
 
 
 def _text(text: str) -> str:
-    """A TOML string: JSON's escapes are valid in TOML, which needs one for DEL as well."""
+    """Returns a TOML string: JSON escapes are valid in TOML, which also requires one for DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
