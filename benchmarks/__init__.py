@@ -1,1 +1,1 @@
-"""Suites (one TOML a table or figure of the paper) and AIMS' own speed measurements."""
+"""Suites (one TOML per table or figure of the paper) and the speed measurements of AIMS itself."""

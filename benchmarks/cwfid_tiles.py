@@ -1,11 +1,11 @@
-"""Cuts the pictures of CWFID into tiles, so that a small model sees the plants.
+"""Cuts the images of CWFID into tiles, so that plants are large enough for the input of a small model.
 
     python -m aims.benchmarks.cwfid_tiles CWFID OUT
 
 CWFID (Haug and Ostermann, 2014) holds images/NNN_image.png and annotations/NNN_annotation.png, each 966 x
-1296 pixels: three rows of four tiles, 322 x 324. OUT gets images/SPLIT/NNN_RC.png and annotations/ with the
-same names (R and C: row and column from 0), in the splits of train_test_split.yaml. A plant that a cut goes
-through is one instance in each tile.
+1296 pixels: three rows of four tiles, 322 x 324 each. OUT gets images/SPLIT/NNN_RC.png and annotations/ with
+the same names (R and C: row and column from 0), in the splits of train_test_split.yaml. A plant that crosses
+a cut becomes one instance in each tile.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aims.core.errors import AimsError, InputError
 from aims.core.files import atomic_write
 
 ROWS, COLUMNS = 3, 4
-#: The pictures of `examples/cwfid.toml`.
+#: Image numbers by split; those of `examples/cwfid.toml`.
 SPLITS = {
     "train": ("002", "005", "006", "007", "008", "011", "012"),
     "test": ("001", "003", "004", "009", "010"),
@@ -30,13 +30,17 @@ _SHAPE = (966, 1296, 3)
 
 
 def write_tiles(source: Path, out: Path) -> int:
-    """Writes all tiles; those that are there are written again, with the same bytes.
+    """Writes all tiles; existing tiles are overwritten with the same bytes.
+
+    Args:
+        source: folder of CWFID.
+        out: folder to write to; made if it is absent.
 
     Returns:
-        How many pictures were cut.
+        The number of images that were cut.
 
     Raises:
-        InputError: a picture is missing, not readable, or of another size.
+        InputError: an image is missing, not readable, or of another size.
     """
     for split, numbers in SPLITS.items():
         for number in numbers:
@@ -64,7 +68,7 @@ def _cut(path: Path, folder: Path, number: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Cuts the pictures of a folder."""
+    """Runs the command."""
     parser = argparse.ArgumentParser(description="Cut the pictures of CWFID into tiles.")
     parser.add_argument("source", type=Path, help="folder of CWFID")
     parser.add_argument("out", type=Path, help="folder to write to")

@@ -1,13 +1,13 @@
-"""What a click is worth without seeing anything: both floors on label maps alone, under both protocols.
+"""Computes the floors `disc` and `oracle-disc` from label maps alone, under every protocol.
 
     python -m aims.benchmarks.floors LABELS... [--variable NAME] [--void 0] [--connectivity 8]
 
-LABELS are semantic maps (PNG, TIFF, npy; npz and .mat with --variable), which are split into instances as a
-conversion splits them. For the one radius the maps, in order of name, are dealt to two halves in turn: each
-half is scored with the radius that is best on the other, so that every map is scored and none chose its own.
-Prints TOML, as it stands in `leaderboards/floors.toml`: mIoU in percent with its 95 % interval (bootstrap
-over maps), radii as in `aims.methods.disc`. The smallest instance that counts is the protocol's for a set
-that it does not list, such as NYUv2.
+LABELS are semantic maps (PNG, TIFF, npy; npz and .mat with --variable), which are split into instances as in
+a conversion. The radius of `disc` is cross-validated: the maps, sorted by name, alternate between two halves,
+and each half is scored with the radius that is best on the other. Prints TOML in the form of
+`leaderboards/floors.toml`: mIoU in percent with its 95 % interval (bootstrap over maps), radii as in
+`aims.methods.disc`. The minimum area of an instance is the protocol's default for datasets that it does not
+list, such as NYUv2.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from aims.report.statistics.intervals import clustered_interval
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sums:
-    """IoU summed over the instances of each map, from which every figure is made.
+    """IoU summed over the instances of each map; all reported values derive from these sums.
 
     Attributes:
-        counts: (maps,) numbers of instances.
-        by_radius: (maps, radii) sums for one disc.
-        best: (maps,) sums for the best disc of every instance.
-        vanished: instances that are not on the map on which the protocol counts.
+        counts: (maps,) number of instances.
+        by_radius: (maps, radii) sum of IoU by radius.
+        best: (maps,) sum of the IoU at the best radius of every instance.
+        vanished: number of instances without a pixel on the grid on which the protocol computes IoU.
     """
 
     counts: NDArray[np.float64]
@@ -53,8 +53,14 @@ class Sums:
 def sum_scores(maps: Iterable[IntArray]) -> dict[str, Sums]:
     """Scores discs of all radii on instance maps with dense ids, under every protocol.
 
+    Args:
+        maps: (height, width) instance ids, 0 = background, 1..n.
+
+    Returns:
+        The sums by name of the protocol.
+
     Raises:
-        InputError: there are more instances in a map than the format holds.
+        InputError: a map has more instances than the format can hold.
     """
     found: dict[str, list[tuple[int, NDArray[np.float64], float, int]]] = {name: [] for name in PROTOCOLS}
     for instances in maps:
@@ -83,10 +89,10 @@ def _joined(rows: Sequence[tuple[int, NDArray[np.float64], float, int]]) -> Sums
 
 
 def figures(sums: Sums) -> Iterator[tuple[str, object]]:
-    """Names and values of the figures, in the order in which they are printed.
+    """Yields names and values of the results, in the order in which they are printed.
 
     Raises:
-        InputError: there are too few maps with instances of sufficient size.
+        InputError: one half of the maps has no instance that counts.
     """
     halves = np.arange(len(sums.counts)) % 2
     if not all(sums.counts[halves == half].sum() for half in (0, 1)):
@@ -101,7 +107,7 @@ def figures(sums: Sums) -> Iterator[tuple[str, object]]:
         yield name, _percent(found.sum() / sums.counts.sum())
         interval = clustered_interval(found, sums.counts)
         yield f"{name}_interval", [] if interval is None else [_percent(end) for end in interval]
-    # The first half is scored with the second's radius, the second with the first's.
+    # Reversed, as each half is scored with the radius that is best on the other.
     yield "radius_by_half", [float(RADII[peak]) for peak in peaks[::-1]]
     for name, found in (("disc_by_half", disc), ("oracle_disc_by_half", sums.best)):
         shares = [found[halves == half].sum() / sums.counts[halves == half].sum() for half in (0, 1)]
@@ -118,14 +124,24 @@ def _percent(share: float) -> float:
 def read_maps(
     paths: Sequence[Path], variable: str | None, void: Sequence[int], connectivity: int
 ) -> Iterator[IntArray]:
-    """Reads semantic maps in order of their files' names and splits them into instances."""
+    """Reads semantic maps, sorted by file name, and splits them into instances.
+
+    Args:
+        paths: files of the maps.
+        variable: name of the array in an npz or .mat file.
+        void: class ids that are no object.
+        connectivity: 4 or 8.
+
+    Yields:
+        (height, width) instance ids, 0 = background.
+    """
     for path in sorted(paths, key=lambda path: (path.name, path)):
         labels = numbers(path, load_picture(path, variable=variable))
         yield split_instances(labels, connectivity=connectivity, void=void)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints one table a protocol that scores instances of both halves."""
+    """Prints one TOML table per protocol that has instances in both halves."""
     parser = argparse.ArgumentParser(description="Discs around clicks, on label maps alone.")
     parser.add_argument("labels", nargs="+", type=Path, help="semantic maps")
     parser.add_argument("--variable", help="the array of an npz or .mat file")
@@ -143,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 lacking[name] = str(error)
                 continue
             print(f"[{name}]", *lines, "", sep="\n")
-        # Protocols differ in the smallest instance: what one lacks, another may have.
+        # Protocols differ in the minimum area, so one may have no instance where another has some.
         for name, reason in lacking.items():
             print(
                 f"{'error' if len(lacking) == len(found) else 'left out'}: {name}: {reason}", file=sys.stderr

@@ -43,11 +43,11 @@ from aims.version import __version__
 from . import gpu_pretrain
 
 ENGINE = "engine.json"
-#: Bytes of each stage that log.txt keeps, and last lines that the results repeat.
+#: Maximum bytes of each stage's output in log.txt, and number of its last lines in the results.
 _LOG_BYTES, _TAIL = 1_500_000, 60
-# A stage is asked to end so many seconds before its limit, or this share of the limit.
+# A stage gets SIGTERM this many seconds before its limit, or this fraction of the limit if that is less.
 _GRACE_SECONDS, _GRACE_SHARE = 5.0, 0.1
-# For packing what pretraining left, of the whole time.
+# Time reserved for packing the pretraining's state: seconds, or a fraction of the whole if that is less.
 _PACKING_SECONDS, _PACKING_SHARE = 15.0, 0.05
 _OUTCOME = re.compile(r"\b(PASSED|FAILED|ERROR|SKIPPED)\b")
 
@@ -57,10 +57,10 @@ class Stage:
     """One child process.
 
     Attributes:
-        name: what it is called.
-        share: its share of the time, beside those of the others.
-        command: makes its command line from the seconds that it has.
-        environment: added to the environment.
+        name: name of the stage.
+        share: weight of the stage when the remaining time is divided among the remaining stages.
+        command: makes the command line from the seconds that the stage has.
+        environment: variables added to the environment.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Stage:
 
 @dataclass
 class StageResult:
-    """What became of a stage; see `run_stage`."""
+    """The result of a stage; `run_stage` fills it."""
 
     name: str
     status: str
@@ -82,7 +82,7 @@ class StageResult:
 
 
 class Record:
-    """The results on disk: written anew whenever something is known."""
+    """The results of all stages, written to disk after every change."""
 
     def __init__(self, out: Path, about: dict[str, Any]) -> None:
         self.out, self.about = out, about
@@ -107,12 +107,12 @@ class Record:
 
 
 def run_stages(stages: Sequence[Stage], record: Record, seconds: float) -> None:
-    """Runs stages one after the other within a time.
+    """Runs stages one after the other within a time limit.
 
     Args:
-        stages: in order.
+        stages: the stages, in order.
         record: gets the results.
-        seconds: for all of them.
+        seconds: time for all of them; what a stage does not use is divided among the next ones.
     """
     end = time.monotonic() + seconds
     for place, stage in enumerate(stages):
@@ -133,13 +133,13 @@ def run_stages(stages: Sequence[Stage], record: Record, seconds: float) -> None:
 
 
 def run_stage(stage: Stage, result: StageResult, log: Path) -> None:
-    """Runs one stage to its end or its limit, and leaves no process of its group behind.
+    """Runs one stage to its end or its limit, and kills all that is left of its process group.
 
     Args:
-        stage: what to run; its output goes to `log`.
+        stage: what to run.
         result: gets status ("passed", "failed: exit code N", "stopped at its limit"), seconds, last lines,
-            and how many tests ended how, as pytest names them.
-        log: is appended to.
+            and the number of tests by pytest's outcome.
+        log: file to which the output is appended.
     """
     began = time.monotonic()
     grace = min(_GRACE_SECONDS, _GRACE_SHARE * result.limit)
@@ -153,7 +153,7 @@ def run_stage(stage: Stage, result: StageResult, log: Path) -> None:
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **stage.environment},
-            # A group of its own, so that what it started ends with it.
+            # A process group of its own, so that its child processes can be killed with it.
             start_new_session=True,
         )
     try:
@@ -177,13 +177,13 @@ def _wait(child: subprocess.Popen[bytes], result: StageResult, began: float, gra
 
 
 def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    # Refused where all of the group have ended.
+    # The call raises if every process of the group has ended already.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, number)
 
 
 def _read(log: Path, first: int, result: StageResult) -> None:
-    """Reads what a stage wrote from a byte of the log on, and cuts it to `_LOG_BYTES`."""
+    """Reads a stage's output, which starts at byte `first` of the log, and truncates it to `_LOG_BYTES`."""
     with log.open("r+b") as file:
         file.seek(first)
         lines = [line.decode("utf-8", "replace").rstrip()[:400] for line in file]
@@ -195,11 +195,11 @@ def _read(log: Path, first: int, result: StageResult) -> None:
 
 
 def stages_of(options: argparse.Namespace, pretraining: Path) -> list[Stage]:
-    """The stages that were asked for.
+    """Makes the stages selected by `--stages`.
 
     Args:
-        options: of the command line.
-        pretraining: folder in which `aims pretrain` works.
+        options: options of the command line.
+        pretraining: output folder of `aims pretrain`.
     """
     python, device, cpu = sys.executable, options.device, options.device == "cpu"
     speed = (python, "-m", "aims.benchmarks.speed")
@@ -209,7 +209,7 @@ def stages_of(options: argparse.Namespace, pretraining: Path) -> list[Stage]:
         "tests": Stage(
             "tests",
             0.30,
-            # Warnings of versions that were not seen before are no failures here.
+            # Overrides the project's setting that warnings are errors: versions on the card may be newer.
             lambda _: (python, *tests, "-W", "default", *parallel),
             {"AIMS_GPU_TESTS_DEVICE": device, "AIMS_GPU_TESTS_AT_ONCE": "1"},
         ),
@@ -258,8 +258,8 @@ STAGES = ("tests", "engine", "loading", "world", "pretrain")
 
 
 def about(device: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """Date, card, driver and versions."""
-    # Imported here: it takes a second, and nothing is computed in this process.
+    """Collects date, card, driver and versions, by the names that the results show."""
+    # Imported here: it takes a second, and this process computes nothing.
     import torch
 
     from aims.engine.machine import commit, hardware

@@ -21,27 +21,28 @@ from safetensors.torch import save
 from torch import Tensor
 
 _NAME = "pretrain.tar"
-# The files of a state, with their index; in older folders one file.
+# Prefix and suffix of the files of a training state; older folders hold a single file.
 _STATE, _TENSORS = "checkpoint", ".safetensors"
-#: Bytes of a part, and of all parts.
+#: Maximum bytes of one part, and of all parts together.
 PART_BYTES, ALL_BYTES = 15_000_000, 60_000_000
-# Adam's averages, which need no more than eight bits after the point to go on.
+# Prefixes of Adam's moments, for which the 8 bits of precision of bfloat16 suffice to resume.
 _HALVED = ("optimizer.exp_avg.", "optimizer.exp_avg_sq.")
 
 
 def pack(folder: Path, out: Path, part_bytes: int = PART_BYTES, all_bytes: int = ALL_BYTES) -> str:
-    """Puts a pretraining into files that are small enough to come back from anywhere.
+    """Packs a pretraining folder into a tar file that is split into parts of limited size.
 
-    Adam's averages are kept in bfloat16, so that going on is not the same to the bit; weights are.
+    Adam's moments are stored in bfloat16, so a resumed training is not bit-identical; weights are exact.
 
     Args:
-        folder: of `aims pretrain`.
-        out: where pretrain.tar.0, .1, ... are written; older ones are replaced.
-        part_bytes: of each.
-        all_bytes: of all; the largest files are left out before there is more.
+        folder: output folder of `aims pretrain`.
+        out: where pretrain.tar.0, .1, ... are written; older parts are replaced.
+        part_bytes: maximum size of each part.
+        all_bytes: maximum size of all parts; files are left out to stay below it, large ones first and
+            those of the training state last.
 
     Returns:
-        What was done.
+        One line that says what was saved and what was left out.
     """
     contents: dict[str, bytes] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -71,10 +72,14 @@ def pack(folder: Path, out: Path, part_bytes: int = PART_BYTES, all_bytes: int =
 
 
 def unpack(source: Path, folder: Path) -> str:
-    """Puts back what `pack` has left in `source`.
+    """Restores the files that `pack` has written to `source`.
+
+    Args:
+        source: folder with pretrain.tar.0, .1, ...
+        folder: folder to restore to; made if there are parts.
 
     Returns:
-        What was done.
+        One line that says whether the pretraining starts anew or resumes.
     """
     parts = sorted(source.glob(f"{_NAME}.*"), key=lambda path: int(path.suffix[1:]))
     if not parts:
@@ -85,7 +90,7 @@ def unpack(source: Path, folder: Path) -> str:
         for member in archive:
             content = archive.extractfile(member)
             if content is not None:
-                # Whatever its name says, it goes into the folder.
+                # Only the last part of the name counts, so that no member can be written outside the folder.
                 (folder / Path(member.name).name).write_bytes(content.read())
     for path in folder.glob(f"{_STATE}*{_TENSORS}"):
         path.write_bytes(_converted(path, torch.float32))
@@ -97,7 +102,7 @@ def _is_state(name: str) -> bool:
 
 
 def _converted(path: Path, dtype: torch.dtype) -> bytes:
-    """The bytes of a file of tensors with Adam's averages in another type."""
+    """Returns the bytes of a safetensors file with Adam's moments cast to another dtype."""
     with safe_open(path, framework="pt") as file:
         tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = file.metadata()
@@ -122,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
     command += ["--hours", str(options.hours), "--device", options.device]
     command += ["--batch-size", "8", "--held-out", "4"] if cpu else ["--batch-size", "256"]
     command += [] if cpu else ["--precision", "bf16", "--held-out", "40", "--score-every", "200000"]
-    # Scores of what was reached take some of the time.
+    # Leaves time to save and to evaluate the weights before the limit.
     finishing = min(45.0, 0.4 * options.seconds)
     command += ["--seconds", f"{max(1.0, options.seconds - finishing):.1f}"]
     child = subprocess.Popen(command)
@@ -131,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     except subprocess.TimeoutExpired:
         child.terminate()
         code = child.wait()
-        # It was stopped and has saved itself.
+        # Exit code 130: it was interrupted and has saved its state.
         return 0 if code == 130 else code
 
 

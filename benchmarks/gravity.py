@@ -1,10 +1,10 @@
-"""The angle between our gravity and that of `camera_rotations_NYU.txt`, image by image.
+"""Measures the angle between our estimate of gravity and that in `camera_rotations_NYU.txt`, image by image.
 
     python -m aims.benchmarks.gravity camera_rotations_NYU.txt 433:000433_depth.png:2e-4 ...
 
-Each image is NUMBER:FILE:UNIT: its number in NYUv2 from 1, a depth picture of 16 bits (0 is missing), and its
-unit in metres; for a cut of the frame :LEFT:TOP follow, the place of its first pixel. The file holds a 3 x 3
-rotation an image, from camera to world; its middle row is gravity in the axes of the camera.
+Each image is NUMBER:FILE:UNIT: its number in NYUv2 from 1, a 16-bit depth image (0 = missing), and its unit
+in metres; a crop of the frame adds :LEFT:TOP, the column and row of its first pixel. The file holds one 3 x 3
+rotation per image, from camera to world; its middle row is gravity in the axes of the camera.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from aims.sensors.hha import NYUV2_COLOR, estimate_gravity
 
 
 def our_gravity(file: Path, unit: float, left: float = 0, top: float = 0) -> NDArray[np.float64]:
-    """Our downward direction for a depth picture."""
+    """Estimates gravity, a unit vector in the camera's axes, from a depth image.
+
+    Args:
+        file: 16-bit depth image; 0 = missing.
+        unit: metres per digital number.
+        left: column of the image's first pixel in the whole frame.
+        top: row of the image's first pixel in the whole frame.
+    """
     depth = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
     if depth is None:
         raise SystemExit(f"{file}: not a readable picture")
@@ -30,7 +37,7 @@ def our_gravity(file: Path, unit: float, left: float = 0, top: float = 0) -> NDA
 
 
 def main() -> None:
-    """Prints one line an image."""
+    """Prints one line per image."""
     parser = argparse.ArgumentParser(description="Angles between two estimates of gravity.")
     parser.add_argument("rotations", type=Path, help="camera_rotations_NYU.txt")
     parser.add_argument("images", nargs="+", metavar="NUMBER:FILE:UNIT[:LEFT:TOP]")

@@ -38,7 +38,7 @@ for _entry in sorted(entry_points(group=_GROUP), key=lambda entry: entry.name):
     try:
         _entry.load()
     except Exception as _error:
-        # Somebody else's package must not take ours down.
+        # Any error: a broken package of somebody else must not prevent the import of this one.
         logging.getLogger(__name__).warning(
             "%s of the entry-point group %s cannot be imported and is left out: %s",
             _entry.value,

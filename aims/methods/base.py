@@ -18,7 +18,7 @@ from aims.models.segmenter import Segmenter
 
 
 class Baseline:
-    """What `METHODS` holds: a `Method`, which has a model, or a `Floor`, which has none.
+    """Base of the entries of `METHODS`: a `Method`, which has a model, or a `Floor`, which has none.
 
     Entries are frozen, keyword-only dataclasses; their fields are the options.
 
@@ -26,9 +26,9 @@ class Baseline:
         loads_weights: whether the method starts from pretrained weights.
         knows_rgb: whether the method knows which channels are RGB: where RGB is stacked with a sensor, they
             come first. For all other methods the order of the channels is shuffled.
-        own_tuning: the name of the tuning that the method brings with it, if it does. It goes with no other,
-            and nothing of that tuning's own is put in.
-        preferred_tuning: the tuning with pretrained weights when none is asked for.
+        own_tuning: name of the only tuning that the method goes with, whose layers the method replaces by its
+            own; None if it goes with the tunings in general.
+        preferred_tuning: the default tuning with pretrained weights.
     """
 
     loads_weights: ClassVar[bool] = True
@@ -37,11 +37,11 @@ class Baseline:
     preferred_tuning: ClassVar[str] = "lora"
 
     def tuning_objection(self, tuning: str) -> str | None:
-        """Returns why the method makes no sense with a tuning; None if it does."""
+        """Returns why the method cannot be combined with a tuning; None if it can."""
         return None
 
     def modality_objection(self, modality: Modality) -> str | None:
-        """Returns why the method makes no sense with a modality; None if it does."""
+        """Returns why the method cannot be combined with a modality; None if it can."""
         return None
 
 
@@ -50,24 +50,24 @@ class Method(Baseline, ABC):
 
     @abstractmethod
     def adapt(self, model: Segmenter, channels: int) -> None:
-        """Exchanges layers of a plain SAM so that it takes `channels` channels.
+        """Replaces layers of a plain SAM so that it takes `channels` channels.
 
-        New layers draw their weights from torch's generator. They declare what learns under every tuning
-        (`aims.models.trainable`); the tuning adds its own.
+        New layers draw their weights from torch's generator. They declare the parameters that are trainable
+        under every tuning (`aims.models.trainable`); the tuning adds its own.
 
         Raises:
-            InputError: an option or the number of channels makes no sense.
+            InputError: an option or the number of channels is invalid for the method.
         """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClickedMap:
-    """What a floor sees of an image: its instances and their clicks, no sensor data.
+    """The input of a floor: the instances of an image and their clicks, without sensor data.
 
     Attributes:
-        instances: (height, width) map on which the protocol counts its score.
-        ids: (n,) instances in it, in rising order; `paper` may name some that vanish on its small grid.
-        clicks: (n, 2) clicks (x, y) in pixels of the map, whole numbers at pixel centres.
+        instances: (height, width) instance ids, on the grid on which the protocol computes IoU.
+        ids: (n,) ids of the instances in ascending order; under `paper` some may be absent on its small grid.
+        clicks: (n, 2) clicks (x, y) in pixels of `instances`, integers at pixel centres.
     """
 
     instances: NDArray[np.integer[Any]]
@@ -82,13 +82,16 @@ class Floor(Baseline, ABC):
     own_tuning: ClassVar[str | None] = NO_TUNING
 
     def fit(self, images: Iterable[ClickedMap]) -> dict[str, float]:
-        """Chooses parameters that all images share; nothing by default, without reading an image.
+        """Chooses parameters that all images share; by default there are none, and no image is read.
 
         Args:
-            images: those on which the protocol lets one choose, read when asked for.
+            images: the images on which the protocol permits the choice, read lazily.
+
+        Returns:
+            The parameters by name.
 
         Raises:
-            InputError: there is nothing to choose on.
+            InputError: the images have no instance.
         """
         return {}
 
@@ -100,15 +103,15 @@ class Floor(Baseline, ABC):
 
         Args:
             image: the image. Its instances are the ground truth: only an upper bound may use them.
-            sizes: (height, width) of the maps to which the image is stretched.
+            sizes: (height, width) of the masks, to which the image is stretched.
             chosen: the result of `fit`.
 
         Yields:
-            One instance's masks, one for each of `sizes`.
+            The masks of one instance, one for each of `sizes`.
         """
 
     def tuning_objection(self, tuning: str) -> str | None:
-        """None at all: nothing is trained."""
+        """Refuses every tuning, as nothing is trained."""
         return None if tuning == NO_TUNING else "it trains nothing; leave the tuning out"
 
 
@@ -125,14 +128,14 @@ def has_model(method: str) -> bool:
 
 
 def patch_convolution(model: Segmenter) -> nn.Conv2d:
-    """The convolution of the patch embedding, whose kernel is as large as its stride."""
+    """Returns the convolution of the patch embedding, whose kernel size equals its stride."""
     convolution = model.image_encoder.patch_embed.get_submodule("proj")
     assert isinstance(convolution, nn.Conv2d)
     return convolution
 
 
 def renew_patch_embedding(model: Segmenter, channels: int) -> None:
-    """Puts a random patch embedding for `channels` channels in place of SAM's and declares that it learns."""
+    """Replaces SAM's patch embedding by a random one for `channels` channels and declares it trainable."""
     old = patch_convolution(model)
     side, stride = (old.kernel_size[0], old.kernel_size[1]), (old.stride[0], old.stride[1])
     model.image_encoder.patch_embed.proj = nn.Conv2d(channels, old.out_channels, side, stride=stride)

@@ -31,9 +31,9 @@ def build_model(
 ) -> Segmenter:
     """Builds a model on the CPU, with exactly the declared parameters requiring a gradient.
 
-    The same arguments give the same weights, bit for bit, and torch's global generators are left as they
-    were. Backbone, method and tuning draw from generators of their own: the alignment module of a seed is the
-    same under every tuning and with every backbone.
+    The same arguments give bit-identical weights, and the state of torch's global generators is restored.
+    Backbone, method and tuning are seeded separately, so the alignment module of a seed is the same under
+    every tuning and with every backbone.
 
     Args:
         method: name in `METHODS`.
@@ -42,13 +42,13 @@ def build_model(
         channels: channels of the images.
         weights: all tensors of the plain SAM (`load_weights`), copied; None for random weights.
         seed: seed of all random weights.
-        options: of the method and the tuning by name, where they differ from the defaults.
-        initial: all tensors of such a model from which it starts, copied: with the layers of the tuning, or
-            without, in which case these are new; None for none.
+        options: options of the method and the tuning by name, where they differ from the defaults.
+        initial: all tensors of a model of the same form to start from, copied; the tuning's layers may be
+            absent and are initialised then. None starts from `weights`.
 
     Raises:
-        InputError: a name or an option is unknown, method and tuning make no sense together, or with this
-            backbone or number of channels, weights or initial tensors do not fit, or the method has no model.
+        InputError: a name or an option is unknown; method, tuning, backbone and number of channels do not go
+            together; weights or initial tensors do not fit; or the method has no model.
     """
     chosen, chosen_tuning = configure(method, tuning, options)
     if not isinstance(chosen, Method):
@@ -81,7 +81,7 @@ def _load_initial(model: Segmenter, initial: Mapping[str, Tensor] | None) -> Non
         return
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     require_match(shapes, initial, source="what the run starts from")
-    # `build_shapes` wants the check alone: on the meta device there is nothing to copy to.
+    # On the meta device (`build_shapes`) only the check matters, as tensors hold no data.
     if not next(model.parameters()).is_meta:
         model.load_state_dict(initial)
 
@@ -104,7 +104,7 @@ def _build_plain(backbone: Backbone, weights: Mapping[str, Tensor] | None) -> Se
 
 @contextmanager
 def _seeded(seed: int, part: str) -> Iterator[None]:
-    """Seeds torch's CPU generator for one part of a model, and puts its state back."""
+    """Seeds torch's CPU generator for one part of a model, and restores its state afterwards."""
     digest = hashlib.sha256(f"{seed}:{part}".encode()).digest()
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would seed the generators of all devices as well.

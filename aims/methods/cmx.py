@@ -34,11 +34,11 @@ class CMX(Method):
     preferred_tuning: ClassVar[str] = "full"
 
     def adapt(self, model: Segmenter, channels: int) -> None:
-        """Puts the second encoder beside the first, and rectification and fusion between them."""
+        """Replaces the image encoder by a `CMXEncoder`."""
         model.image_encoder = CMXEncoder(model.image_encoder, channels=channels)
         model.learn("image_encoder.x_patch_embed")
         model.learn("image_encoder.mix")
 
     def modality_objection(self, modality: Modality) -> str | None:
-        """Only RGB with a sensor."""
+        """Refuses modalities other than RGB with a sensor."""
         return rgb_objection(modality)

@@ -1,4 +1,4 @@
-"""Parameters and operations of a method with a tuning, counted from shapes alone."""
+"""Counts of parameters and operations of a method with a tuning, from shapes alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from aims.models.trainable import ParameterCounts, count_parameters
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """A method with a tuning on a backbone, counted.
+    """A method with a tuning on a backbone, with its numbers of parameters and operations.
 
     Attributes:
         method: name in `METHODS`.
@@ -31,10 +31,10 @@ class Description:
         backbone: name in `BACKBONES`, or "none" for a method that has no model; all its counts are 0.
         channels: channels of the images.
         options: all options of method and tuning, defaults filled in.
-        parameters: in all, and those that learn in each part.
+        parameters: numbers of all parameters, and of the trainable ones in each part.
         flops: for one image with one click; a multiplication with its addition counts as two.
         image_size: side of the square model input, in pixels; 0 without a model.
-        mask_size: side of the square mask logits, in pixels; without a model that of the grid of IoU.
+        mask_size: side of the square mask logits, in pixels; without a model the side of the IoU grid.
     """
 
     method: str
@@ -70,18 +70,18 @@ def describe(
     channels: int,
     options: Mapping[str, object] = MappingProxyType({}),
 ) -> Description:
-    """Counts parameters and operations of what `build_model` would make.
+    """Counts parameters and operations of the model that `build_model` would build.
 
     Args:
         method: name in `METHODS`.
         tuning: name in `TUNINGS`, or "none" for a method that trains nothing.
         backbone: name in `BACKBONES`.
         channels: channels of the images.
-        options: of the method and the tuning by name, where they differ from the defaults; words are read
-            as numbers.
+        options: options of the method and the tuning by name, where they differ from the defaults; strings
+            are converted to the options' types.
 
     Raises:
-        InputError: as `build_model`; or a number is above `LARGEST`.
+        InputError: as in `build_model`, or a number is above `LARGEST`.
     """
     parameters = ParameterCounts(total=0, alignment=0, encoder=0, decoder=0)
     flops, image_size, mask_size = Flops(forward=0, alignment=0), 0, IOU_GRID
@@ -117,7 +117,7 @@ def build_shapes(
     options: Mapping[str, object] = MappingProxyType({}),
     initial: Mapping[str, Tensor] | None = None,
 ) -> Segmenter:
-    """Builds a model on torch's meta device: names, shapes and what learns, but no numbers and no memory.
+    """Builds a model on torch's meta device: names, shapes and trainable parameters, without data.
 
     Arguments and errors are those of `describe`, and `initial` is that of `build_model`.
     """

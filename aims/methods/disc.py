@@ -1,10 +1,9 @@
-"""A disc around the click: what clicking alone is worth, without seeing anything.
+"""Floors that predict a disc around the click, without sensor data.
 
-A radius is measured in 256ths of the side of a square as large as the picture (the square root of its area),
-so that one number fits pictures of all sizes and a disc covers the same share of each. The disc is round in
-the pixels in which the protocol counts: on the 256 x 256 grid under `paper`, where the unit is one of its
-pixels, and in the picture under `strict`. On a map of another size it is the same region, stretched. The
-pixel that was clicked always belongs to it.
+Radii are in units of 1/256 of the square root of the image's area, so that a disc covers the same fraction of
+images of all sizes. The disc is round in the pixels in which the protocol computes IoU: on the 256 x 256 grid
+under `paper`, where the unit is one pixel, and in the image under `strict`. On a map of another size it is
+the same region, stretched. The clicked pixel always belongs to it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from aims.core.errors import InputError
 from aims.core.vocabulary import IOU_GRID
 from aims.methods.base import METHODS, ClickedMap, Floor
 
-#: Radii are tried at every multiple of the step; the last one covers a 3 x 4 picture from any of its corners.
+#: Radii are the multiples of the step; the largest disc covers a 3 x 4 image from any of its corners.
 STEP, LARGEST_RADIUS = 0.5, 384.0
 RADII: NDArray[np.floating[Any]] = np.arange(1, int(LARGEST_RADIUS / STEP) + 1) * STEP
 
@@ -30,14 +29,14 @@ RADII: NDArray[np.floating[Any]] = np.arange(1, int(LARGEST_RADIUS / STEP) + 1) 
 class Disc(Floor):
     """A floor: a disc around the click, of one radius for all instances, chosen on the training part.
 
-    Ours; the paper has no floor. Under `paper` the radius is the best on the test split, since that protocol
-    chooses there (protocol.md); under `strict` it is the best on the training part without what is held out.
-    The best has the highest mean IoU over all instances with the protocol's click, and of equals it is the
-    smallest.
+    Source: our own; the paper has no floor. Under `paper` the radius is chosen on the test split, as that
+    protocol chooses there (protocol.md); under `strict` on the training part without the held-out images. It
+    is the radius of the highest mean IoU over all instances with the protocol's click, the smallest if there
+    are several.
     """
 
     def fit(self, images: Iterable[ClickedMap]) -> dict[str, float]:
-        """Chooses the radius, under the key "radius"."""
+        """Chooses the radius; the result has the key "radius"."""
         total, instances = np.zeros(len(RADII)), 0
         for image in images:
             total += radius_scores(image).sum(0)
@@ -49,7 +48,7 @@ class Disc(Floor):
     def predict(
         self, image: ClickedMap, sizes: Sequence[tuple[int, int]], chosen: Mapping[str, float]
     ) -> Iterator[tuple[NDArray[np.bool_], ...]]:
-        """Gives a disc of the chosen radius for every click."""
+        """Predicts a disc of the chosen radius for every click."""
         return _discs(image, [chosen["radius"]] * len(image.ids), sizes)
 
 
@@ -58,25 +57,25 @@ class Disc(Floor):
 class OracleDisc(Floor):
     """The best disc around the click for every instance, by the truth: an upper mark for clicking blindly.
 
-    Ours; the paper has none. No method can choose so: it tells what a disc could reach at most.
+    Source: our own; the paper has none. It uses the ground truth, so it is an upper bound for discs.
     """
 
     def predict(
         self, image: ClickedMap, sizes: Sequence[tuple[int, int]], chosen: Mapping[str, float]
     ) -> Iterator[tuple[NDArray[np.bool_], ...]]:
-        """Gives for every click the disc of the highest IoU; of equals the smallest."""
+        """Predicts for every click the disc of the highest IoU, the smallest if there are several."""
         best = RADII[radius_scores(image).argmax(1)]
         return _discs(image, best.tolist(), sizes)
 
 
 def radius_scores(image: ClickedMap) -> NDArray[np.float64]:
-    """The IoU of every instance with the disc of every radius, exact and all radii at once.
+    """Computes the exact IoU of every instance with the discs of all radii at once.
 
-    The pixels of the map, and those of the instance, are counted by the first radius that reaches them; their
-    running sums are the disc's area and the intersection.
+    The pixels of the map, and those of the instance, are counted by the smallest radius that contains them;
+    the cumulative sums are the disc's area and the intersection.
 
     Returns:
-        (n, len(RADII)) IoU, in the order of `image.ids`; 0 for an instance that is not on the map.
+        (n, len(RADII)) IoU in 0..1, in the order of `image.ids`; 0 for an instance that is not on the map.
     """
     flat = image.instances.ravel()
     area = np.bincount(flat, minlength=int(image.ids.max(initial=0)) + 1)
@@ -101,13 +100,13 @@ def _discs(
 
 
 def _reached(click: NDArray[np.float64], frame: tuple[int, ...], size: tuple[int, ...]) -> NDArray[np.int64]:
-    """Finds the index in `RADII` of the smallest disc that holds a pixel, for every pixel of a map.
+    """Finds for every pixel of a map the index in `RADII` of the smallest disc that contains it.
 
-    One past the last index stands for a pixel that no disc holds.
+    The index is `len(RADII)` for pixels that no disc contains.
 
     Args:
         click: (x, y) in pixels of the frame.
-        frame: (height, width) in whose pixels discs are round.
+        frame: (height, width) of the map in whose pixels discs are round.
         size: (height, width) of the map, onto which the frame is stretched.
     """
     unit = np.sqrt(frame[0] * frame[1]) / IOU_GRID

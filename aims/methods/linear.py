@@ -18,7 +18,7 @@ class Linear(Method):
     """
 
     def adapt(self, model: Segmenter, channels: int) -> None:
-        """Puts the convolution in front and declares the patch embedding."""
+        """Sets the convolution as alignment and declares the patch embedding trainable."""
         model.alignment = ConvAlignment(channels=channels, kernel=1, width=3, depth=1)
         model.learn("image_encoder.patch_embed")
 
@@ -32,11 +32,11 @@ class LinearFrozen(Method):
     """
 
     def adapt(self, model: Segmenter, channels: int) -> None:
-        """Puts the convolution in front."""
+        """Sets the convolution as alignment."""
         model.alignment = ConvAlignment(channels=channels, kernel=1, width=3, depth=1)
 
     def tuning_objection(self, tuning: str) -> str | None:
-        """No tuning that trains the patch embedding, for the method is that it is frozen."""
+        """Refuses tunings that train the patch embedding, which is frozen by definition of the method."""
         if tuning in ("full", "linear-probe"):
             return "it would train the patch embedding, and that is method 'linear'"
         return None

@@ -19,5 +19,5 @@ class MLP(Method):
     """
 
     def adapt(self, model: Segmenter, channels: int) -> None:
-        """Puts the convolutions in front."""
+        """Sets the convolutions as alignment."""
         model.alignment = ConvAlignment(channels=channels, kernel=1, width=64, depth=2)

@@ -22,7 +22,7 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 def known_options(method: str, tuning: str) -> dict[str, Option]:
-    """The options of a pair with their defaults, the method's first.
+    """Returns the options of a method and a tuning with their defaults, the method's first.
 
     Raises:
         InputError: a name is unknown.
@@ -34,7 +34,7 @@ def known_options(method: str, tuning: str) -> dict[str, Option]:
 
 
 def all_options() -> dict[str, tuple[str, ...]]:
-    """Every option of every method and tuning, with the names of those that have it."""
+    """Returns every option of all methods and tunings, with the names of those that have it."""
     found: dict[str, tuple[str, ...]] = {}
     for registry in (METHODS, TUNINGS):
         for entry, kind in registry.items():
@@ -47,12 +47,12 @@ def read_option(name: str, value: object, entry: type[Any]) -> Option:
     """Reads an option of a method or a tuning by the annotation of its field.
 
     Args:
-        name: of the option.
-        value: of the annotated type, or a word that stands for one, as it comes from a command line.
+        name: name of the option.
+        value: a value of the annotated type, or a string to convert to it, as given on a command line.
         entry: the class in `METHODS` or `TUNINGS`.
 
     Raises:
-        InputError: the value is not of the type; the message says what is.
+        InputError: the value is not of the annotated type, which the message names, or above `LARGEST`.
     """
     kind = get_type_hints(entry)[name]
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
@@ -76,10 +76,10 @@ def read_option(name: str, value: object, entry: type[Any]) -> Option:
 
 
 def read_any_option(name: str, value: object) -> Option:
-    """Reads an option whose method or tuning is not known yet.
+    """Reads an option whose method or tuning is not known yet, by the first entry that accepts the value.
 
     Raises:
-        InputError: no method and no tuning has such an option that takes the value.
+        InputError: no method or tuning has an option of that name that accepts the value.
     """
     errors = [unknown_name("option", name, all_options())]
     for entry in (*METHODS.values(), *TUNINGS.values()):
@@ -97,7 +97,7 @@ def changed_options(method: str, tuning: str, given: Mapping[str, object]) -> di
     Args:
         method: name in `METHODS`.
         tuning: name in `TUNINGS`, or "none".
-        given: values by name; words are read as values of their types, as they come from a command line.
+        given: values by name; strings are converted to the options' types, as given on a command line.
 
     Raises:
         InputError: an option is unknown to both, or its value is not of its type or above `LARGEST`.
@@ -113,7 +113,11 @@ def changed_options(method: str, tuning: str, given: Mapping[str, object]) -> di
 
 
 def option_defaults(entry: type[Any]) -> dict[str, Any]:
-    """The options of a method or a tuning, a class, with their defaults."""
+    """Returns the fields of a method's or tuning's class with their defaults.
+
+    Raises:
+        InputError: a field has no default.
+    """
     found = {}
     for field in dataclasses.fields(entry):
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
@@ -127,7 +131,7 @@ def require_size(name: str, value: float) -> None:
     """Checks that a number, given as `--name`, is not above `LARGEST`.
 
     Raises:
-        InputError: it is.
+        InputError: the number is above `LARGEST`.
     """
     if value > LARGEST:
         raise InputError(f"--{name.replace('_', '-')} {value} is more than {LARGEST:,}: is it a slip?")
@@ -137,10 +141,10 @@ def configure(method: str, tuning: str, options: Mapping[str, object]) -> tuple[
     """Instantiates a method and a tuning with their options.
 
     Returns:
-        The method, and the tuning, or None where the method brings its own or nothing is trained.
+        The method and the tuning, or None for the tuning if the method has its own or nothing is trained.
 
     Raises:
-        InputError: a name is unknown, an option cannot be used, or the pair makes no sense.
+        InputError: a name is unknown, an option is invalid, or method and tuning do not go together.
     """
     require_pair(method, tuning)
     values = changed_options(method, tuning, options)
@@ -153,10 +157,10 @@ def configure(method: str, tuning: str, options: Mapping[str, object]) -> tuple[
 
 
 def require_pair(method: str, tuning: str) -> None:
-    """Checks that a method and a tuning make sense together.
+    """Checks that a method and a tuning go together.
 
     Raises:
-        InputError: a name is unknown, or the pair makes no sense; it gives the reason.
+        InputError: a name is unknown, or the two do not go together; the message gives the reason.
     """
     chosen = METHODS[method]
     if tuning != NO_TUNING:
@@ -176,16 +180,16 @@ def require_pair(method: str, tuning: str) -> None:
 
 
 def require_free_names(method: str, tuning: str, taken: Collection[str], owner: str) -> None:
-    """Checks that no option of a method or a tuning has a name that belongs to somebody else.
+    """Checks that no option of a method or a tuning has a name that is taken.
 
     Args:
         method: name in `METHODS`.
         tuning: name in `TUNINGS`, or "none".
-        taken: the names, with underscores for hyphens.
-        owner: whose they are, for the message.
+        taken: the names that are taken, with underscores instead of hyphens.
+        owner: the command that has these names, for the error message.
 
     Raises:
-        InputError: an option has one of them.
+        InputError: an option has one of these names.
     """
     for name in known_options(method, tuning):
         if name in taken:
@@ -196,10 +200,10 @@ def require_free_names(method: str, tuning: str, taken: Collection[str], owner: 
 
 
 def require_modality(method: str, modality: Modality) -> None:
-    """Checks that a method and a modality, with its channels, make sense together.
+    """Checks that a method and a modality, with its channels, go together.
 
     Raises:
-        InputError: the method is unknown, or the pair makes no sense; it gives the reason.
+        InputError: the method is unknown, or the two do not go together; the message gives the reason.
     """
     objection = METHODS[method]().modality_objection(modality)
     if objection is not None:
@@ -207,9 +211,9 @@ def require_modality(method: str, modality: Modality) -> None:
 
 
 def default_tuning(method: str, pretrained: bool) -> str:
-    """The tuning when none is asked for: the method's own or preferred one, "full" with random weights.
+    """Returns the default tuning: the method's own or preferred one, "full" with random weights.
 
-    A method that refuses "full" has "lora".
+    With random weights, methods that refuse "full" get "lora".
 
     Args:
         method: name in `METHODS`.

@@ -14,5 +14,5 @@ class RandomEmbed(Method):
     """Pretrained weights, but a new patch embedding for C channels, which learns under every tuning."""
 
     def adapt(self, model: Segmenter, channels: int) -> None:
-        """Exchanges the patch embedding."""
+        """Replaces the patch embedding."""
         renew_patch_embedding(model, channels)

@@ -17,9 +17,9 @@ class Scratch(Method):
     loads_weights: ClassVar[bool] = False
 
     def adapt(self, model: Segmenter, channels: int) -> None:
-        """Exchanges the patch embedding."""
+        """Replaces the patch embedding."""
         renew_patch_embedding(model, channels)
 
     def tuning_objection(self, tuning: str) -> str | None:
-        """Only full tuning: parameter-efficient layers would sit on an encoder that stays random."""
+        """Refuses all but full tuning, as frozen layers would keep their random weights."""
         return None if tuning == "full" else "its weights are random, and would stay random where frozen"

@@ -21,7 +21,7 @@ class SimCMF(Method):
     Attributes:
         kernel: side of all convolutions but the last, which is 1 x 1 (Figure 6, k).
         width: channels between them (Figure 6, d).
-        depth: number of convolutions (Figure 6, n); at 1 the 1 x 1 convolution alone is left.
+        depth: number of convolutions (Figure 6, n); at 1 only the 1 x 1 convolution C -> 3 is left.
     """
 
     kernel: int = 3
@@ -34,7 +34,7 @@ class SimCMF(Method):
             raise InputError(f"--kernel must be odd, so that images keep their size, not {self.kernel}")
 
     def adapt(self, model: Segmenter, channels: int) -> None:
-        """Puts the alignment module in front."""
+        """Sets the alignment module."""
         model.alignment = ConvAlignment(
             channels=channels, kernel=self.kernel, width=self.width, depth=self.depth
         )

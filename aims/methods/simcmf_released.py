@@ -20,6 +20,6 @@ class SimCMFReleased(Method):
     """
 
     def adapt(self, model: Segmenter, channels: int) -> None:
-        """Puts the gate in front and the copies into the patch embedding."""
+        """Sets the gate as alignment and extends the patch embedding by the copies."""
         model.alignment = GatedAlignment(channels=channels)
         model.image_encoder.patch_embed = ExtendedPatchEmbed(patch_convolution(model), channels=channels)

@@ -38,7 +38,7 @@ class Transformer(Method):
             )
 
     def adapt(self, model: Segmenter, channels: int) -> None:
-        """Puts the transformer in front.
+        """Sets the transformer as alignment.
 
         Raises:
             InputError: the patches do not tile the model input.

@@ -30,10 +30,10 @@ class ViPT(Method):
     own_tuning: ClassVar[str | None] = "prompt"
 
     def adapt(self, model: Segmenter, channels: int) -> None:
-        """Puts the prompters between the encoder's blocks."""
+        """Replaces the image encoder by a `ViPTEncoder`."""
         model.image_encoder = ViPTEncoder(model.image_encoder, channels=channels)
         model.learn("image_encoder.x_patch_embed")
 
     def modality_objection(self, modality: Modality) -> str | None:
-        """Only RGB with a sensor."""
+        """Refuses modalities other than RGB with a sensor."""
         return rgb_objection(modality)

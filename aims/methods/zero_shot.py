@@ -28,21 +28,21 @@ class ZeroShot(Method):
     own_tuning: ClassVar[str | None] = NO_TUNING
 
     def adapt(self, model: Segmenter, channels: int) -> None:
-        """Puts the choice of channels in front.
+        """Sets the selection of channels as alignment.
 
         Raises:
-            InputError: there are two channels, which make no picture.
+            InputError: there are two channels, which give no RGB image.
         """
         if channels == 2:
             raise InputError("method 'zero-shot' takes images of one channel or of three and more, not of 2")
         model.alignment = FirstThreeChannels()
 
     def tuning_objection(self, tuning: str) -> str | None:
-        """None at all."""
+        """Refuses every tuning, as nothing is trained."""
         return None if tuning == NO_TUNING else "it trains nothing; leave the tuning out"
 
     def modality_objection(self, modality: Modality) -> str | None:
-        """Only one channel, three, or a modality that begins with a picture."""
+        """Refuses modalities without RGB or intensity first, unless they have one channel or three."""
         if modality.channels in (1, 3) or modality.streams[0] in ("rgb", "intensity"):
             return None
         return "none of its channels make an RGB picture"

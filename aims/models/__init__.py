@@ -1,3 +1,3 @@
-"""SAM, what is put before it and into it, and its weights. The only package that knows torch layers."""
+"""SAM, the layers that methods and tunings add to it, and its weights; the only package of torch layers."""
 
 import aims.models.sam  # noqa: F401  (registers its backbones)

@@ -1,4 +1,4 @@
-"""One file over HTTP, resumed where an earlier attempt stopped; the transfer itself is pooch's."""
+"""Download of one file over HTTP with pooch, resumed where an earlier attempt stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib3.exceptions import HTTPError
 
 from aims.core.errors import DISK_FULL, AimsError, InputError
 
-#: Bytes that are written at a time. An interrupted transfer loses less than this.
+#: Bytes per write; an interrupted transfer loses less than this.
 CHUNK_BYTES = 1 << 18
 #: Seconds without a byte after which a connection counts as lost.
 TIMEOUT_S = 30.0
@@ -34,26 +34,26 @@ class DownloadObserver:
 
 
 def usable_bytes(path: Path, size: int) -> int:
-    """Size of an unfinished file; 0 if there is none, or if it is longer than the whole file's `size`."""
+    """Returns the size of an unfinished file; 0 if it is absent or longer than `size`, the whole file's."""
     there = path.stat().st_size if path.is_file() else 0
     return there if there <= size else 0
 
 
 def fetch_rest(url: str, path: Path, size: int, observer: DownloadObserver) -> None:
-    """Downloads what an unfinished file lacks, starting at its end.
+    """Downloads the rest of an unfinished file, starting at its end.
 
-    What has arrived stays in `path`, whatever happens; an empty file does not stay. A connection that is
-    lost is opened again as long as every attempt brings some bytes. The caller checks the content.
+    Received bytes stay in `path` after an error; an empty file is removed. A lost connection is opened again
+    as long as every attempt brings some bytes. The caller checks the content.
 
     Args:
         url: http or https; proxies of the environment are used.
-        path: the unfinished file, or where it is to be.
-        size: of the whole file, in bytes.
+        path: the unfinished file, or the path at which to create it.
+        size: size of the whole file in bytes.
         observer: receives the progress.
 
     Raises:
-        InputError: HF_HUB_OFFLINE forbids it.
-        AimsError: no answer, a wrong answer, an answer of another size, or a full disk.
+        InputError: HF_HUB_OFFLINE is set and bytes are missing.
+        AimsError: the server does not answer, or answers with an error or another size, or the disk is full.
     """
     if usable_bytes(path, size) < size and _offline():
         raise InputError(
@@ -73,14 +73,14 @@ def fetch_rest(url: str, path: Path, size: int, observer: DownloadObserver) -> N
                         raise
                     observer.remark(f"connection lost at {file.tell():,} bytes; going on from there")
         if path.stat().st_size < size:
-            # Only an answer that does not say its length can end early without an error.
+            # Only an answer without Content-Length can end early without an error.
             raise AimsError(f"{url}: the answer ended early; {_next_step(path, size)}")
     except _LOST as error:
         raise AimsError(
             f"{url}: the connection failed ({_reason(error)}); {_next_step(path, size)}"
         ) from None
     except (requests.RequestException, HTTPError, ValueError) as error:
-        # An address, a header or a proxy of the environment that cannot be used.
+        # The address, a header, or a proxy set in the environment is invalid.
         raise AimsError(f"{url}: cannot be asked for ({error}); check address and proxy settings") from None
     except OSError as error:
         if error.errno not in DISK_FULL:
@@ -94,8 +94,8 @@ def fetch_rest(url: str, path: Path, size: int, observer: DownloadObserver) -> N
 class _Transfer:
     """One request for the rest of a file.
 
-    It is the progress bar that pooch updates after every piece: pooch itself compares no sizes, and an
-    answer of the wrong size must not fill the disk.
+    It passes itself to pooch as the progress bar, which is updated after every chunk: pooch compares no
+    sizes, and an answer of the wrong size must not fill the disk.
     """
 
     def __init__(self, url: str, file: BinaryIO, size: int, observer: DownloadObserver) -> None:
@@ -105,7 +105,7 @@ class _Transfer:
 
     def run(self) -> None:
         begin = self.file.tell()
-        # A range counts bytes of what is sent: it must be the file itself, not compressed.
+        # A range counts bytes of the encoded answer, so the file must be sent uncompressed.
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={begin}-"} if begin else {})}
         download = pooch.HTTPDownloader(
             progressbar=self,
@@ -128,7 +128,7 @@ class _Transfer:
             return
         if not response.ok:
             path = Path(self.file.name)
-            # The partial file is longer than the server's: every further attempt would end the same way.
+            # The partial file is longer than the server's file, so resuming fails every time.
             too_long = response.status_code == requests.codes.requested_range_not_satisfiable
             next_step = f"delete {path} to begin again" if too_long else _next_step(path, self.size)
             answer = f"{response.status_code} {response.reason}".strip()
@@ -146,7 +146,7 @@ class _Transfer:
         self.observer.progress(self.file.tell())
 
     def update(self, _: int) -> None:
-        """Called by pooch with the size of a full piece; how much was written is known to the file."""
+        """Called by pooch with the chunk size, not the bytes written; the file's position gives those."""
         done = self.file.tell()
         if done > self.size:
             self.file.truncate(0)
@@ -165,14 +165,14 @@ def _offline() -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """The words of the innermost error: requests wraps those of the system three times."""
+    """Returns the message of the innermost error: requests wraps those of the system three times."""
     while error.__context__ is not None:
         error = error.__context__
     return str(error) or type(error).__name__
 
 
 def _next_step(path: Path, size: int) -> str:
-    """What is kept, and what to do next."""
+    """Says how many bytes are kept, and what the user can do next."""
     done = usable_bytes(path, size)
     if not done:
         return "nothing was fetched; try again, or take a file with --from FILE"

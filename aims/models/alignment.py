@@ -14,11 +14,11 @@ class Alignment(FullyTrainable):
 
 
 class ConvAlignment(Alignment):
-    """Convolutions from C channels to 3, with ReLU between them; height and width stay.
+    """Convolutions from C channels to 3, with ReLU between them; height and width are unchanged.
 
     SimCMF's cross-modal alignment module (Figures 2 and 6 of the paper): first convolution k x k, C -> d;
-    middle ones k x k, d -> d; last one 1 x 1, d -> 3. The parameter counts of Figure 6 fix this form; the
-    authors' released program has no ReLU at two layers, the paper's text has, and so has this.
+    middle ones k x k, d -> d; last one 1 x 1, d -> 3. The parameter counts of Figure 6 determine this form.
+    At two layers the authors' released program has no ReLU; this module follows the paper's text, which has.
 
     Args:
         channels: C, channels of the images.
@@ -42,7 +42,7 @@ class ConvAlignment(Alignment):
         *first, last = self.layers
         for layer in first:
             images = layer(images)
-        # At every pixel the same product. As a convolution its backward pass takes a CPU four times as long.
+        # The 1 x 1 convolution as a matrix product, as its backward pass is four times slower on a CPU.
         assert isinstance(last, nn.Conv2d)
         assert last.bias is not None
         products = last.weight.flatten(1) @ images.flatten(2) + last.bias[:, None]
@@ -50,16 +50,16 @@ class ConvAlignment(Alignment):
 
 
 class TransformerAlignment(Alignment):
-    """Patches of C channels through transformer blocks, back to an image of 3 channels of the same size.
+    """Transformer blocks over patches of C channels, projected to a 3-channel image of the same size.
 
     Section 4.3 of the SimCMF paper ("transformer blocks before the pretrained embedding layer") names it
     without details; the form is that of the released program (`preattn`): a convolution with kernel and
     stride p, C -> d; pre-norm blocks with attention among all patches (8 heads) and an MLP four times as
-    wide (GELU); a linear layer d -> 3 p p. No positions are added, as there.
+    wide (GELU); a linear layer d -> 3 p p. As in the program, no position embedding is added.
 
-    Ours departs from it twice. The program's reshape from patches to an image exchanges no axes, so that
-    the pixels of a row of patches land in one another's places; here every patch goes back to where it was
-    cut out. And weights of the attention start as torch's `nn.MultiheadAttention` does (Xavier).
+    Ours departs from it twice. The program's reshape from patches to an image does not permute the axes, so
+    that the pixels of a row of patches are mixed up; here every patch returns to its place. The weights of
+    the attention are initialised as in torch's `nn.MultiheadAttention` (Xavier).
 
     Args:
         channels: C, channels of the images.
@@ -74,8 +74,8 @@ class TransformerAlignment(Alignment):
         super().__init__()
         self.patch_size = patch_size
         self.patch_embed = nn.Conv2d(channels, width, patch_size, stride=patch_size)
-        # Not nn.TransformerEncoder: it copies one block, so that all would start with the same weights.
-        # Not batch_first: with it torch takes another way without gradients, which on a CPU holds the whole
+        # Not nn.TransformerEncoder: it copies one block, so all would start with the same weights.
+        # Not batch_first: without gradients torch would take its fast path, which on a CPU holds the whole
         # attention map (half a gigabyte at 4,096 tokens) and rounds differently from training.
         self.blocks = nn.Sequential(
             *(
@@ -103,9 +103,9 @@ class TransformerAlignment(Alignment):
 
 
 class ChannelViews(Alignment):
-    """Every channel as a grey picture of its own: C views of each image in the batch dimension.
+    """Makes each of the C channels a grey image of its own: C views per image in the batch dimension.
 
-    The views of an image lie one after the other, as `Segmenter.embed` expects. Nothing learns.
+    The views of an image are consecutive, as `Segmenter.embed` expects. There are no parameters.
     """
 
     def forward(
@@ -116,10 +116,10 @@ class ChannelViews(Alignment):
 
 
 class FirstThreeChannels(Alignment):
-    """The first three channels as they are, or a single one repeated three times. Nothing learns."""
+    """Takes the first three channels, or repeats a single one three times. There are no parameters."""
 
     def forward(
         self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Picks the channels of one or of at least three."""
+        """Selects the channels; images have one channel or at least three."""
         return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images[:, :3]

@@ -42,15 +42,15 @@ class GatedAlignment(Alignment):
 class ExtendedPatchEmbed(nn.Module):
     """A patch embedding of three channels, with copies of it that embed C further channels one by one.
 
-    A copy's kernel is the embedding's summed over RGB, its bias the same; a weighted sum over the copies,
-    its weights zero at the start, is added to the tokens. Copies and weights learn; the embedding itself
-    keeps its name `proj` and stays as frozen as it was. Source: `simmat` in the authors' released program,
-    which embeds and then sums; here the sum is folded into one convolution, which computes the same with a
-    C-th of the memory.
+    The kernel of a copy is the embedding's summed over RGB, its bias is the embedding's. A weighted sum over
+    the copies, with weights that start at zero, is added to the tokens. Copies and weights are trained; the
+    embedding keeps its name `proj` and its `requires_grad`. Source: `simmat` in the authors' released
+    program, which embeds every channel and then sums; here the sum is folded into one convolution, which is
+    equivalent and takes 1 / C of the memory.
 
     Args:
-        proj: the patch embedding's convolution, taken over.
-        channels: C, channels that follow the first three.
+        proj: the patch embedding's convolution; it is reused, not copied.
+        channels: C, number of channels after the first three.
     """
 
     def __init__(self, proj: nn.Conv2d, *, channels: int) -> None:
@@ -77,5 +77,5 @@ class ExtendedPatchEmbed(nn.Module):
         return tokens.permute(0, 2, 3, 1)
 
     def trainable_params(self) -> list[str]:
-        """The copies and their weights in the sum; not `proj`."""
+        """Names of the copies' kernels and biases and of their weights in the sum, without `proj`."""
         return ["kernels", "biases", "mix"]

@@ -1,8 +1,8 @@
-"""Attention as in segment-anything, with learned keys and values beside the image's, and on two paths.
+"""Attention as in segment-anything, with learned keys and values beside the image's, on two paths.
 
-The stock path holds all logits of a layer at once: 4096 x 4096 a head in SAM's global blocks at 1024 x 1024,
-several times over where gradients are wanted. The fast path gives the same numbers up to rounding and never
-holds them all (`aims.models.long_attention`).
+The stock path holds all logits of a layer at once: 4096 x 4096 per head in SAM's global blocks at 1024 x 1024
+pixels, several times with gradients. The fast path gives the same results up to rounding and never holds all
+logits (`aims.models.long_attention`).
 """
 
 from __future__ import annotations
@@ -19,23 +19,22 @@ from torch import Tensor, nn
 from aims.models.long_attention import attend_flex, attend_fused, attend_in_parts
 from aims.models.segment_anything import sam_modeling
 
-#: How a model is computed: as fast as we can, or by segment-anything's modules as they are. The other two are
-#: the fast path with another kernel for attention on a GPU; they are there to be measured, and are not on the
-#: command line until they have been.
+#: How a model is computed: "fast", or "stock" for segment-anything's own modules. "unpadded" and "flex" are
+#: the fast path with another attention kernel on a GPU, for benchmarks; the command line has neither.
 AttentionPath = Literal["fast", "stock", "unpadded", "flex"]
 
-# On a CPU shorter sequences are as fast with all logits at once.
+# Tokens from which on attention is computed in parts on a CPU; shorter sequences gain nothing.
 _LONG = 1024
 
 Projection = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 class ExtraTokens(nn.Module, ABC):
-    """Extra tokens that an attention appends to its keys and values: (1 or batch, extra, dim) each."""
+    """Extra tokens that an attention appends to its keys and values, (1 or batch, extra, dim) each."""
 
     @abstractmethod
     def inputs(self, batch: int) -> tuple[Tensor, Tensor]:
-        """Returns the tokens for the inputs of the key projection, and those for the value projection."""
+        """Returns the tokens to append to the inputs of the key projection and of the value projection."""
 
     @abstractmethod
     def keys_and_values(self, batch: int, project: Projection) -> tuple[Tensor, Tensor]:
@@ -43,19 +42,19 @@ class ExtraTokens(nn.Module, ABC):
 
 
 class FusedAttention(nn.Module):
-    """Self-attention of an image encoder, with extra keys and values that every window gets.
+    """Self-attention of an image encoder, with extra keys and values in every window.
 
-    Computes what segment-anything's `image_encoder.Attention` does, up to rounding, if nothing is appended.
-    The layers are taken over and keep their names.
+    Without extra tokens it computes segment-anything's `image_encoder.Attention`, up to rounding. The layers
+    are reused and keep their names.
 
     Args:
         qkv: dim -> 3 * dim: queries, keys, values.
         proj: dim -> dim, after the attention.
-        num_heads: heads; they divide dim.
+        num_heads: number of heads; divides dim.
         scale: factor of the queries.
-        rel_pos: relative positions of rows and of columns, (2 * height - 1, dim / heads) and likewise; None
-            if the attention has none.
-        extra: what is appended. It has no position: no bias is added to its logits. None for nothing.
+        rel_pos: relative positions of rows, (2 * height - 1, dim / heads), and of columns,
+            (2 * width - 1, dim / heads); None if the attention has none.
+        extra: tokens to append, or None. They have no position: no bias is added to their logits.
     """
 
     def __init__(
@@ -102,16 +101,16 @@ class FusedAttention(nn.Module):
 class SplitAttention(nn.Module):
     """Attention of a mask decoder, with extra tokens before its key and value projections.
 
-    Computes what segment-anything's `transformer.Attention` does, up to the order of a scaling. The layers
-    are taken over and keep their names.
+    Without them it is segment-anything's `transformer.Attention`, but scales queries rather than logits. The
+    layers are reused and keep their names.
 
     Args:
         q_proj: dim -> inner dim.
-        k_proj: likewise.
-        v_proj: likewise.
+        k_proj: dim -> inner dim.
+        v_proj: dim -> inner dim.
         out_proj: inner dim -> dim.
-        num_heads: heads; they divide the inner dim.
-        extra: what is appended.
+        num_heads: number of heads; divides the inner dim.
+        extra: tokens to append.
     """
 
     def __init__(
@@ -183,9 +182,9 @@ class RelativePositions:
 
 
 def _between(size: int, table: Float[Tensor, "places head_dim"]) -> Float[Tensor, "size size head_dim"]:
-    """The relative positions of all pairs of rows (or columns), as segment-anything's `get_rel_pos` has them.
+    """Returns the relative positions of all pairs of rows (or columns), like SAM's `get_rel_pos`.
 
-    That one makes its indices on the CPU, and a GPU would wait for their copies in every layer.
+    That function makes its indices on the CPU, so that a GPU would wait for copies in every layer.
     """
     if len(table) != 2 * size - 1:
         interpolated: Tensor = sam_modeling().image_encoder.get_rel_pos(size, size, table)
@@ -203,15 +202,16 @@ def attend(
     bias: RelativePositions | None = None,
     path: AttentionPath = "stock",
 ) -> Float[Tensor, "heads tokens head_dim"]:
-    """Softmax attention of all heads of all entries of a batch, which lie in one dimension.
+    """Computes softmax attention; the heads of all entries of a batch are in the first dimension.
 
     Args:
-        queries: one for each token.
-        keys: those of the tokens first, then any number of extra ones.
-        values: in the same order.
+        queries: one query per token.
+        keys: keys of the tokens, then any number of extra ones.
+        values: in the order of the keys.
         scale: factor of the queries in the logits; the bias takes them unscaled, as in SAM.
-        bias: added to the logits of the tokens' own keys, and not to the extra ones.
-        path: "stock" holds all logits at once.
+        bias: added to the logits of the tokens' keys, not to those of the extra ones.
+        path: "stock" holds all logits at once; the others use memory-efficient attention where there is a
+            bias, on a CPU for long sequences only.
     """
     if path != "stock" and bias is not None:
         if queries.device.type == "cuda":
@@ -231,7 +231,7 @@ def attend(
 def _append(
     tokens: Float[Tensor, "batch tokens dim"], extra: Float[Tensor, "views extra dim"]
 ) -> Float[Tensor, "batch more dim"]:
-    """Appends extra tokens (of each entry of the batch, or one set for all), in the type of the tokens."""
+    """Appends extra tokens, one set for each entry of the batch or one for all, cast to the tokens' dtype."""
     return torch.cat([tokens, extra.to(tokens.dtype).expand(len(tokens), -1, -1)], dim=1)
 
 
@@ -249,12 +249,13 @@ def _merge_heads(
     return tokens.reshape(heads // num_heads, num_heads, count, head_dim).transpose(1, 2).flatten(2)
 
 
-# Made on import, so that models which hold it can be pickled. A module, whose classes mypy does not know.
+# The subclass is defined at import, so that models that hold it can be pickled. Any, as mypy does not know
+# the classes of a module that is loaded at run time.
 _StockAttention: Any = sam_modeling().image_encoder.Attention
 
 
 class FastAttention(_StockAttention):  # type: ignore[misc]
-    """segment-anything's attention of the image encoder, computed as `FusedAttention` is."""
+    """segment-anything's attention of the image encoder, computed like `FusedAttention`."""
 
     path: AttentionPath
     extra = None
@@ -262,22 +263,23 @@ class FastAttention(_StockAttention):  # type: ignore[misc]
 
     def forward(self, x: Float[Tensor, "batch height width dim"]) -> Float[Tensor, "batch height width dim"]:
         """Attends within each entry of the batch; the argument's name is segment-anything's."""
-        # Without relative positions the fast path has nothing to offer.
+        # The fast path is for attention with relative positions only.
         attend_within = FusedAttention.forward if self.use_rel_pos else _StockAttention.forward
         result: Tensor = attend_within(self, x)
         return result
 
 
 def use_path(encoder: nn.Module, path: AttentionPath) -> None:
-    """Makes the attentions of an image encoder compute on a path; names and weights of the layers stay.
+    """Selects the path of all attentions of an image encoder; names and weights of the layers are kept.
 
-    segment-anything's own become `FastAttention` and back again, so that the stock path runs their modules.
+    The class of segment-anything's attentions is switched between theirs and `FastAttention`, so that the
+    stock path runs their code.
     """
     for module in encoder.modules():
         if isinstance(module, FusedAttention):
             module.path = path
         elif isinstance(module, _StockAttention):
-            # mypy does not let a module's class be changed.
+            # Any, as mypy forbids assigning to `__class__` of a module.
             changing: Any = module
             changing.__class__ = _StockAttention if path == "stock" else FastAttention
             changing.path = path

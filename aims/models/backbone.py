@@ -14,9 +14,9 @@ class Checkpoint:
     """The authors' file of pretrained weights.
 
     Attributes:
-        file_name: its name on the authors' server.
-        size_bytes: its size, for the message about a truncated file.
-        sha256: its checksum, in hexadecimal.
+        file_name: name on the authors' server.
+        size_bytes: size in bytes.
+        sha256: SHA-256 of the file, in hexadecimal.
     """
 
     file_name: str
@@ -27,10 +27,10 @@ class Checkpoint:
 class Backbone(ABC):
     """A promptable foundation model at one size. Subclasses hold its hyper-parameters.
 
-    Methods and tunings rely on the form of `build`'s model: a `Segmenter` around an `ImageEncoder`
+    Methods and tunings rely on the structure of the model from `build`: a `Segmenter` with an `ImageEncoder`
     (`embed`, `blocks`, `neck`), a prompt encoder and a mask decoder. A tuning finds the layers that it
-    changes by the names that the field gives them (`aims.models.tuning.base`), and refuses a backbone that
-    has none.
+    changes by their customary names, such as `qkv` (`aims.models.tuning.base`), and refuses a backbone
+    without such layers.
 
     Attributes:
         image_size: side of the square model input, in pixels.
@@ -47,13 +47,13 @@ class Backbone(ABC):
 
     @abstractmethod
     def build(self) -> Segmenter:
-        """Builds the plain model for three channels, its weights drawn from torch's generator.
+        """Builds the plain model for three channels, with random weights from torch's generator.
 
-        Below `torch.device("meta")` names and shapes alone are built.
+        Under `torch.device("meta")` the tensors have names and shapes, but no data.
         """
 
     def initialize(self, model: Segmenter) -> None:  # noqa: B027  (most backbones need nothing)
-        """Changes the weights of a plain model so that training can start from them; nothing by default."""
+        """Reinitialises a plain model with random weights that train well; does nothing by default."""
 
 
 BACKBONES = Registry[Backbone]("backbone")

@@ -5,12 +5,12 @@ The same layers with the same weights give the same masks up to rounding (parity
 - a prompt has a handful of tokens, an image thousands: in the cross-attentions, the projections of the
   image are folded into those of the tokens (q (W x) = (q W) x), so that the image is multiplied with a few
   vectors and never projected;
-- what is the same for all prompts of an image is multiplied with those of all at once;
-- of the four masks of the multi-mask decoder one is wanted: only its token is upscaled to a mask;
-- the upscaling's transposed convolutions do not overlap, so they are products for every token; pixels are
-  put in order last, when one channel is left.
+- tensors that all prompts of an image share are multiplied with those of all prompts in one product;
+- only one of the decoder's four masks is needed, so only its token is upscaled to a mask;
+- the upscaling's transposed convolutions do not overlap, so they are matrix products per token; pixels are
+  rearranged last, when one channel is left.
 
-Layers that a tuning has replaced are called as they are.
+Layers that a tuning has replaced are called unchanged.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from torch.nn import functional as F
 
 from aims.models.segment_anything import PRIVATE_NAME, sam_modeling
 
-#: A CPU is fastest where the tokens of the images that it works on stay near: 8 MB of them at 256 channels.
+#: Image tokens per chunk of prompts on a CPU, so that they stay in its cache: 8 MB at 256 channels.
 CACHED_PIXELS = 1 << 13
 
 
 def is_stock_decoder(decoder: nn.Module) -> bool:
-    """Whether a decoder is segment-anything's, whatever a tuning made of its layers."""
+    """Whether a decoder is segment-anything's, even if a tuning has replaced layers in it."""
     return isinstance(decoder, sam_modeling().MaskDecoder)
 
 
@@ -45,9 +45,9 @@ def decode_masks(
 
     Args:
         decoder: a stock decoder.
-        image_embeddings: of the images.
+        image_embeddings: embeddings of the images.
         image_pe: positional encoding of the image's tokens.
-        sparse: tokens of the prompts, image by image; all images have equally many.
+        sparse: tokens of the prompts, image by image; all images have the same number of prompts.
         dense: embedding that is added to the image for all prompts.
 
     Returns:
@@ -126,7 +126,8 @@ def _two_way(
     return queries, block.norm4(_per_prompt(image, len(queries)) + update)
 
 
-# Made on import, so that models which hold it can be pickled. A module, whose classes mypy does not know.
+# The subclass is defined at import, so that models that hold it can be pickled. Any, as mypy does not know
+# the classes of a module that is loaded at run time.
 _TwoWayBlock: Any = sam_modeling().transformer.TwoWayAttentionBlock
 
 
@@ -136,18 +137,18 @@ class AdaptedBlock(_TwoWayBlock):  # type: ignore[misc]
     def forward(
         self, queries: Tensor, keys: Tensor, query_pe: Tensor, key_pe: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As the stock block; the arguments' names are those by which its transformer calls it."""
+        """Computes the stock block with its adapter; the argument names are segment-anything's."""
         return _two_way(self, queries, keys, query_pe, key_pe, folded=False)
 
 
 def adapt_two_way_block(block: nn.Module, adapter: nn.Module) -> None:
     """Puts an adapter into a block of the stock decoder: norm3(x + mlp(x) + adapter(q)), x = norm2(q).
 
-    The released SimCMF program computes it so (protocol.md, item 10). The block's parts keep their names.
+    The released SimCMF program has the same form (protocol.md, item 10). The block's parts keep their names.
 
     Args:
-        block: segment-anything's `TwoWayAttentionBlock`; it becomes an `AdaptedBlock`, which both paths know.
-        adapter: reads the queries before `norm2`.
+        block: segment-anything's `TwoWayAttentionBlock`; its class becomes `AdaptedBlock`, on both paths.
+        adapter: the adapter, whose input are the queries before `norm2`.
     """
     changing: Any = block
     changing.adapter = adapter
@@ -162,13 +163,13 @@ def _attend_to_image(
     *,
     folded: bool = True,
 ) -> Float[Tensor, "prompts tokens dim"]:
-    """Attends from tokens to the image: keys are its tokens with their positions, values those without."""
+    """Attends from tokens to the image: keys are its tokens with positional encoding, values without."""
     if not (folded and _is_plain(attention)):
         keys, values = (_per_prompt(tokens, len(queries)) for tokens in (placed, image))
         replaced: Tensor = attention(q=queries, k=keys, v=values)
         return replaced
     q = _split_heads(attention.q_proj(queries), attention) * _scale(attention)
-    # The keys' bias adds the same to all logits of a query: softmax does not see it.
+    # The key projection's bias is left out: it shifts all logits of a query equally, which softmax ignores.
     into_image = torch.einsum("pthc,hcd->phtd", q, _by_head(attention.k_proj, attention))
     weights = _times(into_image, placed.transpose(1, 2)).softmax(dim=-1)
     values = torch.einsum("phtd,hcd->pthc", _times(weights, image), _by_head(attention.v_proj, attention))
@@ -184,7 +185,7 @@ def _attend_to_prompts(
     *,
     folded: bool,
 ) -> Float[Tensor, "prompts pixels dim"]:
-    """Attends from the image's tokens, with their positions, to the prompt's."""
+    """Attends from the image's tokens, with positional encoding, to the prompt's."""
     if not (folded and _is_plain(attention)):
         replaced: Tensor = attention(q=_per_prompt(placed, len(keys)), k=keys, v=values)
         return replaced
@@ -194,15 +195,15 @@ def _attend_to_prompts(
     bias = torch.einsum("pthc,hc->pht", k, attention.q_proj.bias.view(k.shape[2:]))
     weights = (_times(into_image, placed.transpose(1, 2)) + bias[..., None]).softmax(dim=2)
     out = _by_head(attention.out_proj, attention, of_inputs=True)
-    # The attention weights of each head add up to one: each head brings its part of the bias.
+    # The weights of each head sum to one, so 1 / heads of the bias per head adds up to the bias.
     projected = torch.einsum("pthc,hcd->phtd", v, out) + attention.out_proj.bias / attention.num_heads
     result: Tensor = weights.flatten(1, 2).transpose(1, 2) @ projected.flatten(1, 2)
     return result
 
 
 def _is_plain(attention: nn.Module) -> bool:
-    """Whether an attention is the stock one, and its projections are known as matrices."""
-    # By name, as torch.compile cannot look into what imports the class.
+    """Whether an attention is the stock one, with projections that are linear layers or fold into one."""
+    # Compared by name, as torch.compile cannot trace the import of the class.
     kind = type(attention)
     if (kind.__module__, kind.__qualname__) != (f"{PRIVATE_NAME}.transformer", "Attention"):
         return False
@@ -211,7 +212,7 @@ def _is_plain(attention: nn.Module) -> bool:
 
 
 def _by_head(layer: Any, attention: Any, *, of_inputs: bool = False) -> Float[Tensor, "heads head_dim dim"]:
-    """The matrix of a projection, its outputs or its inputs split among the heads."""
+    """Returns the matrix of a projection, its outputs or its inputs split among the heads."""
     weight: Tensor = layer.weight if type(layer) is nn.Linear else layer.folded_weight()
     weight = weight.t() if of_inputs else weight
     return weight.reshape(attention.num_heads, -1, weight.shape[1])
@@ -228,15 +229,15 @@ def _scale(attention: Any) -> float:
 def _times(
     left: Float[Tensor, "prompts heads tokens inner"], right: Float[Tensor, "images inner outer"]
 ) -> Float[Tensor, "prompts heads tokens outer"]:
-    """Multiplies the matrices of prompts with that of their image, or each with one of its own.
+    """Multiplies the matrix of each prompt with that of its image; `right` may also have one per prompt.
 
-    The prompts of an image lie one after the other.
+    The prompts of an image are consecutive.
     """
     return (left.reshape(len(right), -1, left.shape[-1]) @ right).view(*left.shape[:-1], right.shape[-1])
 
 
 def _per_prompt(per_image: Float[Tensor, "images ..."], prompts: int) -> Float[Tensor, "prompts ..."]:
-    """Repeats the tensor of each image for each of its prompts, which lie one after the other."""
+    """Repeats the tensor of each image for each of its prompts, which are consecutive."""
     if len(per_image) in (1, prompts):
         return per_image.expand(prompts, *per_image.shape[1:])
     return per_image.repeat_interleave(prompts // len(per_image), dim=0)
@@ -248,7 +249,7 @@ def _upscale(
     hyper: Float[Tensor, "prompts channels"],
     grid: tuple[int, int],
 ) -> Float[Tensor, "prompts 1 4*height 4*width"]:
-    """The product of each prompt's vector with its image's tokens, upscaled four times."""
+    """Upscales the image's tokens four times and multiplies them with each prompt's vector."""
     first, norm, activation, second, last_activation = upscaling
     (prompts, _, _), (height, width) = image.shape, grid
     fine = _spread(image, first)
@@ -260,7 +261,7 @@ def _upscale(
 
 
 def _spread(values: Float[Tensor, "... inputs"], convolution: Any) -> Float[Tensor, "... 4 outputs"]:
-    """A transposed convolution of 2 x 2 with stride 2: what a pixel becomes, row by row."""
+    """Applies a 2 x 2 transposed convolution of stride 2; the 4 pixels of a token are in row-major order."""
     inputs, outputs = convolution.weight.shape[:2]
     weight = convolution.weight.permute(2, 3, 1, 0).reshape(4 * outputs, inputs)
     return F.linear(values, weight, convolution.bias.repeat(4)).view(*values.shape[:-1], 4, outputs)

@@ -1,4 +1,4 @@
-"""Downloads of the authors' checkpoints: resumable, checked before they get their name, never executed."""
+"""Downloads of the authors' checkpoints: resumable, and verified before the file gets its final name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 #: Address of the authors' files (README of https://github.com/facebookresearch/segment-anything).
 BASE_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
-#: Environment variable with a mirror in place of `BASE_URL`; its files are checked all the same.
+#: Environment variable with the address of a mirror of `BASE_URL`; its files are verified as well.
 URL_VARIABLE = "AIMS_WEIGHTS_URL"
 
 
@@ -44,7 +44,7 @@ class Download:
         backbone: name in `BACKBONES`.
         checkpoint: the authors' file, with its size and SHA-256.
         url: address of the file.
-        path: path of the finished file, which has this name only if its content is right.
+        path: path of the finished file; only a verified file gets this name.
     """
 
     backbone: str
@@ -54,12 +54,12 @@ class Download:
 
     @property
     def partial(self) -> Path:
-        """The unfinished file, beside the final name."""
+        """Path of the unfinished file, in the folder of the finished one."""
         return self.path.with_name(f"{self.path.name}.partial")
 
     @property
     def fetched_bytes(self) -> int:
-        """Size of the unfinished file; 0 if there is none, or if it is too long to be a beginning."""
+        """Size of the unfinished file; 0 if there is none, or if it is longer than the checkpoint."""
         return usable_bytes(self.partial, self.checkpoint.size_bytes)
 
 
@@ -67,7 +67,7 @@ def plan_download(backbone: str) -> Download:
     """Returns the download of a backbone's checkpoint; touches neither disk nor network.
 
     Raises:
-        InputError: the backbone is unknown or has no pretrained weights, or $AIMS_WEIGHTS_URL is no address.
+        InputError: the backbone is unknown or has no pretrained weights, or $AIMS_WEIGHTS_URL is not http(s).
     """
     checkpoint = BACKBONES[backbone].checkpoint
     if checkpoint is None:
@@ -87,10 +87,10 @@ def plan_download(backbone: str) -> Download:
 
 
 def is_there(download: Download, observer: DownloadObserver | None = None) -> bool:
-    """Returns whether the authors' file lies in its place, by its checksum.
+    """Returns whether the authors' file exists at `download.path`; its checksum is verified.
 
     Raises:
-        InputError: another file lies there. It is left alone.
+        InputError: another file is there; it is not changed.
     """
     if not download.path.exists():
         return False
@@ -103,20 +103,21 @@ def is_there(download: Download, observer: DownloadObserver | None = None) -> bo
 
 
 def fetch(download: Download, observer: DownloadObserver | None = None) -> bool:
-    """Fetches the authors' file unless it is there, going on where an earlier attempt stopped.
+    """Downloads the authors' file unless it exists, resuming where an earlier attempt stopped.
 
-    A second process waits for the first one. On any failure, and on Ctrl-C, what was fetched is kept in
-    `download.partial`; only a whole file whose content is wrong is removed.
+    A second process waits for the first one. After an error or Ctrl-C the received bytes are kept in
+    `download.partial`; only a complete file with wrong content is removed.
 
     Returns:
-        Whether anything was done; False if the right file was there.
+        True if the file was downloaded, False if it existed.
 
     Raises:
-        InputError: another file lies in its place, or HF_HUB_OFFLINE forbids it.
-        AimsError: no space, no answer, a wrong answer, or wrong content.
+        InputError: another file has its name, or HF_HUB_OFFLINE is set.
+        AimsError: the disk is full, the server does not answer or answers with an error, or the content is
+            wrong.
     """
     observer = observer or DownloadObserver()
-    # Before the lock: a shared cache that one may only read is fine where the file is there.
+    # Before the lock, which writes: a read-only shared cache is sufficient if the file exists.
     if is_there(download, observer):
         return False
     with _locked(download, observer):
@@ -138,14 +139,14 @@ def fetch(download: Download, observer: DownloadObserver | None = None) -> bool:
 
 
 def copy_from(download: Download, source: Path, observer: DownloadObserver | None = None) -> bool:
-    """Copies the authors' file from elsewhere on this machine to its place unless it is there.
+    """Copies the authors' file from a local path to `download.path` unless it exists there.
 
     Returns:
-        Whether anything was done; False if the right file was there.
+        True if the file was copied, False if it existed.
 
     Raises:
-        InputError: `source` is missing or is not the authors' file, or another file lies in its place.
-        AimsError: no space.
+        InputError: `source` is missing or is not the authors' file, or another file has its name.
+        AimsError: the disk is full.
     """
     observer = observer or DownloadObserver()
     if not source.is_file():

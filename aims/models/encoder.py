@@ -1,4 +1,4 @@
-"""The base of all image encoders: patch embedding, positions, blocks, neck."""
+"""The base of all image encoders: patch embedding, position embedding, blocks and neck."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 class ImageEncoder(nn.Module):
     """A plain vision transformer, or anything else that turns an image into tokens, block by block.
 
-    It takes its parts over from a backbone and names them as segment-anything does, so that the keys of the
-    authors' checkpoints fit. Methods that work between the blocks (`aims.models.rgbx`) take the parts over
-    in turn.
+    It reuses the modules of a backbone under segment-anything's names, so that its state-dict keys are those
+    of the authors' checkpoints. Methods that insert layers between the blocks (`aims.models.rgbx`) reuse the
+    modules in turn.
 
     Args:
         patch_embed: (batch, 3, size, size) -> (batch, height, width, dim); its convolution is `proj`.
-        pos_embed: (1, height, width, dim), added to the tokens; None if there is none.
+        pos_embed: (1, height, width, dim), added to the tokens; None for no position embedding.
         blocks: each (batch, height, width, dim) -> the same shape.
         neck: (batch, dim, height, width) -> image embeddings.
         stages: indices of the blocks that end a stage: in SAM those that attend to the whole image.
@@ -49,14 +49,14 @@ class ImageEncoder(nn.Module):
     def embed(
         self, images: Float[Tensor, "batch channels size size"]
     ) -> Float[Tensor, "batch height width dim"]:
-        """Turns images into tokens with their positions."""
+        """Computes the tokens of images, with position embedding."""
         tokens: Tensor = self.patch_embed(images)
         return tokens if self.pos_embed is None else tokens + self.pos_embed
 
     def finish(
         self, tokens: Float[Tensor, "batch height width dim"]
     ) -> Float[Tensor, "batch out height width"]:
-        """Turns the last block's tokens into image embeddings."""
+        """Computes image embeddings from the last block's tokens."""
         embeddings: Tensor = self.neck(tokens.permute(0, 3, 1, 2))
         return embeddings
 

@@ -26,9 +26,10 @@ class Flops:
 
 
 def count_flops(model: Segmenter) -> Flops:
-    """Counts with torch's own counter (matrix products and convolutions) on the meta device.
+    """Counts matrix products and convolutions with torch's counter, on the meta device.
 
-    The prompt encoder is left out: it picks by value, which the meta device cannot; its share is negligible.
+    The prompt encoder is left out: its indexing depends on values, which the meta device does not have. Its
+    share is negligible.
     """
     model_state = {name: torch.empty_like(t, device="meta") for name, t in model.state_dict().items()}
 
@@ -40,7 +41,7 @@ def count_flops(model: Segmenter) -> Flops:
     images = torch.empty(1, model.in_channels, model.image_size, model.image_size, device="meta")
     training, path = model.training, model.path
     model.eval()
-    # What the fast path spares is not counted as spared: figures stay comparable with published ones.
+    # The stock path's operations are counted, to be comparable with published numbers.
     model.path = "stock"
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -1,4 +1,4 @@
-"""Random weights from which a promptable model learns at once."""
+"""Random initialisation from which a promptable model learns within a few hundred steps."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ CONTENT_SCALE = 0.5  # of the image embeddings against the positions added to th
 
 @torch.no_grad()
 def initialize_random(model: Segmenter) -> None:
-    """Changes segment-anything's own initialisation of a plain model so that training can start from it.
+    """Changes segment-anything's initialisation of a plain model so that training can start from it.
 
-    With its own, mask logits stay at the background for hundreds of steps: a click reaches the masks only
-    where the attentions of the mask decoder compare its position with those of the pixels, and random
-    projections of queries and keys have nothing in common. Here every attention of the decoder starts as a
-    smoother that fetches what is alike:
+    With segment-anything's, mask logits stay at the background for hundreds of steps: a click influences the
+    masks only where the attentions of the mask decoder compare its position with those of the pixels, and
+    independent random projections of queries and keys are unrelated. Here every attention of the decoder
+    starts as a weighted mean over similar tokens:
 
     - the query projection equals the key projection (orthogonal, times `ATTENTION_GAIN`), so that
       products of queries and keys are large where positions agree;
-    - the output projection is the value projection transposed (orthogonal), so that what is fetched
-      arrives in the coordinates that it came from;
+    - the output projection is the transposed value projection (orthogonal), so that attended values return
+      to the coordinates of their tokens;
     - image content, point types and tokens are scaled down, since they are noise in those products.
 
-    Absolute positions of the image encoder, zeros there, become a truncated normal. The rest stays.
-    The values were picked by training on synthetic discs and boxes (sam-tiny, clicks anywhere inside, Dice
-    + cross-entropy, Adam at 3e-4, 200 steps of batch 4): mIoU 0.31 (one seed), against 0.00 and 0.01 (two) as
-    segment-anything initialises. Source: our own; the tied projections are those of the project's first
-    prototype. It applies to every backbone; pretrained weights never pass here.
+    The image encoder's position embedding, zero in segment-anything, is drawn from a truncated normal. The
+    other weights are unchanged. The values were chosen by training on synthetic discs and boxes (sam-tiny,
+    clicks anywhere inside, Dice + cross-entropy, Adam at 3e-4, 200 steps of batch 4): mIoU 0.31 (one seed),
+    against 0.00 and 0.01 (two seeds) with segment-anything's. Source: our own; the tied projections are those
+    of the project's first prototype. Pretrained weights are never initialised by it.
     """
     encoder, prompts, decoder = model.image_encoder, model.prompt_encoder, model.mask_decoder
     nn.init.trunc_normal_(encoder.get_parameter("pos_embed"), std=POSITION_STD)

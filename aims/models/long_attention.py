@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-# Logits held at once on a CPU, and queries of a head among them: they should stay in its caches, and still be
-# products of a good shape.
+# Maximum number of logits held at once on a CPU, and of queries per head: small enough for its caches, large
+# enough for efficient matrix products.
 _AT_ONCE, _QUERIES = 1 << 21, 128
 
 
@@ -29,20 +29,20 @@ def attend_fused(
     scale: float,
     padded: bool = True,
 ) -> Float[Tensor, "heads tokens head_dim"]:
-    """Attention by torch's fused kernels, which have no such bias: it becomes part of the product.
+    """Computes attention with torch's fused kernels; the bias is part of the product of queries and keys.
 
     Queries are extended by their bias for every row and every column, keys by one-hot codes of their row and
-    column; the codes of extra keys are zeros. Any fused kernel then computes the bias, and its gradient.
+    column; the codes of extra keys are zeros. Any fused kernel then computes the bias and its gradient.
 
     Args:
-        queries: one for each token, row by row.
-        keys: those of the tokens, then any number of extra ones.
-        values: in the same order.
-        rows: what each query adds to the logits of a row of keys.
-        columns: what it adds to those of a column.
+        queries: one query per token, in row-major order.
+        keys: keys of the tokens, then any number of extra ones.
+        values: in the order of the keys.
+        rows: bias of each query for the logits of every row of keys.
+        columns: bias of each query for the logits of every column of keys.
         scale: factor of the queries.
-        padded: give values the width that queries have then. Some kernels want it, others do without, for
-            two thirds of the products.
+        padded: whether to pad values to the width of the extended queries. Some kernels require it; others
+            do not, and need two thirds of the operations.
     """
     height, width = rows.shape[-1], columns.shape[-1]
     extra = keys.shape[1] - height * width
@@ -50,7 +50,7 @@ def attend_fused(
     long_queries = torch.cat([queries * scale, rows.to(queries.dtype), columns.to(queries.dtype)], dim=-1)
     long_keys = torch.cat([keys, codes.expand(len(keys), -1, -1)], dim=-1)
     long_values = F.pad(values, (0, height + width)) if padded else values
-    # A leading dimension: the kernels want (batch, heads, tokens, width).
+    # The kernels need four dimensions, (batch, heads, tokens, width).
     attended = F.scaled_dot_product_attention(
         long_queries[None], long_keys[None], long_values[None], scale=1.0
     )
@@ -58,7 +58,7 @@ def attend_fused(
 
 
 def _codes(height: int, width: int, like: Tensor) -> Float[Tensor, "tokens height+width"]:
-    """One-hot codes of the row and of the column of each token."""
+    """Returns one-hot codes of the row and of the column of each token."""
     rows = torch.eye(height, dtype=like.dtype, device=like.device).repeat_interleave(width, dim=0)
     columns = torch.eye(width, dtype=like.dtype, device=like.device).repeat(height, 1)
     return torch.cat([rows, columns], dim=1)
@@ -73,15 +73,12 @@ def attend_flex(
     *,
     scale: float,
 ) -> Float[Tensor, "heads tokens head_dim"]:
-    """Attention by a kernel that is compiled for this bias (FlexAttention).
-
-    Arguments are those of `attend_fused`.
-    """
+    """Computes attention with FlexAttention, compiled for this bias; arguments as in `attend_fused`."""
     width = columns.shape[-1]
     own = rows.shape[-1] * width
 
     def biased(score: Tensor, image: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        # Extra keys have no place; they read the first one's, and throw it away.
+        # Extra keys have no position: they index the first one, and the result is discarded.
         place = torch.where(key < own, key, 0)
         added = rows[head, query, place // width] + columns[head, query, place % width]
         return score + torch.where(key < own, added, 0.0)
@@ -93,7 +90,7 @@ def attend_flex(
 
 @cache
 def _flex_attention(device: str) -> Callable[..., Any]:
-    # Imported here: it takes a while, and most never need it.
+    # Imported here, as the import is slow and only this path needs it.
     from torch.nn.attention.flex_attention import flex_attention
 
     chosen: Callable[..., Any] = flex_attention
@@ -109,21 +106,21 @@ def attend_in_parts(
     *,
     scale: float,
 ) -> Float[Tensor, "heads tokens head_dim"]:
-    """Attention of some queries at a time; the backward pass computes their logits again.
+    """Computes attention in chunks of queries, on CPUs; the backward pass recomputes the logits.
 
-    For CPUs. Arguments are those of `attend_fused`.
+    Arguments are those of `attend_fused`.
     """
     attended: Tensor = _InParts.apply(queries, keys, values, rows, columns, scale)  # type: ignore[no-untyped-call]
     return attended
 
 
 class _InParts(torch.autograd.Function):
-    """Softmax attention with its backward pass written out."""
+    """Softmax attention in chunks, with an explicit backward pass."""
 
     @staticmethod
     def forward(ctx: Any, *factors: Any) -> Tensor:
         *tensors, scale = factors
-        # Heads that lie side by side, as projections leave them, make slow products.
+        # Contiguous, as products are slow with the interleaved heads that projections return.
         queries, keys, values, rows, columns = (tensor.contiguous() for tensor in tensors)
         with torch.autocast(queries.device.type, enabled=False):
             attended = torch.empty_like(queries)
@@ -140,7 +137,7 @@ class _InParts(torch.autograd.Function):
         grad = grad.contiguous()
         height, width = rows.shape[-1], columns.shape[-1]
         of_queries, of_rows, of_columns = map(torch.empty_like, (queries, rows, columns))
-        # Sums over all queries, in float32 whatever the type of the factors.
+        # Sums over all queries are accumulated in at least float32, also for half precision.
         of_keys, of_values = (torch.zeros_like(each, dtype=_summed(each)) for each in (keys, values))
         with torch.autocast(queries.device.type, enabled=False):
             for part in _parts(queries, keys):
@@ -159,7 +156,7 @@ class _InParts(torch.autograd.Function):
 
 
 def _parts(queries: Tensor, keys: Tensor) -> list[tuple[slice, slice]]:
-    """Splits the work into parts: some heads, and some of their queries."""
+    """Splits the work into chunks of heads and of their queries."""
     heads, tokens, _ = queries.shape
     step = min(_QUERIES, tokens)
     together = max(1, _AT_ONCE // (step * keys.shape[1]))
@@ -173,7 +170,7 @@ def _parts(queries: Tensor, keys: Tensor) -> list[tuple[slice, slice]]:
 def _attention_weights(
     queries: Tensor, keys: Tensor, rows: Tensor, columns: Tensor, scale: float
 ) -> Float[Tensor, "heads part keys"]:
-    """Softmax of the logits of the queries of a part."""
+    """Computes the attention weights of the queries of a chunk."""
     logits = (rows[..., None] + columns[..., None, :]).flatten(2).to(queries.dtype)
     extra = keys.shape[1] - logits.shape[-1]
     logits = F.pad(logits, (0, extra)) if extra else logits
@@ -182,5 +179,5 @@ def _attention_weights(
 
 
 def _summed(values: Tensor) -> torch.dtype:
-    """The type in which sums of values are kept."""
+    """Returns the dtype in which sums are accumulated: at least float32."""
     return torch.promote_types(values.dtype, torch.float32)

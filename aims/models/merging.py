@@ -1,4 +1,4 @@
-"""From a fine-tuned model back to plain SAM weights: trained layers folded away, the alignment set apart."""
+"""Conversion of a fine-tuned model to plain SAM weights and a separate alignment of stock layers."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from aims.models.segmenter import Segmenter
 from aims.models.trainable import require_match
 
 _PATCHES = "image_encoder.patch_embed.proj"
-#: Layers that `layer_source` can write down; they know nothing of AIMS.
+#: Layers that `layer_source` supports; they can be built without AIMS.
 _STOCK = (nn.Conv2d, nn.ReLU, nn.GELU, nn.Identity)
 
 
 @runtime_checkable
 class Foldable(Protocol):
-    """A layer that computes what a plain layer with this `weight`, and its own `bias`, does."""
+    """A layer that is equivalent to a plain one with the folded weight and the layer's own `bias`."""
 
     def folded_weight(self) -> Tensor:
-        """The plain layer's weight."""
+        """Returns the weight of the equivalent plain layer."""
         ...
 
 
 @torch.no_grad()
 def folded_state(model: Segmenter) -> dict[str, Tensor]:
-    """The tensors of a model behind its alignment, with every `Foldable` layer folded.
+    """Collects a model's tensors without its alignment, with every `Foldable` layer folded.
 
     Returns:
         Tensors by name. Those that were not folded share the model's memory.
@@ -44,18 +44,17 @@ def folded_state(model: Segmenter) -> dict[str, Tensor]:
 
 
 def plain_model(model: Segmenter, backbone: Backbone) -> Segmenter:
-    """The backbone's own model with a model's folded weights: what is left without the alignment.
+    """Builds the backbone's plain model, without alignment, with a model's folded weights.
 
-    What can be folded is decided by the model alone: names and shapes of its folded tensors have to be the
-    backbone's, but for the channels of the patch embedding. `largest_differences` tells whether the outputs
-    are the same, too.
+    Names and shapes of the folded tensors have to be the backbone's, but for the channels of the patch
+    embedding. `largest_differences` checks that the outputs agree as well.
 
     Args:
-        model: a model that was made from the backbone; on the meta device nothing but the check is done.
+        model: a model that was built from the backbone; on the meta device only names and shapes are checked.
         backbone: its backbone.
 
     Raises:
-        InputError: tensors are left that the plain model has no place for, or are missing.
+        InputError: folded tensors are missing in the plain model, or the other way round.
     """
     state = folded_state(model)
     with torch.device("meta"):
@@ -76,11 +75,11 @@ def plain_model(model: Segmenter, backbone: Backbone) -> Segmenter:
 
 @torch.no_grad()
 def alignment_layers(model: Segmenter) -> nn.Sequential:
-    """A model's alignment as stock layers of torch; empty if there is none.
+    """Converts a model's alignment to stock layers of torch; the result is empty if there is none.
 
-    A module around one `nn.Sequential` of convolutions and activations is that sequence. One without
-    parameters, which can only pick or mix channels, becomes a 1 x 1 convolution that is read off its output
-    for single channels; its outputs are the views of the image, one after the other.
+    A module around one `nn.Sequential` of convolutions and activations gives that sequence. A module without
+    parameters, which can only select or mix channels, becomes a 1 x 1 convolution whose weight is its output
+    for one channel at a time; the output channels are the views of the image, one after the other.
 
     Raises:
         InputError: the alignment is of another kind.
@@ -104,7 +103,7 @@ def alignment_layers(model: Segmenter) -> nn.Sequential:
 
 
 def _as_convolution(alignment: nn.Module, model: Segmenter) -> nn.Conv2d:
-    """The 1 x 1 convolution of an alignment without parameters."""
+    """Returns the 1 x 1 convolution that is equivalent to an alignment without parameters."""
     shape = (1, model.in_channels, model.image_size, model.image_size)
     zero: Tensor = alignment(torch.zeros(shape))[:, :, 0, 0].flatten()
     layer = nn.Conv2d(model.in_channels, len(zero), 1)
@@ -118,7 +117,7 @@ def _as_convolution(alignment: nn.Module, model: Segmenter) -> nn.Conv2d:
 
 
 def layer_source(layer: nn.Module) -> str:
-    """The Python expression that builds a stock layer, with `torch.nn` as `nn`."""
+    """Returns the Python expression that builds a stock layer, with `torch.nn` imported as `nn`."""
     if not isinstance(layer, nn.Conv2d):
         return f"nn.{layer!r}"
     plain = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros"}
@@ -130,14 +129,14 @@ def layer_source(layer: nn.Module) -> str:
 
 
 def _short(value: object) -> object:
-    """3 for (3, 3)."""
+    """Reduces a tuple of equal values to one of them: (3, 3) to 3."""
     return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
 
 
 def largest_differences(model: Segmenter, plain: Segmenter, alignment: nn.Sequential) -> dict[str, float]:
-    """Compares a model with its plain weights behind its alignment, on one random image and click.
+    """Compares a model with its plain model and alignment on one random image and click.
 
-    The model runs with its layers unfolded; none of its parameters requires a gradient afterwards.
+    The model runs with its layers not folded; afterwards none of its parameters requires a gradient.
 
     Returns:
         For "image_embeddings" and "mask_logits": the largest absolute difference, divided by the largest
@@ -150,7 +149,7 @@ def largest_differences(model: Segmenter, plain: Segmenter, alignment: nn.Sequen
     point_labels = torch.ones(1, 1, dtype=torch.int64)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    # LoRA's layers fold themselves where gradients are off: that would compare folding with folding.
+    # Gradients are enabled, as LoRA layers fold without them, which would compare folded with folded weights.
     with torch.enable_grad():
         embeddings = model.embed(images)
         logits, _ = model.decode(embeddings, point_coords, point_labels)

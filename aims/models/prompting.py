@@ -1,7 +1,7 @@
-"""segment-anything's prompt encoder for points and boxes, without a step for which a GPU would wait.
+"""segment-anything's prompt encoder for points and boxes, without synchronizing with a GPU.
 
-Theirs picks the points of each label by masks, whose sizes a GPU has to tell first, six times a call. Here
-every point gets the embedding of its label by a choice. The numbers are the same bit for bit.
+The original selects the points of each label with boolean masks, which synchronize with a GPU six times per
+call. Here `torch.where` gives every point the embedding of its label. The results are bit-identical.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def embed_prompts(
     point_labels: Int[Tensor, "prompts points"],
     boxes: Float[Tensor, "prompts 4"] | None,
 ) -> tuple[Float[Tensor, "prompts tokens dim"], Float[Tensor, "1 dim height width"]]:
-    """What `encoder(points=(point_coords, point_labels), boxes=boxes, masks=None)` returns.
+    """Computes `encoder(points=(point_coords, point_labels), boxes=boxes, masks=None)`.
 
     Args:
         encoder: a stock prompt encoder.
@@ -38,13 +38,13 @@ def embed_prompts(
         boxes: (left, top, right, bottom), or None.
 
     Returns:
-        The tokens of each prompt, and what all of them add to the image, once.
+        The tokens of each prompt, and the dense embedding that is added to the image for all prompts.
     """
     if boxes is None:
-        # Without a box a point of padding follows the others.
+        # Without a box, segment-anything appends a padding point.
         point_coords = F.pad(point_coords, (0, 0, 0, 1), value=-0.5)
         point_labels = F.pad(point_labels, (0, 1), value=_NOT_A_POINT)
-    # From the corner of a pixel to its centre.
+    # Coordinates count from pixel centres; the encoder's from the corner of the first pixel.
     tokens = encoder.pe_layer.forward_with_coords(point_coords + 0.5, encoder.input_image_size)
     labels = point_labels[..., None]
     for label, embedding in enumerate(encoder.point_embeddings[:2]):

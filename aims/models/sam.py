@@ -16,7 +16,7 @@ from aims.models.segmenter import Segmenter
 
 @dataclass(frozen=True, kw_only=True)
 class SAM(Backbone):
-    """Hyper-parameters of one SAM; those of `segment_anything/build_sam.py` stand as defaults.
+    """Hyper-parameters of one SAM; the defaults are those of `segment_anything/build_sam.py`.
 
     Attributes:
         width: channels of the image encoder's tokens.
@@ -46,7 +46,7 @@ class SAM(Backbone):
 
     @property
     def mask_size(self) -> int:
-        """Side of the mask logits: a quarter of SAM's input at its patch size of 16."""
+        """Side of the mask logits: 4 per patch, so a quarter of the input at SAM's patch size of 16."""
         return 4 * (self.image_size // self.patch_size)
 
     def build(self) -> Segmenter:
@@ -102,7 +102,7 @@ class SAM(Backbone):
         )
 
     def initialize(self, model: Segmenter) -> None:
-        """Gives random weights from which SAM learns at once."""
+        """Reinitialises the weights with `initialize_random`."""
         initialize_random(model)
 
 

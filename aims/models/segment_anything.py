@@ -1,4 +1,4 @@
-"""segment-anything's own modules, imported so that its predictor and torchvision stay out.
+"""segment-anything's own modules, imported without its predictor, which needs torchvision.
 
 segment-anything (Kirillov et al., ICCV 2023, https://github.com/facebookresearch/segment-anything) is used
 as installed and never copied.
@@ -14,7 +14,7 @@ from types import ModuleType
 
 from aims.core.errors import AimsError
 
-#: The package's name here.
+#: Name in `sys.modules` under which its `modeling` package is imported.
 PRIVATE_NAME = "aims.models._segment_anything"
 
 
@@ -22,8 +22,8 @@ PRIVATE_NAME = "aims.models._segment_anything"
 def sam_modeling() -> ModuleType:
     """Imports `segment_anything.modeling` as a private package, without `segment_anything/__init__.py`.
 
-    That file pulls in the predictor, which needs torchvision; the modules alone need torch only. The entry
-    `segment_anything` in `sys.modules` is neither read nor made.
+    That file imports the predictor, which needs torchvision; the modules need torch only. The entry
+    `segment_anything` of `sys.modules` is neither read nor created.
 
     Raises:
         AimsError: segment-anything is not installed.

@@ -1,4 +1,4 @@
-"""The one model of AIMS: SAM with a layer in front."""
+"""The model class that all methods share: SAM with an alignment before its image encoder."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from aims.models.prompting import embed_prompts, is_stock_prompt_encoder
 class Segmenter(nn.Module):
     """A promptable segmentation model: alignment, then SAM's three parts, all injected.
 
-    Methods exchange its layers; nothing here knows which method is running. With `nn.Identity` as alignment
-    the state-dict keys are those of the authors' SAM checkpoints.
+    Methods replace its layers; this class does not depend on the method. With `nn.Identity` as alignment the
+    state-dict keys are those of the authors' SAM checkpoints.
 
     Args:
-        alignment: (batch, in_channels, size, size) -> (batch * views, 3, size, size), or whatever else
-            `image_encoder` takes. Usually views is 1; several views of an image lie one after the other, and
-            their embeddings are averaged.
-        image_encoder: the backbone's, or what a method made of it.
-        prompt_encoder: segment-anything's `PromptEncoder`. It never learns.
+        alignment: (batch, in_channels, size, size) -> (batch * views, 3, size, size), or another number of
+            channels if `image_encoder` takes them. Usually views is 1; several views of an image are
+            consecutive, and their embeddings are averaged.
+        image_encoder: the backbone's, or a method's modification of it.
+        prompt_encoder: segment-anything's `PromptEncoder`, which is always frozen.
         mask_decoder: segment-anything's `MaskDecoder`.
         image_size: side of the square model input, in pixels.
         in_channels: channels of the images that `embed` takes.
@@ -54,9 +54,9 @@ class Segmenter(nn.Module):
 
     @property
     def path(self) -> AttentionPath:
-        """How it is computed: "stock" at first, and "fast" once `build_model` is done.
+        """How the model is computed: "stock" at first; `build_model` sets "fast".
 
-        Both give the same numbers up to rounding. Set it again after layers were exchanged.
+        Both give the same results up to rounding. It has to be set again after layers were replaced.
         """
         return self._path
 
@@ -68,7 +68,7 @@ class Segmenter(nn.Module):
     def embed(
         self, images: Float[Tensor, "batch channels size size"]
     ) -> Float[Tensor, "batch dim height width"]:
-        """Encodes normalised images once; `decode` then takes any number of prompts on each."""
+        """Encodes normalised images, for any number of prompts in `decode`; averages over views."""
         embeddings: Tensor = self.image_encoder(self.alignment(images))
         if len(embeddings) == len(images):
             return embeddings
@@ -81,21 +81,22 @@ class Segmenter(nn.Module):
         point_labels: Int[Tensor, "prompts points"],
         boxes: Float[Tensor, "prompts 4"] | None = None,
     ) -> tuple[Float[Tensor, "prompts 1 4*height 4*width"], Float[Tensor, "prompts 1"]]:
-        """Predicts one mask for every prompt; all images have equally many of them.
+        """Predicts one mask for every prompt; all images must have the same number of prompts.
 
         Args:
             image_embeddings: from `embed`.
             point_coords: (x, y) in pixels of the model input, image by image; the centre of the first pixel
                 is (0, 0).
             point_labels: 1 for object, 0 for background, -1 for padding.
-            boxes: (left, top, right, bottom) as coordinates of pixels; points may then be none, of shape
-                (prompts, 0, 2).
+            boxes: (left, top, right, bottom) in pixels of the model input; with boxes, point_coords may be
+                empty, (prompts, 0, 2).
 
         Returns:
             Mask logits at a quarter of the model input's size (an object is where they are > 0), and the
             IoU that the model predicts for each mask.
         """
-        # Positions are products with frequencies up to tens of periods: bfloat16 would move clicks by pixels.
+        # Not in bfloat16: the positional encoding has frequencies of tens of periods, so that its rounding
+        # would move clicks by pixels.
         with torch.autocast(image_embeddings.device.type, enabled=False):
             coords, corners = point_coords.float(), None if boxes is None else boxes.float()
             if self.path != "stock" and is_stock_prompt_encoder(self.prompt_encoder):
@@ -109,11 +110,12 @@ class Segmenter(nn.Module):
                 image_embeddings=image_embeddings,
                 image_pe=image_pe,
                 sparse=sparse,
-                # Without a mask among the prompts it is the same for all.
+                # Without mask prompts the dense embedding is the same for all prompts.
                 dense=dense[:1],
             )
         each = len(point_coords) // len(image_embeddings)
-        # A decoder takes the prompts of one image; segment-anything's programs give it one at a time.
+        # The decoder takes the prompts of one image; on the stock path one at a time, as in
+        # segment-anything's programs.
         step = 1 if self.path == "stock" else each
         outputs = [
             self.mask_decoder(
@@ -129,10 +131,10 @@ class Segmenter(nn.Module):
         return mask_logits, iou_predictions
 
     def learn(self, name: str) -> None:
-        """Declares that a module with all it holds, or a single parameter, learns.
+        """Declares that a parameter, or all parameters of a module, are trainable.
 
-        Stock modules know nothing of the declaration protocol (`aims.models.trainable`), so the model that
-        holds them declares for them.
+        Stock modules do not implement the declaration protocol (`aims.models.trainable`), so the model
+        declares their parameters.
 
         Args:
             name: e.g. "image_encoder.patch_embed" or "image_encoder.pos_embed".
@@ -145,7 +147,7 @@ class Segmenter(nn.Module):
         self._learning.append(name)
 
     def trainable_params(self) -> list[str]:
-        """Names of all parameters given to `learn`, and of those of the modules given to it."""
+        """Names of the parameters given to `learn`, and of all parameters of the modules given to it."""
         return [
             name
             for name, _ in self.named_parameters()

@@ -1,8 +1,8 @@
-"""Which parameters learn: layers declare theirs, everything else is frozen.
+"""Declaration of trainable parameters: layers declare theirs, all others are frozen.
 
-The protocol is torchtune's adapter protocol: a layer with a method `trainable_params` names those of its own
-parameters that learn. No parameter is ever picked by a part of its name. Buffers that training changes, such
-as running statistics, are named the same way; they belong to a checkpoint, but not to an optimizer.
+The protocol is torchtune's adapter protocol: a method `trainable_params` of a layer returns the names of its
+trainable parameters. No parameter is selected by a substring of its name. Buffers that training changes, such
+as running statistics, are declared likewise; they belong to a checkpoint, but not to an optimizer.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ T = TypeVar("T", bound=Tensor)
 
 
 class Trainable(Protocol):
-    """A layer that declares parameters."""
+    """A layer that declares trainable parameters."""
 
     def trainable_params(self) -> list[str]:
-        """Names of the parameters that learn, relative to the layer."""
+        """Names of the trainable parameters, relative to the layer."""
         ...
 
 
 class FullyTrainable(nn.Module):
-    """Base of layers whose parameters all learn."""
+    """Base of layers whose parameters are all trainable."""
 
     def trainable_params(self) -> list[str]:
         """Names of all parameters."""
@@ -46,13 +46,13 @@ class Tracking(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterCounts:
-    """Numbers of parameters of a model, and of those that learn in each of its parts.
+    """Numbers of parameters of a model, and of the trainable ones in each of its parts.
 
     Attributes:
-        total: of the whole model.
-        alignment: that learn before the image encoder.
-        encoder: that learn in the image encoder, its patch embedding included.
-        decoder: that learn in the mask decoder.
+        total: all parameters of the model, frozen ones included.
+        alignment: trainable parameters before the image encoder.
+        encoder: trainable parameters of the image encoder, its patch embedding included.
+        decoder: trainable parameters of the mask decoder.
     """
 
     total: int
@@ -62,11 +62,11 @@ class ParameterCounts:
 
     @property
     def trainable(self) -> int:
-        """Number of all parameters that learn; the prompt encoder has none."""
+        """Number of all trainable parameters; the prompt encoder has none."""
         return self.alignment + self.encoder + self.decoder
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the content of run.json and `aims info --json`."""
+        """Returns the dictionary that run.json and `aims info --json` contain."""
         return {
             "total": self.total,
             "trainable": {
@@ -78,7 +78,7 @@ class ParameterCounts:
         }
 
 
-# `isinstance` with a protocol takes forty times as long, and a model has hundreds of layers.
+# Not `isinstance` with a runtime protocol: it takes forty times as long, and a model has hundreds of layers.
 def _is_trainable(module: nn.Module) -> TypeGuard[Trainable]:
     return hasattr(type(module), "trainable_params")
 
@@ -127,19 +127,19 @@ def freeze_undeclared(model: nn.Module) -> None:
 def trainable_state(model: nn.Module) -> dict[str, Tensor]:
     """Returns the declared parameters and buffers by name, detached.
 
-    They share the model's memory: clone to keep a moment.
+    They share the model's memory; clone them to keep the values during training.
     """
     return {name: tensor.detach() for name, tensor in _declared(model).items()}
 
 
 @torch.no_grad()
 def load_trainable_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
-    """Copies a state of `trainable_state` into a model that declares the same.
+    """Copies a state from `trainable_state` into a model with the same declarations.
 
     Args:
-        model: what `build_model` made.
+        model: a model from `build_model`.
         state: tensors by name.
-        source: where the state came from, for the message.
+        source: origin of the state, for the error message.
 
     Raises:
         InputError: names or shapes differ from what the model declares; nothing is copied then.
@@ -154,7 +154,7 @@ def require_match(shapes: Mapping[str, torch.Size], state: Mapping[str, Tensor],
     """Checks that a state has exactly the expected names and shapes.
 
     Raises:
-        InputError: it names the first few that are missing, unexpected or mis-shaped, and how many.
+        InputError: tensors are missing, unexpected or of another shape; the message names the first few.
     """
     wrong = [
         f"{name} is {tuple(state[name].shape)}, not {tuple(shape)}"
@@ -175,7 +175,7 @@ def require_match(shapes: Mapping[str, torch.Size], state: Mapping[str, Tensor],
 
 
 def count_parameters(model: Segmenter) -> ParameterCounts:
-    """Counts parameters after `freeze_undeclared`."""
+    """Counts parameters; the trainable ones are those that require a gradient (`freeze_undeclared`)."""
 
     def learning(module: nn.Module) -> int:
         return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

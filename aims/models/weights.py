@@ -1,4 +1,4 @@
-"""Finding and reading files of pretrained weights, without ever running code from them."""
+"""Finding and reading of pretrained weights; code in pickled files is never executed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from aims.core.files import sha256_file
 from aims.models.backbone import BACKBONES, Checkpoint
 from aims.models.trainable import require_match
 
-#: Weights that come with AIMS: a folder a backbone, as `aims pretrain` leaves it, with its model card.
+#: Weights that come with AIMS: one folder per backbone, as `aims pretrain` writes it, with its model card.
 PACKAGED = Path(__file__).parent / "pretrained"
 
 #: The licence of the authors' code and weights alike.
 LICENSE = "Apache-2.0"
 
-#: That of the weights that come with AIMS: its own.
+#: The licence of the weights that come with AIMS, which is that of AIMS.
 PACKAGED_LICENSE = "Apache-2.0"
 
 _ALTERNATIVES = "give a file with --weights PATH, or --weights none for random weights (recorded as random)"
@@ -36,11 +36,11 @@ _ALTERNATIVES = "give a file with --weights PATH, or --weights none for random w
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedWeights:
-    """A checked file of weights.
+    """The content of a verified file of weights.
 
     Attributes:
-        state: tensors by the names of the plain SAM, perhaps mapped from the file: never write to them.
-        sha256: of the file.
+        state: tensors by the plain SAM's names; they may be mapped from the file and must not be changed.
+        sha256: SHA-256 of the file, in hexadecimal.
     """
 
     state: Mapping[str, Tensor]
@@ -64,8 +64,8 @@ def resolve_weights(backbone: str, path: Path | None) -> Path:
 
     Args:
         backbone: name in `BACKBONES`.
-        path: the file that was asked for; None for the authors' file in `weights_folder()`, or for the one
-            that comes with AIMS where the authors have none.
+        path: the file given by the user; None for the authors' file in `weights_folder()`, or for the one
+            that comes with AIMS if the authors have none.
 
     Raises:
         InputError: there is no such file, or the backbone has no pretrained weights.
@@ -92,8 +92,8 @@ def resolve_weights(backbone: str, path: Path | None) -> Path:
 def load_weights(backbone: str, path: Path) -> LoadedWeights:
     """Reads weights of a plain SAM from a safetensors file or a PyTorch file, and checks them.
 
-    A file with one of the authors' names must be the authors' file. Any other is taken if it holds exactly
-    the tensors of the plain model. Tensors in half precision are given as float32.
+    A file with the name of one of the authors' files must be that file. Any other is accepted if it holds
+    exactly the tensors of the plain model. Tensors in float16 are converted to float32.
 
     Raises:
         InputError: the file is not the one that it is named after, is damaged, holds anything but tensors,
@@ -138,7 +138,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Its advice on foreign pickles; the error says enough.
-                # Only the zip format, PyTorch's own since 1.6, can be mapped.
+                # Only the zip format, the default since PyTorch 1.6, can be memory-mapped.
                 mapped = zipfile.is_zipfile(path)
                 state = torch.load(path, weights_only=True, map_location="cpu", mmap=mapped)
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:

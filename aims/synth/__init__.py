@@ -1,1 +1,1 @@
-"""Made-up data: procedural scenes, and writers of the raw layouts that the converters read."""
+"""Synthetic data: procedural scenes, and writers of the raw layouts that the converters read."""

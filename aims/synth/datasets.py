@@ -1,10 +1,10 @@
-"""Sets of made-up scenes in raw layouts, for the converters to read.
+"""Synthetic datasets in raw layouts, for the converters to read.
 
-Five layouts are those of real datasets, each with its own sensors; the sixth, the folder converter's, holds
-every sensor of every scene. Every layout of one seed shows the same scenes, the first ones for training. All
-visible objects are annotated, in the sets of glass too. Arrays are kept as the sensors give them (depth in
-metres and temperature in degrees Celsius, float32; no scaling to grey); ZJU's pictures behind polarizers are
-rounded to 8 bits.
+Five layouts are those of real datasets and hold the sensors of that dataset; the sixth, read by the folder
+converter, holds every sensor of every scene. All layouts written with one seed show the same scenes, of which
+the first ones are the training split. All visible objects are annotated, in the glass datasets too. Arrays
+keep the sensor's values (depth in metres and temperature in degrees Celsius, float32, not scaled to grey
+levels); only ZJU's polarizer images are rounded to 8 bits.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from aims.synth.layouts import folder, ivrg_nir, nyuv2, rgbp_glass, thermal_glas
 from aims.version import __version__
 
 if TYPE_CHECKING:
-    # What renders needs torch, which takes seconds to load.
+    # The renderer imports torch, which takes seconds to load.
     from aims.synth.recordings import Recording, Recordings
 
-#: What a sweep that was stopped leaves in its folder; the next one starts afresh.
+#: Subfolder in which `write` works; an interrupted call leaves it behind, and the next one deletes it.
 UNFINISHED = ".unfinished"
-#: Says which scenes a folder shows; written last.
+#: File that records the arguments of `write`; it is written last.
 DESCRIPTION = MADE_UP
 
 #: The layout that holds all sensors.
@@ -43,7 +43,7 @@ _LABELS_OF_NYUV2 = 894
 _Picture = TypeVar("_Picture")
 _Make = Callable[["Recording"], _Picture]
 _Progress = Callable[[int], None]
-#: Folder, scenes, how many of them are for training, progress.
+#: Writes a dataset: (folder, scenes, number of training scenes, progress callback).
 _Write = Callable[[Path, "Recordings", int, _Progress], None]
 
 
@@ -65,19 +65,20 @@ def write(
         layout: a name in `LAYOUTS`.
         out: folder to write to; made if it is absent. The files of the layout appear in it at the end,
             all at once, with `synth.json` beside them.
-        scenes: how many, at least 2.
+        scenes: number of scenes, at least 2.
         size: (height, width) in pixels.
         seed: at least 0.
         family: "rooms" or "wilds".
-        test: how many of them, the last ones, are for testing; None for a third.
-        device: where to render.
-        on_progress: called with the number of further scenes.
+        test: number of test scenes, which are the last ones; None for a third.
+        device: torch device that renders.
+        on_progress: called with the number of scenes written since the last call.
 
     Returns:
-        The folder, which the command of `convert_arguments` reads.
+        The folder; `convert_arguments` gives the arguments of `aims convert` that read it.
 
     Raises:
-        InputError: no such layout or family; too few scenes; too small a size; a folder that is not empty.
+        InputError: the layout or family is unknown, there are too few scenes for both splits, the size is out
+            of range, or the folder is not empty.
     """
     if layout not in LAYOUTS:
         raise unknown_name("layout", layout, LAYOUTS)
@@ -107,24 +108,24 @@ def write(
 
 
 def check_empty(out: Path) -> None:
-    """Raises InputError where a folder holds more than a stopped sweep has left, or is no folder."""
+    """Raises InputError if a path is no folder, or holds anything but what an interrupted `write` leaves."""
     if out.exists() and (not out.is_dir() or any(path.name != UNFINISHED for path in out.iterdir())):
         raise InputError(f"{out}: is not empty; give a new folder with --out")
 
 
 def convert_arguments(layout: str, raw: Path, size: tuple[int, int], family: str) -> list[str]:
-    """What `aims convert` is given to read all there is in a set of that layout."""
+    """Returns the arguments with which `aims convert` reads every stream of a dataset in that layout."""
     if layout == FOLDER:
         return [layout, str(raw / f"{family}.toml")]
     options = LAYOUTS[layout].options
-    # The converter of NYUv2 knows the camera of the whole 4:3 frame, and of no other.
+    # HHA needs the camera's intrinsics, which the NYUv2 converter knows for the whole 4:3 frame only.
     if layout == "nyuv2" and size[0] * 4 == size[1] * 3:
         options = ("--hha",)
     return [layout, "--raw", str(raw), *options]
 
 
 class _Pictures(Mapping[str, _Picture], Generic[_Picture]):
-    """Pictures by name, each made when it is asked for: a batch of scenes is in memory, not the set."""
+    """Images by name, each made on access, so that memory holds one batch of scenes and not the dataset."""
 
     def __init__(
         self, seen: Recordings, places: Mapping[str, int], make: _Make[_Picture], on_progress: _Progress
@@ -144,7 +145,7 @@ class _Pictures(Mapping[str, _Picture], Generic[_Picture]):
 
 
 def _nyuv2(root: Path, seen: Recordings, training: int, on_progress: _Progress) -> None:
-    """Depth with the sensor's holes as `depths` and `rawDepths`; raw label k is the family's class k."""
+    """Writes depth with the sensor's holes as both `depths` and `rawDepths`; raw label k is class k."""
 
     def picture(scene: Recording) -> nyuv2.NYUv2Image:
         return nyuv2.NYUv2Image(
@@ -164,9 +165,9 @@ def _nyuv2(root: Path, seen: Recordings, training: int, on_progress: _Progress) 
 
 
 def _polarization(scene: Recording) -> dict[str, NDArray[np.float32]]:
-    """Intensity, AoLP and DoLP as RGBP-Glass has them, all from 0 to 1."""
+    """Returns intensity, AoLP and DoLP scaled as in RGBP-Glass, all from 0 to 1."""
     s0, s1, s2 = stokes(*scene.polarizers)
-    # From a half turn about 0 to shares of one from 0 on.
+    # AoLP in radians from -pi/2 to pi/2 becomes a fraction of pi in [0, 1).
     turns = (aolp(s1, s2) / np.float32(np.pi)) % np.float32(1)
     return {"intensity": np.minimum(s0, 1), "aolp": turns, "dolp": dolp(s0, s1, s2)}
 
@@ -188,8 +189,7 @@ def _ivrg_nir(scene: Recording) -> ivrg_nir.IVRGNIRImage:
     return ivrg_nir.IVRGNIRImage(nir=scene.nir, rgb=scene.rgb, regions=scene.instances)
 
 
-#: What the description says of the streams of the folder layout; the ranges are those of the real sets'
-#: converters.
+#: Metadata of the streams in the folder layout; the valid ranges are those of the real datasets' converters.
 _FOLDER_STREAMS: Mapping[str, Mapping[str, object]] = {
     "thermal": {"unit": "degree Celsius", "valid_range": [-20, 120]},
     "depth": {"unit": "m", "valid_range": [0, 10], "missing": 0},
@@ -202,7 +202,7 @@ _FOLDER_STREAMS: Mapping[str, Mapping[str, object]] = {
 
 
 def _folder(root: Path, seen: Recordings, training: int, on_progress: _Progress) -> None:
-    """Every sensor and RGB of every scene; labels are the family's classes."""
+    """Writes every sensor and RGB of every scene; labels are the family's class ids."""
 
     def images() -> Iterator[folder.FolderImage]:
         for place, scene in enumerate(seen):
@@ -239,7 +239,7 @@ def _hue(turn: float) -> folder.Colour:
 
 
 def _by_split(make: _Make[_Picture], write_splits: Callable[[Path, Any], object], ending: str = "") -> _Write:
-    """A writer for layouts that keep their splits apart; `ending` follows the names of the pictures."""
+    """Makes a writer for layouts with one folder per split; `ending` is appended to each image's name."""
 
     def write_set(root: Path, seen: Recordings, training: int, on_progress: _Progress) -> None:
         places = [(f"{name}{ending}", place) for place, name in enumerate(seen.scene_ids)]
@@ -255,8 +255,8 @@ class Layout:
     """One raw layout.
 
     Attributes:
-        write: fills a folder from all scenes, of which the first so many are for training.
-        options: what `aims convert` needs to be told.
+        write: writes all scenes to a folder; the given number of first scenes is the training split.
+        options: options that `aims convert` needs for this layout.
     """
 
     write: _Write
@@ -267,13 +267,13 @@ def _numbered(root: Path, splits: Mapping[str, Mapping[str, thermal_glass.Therma
     thermal_glass.write_authors(root, splits, numbered=True)
 
 
-#: Layout by the name of its converter.
+#: Layouts by the name of the converter that reads them.
 LAYOUTS: dict[str, Layout] = {
     FOLDER: Layout(_folder),
     "nyuv2": Layout(_nyuv2),
     "rgbp-glass": Layout(_by_split(_rgbp_glass, rgbp_glass.write_redistributed)),
     "zju-rgbp": Layout(_by_split(_zju_rgbp, zju_rgbp.write_redistributed)),
-    # Its group is the scene's folder, so each picture needs its own.
+    # The converter takes the scene's folder as the group, so each image needs a folder of its own.
     "thermal-glass": Layout(_by_split(_thermal_glass, _numbered, "/view"), ("--numbered-masks",)),
     "ivrg-nir": Layout(_by_split(_ivrg_nir, ivrg_nir.write_redistributed)),
 }

@@ -1,15 +1,15 @@
-"""Functions that have the same bits on every processor, where those of torch and NumPy have not.
+"""Functions whose results are bit-identical on every processor, where those of torch and NumPy are not.
 
-IEEE 754 gives sums, differences, products, quotients and roots one right result each; all else is up to the
-library, and libraries choose their code by the processor. Torch's root on a CPU is no exception: MKL's rounds
-wrongly, and otherwise on the processors of another maker. Here a root is NumPy's, which is the processor's
-own instruction, and on a GPU torch's, which CUDA compiles to round correctly; everything else is made of
-those operations, step by step. A product and a sum are two steps: `addcmul` rounds once or twice, as the
-processor can. Tensors are multiplied by the inverse of a number and not divided by it, which on a GPU alone
-torch does with a division too; so the bits are the same there, as far as it keeps to IEEE 754.
+IEEE 754 defines one correctly rounded result for sums, differences, products, quotients and square roots;
+other functions depend on the library, which selects its code by the processor. `torch.sqrt` on a CPU does
+too: MKL's is not correctly rounded and differs between processor vendors. `root` therefore uses NumPy's,
+which is the processor's instruction, and on a GPU torch's, which CUDA compiles to round correctly; all other
+functions are built from these operations. A product and a sum stay two steps, as `addcmul` rounds once or
+twice depending on the processor. Tensors are multiplied by the inverse of a number rather than divided by
+it: torch replaces such a division by that multiplication on a GPU, and only there.
 
-A test keeps all other functions out of `aims.synth`. Powers and angles are right to a few units in the last
-place, as those of torch are.
+A test keeps all other functions out of `aims.synth`. Powers and angles are accurate to a few units in the
+last place, like those of torch.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from torch import Tensor
 
 from aims.sensors.exact import polynomial
 
-# Bits of sqrt(1/2): what lies between it and its double is taken as the mantissa.
+# Bits of sqrt(1/2) in float32: the mantissa is taken between sqrt(1/2) and sqrt(2).
 _ROOT_OF_HALF = 0x3F3504F3
 _MANTISSA_BITS = 23
-# log2((1 + s) / (1 - s)) = 2 / ln 2 (s + s^3 / 3 + ...), to 2e-9 of itself for a mantissa.
+# log2((1 + s) / (1 - s)) = 2 / ln 2 (s + s^3 / 3 + ...), with a relative error of 2e-9 over those mantissas.
 _LOG2 = [2 / math.log(2) / power for power in (1, 3, 5, 7, 9)]
-# 2^f for f in -1/2..1/2, to 5e-9.
+# 2^f for f in [-1/2, 1/2], to 5e-9.
 _EXP2 = [math.log(2) ** power / math.factorial(power) for power in range(8)]
 # arccos x = sqrt(1 - x) P(x) for x in 0..1 to 2e-8: Abramowitz and Stegun, Handbook of Mathematical
 # Functions (1964), 4.4.46.
@@ -46,7 +46,7 @@ _ARCCOS = [
 
 
 def root(values: Tensor) -> Tensor:
-    """The square root, correctly rounded; NaN of what is negative.
+    """Computes the correctly rounded square root; NaN for negative values.
 
     Args:
         values: float32 or float64, any shape.
@@ -68,10 +68,10 @@ def _root(values: Tensor, out: Tensor) -> Tensor:
 
 
 def power(base: Tensor, exponent: Tensor) -> Tensor:
-    """base^exponent for a base from 0 to 1 and an exponent of at least 0.
+    """Computes base^exponent for a base from 0 to 1 and an exponent of at least 0.
 
-    Results above 1e-6 are right to 3e-6 of themselves, smaller ones to 1e-10. None is below 2^-126, and a
-    base of 0 counts as 2^-127.
+    The relative error is 3e-6 for results above 1e-6, the absolute error 1e-10 for smaller ones. No result is
+    below 2^-126, and a base of 0 counts as 2^-127.
 
     Args:
         base: float32, contiguous.
@@ -81,7 +81,7 @@ def power(base: Tensor, exponent: Tensor) -> Tensor:
     whole = (bits - _ROOT_OF_HALF).bitwise_right_shift_(_MANTISSA_BITS)
     mantissa = (bits - (whole << _MANTISSA_BITS)).view(torch.float32)
     share = (mantissa - 1).div_(mantissa.add_(1))
-    # The share is tiny where the base is next to 1, so that a high power of it keeps its digits.
+    # `share` goes to 0 as the base goes to 1, so the logarithm keeps its digits and so do high powers.
     logarithm = _polynomial(share * share, _LOG2).mul_(share).add_(whole)
     logarithm.mul_(exponent).clamp_(min=-126)
     whole = logarithm.round()
@@ -91,7 +91,7 @@ def power(base: Tensor, exponent: Tensor) -> Tensor:
 
 
 def arccos(cosine: Tensor) -> Tensor:
-    """The angle in radians, of cosines from 0 to 1 alone; to 2e-7.
+    """Computes the arc cosine in radians, for cosines from 0 to 1 only, to 2e-7.
 
     Args:
         cosine: float32, any shape.
@@ -100,7 +100,7 @@ def arccos(cosine: Tensor) -> Tensor:
 
 
 def matmul(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Matrix products, (..., n, k) times (..., k, m), summed in the order of k; BLAS has other orders."""
+    """Multiplies (..., n, k) by (..., k, m), summing in the order of k; BLAS does not fix the order."""
     total: NDArray[np.float64] = left[..., :1] * right[..., :1, :]
     for index in range(1, left.shape[-1]):
         total = total + left[..., index : index + 1] * right[..., index : index + 1, :]
@@ -108,9 +108,9 @@ def matmul(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.
 
 
 def sine_and_cosine(angles: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sine and cosine of angles of less than a thousand radians, to 1e-13 (1e-16 within half a turn)."""
+    """Returns sine and cosine of angles of less than 1000 radians, to 1e-13 (1e-16 within half a turn)."""
     quarters = np.rint(angles * (2 / math.pi))
-    # The half turn in two parts: the first has bits to spare for the product with a small whole number.
+    # pi/2 is subtracted in two parts: the first has 24 bits, so its product with a small integer is exact.
     rest = angles - quarters * _QUARTER - quarters * _REST_OF_QUARTER
     square = rest * rest
     sine = rest * polynomial(square, _SINE)
@@ -123,13 +123,13 @@ def sine_and_cosine(angles: NDArray[np.float64]) -> tuple[NDArray[np.float64], N
 
 _QUARTER = float(np.float32(math.pi / 2))
 _REST_OF_QUARTER = math.pi / 2 - _QUARTER
-# To the term of the 17th power: 3e-17 of the sine at a quarter of a half turn.
+# Up to the 17th power, which makes 3e-17 of the sine at pi/4, the end of the range.
 _SINE = [(-1) ** half / math.factorial(2 * half + 1) for half in range(9)]
 _COSINE = [(-1) ** half / math.factorial(2 * half) for half in range(9)]
 
 
 def _polynomial(values: Tensor, coefficients: Sequence[float]) -> Tensor:
-    """The polynomial with those coefficients, the lowest first, in one new tensor."""
+    """Evaluates a polynomial by Horner's scheme, coefficients from the lowest power; allocates one tensor."""
     total = values * coefficients[-1]
     for coefficient in reversed(coefficients[1:-1]):
         total.add_(coefficient).mul_(values)

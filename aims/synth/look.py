@@ -1,4 +1,4 @@
-"""One scene as every sensor sees it, on one HTML page that loads nothing."""
+"""An HTML page that shows one scene as every sensor sees it; it is self-contained."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ Picture = NDArray[np.uint8]
 _GRID = 640
 _TOLERANCE = 1.5
 _FONT = 15
-# Longest side of a picture up to which its pixels are kept: lossless, enlarged without smoothing.
+# Images up to this longest side are stored losslessly and enlarged without smoothing.
 _SMALL = 160
 _QUALITY, _LOSSLESS = 92, 101
 _STOPS = 17
-# OKLCh of the colours of angles; from this degree of polarization on they are as strong as they get.
+# OKLCh lightness and chroma of the colours of angles; the degree of polarization at which chroma is full.
 _LIGHTNESS, _CHROMA, _STRONG = 0.73, 0.14, 0.12
 _BALL = 96
 
@@ -46,9 +46,9 @@ class _Panel:
     """One sensor's picture.
 
     Attributes:
-        legend: "", or what explains its colours beside the caption: "ball" or "wheel".
+        legend: colour legend beside the caption: "ball", "wheel" or "" for none.
         bar: the scale's colours as a CSS gradient, or "".
-        ticks: what stands below the bar.
+        ticks: labels below the bar.
     """
 
     name: str
@@ -61,7 +61,7 @@ class _Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class _Object:
-    """One object over the pictures, in units of the grid; `name_at` is None where its name has no room."""
+    """The overlay of one object, in units of the grid; `name_at` is None if its name does not fit."""
 
     name: str
     colour: str
@@ -71,11 +71,11 @@ class _Object:
 
 
 def render_page(recording: Recording, *, seed: int) -> str:
-    """Draws one scene: colour with outlines and names, then every other sensor, then the true normals.
+    """Draws one scene: RGB with outlines and names, every other sensor, and the ground-truth normals.
 
     Args:
         recording: the scene.
-        seed: its seed, for the page's text.
+        seed: its seed, shown on the page.
 
     Returns:
         HTML; the same recording gives the same text.
@@ -165,12 +165,12 @@ def _scaled(name: str, note: str, drawing: Drawing) -> _Panel:
 
 
 def _polarization(recording: Recording) -> tuple[_Panel, _Panel, _Panel]:
-    """Intensity, degree and angle; the last two are means over the colours, the angle as a direction."""
+    """Draws intensity, DoLP and AoLP; the last two are means over R, G and B, that of AoLP a circular one."""
     s0, s1, s2 = stokes(*recording.polarizers)
     fraction = StreamSpec(channels=3, unit="fraction of full scale", valid_range=(0.0, 1.0))
     degree: Values = dolp(s0, s1, s2).mean(axis=2)
     doubled = np.exp(2j * aolp(s1, s2)).mean(axis=2)
-    # The window ends where most of the picture does: few surfaces polarize more than a third of their light.
+    # The colour scale ends at the 99th percentile: few surfaces polarize more than a third of their light.
     top = max(0.05, float(np.percentile(degree, 99)))
     colours = np.asarray(mpl.colormaps["magma"](np.linspace(0, 1, 256), bytes=True)[:, :3], np.uint8)
     shares = np.rint(255 * np.clip(degree / top, 0, 1)).astype(np.uint8)
@@ -195,7 +195,7 @@ def _polarization(recording: Recording) -> tuple[_Panel, _Panel, _Panel]:
 
 
 def _colour_angles(angle: Values, strength: Values) -> Picture:
-    """Hues of equal lightness (OKLCh, Ottosson 2020), once around for half a turn of the angle in radians."""
+    """Maps angles in radians to hues of equal lightness (OKLCh, Ottosson 2020) with period pi."""
     a = _CHROMA * strength * np.cos(2 * angle)
     b = _CHROMA * strength * np.sin(2 * angle)
     long = (_LIGHTNESS + 0.3963377774 * a + 0.2158037573 * b) ** 3
@@ -214,20 +214,20 @@ def _colour_angles(angle: Values, strength: Values) -> Picture:
 
 
 def _wheel() -> str:
-    """The hues around a circle as a CSS gradient, which begins above and goes clockwise."""
+    """Returns the hues of all angles as a CSS conic gradient, which starts at the top and runs clockwise."""
     clockwise = np.linspace(0, 360, 4 * _STOPS + 1)
     colours = _colour_angles(np.radians(90 - clockwise), np.ones_like(clockwise))
     return f"conic-gradient({', '.join('#' + bytes(colour).hex() for colour in colours)})"
 
 
 def _colour_normals(normals: NDArray[np.float32]) -> Picture:
-    """Red to the right, green up, blue towards the camera; nothing is mid-grey."""
+    """Maps normals to colours: red to the right, green up, blue to the camera; no surface is mid-grey."""
     towards: Values = normals * np.array([1, -1, -1], np.float32)
     return np.rint(255 * (towards + 1) / 2).astype(np.uint8)
 
 
 def _ball() -> Picture:
-    """A ball in the colours of normals, with transparency around it."""
+    """Draws a sphere in the colours of normals, (side, side, 4) with a transparent background."""
     x, y = np.meshgrid(*(np.linspace(-1.04, 1.04, _BALL),) * 2)
     depth = np.sqrt(np.maximum(0, 1 - x * x - y * y))
     colours = _colour_normals(np.stack([x, y, -depth], axis=-1).astype(np.float32).clip(-1, 1))
@@ -244,7 +244,7 @@ def _uri(pixels: Picture) -> str:
 
 
 def _objects(recording: Recording, grid: tuple[int, int]) -> list[_Object]:
-    """The objects, large ones first: small ones are drawn on top, and large ones get their names first."""
+    """Lists objects from large to small: small ones are drawn on top, large ones place their names first."""
     names, colours = recording.class_names, class_colours(len(recording.class_names))
     ids = np.unique(recording.instances)
     classes = {int(k): int(recording.classes[recording.instances == k][0]) for k in ids if k}
@@ -275,7 +275,7 @@ def _place(
     grid: tuple[int, int],
     taken: list[tuple[float, float, float, float]],
 ) -> tuple[float, float] | None:
-    """The first place where the name lies in the picture and on no other name; it is added to `taken`."""
+    """Returns the first place where the name is inside the image and free of others; adds it to `taken`."""
     half_width, half_height = 0.33 * _FONT * len(name) + 4, 0.55 * _FONT
     for x, y in places:
         middle = min(max(x, half_width), grid[1] - half_width)
@@ -291,7 +291,7 @@ def _place(
 
 
 def _path(instances: NDArray[np.integer], number: int, box: tuple[slice, slice]) -> str:
-    """The contours of an object, holes included, as an SVG path in units of the grid."""
+    """Returns the contours of an object, holes included, as an SVG path in units of the grid."""
     mask = (instances[box] == number).astype(np.uint8)
     corner = (box[1].start, box[0].start)
     contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=corner)

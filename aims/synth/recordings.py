@@ -1,4 +1,4 @@
-"""Scenes as arrays: what every sensor of the world sees of one scene, in NumPy."""
+"""Recordings: the images of every sensor of one scene, as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aims.synth.sensors import depth, hha, nir, polarization, rgb, thermal
 from aims.synth.world.geometry import Geometry
 from aims.synth.world.render import FAMILIES, check_scenes, render
 
-# What is rendered together: a batch takes some 900 bytes a pixel with all sensors.
+# Limits of a batch, which takes about 900 bytes per pixel with all sensors.
 _SCENES_AT_ONCE, _PIXELS_AT_ONCE = 16, 2**18
 
 Renderer = Callable[[Sequence[int]], Geometry]
@@ -22,7 +22,7 @@ _Array = TypeVar("_Array", bound=NDArray[Any])
 
 
 class _Batch:
-    """Scenes that were rendered together, and what the sensors have made of them so far."""
+    """Scenes that were rendered together, and the sensor arrays computed from them so far."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -33,7 +33,7 @@ class _Sensed(Generic[_Array]):
     """An attribute of `Recording`: an array that is computed for the whole batch when it is first read.
 
     Args:
-        sense: computes it for a batch of scenes, whose axis comes first.
+        sense: computes the array for a batch of scenes, (batch, ...).
     """
 
     def __init__(self, sense: Callable[[Geometry], torch.Tensor]) -> None:
@@ -57,12 +57,12 @@ class Recording:
 
     Args:
         batch: the scenes that were rendered together.
-        index: which of them.
+        index: position of this scene in the batch.
         number: the scene's number.
     """
 
     instances = _Sensed[NDArray[np.int32]](lambda geometry: geometry.instances)
-    """(height, width): 0 = background, 1..n the visible objects; one may be seen in several pieces."""
+    """(height, width): 0 = background, 1..n the visible objects; occlusion may split one into regions."""
     classes = _Sensed[NDArray[np.int32]](lambda geometry: geometry.classes)
     """(height, width): 0 = background, else the class of the object."""
     normals = _Sensed[NDArray[np.float32]](lambda geometry: geometry.normals)
@@ -98,7 +98,7 @@ class Recording:
 
     @cached_property
     def hha(self) -> NDArray[np.uint8]:
-        """(height, width, 3): disparity, height above ground, angle with gravity, of `depth_m`."""
+        """(height, width, 3) computed from `depth_m`: disparity, height above ground, angle with gravity."""
         geometry = self.batch.geometry
         return hha.from_depth(self.depth_m, _numpy(geometry.down[self.index]), geometry.intrinsics)
 
@@ -112,12 +112,12 @@ def _numpy(tensor: torch.Tensor) -> NDArray[Any]:
 
 
 class Recordings:
-    """Scenes by their place, rendered in batches when they are asked for; the last batch alone is kept.
+    """A sequence of recordings, rendered in batches on access; only the last batch is kept.
 
     Args:
         scenes: numbers of the scenes.
-        render: renders a batch of them.
-        batch: how many at a time.
+        render: renders the scenes of a batch.
+        batch: number of scenes in a batch.
     """
 
     def __init__(self, scenes: Sequence[int], render: Renderer, batch: int) -> None:
@@ -148,17 +148,17 @@ class Recordings:
 def record(
     family: str, seed: int, scenes: Sequence[int], size: tuple[int, int], device: torch.device | str = "cpu"
 ) -> Recordings:
-    """Records scenes of a family; they are rendered in batches when they are asked for.
+    """Records scenes of a family; they are rendered in batches on access.
 
     Args:
         family: "rooms" or "wilds".
-        seed: at least 0. Scene k of a seed is always the same, whatever the other arguments but `size` are.
+        seed: at least 0. Scene k of a seed depends on no argument but `family` and `size`.
         scenes: numbers of the scenes, at least 0.
-        size: (height, width) in pixels, at least 8 each; too small a size is refused by the first rendering.
-        device: where to render and to sense; the arrays are NumPy's.
+        size: (height, width) in pixels, at least 8 each; the first access checks it.
+        device: torch device that renders and runs the sensors; the arrays are NumPy's.
 
     Raises:
-        InputError: no such family; a negative number.
+        InputError: the family is unknown, or a number is negative.
     """
     check_scenes(family, seed, scenes)
     batch = max(1, min(_SCENES_AT_ONCE, _PIXELS_AT_ONCE // max(1, size[0] * size[1])))

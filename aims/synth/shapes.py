@@ -1,4 +1,4 @@
-"""A small made-up thermal set: warm and cool shapes that a small model can learn to cut out from a click."""
+"""A small synthetic thermal dataset of warm and cool shapes that a small model learns to segment by click."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aims.synth.layouts.folder import Colour, FolderImage, write_folder
 #: Colour of each class in the label files and in the RGB pictures.
 PALETTE: dict[str, Colour] = {"disc": (230, 60, 40), "box": (40, 120, 230), "triangle": (60, 200, 80)}
 
-# Digital numbers of the made-up camera (16 bit, as uncooled cameras give them).
+# Digital numbers of the simulated camera (16 bit, as uncooled cameras give them).
 _BACKGROUND = 30_000.0
 _GRADIENT = 1_000.0
 _CONTRAST = (3_000.0, 9_000.0)
@@ -23,21 +23,21 @@ _NOISE = 250.0
 _OBJECTS = (2, 5)
 _TRIES = 60
 _MIN_SIDE = 16
-# Part of an object that later ones must leave visible, so that its click still tells what is meant.
+# Fraction of an object that later ones must leave visible, so that a click on it is not ambiguous.
 _VISIBLE = 0.6
 
 Mask = NDArray[np.bool_]
 
 
 def write_shapes(out: Path, *, scenes: int, size: tuple[int, int], seed: int, rgb: bool = False) -> Path:
-    """Writes a raw folder of thermal-like pictures, two thirds of them for training.
+    """Writes a raw folder of thermal-like images, two thirds of them in the training split.
 
-    Each holds two to five discs, boxes and triangles, warmer or cooler than the ground, which partly hide one
-    another; two of one class never touch, so that each is an instance of its own.
+    Each shows up to five discs, boxes and triangles, warmer or cooler than the background, which may partly
+    occlude one another; two of one class never touch, so that each is an instance of its own.
 
     Args:
         out: folder to write to; made if it is absent.
-        scenes: pictures, at least 2.
+        scenes: number of images, at least 2.
         size: (height, width) in pixels, at least 16 each.
         seed: the same seed gives the same files.
         rgb: also write an RGB picture of each scene.
@@ -46,7 +46,7 @@ def write_shapes(out: Path, *, scenes: int, size: tuple[int, int], seed: int, rg
         The TOML description that `aims convert folder` reads.
 
     Raises:
-        InputError: too few pictures, or too small ones.
+        InputError: there are too few images, or they are too small.
     """
     if scenes < 2:
         raise InputError(f"scenes is {scenes}; give at least 2, one for training and one for the test")
@@ -75,7 +75,7 @@ def _images(scenes: int, size: tuple[int, int], rng: np.random.Generator, rgb: b
 
 
 def _place_objects(size: tuple[int, int], rng: np.random.Generator) -> list[tuple[int, Mask]]:
-    """Class id and full outline of each object, the later ones in front."""
+    """Draws the class id and the unoccluded mask of each object; later ones are in front."""
     objects: list[tuple[int, Mask]] = []
     wanted = int(rng.integers(_OBJECTS[0], _OBJECTS[1] + 1))
     for _ in range(_TRIES):
@@ -89,14 +89,14 @@ def _place_objects(size: tuple[int, int], rng: np.random.Generator) -> list[tupl
 
 
 def _fits(class_id: int, mask: Mask, objects: list[tuple[int, Mask]]) -> bool:
-    """Whether the shape touches none of its class and leaves enough of those behind it, in one piece."""
+    """Whether a mask touches none of its class and leaves enough of each object behind it, in one piece."""
     grown = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     covered = mask.copy()
     for other_class, other in reversed(objects):
         if other_class == class_id and bool((other & grown).any()):
             return False
         seen = other & ~covered
-        # An object in two pieces would be two instances, and one of them perhaps a splinter.
+        # An object in two pieces would become two instances, one of them perhaps tiny.
         pieces, _ = cv2.connectedComponents(seen.astype(np.uint8))
         if seen.sum() < _VISIBLE * other.sum() or pieces != 2:
             return False
@@ -105,7 +105,7 @@ def _fits(class_id: int, mask: Mask, objects: list[tuple[int, Mask]]) -> bool:
 
 
 def _outline(class_id: int, size: tuple[int, int], rng: np.random.Generator) -> Mask:
-    """A filled disc (1), turned box (2) or turned triangle (3) that lies in the picture."""
+    """Draws the mask of a disc (1), rotated box (2) or rotated triangle (3) that lies within the image."""
     canvas = np.zeros(size, np.uint8)
     side = min(size)
     radius = float(rng.uniform(0.11, 0.24)) * side
@@ -127,7 +127,7 @@ def _outline(class_id: int, size: tuple[int, int], rng: np.random.Generator) -> 
 def _thermal(
     objects: list[tuple[int, Mask]], size: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.uint16]:
-    """Temperatures as the camera sees them: a sloping ground, objects off it, blur, noise."""
+    """Draws the thermal image: a background with a gradient, objects with an offset, blur and noise."""
     rows, columns = np.mgrid[0 : 1 : complex(size[0]), 0 : 1 : complex(size[1])]
     direction = float(rng.uniform(0, 2 * np.pi))
     picture = _BACKGROUND + _GRADIENT * (rows * np.sin(direction) + columns * np.cos(direction))

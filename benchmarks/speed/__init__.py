@@ -1,1 +1,1 @@
-"""Speed and memory, measured side by side in one process: `python -m aims.benchmarks.speed.NAME`."""
+"""Measurements of speed and memory, one module each: `python -m aims.benchmarks.speed.NAME`."""

@@ -34,19 +34,20 @@ from aims.models.attention import AttentionPath
 from . import harness
 from .engine import Bench, Measured, Setting, count_operations, matrix_peak, measure
 
-#: What the fast path is to reach beside the stock path, and of the card's own peak.
+#: Targets of the fast path: speed-up of step and evaluation and memory relative to the stock path, and
+#: fraction of the card's peak.
 TARGETS = {"step": 8.0, "evaluation": 15.0, "memory": 0.25, "peak": 0.40}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to measure.
+    """One measurement.
 
     Attributes:
-        part: as `engine.PARTS`.
+        part: a name in `engine.PARTS`.
         variant: a name in `VARIANTS`.
-        backbone: whose.
-        seconds: what it probably takes, the building of the model included.
+        backbone: name of the backbone.
+        seconds: estimated duration, including the building of the model.
     """
 
     part: str
@@ -55,7 +56,7 @@ class Case:
     seconds: float = 8.0
 
 
-#: In order of importance.
+#: All measurements, the most important first, as time may run out.
 CASES = (
     *(Case("lora", "fast"), Case("lora", "stock"), Case("evaluation", "fast"), Case("evaluation", "stock")),
     *(Case("full", "fast"), Case("full", "stock"), Case("lora", "flex", seconds=45)),
@@ -70,13 +71,13 @@ CASES = (
 
 
 def _compile(bench: Bench) -> None:
-    # Block by block: they are alike, so that one or two of them are compiled for all.
+    # Block by block rather than as a whole: blocks are alike, so the compiled code of one or two serves all.
     for block in bench.model.image_encoder.blocks:
         block.compile(dynamic=False, backend=_backend(bench.device))
 
 
 def _backend(device: torch.device) -> str:
-    # Rehearsed without making kernels, which takes a CPU minutes.
+    # "eager" generates no kernels, which would take minutes on a CPU.
     return "inductor" if device.type == "cuda" else "eager"
 
 
@@ -84,7 +85,7 @@ def _channels_last(bench: Bench) -> None:
     bench.model.image_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-#: Path, precision, and what else is changed.
+#: Attention path, precision, and a further change of the model, by name of the variant.
 VARIANTS: dict[str, tuple[AttentionPath, str, Callable[[Bench], None] | None]] = {
     "stock": ("stock", "float32", None),
     "fast": ("fast", "bf16", None),
@@ -98,8 +99,8 @@ VARIANTS: dict[str, tuple[AttentionPath, str, Callable[[Bench], None] | None]] =
 
 @contextmanager
 def _compiled_decoder(wanted: bool, device: torch.device) -> Iterator[None]:
-    """Within it every model decodes with the compiled function."""
-    # A module, whose functions mypy does not let anyone exchange.
+    """Context in which every model decodes with the compiled function, if `wanted`."""
+    # Any, as mypy forbids assigning to a module's function.
     holder: Any = segmenter
     plain = holder.decode_masks
     if wanted:
@@ -111,7 +112,13 @@ def _compiled_decoder(wanted: bool, device: torch.device) -> Iterator[None]:
 
 
 class Card:
-    """All measurements of one device, on disk."""
+    """The measurements of one device, written to disk after each one.
+
+    Args:
+        device: the device to measure.
+        out: JSON file to write.
+        seconds: time limit for all measurements.
+    """
 
     def __init__(self, device: torch.device, out: Path, seconds: float) -> None:
         self.device, self.out, self.end = device, out, time.monotonic() + seconds
@@ -121,7 +128,7 @@ class Card:
         self._flops: dict[tuple[str, str], float] = {}
 
     def write(self) -> None:
-        """Writes what is known."""
+        """Writes the peaks and the rows measured so far."""
         content = {
             "date": date.today().isoformat(),
             "hardware": msgspec.to_builtins(hardware(self.device)),
@@ -133,7 +140,7 @@ class Card:
         write_json(self.out, content)
 
     def measure_peaks(self) -> None:
-        """FLOP/s of large products, and bytes a second of a copy, read and written."""
+        """Measures the FLOP/s of matrix products and the bytes per second of a copy (read and written)."""
         for precision in ("bf16", "float32") if self.device.type == "cuda" else ("float32",):
             side = None if self.device.type == "cuda" else 256
             self.peaks[precision] = matrix_peak(precision, self.device, side)
@@ -147,7 +154,7 @@ class Card:
         self.write()
 
     def add(self, case: Case) -> None:
-        """Measures a case, or notes why it could not be measured."""
+        """Measures a case, or records why it could not be measured."""
         row: dict[str, Any] = asdict(case)
         self.rows.append(row)
         if time.monotonic() + case.seconds > self.end and self.device.type != "cpu":
@@ -157,7 +164,7 @@ class Card:
             try:
                 row |= asdict(self._measured(case))
             except Exception as error:
-                # Anything: a kernel that this card or version has not, or lack of memory.
+                # Any error, such as a kernel missing on this card or version, or a lack of memory.
                 row["error"] = f"{type(error).__name__}: {str(error)[:300]}"
             row["took"] = round(time.monotonic() - began, 1)
             if self.device.type == "cuda":
@@ -168,7 +175,7 @@ class Card:
     def _measured(self, case: Case) -> Measured:
         path, precision, change = VARIANTS[case.variant]
         tiny = self.device.type == "cpu"
-        # Few CPUs multiply in bf16.
+        # Few CPUs have bf16 instructions.
         precision = "float32" if tiny else precision
         setting = Setting(
             backbone="sam-tiny" if tiny else case.backbone,
@@ -186,7 +193,7 @@ class Card:
             return measure(case.part, bench, path, self.repeats, self.peaks[precision], flops)
 
     def _operations(self, case: Case, bench: Bench) -> float:
-        """FLOPs of the stock path; counted on one image, as more might not fit into the memory."""
+        """Scales the stock path's FLOPs for one image to the batch, which may not fit into the memory."""
         key = (case.part, case.backbone)
         if key not in self._flops:
             images, setting = bench.images, bench.setting
@@ -197,7 +204,7 @@ class Card:
         return self._flops[key]
 
     def line(self, row: dict[str, Any]) -> str:
-        """What is printed of a measurement."""
+        """Formats a measurement as one line, with its ratios to the stock path if that was measured."""
         name = f"{row['part']:10} {row['backbone']:9} {row['variant']:13}"
         if "error" in row:
             return f"{name} {row['error']}"

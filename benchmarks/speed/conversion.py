@@ -3,9 +3,9 @@
     python -m aims.benchmarks.speed.conversion [--images 2000] [--jobs 1 2]
 
 Writes a raw folder (float32 .npy depth, PNG labels) into a temporary folder, converts it with the folder
-converter in a process of its own for each number of jobs, and prints images a second and the peak of the
-memory of all processes together (sum of resident sets, sampled every 20 ms), above a bare interpreter for
-each of them. It ends with exit code 1 if the peak of one job is 500 MB or more above the interpreter.
+converter in a new process for each number of jobs, and prints images per second and the peak memory of all
+processes together (sum of resident set sizes, sampled every 20 ms), also less one bare interpreter per
+process. The exit code is 1 if one job needs 500 MB or more above the interpreter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import psutil
 
 LIMIT_MB = 500
 SIZE = (480, 640)
-# Distinct pictures; further ones are hard links to them, so that the disk is not what is measured.
+# Number of distinct images; further ones are hard links to them, so that the page cache holds all files and
+# the disk is not measured.
 DISTINCT = 50
 
 DESCRIPTION = """
@@ -72,7 +73,7 @@ def write_raw(raw: Path, images: int) -> None:
 
 
 def resident(process: psutil.Process) -> tuple[int, int]:
-    """Bytes in memory of a process and all below it, and how many they are."""
+    """Returns the resident bytes of a process and its descendants, and the number of these processes."""
     total = count = 0
     for member in [process, *process.children(recursive=True)]:
         try:
@@ -83,7 +84,15 @@ def resident(process: psutil.Process) -> tuple[int, int]:
 
 
 def watch(command: list[str], interpreter: int) -> tuple[float, int, int]:
-    """Runs a command; returns its seconds, its peak bytes, and the peak above bare interpreters."""
+    """Runs a command and samples its memory.
+
+    Args:
+        command: the command line.
+        interpreter: resident bytes of a bare interpreter.
+
+    Returns:
+        Its seconds, its peak bytes, and the peak of the bytes less one interpreter per process.
+    """
     start = time.perf_counter()
     with subprocess.Popen(command) as child:
         process, peak, above = psutil.Process(child.pid), 0, 0

@@ -58,7 +58,7 @@ NATIVE = (480, 640)
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is measured."""
+    """One combination of the options of the command line."""
 
     backbone: str
     precision: str
@@ -69,7 +69,14 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One path of one part."""
+    """The measurement of one attention path in one part.
+
+    Attributes:
+        seconds: the fastest of the repeats.
+        peak_bytes: peak memory beyond what the process held before; None where it is unknown.
+        images_per_second: batch size over seconds.
+        share_of_peak: FLOP/s of the stock path's operations over the device's matrix peak, 0..1.
+    """
 
     seconds: float
     peak_bytes: int | None
@@ -78,7 +85,7 @@ class Measured:
 
 
 def settings(options: argparse.Namespace) -> Iterator[tuple[str, Setting]]:
-    """The base, then every further value in its place; with what was varied."""
+    """Yields the base setting, then one per further value, each with the name of the varied option."""
     names = ("backbone", "precision", "batch", "prompts", "channels")
     base = Setting(**{name: getattr(options, name)[0] for name in names})
     yield "base", base
@@ -88,7 +95,13 @@ def settings(options: argparse.Namespace) -> Iterator[tuple[str, Setting]]:
 
 
 def matrix_peak(precision: str, device: torch.device, side: int | None = None) -> float:
-    """FLOP/s of a large matrix product, of 8192 x 8192 on a GPU and of 2048 x 2048 on a CPU."""
+    """Measures the FLOP/s of a large matrix product.
+
+    Args:
+        precision: "bf16" or "float32".
+        device: the device to measure.
+        side: rows and columns of the matrices; None for 8192 on a GPU and 2048 on a CPU.
+    """
     side = side or (8192 if device.type == "cuda" else 2048)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
@@ -96,7 +109,7 @@ def matrix_peak(precision: str, device: torch.device, side: int | None = None) -
 
 
 class Bench:
-    """Everything that one setting needs, on its device."""
+    """The model, images and prompts of one setting, on its device."""
 
     def __init__(self, setting: Setting, tuning: str, device: torch.device) -> None:
         self.setting, self.device = setting, device
@@ -116,7 +129,7 @@ class Bench:
         self.embeddings = self.with_path("fast", lambda: self.embed(1))
 
     def with_path(self, path: AttentionPath, work: Callable[[], Any]) -> Any:
-        """Works on a path: the stock one in float32, whatever the setting's precision."""
+        """Calls `work` with an attention path; the stock path always runs in float32."""
         if self.model.path != path:
             self.model.path = path
         bf16 = path != "stock" and self.setting.precision == "bf16"
@@ -125,7 +138,7 @@ class Bench:
 
     @torch.inference_mode()
     def embed(self, count: int) -> Tensor:
-        """Encodes some images."""
+        """Encodes the first `count` images."""
         return self.model.eval().embed(self.images[:count])
 
     @torch.inference_mode()
@@ -136,7 +149,7 @@ class Bench:
         self.model.eval().decode(self.embeddings, coords, labels)
 
     def step(self) -> None:
-        """A training step."""
+        """Runs a training step: forward pass, loss, backward pass and Adam."""
         if not hasattr(self, "optimizer"):
             fused = self.device.type == "cuda" or None
             self.optimizer = torch.optim.Adam(declared_parameters(self.model).values(), lr=1e-5, fused=fused)
@@ -154,7 +167,7 @@ class Bench:
 
     @torch.inference_mode()
     def evaluate(self) -> None:
-        """Scores one image with all its instances, masks included."""
+        """Scores one image with all its instances, including the masks; the instances are cells of a grid."""
         rows, columns = np.indices(NATIVE)
         count = self.setting.prompts
         across = int(np.ceil(np.sqrt(count)))
@@ -182,7 +195,16 @@ class Bench:
 def measure(
     part: str, bench: Bench, path: AttentionPath, repeats: int, peak: float, flops: float
 ) -> Measured:
-    """Times one path of a part."""
+    """Measures time and memory of one attention path in one part.
+
+    Args:
+        part: a name in `PARTS`.
+        bench: the model and its inputs.
+        path: the attention path.
+        repeats: number of timed calls.
+        peak: FLOP/s of the device, from `matrix_peak`.
+        flops: FLOPs of one call, from `count_operations`.
+    """
     work = _work(part, bench)
     memory = PeakMemory(bench.device)
     before = memory.read()
@@ -208,14 +230,14 @@ def _work(part: str, bench: Bench) -> Callable[[], Any]:
 
 
 def count_operations(part: str, bench: Bench) -> float:
-    """FLOPs of the stock path, as torch counts products and convolutions."""
+    """Counts the FLOPs of the stock path's matrix products and convolutions with `FlopCounterMode`."""
     with FlopCounterMode(display=False) as counter:
         bench.with_path("stock", _work(part, bench))
     return float(counter.get_total_flops())
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown."""
+    """Formats the measurements as a Markdown table."""
     header = ["part", "varied", "backbone", "precision", "batch", "prompts", "channels"]
     left = len(header)
     header += ["stock s", "fast s", "ratio", "stock MB", "fast MB", "images/s", "share of peak"]

@@ -1,4 +1,4 @@
-"""What the speed measurements share: their command line, their clock, and sizes of pictures."""
+"""Helpers that the speed measurements share: argument parsing, timing, and image sizes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ T = TypeVar("T")
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
-    """A parser whose help page is a module's docstring, as it stands."""
+    """Makes an argument parser that shows a module's docstring verbatim as its description."""
     return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def size_of(text: str) -> tuple[int, int]:
-    """HEIGHTxWIDTH -> (height, width)."""
+    """Parses "HEIGHTxWIDTH" into (height, width).
+
+    Raises:
+        ValueError: the text has another form.
+    """
     height, width = text.lower().split("x")
     return int(height), int(width)
 
@@ -28,15 +32,15 @@ def size_of(text: str) -> tuple[int, int]:
 def clock(
     work: Callable[[], T], device: torch.device | None = None, *, processor_time: bool = False
 ) -> tuple[T, float]:
-    """Does some work once.
+    """Times one call of a function.
 
     Args:
-        work: what is timed.
-        device: waited for where it is a GPU.
-        processor_time: count the processor's time, so that waiting for other programs does not count.
+        work: the function.
+        device: synchronized before the clock stops if it is a GPU.
+        processor_time: measure CPU time rather than wall-clock time, so that other programs do not count.
 
     Returns:
-        What the work returns, and its seconds.
+        The function's result and the seconds that it took.
     """
     now = time.process_time if processor_time else time.perf_counter
     began = now()
@@ -49,5 +53,5 @@ def clock(
 def repeat(
     work: Callable[[], object], repeats: int, device: torch.device | None = None
 ) -> NDArray[np.float64]:
-    """The seconds of each repeat of some work, after one that is not counted."""
+    """Times repeated calls of a function after one warm-up call; returns the seconds of each, (repeats,)."""
     return np.array([clock(work, device)[1] for _ in range(repeats + 1)][1:])

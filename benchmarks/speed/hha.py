@@ -3,10 +3,10 @@
     python -m aims.benchmarks.speed.hha [--repeats 40] [--depth FILE.png [--raw FILE.png] [--unit 1e-4]]
 
 Encodes a generated room, seen by a tilted camera with noise, at 320 x 240, 640 x 480 and 1280 x 960, without
-and with missing pixels, and prints the median and the fastest of the repeats, the median per million pixels,
-and its ratio to one `scipy.signal.convolve2d` of 21 x 21 ones over the same picture. With `--depth` the same
-for a depth picture of 16 bits (its unit in metres; 0 in `--raw` is missing) from the colour camera of NYUv2.
-It ends with exit code 1 if the median of 640 x 480 is above 20 ms, or 30 ms with missing pixels.
+and with missing pixels, and prints the median and the minimum of the repeats, the median per million pixels,
+and its ratio to one `scipy.signal.convolve2d` of the same image with 21 x 21 ones. `--depth` also encodes a
+16-bit depth image (`--unit` in metres; 0 in `--raw` = missing) with the intrinsics of NYUv2's colour camera.
+The exit code is 1 if the median at 640 x 480 is above 20 ms, or 30 ms with missing pixels.
 """
 
 from __future__ import annotations
@@ -32,12 +32,16 @@ BoolArray = npt.NDArray[np.bool_]
 LIMIT_MS, LIMIT_MISSING_MS = 20.0, 30.0
 SCALES = (0.5, 1.0, 2.0)
 PITCH, ROLL = np.radians(15), np.radians(-4)
-# BLAS reads these when NumPy is loaded, so the measurement runs in a process of its own.
+# BLAS reads these variables when NumPy is imported, so `main` starts itself again in a new process.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def room(scale: float) -> tuple[FloatArray, BoolArray, Camera]:
-    """Depth in metres of a room of 4 x 2.7 x 5 m with a box, where it is missing, and the camera."""
+    """Makes the depth in metres of a 4 x 2.7 x 5 m room with a box, the mask of missing pixels, the camera.
+
+    Args:
+        scale: size of the image relative to 640 x 480.
+    """
     height, width = round(480 * scale), round(640 * scale)
     camera = Camera(fx=519 * scale, fy=519 * scale, cx=325 * scale, cy=253 * scale)
     y, x = np.indices((height, width), dtype=np.float64)
@@ -51,7 +55,7 @@ def room(scale: float) -> tuple[FloatArray, BoolArray, Camera]:
     enter, leave = faces.min(axis=0).max(axis=2), faces.max(axis=0).min(axis=2)
     depth = np.where((enter > 0) & (enter < leave), np.minimum(enter, depth), depth)
     rng = np.random.default_rng(0)
-    # As a Kinect: noise grows with the square of the distance; the frame and blots are missing.
+    # Like a Kinect: noise grows with the square of the distance; the border and some patches are missing.
     depth += rng.normal(0, 0.003, depth.shape) * depth**2
     smooth = cv2.GaussianBlur(rng.normal(size=depth.shape), (0, 0), 6 * scale)
     missing = np.asarray(smooth > np.quantile(smooth, 0.85))
@@ -62,7 +66,7 @@ def room(scale: float) -> tuple[FloatArray, BoolArray, Camera]:
 
 
 def measure(name: str, depth: FloatArray, missing: BoolArray, camera: Camera, repeats: int) -> bool:
-    """Prints a line without and one with missing pixels; returns whether both are within the limits."""
+    """Prints one line without and one with missing pixels; returns whether both are within the limits."""
     ones = np.ones((21, 21))
     few = max(repeats // 10, 1)
     unit = 1e3 * float(np.median(repeat(lambda: scipy.signal.convolve2d(depth, ones, mode="same"), few)))

@@ -63,7 +63,7 @@ kind = "instance"
 
 
 def write_raw(folder: Path, images: int, size: tuple[int, int]) -> Path:
-    """Writes the raw files and their description; every picture is one of `DISTINCT`."""
+    """Writes the raw files, which repeat `DISTINCT` images, and returns the TOML that describes them."""
     for name in ("depth", "rgb", "labels"):
         (folder / name).mkdir(parents=True)
     across = (size[1], size[0])
@@ -84,7 +84,7 @@ def write_raw(folder: Path, images: int, size: tuple[int, int]) -> Path:
 
 
 def rate(read: Callable[[int], object], order: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float:
-    """Images a second, after a few that are not counted."""
+    """Measures images per second over `order`, after up to eight warm-up reads."""
     for index in order[:8].tolist():
         read(index)
     _, seconds = harness.clock(lambda: [read(index) for index in order.tolist()])

@@ -1,11 +1,10 @@
-"""Time of `aims convert nyuv2 --hha` on a file of the real size: 1449 pictures of 640 x 480.
+"""Time of `aims convert nyuv2 --hha` on a file of the real size: 1449 images of 640 x 480.
 
     python -m aims.benchmarks.speed.nyuv2 [--images 1449] [--jobs 2]
 
-Writes `nyu_depth_v2_labeled.mat` (14 bytes a pixel, 6.2 GB for all 1449) and `splits.mat` into a temporary
-folder, from `DISTINCT` generated rooms with noise, smooth colours with noise, and label maps of some twenty
-regions; then converts them, in as many processes as it says. It ends with exit code 1 if all 1449 take four
-minutes or more.
+Writes `nyu_depth_v2_labeled.mat` (14 bytes per pixel, 6.2 GB for all 1449) and `splits.mat` into a temporary
+folder, from `DISTINCT` generated rooms with noise, smooth colours with noise, and label maps of about twenty
+regions; then converts them in `--jobs` processes. The exit code is 1 if all 1449 take four minutes or more.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from .hha import room
 
 IMAGES, TRAIN = 1449, 795
 LIMIT_S = 240
-# Distinct pictures; the file repeats them.
+# Number of distinct images, which the file repeats.
 DISTINCT = 24
 
 

@@ -2,10 +2,10 @@
 
     python -m aims.benchmarks.speed.real_size [--method simcmf] [--tuning lora] [--batch-size 1] ...
 
-The weights are random (they do not change the time); the images are generated, 480 x 640, one channel, or
-four with `--modality rgb-thermal`. Prints the seconds of the step and of the evaluation of one image with all
-its instances, and the peak memory of the process. Run it once for each setting: the peak is that of a
-process's whole life.
+The weights are random, which does not change the time; the images are generated, 480 x 640, with one channel,
+or four with `--modality rgb-thermal`. Prints the seconds of the step and of the evaluation of one image with
+all its instances, and the peak memory. Each setting needs a process of its own, as the peak is that of the
+whole process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aims.synth.shapes import write_shapes
 
 
 class Stopwatch(RunObserver):
-    """Notes when each stage begins, when its first unit is done, and when it ends."""
+    """Records the seconds from the start of each stage to the last unit that is done."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -63,7 +63,7 @@ def main() -> None:
         watch = Stopwatch()
         record, _ = run(job, observer=watch)
     instances = record.scores.instances
-    assert record.content.flops is not None  # of this very run
+    assert record.content.flops is not None  # for mypy: a new run counts its FLOPs
     print(
         f"{options['backbone']} {options['method']} {options['tuning']}, {options['modality']}, "
         f"{options['precision']} on {job.device}, "

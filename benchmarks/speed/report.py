@@ -52,12 +52,12 @@ ROWS = (
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 EPOCHS = 50
 SIZE = (480, 640)
-# Under `paper` clicks are given at the model's input size.
+# The protocol `paper` records clicks in pixels of the model's input.
 MODEL_SIDE = 1024
 
 
 def configurations() -> Iterator[RunConfig]:
-    """The runs of the study, seeds first."""
+    """Yields the configurations of the study; the seed varies fastest."""
     for protocol, backbone, (method, tuning), modality, lr, seed in itertools.product(
         ("strict", "paper"), BACKBONES, ROWS, MODALITIES, RATES, range(3)
     ):
@@ -80,7 +80,7 @@ def configurations() -> Iterator[RunConfig]:
 
 
 class Instances:
-    """The instances of the test images, which all runs share, and their scores, which are each run's own."""
+    """The instances of the test images, which all runs share; `write` draws the scores of each run."""
 
     def __init__(self, images: int, instances: int) -> None:
         rng = np.random.default_rng(0)
@@ -130,7 +130,7 @@ class Instances:
 
 
 def write_run(runs: Path, config: RunConfig, instances: Instances) -> None:
-    """Writes one run folder as `aims run` leaves it, without weights and sample sheet."""
+    """Writes one run folder as `aims run` does, without weights and sample sheet."""
     folder = runs / config.run_name
     folder.mkdir(parents=True)
     rng = np.random.default_rng(int(config.hash, 16))
@@ -206,7 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
             write_run(runs, config, instances)
         seconds = time.perf_counter() - began
         print(f"{options.runs} runs written: {seconds:.1f} s")
-        # Or the disk is still busy with them.
+        # Otherwise the disk would still write the run folders while reading is timed.
         os.sync()
         (loaded, left_out), seconds = harness.clock(lambda: load_runs(runs))
         assert (len(loaded), left_out) == (options.runs, [])

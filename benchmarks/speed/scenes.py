@@ -29,7 +29,7 @@ LIMIT_PER_SECOND = 100.0
 
 
 def sensor_functions() -> dict[str, Callable[..., Any]]:
-    """`sense` of every public module in `aims.synth.sensors`, by the module's name."""
+    """Returns the function `sense` of every public module in `aims.synth.sensors`, by the module's name."""
     names = [
         module.name for module in pkgutil.iter_modules(sensors.__path__) if not module.name.startswith("_")
     ]
@@ -40,7 +40,11 @@ def sensor_functions() -> dict[str, Callable[..., Any]]:
 def measure(
     family: str, size: tuple[int, int], batch: int, repeats: int, device: torch.device
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """Milliseconds a scene of each stage, one per repeat; the first run is not counted."""
+    """Measures geometry and every sensor.
+
+    Returns:
+        Milliseconds per scene by stage, (repeats,) each; a warm-up run is not counted.
+    """
     clock = partial(harness.clock, device=device, processor_time=device.type == "cpu")
     stages: dict[str, list[float]] = {}
     for repeat in range(repeats + 1):

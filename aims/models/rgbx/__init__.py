@@ -1,1 +1,1 @@
-"""Image encoders of two streams, for RGB stacked with a sensor: ViPT and CMX put into SAM."""
+"""Two-stream image encoders for RGB stacked with a sensor's channels: ViPT and CMX within SAM."""

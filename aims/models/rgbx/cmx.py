@@ -1,8 +1,8 @@
-"""CMX: two encoders that rectify each other after every block, and their fusion.
+"""CMX: two encoders with mutual rectification after every block, and their fusion.
 
 Zhang et al., "CMX: Cross-Modal Fusion for RGB-X Semantic Segmentation With Transformers" (IEEE Transactions
-on Intelligent Transportation Systems, 2023). Modules have the reduction of 1 and the initialisation of its
-authors' program.
+on Intelligent Transportation Systems, 2023). As in its authors' program, the reduction factor is 1, and so is
+the initialisation.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from aims.models.trainable import FullyTrainable
 
 
 class FeatureRectification(FullyTrainable):
-    """FRM: adds to each stream what the other one has, weighted by channel and by position.
+    """FRM: adds to each stream the other one, weighted by channel and by position.
 
-    RGB' = RGB + lambda_channel w_c X + lambda_spatial w_s X, and the same for X with weights of its own. The
-    channels' weights come from averages and maxima over positions of both streams, the positions' from their
-    channels; both pass a sigmoid.
+    RGB' = RGB + lambda_channel w_c X + lambda_spatial w_s X; X' is computed likewise from RGB with its own
+    weights. Channel weights come from the averages and maxima of both streams over positions, spatial weights
+    from all channels of both; both pass a sigmoid.
 
     Args:
         dim: channels of the tokens.
@@ -48,7 +48,7 @@ class FeatureRectification(FullyTrainable):
         """Rectifies both streams."""
         both = torch.cat((rgb, x), dim=-1)
         pooled = torch.cat((both.mean((1, 2)), both.amax((1, 2))), dim=-1)
-        # The first weights are those of RGB, the second those of X.
+        # The first half weights RGB (added to X), the second half X (added to RGB).
         of_rgb, of_x = self.channel_mlp(pooled)[:, None, None].chunk(2, dim=-1)
         at_rgb, at_x = self.spatial_mlp(both.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).chunk(2, dim=-1)
         return (
@@ -58,7 +58,7 @@ class FeatureRectification(FullyTrainable):
 
 
 class CrossPath(nn.Module):
-    """One stream's half of the information exchange in an FFM: it attends to the other stream's context.
+    """The information exchange of one stream in an FFM: it attends to the other stream's context.
 
     Args:
         dim: channels of the tokens.
@@ -76,7 +76,7 @@ class CrossPath(nn.Module):
     def divide(
         self, tokens: Float[Tensor, "batch tokens dim"]
     ) -> tuple[Float[Tensor, "batch tokens dim"], Float[Tensor, "batch tokens dim"]]:
-        """Splits tokens into what the stream keeps and what it exchanges."""
+        """Splits the projected tokens into a part that the stream keeps and one that it exchanges."""
         kept, exchanged = functional.relu(self.split(tokens)).chunk(2, dim=-1)
         return kept, exchanged
 
@@ -95,7 +95,7 @@ class CrossPath(nn.Module):
         exchanged: Float[Tensor, "batch tokens dim"],
         context: Float[Tensor, "batch heads head_dim head_dim"],
     ) -> Float[Tensor, "batch tokens dim"]:
-        """Multiplies what this stream exchanges with the other stream's context, and adds the result."""
+        """Multiplies this stream's exchanged part with the other stream's context and adds the result."""
         received = (self._heads(exchanged) @ context).transpose(1, 2).flatten(2)
         merged: Tensor = self.norm(tokens + self.merge(torch.cat((kept, received), dim=-1)))
         return merged
@@ -107,11 +107,11 @@ class CrossPath(nn.Module):
 
 
 class FeatureFusion(FullyTrainable):
-    """FFM: the streams exchange information globally, then a channel embedding makes one of them.
+    """FFM: the streams exchange information globally, then a channel embedding merges them into one.
 
     The batch normalisations are CMX's. Evaluation needs their running statistics, which no gradient trains,
-    so they are declared as trained buffers. In training the first of them takes out what the bias of the
-    convolution before it adds: that bias gets rounding noise for a gradient.
+    so they are declared as trained buffers. In training the first of them cancels the bias of the convolution
+    before it, whose gradient is therefore rounding noise.
 
     Args:
         dim: channels of the tokens.
@@ -159,22 +159,22 @@ class FeatureFusion(FullyTrainable):
 
 
 class CMXEncoder(RGBXEncoder):
-    """Two image encoders with rectification after every block and fusion where a stage ends.
+    """Two image encoders with rectification after every block and fusion at the end of every stage.
 
     The second encoder starts as a copy of the backbone's. CMX has four stages of different resolution and a
     decoder that takes them all; SAM has one resolution and its own decoder, so the fused maps are mixed by
     one linear layer over stages and go into SAM's neck, as in the SimCMF program. Ours departs from it:
 
-    - The SimCMF paper's text has rectification "after each block"; so has this. The program rectifies RGB
-      before block i with X after it.
-    - X gets SAM's position embedding too, the same as RGB: the copied blocks know no tokens without. In the
-      program X has none; CMX's own encoders use no positions at all.
+    - Rectification follows each block, as in the SimCMF paper's text. The program rectifies RGB before
+      block i with X after it.
+    - X gets SAM's position embedding like RGB, as the copied blocks were trained with it. In the program X
+      has none; CMX's own encoders use no positions at all.
 
-    Fusion sees the rectified streams, as in CMX.
+    The inputs of the fusion are the rectified streams, as in CMX.
 
     Args:
-        encoder: the backbone's; its parts are taken over.
-        channels: of the images, RGB included.
+        encoder: the backbone's; its modules are reused.
+        channels: number of channels of the images, RGB included.
 
     Raises:
         InputError: there is no channel beside RGB.
@@ -182,7 +182,7 @@ class CMXEncoder(RGBXEncoder):
 
     def __init__(self, encoder: ImageEncoder, *, channels: int) -> None:
         super().__init__(encoder, channels=channels)
-        # The last block always ends a stage: nothing after the last fusion would reach the output.
+        # The last block always ends a stage: blocks after the last fusion would not affect the output.
         self.stages = tuple(sorted({*encoder.stages, len(self.blocks) - 1}))
         self.x_blocks = copy.deepcopy(self.blocks)
         heads = _attention_heads(self.blocks[-1])
@@ -194,7 +194,7 @@ class CMXEncoder(RGBXEncoder):
     def embed_x(
         self, images: Float[Tensor, "batch channels size size"]
     ) -> Float[Tensor, "batch height width dim"]:
-        """Turns the channels after RGB into tokens with RGB's positions."""
+        """Computes the tokens of the channels after RGB, with the position embedding of RGB."""
         tokens = super().embed_x(images)
         return tokens if self.pos_embed is None else tokens + self.pos_embed
 
@@ -215,7 +215,7 @@ class CMXEncoder(RGBXEncoder):
 
 @torch.no_grad()
 def initialize_as_cmx(module: nn.Module) -> None:
-    """Linear layers from a truncated normal (0.02), convolutions from He's normal by fan-out, biases zero."""
+    """Initialises linear layers (truncated normal, 0.02), convolutions (He normal, fan-out), zero biases."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.trunc_normal_(layer.weight, std=0.02)
@@ -228,6 +228,6 @@ def initialize_as_cmx(module: nn.Module) -> None:
 
 
 def _attention_heads(block: nn.Module) -> int:
-    """As many heads as the block's attention has; 1 if it has none that says so."""
+    """Returns the number of heads of a block's attention; 1 if no module has `num_heads`."""
     found = (getattr(module, "num_heads", None) for module in block.modules())
     return next((heads for heads in found if isinstance(heads, int)), 1)

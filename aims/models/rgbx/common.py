@@ -1,4 +1,4 @@
-"""What the encoders of ViPT and CMX share: images with RGB first, and a second patch embedding."""
+"""The base of the encoders of ViPT and CMX: images with RGB first, and a second patch embedding."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from aims.core.errors import InputError
 from aims.core.vocabulary import Modality
 from aims.models.encoder import ImageEncoder
 
-#: RGB are the first channels of an image, X, the sensor's, all after them.
+#: Number of RGB channels, the first of an image; all channels after them, X, are the sensor's.
 RGB = 3
 
 
 def rgb_objection(modality: Modality) -> str | None:
-    """Why images of a modality are not RGB with a sensor's channels after it; None if they are."""
+    """Returns why images of a modality are not RGB followed by a sensor's channels; None if they are."""
     if modality.mixes_rgb and modality.streams[0] == "rgb":
         return None
     return (
@@ -26,16 +26,16 @@ def rgb_objection(modality: Modality) -> str | None:
 
 
 class RGBXEncoder(ImageEncoder):
-    """A backbone's image encoder with a second patch embedding for X. Subclasses say how the streams meet.
+    """A backbone's image encoder with a second patch embedding for X; subclasses combine the streams.
 
-    The second one starts as a copy of the backbone's, which takes three channels. As in ViPT and CMX, a
-    single channel is repeated three times and three stay as they are. Neither paper has other counts n: here
-    the copy's kernel is averaged over RGB, times 3 / n, for each of the n channels, so that an image which is
-    equal in all of them gives the same tokens as a grey RGB image.
+    The second patch embedding starts as a copy of the backbone's, which takes three channels. As in ViPT and
+    CMX, a single channel is repeated three times and three are used unchanged. For other numbers n of
+    channels, which neither paper has, each gets the copy's kernel averaged over RGB, times 3 / n, so that an
+    image with n equal channels gives the same tokens as a grey RGB image.
 
     Args:
-        encoder: the backbone's; its parts are taken over, not copied.
-        channels: of the images, RGB included.
+        encoder: the backbone's; its modules are reused, not copied.
+        channels: number of channels of the images, RGB included.
 
     Raises:
         InputError: there is no channel beside RGB.
@@ -62,13 +62,13 @@ class RGBXEncoder(ImageEncoder):
     def embed_rgb(
         self, images: Float[Tensor, "batch channels size size"]
     ) -> Float[Tensor, "batch height width dim"]:
-        """Turns the first three channels into tokens with their positions."""
+        """Computes the tokens of the first three channels, with position embedding."""
         return self.embed(images[:, :RGB])
 
     def embed_x(
         self, images: Float[Tensor, "batch channels size size"]
     ) -> Float[Tensor, "batch height width dim"]:
-        """Turns the channels after RGB into tokens, without positions."""
+        """Computes the tokens of the channels after RGB, without position embedding."""
         x = images[:, RGB:]
         if x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)

@@ -38,7 +38,7 @@ class AdapterTuning(Tuning):
         require_at_least_one(bottleneck=self.bottleneck)
 
     def apply(self, model: Segmenter) -> None:
-        """Puts the adapters into the blocks.
+        """Inserts the adapters into the blocks.
 
         In an encoder, whose blocks add the MLP's output to what `norm2` reads, the MLP is replaced, and the
         keys `norm2.*` and `mlp.*` of a block become `mlp.norm.*` and `mlp.mlp.*`. A block of
@@ -56,7 +56,7 @@ class AdapterTuning(Tuning):
 
 
 def _is_block(module: nn.Module) -> bool:
-    """A transformer block: attentions and a module `mlp` that holds linear layers."""
+    """Whether a module is a transformer block: it has attentions and an `mlp` with linear layers."""
     children = dict(module.named_children())
     return "mlp" in children and bool(_linears(children["mlp"])) and any(map(is_attention, children.values()))
 
@@ -70,7 +70,7 @@ class AdaptedMLP(nn.Module):
 
     Args:
         mlp: the MLP.
-        norm: what comes before it; None if nothing does.
+        norm: normalisation before the MLP, or None.
         bottleneck: width of the adapter.
     """
 
@@ -87,7 +87,7 @@ class AdaptedMLP(nn.Module):
 
 
 def adapter_beside(mlp: nn.Module, bottleneck: int) -> Adapter:
-    """An adapter with the inputs and outputs of an MLP."""
+    """Makes an adapter with the input and output width of an MLP."""
     linears = _linears(mlp)
     return Adapter(linears[0].in_features, linears[-1].out_features, bottleneck=bottleneck)
 

@@ -1,4 +1,4 @@
-"""What a tuning is, and how it finds the layers that it changes in a backbone of any kind."""
+"""The base class of tunings, their registry, and the search for the layers that a tuning changes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Tuning(ABC):
 
     @abstractmethod
     def apply(self, model: Segmenter) -> None:
-        """Puts layers into a model or declares parts of it; new weights come from torch's generator.
+        """Inserts layers into a model or declares parts of it trainable; torch's generator draws new weights.
 
-        Neither may touch the prompt encoder: it is frozen under every tuning.
+        The prompt encoder must not be changed: it is frozen under every tuning.
 
         Raises:
             InputError: an option makes no sense, or the backbone has no layers of the kind that is changed.
@@ -30,23 +30,23 @@ TUNINGS = Registry[type[Tuning]]("tuning")
 
 
 def has_linear(module: nn.Module, *names: str) -> bool:
-    """Whether a module holds linear layers of these names."""
+    """Whether a module has linear layers of these names as children."""
     children = dict(module.named_children())
     return all(isinstance(children.get(name), nn.Linear) for name in names)
 
 
 def is_fused_attention(module: nn.Module) -> bool:
-    """An attention with one projection `qkv` (rows: queries, keys, values), as in image encoders."""
+    """Whether a module is an attention with one projection `qkv` (queries, keys, values), as in encoders."""
     return has_linear(module, "qkv")
 
 
 def is_split_attention(module: nn.Module) -> bool:
-    """An attention with `q_proj`, `k_proj`, `v_proj`, as in mask decoders."""
+    """Whether a module is an attention with `q_proj`, `k_proj` and `v_proj`, as in mask decoders."""
     return has_linear(module, "q_proj", "k_proj", "v_proj")
 
 
 def is_attention(module: nn.Module) -> bool:
-    """An attention of either form."""
+    """Whether a module is an attention of either form."""
     return is_fused_attention(module) or is_split_attention(module)
 
 
@@ -56,12 +56,12 @@ def find_layers(
     """Finds layers of the image encoder and the mask decoder that a tuning changes.
 
     Args:
-        model: a plain model, or what a method made of it.
-        wanted: tells the layers.
-        what: their name in the message, e.g. "attention".
+        model: a plain model, or one adapted by a method.
+        wanted: predicate that selects the layers.
+        what: their name in the error message, e.g. "attention".
 
     Yields:
-        The module that holds the layer, the name under which it does, and the layer.
+        The parent module of a layer, the layer's name in it, and the layer.
 
     Raises:
         InputError: the image encoder has none.

@@ -14,6 +14,6 @@ class FullTuning(Tuning):
     """Image encoder and mask decoder learn as a whole."""
 
     def apply(self, model: Segmenter) -> None:
-        """Declares both."""
+        """Declares image encoder and mask decoder trainable."""
         model.learn("image_encoder")
         model.learn("mask_decoder")

@@ -18,7 +18,7 @@ class LinearProbeTuning(Tuning):
     """
 
     def apply(self, model: Segmenter) -> None:
-        """Declares both; a backbone without absolute positions has the patch embedding alone."""
+        """Declares both trainable; a backbone may have no position embedding."""
         model.learn("image_encoder.patch_embed")
         if model.image_encoder.pos_embed is not None:
             model.learn("image_encoder.pos_embed")

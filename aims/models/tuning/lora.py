@@ -47,13 +47,13 @@ class LoRATuning(Tuning):
 
 
 class LoRALinear(nn.Linear):
-    """A linear layer with trained low-rank updates of some of its outputs: y[s] = (W[s] + B A) x + b[s].
+    """A linear layer with trainable low-rank updates of output slices s: y[s] = (W[s] + B A) x + b[s].
 
     Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (ICLR 2022), with scaling 1. B is zero at
-    the start, so that the layer begins as the linear layer it replaces. `weight` and `bias` keep their names.
+    the start, so that the layer initially equals the one it replaces. `weight` and `bias` keep their names.
 
     Args:
-        linear: the layer to replace; its parameters are taken over, not copied.
+        linear: the layer to replace; its parameters are reused, not copied.
         rank: rows of A, columns of B.
         outputs: slices of the output that get an update each, e.g. queries and values of a fused projection.
     """
@@ -82,8 +82,8 @@ class LoRALinear(nn.Linear):
     def _folding_pays(self, tokens: int) -> bool:
         """Whether a training step costs less with the updates folded.
 
-        A product costs three times its size: forward, and backward for either factor. Folding spares the
-        products of inputs and updates, but needs that of B and A, and the gradient of the whole weight.
+        A trained product costs three products: forward, and backward for either factor. Folding saves the
+        products of inputs with A and B, but needs the product B A and the gradient of the whole weight.
         """
         rank, widths = len(self.lora_a[0]), [len(matrix) for matrix in self.lora_b]
         low_rank = 3 * rank * sum(self.in_features + width for width in widths) * tokens
@@ -91,12 +91,12 @@ class LoRALinear(nn.Linear):
         return folded < low_rank
 
     def folded_weight(self) -> Float[Tensor, "outputs inputs"]:
-        """The weight of the plain linear layer that computes the same."""
+        """Returns the weight of the equivalent plain linear layer."""
         weight = self.weight.clone()
         for rows, down, up in zip(self.outputs, self.lora_a, self.lora_b, strict=True):
             weight[rows] += up @ down
         return weight
 
     def trainable_params(self) -> list[str]:
-        """A and B of every update; not the weight, not the bias."""
+        """Names of A and B of every update, without `weight` and `bias`."""
         return [f"{kind}.{index}" for kind in ("lora_a", "lora_b") for index in range(len(self.outputs))]

@@ -32,13 +32,13 @@ _Make = Callable[[int, int], ExtraTokens]
 class PromptTuning(Tuning):
     """Learned tokens, projected to keys and values by each attention's own weights, encoder and decoder.
 
-    Jia et al., "Visual Prompt Tuning" (ECCV 2022), deep. There the tokens stand in the sequence of each
-    layer and are queries as well; here, as in SimCMF's released program, they give keys and values only. The
-    model's output changes at step 0, whatever the tokens: the softmax gives every new key a share of the
-    attention, even to a token of zeros. LoRA and adapters can start without a trace.
+    Jia et al., "Visual Prompt Tuning" (ECCV 2022), deep variant. There the tokens are part of each layer's
+    sequence and are queries as well; here, as in SimCMF's released program, they give keys and values only.
+    The model's output changes at step 0, whatever the tokens: the softmax gives every new key some weight,
+    even that of a zero token. LoRA and adapters start without any change of the output.
 
     Attributes:
-        tokens: of each attention; 400 gives the counts of the SimCMF paper's Table 4 (4.4 M for ViT-B).
+        tokens: number per attention; 400 gives the counts of the SimCMF paper's Table 4 (4.4 M for ViT-B).
     """
 
     tokens: int = 400
@@ -57,11 +57,11 @@ class PrefixTuning(Tuning):
     """Learned keys and learned values of each attention, encoder and decoder.
 
     Li and Liang, "Prefix-Tuning" (ACL 2021), without its reparametrisation by an MLP. As in SimCMF's released
-    program the encoder's are keys and values themselves, the decoder's pass through the key and the value
-    projection, and there is no dropout. The model's output changes at step 0: see `PromptTuning`.
+    program, the encoder's tokens are the keys and values themselves, the decoder's are the inputs of key and
+    value projection, and there is no dropout. The model's output changes at step 0: see `PromptTuning`.
 
     Attributes:
-        tokens: keys of each attention, and as many values; 200 gives as many parameters as prompt tuning.
+        tokens: number of keys, and of values, per attention; 200 gives as many parameters as prompt tuning.
     """
 
     tokens: int = 200
@@ -75,10 +75,10 @@ class PrefixTuning(Tuning):
 
 
 class Prompt(ExtraTokens):
-    """Tokens from which a layer makes keys and values, with dropout while training.
+    """Tokens that a layer projects to keys and values, with dropout during training.
 
     Every entry of a batch draws its own dropout, as in the released program; in the encoder an entry is a
-    window. Without dropout the tokens are the same for all and are projected once.
+    window. In evaluation the tokens are the same for all entries and are projected once.
 
     Args:
         count: number of tokens.
@@ -91,26 +91,26 @@ class Prompt(ExtraTokens):
         self.dropout = nn.Dropout(DROPOUT)
 
     def inputs(self, batch: int) -> tuple[Tensor, Tensor]:
-        """The same tokens, with the same dropout, for keys and values."""
+        """Returns the same tokens, with the same dropout, for keys and values."""
         tokens: Tensor = self.dropout(self.tokens.expand(batch if self.training else 1, -1, -1))
         return tokens, tokens
 
     def keys_and_values(self, batch: int, project: Projection) -> tuple[Tensor, Tensor]:
-        """What the layer's own projection makes of the tokens; their queries are dropped."""
+        """Projects the tokens to keys and values with the layer's projection; their queries are discarded."""
         _, keys, values = project(self.inputs(batch)[0])
         return keys, values
 
     def trainable_params(self) -> list[str]:
-        """The tokens."""
+        """Names of the trainable parameters: the tokens."""
         return ["tokens"]
 
 
 class Prefix(ExtraTokens):
-    """Tokens for keys and others for values.
+    """Separate tokens for keys and for values.
 
     Args:
         count: number of keys, and of values.
-        dim: width of that to which they are appended.
+        dim: width of the tensors to which they are appended.
     """
 
     def __init__(self, *, count: int, dim: int) -> None:
@@ -119,20 +119,20 @@ class Prefix(ExtraTokens):
         self.values = _uniform_tokens(count, dim)
 
     def inputs(self, batch: int) -> tuple[Tensor, Tensor]:
-        """The keys and the values, without a projection."""
+        """Returns the tokens for keys and those for values, (1, count, dim) each."""
         return self.keys[None], self.values[None]
 
     def keys_and_values(self, batch: int, project: Projection) -> tuple[Tensor, Tensor]:
-        """The keys and the values, without a projection."""
+        """Returns the tokens as keys and values, without a projection."""
         return self.inputs(batch)
 
     def trainable_params(self) -> list[str]:
-        """Keys and values."""
+        """Names of the trainable parameters: keys and values."""
         return ["keys", "values"]
 
 
 def _uniform_tokens(count: int, dim: int) -> nn.Parameter:
-    """Draws tokens as the released program does, encoder and decoder.
+    """Draws tokens as in the released program, for encoder and decoder.
 
     The bound is that of Visual Prompt Tuning, sqrt(6 / (3 * patch area + dim)), with the patch's side (16) in
     place of its area.
@@ -164,7 +164,7 @@ def _extend_fused(attention: nn.Module, make: _Make) -> FusedAttention:
 
 def _extend_split(attention: nn.Module, make: _Make) -> SplitAttention:
     linears, num_heads = _take_over(attention, ("q_proj", "k_proj", "v_proj", "out_proj"))
-    # Keys and values are appended to before their projections, which take the same width.
+    # Tokens are appended before the key and value projections, whose inputs have the same width.
     width = linears["k_proj"].in_features
     return SplitAttention(**linears, num_heads=num_heads, extra=make(width, width))
 
@@ -172,10 +172,10 @@ def _extend_split(attention: nn.Module, make: _Make) -> SplitAttention:
 def _take_over(
     attention: nn.Module, names: tuple[str, ...], *, parameters: tuple[str, ...] = ()
 ) -> tuple[dict[str, nn.Linear], int]:
-    """The layers and the heads of an attention, if these and some known parameters are all that it has.
+    """Returns the linear layers by name and the number of heads of an attention that is to be replaced.
 
     Raises:
-        InputError: it computes something that would be lost, e.g. a norm of its queries.
+        InputError: it has other parameters, which would be lost, e.g. a norm of its queries.
     """
     num_heads = getattr(attention, "num_heads", None)
     unknown = {name.split(".")[0] for name, _ in attention.named_parameters()} - {*names, *parameters}

@@ -1,1 +1,1 @@
-"""One module per raw layout: arrays in, a tree of raw files out."""
+"""Writers of the raw layouts, one module each: they take arrays and write a tree of raw files."""

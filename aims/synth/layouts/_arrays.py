@@ -1,4 +1,4 @@
-"""Files that hold several arrays or pages, as MATLAB and cameras write them; always the same bytes."""
+"""Writers of TIFF stacks and MATLAB files; the same arrays give the same bytes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import scipy.io
 import tifffile
 from numpy.typing import NDArray
 
-#: MATLAB's name of a type, where it is not NumPy's.
+#: MATLAB's class names of the dtypes that it names differently from NumPy.
 MATLAB_CLASSES = {"float64": "double", "float32": "single", "bool": "logical"}
 _TEXT = b"written by AIMS"
-_TEXT_BYTES = 116  # of the header, before eight bytes of subsystem offset, the version and the byte order
+# Length of the header's text, which eight bytes of subsystem offset, the version and the byte order follow.
+_TEXT_BYTES = 116
 _USER_BLOCK = 512
 
 
 def write_tiff_stack(path: Path, array: NDArray[Any]) -> None:
-    """Writes (height, width[, channels]) as a TIFF with one page a channel."""
+    """Writes an array (height, width[, channels]) as a TIFF with one page per channel."""
     planes = array[..., None] if array.ndim == 2 else array
     with tifffile.TiffWriter(path) as file:
         for channel in range(planes.shape[2]):
@@ -32,13 +33,13 @@ def write_mat5(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Writes the variables of a .mat file of version 5, compressed as MATLAB's `save -v7` does."""
     file = io.BytesIO()
     scipy.io.savemat(file, dict(arrays), do_compression=True)
-    # scipy writes the time into the header's text.
+    # scipy writes the time into the header's text, which would change the bytes.
     text = b"MATLAB 5.0 MAT-file, " + _TEXT
     path.write_bytes(text.ljust(_TEXT_BYTES) + file.getvalue()[_TEXT_BYTES:])
 
 
 def write_mat73(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Writes the variables of a .mat file of version 7.3: HDF5 behind a text, with all axes reversed."""
+    """Writes the variables of a .mat file of version 7.3: HDF5 after a text header, with axes reversed."""
     with h5py.File(path, "w", userblock_size=_USER_BLOCK) as file:
         for name, array in arrays.items():
             # MATLAB keeps no third axis of length 1.

@@ -1,4 +1,4 @@
-"""COCO instance annotations, with masks as uncompressed run lengths."""
+"""COCO instance annotations, with masks as uncompressed RLE."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def instance_masks(instances: NDArray[np.integer]) -> Iterator[tuple[int, Mask]]
 
 
 def _run_lengths(mask: Mask) -> list[int]:
-    """Lengths of the runs of 0, 1, 0, ... down the columns; the first may be 0."""
+    """Returns the lengths of the runs of 0, 1, 0, ... in column-major order; the first may be 0."""
     flat = np.concatenate([[False], mask.ravel(order="F")])
     edges = np.flatnonzero(flat[1:] != flat[:-1])
     counts: list[int] = np.diff([0, *edges, mask.size]).tolist()

@@ -1,4 +1,4 @@
-"""Pictures, label maps and tables of image paths, as several raw layouts have them."""
+"""Writers of images, label maps and tables of image paths, shared by several raw layouts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _Picture = TypeVar("_Picture")
-#: Pictures by name, by split.
+#: Images: split -> name -> image.
 Splits = Mapping[str, Mapping[str, _Picture]]
 
 
@@ -23,12 +23,12 @@ def write_splits(
     files: Callable[[_Picture], Mapping[str, NDArray[Any]]],
     **options: Any,
 ) -> Path:
-    """Writes the files of all pictures; each picture is taken once, in order, and not kept.
+    """Writes the files of all images; each image is read once, in order, and not kept.
 
     Args:
         root: folder to write to; made if it is absent.
-        splits: the pictures.
-        files: what a picture consists of: arrays by path below the root, with {split} and {name} in it.
+        splits: the images.
+        files: gives the arrays of an image by path below the root; paths hold {split} and {name}.
         options: see `write_picture`.
 
     Returns:
@@ -48,7 +48,7 @@ def write_picture(path: Path, array: NDArray[Any], **options: Any) -> None:
         path: the file; .npy takes any array, .tiff three channels of any numbers, other formats
             (height, width) uint8 or uint16, or (height, width, 3) uint8.
         array: the values.
-        options: what Pillow's `save` is given.
+        options: keyword arguments of Pillow's `Image.save`; other formats ignore them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".npy":
@@ -60,18 +60,18 @@ def write_picture(path: Path, array: NDArray[Any], **options: Any) -> None:
 
 
 def label_map(labels: NDArray[np.integer]) -> NDArray[Any]:
-    """Whole numbers from 0 to 65535 in 8 bits, or in 16 where 8 do not hold them."""
+    """Casts labels from 0 to 65535 to uint8, or to uint16 if one of them exceeds 255."""
     return labels.astype(np.uint8 if labels.max() < 256 else np.uint16)
 
 
 def write_path_tables(path: Path, splits: Splits[Any], columns: Mapping[str, str], *, header: bool) -> None:
-    """Writes a CSV file of paths in GBK for each split, its rows numbered in the first column.
+    """Writes a CSV file of paths for each split, encoded in GBK, with the row numbers in the first column.
 
     Args:
-        path: with {split} in it.
-        splits: the pictures; their order is that of the rows.
+        path: the file, with {split} in its name.
+        splits: the images; their order is that of the rows.
         columns: path by column, with {split} and {name} in it.
-        header: the tables begin with the names of their columns.
+        header: whether the first row holds the names of the columns.
     """
     for split, pictures in splits.items():
         table = {

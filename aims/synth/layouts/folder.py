@@ -1,4 +1,4 @@
-"""The raw layouts of the folder converter: files of every form it reads, and the TOML that describes them."""
+"""The raw layouts of the folder converter: files in every form it reads, and the TOML that describes them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from aims.synth.layouts._arrays import write_mat5, write_mat73, write_tiff_stack
 from aims.synth.layouts._coco import CocoFile, class_regions
 
 Colour = tuple[int, int, int]
-#: How streams are written: a PNG where it can hold them, else npy; a TIFF stack with one page a channel; or
-#: all streams of an image together in one file.
+#: How streams are written: "picture" is PNG where that can hold the array, else npy; "tiff" has one page per
+#: channel; the others hold all streams of an image in one file.
 Form = Literal["picture", "tiff", "npz", "mat5", "mat73"]
 
-#: Suffix, and writer of several arrays, of the forms that hold all streams of an image.
+#: Suffix and writer of the forms that hold all streams of an image in one file.
 _TOGETHER: Mapping[str, tuple[str, Callable[[Path, Mapping[str, NDArray[Any]]], None]]] = {
     "npz": (".npz", lambda path, arrays: np.savez(path, allow_pickle=False, **arrays)),
     "mat5": (".mat", write_mat5),
@@ -33,12 +33,12 @@ _TOGETHER: Mapping[str, tuple[str, Callable[[Path, Mapping[str, NDArray[Any]]], 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderImage:
-    """One picture of the set.
+    """One image of the dataset.
 
     Attributes:
-        image_id: its name.
-        split: its split.
-        labels: (height, width), class ids from 1; 0 is nothing.
+        image_id: name of the image, which its files bear.
+        split: name of its split.
+        labels: (height, width), class ids from 1; 0 = no class.
         streams: (height, width) or (height, width, channels) by stream.
         mosaic: (height, width) raw frame of a polarization sensor, or None.
         rgb: (height, width, 3) uint8, or None.
@@ -69,16 +69,16 @@ def write_folder(
 
     Args:
         root: folder to write to; made if it is absent.
-        images: the pictures, taken one by one; all have the same streams.
-        name: name of the set.
-        license: its licence.
+        images: the images, read one by one; all have the same streams.
+        name: name of the dataset.
+        license: its licence, such as "CC0-1.0".
         palette: colour of each class, in the order of the class ids.
-        streams: what the description says of each stream: its unit, and its valid_range, missing, ...
+        streams: further TOML keys of each stream: its unit, and its valid_range, missing, ...
         form: how the streams are written.
         coco: write `annotations/SPLIT.json`, one annotation for each connected region of a class, in place of
             `labels/`.
-        layout: angles of a cell of `mosaic`, row by row.
-        resolution: what the description says of the mosaic; "half" wants labels of half its size.
+        layout: polarizer angles in degrees of a 2 x 2 cell of `mosaic`, row by row.
+        resolution: the mosaic's `resolution` in the TOML; "half" needs labels of half the mosaic's size.
 
     Returns:
         The TOML file, which `aims convert folder` reads.
@@ -121,7 +121,7 @@ def write_folder(
 
 
 def _toml(tables: Mapping[str, Mapping[str, object]]) -> str:
-    """TOML of tables; the one without a name is the top."""
+    """Formats tables as TOML; the table named "" holds the top-level keys."""
     parts = []
     for name, keys in tables.items():
         lines = [f"[{name}]"] if name else []
@@ -135,12 +135,12 @@ def _toml_value(value: object) -> str:
         return (
             f"{{ {', '.join(f'{_toml_value(key)} = {_toml_value(each)}' for key, each in value.items())} }}"
         )
-    # JSON's texts are TOML's basic strings, as long as nothing is escaped to UTF-16 pairs.
+    # A JSON string is a valid TOML basic string as long as no character is escaped to a surrogate pair.
     return json.dumps(value, ensure_ascii=False)
 
 
 def _write_streams(root: Path, image: FolderImage, form: Form) -> dict[str, dict[str, object]]:
-    """Writes the streams; gives the TOML keys that say where each one is."""
+    """Writes the streams and returns the TOML keys of each, which say where it is."""
     if form == "picture":
         return {
             stream: _write_picture(root / stream, image.image_id, array)
@@ -158,7 +158,7 @@ def _write_streams(root: Path, image: FolderImage, form: Form) -> dict[str, dict
 
 
 def _write_picture(folder: Path, image_id: str, array: NDArray[Any]) -> dict[str, object]:
-    """A PNG of 1 or 3 channels of uint8 or uint16, or an npy file of anything else."""
+    """Writes 1 or 3 channels of uint8 or uint16 as PNG, anything else as npy; returns the TOML keys."""
     folder.mkdir(parents=True, exist_ok=True)
     channels = 1 if array.ndim == 2 else array.shape[2]
     suffix = ".png" if array.dtype in (np.uint8, np.uint16) and channels in (1, 3) else ".npy"

@@ -14,12 +14,12 @@ from aims.synth.layouts._pictures import Splits, label_map, write_path_tables, w
 
 @dataclass(frozen=True, kw_only=True)
 class IVRGNIRImage:
-    """One picture of the set.
+    """One image of the dataset.
 
     Attributes:
         nir: (height, width) uint8 or uint16, or (height, width, 3) uint8.
         rgb: (height, width, 3) uint8.
-        regions: (height, width), 0 = nothing; whole numbers up to 65535.
+        regions: (height, width) integers up to 65535; 0 = no region.
     """
 
     nir: NDArray[Any]
@@ -35,17 +35,17 @@ def write_redistributed(
     rgb_ending: str = "_rgb.png",
     header: bool = True,
 ) -> Path:
-    """Writes `IVRG_RGBNIR/` below `root`: pictures and masks in `Outdoor_dataset/`, and a GBK table a split.
+    """Writes `IVRG_RGBNIR/` below `root`: images and masks in `Outdoor_dataset/`, and a CSV table per split.
 
     Args:
         root: folder to write to; made if it is absent.
-        splits: pictures by name, by split; the tables keep their order.
-        nir_ending: what follows the name in `NIRimages/`; the suffix says the format.
-        rgb_ending: what follows the name in `RGBimages/`.
-        header: the tables begin with the names of their columns.
+        splits: images by name, by split; the tables keep their order.
+        nir_ending: appended to the name in `NIRimages/`; its suffix decides the format.
+        rgb_ending: appended to the name in `RGBimages/`.
+        header: whether the first row of a table holds the names of the columns.
 
     Returns:
-        The folder.
+        The folder `IVRG_RGBNIR`.
     """
     folder = root / "IVRG_RGBNIR"
     nir, mask = f"NIRimages/{{name}}{nir_ending}", "Masks/{name}_mask.png"

@@ -20,16 +20,16 @@ _HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Thu Jan  1 00:00
 
 @dataclass(frozen=True, kw_only=True)
 class NYUv2Image:
-    """One picture of the set.
+    """One image of the dataset.
 
     Attributes:
         rgb: (height, width, 3) uint8.
         depth: (height, width) metres.
-        labels: (height, width); raw labels 0 to 894 in the authors' layout, 0 to 40 in the folder.
-        scene: name of the scene; the folder layout has no place for it.
-        raw_depth: (height, width) metres as measured, 0 = missing; None where it equals the depth. The folder
-            layout has no place for it.
-        hha: (height, width, 3) uint8: disparity, height, angle; the authors' layout has no place for it.
+        labels: (height, width); raw labels 0 to 894 in the authors' layout, classes 0 to 40 in the folder.
+        scene: name of the scene; ignored by the folder layout.
+        raw_depth: (height, width) metres as measured, 0 = missing; None if it equals the depth. Ignored by
+            the folder layout.
+        hha: (height, width, 3) uint8: disparity, height, angle; ignored by the authors' layout.
     """
 
     rgb: NDArray[np.uint8]
@@ -52,13 +52,13 @@ def write_official(
 
     Args:
         root: folder to write to; made if it is absent.
-        images: pictures of one size; each is taken once, in order, and not kept.
-        train: numbers of the training pictures, from 1.
-        test: numbers of the test pictures, from 1.
+        images: images of one size; each is read once, in order, and not kept.
+        train: numbers of the training images, from 1.
+        test: numbers of the test images, from 1.
         mapping: the class of each raw label from 1 on, and the names of the classes.
 
     Returns:
-        The labelled file.
+        The path of `nyu_depth_v2_labeled.mat`.
     """
     root.mkdir(parents=True, exist_ok=True)
     path = root / "nyu_depth_v2_labeled.mat"
@@ -78,10 +78,10 @@ def write_official(
 def write_folder(
     root: Path, images: Mapping[int, NYUv2Image], *, train: Iterable[int], test: Iterable[int]
 ) -> Path:
-    """Writes the re-distributed folder `NYUDepthv2/` below `root`, pictures by their number.
+    """Writes the re-distributed folder `NYUDepthv2/` below `root`, images by their number.
 
     Returns:
-        The folder.
+        The folder `NYUDepthv2`.
     """
     folder = root / "NYUDepthv2"
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def write_folder(
 
 
 def _write_arrays(file: Any, images: Collection[NYUv2Image]) -> list[str]:
-    """Writes all pictures; returns the name of each one's scene."""
+    """Writes all images and returns the scene name of each."""
     arrays: dict[str, Any] = {}
     scenes = []
     for index, image in enumerate(images):
@@ -115,7 +115,7 @@ def _write_arrays(file: Any, images: Collection[NYUv2Image]) -> list[str]:
 def _make_arrays(file: Any, count: int, size: tuple[int, ...]) -> dict[str, Any]:
     height, width = size
     kinds = {"depths": np.float32, "rawDepths": np.float32, "labels": np.uint16, "instances": np.uint8}
-    # MATLAB's axes, reversed by HDF5.
+    # MATLAB stores arrays column by column, so HDF5 shows its axes in reverse.
     arrays = {"images": file.create_dataset("images", (count, 3, width, height), np.uint8)}
     arrays |= {name: file.create_dataset(name, (count, width, height), kinds[name]) for name in kinds}
     for array in arrays.values():
@@ -124,7 +124,7 @@ def _make_arrays(file: Any, count: int, size: tuple[int, ...]) -> dict[str, Any]
 
 
 def _write_scenes(file: Any, scenes: Sequence[str]) -> None:
-    """Writes a cell array of texts: references to columns of UTF-16 code units."""
+    """Writes a MATLAB cell array of strings: HDF5 references to columns of UTF-16 code units."""
     references = file.create_dataset("scenes", (1, len(scenes)), h5py.ref_dtype)
     references.attrs["MATLAB_class"] = np.bytes_(b"cell")
     for index, scene in enumerate(scenes):

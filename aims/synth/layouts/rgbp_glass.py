@@ -16,13 +16,13 @@ from aims.synth.layouts._pictures import Splits, label_map, write_splits
 
 @dataclass(frozen=True, kw_only=True)
 class RGBPGlassImage:
-    """One picture of the set.
+    """One image of the dataset.
 
     Attributes:
-        intensity: (height, width, 3) RGB, float32 from 0 to 1 or 8 bit.
-        aolp: (height, width, 3) angle of linear polarization; 1 (8 bit: 255) is pi.
-        dolp: (height, width, 3) degree of linear polarization; 1 (8 bit: 255) is fully polarized.
-        instances: (height, width), 0 is nothing, any other number a piece of glass.
+        intensity: (height, width, 3) RGB, float32 from 0 to 1 or uint8.
+        aolp: (height, width, 3) angle of linear polarization; 1 (uint8: 255) is pi.
+        dolp: (height, width, 3) degree of linear polarization; 1 (uint8: 255) is fully polarized.
+        instances: (height, width), 0 = no glass, else the id of a piece of glass.
     """
 
     intensity: NDArray[Any]
@@ -35,13 +35,16 @@ def write_authors(root: Path, splits: Splits[RGBPGlassImage], *, tables: bool = 
     """Writes `SPLIT/{image,aolp,dolp,mask}/` and `SPLIT/instances_SPLIT.json` below `root`.
 
     Args:
-        root: see `write_splits`, and so are splits and what is returned.
-        splits: the pictures.
+        root: folder to write to; made if it is absent.
+        splits: images by name, by split.
         tables: whether to write the JSON files.
+
+    Returns:
+        `root`.
     """
     write_splits(root, splits, _files)
     for split, images in splits.items() if tables else ():
-        # The authors' own files are unconfirmed.
+        # The authors' file holds polygons of this one category; ours holds uncompressed RLE.
         table = CocoFile(["glass"])
         for image_id, image in images.items():
             table.add(f"{image_id}_rgb.tiff", image.instances.shape, instance_masks(image.instances))
@@ -50,7 +53,7 @@ def write_authors(root: Path, splits: Splits[RGBPGlassImage], *, tables: bool = 
 
 
 def write_redistributed(root: Path, splits: Splits[RGBPGlassImage]) -> Path:
-    """Writes the archive `pgsnet/` below `root`: streams, `mask/` and `instance_mask/`."""
+    """Writes `pgsnet/` below `root`: streams, `mask/` and `instance_mask/`; returns that folder."""
     instances = "{split}/instance_mask/{name}_instance_mask.png"
     return write_splits(
         root / "pgsnet", splits, lambda image: {**_files(image), instances: label_map(image.instances)}
@@ -58,7 +61,7 @@ def write_redistributed(root: Path, splits: Splits[RGBPGlassImage]) -> Path:
 
 
 def _files(image: RGBPGlassImage) -> dict[str, NDArray[Any]]:
-    """The three streams, and the mask of all glass."""
+    """Returns the three streams and the binary mask of all glass (0 or 255), by path."""
     return {
         "{split}/image/{name}_rgb.tiff": image.intensity,
         "{split}/aolp/{name}_aolp.tiff": image.aolp,

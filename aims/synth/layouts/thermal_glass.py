@@ -15,12 +15,12 @@ from aims.synth.layouts._pictures import Splits, write_path_tables, write_splits
 
 @dataclass(frozen=True, kw_only=True)
 class ThermalGlassImage:
-    """One picture of the set.
+    """One image of the dataset.
 
     Attributes:
         rgb: (height, width, 3) uint8.
         temperature: (height, width) floats, degrees Celsius.
-        panes: (height, width) whole numbers, 0 = no glass, else the number of the pane.
+        panes: (height, width) integers, 0 = no glass, else the number of the pane.
     """
 
     rgb: NDArray[np.uint8]
@@ -32,9 +32,12 @@ def write_authors(root: Path, splits: Splits[ThermalGlassImage], *, numbered: bo
     """Writes `SPLIT/SCENE/IMAGE/{rgb.png, temperature.npy, mask.png, boundary.png}` below `root`.
 
     Args:
-        root: see `write_splits`.
-        splits: pictures by "SCENE/IMAGE", by split.
-        numbered: masks hold the numbers of the panes (16 bits) in place of 255.
+        root: folder to write to; made if it is absent.
+        splits: images by "SCENE/IMAGE", by split.
+        numbered: masks hold the numbers of the panes (uint16) instead of 255 (uint8).
+
+    Returns:
+        `root`.
     """
 
     def files(image: ThermalGlassImage) -> dict[str, NDArray[Any]]:
@@ -53,16 +56,16 @@ def write_authors(root: Path, splits: Splits[ThermalGlassImage], *, numbered: bo
 def write_redistributed(
     root: Path, splits: Splits[ThermalGlassImage], *, numbered: bool = False, header: bool = True
 ) -> Path:
-    """Writes the archive `RGB-Thermal-Glass/` below `root`: the same files, and a GBK table a split.
+    """Writes the archive `RGB-Thermal-Glass/` below `root`: the authors' files and a CSV table per split.
 
     Args:
-        root: see `write_authors`, and so are splits and numbered; the tables keep the order of the pictures.
-        splits: the pictures.
-        numbered: masks hold the numbers of the panes.
-        header: the tables begin with the names of their columns.
+        root: folder to write to; made if it is absent.
+        splits: images by "SCENE/IMAGE", by split; the tables keep their order.
+        numbered: masks hold the numbers of the panes (uint16) instead of 255 (uint8).
+        header: whether the first row of a table holds the names of the columns.
 
     Returns:
-        The archive's folder.
+        The folder `RGB-Thermal-Glass`.
     """
     folder = write_authors(root / "RGB-Thermal-Glass", splits, numbered=numbered)
     columns = {name: f"{{split}}/{{name}}/{name}.png" for name in ("rgb", "mask")}

@@ -14,15 +14,15 @@ from aims.synth.layouts._pictures import Splits, label_map, write_splits
 
 @dataclass(frozen=True, kw_only=True)
 class ZJURGBPImage:
-    """One picture of the set.
+    """One image of the dataset.
 
     Attributes:
         i0: (height, width, 3) uint8 RGB behind a polarizer at 0 degrees.
-        i45: the same at 45 degrees.
-        i90: the same at 90 degrees.
-        i135: the same at 135 degrees.
-        labels: (height, width); for `write_authors` the class, 0 (background) to 8; for
-            `write_redistributed` a number an instance, 0 is nothing.
+        i45: (height, width, 3) uint8 RGB behind a polarizer at 45 degrees.
+        i90: (height, width, 3) uint8 RGB behind a polarizer at 90 degrees.
+        i135: (height, width, 3) uint8 RGB behind a polarizer at 135 degrees.
+        labels: (height, width); class ids 0 (background) to 8 for `write_authors`, instance ids with
+            0 = background for `write_redistributed`.
     """
 
     i0: NDArray[np.uint8]
@@ -38,10 +38,13 @@ def write_authors(
     """Writes `{train,val}/{0,45,90,135}/NAME_ANGLE°.png` and `{train,val}/label/NAME.png` below `root`.
 
     Args:
-        root: see `write_splits`.
-        splits: pictures by name, by split; `test` is written as the source's `val`.
-        degree: what stands between the angle and `.png`.
-        labels: folder of the label maps.
+        root: folder to write to; made if it is absent.
+        splits: images by name, by split; `test` is written as `val`.
+        degree: text between the angle and `.png`.
+        labels: name of the folder of the label maps.
+
+    Returns:
+        `root`.
     """
 
     def files(image: ZJURGBPImage) -> dict[str, NDArray[Any]]:
@@ -49,9 +52,9 @@ def write_authors(
         pictures = {f"{{split}}/{key}/{{name}}_{key}{degree}.png": angles[key] for key in angles}
         return {**pictures, f"{{split}}/{labels}/{{name}}.png": label_map(image.labels)}
 
-    # The source calls its evaluation pictures val.
+    # The real dataset names its evaluation split "val".
     named = {"val" if split == "test" else split: images for split, images in splits.items()}
-    # Noise does not get smaller by trying harder, which is what writing would wait for.
+    # Noise hardly compresses, so a higher level would take time and save no space.
     return write_splits(root, named, files, compress_level=1)
 
 

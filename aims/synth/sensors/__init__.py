@@ -1,1 +1,1 @@
-"""What each camera makes of a scene: one file per sensor, one function `sense` in each."""
+"""Simulated sensors: one module per sensor, each with a function `sense` from geometry to its image."""

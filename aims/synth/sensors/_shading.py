@@ -1,13 +1,13 @@
-"""How surfaces throw light back: the part that all cameras for light have in common, before any colour.
+"""The reflection model that all cameras for visible and near infrared light share, independent of wavelength.
 
-Lambert's cosine for the matt part. For the shiny part the half-way vector of Blinn (SIGGRAPH 1977), a lobe
-of the norm (p + 8) / 8 (Akenine-Möller et al., Real-Time Rendering), p = 2 / roughness^4 - 2 (Walter et
-al., EGSR 2007; Burley, SIGGRAPH 2012), and Fresnel's reflectance in Schlick's form (Computer Graphics Forum
-1994), which ours takes at the angle of view for the main light too. Nothing is traced: the surroundings shine
-1 + 0.6 times the upward part of the direction, which a mirror shows and a matt surface gathers.
+The diffuse part follows Lambert's cosine law. The specular part uses the half-way vector of Blinn (SIGGRAPH
+1977), a lobe normalised by (p + 8) / 8 (Akenine-Möller et al., Real-Time Rendering) with the exponent
+p = 2 / roughness^4 - 2 (Walter et al., EGSR 2007; Burley, SIGGRAPH 2012), and Schlick's approximation of the
+Fresnel reflectance (Computer Graphics Forum 1994), evaluated at the viewing angle for the main light too. No
+rays are traced: the radiance of the surroundings is 1 + 0.6 times the upward component of the direction.
 
-Sums over x, y and z are written out: a reduction or a matrix product may round otherwise in another batch.
-Steps are done in place, as fresh memory costs more than arithmetic.
+Sums over x, y and z are written out, as a reduction or a matrix product may round differently in another
+batch. Operations work in place, as allocating memory costs more than the arithmetic.
 """
 
 from __future__ import annotations
@@ -22,30 +22,32 @@ from aims.synth.world.geometry import Geometry, family_of, kept_with_geometry
 
 Planes = tuple[Tensor, ...]
 
-# roughness^2 below which a highlight would be smaller than a pixel.
+# Smallest roughness^2; below it a highlight would be smaller than a pixel.
 _MIN_ALPHA = 0.05
-# How much more than their mean the surroundings shine from straight above, and less from below. A matt
-# surface gathers them over half the sphere, weighted by the cosine, which leaves two thirds of it.
+# Relative increase of the surroundings' radiance straight above, and decrease straight below. The irradiance
+# of a matt surface, an integral over the hemisphere weighted by the cosine, keeps two thirds of it.
 _ABOVE = 0.6
 _GATHERED = 2 / 3 * _ABOVE
 
 
 @dataclass(frozen=True)
 class Shading:
-    """What every pixel does with the light, each (batch, height, width); where nothing is seen, no light.
+    """Reflection factors of every pixel, each (batch, height, width); diffuse factors are 0 for the sky.
 
-    Light that a camera sees of albedo a (`reflect`): scattered a (main direct + around ambient), and mirrored
-    (skin + a metal) (main glint + around mirror).
+    A camera sees of albedo a (`reflect`): diffuse light a * (main * direct + around * ambient) and specular
+    light (skin + a * metal) * (main * glint + around * mirror).
 
     Attributes:
-        direct: share of the main light that white scatters: the cosine, in shadow less; 0 for metals.
-        ambient: the same of the light from all around: 1 upright, more facing up, less facing down.
-        glint: share of the main light that a perfect reflector of this roughness and shine throws to the
-            camera; beyond 1 in a highlight's middle.
-        mirror: the same of the light from all around.
-        skin: Fresnel's reflectance whatever the albedo: all of a dielectric's, of metals what grazing adds.
-        metal: what metals reflect per albedo.
-        up: how far upwards the mirrored direction points, 1 to -1; where nothing is seen, the ray's own.
+        direct: diffuse factor of the main light: the cosine times the lit share; 0 for metals.
+        ambient: diffuse factor of the ambient light: 1 for upright surfaces, more facing up, less facing
+            down; 0 for metals.
+        glint: fraction of the main light that a perfect reflector of this roughness and shine sends to the
+            camera; above 1 in the middle of a highlight.
+        mirror: fraction of the ambient light that it sends to the camera.
+        skin: Fresnel reflectance that does not depend on the albedo: all of a dielectric's, and of a metal's
+            the increase towards grazing angles.
+        metal: reflectance of metals per unit of albedo; 0 for dielectrics.
+        up: upward component of the mirrored direction, 1 to -1; of the ray itself for the sky.
     """
 
     direct: Tensor
@@ -59,7 +61,7 @@ class Shading:
 
 @kept_with_geometry
 def shade(geometry: Geometry) -> Shading:
-    """What every pixel does with the main light and with the light from all around."""
+    """Computes the reflection factors of every pixel for the main and the ambient light."""
     normal, view = planes(geometry.normals), planes(geometry.view_directions()[:1])
     light, down = planes(geometry.light_direction[:, None, None]), planes(geometry.down[:, None, None])
     facing, direct = dot(normal, view).clamp_(0, 1), dot(normal, light).clamp_min_(0)
@@ -80,7 +82,7 @@ def shade(geometry: Geometry) -> Shading:
     scatters = (1 - metal).mul_(geometry.materials > 0)
     rest = facing.neg_().add_(1)
     grazing = rest.square().square_().mul_(rest)
-    # From the reflectance at a right angle, which of metals is the albedo, up to 1.
+    # Schlick: from the reflectance at normal incidence, which for metals is the albedo, up to 1 at grazing.
     skin = base.add_((1 - base).mul_(grazing))
     return Shading(
         direct=direct.mul_(scatters),
@@ -96,18 +98,17 @@ def shade(geometry: Geometry) -> Shading:
 def reflect(
     geometry: Geometry, albedo: Tensor, main: Tensor, around: Tensor, sky: tuple[float, float] | None
 ) -> tuple[Tensor, Tensor]:
-    """The light of one colour that goes to the camera.
+    """Computes the light of one channel that reaches the camera.
 
     Args:
         geometry: the scenes.
-        albedo: (batch, height, width): of the matt part; of metals, the reflectance at a right angle.
-        main: (batch,) what a white matt surface that faces the main light radiates.
-        around: (batch,) the same of the light from all around.
-        sky: what shines where nothing is seen, in shares of the light around: at the horizon and straight
-            above. None is black.
+        albedo: (batch, height, width) diffuse albedo; for metals, the reflectance at normal incidence.
+        main: (batch,) radiance of a white matt surface that faces the main light.
+        around: (batch,) radiance of a white, matt, upright surface in the ambient light.
+        sky: radiance of the sky relative to `around`, at the horizon and at the zenith; None is black.
 
     Returns:
-        What is scattered, or comes from the sky, and what is mirrored, (batch, height, width) each.
+        Diffuse light (or that of the sky) and specular light, (batch, height, width) each.
     """
     shading, main, around = shade(geometry), main[:, None, None], around[:, None, None]
     scattered = (shading.direct * main).add_(shading.ambient * around).mul_(albedo)
@@ -120,10 +121,10 @@ def reflect(
 
 
 def mirrored_up(geometry: Geometry) -> Tensor:
-    """How far upwards the direction points that a mirror at each pixel would show.
+    """Computes the upward component of the view direction mirrored at each pixel's normal.
 
     Returns:
-        (batch, height, width): 1 straight up, 0 level, -1 straight down; of the ray where nothing is seen.
+        (batch, height, width): 1 straight up, 0 level, -1 straight down; of the ray itself for the sky.
     """
     view, down = planes(geometry.view_directions()[:1]), planes(geometry.down[:, None, None])
     normal = planes(geometry.normals)
@@ -131,7 +132,7 @@ def mirrored_up(geometry: Geometry) -> Tensor:
 
 
 def by_material(geometry: Geometry, column: Tensor | str) -> Tensor:
-    """The value of each pixel's material, (batch, height, width).
+    """Looks up a property of each pixel's material, (batch, height, width).
 
     Args:
         geometry: the scenes.
@@ -143,15 +144,15 @@ def by_material(geometry: Geometry, column: Tensor | str) -> Tensor:
 
 
 def planes(vectors: Tensor) -> Planes:
-    """x, y and z of (..., 3), each contiguous: interleaved, arithmetic takes ten times as long."""
+    """Splits (..., 3) into contiguous x, y, z; arithmetic on interleaved values takes ten times as long."""
     return vectors.movedim(-1, 0).contiguous().unbind(0)
 
 
 def dot(a: Planes, b: Planes) -> Tensor:
-    """The dot product of vectors given as planes."""
+    """Computes the dot product of vectors given as planes."""
     return (a[0] * b[0]).add_(a[1] * b[1]).add_(a[2] * b[2])
 
 
 def _mirrored_up(facing: Tensor, fall: Tensor, view_fall: Tensor) -> Tensor:
-    # Mirrored at the normal n, the view v is 2 (n v) n - v; these are n v, n down and v down.
+    # The view v mirrored at the normal n is 2 (n.v) n - v; the arguments are n.v, n.down and v.down.
     return (facing * fall).mul_(-2).add_(view_fall)

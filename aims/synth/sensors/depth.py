@@ -1,9 +1,9 @@
-"""Depth by structured light: a camera that sees a projector's dots, as in the first Kinect and in NYUv2.
+"""A structured-light depth camera, which sees a projector's dots, like the first Kinect used for NYUv2.
 
 Axial and lateral noise: Nguyen, Izadi and Lovell, "Modeling Kinect sensor noise for improved 3D
-reconstruction and tracking" (3DIMPVT 2012). Steps of disparity: Khoshelham and Elberink, "Accuracy and
+reconstruction and tracking" (3DIMPVT 2012). Quantisation of disparity: Khoshelham and Elberink, "Accuracy and
 resolution of Kinect depth data for indoor mapping applications" (Sensors 12, 2012). The shadow of the
-projector is plain geometry. How much is lost at edges and at grazing angles is ours, without a source.
+projector follows from geometry. The dropout rates at edges and grazing angles are ours, without a source.
 """
 
 from __future__ import annotations
@@ -20,50 +20,50 @@ from aims.synth.sensors._shading import by_material, dot, planes
 from aims.synth.world.geometry import Geometry, kept_with_geometry
 from aims.synth.world.random import normal, uniform
 
-#: Metres that the sensor measures.
+#: Range of the sensor in metres.
 NEAREST_M, FARTHEST_M = 0.5, 10.0
-#: Metres from the camera to the projector, to its right: shadows lie on the left of things.
+#: Metres from the camera to the projector on its right; shadows lie on the left of objects.
 BASELINE_M = 0.075
 #: Step of 1 / depth, in 1 / m: one unit of the sensor's disparity (Khoshelham and Elberink).
 DISPARITY_STEP = 2.85e-3
-# Pixels of a picture 640 wide.
+# Standard deviation of the lateral noise, in pixels of an image 640 pixels wide.
 _LATERAL_SIGMA = 0.8
 _FULL_WIDTH = 640
-# Neighbours whose depths differ by this share lie on different surfaces.
+# Neighbours whose inverse depths differ by more than this fraction lie on different surfaces.
 _JUMP = 0.1
 _EDGE_DROPOUT = 0.3
-# Cosines of the angles of incidence at which answers begin to fail, and at which none comes back.
+# Cosines of the angles of incidence from which on pixels are lost, and from which on all are.
 _GRAZING, _BLIND = math.cos(math.radians(80)), math.cos(math.radians(88))
-# How wide a patch of dropout is, as a part of the picture's width.
+# Width of a patch of dropout, as a fraction of the image's width.
 _PATCH_PART = 1 / 32
 
 _LATERAL, _DIRECTION, _AXIAL, _LOST, _PATCH, _RAGGED = range(400, 406)
 
 
 def sense(geometry: Geometry, *, noise: bool = True) -> Float[Tensor, "batch height width"]:
-    """What a depth sensor of structured light measures.
+    """Simulates the measurement of a structured-light depth sensor.
 
-    Each pixel looks a little beside its place (0.8 pixels at 640 x 480): on one surface this moves its depth
-    along the slope, at an edge it now and then gives the neighbour's. Then the noise along the ray is added,
-    which grows with depth and angle (`axial_sigma_m`), and disparity is rounded to whole steps. Nothing is
-    measured
+    Lateral noise shifts each pixel's sample (standard deviation 0.8 pixels at 640 x 480): on one surface the
+    depth moves along the slope, at an edge it sometimes is the neighbour's. Axial noise, which grows with
+    depth and angle (`axial_sigma_m`), is added, and disparity is rounded to whole steps. There is no
+    measurement
 
-    - where nothing is seen, and out of range (0.5 to 10 m);
-    - in the shadow of the projector: at the left of things that stand before others;
-    - on material that is dark, mirrors or lets light through, in patches: a share of `depth_dropout` of it;
-    - on surfaces seen at a grazing angle, more and more of them from 80 degrees on, all beyond 88;
+    - where no surface is seen, or out of range (0.5 to 10 m);
+    - in the shadow of the projector, at the left of objects in front of others;
+    - in patches on dark, mirroring or transparent materials: a fraction `depth_dropout` of their pixels;
+    - at grazing angles: a fraction that grows from 80 degrees on and reaches all at 88;
     - behind an edge: three of ten pixels beside a neighbour that is nearer by a tenth.
 
     Args:
         geometry: the scenes.
-        noise: False gives depth as it is, everywhere, without steps, holes or range.
+        noise: False returns the true depth without noise, quantisation, holes or limits of range.
 
     Returns:
         z in metres, float32; 0 = no measurement.
     """
     if not noise:
         return geometry.depth_m.clone()
-    # A picture of one's own: what is kept must stay as it is.
+    # The caller may change its result, the kept one is shared.
     return _measured(geometry).clone()
 
 
@@ -75,7 +75,7 @@ def _measured(geometry: Geometry) -> Tensor:
     lost = shadowed(inverse, geometry.intrinsics[0]) | _unanswered(geometry, inverse, padded, cosine)
     depth = 1 / _beside(geometry, inverse, padded)
     sigma = axial_sigma_m(depth, cosine)
-    # Rounding adds its own variance, which the measured noise has in it already.
+    # The published noise was measured after quantisation, so that variance (step^2 / 12) is taken off.
     rounding = (DISPARITY_STEP / math.sqrt(12)) * depth * depth
     sigma = root_((sigma * sigma - rounding * rounding).clamp_(min=0))
     depth = depth + sigma * normal(geometry.seeds, _AXIAL, depth.shape[1:])
@@ -85,19 +85,18 @@ def _measured(geometry: Geometry) -> Tensor:
 
 
 def axial_sigma_m(depth_m: Tensor, cosine: Tensor) -> Tensor:
-    """The standard deviation of depth: 0.0012 + 0.0019 (z - 0.4)^2 + 0.0001 / sqrt(z) (t / (pi/2 - t))^2.
+    """Returns the standard deviation 0.0012 + 0.0019 (z - 0.4)^2 + 0.0001 / sqrt(z) (t / (pi/2 - t))^2.
 
     Nguyen, Izadi and Lovell (2012). Their angle t lies between normal and optical axis, ours between normal
-    and ray. The last term, which they fitted beyond 60 degrees, is used everywhere, as it is small before;
-    beyond 88 degrees it stays what it is there. The rounding to steps of disparity is in it, on the mean over
-    depths.
+    and ray. The last term, which they fitted beyond 60 degrees, is used at all angles, as it is small below;
+    it is constant beyond 88 degrees. The result includes the quantisation of disparity, averaged over depths.
 
     Args:
         depth_m: z in metres.
-        cosine: of the angle between the surface's normal and the ray.
+        cosine: cosine of the angle between the surface's normal and the ray.
 
     Returns:
-        Metres.
+        Standard deviation in metres, of the arguments' common shape.
     """
     angle = arccos(cosine.clamp(min=_BLIND, max=1))
     steepness = angle / (math.pi / 2 - angle)
@@ -107,13 +106,13 @@ def axial_sigma_m(depth_m: Tensor, cosine: Tensor) -> Tensor:
 def shadowed(
     inverse_depth: Float[Tensor, "batch height width"], fx: float
 ) -> Bool[Tensor, "batch height width"]:
-    """Where the projector's light does not reach what the camera sees.
+    """Finds the pixels that the camera sees but the projector does not reach.
 
-    Seen from the projector, a point in column x of the camera lies in column x - fx * baseline / z. Something
-    further right in the picture that covers the same column there (a pixel covers one) stands in its light.
+    A point in the camera's column x lies in column x - fx * baseline / z of the projector. A point further
+    right in the image whose pixel covers the same projector column blocks its light.
 
     Args:
-        inverse_depth: 1 / z in 1 / m; 0 where nothing is seen, which neither casts nor receives a shadow.
+        inverse_depth: 1 / z in 1 / m; 0 where no surface is seen, which neither casts nor receives a shadow.
         fx: focal length in pixels.
     """
     disparity = fx * BASELINE_M * inverse_depth
@@ -122,16 +121,16 @@ def shadowed(
     shadow = torch.zeros_like(disparity, dtype=torch.bool)
     farthest = min(math.ceil(disparity.max().item()), disparity.shape[-1] - 1)
     for step in range(1, farthest + 1):
-        # Not a number where both are unseen, and so False.
+        # NaN (inf - inf) where neither sees a surface; the comparison is then False.
         beyond = projected[..., :-step] - projected[..., step:]
         shadow[..., :-step] |= beyond.floor_() == 0
     return shadow
 
 
 def _beside(geometry: Geometry, inverse: Tensor, padded: Tensor) -> Tensor:
-    """1 / z where each pixel happens to look, which is linear in pixels on a plane."""
+    """Samples 1 / z with lateral noise; 1 / z rather than z, as it is linear in pixels on a plane."""
     _, height, width = inverse.shape
-    # Half the pixels look along each axis, so that each axis has half of the squared shifts.
+    # Each pixel is shifted along one axis; sqrt(2) gives each axis the variance of the published noise.
     sigma = math.sqrt(2) * _LATERAL_SIGMA * width / _FULL_WIDTH
     share = normal(geometry.seeds, _LATERAL, (height, width)).abs_().mul_(sigma).clamp_(max=1)
     direction, chance = _split(uniform(geometry.seeds, _DIRECTION, (height, width)), 4)
@@ -139,13 +138,13 @@ def _beside(geometry: Geometry, inverse: Tensor, padded: Tensor) -> Tensor:
     places = torch.arange(padded[0].numel(), device=inverse.device).view(height + 2, width + 2)[1:-1, 1:-1]
     indices = places + offsets.index_select(0, direction.flatten()).view_as(direction)
     step = padded.flatten(1).gather(1, indices.flatten(1)).view_as(inverse) - inverse
-    # Where an edge lies within a pixel is anyone's guess: on its other side or not, never between both.
+    # At an edge the sample is one of the two depths; a blend of both would lie on neither surface.
     across = (chance < share).to(share.dtype)
     return torch.where(step.abs() > _JUMP * inverse, across, share).mul_(step).add_(inverse)
 
 
 def _unanswered(geometry: Geometry, inverse: Tensor, padded: Tensor, cosine: Tensor) -> Tensor:
-    """Where the light of the projector does not come back, or cannot be told from its surroundings."""
+    """Draws the pixels that are lost at edges, at grazing angles and on materials with dropout."""
     nearest = torch.maximum(padded[:, :-2, 1:-1], padded[:, 2:, 1:-1])
     nearest = torch.maximum(nearest, torch.maximum(padded[:, 1:-1, :-2], padded[:, 1:-1, 2:]))
     edge = (nearest.mul_(1 - _JUMP) > inverse) * _EDGE_DROPOUT
@@ -156,7 +155,7 @@ def _unanswered(geometry: Geometry, inverse: Tensor, padded: Tensor, cosine: Ten
 
 
 def _patches(geometry: Geometry) -> Tensor:
-    """Uniform numbers in ragged patches: a pixel has that of the patch a little beside its place."""
+    """Draws one uniform number per patch; jitter of the pixels' coordinates makes the borders ragged."""
     _, height, width = geometry.depth_m.shape
     size = max(1, round(width * _PATCH_PART))
     rows, columns = height // size + 2, width // size + 2
@@ -168,7 +167,7 @@ def _patches(geometry: Geometry) -> Tensor:
 
 
 def _split(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """A uniform number as two: one of `count` whole numbers, and what is left, uniform in [0, 1)."""
+    """Splits a uniform number into an integer below `count` and a remainder that is uniform in [0, 1)."""
     scaled = values * count
     whole = scaled.long()
     return whole, scaled.sub_(whole)

@@ -1,4 +1,4 @@
-"""HHA of what the depth sensor measures: disparity, height above ground, angle with gravity."""
+"""HHA of the simulated depth measurement: disparity, height above ground, angle with gravity."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from aims.synth.world.geometry import Geometry, Intrinsics
 
 
 def sense(geometry: Geometry, *, noise: bool = True) -> UInt8[Tensor, "batch height width 3"]:
-    """The HHA pictures of the depth sensor's measurements.
+    """Encodes the depth sensor's measurements as HHA images.
 
-    Gravity is fitted to the picture, as for a real one; `down` is where the fit begins (an accelerometer
-    would tell it), so that a camera pitched beyond 45 degrees does not take a wall for the floor. Computed on
-    the CPU, picture by picture. Source: `aims.sensors.hha`.
+    Gravity is fitted to the depth, as for a real image; the fit starts from `down`, which an accelerometer
+    would measure, so that a camera pitched beyond 45 degrees does not take a wall for the floor. Runs on the
+    CPU, image by image. Source: `aims.sensors.hha`.
 
     Args:
         geometry: the scenes.
-        noise: False takes depth as it is, without noise and holes.
+        noise: False uses the true depth, without noise and holes.
 
     Returns:
-        uint8 on the geometry's device: disparity, height, angle + 38.
+        uint8 on the geometry's device: disparity, height in cm, angle in degrees + 38.
     """
     depths = depth.sense(geometry, noise=noise).cpu().numpy()
     downs = geometry.down.cpu().numpy()
@@ -36,12 +36,15 @@ def sense(geometry: Geometry, *, noise: bool = True) -> UInt8[Tensor, "batch hei
 def from_depth(
     depth_m: Float[np.ndarray, "height width"], down: Float[np.ndarray, " 3"], intrinsics: Intrinsics
 ) -> npt.NDArray[np.uint8]:
-    """The HHA picture of one depth picture.
+    """Encodes one depth image as HHA.
 
     Args:
         depth_m: metres, 0 = no measurement.
-        down: a first guess of gravity in the camera's axes.
-        intrinsics: (fx, fy, cx, cy) of a picture of this size, from pixel centres that count from 0.
+        down: initial estimate of gravity in the camera's axes.
+        intrinsics: (fx, fy, cx, cy) in pixels of an image of this size, pixel centres counted from 0.
+
+    Returns:
+        (height, width, 3): disparity, height in cm, angle in degrees + 38.
     """
     fx, fy, cx, cy = intrinsics
     return encode_hha(depth_m, camera=Camera(fx=fx, fy=fy, cx=cx, cy=cy), gravity=down)

@@ -1,4 +1,4 @@
-"""A near infrared camera (about 850 nm): one channel, the surfaces' own albedo, a dark sky."""
+"""A near infrared camera (about 850 nm) with one channel."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ from aims.synth.sensors._camera import add_noise, develop, exposure
 from aims.synth.sensors._shading import reflect
 from aims.synth.world.geometry import Geometry
 
-_NOISE = 200  # purpose, of 200 to 299
-# Where nothing is seen, in shares of the ambient light, at the horizon and straight above: air scatters with
-# the fourth power of frequency (Rayleigh), so a clear sky at 850 nm has a seventh of its light at 520 nm.
+_NOISE = 200  # purpose of the noise, out of 200 to 299
+# Radiance of the sky relative to the ambient light, at the horizon and at the zenith: Rayleigh scattering
+# grows with the fourth power of frequency, so a clear sky is a seventh as bright at 850 nm as at 520 nm.
 _SKY = {"wilds": (0.9, 0.2)}
 
 
 def sense(geometry: Geometry, *, noise: bool = True) -> Tensor:
-    """The picture of a silicon camera behind a filter that passes near infrared light only.
+    """Simulates a silicon camera behind a filter that passes near infrared light only.
 
-    The model is the colour camera's (`rgb.sense`) with `albedo_nir`, `light_nir` and `ambient_nir`: leaves
-    are bright there and paints alike because their materials say so. Fresnel's reflectance is that of
-    visible light.
+    The model is that of `rgb.sense` with `albedo_nir`, `light_nir` and `ambient_nir`; that leaves are bright
+    and paints look alike comes from the material table. The Fresnel reflectance is that of visible light.
 
     Args:
         geometry: the scenes.
         noise: False leaves shot and read noise out.
 
     Returns:
-        (batch, height, width) uint8, encoded with sRGB's curve and not linear, as pictures of converted
-        colour cameras are (Brown and Süsstrunk, CVPR 2011).
+        (batch, height, width) uint8, encoded with the sRGB curve like the images of converted colour cameras
+        (Brown and Süsstrunk, CVPR 2011).
     """
     gain = exposure(geometry.light_nir, geometry.ambient_nir)
     main, around = geometry.light_nir * gain, geometry.ambient_nir * gain

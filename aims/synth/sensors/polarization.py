@@ -1,12 +1,12 @@
 """A colour camera behind linear polarizers at 0, 45, 90 and 135 degrees.
 
-What is mirrored follows Fresnel's equations, with a complex index for metals (Born and Wolf, "Principles of
-optics", 7th edition, sections 1.5 and 14.2). What is scattered comes from inside the surface and is polarized
+Specular reflection follows Fresnel's equations, with a complex index for metals (Born and Wolf, "Principles
+of optics", 7th edition, sections 1.5 and 14.2). Diffuse light comes from inside the surface and is polarized
 on its way out: Atkinson and Hancock, "Recovery of surface orientation from diffuse polarization" (IEEE TIP
 2006).
 
-Ours departs from nature: the light that falls on things is unpolarized, that of the sky too; roughness does
-not take polarization away; Fresnel's angle is that of the surface and not of the facets of a rough one.
+Simplifications: incident light is unpolarized, skylight too; roughness does not depolarize; the angle of
+incidence is taken at the surface and not at the microfacets of a rough one.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from aims.synth.sensors._shading import by_material, dot, planes
 from aims.synth.sensors.rgb import channels
 from aims.synth.world.geometry import Geometry
 
-_NOISE = 500  # purposes 500 to 511: one for each polarizer and colour
-# Electrons in a full pixel, and of read noise: about what cameras with Sony's IMX250MZR have (EMVA 1288).
+_NOISE = 500  # purposes 500 to 511 of the noise: one for each polarizer and colour
+# Full-well capacity and read noise in electrons, about those of cameras with Sony's IMX250MZR (EMVA 1288).
 _FULL_WELL, _READ_NOISE = 10_500.0, 2.3
-# Squared sine of an angle at which no direction of polarization can be told.
+# Squared sine of the angle of incidence below which the direction of polarization is undefined.
 _UPRIGHT = 1e-12
 
 
 def sense(geometry: Geometry, *, noise: bool = True) -> Float[Tensor, "batch height width 4 3"]:
-    """The pictures behind polarizers at 0, 45, 90 and 135 degrees.
+    """Simulates the images behind polarizers at 0, 45, 90 and 135 degrees.
 
-    Each is s0 / 2 (1 + DoLP cos(2 a - 2 AoLP)), a being the angle of the polarizer: half as bright as `rgb`
-    on the mean. `aims.sensors.polarization` turns them back into Stokes parameters.
+    Each is s0 / 2 (1 + DoLP cos(2 a - 2 AoLP)) with the angle a of the polarizer: on average half as bright
+    as `rgb`. `aims.sensors.polarization` turns them back into Stokes parameters.
 
     Args:
         geometry: the scenes.
@@ -43,14 +43,14 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Float[Tensor, "batch hei
 
     Returns:
         float32 in 0..1 of the full scale of `rgb.channels`, linear; axis 3 is the polarizer, axis 4 R, G, B.
-        In memory it lies by planes.
+        Each polarizer and colour is a contiguous (batch, height, width) block in memory.
     """
     pictures = geometry.depth_m.new_empty(len(ANGLES), 3, *geometry.depth_m.shape)
     for colour, parameters in enumerate(stokes(geometry)):
         s0, s1, s2 = (parameter.mul_(0.5) for parameter in parameters)
         for polarizer, angle in enumerate(ANGLES):
             light = pictures[polarizer, colour]
-            # Exact for these four angles, where sine and cosine are not.
+            # cos(2a) and sin(2a) are 0 or +-1 for these angles, which the functions would not give exactly.
             (torch.add if angle < 90 else torch.sub)(s0, s2 if angle % 90 else s1, out=light)
             if noise:
                 purpose = _NOISE + 3 * polarizer + colour
@@ -60,15 +60,15 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Float[Tensor, "batch hei
 
 
 def stokes(geometry: Geometry) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The light that comes to the camera, before any polarizer.
+    """Computes the Stokes parameters of the light that reaches the camera, before any polarizer.
 
-    Scattered light is polarized along the plane of the normal and the ray, mirrored light across it. s0 is
-    what the colour camera has before noise and curve: `rgb.channels`, scattered and mirrored.
+    Diffuse light is polarized in the plane of normal and ray, specular light perpendicular to it. s0 is the
+    sum of the diffuse and specular light of `rgb.channels`.
 
     Yields:
-        The linear Stokes parameters of R, G and B in turn, (batch, height, width) each: all light, 0 minus 90
-        degrees, 45 minus 135 degrees. Angles count anticlockwise from the right, as one looks at the picture
-        (y up). 1 = full scale; s0 is more in highlights.
+        (s0, s1, s2) of R, G and B in turn, (batch, height, width) each: total intensity, 0 minus 90 degrees,
+        45 minus 135 degrees. Angles count anticlockwise from the right of the image. 1 = full scale; s0
+        exceeds it in highlights.
     """
     cosine, along, slanted = _plane_of_incidence(geometry)
     index, extinction = by_material(geometry, "refractive_index"), by_material(geometry, "extinction")
@@ -79,42 +79,42 @@ def stokes(geometry: Geometry) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
 
 
 def fresnel(cosine: Tensor, index: Tensor, extinction: Tensor) -> tuple[Tensor, Tensor]:
-    """Fresnel's reflectances, from air.
+    """Computes Fresnel's power reflectances for light from air.
 
     Args:
-        cosine: of the angle of incidence, 0..1.
+        cosine: cosine of the angle of incidence, 0..1.
         index: n of the complex index n + ik.
         extinction: k; 0 for dielectrics.
 
     Returns:
-        The shares of the power that are mirrored, with the electric field across (s) and in (p) the plane of
-        incidence.
+        Rs and Rp, 0..1: the electric field perpendicular to (s) and in (p) the plane of incidence.
     """
     real, square = _refracted(cosine, index, extinction)
     c2, s2 = cosine * cosine, 1 - cosine * cosine
     across = (square - 2 * real * cosine + c2) / (square + 2 * real * cosine + c2)
-    # |Rp / Rs| is |(w c - s^2) / (w c + s^2)|^2 for the root w, real or not; no tangents, so no poles.
+    # Rp / Rs is |(w c - s^2) / (w c + s^2)|^2 with the root w of `_refracted`; it needs no tangent, so it
+    # has no poles.
     mixed = 2 * real * s2 * cosine
     inside = across * (square * c2 - mixed + s2 * s2) / (square * c2 + mixed + s2 * s2)
     return across, inside
 
 
 def specular_degree(cosine: Tensor, index: Tensor, extinction: Tensor) -> Tensor:
-    """The degree of polarization of what is mirrored, (Rs - Rp) / (Rs + Rp).
+    """Computes the degree of polarization of specular light, (Rs - Rp) / (Rs + Rp).
 
-    1 at Brewster's angle of a dielectric, 0 upright and grazing. Arguments are those of `fresnel`.
+    It is 1 at Brewster's angle of a dielectric, 0 at normal and grazing incidence. Arguments as in `fresnel`.
     """
     across, inside = fresnel(cosine, index, extinction)
     return (across - inside) / (across + inside)
 
 
 def diffuse_degree(cosine: Tensor, index: Tensor) -> Tensor:
-    """The degree of polarization of what is scattered, leaving at this angle.
+    """Computes the degree of polarization of diffuse light by the angle at which it leaves the surface.
 
-    Atkinson and Hancock (2006): 0 upright, growing to (n^2 - 1) / (n^2 + 1) at a grazing angle.
+    Atkinson and Hancock (2006): 0 along the normal, growing to (n^2 - 1) / (n^2 + 1) at grazing angles.
 
     Args:
-        cosine: of the angle between normal and ray, 0..1.
+        cosine: cosine of the angle between normal and ray, 0..1.
         index: refractive index n.
     """
     n2, s2 = index * index, 1 - cosine * cosine
@@ -123,7 +123,7 @@ def diffuse_degree(cosine: Tensor, index: Tensor) -> Tensor:
 
 
 def _refracted(cosine: Tensor, index: Tensor, extinction: Tensor) -> tuple[Tensor, Tensor]:
-    """The root of (n + ik)^2 - sin^2: its real part, and its squared size."""
+    """Returns the real part and the squared magnitude of the root of (n + ik)^2 - sin^2."""
     real = index * index - extinction * extinction - (1 - cosine * cosine)
     imaginary = 2 * index * extinction
     square = root_(real * real + imaginary * imaginary)
@@ -131,16 +131,16 @@ def _refracted(cosine: Tensor, index: Tensor, extinction: Tensor) -> tuple[Tenso
 
 
 def _plane_of_incidence(geometry: Geometry) -> tuple[Tensor, Tensor, Tensor]:
-    """How the surface lies to the ray.
+    """Computes the orientation of the surface relative to the ray.
 
     Returns:
         The cosine of the angle between normal and ray, and cos 2a and sin 2a of the angle a of their plane in
-        the picture (0 where there is none).
+        the image (0 where normal and ray are parallel).
     """
     normal, view = planes(geometry.normals), planes(geometry.view_directions()[:1])
     cosine = dot(normal, view).clamp_(0, 1)
-    # The ray is turned onto the optical axis, the shortest way, as a lens does on its way to the polarizer:
-    # away from the middle a normal does not lie in the picture as its x and y say.
+    # The ray is rotated onto the optical axis by the shortest rotation, as the lens does before the
+    # polarizer: off the optical axis x and y of the normal do not give its direction in the image.
     share = (cosine - normal[2]).div_(1 - view[2])
     x, y = (part - share * seen for part, seen in zip(normal[:2], view[:2], strict=True))
     x2, y2 = x * x, y * y

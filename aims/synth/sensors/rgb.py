@@ -1,4 +1,4 @@
-"""A colour camera: matt and shiny reflection of a main light and of ambient light, exposure, noise, sRGB."""
+"""A colour camera: diffuse and specular reflection of main and ambient light, exposure, noise, sRGB."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from aims.synth.sensors._camera import add_noise, develop, exposure
 from aims.synth.sensors._shading import reflect
 from aims.synth.world.geometry import Geometry, kept_with_geometry
 
-_NOISE = 100  # purpose, of 100 to 199; one for each channel
-# Where nothing is seen, in shares of the ambient light: at the horizon and straight above, of R, G and B.
-# Rooms are closed; a gap would be black.
+_NOISE = 100  # first purpose of the noise, out of 100 to 199; one for each channel
+# Radiance of the sky relative to the ambient light, at the horizon and at the zenith, for R, G and B. Rooms
+# have none: they are closed, and a gap would be black.
 _SKY = {"wilds": ((2.3, 0.8), (2.25, 1.2), (2.15, 1.9))}
 
 
 def sense(geometry: Geometry, *, noise: bool = True) -> Tensor:
-    """The picture of a colour camera.
+    """Simulates a colour camera.
 
-    Sources are named in `_shading` (reflection) and `_camera` (noise, curve). The exposure is that of a
-    meter which looks at the light and not at the picture: upright white that faces the light comes to 0.85 of
-    full scale, so a scene in shadow is dark. No colour filter mosaic, no blur.
+    `_shading` names the sources of the reflection model, `_camera` those of noise and encoding. Exposure is
+    set by an incident-light meter, not by the image: upright white that faces the light gets 0.85 of full
+    scale, so a scene in shadow is dark. There is no colour filter mosaic and no blur.
 
     Args:
         geometry: the scenes.
         noise: False leaves shot and read noise out.
 
     Returns:
-        (batch, height, width, 3) uint8 R, G, B, encoded with sRGB's curve.
+        (batch, height, width, 3) uint8 R, G, B, encoded with the sRGB curve.
     """
     planes = []
     for channel, (diffuse, specular) in enumerate(channels(geometry)):
@@ -40,13 +40,13 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Tensor:
 
 @kept_with_geometry
 def channels(geometry: Geometry) -> tuple[tuple[Tensor, Tensor], ...]:
-    """Diffuse and specular light of R, G and B, exposed but not cut at full scale; not to be changed.
+    """Computes diffuse and specular light of R, G and B with exposure, before clipping and noise.
 
-    The light of matt surfaces and of the sky is diffuse; what the shiny skin throws back is specular, and
-    metals colour it. Channel by channel: interleaved, arithmetic takes twice as long.
+    The light of matt surfaces and of the sky is diffuse. Channels are kept apart, as arithmetic on
+    interleaved channels takes twice as long. The result is shared with other sensors and must not be changed.
 
     Returns:
-        For each channel (batch, height, width) of both, 1 = full scale; highlights go beyond.
+        (diffuse, specular) per channel, (batch, height, width) each; 1 = full scale, highlights exceed it.
     """
     light, ambient = geometry.light_rgb, geometry.ambient_rgb
     gain = exposure(_mean(light), _mean(ambient))

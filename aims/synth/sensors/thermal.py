@@ -1,4 +1,4 @@
-"""A long-wave infrared camera: the temperature a black body would have to look as bright as each pixel."""
+"""A long-wave infrared camera: the temperature of the black body with the same radiance as each pixel."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from aims.synth.sensors._shading import by_material, mirrored_up
 from aims.synth.world.geometry import Geometry
 from aims.synth.world.random import normal
 
-_TEMPORAL, _PIXELS, _COLUMNS = 300, 301, 302  # purposes, of 300 to 399
+_TEMPORAL, _PIXELS, _COLUMNS = 300, 301, 302  # purposes of the noise, out of 300 to 399
 _ZERO_CELSIUS = 273.15
-# Standard deviations in kelvin: from frame to frame (NETD), and what the shutter's correction leaves behind.
+# Standard deviations in kelvin: temporal noise (NETD), and the residual after shutter-based correction.
 _NETD = 0.05
 _PIXEL_PATTERN = 0.03
 _COLUMN_PATTERN = 0.03
-# Sigma of the optics' blur in pixels, in a picture of 128 pixels.
+# Sigma of the optics' blur in pixels, for an image whose shorter side has 128 pixels.
 _BLUR = 1.0
-# The surroundings' temperature straight above and straight below, in kelvin more than level with the camera:
-# in rooms warm air rises; a clear sky radiates like a body twenty to sixty kelvin colder than the air.
+# Temperature of the surroundings straight above and straight below, in kelvin relative to the air: in rooms
+# warm air rises; a clear sky radiates like a body twenty to sixty kelvin colder than the air.
 _ABOVE = {"rooms": 1.5, "wilds": -35.0}
 _BELOW = {"rooms": -1.5, "wilds": 0.0}
 
 
 def sense(geometry: Geometry, *, noise: bool = True) -> Tensor:
-    """Apparent temperature in degrees Celsius, as a camera gives it that is set to emissivity 1.
+    """Simulates apparent temperature in degrees Celsius, for a camera set to emissivity 1.
 
-    A grey body by Stefan and Boltzmann: e T^4 + (1 - e) T_m^4 is the fourth power of the black body's
-    temperature (a camera sees 8 to 14 micrometres only, where the power is nearer 4.5). T_m, what the
-    surface mirrors, is not traced but the air's temperature with a vertical gradient: in rooms 1.5 K more
-    straight above and less straight below, in the open down to a clear sky's 35 K less at the zenith. Glass
-    is opaque. The optics blur radiance, not temperature, by a Gaussian of 1/128 of the shorter side.
+    A surface is a grey body (Stefan-Boltzmann): e T^4 + (1 - e) T_m^4 is the fourth power of the apparent
+    temperature (in the band of 8 to 14 micrometres the exponent would be nearer 4.5). The reflected
+    temperature T_m is not traced; it is the air's with a vertical gradient: in rooms +1.5 K straight above
+    and -1.5 K straight below, in the open -35 K at the zenith of a clear sky. Glass is opaque. The optics
+    blur radiance, not temperature, by a Gaussian of 1/128 of the shorter side.
 
-    Noise after D'Agostino and Webb (SPIE 1488, 1991): a random part (NETD 50 mK), and a fixed pattern of
-    pixels and columns that belongs to the camera and is the same in all scenes.
+    The noise follows D'Agostino and Webb (SPIE 1488, 1991): temporal noise (NETD 50 mK) and a fixed pattern
+    of pixels and columns that belongs to the camera and is the same in all scenes.
 
     Args:
         geometry: the scenes.
-        noise: False leaves noise and pattern out, not the blur.
+        noise: False leaves out noise and fixed pattern, not the blur.
 
     Returns:
         (batch, height, width) float32.
@@ -61,21 +61,21 @@ def sense(geometry: Geometry, *, noise: bool = True) -> Tensor:
 
 
 def _surroundings(geometry: Geometry, up: Tensor) -> Tensor:
-    """Kelvin of the surroundings in directions that point `up` (1 straight up, -1 straight down)."""
+    """Returns the temperature in kelvin of the surroundings by upward component (1 up, -1 down)."""
     above, below = _ABOVE[geometry.family], _BELOW[geometry.family]
     warmer = up.clamp_min(0).mul_(above).sub_(up.clamp_max(0).mul_(below))
     return warmer.add_(geometry.air_k[:, None, None])
 
 
 def _fourth(kelvin: Tensor) -> Tensor:
-    # Squares have the same bits everywhere, powers have not.
+    # Two squares, as a power is not bit-identical on every processor.
     return kelvin.square().square_()
 
 
 def _blur(picture: Tensor, sigma: float, axis: int) -> Tensor:
-    """A Gaussian along one axis, the picture mirrored at its edges, so that the mean stays.
+    """Blurs along one axis with a Gaussian; the image is mirrored at its edges, which keeps the mean.
 
-    Shifted copies and no convolution, whose rounding depends on the size of the batch.
+    It adds shifted copies, as the rounding of a convolution depends on the size of the batch.
     """
     length = picture.shape[axis]
     radius = math.ceil(3 * sigma)

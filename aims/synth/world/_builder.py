@@ -1,4 +1,4 @@
-"""Puts things together: keeps the current instance and its frame, and turns materials into surfaces."""
+"""The builder of scenes: it tracks the current instance and its frame, and makes surfaces from materials."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Triple = tuple[float, float, float]
 
 
 class Spot(NamedTuple):
-    """A frame in the world, in metres and radians.
+    """The position and orientation of an object's frame in the world, in metres and radians.
 
     Attributes:
         x: to the right, along the floor.
         z: ahead, along the floor.
-        yaw: direction of the frame's +z axis, which is a thing's back.
+        yaw: direction of the frame's +z axis, which is the object's back.
         base: height above the floor.
     """
 
@@ -30,19 +30,19 @@ class Spot(NamedTuple):
     base: float = 0.0
 
 
-# Pigments that look unlike in colour differ by about this much in the near infrared.
+# Maximum difference in near infrared albedo between the two colours of a painted surface.
 _PAINT_NIR = 0.04
 
 
 class Builder:
-    """Adds things to a scene.
+    """Adds objects to a scene.
 
     Args:
         spec: the scene; solids, surfaces and instances are added to it.
-        rng: its random choices.
-        materials: the family's rows.
-        classes: its class names.
-        textures: its texture names.
+        rng: random choices of the scene.
+        materials: material table of the family.
+        classes: class names of the family; ids count from 1.
+        textures: texture names of the family, in the order of their indices.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Builder:
 
         Args:
             name: the instance's class; None adds to the background.
-            spot: where the frame stands.
+            spot: position and orientation of the frame.
         """
         if name is not None:
             self.spec.instances += 1
@@ -91,15 +91,15 @@ class Builder:
         second: Colour | None = None,
         warmth_k: float = 0.0,
     ) -> int:
-        """Adds a surface of the current thing and returns its number.
+        """Adds a surface of the current object and returns its number.
 
         Args:
-            material: a name in the family's table.
+            material: a name in the family's material table.
             texture: a name in the family's textures.
             scale: size of the pattern in metres.
-            colour: reflectance; the material's own, a little varied, if None.
-            second: the pattern's other colour; a darker or lighter first if None.
-            warmth_k: temperature beside the material's and the thing's own offsets.
+            colour: reflectance, 0..1; None for the material's, times 0.85 to 1.15.
+            second: the pattern's second colour; None for a darker or lighter `colour`.
+            warmth_k: kelvin added to the temperature offsets of the material and the object.
         """
         row, matter = self._materials[material]
         rng = self.rng
@@ -112,7 +112,7 @@ class Builder:
         nir = matter.albedo_nir * rng.within(0.95, 1.05)
         second_nir = nir + rng.within(-_PAINT_NIR, _PAINT_NIR)
         if not matter.painted:
-            # Unpainted matter that is darker in one place is so in the near infrared as well, but less.
+            # Where an unpainted material is darker, it is darker in the near infrared too, but less so.
             ratio = (sum(second) + 0.1) / (sum(colour) + 0.1)
             second_nir = nir * (0.5 + 0.5 * min(max(ratio, 0.3), 1.6))
         surface = Surface(
@@ -142,16 +142,16 @@ class Builder:
         form: float = 0.0,
         casts_shadow: bool = True,
     ) -> None:
-        """Adds a solid to the current thing.
+        """Adds a solid to the current object.
 
         Args:
-            kind: its kind.
-            surface: from `surface`.
-            at: its middle in the thing's frame: x, height, z.
-            half: half its sizes.
-            angles: yaw, pitch, roll beside the thing's own yaw.
-            form: the kind's own number.
-            casts_shadow: whether it does.
+            kind: kind of the solid.
+            surface: number of its surface, from `surface`.
+            at: centre in the object's frame (x, height, z), in metres.
+            half: half sizes along its own axes, in metres.
+            angles: yaw, pitch and roll in radians; the object's yaw is added.
+            form: shape parameter of the kind, see `Kind`.
+            casts_shadow: whether it casts a shadow.
         """
         x, up, z = at
         centre = (
@@ -163,7 +163,7 @@ class Builder:
         self.spec.solids.append(Solid(kind, surface, centre, half, turned, form, casts_shadow))
 
     def box(self, surface: int, at: Triple, half: Triple, *, casts_shadow: bool = True) -> None:
-        """Adds a box; one that lies close to another need not cast a shadow, which would not show."""
+        """Adds a box; a thin one on another solid need not cast a shadow, which would not be visible."""
         self.solid(Kind.BOX, surface, at, half, casts_shadow=casts_shadow)
 
     def cylinder(self, surface: int, at: Triple, radius: float, half_height: float) -> None:

@@ -1,4 +1,4 @@
-"""Ray casting of a batch: nearest solid of every pixel, and the share of the main light that arrives."""
+"""Ray casting of a batch: the nearest solid of every pixel, and the share of the main light that arrives."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from aims.synth.world.solids import Kind, Span, Vector, span
 
 #: Ground farther than this counts as sky, in metres.
 FAR_M = 80.0
-# Points are lifted off their surface by a pixel of the light's picture; they must lie this much (and half a
-# pixel) behind a caster's middle to be in its shadow, in metres.
+# Points are moved off their surface by one pixel of the shadow map; they are in the shadow of a solid if they
+# lie this many metres and half a pixel behind its middle.
 _SHADOW_BIAS_M = 0.01
-_INFINITY = 0x7F800000  # its bits
+_INFINITY = 0x7F800000  # bits of float32 infinity
 
 
 def cast(tables: Tables, scenes: int) -> tuple[Tensor, Tensor]:
     """Finds the solid nearest to the camera in every pixel.
 
+    Args:
+        tables: the scenes.
+        scenes: number of scenes.
+
     Returns:
-        depth in metres (0 = nothing is seen) and number of the solid, each (scenes * height * width).
+        Depth in metres (0 = sky) and number of the solid, each (scenes * height * width,).
     """
     view = tables.camera
     nearest = _surroundings(tables, scenes).flatten()
@@ -34,19 +38,20 @@ def cast(tables: Tables, scenes: int) -> tuple[Tensor, Tensor]:
 
 
 def light_share(tables: Tables, points: Vector, normals: Vector, scenes: int) -> Tensor:
-    """The share of the main light that reaches points, from a picture of the casters as the light sees them.
+    """Computes the share of the main light that reaches points, by shadow mapping.
 
-    It holds the middle of each caster rather than its face, so that faces do not shade themselves. The four
-    pixels around a point are compared and blended, so that a shadow's edge is as soft as a pixel is wide.
+    The map holds the middle of each solid along the ray rather than its face, so that faces do not shadow
+    themselves. The comparisons with the four pixels around a point are interpolated, which makes the edge of
+    a shadow as soft as a pixel is wide.
 
     Args:
         tables: the scenes.
-        points: (scenes * n) each, in the camera's frame.
-        normals: of their surfaces.
-        scenes: how many there are.
+        points: x, y and z in the camera's frame, (scenes * n,) each.
+        normals: unit normals of their surfaces, in the same form.
+        scenes: number of scenes.
 
     Returns:
-        (scenes, n), 0 in full shadow.
+        (scenes, n), 0 = full shadow, 1 = lit.
     """
     height, width = tables.light.size
     texel = tables.texel_m[:, None]
@@ -78,7 +83,7 @@ def light_share(tables: Tables, points: Vector, normals: Vector, scenes: int) ->
 
 
 def _surroundings(tables: Tables, scenes: int) -> Tensor:
-    """The key of every pixel before any solid is drawn, (scenes, height * width)."""
+    """Returns the keys of the surroundings in every pixel, (scenes, height * width)."""
     view = tables.camera
     height, width = view.size
     place = torch.arange(height * width, dtype=torch.float32, device=view.rays.device)
@@ -90,7 +95,7 @@ def _surroundings(tables: Tables, scenes: int) -> Tensor:
 
 
 def _spans(view: View) -> Iterator[tuple[Tensor, Tensor, Span]]:
-    """For each kind of solid: number of the solid, pixel of the batch and span of all pairs of the two."""
+    """Yields, per kind, number of the solid, pixel of the batch and span of every pair of solid and pixel."""
     width = view.size[1]
     first_solid = 0
     for kind, count, pairs in view.groups:
@@ -102,7 +107,7 @@ def _spans(view: View) -> Iterator[tuple[Tensor, Tensor, Span]]:
         picked = view.boxes[:, solids].index_select(1, which).view(torch.int32)
         left, top, box_width, first, solid, start = picked
         place = (torch.arange(pairs, dtype=torch.int32, device=which.device) - first).to(torch.float32)
-        # Half a pixel off whole numbers of rows, so that rounding cannot change the row (to 2^22 pixels).
+        # 0.5 keeps the quotient away from integers, so that rounding cannot change the row (to 2^22 pixels).
         line = ((place + 0.5) / box_width).floor()
         column, row = place - line * box_width + left, line + top
         rays = view.rays.index_select(1, view.drawn[solids]).index_select(1, which)
@@ -112,14 +117,17 @@ def _spans(view: View) -> Iterator[tuple[Tensor, Tensor, Span]]:
 
 
 def _rays(view: View, rays: Tensor, column: Tensor, row: Tensor) -> tuple[Vector, Vector, Tensor]:
-    """Origins and directions, in each solid's frame, of the rays through pixels, and the solid's form."""
+    """Returns origins and directions of the rays through pixels in each solid's frame, and its form."""
     x, y, z = rays[3:6] + rays[6:9] * column + rays[9:12] * row
     same, changing = (rays[0], rays[1], rays[2]), (x, y, z)
     return (changing, same, rays[12]) if view.parallel else (same, changing, rays[12])
 
 
 def _key(enter: Tensor, solid: Tensor) -> Tensor:
-    """Positive floats order like their bits; the solid's number breaks ties, in any batch alike."""
+    """Packs depth and number of the solid into one sortable integer.
+
+    Positive floats order like their bits; the solid's number breaks ties independently of the batch.
+    """
     return (_bits(enter).to(torch.int64) << 32) | solid
 
 

@@ -1,7 +1,7 @@
-"""Furniture and other things that stand on the floor of a room, out of boxes, cylinders and spheres; metres.
+"""Furniture and other objects on the floor of a room, made of boxes, cylinders and spheres; in metres.
 
-Each maker adds one thing of one class at a spot, with its front to -z and its back at +z, and returns the
-surfaces on which other things may stand, if there are any.
+Each maker adds one instance at a spot, its front towards -z and its back at +z, and returns the surfaces on
+which other objects may stand, if there are any.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def cabinet(room: Builder, spot: Spot) -> list[Top]:
 
 
 def shelves(room: Builder, spot: Spot) -> list[Top]:
-    """An open shelf; things may stand on its boards."""
+    """An open shelf; its boards carry other objects."""
     rng = room.rng
     half_x, half_z = rng.within(0.35, 0.6), rng.within(0.13, 0.18)
     boards, gap = rng.count(3, 5), rng.within(0.3, 0.4)
@@ -145,7 +145,7 @@ def _plant(room: Builder, spot: Spot, *, radii: tuple[float, float]) -> None:
 
 
 def crate(room: Builder, spot: Spot, sizes: tuple[float, float] = (0.14, 0.3)) -> list[Top]:
-    """A parcel, a crate or a box for toys; its half width is within `sizes`."""
+    """A parcel, a crate or a toy box; its half width in metres is within `sizes`."""
     rng = room.rng
     size = rng.within(*sizes)
     half = (size, size * rng.within(0.5, 1.1), size * rng.within(0.6, 1.0))
@@ -200,7 +200,7 @@ table_lamp = partial(_lamp, heights=(0.32, 0.45), width=0.11)
 large_plant = partial(_plant, radii=(0.14, 0.22))
 small_plant = partial(_plant, radii=(0.05, 0.08))
 
-#: What stands anywhere on the floor, with the radius that it needs.
+#: Makers of objects that stand anywhere on the floor, with the radius of floor that each needs.
 FREE: tuple[tuple[Maker, float], ...] = (
     (table, 0.8),
     (table, 0.8),
@@ -213,7 +213,7 @@ FREE: tuple[tuple[Maker, float], ...] = (
     (sofa, 0.9),
     (floor_lamp, 0.2),
 )
-#: What stands with its back to a wall, with half its width and half its depth.
+#: Makers of objects that stand with their back to a wall, with half the width and half the depth of each.
 WALL: tuple[tuple[Maker, float, float], ...] = (
     (cabinet, 0.8, 0.3),
     (shelves, 0.62, 0.2),

@@ -1,6 +1,6 @@
-"""What grows, lies and floats in the wilds, out of domes, cones, wedges, crystals and capsules; metres.
+"""The objects of the family "wilds", made of domes, cones, wedges, crystals and capsules; in metres.
 
-Each maker adds one thing of one class at a spot. The thing is about as wide and as high as twice its size.
+Each maker adds one instance at a spot, which is about as wide and as high as twice the given size.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BRIGHT = ("lacquer", "chitin", "bronze", "ice", "petal")
 
 
 def tint(land: Builder) -> Colour:
-    """Any colour, from dull to vivid: each channel on its own."""
+    """Draws any colour, from dull to vivid, each channel independently."""
     light, vivid = land.rng.within(0.08, 0.8), land.rng.within(0.1, 0.9)
     red, green, blue = (
         min(max(light * (1 + vivid * land.rng.within(-1.0, 1.0)), 0.02), 0.93) for _ in range(3)
@@ -33,7 +33,7 @@ def tint(land: Builder) -> Colour:
 
 
 def _skin(land: Builder, materials: tuple[str, ...], size: float) -> int:
-    """A surface of one of the materials with a pattern that suits the thing's size."""
+    """Adds a surface of one of the materials, with a pattern scaled to the object's size."""
     rng = land.rng
     texture = rng.pick(("blotches", "strata", "veins", "freckles", "zigzag", "fade", "bark"))
     return land.surface(
@@ -50,7 +50,7 @@ def _tilt(land: Builder, most: float) -> Triple:
 
 
 def _growth(put: Callable[[Builder, SceneRng, float], None]) -> Maker:
-    """Registers what puts one thing together as the maker of the class of its name."""
+    """Registers a function as the maker of the class that bears its name."""
 
     def make(land: Builder, spot: Spot, size: float) -> None:
         with land.thing(put.__name__, spot):
@@ -152,7 +152,7 @@ def cactus(land: Builder, rng: SceneRng, size: float) -> None:
 
 @_growth
 def pile(land: Builder, rng: SceneRng, size: float) -> None:
-    """A heap of pebbles and shards: one thing."""
+    """A heap of pebbles and shards, which is one instance."""
     stone = _skin(land, _STONES, size)
     for _ in range(rng.count(4, 7)):
         turn, out = rng.within(0, 2 * math.pi), rng.share()

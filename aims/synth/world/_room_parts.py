@@ -1,4 +1,4 @@
-"""What the makers of things in rooms share: colours, surfaces and legs."""
+"""Colours, surfaces and legs that the makers of objects in rooms share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PIGMENTS: tuple[Colour, ...] = (
 
 
 class Top(NamedTuple):
-    """A level surface that carries things: its middle and half sizes, in the frame of its yaw."""
+    """A horizontal surface that carries objects: its centre, and its half sizes along its frame's axes."""
 
     spot: Spot
     half_x: float

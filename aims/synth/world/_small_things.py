@@ -1,7 +1,6 @@
-"""Things that stand on furniture or hang on walls, out of boxes, cylinders and spheres; metres.
+"""Objects that stand on furniture or hang on walls, made of boxes, cylinders and spheres; in metres.
 
-Each maker adds one thing of one class at a spot, with its front to -z and its back at +z; nothing
-stands on it.
+Each maker adds one instance at a spot, its front towards -z and its back at +z; nothing stands on it.
 """
 
 from __future__ import annotations
@@ -95,14 +94,14 @@ def radiator(room: Builder, spot: Spot) -> None:
             room.box(enamel, (0.16 * rib - 0.08 * (ribs - 1), 0.28, -0.06), (0.05, 0.28, 0.035))
 
 
-#: What hangs on a wall: half its width, height of its lower edge.
+#: Makers of objects that hang on a wall, with half the width and the range of the lower edge's height.
 HUNG: tuple[tuple[Maker, float, tuple[float, float]], ...] = (
     (window, 0.95, (0.8, 1.1)),
     (window, 0.95, (0.8, 1.1)),
     (picture, 0.5, (1.0, 1.5)),
     (radiator, 0.65, (0.0, 0.0)),
 )
-#: What stands on tables and boards, with the radius that it needs.
+#: Makers of objects that stand on tables and boards, with the radius that each needs.
 SMALL: tuple[tuple[Maker, float], ...] = (
     (small_box, 0.1),
     (bottle, 0.06),

@@ -1,8 +1,8 @@
-"""Scenes as tables: one column a solid or a surface, for a whole batch, in the camera's frame.
+"""Scenes as tables with one column per solid or surface, for a whole batch, in the camera's frame.
 
-The scenes' own numbers come from the C library, whose sines and powers differ in the last of their 53 bits
-between processors; they are rounded to float32 first, which hides that but for one number in a hundred
-million. All further steps have the same bits everywhere (`aims.synth.exact`).
+The numbers of a scene come from the C library, whose sines and powers differ between processors in the last
+of 53 bits; they are rounded to float32 first, which removes the difference but for one number in a hundred
+million. All further steps are bit-identical on every processor (`aims.synth.exact`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from aims.synth.world.solids import SURROUNDINGS, Kind
 Array = NDArray[np.float64]
 Pixels = NDArray[np.int64]
 
-#: Nothing nearer than this is seen, in metres.
+#: Near clipping distance, in metres.
 NEAR_M = 0.05
-# What the sky has for a surface: zeros, and a scale to divide by.
+# Row of the sky in the table of surfaces: zeros, but a scale of 1, by which textures divide.
 _NO_SURFACE = (0.0, 0.0, 0.0, 0.0, 1.0, *(0.0,) * 10)
 _CORNERS = np.array(list(product((-1.0, 1.0), repeat=3)))
 _TIPS = np.concatenate([np.eye(3), -np.eye(3), np.eye(3)[:2]])
 
 
 class Group(NamedTuple):
-    """Solids of one kind that follow one another in a view: how many, and the pixels of their boxes."""
+    """Consecutive solids of one kind in a view: their kind, their number, and the pixels of their boxes."""
 
     kind: int
     solids: int
@@ -43,22 +43,22 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How rays of one picture run in the frames of the solids, and which pixels each solid may cover.
+    """The rays of one image in the frames of the solids, and the pixels that each solid may cover.
 
-    Either where a ray starts or where it runs to is the same for all pixels; the other changes with column
-    and row. Rays of the camera have z = 1 in its frame, those of the light have unit length.
+    Either the origin (camera) or the direction (light) of the rays is the same for all pixels; the other is
+    linear in column and row. Rays of the camera have z = 1 in its frame, those of the light unit length.
 
     Attributes:
-        rays: by solids, x y z each of: what is the same, the other's value at pixel (0, 0), its change per
-            column, its change per row; then the solid's form (13).
-        parallel: whether it is the direction that is the same.
-        size: (height, width) of the picture.
-        groups: the solids that may cover something, kind by kind.
-        drawn: their numbers in that order.
-        areas: pixels of the box of each.
-        boxes: by drawn solids; rows: first column, first row, width, pixels of the boxes before it in its
-            group, number of the solid, first pixel of its scene. Floats that have the bits of 32-bit
-            integers, as torch picks columns of integers at a quarter of the speed.
+        rays: (13, solids); x, y, z each of the constant vector, of the other at pixel (0, 0), of its change
+            per column and of its change per row; then the solid's form.
+        parallel: whether the direction is constant and not the origin.
+        size: (height, width) of the image.
+        groups: the solids that may cover pixels, kind by kind.
+        drawn: (drawn,) numbers of these solids, in that order.
+        areas: (drawn,) pixels of the box of each.
+        boxes: (6, drawn); rows: first column, first row, width, pixels of the boxes before it in its group,
+            number of the solid, first pixel of its scene. These are int32 values viewed as float32, as torch
+            selects columns of integers at a quarter of the speed.
     """
 
     rays: Tensor
@@ -72,31 +72,35 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """A batch of scenes: all that rendering needs.
+    """A batch of scenes in the form that the renderer needs.
 
-    The surroundings of all scenes come first, one each, then the solids scene by scene. What decides how much
-    there is to do are plain numbers, so that a device is never waited for.
+    The surroundings of all scenes come first, one per scene, then the solids scene by scene. Sizes of tensors
+    are known as Python integers, so that the renderer never waits for a GPU.
 
     Attributes:
         family: name of the family.
-        scenes: how many.
-        intrinsics: of the camera.
+        scenes: number of scenes.
+        intrinsics: (fx, fy, cx, cy) of the camera, in pixels.
         surroundings: the kind of all surroundings.
         instances: the highest number of an instance.
-        kind_pixels: the most pixels in which solids of a kind can be seen, by kind.
-        texture_pixels: the same of textures.
-        seeds: one number for each scene.
-        solids: by solids; rows: the affine map into the solid's frame (12: for each axis, three of the matrix
-            and the offset), half sizes (3), form, kind, surface.
-        surfaces: by surfaces, of which the first is nothing; rows as in `Surface`, a colour three of them.
+        kind_pixels: upper bound of the pixels that show solids of a kind, by kind.
+        texture_pixels: upper bound of the pixels that show a texture, by its index.
+        seeds: (scenes,) seeds of the sensors' noise.
+        solids: (18, solids); rows: the affine map into the solid's frame (12: for each axis, three of the
+            matrix and the offset), half sizes (3), form, kind, surface.
+        surfaces: (15, surfaces), the first is the sky's; rows as in `Surface`, three for each colour.
         camera: the camera's rays.
         light: the light's rays, with the solids that cast shadows.
-        light_map: per scene, the map from a point in the camera's frame to column, row and depth of the
-            light's picture, (scenes, 3, 4).
-        texel_m: size of the pixels of that picture in metres.
-        light_direction: unit vector to the light, in the camera's frame, (scenes, 3).
-        down: unit vector of gravity there.
-        air_k: as in `Geometry`, and so are the others.
+        light_map: (scenes, 3, 4), the affine map from the camera's frame to column, row and depth in the
+            shadow map.
+        texel_m: (scenes,) size of the shadow map's pixels in metres.
+        light_direction: (scenes, 3) unit vector to the light, in the camera's frame.
+        down: (scenes, 3) unit vector of gravity, in the camera's frame.
+        air_k: (scenes,) temperature of the air in kelvin.
+        light_rgb: as in `Geometry`.
+        ambient_rgb: as in `Geometry`.
+        light_nir: as in `Geometry`.
+        ambient_nir: as in `Geometry`.
     """
 
     family: str
@@ -129,7 +133,7 @@ def tabulate(
     intrinsics: Intrinsics,
     size: tuple[int, int],
 ) -> Tables:
-    """Packs scenes that all have surroundings of one kind."""
+    """Packs scenes into tables; the surroundings of all must be of one kind."""
     solids = [(spec.surroundings, index) for index, spec in enumerate(specs)]
     solids += [(solid, index) for index, spec in enumerate(specs) for solid in spec.solids]
     scenes = np.array([index for _, index in solids])
@@ -193,7 +197,7 @@ def tabulate(
 
 
 def _most(labels: Pixels, pixels: Pixels, limit: int) -> dict[int, int]:
-    """The sum of the pixels by label, at most the limit."""
+    """Sums the pixels by label, each sum at most `limit`."""
     sums = np.bincount(labels, pixels)
     return {int(label): min(int(sums[label]), limit) for label in np.flatnonzero(sums)}
 
@@ -220,7 +224,7 @@ def _view(
     *,
     parallel: bool,
 ) -> View:
-    """Sorts the wanted solids with a box by kind."""
+    """Makes a view of the wanted solids whose box is not empty, sorted by kind."""
     area = boxes[:, 2] * boxes[:, 3]
     drawn = np.flatnonzero(wanted & (area > 0))
     drawn = drawn[np.argsort(kinds[drawn], kind="stable")]
@@ -258,7 +262,7 @@ def _surface_rows(specs: Sequence[SceneSpec]) -> Array:
 
 
 def _rotations(angles: Array) -> Array:
-    """Yaw, pitch and roll -> matrices that turn the rolled, pitched and yawed frame into the outer one."""
+    """Makes (n, 3, 3) rotations from the inner to the outer frame from yaw, pitch and roll, (n, 3)."""
     (sy, sp, sr), (cy, cp, cr) = sine_and_cosine(angles.T)
     zero, one = np.zeros_like(sy), np.ones_like(sy)
     yaw = np.stack([cy, zero, sy, zero, one, zero, -sy, zero, cy], axis=1).reshape(-1, 3, 3)
@@ -272,7 +276,7 @@ def _into_camera(cameras: Array, directions: Array) -> Array:
 
 
 def _affine(numbers: Array, cameras: Array, places: Array) -> tuple[Array, Array, Array]:
-    """Matrix and offset from the camera's frame into each solid's, and its hull in the camera's."""
+    """Returns matrix and offset from the camera's frame into each solid's, and its hull in the camera's."""
     centres, half = numbers[:, :3], numbers[:, 3:6]
     turns = _rotations(numbers[:, 6:9])
     inverse = turns.transpose(0, 2, 1) / half[:, :, None]
@@ -283,7 +287,7 @@ def _affine(numbers: Array, cameras: Array, places: Array) -> tuple[Array, Array
 
 
 def _hulls(kinds: Array, forms: Array) -> Array:
-    """Eight points of which each solid lies in the hull, (solids, 8, 3); for most the corners of the cube."""
+    """Returns eight points whose convex hull contains the solid, (solids, 8, 3), in its frame."""
     points = np.tile(_CORNERS, (len(kinds), 1, 1))
     upper = points[:, :, 1] < 0
     form = np.broadcast_to(forms[:, None], upper.shape)
@@ -321,7 +325,7 @@ def _camera_rays(
 def _light_map(
     towards: Array, corners: Array, scenes: NDArray[np.int64], casts: NDArray[np.bool_], side: int
 ) -> tuple[Array, Array]:
-    """The picture of all that casts shadows, as seen from the light, and the size of its pixels."""
+    """Returns the affine maps into the shadow maps, (scenes, 3, 4), and the size of a pixel in metres."""
     helper = np.where(np.abs(towards[:, :1]) < 0.6, [[1.0, 0.0, 0.0]], [[0.0, 0.0, 1.0]])
     across = np.cross(helper, towards)
     across /= np.sqrt(matmul(across[:, None, :], across[:, :, None]))[:, 0]
@@ -336,9 +340,9 @@ def _light_map(
     texels = (high - low)[:, :2].max(axis=1) / (side - 3)
     maps = np.concatenate([axes, np.zeros((len(towards), 3, 1))], axis=2)
     maps[:, :2, :3] /= texels[:, None, None]
-    # One free pixel all around: what lies outside of the picture reads it and is lit.
+    # A border of one empty pixel: points outside of the map are clamped to it and are lit.
     maps[:, :2, 3] = 1 - low[:, :2] / texels[:, None]
-    # Casters are at least a metre deep: positive numbers order like their bits.
+    # Depths start at 1, as only positive floats order like their bits.
     maps[:, 2, 3] = 1 - low[:, 2]
     return maps, texels
 
@@ -351,7 +355,7 @@ def _light_rays(
     maps: Array,
     size: tuple[int, int],
 ) -> tuple[Array, Pixels]:
-    # The axes are orthogonal, so their inverse is their transpose over the squared scale.
+    # The rows of the map are orthogonal, so its inverse is the transpose over their squared lengths.
     steps = maps[:, :, :3].copy()
     steps[:, :2] /= matmul(steps[:, :2] * steps[:, :2], np.ones((3, 1)))
     across, down, step = matmul(matrices, steps.transpose(0, 2, 1)).transpose(2, 0, 1)
@@ -362,7 +366,10 @@ def _light_rays(
 
 
 def _boxes(columns: Array, rows: Array, size: tuple[int, int]) -> Pixels:
-    """The pixels whose centres lie between a solid's corners, a little widened against rounding."""
+    """Returns (left, top, width, height) of the pixels whose centres lie between a solid's corners.
+
+    The interval is widened by 0.01 pixels against rounding.
+    """
     edges = []
     for places, length in ((columns, size[1]), (rows, size[0])):
         first = np.clip(np.ceil(places.min(axis=1) - 0.01), 0, length)

@@ -1,6 +1,7 @@
-"""Patterns of surfaces: ruled and woven ones of made things, noisy ones of grown and weathered things.
+"""Solid textures: regular patterns for rooms, noise for wilds.
 
-A pattern takes the noise keys and the coordinates of points, and gives the share of the second colour, 0..1.
+A texture takes the noise keys and the coordinates of points in units of the surface's scale, and returns the
+share of the second colour, 0..1.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def stripes(keys: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 
 
 def hoops(keys: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """Level bands, a third as wide as the ground between them."""
+    """Horizontal bands, a third as wide as the gaps between them."""
     return (_part(y / 2) < 0.25).to(x.dtype)
 
 
@@ -46,7 +47,7 @@ def tiles(keys: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 
 
 def bricks(keys: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """Courses with mortar, each moved by half a brick, each brick with its own shade."""
+    """Courses with mortar, each shifted by half a brick, each brick with its own shade."""
     course = torch.floor(y)
     along = (x + z) * (1 / 2.6) + 0.5 * course
     shade = 0.35 * noise_at(keys, torch.floor(along) * 3.3 + 0.5, course * 2.7 + 0.5)
@@ -70,7 +71,7 @@ def _wave(value: Tensor) -> Tensor:
 
 
 def fields(keys: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """Patches and ripples of the ground; the same all the way up."""
+    """Patches and ripples of the ground, independent of height."""
     patch = noise_at(keys, x * 0.5, z * 0.5)
     return (1.4 * patch - 0.4 + 0.4 * _wave(0.6 * x + 0.9 * z + 2 * patch)).clamp(0, 1)
 
@@ -86,7 +87,7 @@ def strata(keys: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 
 
 def veins(keys: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """Thin lines along which a noise is halfway."""
+    """Thin lines along which the noise is near its mean of 0.5."""
     return (1 - (noise_at(keys, x, y, z) - 0.5).abs() * 9).clamp(0, 1)
 
 
@@ -111,12 +112,12 @@ def bark(keys: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     return noise_at(keys, 2.2 * x, 0.35 * y, 2.2 * z)
 
 
-#: Of rooms, by name in the order of a surface's index.
+#: Textures of rooms by name, in the order of a surface's index; None is the first colour alone.
 ROOM_TEXTURES: dict[str, Texture | None] = {
     "plain": None,
     **{made.__name__: made for made in (checks, stripes, hoops, planks, tiles, bricks, dots, mottle)},
 }
-#: Of the wilds; none is in both.
+#: Textures of the wilds; the families share none.
 WILD_TEXTURES: dict[str, Texture | None] = {
     made.__name__: made for made in (fields, blotches, strata, veins, freckles, zigzag, fade, bark)
 }

@@ -1,4 +1,4 @@
-"""What a pinhole camera sees of a batch of scenes, before any sensor."""
+"""The per-pixel geometry of a batch of scenes as a pinhole camera sees it, the input of all sensors."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ _Value = TypeVar("_Value")
 class Geometry:
     """Geometry, materials and light of a batch of scenes, per pixel.
 
-    The frame is the camera's: x right, y down, z forward, in metres. A pixel that sees nothing (the sky) has
-    depth, points, normals, instance, class and material 0. `render` lays vectors and colours in memory by
-    planes.
+    The frame is the camera's: x right, y down, z forward, in metres. A pixel of the sky has depth, points,
+    normals, instance, class and material 0. In tensors from `render` each component of vectors and colours is
+    contiguous.
 
     Attributes:
         family: "rooms" or "wilds"; it decides the material table.
         seeds: one number per scene, from which sensors draw their noise.
         intrinsics: (fx, fy, cx, cy) in pixels.
-        depth_m: z of the point that is seen.
-        points: that point.
+        depth_m: z of the visible point.
+        points: the visible point.
         normals: unit normal of its surface, towards the camera.
         instances: 0 = background, 1..n dense within each scene.
         classes: 0 = background, else 1 + the index in the family's class names.
         materials: row of the material table.
         albedo_rgb: textured reflectance, 0..1.
-        albedo_nir: the same in the near infrared.
+        albedo_nir: textured reflectance in the near infrared, 0..1.
         temperature_k: temperature of the surface.
-        lit: share of the main light that arrives, 0 in full shadow; the angle to the light is not in it.
+        lit: share of the main light that arrives, 0 in full shadow; the cosine to the light is not included.
         light_direction: unit vector from every surface towards the main light.
-        light_rgb: irradiance of the main light on a surface that faces it, over pi: what white radiates.
-        ambient_rgb: the same of the light from all around.
-        light_nir: as light_rgb.
-        ambient_nir: as ambient_rgb.
-        air_k: temperature of the air, and of what surfaces mirror where nothing else is known.
+        light_rgb: radiance of a white matt surface that faces the main light (irradiance over pi).
+        ambient_rgb: radiance of a white, matt, upright surface in the ambient light.
+        light_nir: light_rgb of the near infrared.
+        ambient_nir: ambient_rgb of the near infrared.
+        air_k: temperature of the air.
         down: unit vector of gravity.
-        kept: what sensors have computed from it and share (`kept_with_geometry`).
+        kept: results that sensors share (`kept_with_geometry`), by name of the function.
     """
 
     family: str
@@ -79,15 +79,15 @@ class Geometry:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """Device of the tensors."""
         return self.depth_m.device
 
     def to(self, device: torch.device | str) -> Geometry:
-        """The same geometry on another device."""
+        """Copies the geometry to a device; kept results are dropped."""
         return moved(self, device)
 
     def view_directions(self) -> Float[Tensor, "batch height width 3"]:
-        """Unit vectors from what is seen towards the camera; defined for the sky as well."""
+        """Returns the unit vectors from visible points towards the camera; defined for the sky as well."""
         batch, height, width = self.depth_m.shape
         x, y = pixel_rays(self.intrinsics, (height, width), self.device)
         length = root_(x * x + y * y + 1)
@@ -96,7 +96,7 @@ class Geometry:
 
 
 def moved(value: _Value, device: torch.device | str) -> _Value:
-    """A tensor, or a dataclass with all its tensors, on another device; any other value as it is."""
+    """Moves a tensor, or all tensors of a dataclass, to a device; returns any other value unchanged."""
     if isinstance(value, Tensor):
         return cast("_Value", value.to(device))
     if not is_dataclass(value) or isinstance(value, type):
@@ -106,7 +106,7 @@ def moved(value: _Value, device: torch.device | str) -> _Value:
 
 
 def kept_with_geometry(compute: Callable[[Geometry], _Value]) -> Callable[[Geometry], _Value]:
-    """Computes a function of a geometry the first time it is called with it, and keeps the result there.
+    """Decorator that caches a function's result in the geometry with which it is called.
 
     Callers share the result and must not change it.
     """
@@ -128,7 +128,7 @@ def family_of(geometry: Geometry) -> Mapping[str, Tensor]:
 
 
 def scaled_intrinsics(size: tuple[int, int]) -> Intrinsics:
-    """NYUv2's camera at another resolution: the whole picture is kept, each axis scaled by itself.
+    """Scales NYUv2's intrinsics to another resolution of the whole image, each axis by its own factor.
 
     Args:
         size: (height, width) in pixels.
@@ -138,14 +138,14 @@ def scaled_intrinsics(size: tuple[int, int]) -> Intrinsics:
     """
     fx, fy, cx, cy = NYUV2_INTRINSICS
     down, across = size[0] / _NYUV2_SIZE[0], size[1] / _NYUV2_SIZE[1]
-    # Pixel edges scale, and they lie half a pixel outside the centres.
+    # Scaling maps pixel edges onto pixel edges; the first edge lies at -0.5, as centres count from 0.
     return fx * across, fy * down, (cx + 0.5) * across - 0.5, (cy + 0.5) * down - 0.5
 
 
 def pixel_rays(
     intrinsics: Intrinsics, size: tuple[int, int], device: torch.device | str = "cpu"
 ) -> tuple[Float[Tensor, "height width"], Float[Tensor, "height width"]]:
-    """x and y of the ray through each pixel's centre, where its z is 1."""
+    """Returns x and y of the ray through each pixel's centre at z = 1, (height, width) each."""
     fx, fy, cx, cy = intrinsics
     columns = torch.arange(size[1], dtype=torch.float64, device=device)
     rows = torch.arange(size[0], dtype=torch.float64, device=device)

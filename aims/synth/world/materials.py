@@ -1,4 +1,4 @@
-"""What surfaces are made of: one table for each family of scenes, with no row in both."""
+"""Material tables, one for each family of scenes; the families share no row but `NOTHING`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """One kind of matter.
+    """One material.
 
     Attributes:
         name: unique within both families.
@@ -29,13 +29,13 @@ class Material:
         shine: strength of the specular reflection, 0..1.
         refractive_index: real part of the index, visible light.
         extinction: imaginary part; 0 for dielectrics.
-        transparent: glass. Nothing is seen through it: a dark tint and a strong reflection in RGB and near
-            infrared, opaque in the thermal infrared.
+        transparent: whether it is glass. It is rendered opaque: dark with strong reflections in RGB and near
+            infrared.
         emissivity: thermal infrared (8-14 um), 0..1.
         temperature_offset_k: typical difference to the temperature of the air.
         depth_dropout: probability that a depth sensor of structured light gets no answer.
         vegetation: leaves: bright in the near infrared.
-        painted: pigments hardly absorb in the near infrared, so all colours look alike there.
+        painted: whether colours look alike in the near infrared, where pigments hardly absorb.
     """
 
     name: str
@@ -53,15 +53,15 @@ class Material:
     painted: bool = False
 
 
-#: Row 0 of both tables.
+#: Row 0 of both tables, the material of the sky.
 NOTHING = Material(
     name="nothing", albedo_rgb=(0.0, 0.0, 0.0), albedo_nir=0.0, roughness=1.0, shine=0.0, emissivity=1.0
 )
 
 
 def _load() -> dict[str, tuple[Material, ...]]:
-    # Emissivities, refractive indices and near-infrared reflectances are typical textbook magnitudes,
-    # rounded; they set sensors apart from one another and claim no more.
+    # Emissivities, refractive indices and near-infrared reflectances are typical textbook values, rounded;
+    # they only have to make materials look different to different sensors.
     tables = {"rooms": [NOTHING], "wilds": [NOTHING]}
     with files("aims.synth.world").joinpath("materials.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -83,13 +83,13 @@ def material_table(family: str, device: torch.device | str = "cpu") -> Mapping[s
 
     Args:
         family: "rooms" or "wilds".
-        device: where the tensors shall be.
+        device: device of the tensors.
 
     Returns:
-        One tensor for each property of `Material`: (materials,), of the albedo (materials, 3).
+        One tensor for each property of `Material`: (materials,); (materials, 3) for `albedo_rgb`.
 
     Raises:
-        InputError: no such family.
+        InputError: the family is unknown.
     """
     if family not in MATERIALS:
         raise unknown_name("family of scenes", family, MATERIALS)
@@ -97,6 +97,6 @@ def material_table(family: str, device: torch.device | str = "cpu") -> Mapping[s
 
 
 def material_columns(rows: tuple[Material, ...], device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """Rows of materials as one tensor a property, see `material_table`."""
+    """Converts rows of materials to one tensor per property, see `material_table`."""
     names = [field.name for field in fields(Material) if field.name != "name"]
     return {name: torch.tensor([getattr(row, name) for row in rows], device=device) for name in names}

@@ -26,7 +26,7 @@ from aims.synth.world.solids import Kind, Vector, normal, shell_face
 FAMILIES: dict[str, Family] = {"rooms": rooms.FAMILY, "wilds": wilds.FAMILY}
 
 _MIN_SIDE, _MOST_PIXELS = 8, 2**22
-# Scenes at a time: more would leave a core's cache, fewer would pay more for calling than for computing.
+# Scenes per batch: more would not fit into a core's cache, fewer would be dominated by the cost of calls.
 _AT_ONCE = {"cpu": 16, "cuda": 256}
 _AXES = range(3)
 
@@ -34,17 +34,18 @@ _AXES = range(3)
 def render(
     family: str, seed: int, scenes: Sequence[int], size: tuple[int, int], device: torch.device | str = "cpu"
 ) -> Geometry:
-    """Renders scenes of a family. Scene k of a seed is the same in whatever batch it is.
+    """Renders scenes of a family; scene k of a seed does not depend on the batch.
 
     Args:
         family: a name in `FAMILIES`.
         seed: at least 0; another seed gives other scenes.
-        scenes: numbers of the scenes, at least 0; at least one.
+        scenes: numbers of the scenes, at least 0; there must be at least one.
         size: (height, width) in pixels, 8 to 2048 each.
-        device: where to compute.
+        device: torch device that computes.
 
     Raises:
-        InputError: no such family; no scene; a negative number; a size out of range.
+        InputError: the family is unknown, there is no scene, a number is negative, or the size is out of
+            range.
     """
     return render_tables(scene_tables(family, seed, scenes, size, scenes_at_once(device)), device)
 
@@ -52,17 +53,18 @@ def render(
 def scene_tables(
     family: str, seed: int, scenes: Sequence[int], size: tuple[int, int], at_once: int
 ) -> list[Tables]:
-    """The part of `render` that works scene by scene, and on a CPU alone; `render_tables` does the rest.
+    """Builds scenes on the CPU and packs them into tables, from which `render_tables` renders.
 
     Args:
-        family: as in `render`, and so are seed, scenes and size.
+        family: a name in `FAMILIES`.
         seed: at least 0.
-        scenes: numbers of the scenes.
-        size: (height, width) in pixels.
-        at_once: scenes of a table, as `scenes_at_once` says for the device that is to render.
+        scenes: numbers of the scenes, at least 0; there must be at least one.
+        size: (height, width) in pixels, 8 to 2048 each.
+        at_once: scenes per table; `scenes_at_once` gives the best number for a device.
 
     Raises:
-        InputError: as `render`.
+        InputError: the family is unknown, there is no scene, a number is negative, or the size is out of
+            range.
     """
     check_scenes(family, seed, scenes)
     if not scenes:
@@ -80,7 +82,7 @@ def scene_tables(
 
 
 def check_scenes(family: str, seed: int, scenes: Sequence[int]) -> None:
-    """Raises InputError where there is no such family, or a number is negative."""
+    """Raises InputError if the family is unknown, or a number is negative."""
     if family not in FAMILIES:
         raise unknown_name("family of scenes", family, FAMILIES)
     if seed < 0 or any(number < 0 for number in scenes):
@@ -88,16 +90,16 @@ def check_scenes(family: str, seed: int, scenes: Sequence[int]) -> None:
 
 
 def scenes_at_once(device: torch.device | str) -> int:
-    """How many scenes of 128 x 128 pixels a device renders best in one go."""
+    """Returns the batch size with which a device renders scenes of 128 x 128 pixels fastest."""
     return _AT_ONCE["cpu" if torch.device(device).type == "cpu" else "cuda"]
 
 
 def render_tables(tables: Sequence[Tables], device: torch.device | str) -> Geometry:
-    """Renders scenes from their tables; a device other than a CPU is never waited for.
+    """Renders scenes from their tables, without synchronizing with a GPU.
 
     Args:
-        tables: of one family and size, at least one.
-        device: where to compute, and where the tables are or are brought.
+        tables: at least one table; all of one family and size.
+        device: torch device that computes; the tables are moved to it.
     """
     parts = [_render(moved(each, device)) for each in tables]
     return parts[0] if len(parts) == 1 else _joined(parts)
@@ -135,7 +137,7 @@ def _render(tables: Tables) -> Geometry:
     picture = (scenes, *size)
 
     def vectors(values: Sequence[Tensor]) -> Tensor:
-        # By planes in memory: sensors work on x, y, z or red, green, blue at a time.
+        # Components are contiguous in memory: sensors work on x, y, z or R, G, B one at a time.
         return torch.stack(tuple(values)).view(3, *picture).movedim(0, -1)
 
     return Geometry(
@@ -163,7 +165,7 @@ def _render(tables: Tables) -> Geometry:
 
 
 def _lit(tables: Tables, points: Vector, normals: Vector, scenes: int) -> Tensor:
-    """The share of the main light; none on what faces away from it."""
+    """Computes the share of the main light of every pixel; 0 on surfaces that face away from it."""
     x, y, z = (axis.view(scenes, -1) for axis in normals)
     light = tables.light_direction[:, :, None]
     facing = light[:, 0] * x + light[:, 1] * y + light[:, 2] * z > 0
@@ -182,7 +184,7 @@ def _into_solids(points: Vector, solids: Tensor) -> Vector:
 
 
 def _normals(local: Vector, points: Vector, solids: Tensor, most: Mapping[int, int]) -> tuple[Vector, Tensor]:
-    """Unit normals in the camera's frame, towards it, and the surface of each pixel."""
+    """Returns unit normals in the camera's frame, towards the camera, and each pixel's surface number."""
     own = [torch.empty_like(axis) for axis in local]
     surface = solids[17].to(torch.int64)
     for kind, which, inside in _groups(solids[16], most):
@@ -192,7 +194,7 @@ def _normals(local: Vector, points: Vector, solids: Tensor, most: Mapping[int, i
             _put(own[axis], which, here[axis], inside)
         if kind == Kind.SHELL:
             _put(surface, which, surface.index_select(0, which) + shell_face(here), inside)
-    # Normals turn with the transpose of the map into the solid's frame.
+    # Normals transform with the transpose of the map into the solid's frame.
     nx, ny, nz = (
         own[0] * solids[axis] + own[1] * solids[4 + axis] + own[2] * solids[8 + axis] for axis in _AXES
     )
@@ -204,7 +206,7 @@ def _normals(local: Vector, points: Vector, solids: Tensor, most: Mapping[int, i
 
 
 def _texture(tables: Tables, local: Vector, solids: Tensor, looks: Tensor) -> Tensor:
-    """The share of the second colour in every pixel."""
+    """Evaluates the textures: the share of the second colour in every pixel."""
     family, pixels = FAMILIES[tables.family], len(local[0]) // tables.scenes
     keys = scene_keys(tables.seeds, family.purpose)[:, None].expand(-1, pixels).reshape(-1)
     places = [each * solids[12 + axis] / looks[4] + looks[5] for axis, each in enumerate(local)]
@@ -222,25 +224,25 @@ _Groups = Iterator[tuple[int, Tensor, Tensor | None]]
 
 
 def _groups(labels: Tensor, most: Mapping[int, int]) -> _Groups:
-    """Each label (0..255), places in which it stands, and which of these are its own (None: all).
+    """Yields each label with indices of its elements and a mask of those that really have it (None: all).
 
     Args:
-        labels: one for each place.
-        most: by label, in how many places it may stand.
+        labels: (n,) values from 0 to 255.
+        most: upper bound of the number of elements, by label.
     """
     small = labels.to(torch.uint8)
     return _counted_groups(small) if small.device.type == "cpu" else _bounded_groups(small, most)
 
 
 def _counted_groups(labels: Tensor) -> _Groups:
-    # NumPy sorts bytes by counting: once that takes a quarter of the time of a look for each label.
+    # NumPy sorts bytes by counting, which takes a quarter of the time of one comparison per label.
     order = torch.from_numpy(np.argsort(labels.numpy(), kind="stable"))
     places = torch.split(order, torch.bincount(labels).tolist())
     return ((label, which, None) for label, which in enumerate(places) if len(which))
 
 
 def _bounded_groups(labels: Tensor, most: Mapping[int, int]) -> _Groups:
-    """As many places as there may be, of which the last may be others': counting would wait for a GPU."""
+    """Takes the upper bound of elements per label and masks the rest; counting would wait for the GPU."""
     ordered, order = torch.sort(labels, stable=True)
     for label, count in most.items():
         first = torch.searchsorted(ordered, torch.full((1,), label, dtype=torch.uint8, device=labels.device))
@@ -250,13 +252,13 @@ def _bounded_groups(labels: Tensor, most: Mapping[int, int]) -> _Groups:
 
 
 def _put(target: Tensor, which: Tensor, values: Tensor, inside: Tensor | None) -> None:
-    """Puts values where they belong; the others leave what is there."""
+    """Writes values to the given indices of `target`, except where `inside` is False."""
     kept = values if inside is None else torch.where(inside, values, target.index_select(0, which))
     target.scatter_(0, which, kept)
 
 
 def _dense(instances: Tensor, most: int) -> Tensor:
-    """Numbers the visible instances of each scene 1..n, in the order of their first numbers."""
+    """Renumbers the visible instances of each scene 1..n, keeping their order."""
     scenes = len(instances)
     flat = instances.view(scenes, -1).to(torch.int64)
     there = torch.zeros(scenes, most + 1, dtype=torch.int32, device=flat.device)

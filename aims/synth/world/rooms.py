@@ -34,17 +34,17 @@ CLASSES = (
     "radiator",
 )
 
-# Things at most: along the walls, and in all.
+# Maximum number of objects along the walls, and in all.
 _MOST_AT_WALLS, _MOST = 7, 14
 _TRIES = 12
 _QUARTER = math.pi / 2
 
 
 def build(generator: np.random.Generator) -> SceneSpec:
-    """Furnishes one room: 5 to 14 things, mostly within the picture.
+    """Builds one room with 5 to 14 objects, most of them within the image.
 
     Args:
-        generator: the scene's own.
+        generator: random generator of the scene.
     """
     rng = SceneRng(generator)
     width, depth, height = rng.within(3.2, 6.0), rng.within(3.2, 7.5), rng.within(2.3, 3.0)
@@ -67,7 +67,7 @@ def build(generator: np.random.Generator) -> SceneSpec:
 
 
 def _light(rng: SceneRng) -> Light:
-    """A lamp or a window, high up; its colour from warm to cool."""
+    """Draws a main light high above the floor, of a colour from warm to cool."""
     raised, turn = math.radians(rng.within(35, 75)), rng.within(0, 2 * math.pi)
     strength, around, warm = rng.within(0.5, 0.85), rng.within(0.2, 0.4), rng.within(-0.12, 0.12)
     return Light(
@@ -80,7 +80,7 @@ def _light(rng: SceneRng) -> Light:
 
 
 def _faces(room: Builder) -> None:
-    """Walls, ceiling and floor, in the order of a shell's faces."""
+    """Adds the surfaces of walls, ceiling and floor, in the order of the faces of `Kind.SHELL`."""
     rng = room.rng
     texture, scale = rng.pick((("plain", 1.0), ("mottle", 0.5), ("stripes", 0.22), ("bricks", 0.09)))
     colour = pigment(room) if rng.happens(0.5) else None
@@ -109,7 +109,7 @@ def _floor(room: Builder) -> None:
 
 
 class _Plan:
-    """Which parts of the floor are taken: circles (x, z, radius)."""
+    """The occupied parts of the floor, as circles (x, z, radius)."""
 
     def __init__(self, room: Builder, width: float, depth: float) -> None:
         self.width, self.depth = width, depth
@@ -119,17 +119,17 @@ class _Plan:
         self._circles = [(camera.x, camera.z, 0.75)]
 
     def take(self, x: float, z: float, radius: float) -> bool:
-        """Takes a circle if it is free."""
+        """Occupies a circle and returns True if it overlaps no other."""
         if any(math.hypot(x - other[0], z - other[1]) < radius + other[2] for other in self._circles):
             return False
         self._circles.append((x, z, radius))
         return True
 
     def find(self, rng: SceneRng, radius: float) -> tuple[float, float] | None:
-        """Takes a circle somewhere in sight."""
+        """Occupies a random circle in sight; returns its (x, z), or None if none was found."""
         x0, z0, yaw = self._eye
         for _ in range(_TRIES):
-            # Things rise above the floor, so those a little behind its upper end are in sight as well.
+            # Objects rise above the floor, so those a little beyond its visible part are in sight as well.
             far = rng.within(max(0.8, self._near) + 0.8 * radius, max(1.3 * self._far, 2.0 + radius))
             aside = yaw + rng.within(-0.5, 0.5)
             x, z = x0 + far * math.sin(aside), z0 + far * math.cos(aside)
@@ -139,7 +139,7 @@ class _Plan:
         return None
 
     def on_wall(self, yaw: float, along: float, off: float) -> tuple[float, float]:
-        """A point `off` from the wall behind a thing that is turned by yaw, `along` it from its middle."""
+        """Returns (x, z) at distance `off` from the wall behind `yaw`, `along` metres from its middle."""
         if yaw == 0:
             return along, self.depth - off
         side = 1 if yaw > 0 else -1
@@ -166,13 +166,13 @@ def _furnish(room: Builder, plan: _Plan) -> None:
 
 
 def _wall_ends(plan: _Plan, yaw: float) -> tuple[float, float]:
-    """From where to where a wall is in sight, from its middle."""
+    """Returns both ends of the part of a wall that is in sight, in metres from its middle."""
     half = plan.depth / 2 if yaw else plan.width / 2
     return (1.3 - half if yaw else -half), half
 
 
 def _hang(room: Builder, plan: _Plan, yaw: float, share: float) -> None:
-    """Hangs things side by side on a wall, each with the probability `share`."""
+    """Hangs objects side by side on a wall, each with the probability `share`."""
     rng = room.rng
     start, end = _wall_ends(plan, yaw)
     start += rng.within(0.0, 0.8)
@@ -186,7 +186,7 @@ def _hang(room: Builder, plan: _Plan, yaw: float, share: float) -> None:
 
 
 def _line(room: Builder, plan: _Plan, yaw: float, share: float) -> list[Top]:
-    """Stands things side by side with their backs to a wall."""
+    """Places objects side by side with their backs to a wall, each with the probability `share`."""
     rng = room.rng
     tops: list[Top] = []
     start, end = _wall_ends(plan, yaw)
@@ -203,7 +203,7 @@ def _line(room: Builder, plan: _Plan, yaw: float, share: float) -> list[Top]:
 
 
 def _set_down(room: Builder, top: Top) -> None:
-    """Puts one or two small things on a table or a board."""
+    """Places up to two small objects on a table or a board."""
     rng = room.rng
     cos, sin = math.cos(top.spot.yaw), math.sin(top.spot.yaw)
     start = -top.half_x
@@ -218,7 +218,7 @@ def _set_down(room: Builder, top: Top) -> None:
         start = aside + radius
 
 
-#: The family as the renderer knows it.
+#: The family "rooms", for `aims.synth.world.render`.
 FAMILY = Family(
     number=1,
     classes=CLASSES,

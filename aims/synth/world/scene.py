@@ -1,4 +1,4 @@
-"""One scene before it is rendered: solids, their surfaces, camera and light, as plain numbers."""
+"""The description of one scene before rendering: solids, surfaces, camera and light, as plain numbers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import Tensor
 from aims.synth.world.materials import Colour
 from aims.synth.world.solids import Kind
 
-#: From the middle of the picture to its upper edge, in radians, as NYUv2's camera has it (240 / 519.5).
+#: Half the vertical field of view of NYUv2's camera, in radians (tangent 240 / 519.5).
 HALF_VIEW = math.atan(0.462)
 
 _Choice = TypeVar("_Choice")
 
 
 class Surface(NamedTuple):
-    """What a solid looks like; one row of the renderer's table.
+    """The appearance of a solid; one column of the renderer's table.
 
-    The texture mixes both colours; it gets metres in the solid's frame over `scale`, plus `phase`.
+    The texture mixes both colours; its coordinates are metres in the solid's frame over `scale` plus `phase`.
     """
 
     material: int
@@ -41,8 +41,8 @@ class Surface(NamedTuple):
 class Solid(NamedTuple):
     """A solid in the world: x and z along the floor, y down, the floor at y = 0; metres and radians.
 
-    It is turned by roll about its own z, then by pitch about x, then by yaw about y. A shell takes six
-    surfaces, from `surface` on, in the order of its faces.
+    It is rotated by roll about its own z, then by pitch about x, then by yaw about y. A shell has six
+    consecutive surfaces, from `surface` on, in the order of its faces.
     """
 
     kind: Kind
@@ -56,7 +56,7 @@ class Solid(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """Where the camera stands and looks: yaw to the right, pitch down, roll; metres and radians."""
+    """Position of the camera in metres, and its angles in radians: yaw to the right, pitch down, roll."""
 
     x: float
     height: float
@@ -64,13 +64,13 @@ class Camera:
     angles: tuple[float, float, float]
 
     def floor_in_sight(self, farthest: float) -> tuple[float, float]:
-        """How far from the camera the floor comes into and goes out of the middle of the picture.
+        """Returns the distances in metres between which the image's middle column shows the floor.
 
         Args:
-            farthest: the most that the second number may be.
+            farthest: upper limit of the second distance.
         """
         steepest, flattest = self.angles[1] + HALF_VIEW, self.angles[1] - HALF_VIEW
-        # Looking straight down and beyond would see the floor behind the camera.
+        # Limits the angle to just below 90 degrees, beyond which the floor behind the camera is in sight.
         near = self.height / math.tan(min(steepest, 0.5 * math.pi - 0.01))
         far = self.height / math.tan(flattest) if flattest > 0 else farthest
         return near, min(far, farthest)
@@ -78,14 +78,14 @@ class Camera:
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """The main light, far away in one direction, and the light from all around.
+    """The main light, infinitely far away in one direction, and the ambient light.
 
     Attributes:
-        towards: unit vector from the scene to the light, in the world.
-        rgb: what a white matt surface that faces the light radiates.
-        ambient_rgb: what it radiates from the light all around.
-        nir: as rgb.
-        ambient_nir: as ambient_rgb.
+        towards: unit vector from the scene to the light, in the world's frame.
+        rgb: radiance of a white matt surface that faces the main light.
+        ambient_rgb: radiance of a white, matt, upright surface in the ambient light.
+        nir: rgb of the near infrared.
+        ambient_nir: ambient_rgb of the near infrared.
     """
 
     towards: tuple[float, float, float]
@@ -97,7 +97,7 @@ class Light:
 
 @dataclass(kw_only=True)
 class SceneSpec:
-    """A scene in the making; `surroundings` is the one solid that every ray may meet."""
+    """A scene, filled by a `Builder`; `surroundings` is the shell or terrain around all other solids."""
 
     camera: Camera
     light: Light
@@ -108,21 +108,21 @@ class SceneSpec:
     instances: int = 0
 
 
-#: (keys, x, y, z) -> the share of the second colour, 0..1; keys is the scene's 32-bit hash of each point.
+#: (keys, x, y, z) -> the share of the second colour, 0..1; keys holds the 32-bit key of each point's scene.
 Texture = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """A kind of world.
+    """A family of scenes.
 
     Attributes:
-        number: sets its random numbers apart from those of other families.
+        number: part of the seed, so that families draw different random numbers.
         classes: names of the classes 1, 2, ...
-        kinds: the solids that it uses.
+        kinds: the kinds of solids that it uses.
         textures: its texture functions by name (None: the first colour alone); a surface holds the index.
-        purpose: of the random numbers in its textures.
-        build: makes one scene.
+        purpose: purpose of the random numbers in its textures (`aims.synth.world.random`).
+        build: makes one scene from a random generator.
     """
 
     number: int
@@ -136,10 +136,10 @@ class Family:
 class SceneRng:
     """Random choices of one scene.
 
-    Numbers are drawn from the generator in blocks, as single draws would take longer than making the scene.
+    Numbers are drawn from the generator in blocks, as single draws would take longer than building the scene.
 
     Args:
-        rng: the scene's generator.
+        rng: random generator of the scene.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -147,27 +147,27 @@ class SceneRng:
         self._numbers: list[float] = []
 
     def share(self) -> float:
-        """Uniform in 0..1."""
+        """Draws a uniform number in [0, 1)."""
         if not self._numbers:
             self._numbers = self._rng.random(512).tolist()
         return self._numbers.pop()
 
     def within(self, low: float, high: float) -> float:
-        """Uniform from low to high."""
+        """Draws a uniform number from low to high."""
         return low + (high - low) * self.share()
 
     def evenly(self, low: float, high: float) -> float:
-        """From low to high, uniform in the logarithm."""
+        """Draws a log-uniform number from low to high."""
         return low * math.exp(self.share() * math.log(high / low))
 
     def count(self, low: int, high: int) -> int:
-        """An integer from low to high, both included."""
+        """Draws a uniform integer from low to high, both included."""
         return low + int(self.share() * (high - low + 1))
 
     def pick(self, choices: Sequence[_Choice]) -> _Choice:
-        """One of the choices."""
+        """Draws one of the choices."""
         return choices[int(self.share() * len(choices))]
 
     def happens(self, probability: float) -> bool:
-        """True with this probability."""
+        """Returns True with this probability."""
         return self.share() < probability

@@ -1,10 +1,10 @@
-"""Solids in closed form: where a ray enters and leaves each, and the normal of what it hits.
+"""Solids in closed form: intersections with rays, and surface normals.
 
 Every solid lies in the cube -1..1 of its own frame (y points down where it stands upright) and is convex, so
-that a ray has one interval in it. An affine map takes it into the scene. Origins, directions and points are
-triples of tensors (x, y, z) that broadcast. Only operations are used that have the same bits on every
-processor and wherever a number stands in a tensor (`aims.synth.exact`), so that a ray gives them in every
-batch. Which kinds a family of scenes may use is the family's own choice.
+a ray intersects it in one interval. An affine map places it in the scene. Origins, directions and points are
+triples of tensors (x, y, z) that broadcast. All operations are bit-identical on every processor and at every
+position in a tensor (`aims.synth.exact`), so results do not depend on the batch. A family of scenes chooses
+the kinds that it uses.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _TINY = 1e-12
 
 
 class Kind(IntEnum):
-    """The kinds of solids; each has one number of its own, `form`, where it says so.
+    """The kinds of solids; `form` is a shape parameter, for those kinds that mention it.
 
-    The first two surround the scene: every ray meets them at most once, from inside or from above.
+    The first two surround the scene: a ray intersects them at most once, from inside or from above.
     """
 
     SHELL = 0
     """The inside of a box: a room. Its faces are -x, +x, -y (ceiling), +y (floor), -z, +z."""
     TERRAIN = 1
-    """All that lies below y = 0."""
+    """The half-space below the plane y = 0."""
     BOX = 2
     CYLINDER = 3
     """Radius 1 about the y axis, with caps."""
@@ -56,32 +56,32 @@ SURROUNDINGS = (Kind.SHELL, Kind.TERRAIN)
 
 
 def span(kind: Kind, origin: Vector, direction: Vector, form: Tensor) -> Span:
-    """Where rays enter and leave a solid, as multiples of their direction.
+    """Computes where rays enter and leave a solid, as multiples of their direction.
 
-    Only a hit has enter <= leave: a miss has enter > leave, or NaN for both.
+    Only a hit has enter <= leave; a miss has enter > leave, or NaN for both.
 
     Args:
-        kind: any kind; a shell is entered from inside, and neither it nor terrain is left.
-        origin: where the rays start, in the solid's frame.
-        direction: their directions there, of any length above 0.
-        form: the solid's number.
+        kind: any kind; a shell is entered from inside; rays never leave a shell or terrain.
+        origin: origins of the rays, in the solid's frame.
+        direction: directions of the rays in that frame, of any length above 0.
+        form: shape parameter of the solid.
     """
     return _SOLIDS[kind][0](origin, direction, form)
 
 
 def normal(kind: Kind, point: Vector, form: Tensor) -> Vector:
-    """A vector along the outward normal at points on a solid's surface, in its frame, not of unit length.
+    """Computes outward normals, not of unit length, at points on a solid's surface, in its frame.
 
     Args:
         kind: any kind; the normals of a shell point inwards.
         point: points on the surface, up to rounding.
-        form: the solid's number.
+        form: shape parameter of the solid.
     """
     return _SOLIDS[kind][1](point, form)
 
 
 def shell_face(inwards: Vector) -> Tensor:
-    """The face of a shell by its normal from `normal`: 0..5 in the order -x, +x, -y, +y, -z, +z."""
+    """Returns the face of a shell from its `normal`: 0..5 in the order -x, +x, -y, +y, -z, +z."""
     x, y, z = inwards
     return (2 * y.abs() + 4 * z.abs() + (x + y + z < 0)).to(torch.int64)
 
@@ -91,7 +91,7 @@ def _dot(a: Vector, b: Vector) -> Tensor:
 
 
 def _inverse(value: Tensor) -> Tensor:
-    """1 / value, finite also at 0; elsewhere what is added rounds away."""
+    """Returns 1 / value, finite also at 0; the constant added is lost to rounding elsewhere."""
     return 1 / (value + _TINY)
 
 
@@ -109,14 +109,14 @@ def _slab(origin: Tensor, direction: Tensor, half: Tensor | float = 1.0) -> Span
 
 
 def _below(value: Tensor, slope: Tensor) -> Span:
-    """Where value + t * slope <= 0."""
+    """Returns the interval of t with value + t * slope <= 0."""
     inverse = _inverse(slope)
     crossing, leaving = -value * inverse, inverse > 0
     return torch.where(leaving, -torch.inf, crossing), torch.where(leaving, crossing, torch.inf)
 
 
 def _ball(origin: Vector, direction: Vector) -> Span:
-    """The unit ball, about the point of the ray nearest to the centre: far away that loses no digits."""
+    """Intersects the unit ball, from the ray's point nearest to the centre: precise from far away too."""
     inverse = 1 / _dot(direction, direction)
     nearest = -_dot(origin, direction) * inverse
     x, y, z = (start + nearest * step for start, step in zip(origin, direction, strict=True))
@@ -124,7 +124,7 @@ def _ball(origin: Vector, direction: Vector) -> Span:
 
 
 def _pipe(origin: Vector, direction: Vector) -> Span:
-    """The endless cylinder of radius 1 about the y axis."""
+    """Intersects the infinite cylinder of radius 1 about the y axis."""
     inverse = 1 / (direction[0] * direction[0] + direction[2] * direction[2]).clamp_min(_TINY)
     nearest = -(origin[0] * direction[0] + origin[2] * direction[2]) * inverse
     x, z = origin[0] + nearest * direction[0], origin[2] + nearest * direction[2]
@@ -205,7 +205,7 @@ def _cone_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
     apart, inverse = root(half * half - square * rest), _inverse(square)
     one, other = (-half - apart) * inverse, (-half + apart) * inverse
     low, high = torch.minimum(one, other), torch.maximum(one, other)
-    # A ray steeper than the side stays within once it is in, on the way down.
+    # A ray steeper than the side crosses it once: downwards it enters and stays, upwards it leaves.
     steep, down = square < 0, direction[1] > 0
     enter = torch.where(steep, torch.where(down, high, -torch.inf), low)
     leave = torch.where(steep, torch.where(down, torch.inf, low), high)
@@ -221,7 +221,7 @@ def _cone_normal(point: Vector, form: Tensor) -> Vector:
 
 
 def _wedge_sides(form: Tensor) -> tuple[tuple[float, Tensor, Tensor], ...]:
-    """Both slopes as (x, y, limit): x * px + y * py <= limit."""
+    """Returns both slopes as (x, y, limit) of the half-planes x * px + y * py <= limit."""
     return (2.0, form - 1, 1 + form), (-2.0, -1 - form, 1 - form)
 
 
@@ -257,7 +257,7 @@ def _crystal_span(origin: Vector, direction: Vector, form: Tensor) -> Span:
 
 
 def _crystal_normal(point: Vector, form: Tensor) -> Vector:
-    # No sign(): a point on an edge still needs a normal.
+    # Not sign(), which is 0 on an edge, where a point still needs a normal.
     x, y, z = (1 - 2 * (each < 0).to(each.dtype) for each in point)
     return x, y, z
 

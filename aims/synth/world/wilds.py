@@ -21,10 +21,10 @@ _TRIES = 15
 
 
 def build(generator: np.random.Generator) -> SceneSpec:
-    """Grows one landscape: 6 to 22 things on a plain with hills behind it.
+    """Builds one landscape: up to 22 objects on a plain with hills behind it.
 
     Args:
-        generator: the scene's own.
+        generator: random generator of the scene.
     """
     rng = SceneRng(generator)
     camera = Camera(
@@ -49,7 +49,7 @@ def build(generator: np.random.Generator) -> SceneSpec:
 
 
 def _light(rng: SceneRng) -> Light:
-    """The sun; the lower, the redder."""
+    """Draws the sun; the lower it stands, the redder it is."""
     raised, turn = math.radians(rng.within(18, 70)), rng.within(0, 2 * math.pi)
     strength, around = rng.within(0.55, 1.0), rng.within(0.12, 0.35)
     red = 0.35 * (1 - math.sin(raised))
@@ -75,7 +75,7 @@ def _hills(land: Builder, ground: str) -> None:
 
 
 def _populate(land: Builder) -> None:
-    """Scatters things in sight; the farther, the larger, so that all are worth a look."""
+    """Scatters objects in sight; farther ones are larger, so that none is tiny in the image."""
     rng = land.rng
     near, far_end = land.spec.camera.floor_in_sight(16.0)
     near, far_end = max(1.1 * near, 0.9), max(1.25 * far_end, 3.0)
@@ -93,7 +93,7 @@ def _populate(land: Builder) -> None:
                 break
 
 
-#: The family as the renderer knows it.
+#: The family "wilds", for `aims.synth.world.render`.
 FAMILY = Family(
     number=2,
     classes=CLASSES,
