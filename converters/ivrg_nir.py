@@ -5,15 +5,15 @@
         Outdoor_dataset/                        the paths are relative to this folder
             NIRimages/NAME_nir.*                grey, or three equal channels
             RGBimages/NAME_rgb.*                found by the NIR picture's name
-            ...                                 masks, where the table says
+            ...                                 masks, at the paths of the table
 
-The tables and the disk may differ in upper and lower case. Nothing at hand says who drew the masks, what
-their numbers mean, or whether 255 stands for "unlabelled". So all regions are of one class, "region": the
-8-connected pixels of equal non-zero value, 255 among them. The released program too takes every non-zero
-value for an object.
+Tables and file names may differ in case. The origin of the masks, the meaning of their numbers, and whether
+255 means "unlabelled", are not documented. All regions are therefore of one class, "region": 8-connected
+pixels of equal non-zero value, including 255. The released program also treats every non-zero value as an
+object.
 
-Each picture is a group of its own. The scene categories of the set (street, field, ...) are no scenes: their
-pictures show different places, and nothing keeps the pictures of one category in one split.
+Each image is its own group. The scene categories of the dataset (street, field, ...) are not scenes: their
+images show different places, and images of one category occur in both splits.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _ARCHIVE, _PICTURES = "IVRG_RGBNIR", "Outdoor_dataset"
 _NIR, _RGB = "NIRimages", "RGBimages"
 _TABLES = MappingProxyType({split: f"IVRG-nir_{split}_GroundTruth.csv" for split in SPLITS})
 _URL = "https://www.epfl.ch/labs/ivrl/research/downloads/rgb-nir-scene-dataset/"
-# Silicon behind a filter that stops the visible: about this band.
+# Nanometres; about the band of a silicon sensor behind a filter that blocks visible light.
 _BAND_NM = (750.0, 1_100.0)
 
 
@@ -66,14 +66,14 @@ class IVRGNIRConverter(Converter):
     )
 
     def spec(self) -> DatasetSpec:
-        """Describes the set; the range is that of the dtype of its first readable image."""
+        """Describes the dataset; the valid range is that of the dtype of the first readable image."""
         dtype = self._first[1]
         known = (0.0, float(np.iinfo(dtype).max)) if dtype.kind == "u" else None
         nir = StreamSpec(channels=1, unit="digital number", valid_range=known, wavelength_nm=_BAND_NM)
         return self.published.describe(self.name, classes=("region",), streams={"nir": nir}, has_rgb=True)
 
     def splits(self) -> Mapping[str, Sequence[str]]:
-        """Names without _nir, below NIRimages, in the order of the tables."""
+        """Returns paths below NIRimages without `_nir`, in the order of the tables."""
         return {split: tuple(files) for split, files in self._files.items()}
 
     def read(self, split: str, image_id: str) -> Sample:
@@ -94,11 +94,11 @@ class IVRGNIRConverter(Converter):
         )
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
-        """The image's NIR, RGB and mask, those that exist."""
+        """Returns the image's NIR, RGB and mask files, as far as they exist."""
         return tuple(path for path in self._files[split][image_id] if path.is_file())
 
     def shared_files(self) -> Sequence[Path]:
-        """The two tables."""
+        """Returns the two tables."""
         return tuple(self._folder / name for name in _TABLES.values())
 
     @cached_property
@@ -117,7 +117,7 @@ class IVRGNIRConverter(Converter):
     def _files(self) -> dict[str, dict[str, _Files]]:
         """The files of every image, by split and id."""
         disk = _CaseInsensitiveFolder(self._folder / _PICTURES)
-        # On some disks names that differ in case are one file.
+        # Ids must differ by more than case, as some file systems ignore it.
         return read_tables(self._folder, _TABLES, partial(_listed_files, disk), fold=str.casefold)
 
     @cached_property
@@ -132,16 +132,16 @@ class IVRGNIRConverter(Converter):
 
 @dataclass(frozen=True)
 class _CaseInsensitiveFolder:
-    """A folder whose files are known up to upper and lower case."""
+    """A folder in which files are looked up regardless of case; listings are cached."""
 
     root: Path
     _names: dict[Path, list[str]] = field(default_factory=dict)
 
     def find(self, relative: str, where: str) -> Path:
-        """A file by its path: as written, else with other letters; as written too where there is none.
+        """Returns the path of a file: the exact name is preferred, and kept if the file does not exist.
 
         Raises:
-            InputError: the path leaves the folder, or several files fit it.
+            InputError: the path leads out of the folder, or several files match it.
         """
         path = self.root
         for part in inside(self.root, relative, where=where).relative_to(self.root).parts:
@@ -150,7 +150,7 @@ class _CaseInsensitiveFolder:
         return path
 
     def find_stem(self, folder: Path, stem: str, where: str) -> Path | None:
-        """The one RGB picture of that name, whatever its suffix; None where there is none."""
+        """Returns the RGB image with this stem, whatever its suffix; None if there is none."""
         names = (name for name in self._list(folder) if name.lower().endswith(RGB_SUFFIXES))
         fitting = [name for name in names if name.rpartition(".")[0].casefold() == stem.casefold()]
         found = _only(folder, fitting, where)
@@ -174,7 +174,7 @@ def _only(folder: Path, names: Sequence[str], where: str) -> str | None:
 
 
 def _listed_files(disk: _CaseInsensitiveFolder, row: TableRow) -> tuple[str, _Files]:
-    """The id and files of a picture that a table lists."""
+    """Returns the id and the files of an image that a table lists."""
     nir, mask = disk.find(row.picture, row.where), disk.find(row.mask, row.where)
     parts = nir.relative_to(disk.root).parts
     places = [index for index, part in enumerate(parts[:-1]) if part.casefold() == _NIR.casefold()]
@@ -191,7 +191,7 @@ def _listed_files(disk: _CaseInsensitiveFolder, row: TableRow) -> tuple[str, _Fi
 
 
 def _load_nir(path: Path) -> Array:
-    """Reads (height, width, 1) in the file's dtype; three equal channels are one."""
+    """Reads a (height, width, 1) array in the file's dtype; three equal channels count as one."""
     picture = load_picture(path)
     array = picture.array
     if picture.palette is not None:

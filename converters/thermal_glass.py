@@ -8,13 +8,13 @@
     RGB-Thermal-Glass/                          the re-distributed archive
         RGB_T_Glass_{train,test}_GroundTruth.csv    GBK; RGB path, mask path in columns two and three
 
-Where the tables are, they say what belongs to the set. The temperature lies beside the RGB picture. The
-released program opens the table's paths as they are, so they may begin with the place where the archive once
-lay: what stands before `RGB-Thermal-Glass/` is left out. What is left may not leave the folder.
+If the tables exist, they define the dataset. The temperature file lies beside the RGB image. The released
+program opens the paths of the tables unchanged, so they may begin with the folder in which the archive once
+lay: all before `RGB-Thermal-Glass/` is removed. The rest must not lead out of the folder.
 
-The released program also takes every non-zero value of a mask of the archive for one pane. Whether its masks
-number their panes so, or have 255 for all, is unconfirmed: a mask of other values than 0 and 255 is refused,
-unless `--numbered-masks` says what they are. Either way panes are 8-connected regions of equal value.
+The released program also treats every non-zero value of an archive's mask as one pane. Whether these masks
+number their panes, or have 255 for all, is unconfirmed: a mask with values other than 0 and 255 is refused
+unless `--numbered-masks` is given. Either way instances are 8-connected regions of equal value.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ from .reading.pictures import check_sizes, load_picture, load_rgb
 from .reading.tables import SPLITS, TableRow, load_mask, read_tables, regions_by_value
 
 _ARCHIVE = "RGB-Thermal-Glass"
-# Where the archive once lay, as its tables may say.
+# The part of a table's path that depends on where the archive lay.
 _PLACE = re.compile(rf"^(.*/)?{_ARCHIVE}/")
 _TABLES = MappingProxyType({split: f"RGB_T_Glass_{split}_GroundTruth.csv" for split in SPLITS})
 _URL = "https://github.com/Dong-Huo/RGB-T-Glass-Segmentation"
 _GLASS = MappingProxyType({colour_code((0, 0, 0)): 0, colour_code((255, 255, 255)): 1})
-# No data sheet of the set's camera was at hand. Uncooled hand-held cameras state about this range in their
-# sensitive mode, and the long-wave band below; what lies outside is stored all the same.
+# The data sheet of the camera was not available. Uncooled hand-held cameras state about this range in their
+# sensitive mode, and the long-wave band below; values outside are stored unchanged.
 _RANGE_C = (-20.0, 120.0)
 _BAND_NM = (7_500.0, 14_000.0)
-# A median beyond it is no scene in degrees Celsius, but one in Kelvin or in raw counts.
+# A median above it means that the values are in Kelvin or raw counts.
 _HOTTEST_MEDIAN_C = 200.0
 
 
@@ -90,7 +90,8 @@ class ThermalGlassConverter(Converter):
     )
 
     def spec(self) -> DatasetSpec:
-        """Describes the set."""
+        """Describes the dataset."""
+        # Raises if files are missing, before any image is read.
         _ = self._files
         thermal = StreamSpec(channels=1, unit="degree Celsius", valid_range=_RANGE_C, wavelength_nm=_BAND_NM)
         return self.published.describe(
@@ -98,7 +99,7 @@ class ThermalGlassConverter(Converter):
         )
 
     def splits(self) -> Mapping[str, Sequence[str]]:
-        """Ids SCENE/IMAGE: sorted in the authors' layout, in the order of the tables in the archive."""
+        """Returns ids SCENE/IMAGE, sorted in the authors' layout, in the order of the tables otherwise."""
         return {split: tuple(files) for split, files in self._files.items()}
 
     def read(self, split: str, image_id: str) -> Sample:
@@ -117,11 +118,11 @@ class ThermalGlassConverter(Converter):
         )
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
-        """The image's RGB, temperature and mask, those that exist."""
+        """Returns the image's RGB, temperature and mask files, as far as they exist."""
         return tuple(path for path in self._files[split][image_id][:3] if path.is_file())
 
     def shared_files(self) -> Sequence[Path]:
-        """The two tables of the archive; none in the authors' layout."""
+        """Returns the two tables of the archive; none in the authors' layout."""
         paths = (self._folder / name for name in _TABLES.values())
         return tuple(path for path in paths if path.is_file())
 
@@ -149,7 +150,7 @@ class ThermalGlassConverter(Converter):
         return found
 
     def _load_mask(self, path: Path) -> Array:
-        """Reads (height, width): 0 is nothing; 1 is glass, or the panes have numbers."""
+        """Reads a (height, width) mask: 0 is background; glass is 1, or the number of its pane."""
         picture = load_mask(path)
         if self.numbered_masks:
             return load_numbers(path, picture)
@@ -174,7 +175,7 @@ def _authors_files(split: Path) -> Iterator[tuple[str, _Files]]:
 
 
 def _folders(at: Path, what: str) -> list[Path]:
-    """The folders in a folder, sorted; names with a "." are neither scenes nor images."""
+    """Returns the subfolders, sorted; entries with a "." in the name are neither scenes nor images."""
     try:
         paths = [at / name for name in sorted(os.listdir(at)) if "." not in name]
     except OSError as error:
@@ -188,7 +189,7 @@ def _folders(at: Path, what: str) -> list[Path]:
 
 
 def _listed_files(folder: Path, row: TableRow) -> tuple[str, _Files]:
-    """The id and files of a picture that a table lists."""
+    """Returns the id and the files of an image that a table lists."""
     paths = (_PLACE.sub("", path) for path in (row.picture, row.mask))
     rgb, mask = (inside(folder, path, where=row.where) for path in paths)
     parts = rgb.relative_to(folder).parts

@@ -1,19 +1,19 @@
-"""ZJU-RGB-P: 394 street pictures by a colour polarization camera, in 8 classes (Xiang et al., 2021).
+"""ZJU-RGB-P: 394 street images of a colour polarization camera, in 8 classes (Xiang et al., 2021).
 
-    {train,val}/{0,45,90,135}/NAME_0°.png       what passes the polarizer at each angle, 8-bit RGB
+    {train,val}/{0,45,90,135}/NAME_0°.png       the intensity behind each polarizer, 8-bit RGB
     {train,val}/label/NAME.png                  class of every pixel (also seen as labels/ or gt/)
-    {train,val}/label_sam/NAME.png              (re-distributed, zju-rgbp/) a number an instance
+    {train,val}/label_sam/NAME.png              (re-distributed, zju-rgbp/) a number per instance
 
-The four pictures are kept as the streams i0, i45, i90 and i135, so nothing is lost; intensity, AoLP and DoLP
-are derived when they are read. The degree sign may be absent, or spoilt by unpacking: whatever stands between
-the angle and `.png` is accepted as long as it holds no digit, and so is Info-ZIP's `#U00b0`.
+The four images are stored as the streams i0, i45, i90 and i135, so nothing is lost; intensity, AoLP and DoLP
+are derived when they are read. The degree sign may be missing or garbled by unpacking: any text without
+digits between the angle and `.png` is accepted, and so is Info-ZIP's `#U00b0`.
 
-`--labels` says what instances are: `classes` (the label maps, split into 8-connected regions of a class),
+`--labels` selects the instances: `classes` (the label maps, split into 8-connected regions of a class),
 `instances` (label_sam/, which names no classes, so that all are "object"), or `auto`, the first of these that
 both splits have. A label map holds the numbers 0 to 8, or the colours that Pascal VOC gives to these numbers.
 
-The source calls its 50 evaluation pictures val. Published results, the paper's among them, are of these, so
-they are the split `test` here. Names tell no sequence, so each picture is a group of its own.
+The source calls its 50 evaluation images val. Published results, including the paper's, use these, so they
+are the split `test` here. File names do not identify sequences, so each image is its own group.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ class ZJURGBPConverter(Converter):
     )
 
     def spec(self) -> DatasetSpec:
-        """Describes the set. Instance maps name no classes: all is "object"."""
+        """Describes the dataset. Instance maps name no classes, so all instances are "object"."""
+        # Raises if files are missing, before any image is read.
         _ = self._files
         stream = StreamSpec(channels=3, unit="digital number", valid_range=(0.0, 255.0))
         return self.published.describe(
@@ -104,7 +105,7 @@ class ZJURGBPConverter(Converter):
         )
 
     def splits(self) -> Mapping[str, Sequence[str]]:
-        """Names of the pictures, sorted; the source's `val` is `test`."""
+        """Returns the names of the images, sorted; the source's `val` is `test`."""
         return {split: tuple(files) for split, files in self._files.items()}
 
     def read(self, split: str, image_id: str) -> Sample:
@@ -126,7 +127,7 @@ class ZJURGBPConverter(Converter):
         return Sample(image_id=image_id, group=image_id, streams=streams, labels=labels)
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
-        """The image's four pictures and its label map, those that exist."""
+        """Returns the image's four polarizer images and its label map, as far as they exist."""
         return tuple(path for path in self._files[split][image_id] if path.is_file())
 
     @cached_property
@@ -150,7 +151,7 @@ class ZJURGBPConverter(Converter):
         return choose_source("--labels", self.labels, places)
 
     def _class_maps(self, split: str) -> Path:
-        """The folder of a split's label maps, under the one of its names that is there."""
+        """Returns the folder of a split's label maps, under whichever of its names exists."""
         places = [self._folder / _FOLDERS[split] / name for name in _LABELS]
         found = [path for path in places if path.is_dir()]
         if len(found) > 1:
@@ -159,7 +160,7 @@ class ZJURGBPConverter(Converter):
 
     @cached_property
     def _files(self) -> dict[str, dict[str, tuple[Path, ...]]]:
-        """The four pictures and the label map of every name that any of the five folders knows."""
+        """The paths of the four images and the label map of every name that occurs in any of the folders."""
         files = {split: self._files_of(split) for split in _FOLDERS}
         check_split_names(
             {split: {name: paths[0] for name, paths in found.items()} for split, found in files.items()}
@@ -174,7 +175,7 @@ class ZJURGBPConverter(Converter):
             angle: list_ids(base / angle, _angle_name(angle), f"NAME_{angle}°.png or NAME_{angle}.png")
             for angle in ANGLES
         }
-        # Where a file is lost, its plain name stands for it, and the loss is met when it is read.
+        # A missing file is represented by its regular path, so that reading it raises an error.
         return {
             name: (
                 *(found.get(name, base / angle / f"{name}_{angle}.png") for angle, found in angles.items()),
@@ -189,9 +190,9 @@ def _angle_name(angle: str) -> re.Pattern[str]:
 
 
 def _load_classes(path: Path) -> Array:
-    """Reads class numbers, by colour where the file has Pascal VOC's colours.
+    """Reads a (height, width) class map, by colour if the file uses Pascal VOC's colours.
 
-    A palette of other colours, such as greys, counts for nothing: its indices are the numbers. So are the
+    A palette of other colours, such as greys, is ignored: its indices are the class numbers, and so are the
     values of a file with three equal channels.
     """
     picture = load_picture(path)

@@ -1,18 +1,18 @@
-"""Pictures with COCO instances: any set of single pictures, and what `aims export` writes.
+"""Images with COCO instances: any dataset of single images, and the output of `aims export`.
 
-    RAW/annotations/*.json     or else RAW/*.json; where some are called instances_*.json, only those
+    RAW/annotations/*.json     or else RAW/*.json; if some are named instances_*.json, only those
     RAW/.../*.jpg              each at its `file_name` below the folder --images
 
-A JSON file is a split. It is called like the file, in lower case and with "_" for all but letters and digits,
-less `instances_` in front and a year behind: `instances_train2017.json` is `train`. COCO itself is read by
+Each JSON file is a split, named after the file: in lower case, with "_" for all but letters and digits, and
+without the prefix `instances_` and a year at the end: `instances_train2017.json` is `train`. COCO is read by
 
     aims convert coco --raw RAW --images "{split}2017"
 
-An image is called like its picture below RAW, without the suffix, and is a group of its own. Where instances
-lie on each other, the smaller one is seen; what cannot be drawn at all is listed in dropped.jsonl.
+An image id is the path of the image below RAW without the suffix; each image is its own group. If instances
+overlap, the smaller one is on top; annotations that cannot be drawn are listed in dropped.jsonl.
 
-Files of `aims export` say the rest under the key "aims": names, groups, streams, units and ranges are taken
-from there, and the dataset comes back whole.
+Files of `aims export` hold all else under the key "aims": ids, groups, streams, units and ranges are taken
+from there, and the dataset is restored completely.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class CocoConverter(Converter):
     dataset: str = option("coco", help="Name of the dataset.")
 
     def spec(self) -> DatasetSpec:
-        """Describes the set: as `aims export` wrote it down, else by its first readable picture."""
+        """Describes the dataset: as `aims export` wrote it, else by the first readable image."""
         if self._exported is not None:
             return self._exported.spec
         streams = {}
@@ -83,7 +83,7 @@ class CocoConverter(Converter):
         )
 
     def splits(self) -> Mapping[str, Sequence[str]]:
-        """Image ids of every JSON file, in its order."""
+        """Returns the image ids of every JSON file, in its order."""
         return {split: tuple(entries) for split, entries in self._entries.items()}
 
     def read(self, split: str, image_id: str) -> Sample:
@@ -106,11 +106,11 @@ class CocoConverter(Converter):
         )
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
-        """The image's pictures that exist."""
+        """Returns the image's RGB and stream files, as far as they exist."""
         return tuple(path for path in self._entries[split][image_id].files if path.is_file())
 
     def shared_files(self) -> Sequence[Path]:
-        """The JSON files."""
+        """Returns the JSON files."""
         return tuple(file.path for file in self._files)
 
     @cached_property
@@ -154,7 +154,7 @@ class CocoConverter(Converter):
         return _collect_once(self, self._files)
 
     def _collect(self) -> dict[str, dict[str, CocoEntry]]:
-        """The images of every split by id."""
+        """Returns the images of every split by id."""
         entries: dict[str, dict[str, CocoEntry]] = {}
         for split, file in self._splits.items():
             entries[split] = {}
@@ -168,7 +168,7 @@ class CocoConverter(Converter):
         return entries
 
     def _pictures(self, split: str) -> Iterator[CocoEntry]:
-        """The images of a split that are one picture each."""
+        """Yields the images of a split of single image files, which are RGB or one stream."""
         folder = PurePosixPath((self.images or "").replace("{split}", split))
         inside(self.root, folder.as_posix(), where="--images")
         for image in self._splits[split].images:
@@ -202,11 +202,11 @@ class CocoConverter(Converter):
 
     @cached_property
     def _model(self) -> tuple[Path, Array]:
-        """The picture that says what all of the stream are like."""
+        """The file and array of the first readable image, whose channels and dtype all images must have."""
         return self._first(_load_stream)
 
     def _first(self, load: Callable[[Path], T]) -> tuple[Path, T]:
-        """The first picture that can be read, and its file."""
+        """Returns the file and the content of the first readable image."""
 
         def read(entry: CocoEntry) -> tuple[Path, T]:
             path = entry.files[0]
@@ -224,18 +224,18 @@ class CocoConverter(Converter):
 def _collect_once(
     converter: CocoConverter, files: tuple[Annotations, ...]
 ) -> dict[str, dict[str, CocoEntry]]:
-    """Collects the images once in a process, though its converter comes afresh with every shard."""
+    """Collects the images once per process, although every shard brings a newly unpickled converter."""
     return converter._collect()
 
 
 def _find(root: Path) -> list[Path]:
-    """The JSON files with instances."""
+    """Returns the JSON files with instances."""
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; give the folder of the pictures and JSON files with --raw")
     found = sorted((root / "annotations").glob("*.json")) or sorted(root.glob("*.json"))
     if not found:
         raise InputError(f"{root}: no JSON file in it or in its folder 'annotations'; give another --raw")
-    # Beside them COCO has captions and keypoints of the same pictures.
+    # COCO has captions and keypoints of the same images beside them.
     return [path for path in found if path.stem.startswith("instances_")] or found
 
 
@@ -257,7 +257,7 @@ def _load_stream(path: Path) -> Array:
 
 
 def _load_rgb(path: Path) -> tuple[bytes, tuple[int, int]]:
-    """A picture as RGB; one with more than 8 bits would lose some whenever it is looked at."""
+    """Reads an RGB image; more than 8 bits are refused, as decoding RGB would lose the rest."""
     data, size = load_rgb(path)
     deep = path.suffix.lower() in PNG and data[24] > 8  # the header's bit depth
     if deep or (path.suffix.lower() in TIFF and load_picture(path).array.dtype.itemsize > 1):

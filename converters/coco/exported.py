@@ -1,4 +1,4 @@
-"""What `aims export` adds to COCO's files under the key "aims": the rest of the dataset."""
+"""Reads what `aims export` adds to COCO files under the key "aims": the rest of the dataset."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _ImageKeys(msgspec.Struct):
 
 @dataclass(frozen=True, kw_only=True)
 class CocoEntry:
-    """One image: its entry in the JSON, its name and group in the dataset, and its files."""
+    """One image: its entry in the JSON file, its id and group in the dataset, and its files."""
 
     image: CocoImage
     image_id: str
@@ -50,23 +50,23 @@ class CocoEntry:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All of its files."""
+        """All files of the image."""
         return (*self.streams.values(), *(() if self.rgb is None else (self.rgb,)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedSet:
-    """A dataset as its exported files describe it; the files by split, in the dataset's order."""
+    """A dataset as described by its exported files; `files` by split, in the dataset's order."""
 
     spec: DatasetSpec
     files: Mapping[str, Annotations]
 
     @classmethod
     def of(cls, files: Sequence[Annotations]) -> ExportedSet | None:
-        """Reads the description; None for files that were not exported.
+        """Reads the description; returns None if the files were not exported.
 
         Raises:
-            InputError: the files are not those of one export, or a description is damaged.
+            InputError: the files do not form one complete export, or a description is damaged.
         """
         if not any(KEY in file.header for file in files):
             return None
@@ -76,7 +76,7 @@ class ExportedSet:
             if KEY not in file.header:
                 raise InputError(f"{file.path}: lies among files of `aims export` and is none; move it away")
             content, where = file.header[KEY], f"{file.path}: {_WRITTEN}"
-            # First, as a newer version may have other keys.
+            # Checked first, as a newer version may have other keys.
             if convert_struct(content, _Version, where=where).version > FORMAT_VERSION:
                 raise InputError(f"{file.path}: of a newer format; update AIMS to read it")
             header = convert_struct(content, _SetKeys, where=where)
@@ -97,7 +97,7 @@ class ExportedSet:
         return cls(spec=spec, files={split: own[split] for split in header.splits})
 
     def entries(self, root: Path, split: str) -> Iterator[CocoEntry]:
-        """The images of a split, with their files below `root`."""
+        """Yields the images of a split, with their files below `root`."""
         file = self.files[split]
         for image in file.images:
             where = f"{file.path}: image {image.id}"

@@ -85,11 +85,11 @@ class FolderConverter(Converter):
 
     @property
     def root(self) -> Path:
-        """The raw folder: as given, else the folder of the TOML file."""
+        """The raw folder: the given one, else that of the TOML file."""
         return self.raw if self.raw is not None else self.config.parent
 
     def spec(self) -> DatasetSpec:
-        """Describes the set; channels and ranges are those of its first readable image."""
+        """Describes the dataset; channels and ranges follow from the first readable image."""
         entries = stream_entries(self._config)
         streams = {
             name: entries[name].spec(stream.array.shape[2], stream.stored)
@@ -97,15 +97,15 @@ class FolderConverter(Converter):
         }
         if self._config.labels.classes is None:
             for split in self._splits:
-                self._coco(split)  # its categories must fit before the slow work starts
+                self._coco(split)  # raises if categories do not match, before the slow work starts
         return self._config.spec(streams)
 
     def splits(self) -> Mapping[str, Sequence[str]]:
-        """Image ids as the description lists them; those of "*" are sorted."""
+        """Returns the image ids in the order of the description; those of "*" are sorted."""
         return self._splits
 
     def read(self, split: str, image_id: str) -> Sample:
-        """Reads one image and checks that its files fit each other and the first image."""
+        """Reads one image and checks that its files match each other and the first image."""
         files = self._files(split, image_id)
         streams = read_streams(self._config, files)
         for name, stream in streams.items():
@@ -139,11 +139,11 @@ class FolderConverter(Converter):
         )
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
-        """The image's stream, label and RGB files that exist; one that serves twice is listed once."""
+        """Returns the image's existing stream, label and RGB files, each once."""
         return tuple(dict.fromkeys(self._own_files(split, self._name(split, image_id))))
 
     def shared_files(self) -> Sequence[Path]:
-        """The description, the text files that list ids, and the JSON files of all images of a split."""
+        """Returns the description, the text files that list ids, and the JSON files of the splits."""
         lists = [
             inside(self.root, value, where=f"{self.config} [splits]")
             for value in self._config.splits.values()
@@ -155,7 +155,7 @@ class FolderConverter(Converter):
         return (self.config, *dict.fromkeys(lists))
 
     def options(self) -> dict[str, Any]:
-        """The given options, and how a mosaic was taken apart, so that its raw frames can be put together."""
+        """Returns the options, and how a mosaic was split, so that its raw frames can be reassembled."""
         mosaic = self._config.mosaic
         if mosaic is None:
             return super().options()
@@ -188,7 +188,7 @@ class FolderConverter(Converter):
         return splits
 
     def _listed(self, split: str) -> Iterator[tuple[str, str]]:
-        """The names of a split, each with where it stands."""
+        """Yields the names of a split, each with the place that lists it."""
         value = self._config.splits[split]
         where = f"{self.config} [splits] {split}"
         if isinstance(value, tuple):
@@ -200,7 +200,7 @@ class FolderConverter(Converter):
             yield from read_ids(self.root, value, where=where)
 
     def _name(self, split: str, image_id: str) -> str:
-        """What stands for `{id}` in the files of an image."""
+        """Returns the value of `{id}` for an image id."""
         return image_id.removeprefix(self._config.image_id.partition("{id}")[0].replace("{split}", split))
 
     def _own_files(self, split: str, name: str) -> Iterator[Path]:
@@ -241,7 +241,7 @@ class FolderConverter(Converter):
 
     @cached_property
     def _first(self) -> dict[str, StreamFile]:
-        """The streams of the first image whose streams can be read."""
+        """The streams of the first image that can be read."""
         images = ((split, image_id) for split, ids in self._splits.items() for image_id in ids)
         return first_readable(images, lambda image: read_streams(self._config, self._files(*image))) or {}
 
@@ -262,7 +262,7 @@ class FolderConverter(Converter):
         return {}
 
     def _coco(self, split: str) -> CocoLabels:
-        """The annotations of a split, read once."""
+        """Returns the annotations of a split; every file is read once."""
         pattern = self._config.labels.files
         found = pattern.find(self.root, split, "")
         if len(found) != 1:

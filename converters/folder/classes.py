@@ -1,4 +1,4 @@
-"""Which number or colour of a label file is which class: the keys of `[labels]` that say so."""
+"""Reads the keys of `[labels]` that map numbers or colours of label files to classes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Drawn = Literal["palette", "values", "instance"]
 
 @dataclass(frozen=True, kw_only=True)
 class CodedClasses:
-    """How label files are drawn, and the class id of each number or colour code; 0 is nothing.
+    """The coding of label files, and the class id of each number or colour code; class 0 is void.
 
-    Where every number is one instance, only the numbers that stand for nothing are listed.
+    If every number is an instance, `ids` lists only the numbers that are void.
     """
 
     drawn: Drawn
@@ -50,7 +50,7 @@ def coded_classes(table: Fields, kind: str, classes: tuple[str, ...]) -> CodedCl
         if code in ids:
             name, shown = classes[ids[code] - 1], (show_colour if palette else show_value)(code)
             raise InputError(f"{table.where}: {shown} is 'void' and {name!r}; give it one meaning")
-    # Black, and 0, is nothing unless a class takes it.
+    # Black or 0 is void unless a class uses it.
     return CodedClasses(drawn=cast(Drawn, given[0]), ids={0: 0, **dict.fromkeys(void, 0), **ids})
 
 

@@ -1,4 +1,4 @@
-"""The TOML description of a folder of images, checked key by key."""
+"""Reads the TOML description of a folder of images and validates every key."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _IDS = ("{id}", "{split}/{id}")
 
 @dataclass(frozen=True, kw_only=True)
 class StreamEntry:
-    """`[streams.NAME]`: the files, the variable in them, what it measures, the channels kept (None: all)."""
+    """`[streams.NAME]`: the files, the variable in them, its quantity, and the channels kept (None: all)."""
 
     files: Pattern
     where: str
@@ -42,11 +42,14 @@ class StreamEntry:
     channels: tuple[int, ...] | None
 
     def spec(self, channels: int, stored: np.dtype[Any]) -> StreamSpec:
-        """Describes the stream; whole numbers of 8 and 16 bits have a range of their own.
+        """Describes the stream; without a declared range, uint8 and uint16 have that of their dtype.
 
         Args:
-            channels: channels of the stream.
+            channels: number of channels of the stream.
             stored: dtype of its files.
+
+        Raises:
+            InputError: an integer dtype cannot hold the missing value.
         """
         known = None
         if stored.kind in "iu":
@@ -75,7 +78,7 @@ class MosaicEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsEntry:
-    """`[labels]`: the files, and the classes in them; None: COCO's JSON, which names them itself."""
+    """`[labels]`: the files and the coding of their classes; None for COCO JSON, which names them itself."""
 
     files: Pattern
     variable: str | None
@@ -87,10 +90,10 @@ class FolderConfig:
     """The whole description. A split is a tuple of names, "*", or the name of a text file.
 
     Attributes:
-        head: name, classes, licence, citation and URL, as they go into `DatasetSpec`.
-        streams: by name.
-        image_id: how an image is called in the set: "{id}" or "{split}/{id}".
-        group: its first group finds the scene in an image id; None: every image is one of its own.
+        head: name, classes, licence, citation and URL: arguments of `DatasetSpec`.
+        streams: the entries of streams by name.
+        image_id: template of the image ids: "{id}" or "{split}/{id}".
+        group: its first group matches the scene in an image id; None if every image is its own group.
     """
 
     head: Mapping[str, Any]
@@ -103,22 +106,22 @@ class FolderConfig:
     group: re.Pattern[str] | None
 
     def spec(self, streams: Mapping[str, StreamSpec]) -> DatasetSpec:
-        """Describes the set."""
+        """Describes the dataset."""
         return DatasetSpec(**self.head, streams=streams, has_rgb=self.rgb is not None)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names; the class id is the place, from 1."""
+        """Class names; class id k is `classes[k - 1]`."""
         return tuple(self.head["classes"])
 
     @property
     def sensors(self) -> list[StreamEntry]:
-        """The entries that name sensor files."""
+        """The entries of sensor files: streams and mosaic."""
         return [*self.streams.values(), *([self.mosaic.frames] if self.mosaic else [])]
 
     @property
     def own_files(self) -> list[Pattern]:
-        """The patterns of the files of one image alone; the first tells the images of a split that is "*"."""
+        """The patterns of files of a single image; the first one yields the ids of a split "*"."""
         patterns = [entry.files for entry in self.sensors]
         patterns += [self.labels.files] if self.labels.files.has_id() else []
         return [*patterns, *([self.rgb] if self.rgb is not None else [])]
@@ -210,13 +213,13 @@ def _pattern(table: Fields, suffixes: tuple[str, ...], *, needs_id: bool = True)
 
 
 def _fixed_suffix(text: str) -> str:
-    """The suffix that all files of a pattern have; empty where it leaves that open."""
+    """Returns the suffix of all files of a pattern; empty if it has a placeholder or wildcard."""
     suffix = PurePosixPath(text).suffix.lower()
     return "" if set(suffix) & set("{}*?") else suffix
 
 
 def _variable(table: Fields) -> str | None:
-    """The name of the array, which files that hold several need and the others have not."""
+    """Returns the name of the array, which npz and .mat files require and other formats must not have."""
     variable, suffix = table.optional("variable", table.string), _fixed_suffix(table.string("files"))
     if suffix in ARCHIVE_SUFFIXES and variable is None:
         raise InputError(f"{table.where}: needs 'variable', the name of the array in the {suffix} files")

@@ -1,4 +1,4 @@
-"""The files of one image of a folder: found by their patterns, each decoded once, turned into streams."""
+"""Finds the files of one image of a folder by their patterns, decodes each once and builds its streams."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class StreamFile:
     Attributes:
         path: its file.
         array: (height, width, channels).
-        stored: dtype of the file's numbers; that of `array` unless they were interpolated.
-        place: the file in words, for messages about its size.
+        stored: dtype of the file; that of `array` unless values were interpolated.
+        place: description of the file, for messages about its size.
     """
 
     path: Path
@@ -36,12 +36,12 @@ class StreamFile:
 
 
 class ImageFiles:
-    """Finds and decodes the files of one image; one that serves several streams is decoded once.
+    """Finds and decodes the files of one image; a file of several streams is decoded once.
 
     Args:
         root: the raw folder.
         split: the image's split.
-        name: what `{id}` stands for.
+        name: the value of `{id}`.
     """
 
     def __init__(self, root: Path, split: str, name: str) -> None:
@@ -51,7 +51,7 @@ class ImageFiles:
         self._pictures: dict[tuple[Path, str | None, bool], Picture] = {}
 
     def find(self, pattern: Pattern) -> Path:
-        """The one file of a pattern."""
+        """Returns the only file of a pattern; raises SampleError if there is none or several."""
         found = pattern.find(self.root, self.split, self.name)
         needs = f"image {self.name!r} of {self.split!r} needs it ({pattern.where})"
         if not found:
@@ -67,7 +67,7 @@ class ImageFiles:
         return found[0]
 
     def picture(self, path: Path, variable: str | None, *, stack: bool = False) -> Picture:
-        """A decoded file; see `load_picture`."""
+        """Decodes a file, or returns it from the cache; see `load_picture`."""
         key = (path, variable, stack)
         if key not in self._pictures:
             self._pictures[key] = load_picture(path, variable=variable, stack=stack)
@@ -75,19 +75,19 @@ class ImageFiles:
 
 
 def read_streams(config: FolderConfig, files: ImageFiles) -> dict[str, StreamFile]:
-    """Reads every stream of one image, in the order of the description; a mosaic's come last."""
+    """Reads every stream of one image, in the order of the description; those of a mosaic come last."""
     streams = {name: _stream(entry, files) for name, entry in config.streams.items()}
     return streams | (_mosaic(config.mosaic, files) if config.mosaic else {})
 
 
 def stream_entries(config: FolderConfig) -> Mapping[str, StreamEntry]:
-    """The entry that describes each stream, by the names of `read_streams`."""
+    """Returns the entry of each stream, by the names that `read_streams` uses."""
     mosaic = dict.fromkeys(MOSAIC_STREAMS.values(), config.mosaic.frames) if config.mosaic else {}
     return {**config.streams, **mosaic}
 
 
 def describe_channels(array: Array) -> str:
-    """The number of channels of a stream's array, for messages."""
+    """Formats the number of channels of an array for messages."""
     return f"{array.shape[2]} channel{'s' * (array.shape[2] > 1)}"
 
 
@@ -119,7 +119,7 @@ def _mosaic(entry: MosaicEntry, files: ImageFiles) -> dict[str, StreamFile]:
         pictures = split_mosaic(frame.array, entry.layout, interpolation=interpolation)
     except InputError as error:
         raise SampleError(f"{frame.path}: {error} ({entry.frames.where})") from None
-    # The interpolated pictures are float32, or float64 for whole numbers of more than 16 bits.
+    # Interpolated images are float32, or float64 for integers of more than 16 bits, exact up to 2**53.
     if full and frame.stored.kind in "iu" and int(np.abs(frame.array).max()) > 2**53:
         raise SampleError(
             f"{frame.path}: float64 cannot hold all of its {frame.stored} values; "

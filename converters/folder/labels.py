@@ -1,4 +1,4 @@
-"""The labels of one image of a folder: label files with numbers or colours, or COCO's JSON."""
+"""Reads the labels of one image of a folder: label files with numbers or colours, or COCO JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .files import ImageFiles
 
 @dataclass(frozen=True)
 class Labels:
-    """What was read.
+    """The labels of one image.
 
     Attributes:
         place: the file, and the entry in it, for messages.
@@ -40,11 +40,11 @@ class CocoLabels:
     Args:
         path: the JSON file.
         classes: the description's classes, in the order of their ids.
-        names: ids of all images of the set, so that none takes the entry of another.
+        names: names of all images of the dataset, so that none takes the entry of another.
         where: the description, for messages.
 
     Raises:
-        InputError: the file is no whole COCO instances file, or its categories are others.
+        InputError: the file is not a valid COCO instances file, or its categories are not the classes.
     """
 
     def __init__(self, path: Path, classes: tuple[str, ...], *, names: Collection[str], where: str) -> None:
@@ -66,16 +66,21 @@ class CocoLabels:
                 self._by_last.setdefault(last, []).append(image)
 
     def read(self, name: str, own: Collection[str]) -> Labels:
-        """The labels of one image.
+        """Reads the labels of one image, from the entry found by the first of these rules that matches:
 
-        Its entry is the one whose `file_name`, with or without its suffix, is the image's id; else the one
-        whose `file_name` is a file of the image; else, of those that end with no longer id of the set, the
-        one that ends with the id after a slash; else the one that ends as a file of the image does. Two that
-        fit equally well are an error.
+        1. its `file_name`, with or without the suffix, equals the name of the image;
+        2. its `file_name` equals the path of a file of the image;
+        3. its `file_name`, with or without the suffix, ends with "/" and the name;
+        4. its `file_name` ends with "/" and the path of a file of the image, or the reverse.
+
+        Rules 3 and 4 skip entries that end with a longer name of another image.
 
         Args:
-            name: the image's id.
+            name: the name of the image, i.e. the value of `{id}`.
             own: the image's own files, relative to the raw folder.
+
+        Raises:
+            SampleError: no entry matches, several match by the same rule, or a segmentation is malformed.
         """
         path, found = self._annotations.path, self._find(name, own)
         if not found:
@@ -94,7 +99,7 @@ class CocoLabels:
         return Labels(place, InstanceMap(instances=labels.instances, class_ids=class_ids), dropped)
 
     def _find(self, name: str, own: Collection[str]) -> list[CocoImage]:
-        """The entries that fit an image by the first rule that any entry meets."""
+        """Returns the entries that match by the first rule that any entry satisfies; see `read`."""
         lasts = dict.fromkeys(PurePosixPath(path).name for path in (name, *own))
         entries = dict.fromkeys(entry for last in lasts for entry in self._by_last.get(last, ()))
 
@@ -119,13 +124,13 @@ class CocoLabels:
 
 
 def _forms(entry: CocoImage) -> tuple[str, str]:
-    """A file name with and without its suffix."""
+    """Returns a file name with and without its suffix."""
     file = PurePosixPath(entry.file_name)
     return file.as_posix(), (file.parent / file.stem).as_posix()
 
 
 def _ends(path: str) -> list[str]:
-    """A path, and what is left of it folder by folder."""
+    """Returns a path and all its suffixes of whole components: a/b/c, b/c, c."""
     parts = path.split("/")
     return ["/".join(parts[k:]) for k in range(len(parts))]
 
@@ -138,7 +143,7 @@ def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles
     picture = files.picture(path, entry.variable)
     array = picture.array
     doubles = path.suffix.lower() in MAT and array.dtype == np.float64
-    # MATLAB's numbers are doubles, which beyond 2^53 stand for several whole numbers each.
+    # MATLAB saves numbers as doubles, which represent integers exactly only below 2**53.
     if doubles and bool(((np.abs(array) < 2**53) & (np.floor(array) == array)).all()):
         picture = Picture(array.astype(np.int64))
     known = f"{classes.drawn} in {where} [labels]"

@@ -1,9 +1,9 @@
-"""NYU Depth Dataset V2: 1449 indoor pictures with depth, in 40 classes (Silberman et al., ECCV 2012).
+"""NYU Depth Dataset V2: 1449 indoor images with depth, in 40 classes (Silberman et al., ECCV 2012).
 
 Two layouts are read: the authors' `nyu_depth_v2_labeled.mat` with `splits.mat` (and `classMapping40.mat` by
-Gupta et al. where it is there), and the re-distributed folder `NYUDepthv2/`. Where both are found, the
-authors' is taken. Images 398 and 1133, broken in the re-distributed folder, are converted all the same: a
-protocol decides on reading what stands in for them.
+Gupta et al. if it exists), and the re-distributed folder `NYUDepthv2/`. If both exist, the authors' layout is
+read. Images 398 and 1133, broken in the re-distributed folder, are converted if they can be read: the
+protocol decides what replaces them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class NYUv2Converter(Converter):
     )
 
     def spec(self) -> DatasetSpec:
-        """Describes the set. Depth 0 is a missing measurement; the sensor reaches 10 m."""
+        """Describes the dataset. Depth 0 is a missing measurement; the sensor's range is 10 m."""
         if self.hha_from not in _HHA_SOURCES:
             raise unknown_name("source of hha", self.hha_from, _HHA_SOURCES, where="--hha-from")
         if self.hha_from != "auto" and not self.hha:
@@ -77,7 +77,7 @@ class NYUv2Converter(Converter):
         )
 
     def splits(self) -> Mapping[str, Sequence[str]]:
-        """Image numbers of the 795 training and 654 test pictures, in the source's order."""
+        """Returns the numbers of the 795 training and 654 test images, in the source's order."""
         return self._layout.splits
 
     def read(self, split: str, image_id: str) -> Sample:
@@ -85,19 +85,19 @@ class NYUv2Converter(Converter):
         return self._layout.read(image_id)
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
-        """The image's own files: none in the authors' layout."""
+        """Returns the image's own files: none in the authors' layout."""
         return self._layout.source_files(image_id)
 
     def shared_files(self) -> Sequence[Path]:
-        """The tables and lists of the layout."""
+        """Returns the files that all images of the layout share."""
         return self._layout.shared_files()
 
     def left_out(self) -> Sequence[LeftOut]:
-        """Images 398 and 1133 where the re-distributed folder has them in a state that cannot be read."""
+        """Returns images 398 and 1133 if the re-distributed folder holds them in an unreadable state."""
         return self._layout.left_out
 
     def options(self) -> dict[str, Any]:
-        """The options; `hha_from` is the source that was used, None without hha."""
+        """Returns the options; `hha_from` is the source that was used, None without HHA."""
         return {**super().options(), "hha_from": self._layout.hha_from if self.hha else None}
 
     @property

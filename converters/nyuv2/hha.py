@@ -12,7 +12,7 @@ from aims.core.errors import InputError
 from aims.core.schema import Array, SampleError
 from aims.sensors.hha import NYUV2_COLOR, Camera, encode_hha
 
-#: What the three channels mean, for the manifest.
+#: Meaning of the three channels, for the manifest.
 COMPUTED = (
     "disparity 31000 / max(depth in cm, 100), height above ground in cm, angle with gravity in degrees + 38"
 )
@@ -24,17 +24,17 @@ _WIDTH, _HEIGHT = 640, 480
 def compute_hha(source: Path, depth_m: Array, missing: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
     """Computes HHA from a depth map of the full frame.
 
-    The intrinsics are those of the 640 x 480 colour frame. A picture of another size but of the same 4:3
-    shape is taken for the full frame made larger or smaller, and the camera is scaled with it; any other
-    shape is a cut of unknown place, whose camera nobody knows.
+    The intrinsics are those of the 640 x 480 colour frame. An image of another size but the same 4:3 shape is
+    assumed to be the resized full frame, and the camera is scaled with it; any other shape is a crop at an
+    unknown position, for which the intrinsics are unknown.
 
     Args:
-        source: where the depth comes from, for messages.
-        depth_m: (height, width) metres.
-        missing: (height, width), True where the sensor measured nothing; None if only the depth tells.
+        source: file of the depth, for messages.
+        depth_m: (height, width) floats, in metres.
+        missing: (height, width) bool, True where the sensor measured nothing; None derives it from the depth.
 
     Returns:
-        (height, width, 3): disparity, height, angle.
+        (height, width, 3) uint8: disparity, height, angle.
 
     Raises:
         SampleError: the shape is not 4:3, or the depth cannot be in metres.
@@ -57,7 +57,7 @@ def _camera(source: Path, size: tuple[int, ...]) -> Camera:
             "its camera; convert the full pictures, or leave out --hha"
         )
     camera, scale = NYUV2_COLOR, width / _WIDTH
-    # The frame's edge, half a pixel before the centre of the first pixel, stays its edge.
+    # Scaled about the frame's edge, half a pixel before the centre of the first pixel.
     edge = camera.first_pixel - 0.5
     return replace(
         camera,

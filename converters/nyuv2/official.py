@@ -1,4 +1,4 @@
-"""NYUv2 as its authors publish it: one MATLAB 7.3 file, read image by image, and a table of splits."""
+"""NYUv2 as published by its authors: one MATLAB 7.3 file, read image by image, and a file of splits."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _SPLIT_KEYS = {"train": "trainNdxs", "test": "testNdxs"}
 
 
 class OfficialLayout:
-    """`nyu_depth_v2_labeled.mat`, `splits.mat` and, where it is there, `classMapping40.mat`.
+    """`nyu_depth_v2_labeled.mat`, `splits.mat` and, if it exists, `classMapping40.mat`.
 
-    MATLAB stores the first axis fastest, so that HDF5 sees the axes in reverse: `images` is (N, 3, W, H),
-    `depths` and `labels` are (N, W, H). Image ids count from 1, as `splits.mat` does. HHA is computed from
-    `depths`, which are completed, with the zeros of `rawDepths` as missing, as in the original pipeline.
+    MATLAB stores arrays in column-major order, so HDF5 has the axes in reverse: `images` is (N, 3, W, H),
+    `depths` and `labels` are (N, W, H). Image ids count from 1, as in `splits.mat`. HHA is computed from the
+    completed `depths`, with the zeros of `rawDepths` as missing, as in the original pipeline.
 
     Args:
         root: folder of the files.
@@ -54,7 +54,7 @@ class OfficialLayout:
         return self._mapping[0]
 
     def check(self) -> None:
-        """Raises InputError unless the file is whole and its arrays fit each other."""
+        """Raises InputError if the file is damaged or its arrays do not match each other."""
         images, scenes = self._array("images"), self._array("scenes")
         count, _, width, height = images.shape if images.ndim == 4 else (0, 0, 0, 0)
         expected = {
@@ -78,7 +78,7 @@ class OfficialLayout:
 
     @cached_property
     def splits(self) -> Mapping[str, Sequence[str]]:
-        """Ids of both splits, in the file's order."""
+        """The ids of both splits, in the file's order."""
         path, table = self.root / SPLITS, self._table(SPLITS, URL)
         count = self._array("images").shape[0]
         seen: dict[int, str] = {}
@@ -95,7 +95,7 @@ class OfficialLayout:
         return splits
 
     def read(self, image_id: str) -> Sample:
-        """Reads one image: RGB as a PNG without loss, depth in metres, 40 classes."""
+        """Reads one image: RGB encoded losslessly as PNG, depth in metres, labels of 40 classes."""
         index = int(image_id) - 1
         labels, depth = self._image("labels", index), self._image("depths", index)
         streams = {"depth": depth[..., None]}
@@ -118,15 +118,15 @@ class OfficialLayout:
 
     @property
     def left_out(self) -> Sequence[LeftOut]:
-        """None: every image of this file is whole."""
+        """Empty, as no image of this file is broken."""
         return ()
 
     def source_files(self, image_id: str) -> Sequence[Path]:
-        """None: all images share the same files."""
+        """Returns an empty tuple, as all images share the same files."""
         return ()
 
     def shared_files(self) -> Sequence[Path]:
-        """The three tables, as far as they exist."""
+        """Returns the three MATLAB files, as far as they exist."""
         return tuple(self.root / name for name in (LABELED, SPLITS, MAPPING) if (self.root / name).is_file())
 
     @cached_property
@@ -142,7 +142,7 @@ class OfficialLayout:
             ) from error
 
     def _array(self, name: str) -> Any:
-        # Links to other files, and data kept there, could lead out of the raw folder; the real file has none.
+        # Links and external data could lead out of the raw folder; the published file has none.
         linked = not isinstance(self._file.get(name, getlink=True), h5py.HardLink | None)
         found = None if linked else self._file.get(name)
         if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
@@ -154,7 +154,7 @@ class OfficialLayout:
         return found
 
     def _image(self, name: str, index: int) -> Array:
-        """One image of an array, as (height, width) or (height, width, channels)."""
+        """Reads one image of an array as (height, width) or (height, width, channels)."""
         try:
             return np.ascontiguousarray(self._array(name)[index].T)
         except OSError as error:
@@ -175,7 +175,7 @@ class OfficialLayout:
 
     @cached_property
     def _mapping(self) -> tuple[tuple[str, ...], Mapping[int, int]]:
-        """Class names, and the class of each raw label: from the file where it is there, else as shipped."""
+        """Class names, and the class of each raw label, from the file if it exists, else as shipped."""
         path = self.root / MAPPING
         if not path.is_file():
             return CLASS_NAMES, dict(enumerate(CLASS_OF_LABEL))
@@ -197,11 +197,11 @@ class OfficialLayout:
         path = self.root / name
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # scipy warns where it skips what it cannot read
+                warnings.simplefilter("error")  # scipy warns when it skips content that it cannot read
                 return dict(scipy.io.loadmat(io.BytesIO(path.read_bytes())))
         except FileNotFoundError:
             raise InputError(f"{path}: no such file, and {LABELED} needs it; get it from {source}") from None
-        # scipy raises what it meets: MatReadError, ValueError, zlib.error, NotImplementedError, ...
+        # scipy raises many types: MatReadError, ValueError, zlib.error, NotImplementedError, ...
         except Exception as error:
             reason = " ".join(str(error).split())
             raise InputError(

@@ -1,4 +1,4 @@
-"""NYUv2 as re-distributed for RGB-D segmentation: a folder `NYUDepthv2/` with one file a picture."""
+"""NYUv2 as re-distributed for RGB-D segmentation: a folder `NYUDepthv2/` with one file per image."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from .hha import compute_hha
 _SPLITS = ("train", "test")
 _FARTHEST_M = 100
 _FIRST_COLUMN = re.compile(r"RGB/(\d+)\.jpg")
-# Which number stands for "unlabelled" is unconfirmed: 0 and 255 are both in use for 40 classes.
+# The number of "unlabelled" is unconfirmed: both 0 and 255 are in use for the 40 classes.
 _CLASSES = {0: 0, 255: 0, **{class_id: class_id for class_id in range(1, 41)}}
 
 
 class FolderLayout:
     """`RGB/N.jpg`, `Depth/N.npy`, `HHA/N.jpg`, `Mask_gt/N.png`, and the lists `train.txt` and `test.txt`.
 
-    Labels are 1 to 40; 0 and 255 are nothing. Scenes are not named, so each image is a group of its own.
-    HHA files are JPEG, hence not exact; they are read in the channel order of the file. Images 398 and 1133
-    are known to be broken here: the protocols say what to do with them, so they are converted where they
-    can be read, and else are left out.
+    Labels are 1 to 40; 0 and 255 are void. Scenes are not named, so each image is its own group. HHA files
+    are JPEG, hence not exact; they are read in the channel order of the file. Images 398 and 1133 are known
+    to be broken here: the protocols define how to treat them, so they are converted if they can be read, and
+    left out otherwise.
 
     Args:
         root: folder of the files.
         streams: the streams to read: "depth", "hha".
-        hha_from: "files", "depth", or "auto": files where there is a folder of them.
+        hha_from: "files", "depth" (computed), or "auto": files if their folder exists.
     """
 
     classes = CLASS_NAMES
@@ -50,7 +50,7 @@ class FolderLayout:
         self.hha_from = found if hha_from == "auto" else hha_from
 
     def check(self) -> None:
-        """Raises InputError unless the lists can be read and the streams can be had."""
+        """Raises InputError if the lists cannot be read or a stream is not available."""
         if "raw_depth" in self.streams:
             raise InputError(
                 f"{self.root}: --raw-depth: this layout holds no depth as measured; leave it out, or "
@@ -64,7 +64,7 @@ class FolderLayout:
 
     @property
     def splits(self) -> Mapping[str, Sequence[str]]:
-        """Ids of both splits, in the order of their lists."""
+        """The ids of both splits, in the order of their lists."""
         absent = {item.image_id for item in self.left_out}
         return {
             split: tuple(image_id for image_id in ids if image_id not in absent)
@@ -73,7 +73,7 @@ class FolderLayout:
 
     @cached_property
     def left_out(self) -> Sequence[LeftOut]:
-        """Those of the images known to be broken that cannot be read."""
+        """The images known to be broken that cannot be read."""
         broken = BROKEN_IMAGES["nyuv2"]
         listed = ((split, i) for split, ids in self._listed_ids.items() for i in ids if i in broken)
         return tuple(item for split, image_id in listed if (item := self._unusable(split, image_id)))
@@ -82,7 +82,7 @@ class FolderLayout:
         try:
             self.read(image_id)
         except SampleError as error:
-            # Where the raw folder lies must not show in the dataset.
+            # The dataset must not depend on where the raw folder lies.
             reason = str(error).replace(f"{self.root}{os.sep}", "")
             return LeftOut(split=split, image_id=image_id, reason=f"broken in this archive: {reason}")
         return None
@@ -118,7 +118,7 @@ class FolderLayout:
         return ids
 
     def read(self, image_id: str) -> Sample:
-        """Reads one image: RGB file untouched, depth as stored."""
+        """Reads one image; the bytes of the RGB file and the depth values are kept."""
         rgb_path, depth_path, label_path = self._files(image_id)[:3]
         rgb, size = load_rgb(rgb_path)
         depth = _depth(depth_path)
@@ -147,15 +147,15 @@ class FolderLayout:
         return hha
 
     def source_files(self, image_id: str) -> Sequence[Path]:
-        """The image's own files that exist."""
+        """Returns the image's own files, as far as they exist."""
         return tuple(path for path in self._files(image_id) if path.is_file())
 
     def shared_files(self) -> Sequence[Path]:
-        """The two lists."""
+        """Returns the two lists."""
         return tuple(self.root / f"{split}.txt" for split in _SPLITS)
 
     def _files(self, image_id: str) -> tuple[Path, ...]:
-        """RGB, depth, labels, and HHA where it is read."""
+        """Returns the paths of RGB, depth, labels, and HHA if it is read from files."""
         files = [f"RGB/{image_id}.jpg", f"Depth/{image_id}.npy", f"Mask_gt/{image_id}.png"]
         if "hha" in self.streams and self.hha_from == "files":
             files.append(f"HHA/{image_id}.jpg")
@@ -167,7 +167,7 @@ def _depth(path: Path) -> Array:
     depth = load_picture(path).array
     if depth.shape[2] != 1:
         raise SampleError(f"{path}: {depth.shape[2]} channels, expected one depth map (height, width)")
-    # The sensor reaches 10 m: such a picture is in millimetres, and the manifest says metres.
+    # The sensor's range is 10 m, so such values are millimetres, while the manifest declares metres.
     if np.median(depth) > _FARTHEST_M:
         raise SampleError(
             f"{path}: median depth is {np.median(depth):g}, expected metres; divide millimetres by 1000"

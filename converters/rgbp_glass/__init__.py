@@ -1,25 +1,25 @@
-"""RGBP-Glass: 4511 pictures of glass by a colour polarization camera (Mei et al., CVPR 2022).
+"""RGBP-Glass: 4511 images of glass by a colour polarization camera (Mei et al., CVPR 2022).
 
     {train,test}/image/ID_rgb.tiff                       intensity in red, green, blue
     {train,test}/aolp/ID_aolp.tiff                       angle of linear polarization of each colour
     {train,test}/dolp/ID_dolp.tiff                       degree of linear polarization of each colour
-    {train,test}/mask/ID_mask.png                        0 nothing, 255 glass
+    {train,test}/mask/ID_mask.png                        0 background, 255 glass
     {train,test}/instances_{train,test}.json             (authors) COCO instances, format unconfirmed
-    {train,test}/instance_mask/ID_instance_mask.png      (re-distributed, pgsnet/) a number an instance
+    {train,test}/instance_mask/ID_instance_mask.png      (re-distributed, pgsnet/) a number per instance
 
-The set may lie in the raw folder itself, in RGBP-Glass/ or in pgsnet/ below it; `edge/` and `reflection/` are
-not read.
+The dataset may lie in the raw folder itself, in RGBP-Glass/ or in pgsnet/ below it; `edge/` and `reflection/`
+are not read.
 
-`--instances` says where instances come from: `png` (instance_mask/), `json` (instances_SPLIT.json),
+`--instances` selects the source of instances: `png` (instance_mask/), `json` (instances_SPLIT.json),
 `components` (mask/, split into 8-connected regions), or `auto`, the first of these that both splits have.
 
-Streams are stored as they are. They are described as float32 from 0 to 1, but the programs that came with the
-set read them with a library that knows 8 bits a channel only; both are accepted, and the manifest says which
-was found. The authors' program reverses the channels of AoLP and DoLP, not of the image; the paper's does
-not, and neither is done here unless `--authors-channel-order` asks for it.
+Streams are stored unchanged. They are documented as float32 from 0 to 1, but the released programs read them
+with a library that supports only 8 bits per channel; both are accepted, and the manifest states which was
+found. The authors' program reverses the channels of AoLP and DoLP, not of the image; the paper's does not,
+and this converter does so only with `--authors-channel-order`.
 
-Names begin with the day of the recording and a number (20210717001004), but pictures of one day and nearby
-numbers lie in both splits, so names do not tell sequences apart: each picture is a group of its own.
+Names begin with the day of the recording and a number (20210717001004), but images of one day and of nearby
+numbers occur in both splits, so names do not identify sequences: each image is its own group.
 """
 
 from __future__ import annotations
@@ -64,13 +64,15 @@ _CITATION = (
 )
 _SPLITS = ("train", "test")
 _FOLDERS = ("RGBP-Glass", "pgsnet")
-#: Folder and file name of each stream, and what its value 1 stands for.
+#: Folder and file name of each stream, and the quantity that its value 1 means.
 _STREAMS = {
     "intensity": ("image", "rgb.tiff", "full scale"),
     "aolp": ("aolp", "aolp.tiff", "pi"),
     "dolp": ("dolp", "dolp.tiff", "the intensity"),
 }
+# Broken recordings, which the paper leaves out as well.
 _BROKEN = ("20210808013065", "20210811002205")
+# Largest share of values outside 0..1 in a stream of floats.
 _OUTSIDE = 0.1
 
 
@@ -97,7 +99,7 @@ class RGBPGlassConverter(Converter):
     )
 
     def spec(self) -> DatasetSpec:
-        """Describes the set; units and ranges follow the dtype of its first readable image."""
+        """Describes the dataset; units and ranges follow the dtype of the first readable image."""
         self._labels.check()
         return self.published.describe(
             self.name,
@@ -106,11 +108,11 @@ class RGBPGlassConverter(Converter):
         )
 
     def splits(self) -> Mapping[str, Sequence[str]]:
-        """Names of the pictures, sorted, without the two broken recordings."""
+        """Returns the names of the images, sorted, without the two broken recordings."""
         return {split: tuple(k for k in ids if k not in _BROKEN) for split, ids in self._found.items()}
 
     def left_out(self) -> Sequence[LeftOut]:
-        """The two broken recordings, where they are there."""
+        """Returns the two broken recordings, if present."""
         reason = "broken recording, which the paper leaves out too"
         return tuple(
             LeftOut(split=split, image_id=image_id, reason=reason)
@@ -120,7 +122,7 @@ class RGBPGlassConverter(Converter):
         )
 
     def read(self, split: str, image_id: str) -> Sample:
-        """Reads one image and checks that its files fit each other and the first image."""
+        """Reads one image and checks that its files match each other and the first image."""
         streams, sizes = {}, []
         for name, (first, dtype) in self._first.items():
             path, array = self._stream(name, split, image_id)
@@ -135,7 +137,7 @@ class RGBPGlassConverter(Converter):
         return Sample(image_id=image_id, group=image_id, streams=streams, labels=labels, dropped=dropped)
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
-        """The image's own files that exist: three streams, and its label file if it has one."""
+        """Returns the image's existing files: three streams, and its label file if it has one."""
         paths = [
             *(self._path(name, split, image_id) for name in _STREAMS),
             self._labels.file(split, image_id),
@@ -143,7 +145,7 @@ class RGBPGlassConverter(Converter):
         return tuple(path for path in paths if path is not None and path.is_file())
 
     def shared_files(self) -> Sequence[Path]:
-        """The JSON tables, where instances come from them."""
+        """Returns the JSON files if instances come from them."""
         return self._labels.shared_files()
 
     @cached_property
@@ -173,7 +175,7 @@ class RGBPGlassConverter(Converter):
 
     @cached_property
     def _found(self) -> dict[str, tuple[str, ...]]:
-        """Every name that any folder of a split knows, so that a lost file is met when it is read."""
+        """All names that occur in any folder of a split, so that a missing file raises when it is read."""
         files: dict[str, dict[str, Path]] = {}
         for split in _SPLITS:
             files[split] = dict(self._labels.files(split))
@@ -184,7 +186,7 @@ class RGBPGlassConverter(Converter):
 
     @cached_property
     def _first(self) -> dict[str, tuple[Path, np.dtype[Any]]]:
-        """File and dtype of each stream, of the first image whose streams can be read."""
+        """The file and dtype of each stream of the first image whose streams can be read."""
 
         def read(image: tuple[str, str]) -> dict[str, tuple[Path, np.dtype[Any]]]:
             streams = {name: self._stream(name, *image) for name in _STREAMS}
@@ -221,9 +223,9 @@ def _describe(name: str, dtype: np.dtype[Any]) -> StreamSpec:
 
 
 def _check_fractions(path: Path, array: Array) -> None:
-    """Refuses degrees, radians and 8-bit numbers as floats, which would pass for fractions.
+    """Raises if floats are degrees, radians or 8-bit numbers instead of fractions.
 
-    A few values beyond 0..1 (overexposed, or noise in the dark) are left as they are.
+    A few values outside 0..1 (overexposure, or noise in the dark) are accepted and left unchanged.
     """
     values = array[np.isfinite(array)]
     outside = np.count_nonzero((values < 0) | (values > 1))

@@ -1,4 +1,4 @@
-"""Where the glass of RGBP-Glass is labelled: instance maps, COCO instances, or masks of all glass."""
+"""Labels of RGBP-Glass: instance maps, COCO instances, or masks of all glass."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from ..reading.label_maps import class_map
 from ..reading.pictures import load_picture
 
 FLAG = "--instances"
-#: In order of preference: folder and file name of each source that has one file a picture.
+#: Folder and file name of each source that has one file per image.
 _FILES = {"png": ("instance_mask", "instance_mask.png"), "components": ("mask", "mask.png")}
 _GLASS = 1
 _CLASSES = {0: 0, 255: _GLASS}
 
 
 class GlassLabels:
-    """The labels of the whole set, from one source.
+    """The labels of the whole dataset, from one source.
 
     Args:
         folder: the folder with `train` and `test`.
         splits: names of the splits.
         source: "png" (`instance_mask/`), "json" (`instances_SPLIT.json`), "components" (`mask/`), or "auto":
-            the first of these that the splits have.
+            the first of these that all splits have.
 
     Raises:
-        InputError: an unknown source; one that only some splits have; two JSON files for a split.
+        InputError: the source is unknown, only some splits have it, or a split has two JSON files.
     """
 
     def __init__(self, folder: Path, splits: Sequence[str], source: str) -> None:
@@ -48,33 +48,33 @@ class GlassLabels:
         self.source = choose_source(FLAG, source, places)
 
     def file(self, split: str, image_id: str) -> Path | None:
-        """The picture's own label file; None where one table holds those of the split."""
+        """Returns the label file of an image; None if one JSON file holds the labels of the split."""
         if self.source == "json":
             return None
         folder, suffix = _FILES[self.source]
         return self._folder / split / folder / f"{image_id}_{suffix}"
 
     def files(self, split: str) -> dict[str, Path]:
-        """The label files of a split by picture; empty where one table holds them."""
+        """Returns the label files of a split by image; empty if one JSON file holds the labels."""
         if self.source == "json":
             return {}
         folder, suffix = _FILES[self.source]
         return list_suffixed(self._folder / split / folder, suffix)
 
     def shared_files(self) -> Sequence[Path]:
-        """The tables, where labels come from them."""
+        """Returns the JSON files if labels come from them."""
         return tuple(self._json(split) for split in self._splits) if self.source == "json" else ()
 
     def check(self) -> None:
-        """Raises InputError unless the tables, where labels come from them, can be read."""
+        """Raises InputError if labels come from JSON files that cannot be read."""
         if self.source == "json":
             _ = self._tables
 
     def read(self, split: str, image_id: str) -> tuple[Path, SemanticMap | InstanceMap, tuple[str, ...]]:
-        """Reads one picture's labels.
+        """Reads the labels of one image.
 
         Returns:
-            The file they come from, the labels, and a line for every object that they cannot hold.
+            The file, the labels, and one line for every object that the labels cannot hold.
         """
         path = self.file(split, image_id)
         if path is None:
@@ -102,7 +102,7 @@ class GlassLabels:
         return {split: _load_table(self._json(split)) for split in self._splits}
 
     def _json(self, split: str) -> Path:
-        """The table of a split: in the split's folder as the authors have it, or beside."""
+        """Returns the JSON file of a split: in the split's folder, as the authors have it, or beside it."""
         name = f"instances_{split}.json"
         places = (self._folder / split / name, self._folder / name)
         found = [path for path in places if path.is_file()]
@@ -112,8 +112,8 @@ class GlassLabels:
 
 
 def _load_table(path: Path) -> tuple[Annotations, dict[str, CocoImage]]:
-    """Reads a table and finds the picture that each of its images is."""
-    # What the authors' files hold is unconfirmed, so that an error names the other sources.
+    """Reads a JSON file and maps image ids to its entries."""
+    # The format of the authors' files is unconfirmed, so errors suggest the other sources.
     hint = f"a COCO instances file with one category was expected; choose another source with {FLAG}"
     try:
         table = read_annotations(path)
