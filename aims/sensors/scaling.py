@@ -88,7 +88,8 @@ def scale(
     Returns:
         The scaled array, and a bool array of the same shape that is True where a value was measured.
     """
-    wide = array.dtype.itemsize > 4 or array.dtype == np.int32
+    # float32 holds integers up to 2^24.
+    wide = array.dtype.itemsize > (2 if array.dtype.kind in "iu" else 4)
     values: NDArray[np.floating[Any]] = array.astype(np.float64 if wide else np.float32)
     valid = np.isfinite(values)
     if protocol.masks_missing and spec.missing is not None:

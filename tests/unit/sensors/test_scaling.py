@@ -48,6 +48,13 @@ def test_strict_scales_by_the_valid_range_and_leaves_out_the_missing_value():
     np.testing.assert_allclose(values.ravel(), np.array([-20_000, 20_000]) / (2**31 - 1))
 
 
+def test_neighbouring_integers_of_32_bits_stay_apart():
+    for dtype in (np.int32, np.uint32):
+        spec = StreamSpec(channels=1, unit="digital number", valid_range=(2**24, 2**24 + 4))
+        values, _ = scale(plane(2**24, 2**24 + 1, dtype=dtype), "x", spec, STRICT)
+        assert values.ravel().tolist() == [0, 0.25]
+
+
 # What protocol.md says of each paper set: a stored value, what `paper` and what `strict` make of it before
 # mean and deviation. By hand: 102 / 255 = 0.4; (30 + 20) / 140; 255 / 510 = 0.5; 1.5 / 10; 0 is between -pi/2
 # and pi/2.
