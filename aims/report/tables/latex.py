@@ -88,6 +88,7 @@ def _latex_table(table: Table) -> str:
     headings = (f"{text}." for text in (table.name, table.title) if text)
     return _template().render(
         table=table,
+        letters=table.footnotes,
         caption=" ".join(filter(None, [*headings, table.caption])),
         heads=heads if any(heads) else [],
         rules=rules,

@@ -28,20 +28,21 @@ def markdown_lines(table: Table, heading: str = "##") -> list[str]:
     """Lines of a table: heading, caption, rows, footnotes and notes; empty parts are left out."""
     lines = [f"{heading} {escape_markdown(table.title)}", ""]
     lines += [escape_markdown(table.caption), ""] if table.caption else []
+    letters = table.footnotes
     names = (f"{column.group}, {column.name}" if column.group else column.name for column in table.columns)
     header = [*map(escape_markdown, [table.corner, *names])]
     rows = [
         [
             escape_markdown(row.label),
             *(
-                f"`{cell.lines[0]}`" if column.code else _cell(cell, table.footnotes)
+                f"`{cell.lines[0]}`" if column.code else _cell(cell, letters)
                 for column, cell in zip(table.columns, row.cells, strict=True)
             ),
         ]
         for row in table.rows
     ]
     lines += [*markdown_table(header, rows, table.texts), ""]
-    lines += [f"({letter}) {escape_markdown(note)}\n" for note, letter in table.footnotes.items()]
+    lines += [f"({letter}) {escape_markdown(note)}\n" for note, letter in letters.items()]
     return lines + [f"{escape_markdown(note)}\n" for note in table.notes]
 
 
