@@ -9,7 +9,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -40,6 +40,17 @@ def file_digests(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def put(value: Any, place: Sequence[Any], new: Any) -> None:
+    """Puts something at a place of nested dictionaries and lists; `...` takes away what is there."""
+    *way, last = place
+    for key in way:
+        value = value[key]
+    if new is ...:
+        del value[last]
+    else:
+        value[last] = new
 
 
 def class_map(rng: np.random.Generator, size: tuple[int, int], classes: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import platform
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -75,6 +76,26 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON atomically; equal values give equal bytes. Raises ValueError for NaN, which is no JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_toml(path: Path, *, otherwise: str) -> dict[str, Any]:
+    """Reads a TOML file.
+
+    Args:
+        path: the file.
+        otherwise: what to do where there is no such file, for the message.
+
+    Raises:
+        InputError: the file is missing, not readable, or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {otherwise}") from None
+    except OSError as error:
+        raise InputError(f"{path}: not readable ({error.strerror}); check the path and its rights") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not TOML ({error}); correct that line") from None
 
 
 def sha256_file(path: Path) -> str:

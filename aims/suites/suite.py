@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from aims.core.errors import InputError, unknown_name
+from aims.core.files import read_toml
 from aims.core.structs import convert_struct
 from aims.suites.grid import Entry, Fields, Table, expand
 
@@ -136,7 +136,8 @@ def read_suite(path: Path, fields: Fields) -> Suite:
         InputError: the file is missing or not TOML; a table, a field or a name is unknown; a value has the
             wrong type; a grid is empty; or a run occurs twice.
     """
-    file = convert_struct(_read(path), _File, where=str(path))
+    content = read_toml(path, otherwise="give a suite by name or a TOML file")
+    file = convert_struct(content, _File, where=str(path))
 
     def read(table: Mapping[str, Any], where: str) -> Table:
         return Table(where=where, values=fields.read(table, where))
@@ -158,14 +159,3 @@ def read_suite(path: Path, fields: Fields) -> Suite:
             where=str(path),
         ),
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; give a suite by name or a TOML file") from None
-    except OSError as error:
-        raise InputError(f"{path}: not readable ({error.strerror}); check the path and its rights") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not TOML ({error}); correct that line") from None

@@ -16,7 +16,7 @@ from aims.core.files import inside
 from aims.core.schema import SPLIT_PATTERN, DatasetSpec, StreamSpec
 from aims.sensors.polarization import ANGLES, mosaic_places
 
-from ..reading.fields import Fields, is_list_of, read_toml
+from ..reading.fields import Fields, is_list_of, read_description
 from ..reading.patterns import Pattern
 from ..reading.pictures import ARCHIVE_SUFFIXES, JPEG, LABEL_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
 from .classes import CodedClasses, coded_classes
@@ -133,7 +133,7 @@ def load_config(path: Path) -> FolderConfig:
     Raises:
         InputError: the file is missing or not TOML; a key is unknown, missing or of the wrong type.
     """
-    top = read_toml(path)
+    top = read_description(path)
     top.only(
         *("name", "license", "citation", "url", "classes", "image_id", "group"),
         *("splits", "streams", "mosaic", "rgb", "labels"),

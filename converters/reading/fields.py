@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from aims.core.errors import InputError, unknown_name
+from aims.core.files import read_toml
 
 T = TypeVar("T")
 _LONGEST = 60
@@ -81,20 +81,13 @@ class Fields:
         return Fields(self.take(key, "a table", lambda value: isinstance(value, dict)), where)
 
 
-def read_toml(path: Path) -> Fields:
-    """Reads a TOML file.
+def read_description(path: Path) -> Fields:
+    """Reads the TOML file that describes a folder.
 
     Raises:
         InputError: the file is missing, not readable, or not TOML.
     """
-    try:
-        return Fields(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; write one like examples/cwfid.toml") from None
-    except OSError as error:
-        raise InputError(f"{path}: not readable ({error.strerror}); check the path and its rights") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not TOML ({error}); correct that line") from error
+    return Fields(read_toml(path, otherwise="write one like examples/cwfid.toml"), str(path))
 
 
 def is_list_of(kind: type) -> Callable[[Any], bool]:

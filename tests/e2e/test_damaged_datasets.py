@@ -14,7 +14,7 @@ import pytest
 
 from aims.data.format import encode_instances
 from aims.data.write import convert
-from helpers import MadeUp
+from helpers import MadeUp, put
 
 HUGE_PNG = encode_instances(np.zeros((4, 4), np.uint16))
 HUGE_PNG = HUGE_PNG[:16] + (40_000).to_bytes(4, "big") * 2 + HUGE_PNG[24:]
@@ -66,16 +66,6 @@ CELLS = {
     ("objects", 0, "click_strict"): (None, [1, 5000]),
 }
 COMMANDS = ("verify", "inspect", "view", "audit", "export", "run")
-
-
-def put(value, place, new):
-    *way, last = place
-    for key in way:
-        value = value[key]
-    if new is ...:
-        del value[last]
-    else:
-        value[last] = new
 
 
 @pytest.fixture(scope="module")

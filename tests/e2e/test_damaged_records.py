@@ -17,6 +17,7 @@ from aims.core.submissions import open_submission
 from aims.engine.checkpoint import INDEX, load_resume, save_tensors
 from aims.pretrain.config import PretrainSettings
 from aims.report.runs.load import load_run
+from helpers import put
 
 EARLIER = Path(__file__).parent.parent / "earlier"
 NAN, INFINITE = float("nan"), float("inf")
@@ -77,16 +78,6 @@ SETTINGS = {
     ("recipe", "betas"): (None, [1], ["a", "b"]),
     ("btch_size",): (4,),
 }
-
-
-def put(value, place, new):
-    *way, last = place
-    for key in way:
-        value = value[key]
-    if new is ...:
-        del value[last]
-    else:
-        value[last] = new
 
 
 @pytest.fixture(scope="module")
