@@ -1,4 +1,4 @@
-"""The configuration of a pretraining, and the fixed part of its recipe."""
+"""The configuration of a pretraining, the fixed part of its recipe, and the file that keeps both."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ import torch
 
 from aims.core.config import PRECISIONS
 from aims.core.errors import InputError, require_at_least_one, unknown_name
+from aims.core.structs import read_struct
+from aims.engine.checkpoint import has_sharded
 from aims.engine.plan import find_device
 from aims.methods import BACKBONES
 from aims.pretrain.scores import HELD_OUT_SEED
+
+#: Name of the file of a pretraining's folder that holds its configuration and recipe.
+SETTINGS = "pretraining.json"
 
 _MOST_WORKERS = 16
 #: Default share of photographs among the images, if there are photographs.
@@ -179,3 +184,37 @@ def plan_pretraining(
         workers=workers,
         seconds=seconds,
     )
+
+
+def settings_of(job: PretrainJob) -> PretrainSettings:
+    """Returns the content of a job's pretraining.json."""
+    return PretrainSettings(**vars(job.config))
+
+
+def require_folder(job: PretrainJob, finish: bool) -> None:
+    """Checks that a job can begin or go on in its folder.
+
+    Args:
+        job: the pretraining.
+        finish: whether there must be a saved state.
+
+    Raises:
+        InputError: the folder holds other files, or a pretraining of another configuration.
+    """
+    folder = job.folder
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give a folder with --out")
+    if not (folder / SETTINGS).is_file():
+        if finish or (folder.is_dir() and any(folder.iterdir())):
+            what = "no pretraining to finish here" if finish else "holds something else; give a new folder"
+            raise InputError(f"{folder}: {what}")
+        return
+    if finish and not has_sharded(folder):
+        raise InputError(f"{folder}: nothing is saved here yet; there is nothing to finish")
+    before = read_struct(folder / SETTINGS, PretrainSettings, what="the settings of a pretraining")
+    for name, value in vars(job.config).items():
+        if (then := getattr(before, name)) != value:
+            raise InputError(
+                f"{folder}: was begun with {name.replace('_', '-')} {then}, not {value}; repeat the same "
+                "command to go on, or give another --out"
+            )

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 
 import torch
@@ -30,8 +30,15 @@ from aims.pretrain.checkpoint import (
     save_checkpoint,
     write_metrics,
 )
-from aims.pretrain.config import RECIPE, PretrainConfig, PretrainJob, PretrainSettings, plan_pretraining
-from aims.pretrain.packing import Packed
+from aims.pretrain.config import (
+    RECIPE,
+    SETTINGS,
+    PretrainConfig,
+    PretrainJob,
+    plan_pretraining,
+    require_folder,
+    settings_of,
+)
 from aims.pretrain.photographs import Photographs, PhotographStore
 from aims.pretrain.pictures import Draws, PretrainingSet, make_pictures
 from aims.pretrain.scores import (
@@ -46,17 +53,17 @@ from aims.pretrain.scores import (
 )
 from aims.pretrain.step import (
     LOSS_NAMES,
+    ClickTargets,
     decode_batch,
     draw_targets,
     mask_losses,
     pair_loss,
     parameter_groups,
+    steps_of,
 )
 from aims.synth.world.render import scenes_at_once
 
 __all__ = ["PretrainConfig", "PretrainJob", "plan_pretraining", "pretrain"]
-
-SETTINGS = "pretraining.json"
 
 _LOG_EVERY = 50
 _SAVE_SECONDS = 60.0
@@ -89,12 +96,12 @@ def pretrain(job: PretrainJob, *, finish: bool = False, observer: PretrainObserv
         AimsError: a loss became NaN or infinite.
     """
     began = time.perf_counter()
-    _require_folder(job, finish)
+    require_folder(job, finish)
     photographs = _photographs(job)
     job.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(job.folder / ".lock", timeout=0), torch.random.fork_rng(devices=[]):
-            write_json(job.folder / SETTINGS, dataclasses.asdict(_settings(job)))
+            write_json(job.folder / SETTINGS, dataclasses.asdict(settings_of(job)))
             trainer = _Pretraining(job, photographs, observer or PretrainObserver())
             if finish:
                 return trainer.finish()
@@ -105,31 +112,6 @@ def pretrain(job: PretrainJob, *, finish: bool = False, observer: PretrainObserv
             return card
     except Timeout:
         raise InputError(f"{job.folder}: another process is working here") from None
-
-
-def _settings(job: PretrainJob) -> PretrainSettings:
-    return PretrainSettings(**vars(job.config))
-
-
-def _require_folder(job: PretrainJob, finish: bool) -> None:
-    """Raises if the folder holds other files, or a pretraining of another configuration."""
-    folder = job.folder
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; give a folder with --out")
-    if not (folder / SETTINGS).is_file():
-        if finish or (folder.is_dir() and any(folder.iterdir())):
-            what = "no pretraining to finish here" if finish else "holds something else; give a new folder"
-            raise InputError(f"{folder}: {what}")
-        return
-    if finish and not has_sharded(folder):
-        raise InputError(f"{folder}: nothing is saved here yet; there is nothing to finish")
-    before = read_struct(folder / SETTINGS, PretrainSettings, what="the settings of a pretraining")
-    for name, value in vars(job.config).items():
-        if (then := getattr(before, name)) != value:
-            raise InputError(
-                f"{folder}: was begun with {name.replace('_', '-')} {then}, not {value}; repeat the same "
-                "command to go on, or give another --out"
-            )
 
 
 def _photographs(job: PretrainJob) -> dict[str, Photographs]:
@@ -219,16 +201,31 @@ class _Pretraining:
         pictures = PretrainingSet(
             seed=self.config.seed,
             size=self.model.image_size,
-            batch_size=self.config.batch_size,
+            batch_size=self.config.batch_size * self._steps_at_once(),
             at_once=scenes_at_once(device),
             photographs=self.store.shapes if self.store else None,
             share=self.config.share_of_photos,
         )
-        steps = itertools.count(self.progress.step)
-        with closing(loader(pictures, steps, self.job.workers, device.type == "cuda")) as batches:
-            self._train(batches, until)
+        numbers = itertools.count(self.progress.step // self._steps_at_once())
+        with closing(loader(pictures, numbers, self.job.workers, device.type == "cuda")) as packed:
+            self._train(self._targets(each.unpack(device) for each in packed), until)
 
-    def _train(self, batches: Iterator[Packed[Draws]], until: float) -> None:
+    def _targets(self, draws: Iterable[Draws]) -> Iterator[ClickTargets]:
+        """Yields the images, clicks and masks of one step after the other, from the present one on."""
+        made = (
+            draw_targets(make_pictures(each, self.store), self.config.clicks, self.mask_size)
+            for each in draws
+        )
+        return steps_of(made, self.config.batch_size, self.progress.step % self._steps_at_once())
+
+    def _steps_at_once(self) -> int:
+        """Number of steps whose images are made together, since a GPU would wait for those of a small batch.
+
+        With photographs it is 1, as scenes precede them in what is made together.
+        """
+        return 1 if self.store else max(1, scenes_at_once(self.job.device) // self.config.batch_size)
+
+    def _train(self, targets: Iterator[ClickTargets], until: float) -> None:
         self._stage_train()
         clock = saved = time.perf_counter()
         self._logged = (self.progress.step, self.progress.seconds)
@@ -239,7 +236,7 @@ class _Pretraining:
                 draw_curves(self.job.folder, self.progress)
                 self._stage_train()
                 saved = time.perf_counter()
-            self._step(next(batches).unpack(self.job.device))
+            self._step(next(targets))
             now = time.perf_counter()
             self.progress.seconds, clock = self.progress.seconds + now - clock, now
             self.observer.advance(self.config.batch_size)
@@ -259,11 +256,9 @@ class _Pretraining:
                 f"stopped; everything is saved in {self.job.folder}: the same command goes on from here"
             )
 
-    def _step(self, draws: Draws) -> None:
-        """Makes the images of a step and trains on them, without synchronising with the GPU."""
+    def _step(self, targets: ClickTargets) -> None:
+        """Trains on the images of a step, without synchronising with the GPU."""
         device, share = self.job.device, self.share_done()
-        pictures = make_pictures(draws, self.store)
-        targets = draw_targets(pictures, self.config.clicks, self.mask_size)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(share)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
@@ -383,7 +378,7 @@ class _Pretraining:
         scores = self._scores("float32")
         card = write_card(
             folder,
-            settings=_settings(self.job),
+            settings=settings_of(self.job),
             progress=self.progress,
             share_done=self.share_done(),
             scores=scores,

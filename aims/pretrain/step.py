@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -55,6 +57,20 @@ def draw_targets(pictures: Pictures, clicks: int, mask_size: int) -> ClickTarget
     return ClickTargets(
         recolour(normalize_rgb(images), pictures.seeds), regions, coords, F.avg_pool2d(masks, scale)
     )
+
+
+def steps_of(made: Iterable[ClickTargets], batch_size: int, first: int) -> Iterator[ClickTargets]:
+    """Divides what was made for several steps together.
+
+    Args:
+        made: targets of any number of steps each, one after the other.
+        batch_size: images of a step.
+        first: number of steps to leave out.
+    """
+    for targets in made:
+        parts = zip(*(torch.split(each, batch_size) for each in targets), strict=True)
+        yield from map(ClickTargets._make, itertools.islice(parts, first, None))
+        first = 0
 
 
 def recolour(

@@ -26,8 +26,9 @@ from aims.synth.world.solids import Kind, Vector, normal, shell_face
 FAMILIES: dict[str, Family] = {"rooms": rooms.FAMILY, "wilds": wilds.FAMILY}
 
 _MIN_SIDE, _MOST_PIXELS = 8, 2**22
-# Scenes per batch: more would not fit into a core's cache, fewer would be dominated by the cost of calls.
-_AT_ONCE = {"cpu": 16, "cuda": 256}
+# Scenes per batch: more would not fit into a core's cache, fewer would be dominated by the cost of calls; on
+# a GPU that is the cost of launching kernels.
+_AT_ONCE = {"cpu": 16, "cuda": 1024}
 _AXES = range(3)
 
 

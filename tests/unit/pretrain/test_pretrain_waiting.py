@@ -59,7 +59,7 @@ def test_waiting_is_noticed(question):
 
 
 def on_meta(monkeypatch, folder, **changes):
-    """A pretraining on "meta" that takes a GPU's path, and its stream."""
+    """A pretraining on "meta" that takes a GPU's path."""
     # There is no autocast for "meta", and its attention is not the fused one.
     monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())
     monkeypatch.setattr(
@@ -69,26 +69,28 @@ def on_meta(monkeypatch, folder, **changes):
             queries, keys, values, *bias.of(queries), scale=scale
         ),
     )
-    config = PretrainConfig(images=64, batch_size=4, clicks=3, held_out=2, **changes)
-    trainer = module._Pretraining(PretrainJob(config=config, folder=folder, device=META), {}, RunObserver())
-    return trainer, PretrainingSet(0, trainer.model.image_size, 4, at_once=scenes_at_once(META))
+    config = PretrainConfig(images=4096, clicks=3, held_out=2, **changes)
+    return module._Pretraining(PretrainJob(config=config, folder=folder, device=META), {}, RunObserver())
 
 
 def test_a_step_waits_for_nothing(tmp_path, monkeypatch):
-    trainer, stream = on_meta(monkeypatch, tmp_path, backbone="sam-tiny")
-    # Constants are brought to a device in the first step.
-    trainer._step(stream[0].unpack(META))
-    draws = stream[1].unpack(META)
+    most = scenes_at_once(META)
+    trainer = on_meta(monkeypatch, tmp_path, backbone="sam-tiny", batch_size=most // 2)
+    stream = PretrainingSet(0, trainer.model.image_size, most, at_once=most)
+    targets = trainer._targets(iter([stream[k].unpack(META) for k in range(2)]))
+    # Constants are brought to a device in the first step, and images are made in every second one.
+    trainer._step(next(targets))
     with OnDevice():
-        trainer._step(draws)
-    # It was a whole step: what answers a click has learned twice.
+        for _ in range(2):
+            trainer._step(next(targets))
+    # They were whole steps: what answers a click has learned three times.
     steps = [state["step"].item() for state in trainer.optimizer.state.values()]
     assert len(steps) > 150
-    assert set(steps) == {2}
+    assert set(steps) == {3}
 
 
 def test_a_step_with_photographs_waits_for_nothing(tmp_path, monkeypatch):
-    trainer, _ = on_meta(monkeypatch, tmp_path, backbone="sam-toy")
+    trainer = on_meta(monkeypatch, tmp_path, backbone="sam-toy", batch_size=4)
     shapes = Shapes(((80, 120), (90, 70)), (2, 1))
     trainer.store = PhotographStore(
         shapes,
@@ -96,13 +98,12 @@ def test_a_step_with_photographs_waits_for_nothing(tmp_path, monkeypatch):
         torch.zeros(2 * 80 * 120 + 90 * 70, dtype=torch.int16, device=META),
         torch.zeros(2, 4, dtype=torch.int64, device=META),
     )
-    size = trainer.model.image_size
-    stream = PretrainingSet(0, size, 4, at_once=256, photographs=shapes, share=0.5)
-    trainer._step(stream[0].unpack(META))
-    draws = stream[1].unpack(META)
-    assert 0 < len(draws.crops) < 4
+    stream = PretrainingSet(0, trainer.model.image_size, 4, at_once=256, photographs=shapes, share=0.5)
+    assert 0 < len(stream[1].unpack(META).crops) < 4
+    targets = trainer._targets(iter([stream[k].unpack(META) for k in range(2)]))
+    trainer._step(next(targets))
     with OnDevice():
-        trainer._step(draws)
+        trainer._step(next(targets))
 
 
 def test_a_batch_comes_in_one_copy():
