@@ -10,18 +10,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from aims.models.long_attention import attend_flex, attend_fused, attend_in_parts
+from aims.models.long_attention import attend_fused, attend_in_parts
 from aims.models.segment_anything import sam_modeling
 
-#: How a model is computed: "fast", or "stock" for segment-anything's own modules. "unpadded" and "flex" are
-#: the fast path with another attention kernel on a GPU, for benchmarks; the command line has neither.
-AttentionPath = Literal["fast", "stock", "unpadded", "flex"]
+#: How a model is computed: "fast", or "stock" for segment-anything's own modules.
+AttentionPath = Literal["fast", "stock"]
 
 # Tokens from which on attention is computed in parts on a CPU; shorter sequences gain nothing.
 _LONG = 1024
@@ -90,7 +90,7 @@ class FusedAttention(nn.Module):
         if self.rel_pos_h is not None and self.rel_pos_w is not None:
             bias = RelativePositions(self.rel_pos_h, self.rel_pos_w, (grid[0], grid[1]))
         attended = attend(queries, keys, values, scale=self.scale, bias=bias, path=self.path)
-        projected: Tensor = self.proj(_merge_heads(attended, self.num_heads).reshape(batch, *grid, -1))
+        projected: Tensor = self.proj(_merge_heads(attended).reshape(batch, *grid, -1))
         return projected
 
     def _project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,7 +143,7 @@ class SplitAttention(nn.Module):
         keys = _split_heads(self.k_proj(_append(k, extra_k)), self.num_heads)
         values = _split_heads(self.v_proj(_append(v, extra_v)), self.num_heads)
         attended = attend(queries, keys, values, scale=queries.shape[-1] ** -0.5)
-        projected: Tensor = self.out_proj(_merge_heads(attended, self.num_heads))
+        projected: Tensor = self.out_proj(_merge_heads(attended))
         return projected
 
 
@@ -170,15 +170,15 @@ class RelativePositions:
         return biased
 
     def of(
-        self, queries: Float[Tensor, "heads tokens head_dim"]
-    ) -> tuple[Float[Tensor, "heads tokens height"], Float[Tensor, "heads tokens width"]]:
+        self, queries: Float[Tensor, "*heads tokens head_dim"]
+    ) -> tuple[Float[Tensor, "*heads tokens height"], Float[Tensor, "*heads tokens width"]]:
         """Returns the bias that each query has for every row of keys, and for every column."""
         height, width = self.grid
         rows, columns = _between(height, self.rows), _between(width, self.columns)
-        placed = queries.reshape(len(queries), height, width, -1)
-        of_rows = torch.einsum("bhwc,hkc->bhwk", placed, rows)
-        of_columns = torch.einsum("bhwc,wkc->bhwk", placed, columns)
-        return of_rows.flatten(1, 2), of_columns.flatten(1, 2)
+        placed = queries.reshape(*queries.shape[:-2], height, width, queries.shape[-1])
+        of_rows = torch.einsum("...hwc,hkc->...hwk", placed, rows)
+        of_columns = torch.einsum("...hwc,wkc->...hwk", placed, columns)
+        return of_rows.flatten(-3, -2), of_columns.flatten(-3, -2)
 
 
 def _between(size: int, table: Float[Tensor, "places head_dim"]) -> Float[Tensor, "size size head_dim"]:
@@ -189,20 +189,28 @@ def _between(size: int, table: Float[Tensor, "places head_dim"]) -> Float[Tensor
     if len(table) != 2 * size - 1:
         interpolated: Tensor = sam_modeling().image_encoder.get_rel_pos(size, size, table)
         return interpolated
-    places = torch.arange(size, device=table.device)
-    return table[places[:, None] - places + (size - 1)]
+    return table[_distances(size, table.device)]
+
+
+# Made outside inference mode, as a training may need what an evaluation has made.
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _distances(size: int, device: torch.device) -> Int[Tensor, "size size"]:
+    """Returns the index in a table of relative positions of each pair of rows (or columns)."""
+    places = torch.arange(size, device=device)
+    return places[:, None] - places + (size - 1)
 
 
 def attend(
-    queries: Float[Tensor, "heads tokens head_dim"],
-    keys: Float[Tensor, "heads keys head_dim"],
-    values: Float[Tensor, "heads keys head_dim"],
+    queries: Float[Tensor, "batch heads tokens head_dim"],
+    keys: Float[Tensor, "batch heads keys head_dim"],
+    values: Float[Tensor, "batch heads keys head_dim"],
     *,
     scale: float,
     bias: RelativePositions | None = None,
     path: AttentionPath = "stock",
-) -> Float[Tensor, "heads tokens head_dim"]:
-    """Computes softmax attention; the heads of all entries of a batch are in the first dimension.
+) -> Float[Tensor, "batch heads tokens head_dim"]:
+    """Computes softmax attention.
 
     Args:
         queries: one query per token.
@@ -210,22 +218,22 @@ def attend(
         values: in the order of the keys.
         scale: factor of the queries in the logits; the bias takes them unscaled, as in SAM.
         bias: added to the logits of the tokens' keys, not to those of the extra ones.
-        path: "stock" holds all logits at once; the others use memory-efficient attention where there is a
-            bias, on a CPU for long sequences only.
+        path: "stock" holds all logits at once; "fast" uses memory-efficient attention where there is a bias,
+            on a CPU for long sequences only.
     """
-    if path != "stock" and bias is not None:
-        if queries.device.type == "cuda":
-            if path == "flex":
-                return attend_flex(queries, keys, values, *bias.of(queries), scale=scale)
-            padded = path == "fast"
-            return attend_fused(queries, keys, values, *bias.of(queries), scale=scale, padded=padded)
-        if queries.shape[1] >= _LONG:
-            return attend_in_parts(queries, keys, values, *bias.of(queries), scale=scale)
-    logits = (queries * scale) @ keys.transpose(-2, -1)
-    if bias is not None:
-        own = queries.shape[-2]
-        logits = torch.cat([bias.add_to(logits[..., :own], queries), logits[..., own:]], dim=-1)
-    return logits.softmax(dim=-1) @ values
+    if path == "fast" and bias is not None and queries.device.type == "cuda":
+        return attend_fused(queries, keys, values, *bias.of(queries), scale=scale)
+    batch = len(queries)
+    queries, keys, values = (each.flatten(0, 1) for each in (queries, keys, values))
+    if path == "fast" and bias is not None and queries.shape[1] >= _LONG:
+        attended = attend_in_parts(queries, keys, values, *bias.of(queries), scale=scale)
+    else:
+        logits = (queries * scale) @ keys.transpose(-2, -1)
+        if bias is not None:
+            own = queries.shape[-2]
+            logits = torch.cat([bias.add_to(logits[..., :own], queries), logits[..., own:]], dim=-1)
+        attended = logits.softmax(dim=-1) @ values
+    return attended.view(batch, -1, *attended.shape[1:])
 
 
 def _append(
@@ -237,16 +245,15 @@ def _append(
 
 def _split_heads(
     tokens: Float[Tensor, "batch tokens dim"], num_heads: int
-) -> Float[Tensor, "heads tokens head_dim"]:
+) -> Float[Tensor, "batch heads tokens head_dim"]:
     batch, count, dim = tokens.shape
-    return tokens.reshape(batch, count, num_heads, dim // num_heads).transpose(1, 2).flatten(0, 1)
+    return tokens.view(batch, count, num_heads, dim // num_heads).transpose(1, 2)
 
 
 def _merge_heads(
-    tokens: Float[Tensor, "heads tokens head_dim"], num_heads: int
+    tokens: Float[Tensor, "batch heads tokens head_dim"],
 ) -> Float[Tensor, "batch tokens dim"]:
-    heads, count, head_dim = tokens.shape
-    return tokens.reshape(heads // num_heads, num_heads, count, head_dim).transpose(1, 2).flatten(2)
+    return tokens.transpose(1, 2).flatten(2)
 
 
 # The subclass is defined at import, so that models that hold it can be pickled. Any, as mypy does not know

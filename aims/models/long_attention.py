@@ -5,8 +5,7 @@ The logit of query q and the key in row i and column j is scale * q . k + rows[q
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -17,22 +16,24 @@ from torch.nn import functional as F
 # Maximum number of logits held at once on a CPU, and of queries per head: small enough for its caches, large
 # enough for efficient matrix products.
 _AT_ONCE, _QUERIES = 1 << 21, 128
+# Maximum number of tokens for which a GPU holds the bias of all pairs.
+_WINDOW = 512
 
 
 def attend_fused(
-    queries: Float[Tensor, "heads tokens head_dim"],
-    keys: Float[Tensor, "heads keys head_dim"],
-    values: Float[Tensor, "heads keys head_dim"],
-    rows: Float[Tensor, "heads tokens height"],
-    columns: Float[Tensor, "heads tokens width"],
+    queries: Float[Tensor, "batch heads tokens head_dim"],
+    keys: Float[Tensor, "batch heads keys head_dim"],
+    values: Float[Tensor, "batch heads keys head_dim"],
+    rows: Float[Tensor, "batch heads tokens height"],
+    columns: Float[Tensor, "batch heads tokens width"],
     *,
     scale: float,
-    padded: bool = True,
-) -> Float[Tensor, "heads tokens head_dim"]:
-    """Computes attention with torch's fused kernels; the bias is part of the product of queries and keys.
+) -> Float[Tensor, "batch heads tokens head_dim"]:
+    """Computes attention with torch's fused kernels.
 
-    Queries are extended by their bias for every row and every column, keys by one-hot codes of their row and
-    column; the codes of extra keys are zeros. Any fused kernel then computes the bias and its gradient.
+    Up to `_WINDOW` tokens the bias of all pairs is an argument of the kernel. Beyond, it is part of the
+    product of queries and keys: queries are extended by their bias for every row and every column, keys by
+    one-hot codes of their row and column; the codes of extra keys are zeros.
 
     Args:
         queries: one query per token, in row-major order.
@@ -41,60 +42,36 @@ def attend_fused(
         rows: bias of each query for the logits of every row of keys.
         columns: bias of each query for the logits of every column of keys.
         scale: factor of the queries.
-        padded: whether to pad values to the width of the extended queries. Some kernels require it; others
-            do not, and need two thirds of the operations.
     """
     height, width = rows.shape[-1], columns.shape[-1]
-    extra = keys.shape[1] - height * width
-    codes = F.pad(_codes(height, width, keys), (0, 0, 0, extra))
-    long_queries = torch.cat([queries * scale, rows.to(queries.dtype), columns.to(queries.dtype)], dim=-1)
-    long_keys = torch.cat([keys, codes.expand(len(keys), -1, -1)], dim=-1)
-    long_values = F.pad(values, (0, height + width)) if padded else values
-    # The kernels need four dimensions, (batch, heads, tokens, width).
-    attended = F.scaled_dot_product_attention(
-        long_queries[None], long_keys[None], long_values[None], scale=1.0
-    )
-    return attended[0, ..., : values.shape[-1]]
+    extra = keys.shape[-2] - height * width
+    rows, columns = rows.to(queries.dtype), columns.to(queries.dtype)
+    if queries.shape[-2] <= _WINDOW:
+        bias = F.pad((rows[..., None] + columns[..., None, :]).flatten(-2), (0, extra))
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scale)
+    codes = F.pad(_codes(height, width, keys.dtype, keys.device), (0, 0, 0, extra))
+    # Joined with the heads inside the tokens, as projections return them, so that no kernel turns them.
+    long_queries = _joined(queries * scale, rows, columns)
+    long_keys = _joined(keys, codes.expand(*keys.shape[:2], -1, -1))
+    # The fastest kernel of most GPUs requires values as wide as the keys.
+    long_values = F.pad(values, (0, height + width))
+    attended = F.scaled_dot_product_attention(long_queries, long_keys, long_values, scale=1.0)
+    return attended[..., : values.shape[-1]]
 
 
-def _codes(height: int, width: int, like: Tensor) -> Float[Tensor, "tokens height+width"]:
+def _joined(*parts: Float[Tensor, "batch heads tokens part"]) -> Float[Tensor, "batch heads tokens whole"]:
+    return torch.cat([part.transpose(1, 2) for part in parts], dim=-1).transpose(1, 2)
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _codes(
+    height: int, width: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "tokens height+width"]:
     """Returns one-hot codes of the row and of the column of each token."""
-    rows = torch.eye(height, dtype=like.dtype, device=like.device).repeat_interleave(width, dim=0)
-    columns = torch.eye(width, dtype=like.dtype, device=like.device).repeat(height, 1)
+    rows = torch.eye(height, dtype=dtype, device=device).repeat_interleave(width, dim=0)
+    columns = torch.eye(width, dtype=dtype, device=device).repeat(height, 1)
     return torch.cat([rows, columns], dim=1)
-
-
-def attend_flex(
-    queries: Float[Tensor, "heads tokens head_dim"],
-    keys: Float[Tensor, "heads keys head_dim"],
-    values: Float[Tensor, "heads keys head_dim"],
-    rows: Float[Tensor, "heads tokens height"],
-    columns: Float[Tensor, "heads tokens width"],
-    *,
-    scale: float,
-) -> Float[Tensor, "heads tokens head_dim"]:
-    """Computes attention with FlexAttention, compiled for this bias; arguments as in `attend_fused`."""
-    width = columns.shape[-1]
-    own = rows.shape[-1] * width
-
-    def biased(score: Tensor, image: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        # Extra keys have no position: they index the first one, and the result is discarded.
-        place = torch.where(key < own, key, 0)
-        added = rows[head, query, place // width] + columns[head, query, place % width]
-        return score + torch.where(key < own, added, 0.0)
-
-    kernel = _flex_attention(queries.device.type)
-    attended: Tensor = kernel(queries[None], keys[None], values[None], score_mod=biased, scale=scale)
-    return attended[0]
-
-
-@cache
-def _flex_attention(device: str) -> Callable[..., Any]:
-    # Imported here, as the import is slow and only this path needs it.
-    from torch.nn.attention.flex_attention import flex_attention
-
-    chosen: Callable[..., Any] = flex_attention
-    return torch.compile(chosen, dynamic=False) if device == "cuda" else chosen
 
 
 def attend_in_parts(
@@ -108,7 +85,7 @@ def attend_in_parts(
 ) -> Float[Tensor, "heads tokens head_dim"]:
     """Computes attention in chunks of queries, on CPUs; the backward pass recomputes the logits.
 
-    Arguments are those of `attend_fused`.
+    Arguments are those of `attend_fused`, with the heads of the whole batch in the first dimension.
     """
     attended: Tensor = _InParts.apply(queries, keys, values, rows, columns, scale)  # type: ignore[no-untyped-call]
     return attended

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from aims.models import attention as attention_module
 from aims.models import long_attention
 from aims.models.attention import RelativePositions, attend, use_path
-from aims.models.long_attention import attend_flex, attend_fused, attend_in_parts
+from aims.models.long_attention import attend_fused, attend_in_parts
 from aims.models.segment_anything import sam_modeling
 
 Attend = Callable[..., Tensor]
@@ -29,7 +29,7 @@ def tensors(width: int, heads: int, grid: tuple[int, int], extra: int = 0) -> li
     """Queries, keys, values and the relative positions of rows and columns, in float64."""
     torch.manual_seed(0)
     tokens = grid[0] * grid[1]
-    shapes = [(heads, tokens, width), *[(heads, tokens + extra, width)] * 2]
+    shapes = [(2, heads, tokens, width), *[(2, heads, tokens + extra, width)] * 2]
     shapes += [(2 * side - 1, width) for side in grid]
     return [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
 
@@ -47,24 +47,26 @@ def results(how: Attend | None, given: list[Tensor], grid: tuple[int, int]) -> l
     return [attended, *torch.autograd.grad((attended * weights).sum(), given)]
 
 
-def attend_unpadded(*given: Tensor, scale: float) -> Tensor:
-    return attend_fused(*given, scale=scale, padded=False)
+def in_parts(*given: Tensor, scale: float) -> Tensor:
+    return attend_in_parts(*(each.flatten(0, 1) for each in given), scale=scale).unflatten(0, (2, -1))
 
 
 @pytest.mark.parametrize("extra", [0, 7])
-@pytest.mark.parametrize("how", [attend_fused, attend_unpadded, attend_in_parts])
+@pytest.mark.parametrize("how", ["codes", "bias", "parts"])
 @pytest.mark.parametrize("shape", list(SHAPES))
-def test_values_and_gradients(shape: str, how: Attend, extra: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Parts of 50 queries, the last one shorter.
+def test_values_and_gradients(shape: str, how: str, extra: int, monkeypatch: pytest.MonkeyPatch) -> None:
     width, heads, grid = SHAPES[shape]
     tokens = grid[0] * grid[1]
+    # Parts of 50 queries, the last one shorter.
     monkeypatch.setattr(long_attention, "_AT_ONCE", 50 * heads * (tokens + extra))
+    monkeypatch.setattr(long_attention, "_WINDOW", 0 if how == "codes" else tokens)
     given = tensors(width, heads, grid, extra)
-    for found, expected in zip(results(how, given, grid), results(None, given, grid), strict=True):
+    chosen = in_parts if how == "parts" else attend_fused
+    for found, expected in zip(results(chosen, given, grid), results(None, given, grid), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("how", [attend_fused, attend_in_parts])
+@pytest.mark.parametrize("how", [attend_fused, in_parts])
 def test_float32_keeps_to_1e_5(how: Attend) -> None:
     width, heads, grid = SHAPES["ViT-B and -L window"]
     exact = [each.detach() / 3 for each in tensors(width, heads, grid)]
@@ -90,7 +92,7 @@ def test_bfloat16_rounds_as_much_as_the_stock_path() -> None:
         ]
 
     theirs = errors(results(None, low, grid))
-    for how in (attend_in_parts, attend_fused):
+    for how in (in_parts, attend_fused):
         for ours, stock in zip(errors(results(how, low, grid)), theirs, strict=True):
             assert ours < 1.4 * stock
 
@@ -142,17 +144,5 @@ def test_no_more_than_a_part_of_the_logits_is_kept_for_the_backward_pass() -> No
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        attend_in_parts(*given[:3], *bias.of(given[0]), scale=1.0)
-    assert max(kept) <= 2 * 1024 * 32
-
-
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-@pytest.mark.parametrize("extra", [0, 7])
-def test_values_of_the_compiled_kernel(extra: int) -> None:
-    """On a CPU it is not compiled and has no gradients; a GPU's are in tests/gpu."""
-    width, heads, grid = SHAPES["oblong"]
-    queries, keys, values, rows, columns = (each.detach() for each in tensors(width, heads, grid, extra))
-    bias = RelativePositions(rows, columns, grid)
-    expected = attend(queries, keys, values, scale=0.2, bias=bias, path="stock")
-    found = attend_flex(queries, keys, values, *bias.of(queries), scale=0.2)
-    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+        in_parts(*given[:3], *bias.of(given[0]), scale=1.0)
+    assert max(kept) <= 4 * 1024 * 32
