@@ -228,7 +228,7 @@ def stages_of(options: argparse.Namespace, pretraining: Path) -> list[Stage]:
             lambda _: (
                 *speed[:2],
                 f"{speed[2]}.loading",
-                *("--images", "24" if cpu else "240", "--size", "240x320" if cpu else "480x640"),
+                *("--images", "24" if cpu else "96", "--size", "240x320" if cpu else "480x640"),
                 *("--workers", "0" if cpu else "8", "--device", device),
             ),
         ),

