@@ -1,11 +1,12 @@
-"""What a GPU can tell in ten minutes: tests, speed and pretraining, each on disk the moment it is known.
+"""Runs tests, speed measurements and a pretraining on a GPU within a time limit.
 
     python -m aims.benchmarks.gpu --out DIR [--seconds 540] [--stages tests,engine,loading,world,pretrain]
         [--device cuda] [--resume DIR] [--hours 0.5]
 
-Made for a card that is at hand for a short while. Every stage is a process of its own with its share of the
-time; what one leaves, the next ones have. A stage that fails, hangs or is slow never stops the next. With
-`--device cpu --seconds 120` it is rehearsed without a card. Run it in a source tree, where the tests are.
+For a GPU that is available for a short time. Every stage is a process with its share of the time; what it
+does not use is divided among the next ones. A stage that fails, hangs or is slow never stops the next, and
+every result is on disk at once. `--device cpu --seconds 120` rehearses it without a GPU. Run it in a source
+tree, where the tests are.
 
 tests: `pytest -m gpu tests/gpu`. engine: `aims.benchmarks.speed.card`. loading, world: `speed.loading` and
 `speed.scenes` on the device. pretrain: `aims pretrain`, which goes on from what `--resume` (or DIR) holds.

@@ -1,9 +1,9 @@
-"""The pretraining stage of `aims.benchmarks.gpu`, and the parts in which its state comes back from a card.
+"""The pretraining stage of `aims.benchmarks.gpu`; packs its state into files of limited size.
 
     python -m aims.benchmarks.gpu_pretrain --folder FOLDER --seconds S --device cuda --hours H
 
-Calls `aims pretrain` until the time is nearly over, has it save itself, and writes weights and card of what
-was reached. The same command goes on from there, in this call or in a later one, on this card or another.
+Runs `aims pretrain` with a time limit; it saves its state and writes weights and card before the end. The
+same command resumes from that state, also on another GPU.
 """
 
 from __future__ import annotations

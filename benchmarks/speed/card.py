@@ -1,4 +1,4 @@
-"""Speed of the engine on a GPU: what the targets speak of, the most important first, within a time.
+"""Speed of the engine on a GPU within a time limit, the most important measurements first.
 
     python -m aims.benchmarks.speed.card --device cuda --seconds 150 --out FILE.json
 

@@ -8,14 +8,14 @@ Parts: the encoder's forward pass; decoding the prompts of one image; a training
 with full tuning; the evaluation of one 480 x 640 image with as many instances as prompts, masks and IoU
 included. The stock path is segment-anything's modules in float32, one prompt at a time (`--attention stock`).
 
-The first value of each option is the base; every further one is measured in its place with all else at the
-base, so that one sees how the times grow. Weights are random: they do not change the time. A training step is
-one of the given batch; the other parts take one image.
+The first values of all options are the base; each further value is measured with all other options at the
+base. Weights are random, which does not change the time. A training step takes a batch, the other parts one
+image.
 
-Printed, and written to FOLDER/engine.md and engine.json: seconds (the fastest of the repeats), the peak
-memory beyond what the process held before (on a CPU Linux alone tells it), images a second, the share of the
-device's matrix peak (what torch multiplies two large matrices with, in the same precision), and both ratios.
-The operations are torch's count of the stock path, so a share may hide work that the fast path spares.
+Prints, and writes to FOLDER/engine.md and engine.json: the seconds of the fastest repeat, the peak memory
+beyond what the process held before (on a CPU known on Linux only), images per second, the share of the
+device's peak (that of a large matrix product in the same precision), and the ratio of both paths. The share
+counts the operations of the stock path, also for the fast path, which saves some of them.
 """
 
 from __future__ import annotations

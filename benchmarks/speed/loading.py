@@ -1,16 +1,16 @@
-"""Speed of reading for training: images a second of one worker, from Parquet and from the raw files.
+"""Speed of reading training images, from Parquet and from the raw files.
 
     python -m aims.benchmarks.speed.loading [--images 1449] [--size 480x640] [--workers 0 2] [--folder FOLDER]
         [--device cuda]
 
-Generates a set like NYUv2 (depth as float32 `.npy`, RGB as JPEG, instances as PNG), converts it, and reads
-it in random order as a training does: decoded, scaled, with a click and its instance's mask, but for the
-stretching and normalising, which the device does. Beside it the raw files alone are decoded, without anything
-else. Prints images a second of one process for both, and of a loader with so many workers; with a device, up
-to the model's input there: copied, normalised and stretched to 1024 x 1024.
+Generates a set like NYUv2 (depth as float32 `.npy`, RGB as JPEG, instances as PNG), converts it, and reads it
+in random order as a training does: decoded and scaled, with a click and the mask of its instance; stretching
+and normalising are left to the device. For comparison the raw files are only decoded. Prints the images per
+second of one process for both, and those of a loader for each number of `--workers`; with `--device` this
+includes copying to the device, normalising and stretching to 1024 x 1024 there.
 
-At 200 images a second a GPU is kept busy by eight workers of 25 each: it ends with exit code 1 if one process
-reads fewer depth pictures than that, at 480 x 640.
+The exit code is 1 if one process reads fewer than 25 depth images of 480 x 640 per second: eight workers then
+keep a GPU busy that takes 200.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One training step and one evaluation at the real size: SAM ViT-B at 1024 x 1024, stock modules.
+"""Time and memory of a training step and an evaluation of SAM ViT-B at 1024 x 1024, with the stock modules.
 
     python -m aims.benchmarks.speed.real_size [--method simcmf] [--tuning lora] [--batch-size 1] ...
 

@@ -1,16 +1,15 @@
-"""Speed of a report: so many finished run folders, listed and reported.
+"""Speed of `aims report` with thousands of runs.
 
     python -m aims.benchmarks.speed.report [--runs 10000] [--images 40] [--instances 3] [--folder FOLDER]
 
-Writes run folders as `aims run` leaves them, but for weights and sample sheets, which a report does not read:
-records with all their fields, curves of 50 epochs, and instances with their masks. They are what a large
-study leaves: thirteen methods and tunings beside five sensors of one dataset, seven learning rates, three
-seeds, then the same on other backbones and under another protocol. Scores are drawn at random.
+Writes run folders as `aims run` does, without the weights and sample sheets that a report does not read:
+records with all fields, curves of 50 epochs, and instances with masks. The runs are those of a large study:
+thirteen methods and tunings, five sensors of one dataset, seven learning rates and three seeds, then the same
+with other backbones and another protocol. Scores are drawn at random.
 
-Then `load_runs` is timed, and `aims report` as a whole process: start, reading, resampling, tests, writing.
-The files have just been written, so they come from memory rather than from the disk. `load_runs` alone is one
-process, the report takes one a processor. Ends with exit code 1
-if 10,000 runs take `aims report` more than 20 seconds (fewer runs: as much less).
+Times `load_runs` in one process, and `aims report` as a whole, with one process per processor. The files have
+just been written, so they are read from memory rather than from the disk. The exit code is 1 if 10,000 runs
+take `aims report` more than 20 seconds, and proportionally for other numbers.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Speed of the embedded world: geometry and every sensor, in scenes a second and core.
+"""Speed of the embedded world: scenes per second of geometry and of every sensor.
 
     python -m aims.benchmarks.speed.scenes [--size 128x128] [--batch 32] [--repeats 7] [--device cpu]
 
-Renders scenes of each family in one thread and looks at them with every sensor in `aims.synth.sensors`. It
-prints milliseconds a scene, median and fastest of the repeats (other scenes in each), and the scenes a second
-of all together. On a CPU that is the processor's time, so that waiting for other programs does not count,
-else the clock's. It ends with exit code 1 if a family is below 100 a second (median) at 128 x 128 on the CPU.
+Renders scenes of each family in one thread with every sensor in `aims.synth.sensors`. Prints milliseconds per
+scene, as median and minimum of the repeats (each with other scenes), and the scenes per second of all sensors
+together. On a CPU it measures processor time, which other programs do not change, else wall-clock time. The
+exit code is 1 if the median of a family is below 100 per second at 128 x 128 on a CPU.
 """
 
 from __future__ import annotations
