@@ -282,6 +282,10 @@ class Converter(ABC):
         """Returns images of the source that are known to be unusable and are in no split."""
         return ()
 
+    def warnings(self) -> Sequence[str]:
+        """Returns what a user should know about the source, a line each, for the console and the manifest."""
+        return ()
+
     def shared_files(self) -> Sequence[Path]:
         """Returns the files that all images share (archives, tables, descriptions)."""
         return ()

@@ -118,10 +118,11 @@ def convert(
     run = choose_engine(engine, jobs)
     spec, splits = converter.description(), {name: tuple(ids) for name, ids in converter.splits().items()}
     _check_splits(spec, splits)
-    warnings = _compare_counts(converter, splits)
+    counts = _compare_counts(converter, splits)
+    if counts and strict_counts:
+        raise InputError(f"{converter.root}: {counts[0]}; complete it, or leave --strict-counts out")
+    warnings = [*counts, *converter.warnings()]
     for line in warnings:
-        if strict_counts:
-            raise InputError(f"{converter.root}: {line}; complete it, or leave --strict-counts out")
         on_warning(line)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         # Checked before `overwrite`, which must never delete a folder that is not an AIMS dataset.

@@ -4,19 +4,20 @@
     {train,test}/aolp/ID_aolp.tiff                       angle of linear polarization of each colour
     {train,test}/dolp/ID_dolp.tiff                       degree of linear polarization of each colour
     {train,test}/mask/ID_mask.png                        0 background, 255 glass
-    {train,test}/instances_{train,test}.json             (authors) COCO instances, format unconfirmed
+    {train,test}/instances_{train,test}.json             (authors) COCO polygons of the category "glass"
     {train,test}/instance_mask/ID_instance_mask.png      (re-distributed, pgsnet/) a number per instance
 
 The dataset may lie in the raw folder itself, in RGBP-Glass/ or in pgsnet/ below it; `edge/` and `reflection/`
 are not read.
 
 `--instances` selects the source of instances: `png` (instance_mask/), `json` (instances_SPLIT.json),
-`components` (mask/, split into 8-connected regions), or `auto`, the first of these that both splits have.
+`components` (mask/, split into 8-connected regions), or `auto`, in each split the first of these that it has.
 
-Streams are stored unchanged. They are documented as float32 from 0 to 1, but the released programs read them
-with a library that supports only 8 bits per channel; both are accepted, and the manifest states which was
-found. The authors' program reverses the channels of AoLP and DoLP, not of the image; the paper's does not,
-and this converter does so only with `--authors-channel-order`.
+Streams are stored unchanged. The authors' files hold intensity in 16 bits and angle and degree in 8 bits;
+other copies with floats from 0 to 1, or with 8 bits throughout, are read too, and the manifest states which
+was found. The released programs read the intensity's high byte only. The authors' program reverses the
+channels of AoLP and DoLP, not of the image; the paper's does not, and this converter does so only with
+`--authors-channel-order`.
 
 Names begin with the day of the recording and a number (20210717001004), but images of one day and of nearby
 numbers occur in both splits, so names do not identify sequences: each image is its own group.
@@ -92,7 +93,7 @@ class RGBPGlassConverter(Converter):
     instances: str = option(
         AUTO,
         help="Source of instances: png (instance_mask/), json (instances_SPLIT.json), components (of mask/), "
-        "or auto, the first that is there.",
+        "or auto, the first that a split has.",
     )
     authors_channel_order: bool = option(
         False, help="Reverse the channels of AoLP and DoLP, as the authors' loader does."
@@ -143,6 +144,10 @@ class RGBPGlassConverter(Converter):
             self._labels.file(split, image_id),
         ]
         return tuple(path for path in paths if path is not None and path.is_file())
+
+    def warnings(self) -> Sequence[str]:
+        """Returns a line if the splits' instances come from different sources."""
+        return self._labels.warnings()
 
     def shared_files(self) -> Sequence[Path]:
         """Returns the JSON files if instances come from them."""
@@ -208,7 +213,7 @@ class RGBPGlassConverter(Converter):
         if array.dtype.kind == "f":
             _check_fractions(path, array)
         elif array.dtype not in (np.uint8, np.uint16):
-            raise SampleError(f"{path}: {array.dtype} values; expected float32, or 8 or 16 bit")
+            raise SampleError(f"{path}: {array.dtype} values; expected 8 or 16 bit, or float32")
         if self.authors_channel_order and name != "intensity":
             array = np.ascontiguousarray(array[..., ::-1])
         return path, array

@@ -24,51 +24,61 @@ _CLASSES = {0: 0, 255: _GLASS}
 
 
 class GlassLabels:
-    """The labels of the whole dataset, from one source.
+    """The labels of the whole dataset.
 
     Args:
         folder: the folder with `train` and `test`.
         splits: names of the splits.
         source: "png" (`instance_mask/`), "json" (`instances_SPLIT.json`), "components" (`mask/`), or "auto":
-            the first of these that all splits have.
+            in each split the first of these that it has.
 
     Raises:
-        InputError: the source is unknown, only some splits have it, or a split has two JSON files.
+        InputError: the source is unknown, or a split has two JSON files.
     """
 
     def __init__(self, folder: Path, splits: Sequence[str], source: str) -> None:
         self._folder = folder
-        self._splits = splits
-        images, tables = [folder / split / _FILES["png"][0] for split in splits], map(self._json, splits)
-        places: dict[str, dict[Path, bool]] = {
-            "png": {path: path.is_dir() for path in images},
-            "json": {path: path.is_file() for path in tables},
-            "components": {},
-        }
-        self.source = choose_source(FLAG, source, places)
+        self._sources: dict[str, str] = {}
+        for split in splits:
+            images, table = folder / split / _FILES["png"][0], self._json(split)
+            places: dict[str, dict[Path, bool]] = {
+                "png": {images: images.is_dir()},
+                "json": {table: table.is_file()},
+                "components": {},
+            }
+            self._sources[split] = choose_source(FLAG, source, places)
 
     def file(self, split: str, image_id: str) -> Path | None:
         """Returns the label file of an image; None if one JSON file holds the labels of the split."""
-        if self.source == "json":
+        if (source := self._sources[split]) == "json":
             return None
-        folder, suffix = _FILES[self.source]
+        folder, suffix = _FILES[source]
         return self._folder / split / folder / f"{image_id}_{suffix}"
 
     def files(self, split: str) -> dict[str, Path]:
         """Returns the label files of a split by image; empty if one JSON file holds the labels."""
-        if self.source == "json":
+        if (source := self._sources[split]) == "json":
             return {}
-        folder, suffix = _FILES[self.source]
+        folder, suffix = _FILES[source]
         return list_suffixed(self._folder / split / folder, suffix)
 
     def shared_files(self) -> Sequence[Path]:
         """Returns the JSON files if labels come from them."""
-        return tuple(self._json(split) for split in self._splits) if self.source == "json" else ()
+        return tuple(self._json(split) for split in self._with_tables())
+
+    def warnings(self) -> tuple[str, ...]:
+        """Returns a line if the splits' labels come from different sources."""
+        if len(set(self._sources.values())) == 1:
+            return ()
+        found = ", ".join(f"{split} from {source}" for split, source in self._sources.items())
+        return (
+            f"instances of {found}: pieces of glass that touch are one instance in regions of the mask "
+            f"(components); choose one source for all with {FLAG}",
+        )
 
     def check(self) -> None:
         """Raises InputError if labels come from JSON files that cannot be read."""
-        if self.source == "json":
-            _ = self._tables
+        _ = self._tables
 
     def read(self, split: str, image_id: str) -> tuple[Path, SemanticMap | InstanceMap, tuple[str, ...]]:
         """Reads the labels of one image.
@@ -79,7 +89,7 @@ class GlassLabels:
         path = self.file(split, image_id)
         if path is None:
             return self._from_table(split, image_id)
-        if self.source == "png":
+        if self._sources[split] == "png":
             return path, instance_map(path, _GLASS), ()
         values = load_numbers(path, load_picture(path))
         if values.dtype == np.uint8 and values.max() <= _GLASS:
@@ -99,7 +109,10 @@ class GlassLabels:
 
     @cached_property
     def _tables(self) -> dict[str, tuple[Annotations, dict[str, CocoImage]]]:
-        return {split: _load_table(self._json(split)) for split in self._splits}
+        return {split: _load_table(self._json(split)) for split in self._with_tables()}
+
+    def _with_tables(self) -> list[str]:
+        return [split for split, source in self._sources.items() if source == "json"]
 
     def _json(self, split: str) -> Path:
         """Returns the JSON file of a split: in the split's folder, as the authors have it, or beside it."""
@@ -113,7 +126,6 @@ class GlassLabels:
 
 def _load_table(path: Path) -> tuple[Annotations, dict[str, CocoImage]]:
     """Reads a JSON file and maps image ids to its entries."""
-    # The format of the authors' files is unconfirmed, so errors suggest the other sources.
     hint = f"a COCO instances file with one category was expected; choose another source with {FLAG}"
     try:
         table = read_annotations(path)

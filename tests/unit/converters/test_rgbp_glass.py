@@ -230,7 +230,7 @@ class TestLabels:
             RGBPGlassConverter(raw=authors, instances="coco").spec()
 
     @pytest.mark.parametrize("name", ["test/instance_mask", "train/instances_train.json"])
-    def test_a_source_of_one_split_only(self, archive: Path, name: str) -> None:
+    def test_a_source_of_one_split_only(self, archive: Path, name: str, tmp_path: Path) -> None:
         if name.endswith("json"):
             write_authors(archive, world())
             for split in BOTH:
@@ -238,9 +238,19 @@ class TestLabels:
             (archive / name).unlink()
         else:
             shutil.rmtree(archive / name)
-        with refused(InputError, f"{name}: not found, but ", "with --instances (known: png"):
-            RGBPGlassConverter(raw=archive).spec()
-        assert RGBPGlassConverter(raw=archive, instances="components").spec().classes == ("glass",)
+        split = name.split("/")[0]
+        other = {"train": TEST, "test": TRAIN}[split][0]
+        warned: list[str] = []
+        made = convert(RGBPGlassConverter(raw=archive), tmp_path / "set", on_warning=warned.append)
+        # Two touching pieces are one component.
+        images = made.manifest.splits[split]
+        assert images.instances == 2 * images.images
+        at_other = "train" if split == "test" else "test"
+        assert same_pieces(instances_of(RGBPGlassConverter(raw=archive).read(at_other, other)), PIECES)
+        told = f"{split} from components"
+        assert sum(told in line and "--instances" in line for line in warned) == 1
+        assert set(warned) <= set(made.manifest.warnings)
+        assert not RGBPGlassConverter(raw=archive, instances="components").warnings()
 
     def test_chosen_but_absent(self, authors: Path, tmp_path: Path) -> None:
         with refused(InputError, "train/instance_mask: no such folder", "ID_instance_mask."):
