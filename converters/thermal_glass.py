@@ -82,7 +82,7 @@ class ThermalGlassConverter(Converter):
             "Pairs. IEEE Transactions on Image Processing 32, 2023"
         ),
         url=_URL,
-        total=5551,
+        images={"train": 4427, "test": 1124},
     )
 
     numbered_masks: bool = option(

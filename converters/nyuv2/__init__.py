@@ -17,9 +17,10 @@ from typing import Any, ClassVar
 from aims.core.errors import InputError, unknown_name
 from aims.core.schema import Converter, DatasetSpec, LeftOut, Published, Sample, StreamSpec, option
 
+from ..reading.files import AUTO
 from .hha import COMPUTED, STORED
 from .official import LABELED, MAPPING, SPLITS, URL, OfficialLayout
-from .redistributed import FolderLayout
+from .redistributed import LABELS, FolderLayout
 
 _FOLDER = "NYUDepthv2"
 _PUBLISHED = Published(
@@ -32,7 +33,7 @@ _PUBLISHED = Published(
     url=URL,
     images={"train": 795, "test": 654},
 )
-_HHA_SOURCES = ("auto", "files", "depth")
+_HHA_SOURCES = (AUTO, "files", "depth")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +48,25 @@ class NYUv2Converter(Converter):
 
     hha: bool = option(False, help="Add the stream hha: disparity, height above ground, angle with gravity.")
     hha_from: str = option(
-        "auto", help="Where hha is from: files (HHA/N.jpg), depth (computed), auto (files where they are)."
+        AUTO, help="Where hha is from: files (HHA/N.jpg), depth (computed), auto (files where they are)."
     )
     raw_depth: bool = option(
         False, help="Add the stream raw_depth: depth as measured, 0 where it is missing."
+    )
+
+    labels: str = option(
+        AUTO,
+        help="What re-distributed labels are: classes, instances, or auto (instances if a number is "
+        "no class, else it must be said).",
     )
 
     def spec(self) -> DatasetSpec:
         """Describes the dataset. Depth 0 is a missing measurement; the sensor's range is 10 m."""
         if self.hha_from not in _HHA_SOURCES:
             raise unknown_name("source of hha", self.hha_from, _HHA_SOURCES, where="--hha-from")
-        if self.hha_from != "auto" and not self.hha:
+        if self.labels not in (AUTO, *LABELS):
+            raise unknown_name("kind of labels", self.labels, (AUTO, *LABELS), where="--labels")
+        if self.hha_from != AUTO and not self.hha:
             raise InputError(
                 f"--hha-from {self.hha_from}: says where hha is from; add --hha, or leave it out"
             )
@@ -92,13 +101,28 @@ class NYUv2Converter(Converter):
         """Returns the files that all images of the layout share."""
         return self._layout.shared_files()
 
+    def warnings(self) -> Sequence[str]:
+        """Returns a line if the re-distributed labels were taken for instances because of their numbers."""
+        found = None if isinstance(self._layout, OfficialLayout) else self._layout.not_a_class
+        if found is None:
+            return ()
+        return (
+            f"{found} holds a number above 40: all labels are read as instances (--labels classes: 1 to 40)",
+        )
+
     def left_out(self) -> Sequence[LeftOut]:
         """Returns images 398 and 1133 if the re-distributed folder holds them in an unreadable state."""
         return self._layout.left_out
 
     def options(self) -> dict[str, Any]:
-        """Returns the options; `hha_from` is the source that was used, None without HHA."""
-        return {**super().options(), "hha_from": self._layout.hha_from if self.hha else None}
+        """Returns the options; `hha_from` is the source that was used, None without HHA.
+
+        `labels` is there if it was given.
+        """
+        options = {**super().options(), "hha_from": self._layout.hha_from if self.hha else None}
+        if self.labels == AUTO:
+            del options["labels"]
+        return options
 
     @property
     def _streams(self) -> tuple[str, ...]:
@@ -112,12 +136,17 @@ class NYUv2Converter(Converter):
                     f"{self.root / LABELED}: --hha-from files: the authors' layout holds no HHA; leave it "
                     f"out and HHA is computed from the depth, or give the folder {_FOLDER}/ with --raw"
                 )
+            if self.labels != AUTO:
+                raise InputError(
+                    f"{self.root / LABELED}: --labels {self.labels}: the authors' layout holds classes and "
+                    "instances, and both are read; leave it out"
+                )
             return OfficialLayout(self.root, self._streams)
         for folder in (self.root, self.root / _FOLDER):
             if (folder / "RGB").is_dir() or any(
                 (folder / f"{split}.txt").is_file() for split in ("train", "test")
             ):
-                return FolderLayout(folder, self._streams, hha_from=self.hha_from)
+                return FolderLayout(folder, self._streams, hha_from=self.hha_from, labels=self.labels)
         raise InputError(
             f"{self.root}: neither the authors' NYUv2 ({LABELED}, {SPLITS}, and if you have it {MAPPING} by "
             f"Gupta et al.) nor the re-distributed one (RGB/, Depth/, HHA/, Mask_gt/, train.txt, test.txt, "

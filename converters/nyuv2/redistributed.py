@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from aims.core.errors import InputError
-from aims.core.schema import Array, LeftOut, Sample, SampleError, SemanticMap
+from aims.core.schema import Array, InstanceMap, LeftOut, Sample, SampleError, SemanticMap
 from aims.core.vocabulary import BROKEN_IMAGES
 
-from ..reading.files import load_numbers
+from ..reading.files import AUTO, load_numbers
 from ..reading.label_maps import class_map
 from ..reading.pictures import check_sizes, load_picture, load_rgb
 from .classes import CLASS_NAMES
@@ -23,14 +23,19 @@ from .hha import compute_hha
 _SPLITS = ("train", "test")
 _FARTHEST_M = 100
 _FIRST_COLUMN = re.compile(r"RGB/(\d+)\.jpg")
+#: What the numbers of Mask_gt can be.
+LABELS = ("classes", "instances")
 # The number of "unlabelled" is unconfirmed: both 0 and 255 are in use for the 40 classes.
-_CLASSES = {0: 0, 255: 0, **{class_id: class_id for class_id in range(1, 41)}}
+_VOID = (0, 255)
+_CLASSES = {**dict.fromkeys(_VOID, 0), **{class_id: class_id for class_id in range(1, 41)}}
 
 
 class FolderLayout:
     """`RGB/N.jpg`, `Depth/N.npy`, `HHA/N.jpg`, `Mask_gt/N.png`, and the lists `train.txt` and `test.txt`.
 
-    Labels are 1 to 40; 0 and 255 are void. Scenes are not named, so each image is its own group. HHA files
+    Labels are classes 1 to 40, or numbers of instances without classes; 0 and 255 are void either way. The
+    archive does not say which of the two it holds: the paper's program takes every number for one region.
+    Scenes are not named, so each image is its own group. HHA files
     are JPEG, hence not exact; they are read in the channel order of the file. Images 398 and 1133 are known
     to be broken here: the protocols define how to treat them, so they are converted if they can be read, and
     left out otherwise.
@@ -39,18 +44,25 @@ class FolderLayout:
         root: folder of the files.
         streams: the streams to read: "depth", "hha".
         hha_from: "files", "depth" (computed), or "auto": files if their folder exists.
+        labels: a name in `LABELS`, or "auto": instances if a number is no class.
     """
 
-    classes = CLASS_NAMES
-
-    def __init__(self, root: Path, streams: Collection[str] = ("depth",), *, hha_from: str = "auto") -> None:
+    def __init__(
+        self,
+        root: Path,
+        streams: Collection[str] = ("depth",),
+        *,
+        hha_from: str = AUTO,
+        labels: str = AUTO,
+    ) -> None:
         self.root = root
         self.streams = streams
+        self._labels = labels
         found = "files" if (root / "HHA").is_dir() else "depth"
-        self.hha_from = found if hha_from == "auto" else hha_from
+        self.hha_from = found if hha_from == AUTO else hha_from
 
     def check(self) -> None:
-        """Raises InputError if the lists cannot be read or a stream is not available."""
+        """Raises InputError if lists cannot be read, a stream is missing, or labels could mean either."""
         if "raw_depth" in self.streams:
             raise InputError(
                 f"{self.root}: --raw-depth: this layout holds no depth as measured; leave it out, or "
@@ -60,7 +72,39 @@ class FolderLayout:
             raise InputError(
                 f"{self.root / 'HHA'}: no such folder; --hha-from depth computes HHA from Depth/ instead"
             )
-        _ = self._listed_ids
+        _ = self._listed_ids, self.labels
+
+    @property
+    def labels(self) -> str:
+        """What the numbers of the labels are, a name in `LABELS`.
+
+        Raises:
+            InputError: it is to be found out, and all numbers could be classes.
+        """
+        return "instances" if self.not_a_class else self._labels
+
+    @cached_property
+    def not_a_class(self) -> Path | None:
+        """The first label file with a number that is no class, if what the numbers are is to be found out."""
+        if self._labels != AUTO:
+            return None
+        for ids in self._listed_ids.values():
+            for image_id in ids:
+                try:
+                    numbers = self._numbers(image_id)
+                except SampleError:  # raised again where the image is read
+                    continue
+                if not np.isin(numbers, tuple(_CLASSES)).all():
+                    return self._files(image_id)[2]
+        raise InputError(
+            f"{self.root / 'Mask_gt'}: all numbers are 0 to 40 or 255, so they may be classes or instances, "
+            f"and the archive does not say which: give --labels {' or --labels '.join(LABELS)}"
+        )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; instances have none, so all are of one class."""
+        return CLASS_NAMES if self.labels == "classes" else ("region",)
 
     @property
     def splits(self) -> Mapping[str, Sequence[str]]:
@@ -122,15 +166,24 @@ class FolderLayout:
         rgb_path, depth_path, label_path = self._files(image_id)[:3]
         rgb, size = load_rgb(rgb_path)
         depth = _depth(depth_path)
-        labels = class_map(
-            label_path, load_numbers(label_path, load_picture(label_path)), _CLASSES, known="1 to 40"
-        )
-        check_sizes([(rgb_path, size), (depth_path, depth.shape[:2]), (label_path, labels.shape[:2])])
+        numbers = self._numbers(image_id)
+        check_sizes([(rgb_path, size), (depth_path, depth.shape[:2]), (label_path, numbers.shape)])
+        labels: SemanticMap | InstanceMap
+        if self.labels == "classes":
+            labels = SemanticMap(class_map=class_map(label_path, numbers, _CLASSES, known="1 to 40"))
+        else:
+            instances = np.where(np.isin(numbers, _VOID), 0, numbers)
+            labels = InstanceMap(
+                instances=instances, class_ids=dict.fromkeys(np.unique(instances[instances > 0]).tolist(), 1)
+            )
         streams = {"depth": depth}
         if "hha" in self.streams:
             streams["hha"] = self._hha(image_id, depth)
-        semantic = SemanticMap(class_map=labels)
-        return Sample(image_id=image_id, group=image_id, streams=streams, labels=semantic, rgb=rgb)
+        return Sample(image_id=image_id, group=image_id, streams=streams, labels=labels, rgb=rgb)
+
+    def _numbers(self, image_id: str) -> Array:
+        path = self._files(image_id)[2]
+        return load_numbers(path, load_picture(path))
 
     def _hha(self, image_id: str, depth: Array) -> Array:
         _, depth_path, _, *hha_paths = self._files(image_id)

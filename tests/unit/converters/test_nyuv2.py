@@ -18,7 +18,7 @@ from refusals import refused
 from aims.converters.nyuv2 import NYUv2Converter
 from aims.converters.nyuv2.classes import CLASS_NAMES, CLASS_OF_LABEL
 from aims.core.errors import InputError
-from aims.core.schema import LeftOut, Sample, SampleError, SemanticMap, StreamSpec
+from aims.core.schema import InstanceMap, LeftOut, Sample, SampleError, SemanticMap, StreamSpec
 from aims.data.manifest import Counts
 from aims.data.write import convert
 from aims.sensors.hha import Camera, encode_hha
@@ -279,7 +279,7 @@ class TestOfficial:
 class TestFolder:
     @pytest.mark.parametrize("depth", [0, 1])
     def test_read(self, folder: Path, depth: int) -> None:
-        converter = NYUv2Converter(raw=(folder, folder.parent)[depth])
+        converter = NYUv2Converter(raw=(folder, folder.parent)[depth], labels="classes")
         assert converter.spec().classes == CLASS_NAMES
         assert dict(converter.splits()) == {"train": ("30", "1"), "test": ("2",)}
         sample = converter.read("train", "30")
@@ -297,18 +297,49 @@ class TestFolder:
 
     def test_both_layouts_agree(self, folder: Path, official: Path) -> None:
         ours, theirs = (
-            NYUv2Converter(raw=folder).read("train", "1"),
+            NYUv2Converter(raw=folder, labels="classes").read("train", "1"),
             NYUv2Converter(raw=official).read("train", "1"),
         )
         np.testing.assert_array_equal(ours.streams["depth"], theirs.streams["depth"])
         np.testing.assert_array_equal(classes_of(ours), classes_of(theirs))
+
+    def test_classes_or_instances_must_be_said(self, folder: Path) -> None:
+        with refused(
+            InputError, "Mask_gt: all numbers are 0 to 40 or 255", "--labels classes or --labels inst"
+        ):
+            NYUv2Converter(raw=folder).spec()
+        with refused(InputError, "--labels: unknown kind of labels 'class'", "auto, classes, instances"):
+            NYUv2Converter(raw=folder, labels="class").spec()
+
+    @pytest.mark.parametrize("labels", ["auto", "instances"])
+    def test_instances(self, folder: Path, labels: str) -> None:
+        numbers = np.zeros((HEIGHT, WIDTH), np.uint8)
+        numbers[2:5, 2:4], numbers[2:5, 6:8], numbers[0] = 7, 57, 255
+        # One instance in two places, as an occluder may cut it.
+        numbers[8:9, 2:4] = 7
+        Image.fromarray(numbers).save(folder / "Mask_gt" / "1.png")
+        converter = NYUv2Converter(raw=folder, labels=labels)
+        assert converter.spec().classes == ("region",)
+        found = converter.read("train", "1").labels
+        assert isinstance(found, InstanceMap)
+        np.testing.assert_array_equal(found.instances, np.where(numbers == 255, 0, numbers))
+        assert found.class_ids == {7: 1, 57: 1}
+        assert converter.options().get("labels", "auto") == labels
+        told = [f"{folder / 'Mask_gt' / '1.png'} holds a number above 40"] if labels == "auto" else []
+        assert [line.split(":")[0] for line in converter.warnings()] == told
+
+    def test_the_authors_layout_says_it(self, official: Path) -> None:
+        with refused(InputError, "--labels classes: the authors' layout holds classes and instances"):
+            NYUv2Converter(raw=official, labels="classes").spec()
+        assert "labels" not in NYUv2Converter(raw=official).options()
+        assert not NYUv2Converter(raw=official).warnings()
 
     def test_255_is_nothing(self, folder: Path) -> None:
         labels = picture(1, FORTY).labels.astype(np.uint8)
         Image.fromarray(np.where(labels == 5, 255, labels).astype(np.uint8)).save(
             folder / "Mask_gt" / "1.png"
         )
-        classes = classes_of(NYUv2Converter(raw=folder).read("train", "1"))
+        classes = classes_of(NYUv2Converter(raw=folder, labels="classes").read("train", "1"))
         np.testing.assert_array_equal(classes, np.where(labels == 5, 0, labels))
 
     def test_label_outside(self, folder: Path) -> None:
@@ -316,28 +347,28 @@ class TestFolder:
         labels[5, 8] = 41
         Image.fromarray(labels).save(folder / "Mask_gt" / "1.png")
         with refused(SampleError, "Mask_gt/1.png: value 41 is in no class (1 pixels, first at x=8"):
-            NYUv2Converter(raw=folder).read("train", "1")
+            NYUv2Converter(raw=folder, labels="classes").read("train", "1")
 
     def test_depth_keeps_its_dtype(self, folder: Path) -> None:
         depth = np.arange(HEIGHT * WIDTH, dtype=np.float64).reshape(HEIGHT, WIDTH, 1)
         np.save(folder / "Depth" / "1.npy", depth)
-        read = NYUv2Converter(raw=folder).read("train", "1").streams["depth"]
+        read = NYUv2Converter(raw=folder, labels="classes").read("train", "1").streams["depth"]
         np.testing.assert_array_equal(read, depth)
         assert read.dtype == np.float64
 
     def test_depth_with_channels(self, folder: Path) -> None:
         np.save(folder / "Depth" / "1.npy", np.zeros((HEIGHT, WIDTH, 3), np.float32))
         with refused(SampleError, "Depth/1.npy: 3 channels, expected one depth map"):
-            NYUv2Converter(raw=folder).read("train", "1")
+            NYUv2Converter(raw=folder, labels="classes").read("train", "1")
 
     def test_sizes_agree(self, folder: Path) -> None:
         np.save(folder / "Depth" / "1.npy", np.zeros((WIDTH, HEIGHT), np.float32))
         with refused(SampleError, "Depth/1.npy: 9 x 6 (height x width), but ", "RGB/1.jpg is 6 x 9"):
-            NYUv2Converter(raw=folder).read("train", "1")
+            NYUv2Converter(raw=folder, labels="classes").read("train", "1")
 
     @pytest.mark.parametrize("name", ["RGB/1.jpg", "Depth/1.npy", "Mask_gt/1.png"])
     def test_missing_and_cut_files(self, folder: Path, name: str) -> None:
-        check_lost_file(NYUv2Converter(raw=folder), folder / name, "train", "1")
+        check_lost_file(NYUv2Converter(raw=folder, labels="classes"), folder / name, "train", "1")
 
     @pytest.mark.parametrize(
         ("lines", "parts"),
@@ -358,21 +389,21 @@ class TestFolder:
     def test_wrong_lists(self, folder: Path, lines: str, parts: object) -> None:
         (folder / "train.txt").write_text(lines)
         with refused(InputError, parts):
-            NYUv2Converter(raw=folder).spec()
+            NYUv2Converter(raw=folder, labels="classes").spec()
 
     def test_missing_list(self, folder: Path) -> None:
         (folder / "test.txt").unlink()
         with refused(InputError, "NYUDepthv2/test.txt: no such file; it lists"):
-            NYUv2Converter(raw=folder).spec()
+            NYUv2Converter(raw=folder, labels="classes").spec()
 
     def test_list_that_is_no_text(self, folder: Path) -> None:
         (folder / "test.txt").write_bytes(b"\xff\xfe\xfa")
         with refused(InputError, "test.txt: not readable as text"):
-            NYUv2Converter(raw=folder).spec()
+            NYUv2Converter(raw=folder, labels="classes").spec()
 
     def test_becomes_a_dataset(self, folder: Path, tmp_path: Path) -> None:
         (folder / "Depth" / "30.npy").unlink()
-        result = convert(NYUv2Converter(raw=folder), tmp_path / "out", keep_going=True)
+        result = convert(NYUv2Converter(raw=folder, labels="classes"), tmp_path / "out", keep_going=True)
         assert result.manifest.splits["train"] == Counts(images=1, instances=4)
         assert [line.image_id for line in result.dropped] == ["30"]
 
@@ -520,7 +551,7 @@ class TestOfficialExtras:
 
 class TestFolderExtras:
     def test_files_are_read_as_they_are(self, folder_rooms: Path) -> None:
-        converter = NYUv2Converter(raw=folder_rooms, hha=True)
+        converter = NYUv2Converter(raw=folder_rooms, labels="classes", hha=True)
         assert "as HHA/N.jpg has them" in converter.spec().streams["hha"].unit
         sample = converter.read("train", "30")
         with Image.open(folder_rooms / "HHA/30.jpg") as stored:
@@ -536,7 +567,7 @@ class TestFolderExtras:
     def test_computed(self, folder_rooms: Path, source: str) -> None:
         if source == "auto":
             shutil.rmtree(folder_rooms / "HHA")
-        converter = NYUv2Converter(raw=folder_rooms, hha=True, hha_from=source)
+        converter = NYUv2Converter(raw=folder_rooms, labels="classes", hha=True, hha_from=source)
         assert converter.spec().streams["hha"].unit.startswith("disparity 31000")
         read = converter.read("train", "30").streams["hha"]
         np.testing.assert_array_equal(read, encode_hha(room(30).depth, camera=SMALL_CAMERA))
@@ -547,19 +578,19 @@ class TestFolderExtras:
     def test_becomes_a_dataset(self, folder_rooms: Path, tmp_path: Path, files: bool, source: str) -> None:
         if not files:
             shutil.rmtree(folder_rooms / "HHA")
-        converter = NYUv2Converter(raw=folder_rooms.parent, hha=True)
+        converter = NYUv2Converter(raw=folder_rooms.parent, labels="classes", hha=True)
         dataset = check_dataset(converter, tmp_path / "out")
         options = dataset.manifest.converter.options
-        assert options == {"hha": True, "hha_from": source, "raw_depth": False}
+        assert options == {"hha": True, "hha_from": source, "labels": "classes", "raw_depth": False}
         assert ("NYUDepthv2/HHA/30.jpg" in dataset.manifest.sources) is files
 
     def test_no_files(self, folder_rooms: Path) -> None:
         shutil.rmtree(folder_rooms / "HHA")
         with refused(InputError, "HHA: no such folder; --hha-from depth computes"):
-            NYUv2Converter(raw=folder_rooms, hha=True, hha_from="files").spec()
+            NYUv2Converter(raw=folder_rooms, labels="classes", hha=True, hha_from="files").spec()
 
     def test_missing_and_cut_files(self, folder_rooms: Path) -> None:
-        converter = NYUv2Converter(raw=folder_rooms, hha=True)
+        converter = NYUv2Converter(raw=folder_rooms, labels="classes", hha=True)
         check_lost_file(converter, folder_rooms / "HHA/30.jpg", "train", "30")
 
     @pytest.mark.parametrize(
@@ -572,7 +603,7 @@ class TestFolderExtras:
     def test_wrong_files(self, folder_rooms: Path, image: Image.Image, message: str) -> None:
         image.save(folder_rooms / "HHA/30.jpg")
         with refused(SampleError, "HHA/30.jpg: ", message):
-            NYUv2Converter(raw=folder_rooms, hha=True).read("train", "30")
+            NYUv2Converter(raw=folder_rooms, labels="classes", hha=True).read("train", "30")
 
     def test_there_is_no_raw_depth(self, folder_rooms: Path) -> None:
         parts = (
@@ -580,12 +611,12 @@ class TestFolderExtras:
             "nyu_depth_v2_labeled.mat",
         )
         with refused(InputError, parts):
-            NYUv2Converter(raw=folder_rooms, raw_depth=True).spec()
+            NYUv2Converter(raw=folder_rooms, labels="classes", raw_depth=True).spec()
 
     def test_depth_in_whole_numbers(self, folder_rooms: Path) -> None:
         np.save(folder_rooms / "Depth/30.npy", np.ones(FRAME, np.uint16))
         with refused(SampleError, "Depth/30.npy: no HHA can be computed ("):
-            NYUv2Converter(raw=folder_rooms, hha=True, hha_from="depth").read("train", "30")
+            NYUv2Converter(raw=folder_rooms, labels="classes", hha=True, hha_from="depth").read("train", "30")
 
 
 class TestBrokenImages:
@@ -597,7 +628,7 @@ class TestBrokenImages:
         return write_folder(tmp_path / "raw", images, train=[5, 398, 1133, 1134], test=[6])
 
     def test_are_converted_where_they_can_be(self, broken: Path) -> None:
-        converter = NYUv2Converter(raw=broken)
+        converter = NYUv2Converter(raw=broken, labels="classes")
         assert converter.splits()["train"] == ("5", "398", "1133", "1134")
         assert list(converter.left_out()) == []
         assert converter.read("train", "398").image_id == "398"
@@ -605,11 +636,11 @@ class TestBrokenImages:
     def test_are_left_out_where_they_cannot(self, broken: Path, tmp_path: Path) -> None:
         (broken / "RGB/398.jpg").write_bytes(b"")
         (broken / "HHA/1133.jpg").unlink()
-        converter = NYUv2Converter(raw=broken)
+        converter = NYUv2Converter(raw=broken, labels="classes")
         assert converter.splits() == {"train": ("5", "1133", "1134"), "test": ("6",)}
         reason = "broken in this archive: RGB/398.jpg: empty (0 bytes); copy or download it again"
         assert list(converter.left_out()) == [LeftOut(split="train", image_id="398", reason=reason)]
-        with_hha = NYUv2Converter(raw=broken, hha=True)
+        with_hha = NYUv2Converter(raw=broken, labels="classes", hha=True)
         assert [item.image_id for item in with_hha.left_out()] == ["398", "1133"]
         write_folder(broken.parent, {6: room(6)}, train=[5, 398, 1133, 1134], test=[6])
         result = convert(with_hha, tmp_path / "out")
@@ -617,7 +648,7 @@ class TestBrokenImages:
 
     def test_others_still_stop_it(self, broken: Path) -> None:
         (broken / "RGB/1134.jpg").write_bytes(b"")
-        converter = NYUv2Converter(raw=broken)
+        converter = NYUv2Converter(raw=broken, labels="classes")
         assert "1134" in converter.splits()["train"]
         with refused(SampleError, "RGB/1134.jpg: empty"):
             converter.read("train", "1134")
@@ -626,15 +657,20 @@ class TestBrokenImages:
 class TestOptions:
     def test_unknown_source(self, folder_rooms: Path) -> None:
         with refused(InputError, "--hha-from: unknown source of hha 'file'; did you mean 'files'"):
-            NYUv2Converter(raw=folder_rooms, hha=True, hha_from="file").spec()
+            NYUv2Converter(raw=folder_rooms, labels="classes", hha=True, hha_from="file").spec()
 
     def test_source_without_hha(self, folder_rooms: Path) -> None:
         with refused(InputError, "--hha-from depth: says where hha is from; add --hha"):
-            NYUv2Converter(raw=folder_rooms, hha_from="depth").spec()
+            NYUv2Converter(raw=folder_rooms, labels="classes", hha_from="depth").spec()
 
     def test_without_extras_nothing_else_is_read(self, folder_rooms: Path) -> None:
         shutil.rmtree(folder_rooms / "HHA")
-        converter = NYUv2Converter(raw=folder_rooms)
+        converter = NYUv2Converter(raw=folder_rooms, labels="classes")
         assert set(converter.read("train", "30").streams) == {"depth"}
-        assert converter.options() == {"hha": False, "hha_from": None, "raw_depth": False}
+        assert converter.options() == {
+            "hha": False,
+            "hha_from": None,
+            "labels": "classes",
+            "raw_depth": False,
+        }
         assert NYUv2Converter(raw=folder_rooms / "absent").options()["hha_from"] is None

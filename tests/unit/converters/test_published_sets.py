@@ -28,7 +28,14 @@ IVRG = "https://www.epfl.ch/labs/ivrl/research/downloads/rgb-nir-scene-dataset/"
         (NYUv2Converter, "depth", {"train": 795, "test": 654}, NYU, "Silberman", None),
         (RGBPGlassConverter, "intensity aolp dolp", {"train": 3207, "test": 1304}, PGSNET, "Mei", None),
         (ZJURGBPConverter, "i0 i45 i90 i135", {"train": 344, "test": 50}, ZJU, "Xiang", None),
-        (ThermalGlassConverter, "thermal", 5551, HUO, "Huo", {"numbered_masks": False}),
+        (
+            ThermalGlassConverter,
+            "thermal",
+            {"train": 4427, "test": 1124},
+            HUO,
+            "Huo",
+            {"numbered_masks": False},
+        ),
         (IVRGNIRConverter, "nir", 477, IVRG, "Brown", {}),
     ],
 )
