@@ -7,10 +7,11 @@
             RGBimages/NAME_rgb.*                found by the NIR picture's name
             ...                                 masks, at the paths of the table
 
-Tables and file names may differ in case. The origin of the masks, the meaning of their numbers, and whether
-255 means "unlabelled", are not documented. All regions are therefore of one class, "region": 8-connected
-pixels of equal non-zero value, including 255. The released program also treats every non-zero value as an
-object.
+The authors' download, `nirscene1/CATEGORY/NAME_{nir,rgb}.tiff`, has no masks: it is refused, and the message
+says so. Tables and file names may differ in case. The origin of the masks, the meaning of their numbers, and
+whether 255 means "unlabelled", are not documented. All regions are therefore of one class, "region":
+8-connected pixels of equal non-zero value, including 255. The released program also treats every non-zero
+value as an object.
 
 Each image is its own group. The scene categories of the dataset (street, field, ...) are not scenes: their
 images show different places, and images of one category occur in both splits.
@@ -38,6 +39,7 @@ from .reading.tables import SPLITS, TableRow, load_mask, read_tables, regions_by
 
 _ARCHIVE, _PICTURES = "IVRG_RGBNIR", "Outdoor_dataset"
 _NIR, _RGB = "NIRimages", "RGBimages"
+_PUBLIC = "nirscene1"
 _TABLES = MappingProxyType({split: f"IVRG-nir_{split}_GroundTruth.csv" for split in SPLITS})
 _URL = "https://www.epfl.ch/labs/ivrl/research/downloads/rgb-nir-scene-dataset/"
 # Nanometres; about the band of a silicon sensor behind a filter that blocks visible light.
@@ -111,6 +113,13 @@ class IVRGNIRConverter(Converter):
             f"{_PICTURES}/{_RGB}/, here and in {_ARCHIVE}/; the archive with tables and masks comes with the "
             f"SimCMF paper, the pictures alone are at {_URL}: give its folder with --raw"
         )
+        for public in (self.root, self.root / _PUBLIC):
+            if not holds(public) and any(public.glob("*/*_nir.tif*")):
+                raise InputError(
+                    f"{public}: the authors' pictures by scene category, which have no masks; the archive "
+                    "with tables and masks comes with the SimCMF paper: give its folder with --raw, or "
+                    "describe these pictures and masks of your own for `aims convert folder`"
+                )
         return find_set(self.root, (_ARCHIVE,), holds, missing=missing)
 
     @cached_property

@@ -295,6 +295,15 @@ class TestTables:
         with refused(InputError, message):
             IVRGNIRConverter(raw=archive).spec()
 
+    @pytest.mark.parametrize("inside", [False, True])
+    def test_the_public_pictures_have_no_masks(self, tmp_path: Path, inside: bool) -> None:
+        folder = tmp_path / "nirscene1"
+        (folder / "country").mkdir(parents=True)
+        for name in ("nir", "rgb"):
+            (folder / "country" / f"0000_{name}.tiff").write_bytes(b"")
+        with refused(InputError, "nirscene1: the authors' pictures by scene category, which have no masks"):
+            IVRGNIRConverter(raw=folder if inside else tmp_path).spec()
+
     def test_missing_table(self, archive: Path) -> None:
         (archive / TABLE).unlink()
         with refused(InputError, f"{TABLE}: no such file; it lists the pictures"):
