@@ -85,11 +85,9 @@ def _report(dataset: Dataset, summary: Summary) -> Iterable[RenderableType]:
     yield _heading("Splits")
     yield _splits(summary)
     read, total = summary.images_read, summary.total.images
-    of = (
-        f"all {total:,} images"
-        if read == total
-        else f"{read:,} of {total:,} images, evenly spaced; --all reads every one"
-    )
+    of = f"all {total:,} images" if total > 1 else "the only image"
+    if read < total:
+        of = f"{read:,} of {total:,} images, evenly spaced; --all reads every one"
     yield _heading("Streams", f"measured in {of}")
     yield _streams(summary)
     for name, stream in summary.streams.items():
@@ -99,6 +97,7 @@ def _report(dataset: Dataset, summary: Summary) -> Iterable[RenderableType]:
     if derived:
         yield Text(f" computed when read, not stored: {', '.join(derived)}", style="dim")
     yield _values(summary)
+    yield from _strays(dataset, summary)
     yield _heading("Classes", "instances, and share of all pixels")
     yield from _classes(summary)
     yield _heading("Instance sizes", _quantiles(summary.area_quantiles))
@@ -215,6 +214,21 @@ def _values(summary: Summary) -> RenderableType:
             for k, channel in enumerate(stream.channels, start=1):
                 table.add_row(Text(f"  channel {k}"), *_numbers(channel), style="dim")
     return Padding(table, (1, 0, 0, 0))
+
+
+def _strays(dataset: Dataset, summary: Summary) -> Iterable[Text]:
+    converter = dataset.manifest.converter
+    for name, stream in summary.streams.items():
+        for stray in stream.strays if not stream.derived and name != "rgb" else ():
+            value = f"{stray.value:.9g}"
+            text = (
+                f"\n{name}: {_share(stray.count, stream.values)} of the values are {value}, and none of the "
+                f"others is nearer than {show_number(stray.nearest)}. If that is no measurement, training "
+                "suffers"
+            )
+            if converter is not None and converter.name == "folder":
+                text += f": write missing = {value} under [streams.{name}] and convert again"
+            yield Text(f"{text}.", style="yellow")
 
 
 def _numbers(channel: ChannelSummary) -> list[str]:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from aims.core.schema import Array, StreamSpec
 
+# Least share of the measured values for which a value far from all others is more than a defective pixel.
+_STRAY_SHARE = 1e-4
+
 
 def show_number(value: float, digits: int = 4) -> str:
     """Formats a value: from 1000 to 1e9 as a grouped integer, else with `digits` significant digits."""
@@ -35,6 +38,21 @@ class ChannelSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stray:
+    """A value far from all others that occurs often, such as a code for "no data" that nobody declared.
+
+    Attributes:
+        value: the value, the smallest or the largest of its stream.
+        count: number of its occurrences.
+        nearest: the measured value nearest to it.
+    """
+
+    value: float
+    count: int
+    nearest: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class StreamSummary:
     """Statistics of one stream over the images that were read.
 
@@ -48,6 +66,7 @@ class StreamSummary:
         outside: number of measured values outside the declared range.
         all: statistics over all channels.
         channels: statistics of each channel.
+        strays: values far from all others.
     """
 
     spec: StreamSpec
@@ -59,6 +78,28 @@ class StreamSummary:
     outside: int
     all: ChannelSummary
     channels: Sequence[ChannelSummary]
+    strays: Sequence[Stray]
+
+
+class _End:
+    """The largest value, the number of its occurrences, and the second largest, over many arrays."""
+
+    def __init__(self) -> None:
+        self.first = self.second = -np.inf
+        self.count = 0
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        first = float(values.max())
+        same = values == first
+        others = values[~same]
+        second = float(others.max()) if others.size else -np.inf
+        if first > self.first:
+            self.first, self.count, second = first, int(same.sum()), max(second, self.first)
+        elif first == self.first:
+            self.count += int(same.sum())
+        else:
+            second = first
+        self.second = max(self.second, second)
 
 
 class StreamMeter:
@@ -76,6 +117,8 @@ class StreamMeter:
         # `_squares` holds the sums of squared deviations from the mean.
         self._mean, self._squares = np.zeros(channels), np.zeros(channels)
         self._low, self._high = np.full(channels, np.inf), np.full(channels, -np.inf)
+        # The lower end is the upper one of the negated values.
+        self._bottom, self._top = _End(), _End()
 
     def add(self, array: Array) -> None:
         """Adds the (height, width, channels) array of an image."""
@@ -107,6 +150,8 @@ class StreamMeter:
         self._squares[channel] += np.square(measured - mean).sum() + step**2 * before * count / total
         self._mean[channel] += step * count / total
         self._count[channel] = total
+        self._bottom.add(-measured)
+        self._top.add(measured)
         self._low[channel] = min(self._low[channel], measured.min())
         self._high[channel] = max(self._high[channel], measured.max())
 
@@ -122,7 +167,17 @@ class StreamMeter:
             outside=self._outside,
             all=self._over(list(range(self._spec.channels))),
             channels=[self._over([k]) for k in range(self._spec.channels)],
+            strays=self._strays(),
         )
+
+    def _strays(self) -> list[Stray]:
+        spread = self._top.second + self._bottom.second
+        return [
+            Stray(value=sign * end.first, count=end.count, nearest=sign * end.second)
+            for sign, end in ((-1.0, self._bottom), (1.0, self._top))
+            # Infinite ends (a stream of one or two values) compare as false.
+            if end.first - end.second > spread > 0 and end.count >= _STRAY_SHARE * self._count.sum()
+        ]
 
     def _over(self, channels: list[int]) -> ChannelSummary:
         count, mean = self._count[channels], self._mean[channels]

@@ -179,3 +179,48 @@ def test_evenly_spaced(dataset):
     assert [ref.image_id for ref in evenly(refs, 9)] == list(NAMES)
     assert [ref.image_id for ref in evenly(refs, 2)] == [NAMES[0], NAMES[2]]
     assert evenly(refs, 0) == []
+
+
+def metered(*images, missing=None):
+    meter = StreamMeter(StreamSpec(channels=1, unit="degC", missing=missing))
+    for image in images:
+        meter.add(np.asarray(image)[..., None])
+    return meter.summary(derived=False)
+
+
+def room(generator, low=281, high=309):
+    return generator.uniform(low, high, (20, 30)).astype(np.float32)
+
+
+@pytest.mark.parametrize("code", [-9999, 65535, 3e38, -32768])
+@pytest.mark.parametrize("where", [[0], [1], [0, 2]])
+def test_a_code_that_nobody_declared_is_found(code, where):
+    images = [room(np.random.default_rng(k)) for k in range(3)]
+    for number in where:
+        images[number][:4, :5] = code
+    values = np.concatenate([image.ravel() for image in images])
+    others = values[values != np.float32(code)]
+    (found,) = metered(*images).strays
+    assert (found.value, found.count) == (np.float32(code), 20 * len(where))
+    assert found.nearest == (others.min() if code < 0 else others.max())
+    assert not metered(*images, missing=code).strays
+
+
+def test_codes_at_both_ends():
+    image = room(np.random.default_rng(0))
+    image[0], image[1, :7] = -999, 9999
+    assert [(stray.value, stray.count) for stray in metered(image).strays] == [(-999, 30), (9999, 7)]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.where(np.arange(20_000).reshape(100, 200) == 7, 60_000, np.arange(20_000).reshape(100, 200) % 300),
+        np.arange(600).reshape(20, 30) % 2 * 255,
+        np.full((20, 30), 5.0),
+        np.where(np.arange(600).reshape(20, 30) % 9, np.linspace(0.5, 10, 600).reshape(20, 30), 0.0),
+    ],
+    ids=["one defective pixel", "two values", "one value", "zero where depth begins at half a metre"],
+)
+def test_no_code(image):
+    assert not metered(image).strays
