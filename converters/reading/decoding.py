@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -24,12 +22,16 @@ class Picture:
     """A decoded file.
 
     Attributes:
-        array: (height, width, channels), in the file's own dtype.
+        array: (height, width, channels) as stored, in the file's own dtype.
         palette: (colours, 3) uint8 RGB where `array` holds indices into it.
+        black: the highest number that a sample can hold, where the file says that 0 is white; else None.
+        lossy: whether the file's compression changes values.
     """
 
     array: Array
     palette: NDArray[np.uint8] | None = None
+    black: int | None = None
+    lossy: bool = False
 
 
 def read_bytes(path: Path) -> bytes:
@@ -95,19 +97,3 @@ def with_palette(path: Path, indices: Array, palette: NDArray[np.uint8]) -> Pict
             f"{path}: index {indices.max()} lies outside its palette of {len(palette)} colours; save it again"
         )
     return Picture(indices, palette)
-
-
-def deep_colours(path: Path, data: bytes) -> Array:
-    """Decodes 16-bit colour images, which Pillow would reduce, to (height, width, channels), RGB(A)."""
-    with decoder_errors(path, "16-bit"):
-        array = cast("Array | None", cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
-    if array is None:
-        raise SampleError(f"{path}: OpenCV cannot decode it; {AGAIN}")
-    return rgb_order(array)
-
-
-def rgb_order(array: Array) -> Array:
-    """Converts OpenCV's (height, width[, channels]) from BGR(A) to (height, width, channels) in RGB(A)."""
-    if array.ndim == 2:
-        return array[..., None]
-    return array[..., [2, 1, 0, 3][: array.shape[2]]]

@@ -18,12 +18,13 @@ Colour = tuple[int, int, int]
 def numbers(path: Path, picture: Picture) -> Array:
     """Returns the (height, width) integers of a label file; those of a palette PNG are its indices.
 
-    Three equal channels count as one, and an alpha channel is ignored.
+    Three equal channels count as one, and an alpha channel is ignored. A TIFF whose 0 is white is inverted,
+    as viewers show it.
 
     Raises:
-        SampleError: the file holds colours or floats.
+        SampleError: the file holds colours or floats, or its compression changes values.
     """
-    array = picture.array
+    array = _as_shown(path, picture)
     if array.dtype.kind == "f":
         raise SampleError(f"{path}: {array.dtype} values; labels are whole numbers, save them as integers")
     # Of two or four channels the last one is alpha.
@@ -43,9 +44,9 @@ def colour_codes(path: Path, picture: Picture) -> NDArray[np.int64]:
     Grey counts as three equal channels, a palette is looked up, and an alpha channel is ignored.
 
     Raises:
-        SampleError: the file does not hold 8-bit colours.
+        SampleError: the file does not hold 8-bit colours, or its compression changes values.
     """
-    array = picture.array
+    array = _as_shown(path, picture)
     if picture.palette is not None:
         array = picture.palette[array[..., 0]]
     if array.dtype.kind == "b":
@@ -58,6 +59,22 @@ def colour_codes(path: Path, picture: Picture) -> NDArray[np.int64]:
     grey = array.shape[2] < 3
     red, green, blue = (array[..., 0 if grey else channel].astype(np.int64) for channel in range(3))
     return (red << 16) | (green << 8) | blue
+
+
+def _as_shown(path: Path, picture: Picture) -> Array:
+    """Returns the array of a label file with 0 as black."""
+    if picture.lossy:
+        raise SampleError(f"{path}: JPEG labels are refused, because its compression changes values; use PNG")
+    if picture.black is None:
+        return picture.array
+    if picture.array.dtype == np.bool_:
+        return ~picture.array
+    if picture.array.dtype != np.uint8:
+        raise SampleError(
+            f"{path}: 0 is white (WhiteIsZero) and has {picture.array.dtype} values, which some "
+            "programs invert; save it with 0 as black"
+        )
+    return np.uint8(picture.black) - picture.array
 
 
 def colour_code(colour: Colour) -> int:

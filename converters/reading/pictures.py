@@ -9,12 +9,15 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 from PIL import Image
 
 from aims.core.schema import Array, SampleError
+from aims.data.format import decode_rgb
 
 from .arrays import load_mat, load_npy, load_npz
 from .decoding import (
@@ -23,7 +26,6 @@ from .decoding import (
     as_picture,
     check_upright,
     decoder_errors,
-    deep_colours,
     read_bytes,
     several_pages,
     with_palette,
@@ -46,9 +48,10 @@ LABEL_SUFFIXES = PNG + TIFF + NPY + ARCHIVE_SUFFIXES
 RGB_SUFFIXES = PNG + JPEG + TIFF + (".webp",)
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
-_GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6  # colour types of the PNG standard
-_PNG_CHANNELS = {_GREY: [0], _RGB: [0, 1, 2], _GREY_ALPHA: [0, 3], _RGB_ALPHA: [0, 1, 2, 3]}
+_PNG_PALETTE = 3  # a colour type of the PNG standard
+_PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 _EXIF_ORIENTATION = 0x0112
+_NOT_RGB = ("CMYK", "LAB", "HSV", "YCbCr", "F", "I")
 
 
 def load_picture(path: Path, *, variable: str | None = None, stack: bool = False) -> Picture:
@@ -61,7 +64,7 @@ def load_picture(path: Path, *, variable: str | None = None, stack: bool = False
 
     Raises:
         SampleError: the file is missing, empty, truncated, of another format, or of an unsupported kind
-            (several pages, CMYK, rotated by EXIF), or it lacks the variable.
+            (several pages, print colours, rotated by EXIF), or it lacks the variable.
     """
     suffix = path.suffix.lower()
     if suffix not in STREAM_SUFFIXES:
@@ -83,23 +86,36 @@ def load_picture(path: Path, *, variable: str | None = None, stack: bool = False
         picture = Picture(load_npy(path, data))
     else:
         picture = Picture((load_npz if suffix in NPZ else load_mat)(path, data, variable))
-    return Picture(as_picture(path, picture.array), picture.palette)
+    return replace(picture, array=as_picture(path, picture.array))
 
 
 def load_rgb(path: Path) -> tuple[bytes, tuple[int, int]]:
     """Reads the bytes of an RGB image file, after decoding it completely as a check.
 
+    The bytes are decoded later, by `aims.data.format.decode_rgb` and by Pillow (Hugging Face's reader), so
+    both must see the same picture now.
+
     Returns:
         The bytes, and (height, width).
 
     Raises:
-        SampleError: the file is missing, truncated, rotated by EXIF, or of a format that is not kept.
+        SampleError: the file is missing, truncated, rotated by EXIF, of a format that is not kept, or of a
+            kind that programs show differently (floats, inks, 16-bit grey, TIFF with alpha).
     """
     if path.suffix.lower() not in RGB_SUFFIXES:
         raise SampleError(f"{path}: an RGB picture is kept as it is; use {', '.join(RGB_SUFFIXES)}")
     data = read_bytes(path)
     formats = {".png": "PNG", ".webp": "WEBP", **dict.fromkeys(JPEG, "JPEG"), **dict.fromkeys(TIFF, "TIFF")}
     image = _decode(path, data, formats[path.suffix.lower()])
+    try:
+        seen = decode_rgb(data)
+    except ValueError:
+        seen = np.zeros(0, np.uint8)
+    if image.mode in _NOT_RGB or not np.array_equal(np.asarray(image.convert("RGB")), seen):
+        raise SampleError(
+            f"{path}: programs show different pictures of it (Pillow's mode {image.mode}); save it as 8-bit "
+            "grey or RGB, or describe it as a stream"
+        )
     return data, (image.height, image.width)
 
 
@@ -135,13 +151,14 @@ def _load_png(path: Path, data: bytes) -> Picture:
     image = _decode(path, data, "PNG")
     bits, colour = data[24], data[25]  # of the IHDR chunk, which always comes first
     array: Array = np.asarray(image)
-    if colour == _PALETTE:
+    if colour == _PNG_PALETTE:
         return with_palette(path, array, np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3))
-    if bits == 16 and colour != _GREY:
-        return Picture(deep_colours(path, data)[..., _PNG_CHANNELS[colour]])
     if bits == 16:
-        # Pillow may decode 16-bit grey to int32 (mode I).
-        return Picture(array.astype(np.uint16))
+        # Pillow would reduce colours to 8 bits.
+        with decoder_errors(path, "PNG"):
+            deep = np.atleast_3d(imagecodecs.png_decode(data))
+        # A transparent colour (tRNS) may have become a channel.
+        return Picture(deep[..., : _PNG_CHANNELS[colour]])
     if bits in (2, 4):
         # Pillow stretches these to 0..255; labels and sensors mean the stored numbers.
         return Picture(array // np.uint8(255 // (2**bits - 1)))
@@ -152,4 +169,4 @@ def _load_jpeg(path: Path, data: bytes) -> Picture:
     image = _decode(path, data, "JPEG")
     if image.mode not in ("L", "RGB"):
         raise SampleError(f"{path}: JPEG of mode {image.mode} is not read; save it as grey or RGB")
-    return Picture(np.asarray(image))
+    return Picture(np.asarray(image), lossy=True)

@@ -1,4 +1,9 @@
-"""Reads TIFF files: one image, or a stack whose pages become channels."""
+"""Reads TIFF files: one image, or a stack whose pages become channels.
+
+Samples come as they are stored, whatever the file says of their display: colours are not multiplied by
+alpha, and a picture whose 0 is white is not inverted. Of TIFF's colour spaces (PhotometricInterpretation)
+those are read whose samples are numbers of their own; the rest is refused.
+"""
 
 from __future__ import annotations
 
@@ -9,35 +14,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import cv2
 import numpy as np
 import tifffile
+from tifffile import COMPRESSION, FILETYPE, PHOTOMETRIC
 
 from aims.core.schema import Array, SampleError
 
-from .decoding import (
-    AGAIN,
-    Picture,
-    check_upright,
-    decoder_errors,
-    deep_colours,
-    rgb_order,
-    several_pages,
-    with_palette,
-)
+from .decoding import AGAIN, Picture, check_upright, decoder_errors, several_pages, with_palette
 
-_LZW = 5
-_MINISBLACK, _RGB, _PALETTE = 1, 2, 3
-_ORIENTATION = 274
+_PHOTOMETRIC, _ORIENTATION = 262, 274
 _AXES = ("YX", "YXS", "SYX")
-_THUMBNAIL_OR_MASK = 1 | 4  # bits of the tag NewSubfileType
+_MEASURED = frozenset(
+    {
+        *(PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE),
+        *(PHOTOMETRIC.MASK, PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW, PHOTOMETRIC.DEPTH_MAP),
+        PHOTOMETRIC.SEMANTIC_MASK,
+    }
+)
+_JPEG = frozenset({COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY})
+_JPEG_END = b"\xff\xd9"
 
 
 def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
     """Decodes a whole TIFF file.
 
     The pages of a stack become channels in the order of the file, whatever ImageJ or OME metadata call the
-    axes; a page of several samples contributes all of them before the next page.
+    axes; a page of several samples contributes all of them before the next page. Smaller copies of the first
+    page (overviews, in pages or SubIFDs) are no channels and are left out.
 
     Args:
         path: the file, for messages.
@@ -53,22 +56,21 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
         _raising_logged_errors(path),
         tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False, is_ndtiff=False) as file,
     ):
-        pages: list[Any] = list(file.pages)
-        if not pages:
+        found: list[Any] = list(file.pages)
+        if not found:
             raise SampleError(f"{path}: holds no page; {AGAIN}")
+        pages = [page for page in found if not _is_overview(page, found[0])]
         # ImageJ, MetaMorph and tifffile itself can store several pages behind the tags of one.
         count = max(len(pages), file.series[0].size // max(pages[0].size, 1))
         if count > 1 and not stack:
             raise several_pages(path, count)
-        _check_pages(path, pages, len(data))
+        _check_pages(path, pages, data)
         if count > len(pages):
             planes = _hidden_pages(path, file, pages, count)
-        elif int(pages[0].compression) == _LZW:
-            planes = _lzw_pages(path, pages, data)
         else:
-            planes = [_plain_page(path, page) for page in pages]
+            planes = [_decode_page(path, page) for page in pages]
     first = pages[0]
-    if int(first.photometric) == _PALETTE:
+    if first.photometric == PHOTOMETRIC.PALETTE:
         if count > 1:
             raise SampleError(
                 f"{path}: {count} palette pages, whose numbers measure nothing; convert them to grey"
@@ -77,7 +79,12 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
         return with_palette(path, planes[0], palette)
     if first.axes == "SYX":
         planes = [np.moveaxis(plane, 0, -1) for plane in planes]
-    return Picture(np.concatenate([np.atleast_3d(plane) for plane in planes], axis=-1))
+    inverted = first.photometric == PHOTOMETRIC.MINISWHITE and _PHOTOMETRIC in first.tags
+    return Picture(
+        np.concatenate([np.atleast_3d(plane) for plane in planes], axis=-1),
+        black=2**first.bitspersample - 1 if inverted else None,
+        lossy=first.compression in _JPEG,
+    )
 
 
 @contextmanager
@@ -100,20 +107,28 @@ def _raising_logged_errors(path: Path) -> Iterator[None]:
         raise SampleError(f"{path}: not a whole TIFF file ({' '.join(errors[0].split())}); {AGAIN}")
 
 
-def _check_pages(path: Path, pages: Sequence[Any], size: int) -> None:
+def _is_overview(page: Any, first: Any) -> bool:
+    smaller = page.imagelength < first.imagelength or page.imagewidth < first.imagewidth
+    return smaller and FILETYPE(page.subfiletype) == FILETYPE.REDUCEDIMAGE
+
+
+def _check_pages(path: Path, pages: Sequence[Any], data: bytes) -> None:
     first = pages[0]
     for number, page in enumerate(pages, start=1):
         extents = list(zip(page.dataoffsets, page.databytecounts, strict=False))
-        if not extents or any(count == 0 or start + count > size for start, count in extents):
+        if not extents or any(count == 0 or start + count > len(data) for start, count in extents):
             raise SampleError(
                 f"{path}: not a whole TIFF file (pixel data beyond its end or left out); {AGAIN}"
             )
+        # A JPEG decoder fills in what is missing.
+        ends = (data[start : start + count].rstrip(b"\0")[-2:] for start, count in extents)
+        if page.compression in _JPEG and any(end != _JPEG_END for end in ends):
+            raise SampleError(f"{path}: not a whole TIFF file (JPEG data without an end); {AGAIN}")
         check_upright(path, int(page.tags[_ORIENTATION].value) if _ORIENTATION in page.tags else None)
-        if page.axes not in _AXES:
-            raise SampleError(
-                f"{path}: TIFF axes {page.axes} are not read; save one (height, width, channels)"
-            )
-        if len(pages) > 1 and int(page.subfiletype) & _THUMBNAIL_OR_MASK:
+        _check_samples(path, page)
+        # A camera's raw file has a thumbnail as its first page, and the picture in a SubIFD.
+        alone = len(pages) == 1 and not page.subifds
+        if not alone and FILETYPE(page.subfiletype) & (FILETYPE.REDUCEDIMAGE | FILETYPE.MASK):
             raise SampleError(
                 f"{path}: page {number} of {len(pages)} is marked as a thumbnail or a mask; "
                 "save the pages that are channels as a file of their own"
@@ -125,6 +140,26 @@ def _check_pages(path: Path, pages: Sequence[Any], size: int) -> None:
             )
 
 
+def _check_samples(path: Path, page: Any) -> None:
+    """Raises if the samples of a page are no measurements, or not one number each."""
+    if page.axes not in _AXES:
+        raise SampleError(f"{path}: TIFF axes {page.axes} are not read; save one (height, width, channels)")
+    # JPEG stores RGB pictures as YCbCr; its decoder returns RGB.
+    ycbcr = page.photometric == PHOTOMETRIC.YCBCR and page.compression == COMPRESSION.JPEG
+    if page.photometric not in _MEASURED and not ycbcr:
+        name = getattr(page.photometric, "name", page.photometric)
+        raise SampleError(
+            f"{path}: TIFF with colours in {name}, made for display or print, is no measurement; save it as "
+            "grey or RGB"
+        )
+    # tifffile stretches samples of different depths, such as 5, 6 and 5 bits, to whole bytes.
+    if isinstance(page.bitspersample, tuple):
+        raise SampleError(
+            f"{path}: TIFF with {', '.join(map(str, page.bitspersample))} bits a sample is not read; save "
+            "channels of one depth"
+        )
+
+
 def _kind(page: Any) -> tuple[Any, ...]:
     return page.shape, page.dtype, page.axes, int(page.photometric), int(page.compression)
 
@@ -134,15 +169,16 @@ def _describe(page: Any) -> str:
     return f"{shape} {page.dtype} ({page.axes}, {page.photometric.name}, {page.compression.name})"
 
 
-def _plain_page(path: Path, page: Any) -> Array:
+def _decode_page(path: Path, page: Any) -> Array:
     try:
         return cast(Array, page.asarray())
-    except Exception as error:  # ValueError, or whatever the stub of the missing imagecodecs raises
-        if "imagecodecs" not in str(error):
+    except Exception as error:  # a ValueError, or whatever a codec that was not built raises
+        if not any(word in str(error) for word in ("imagecodecs", "not supported", "not available")):
             raise
+        compression = getattr(page.compression, "name", page.compression)
         raise SampleError(
-            f"{path}: TIFF with compression {page.compression.name}, predictor {page.predictor} and "
-            f"{page.bitspersample} bits a sample is not read; save it uncompressed, with 8, 16, 32 or 64 bits"
+            f"{path}: TIFF with compression {compression}, predictor {page.predictor} and "
+            f"{page.bitspersample} bits a sample is not read; save it plain, with 8, 16, 32 or 64 bits"
         ) from error
 
 
@@ -155,20 +191,3 @@ def _hidden_pages(path: Path, file: Any, pages: Sequence[Any], count: int) -> li
             "save it again as a plain stack"
         )
     return list(series.asarray().reshape(count, *first.shape))
-
-
-def _lzw_pages(path: Path, pages: Sequence[Any], data: bytes) -> list[Array]:
-    """Decodes LZW with OpenCV, as tifffile would need imagecodecs; size and dtype must match the tags."""
-    first = pages[0]
-    arrays: Sequence[Array] = ()
-    if int(first.photometric) in (_MINISBLACK, _RGB) and first.axes in ("YX", "YXS"):
-        if len(pages) == 1:
-            arrays = [deep_colours(path, data)]
-        else:
-            _, found = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-            arrays = [rgb_order(array) for array in found]
-    if len(arrays) != len(pages) or any(
-        array.size != first.size or array.dtype != first.dtype for array in arrays
-    ):
-        raise SampleError(f"{path}: this kind of LZW TIFF is not read; save it uncompressed or with deflate")
-    return [array.reshape(first.shape) for array in arrays]
