@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import platform
+import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,12 @@ from aims.core.errors import InputError
 # With process id and counter it makes names of temporary files unique, also on shared file systems.
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _WRITERS = itertools.count()
+
+_DEEPEST = 100
+# A key of more parts than that, bare or quoted: tomllib takes time in the square of their number.
+_LONG_KEY = re.compile(
+    rf"""(?<![\w.-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_DEEPEST}}}""", re.ASCII
+)
 
 
 @contextmanager
@@ -86,16 +93,31 @@ def read_toml(path: Path, *, otherwise: str) -> dict[str, Any]:
         otherwise: what to do where there is no such file, for the message.
 
     Raises:
-        InputError: the file is missing, not readable, or not TOML.
+        InputError: the file is missing, not readable, not TOML, or nested more than 100 deep.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if not _LONG_KEY.search(text) and not _is_deep(content := tomllib.loads(text)):
+            return content
+        raise RecursionError
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {otherwise}") from None
     except OSError as error:
         raise InputError(f"{path}: not readable ({error.strerror}); check the path and its rights") from None
     except ValueError as error:
         raise InputError(f"{path}: not TOML ({error}); correct that line") from None
+    except RecursionError:
+        raise InputError(f"{path}: it nests more than {_DEEPEST} deep; write it flatter") from None
+
+
+def _is_deep(value: Any) -> bool:
+    """Returns whether tables and lists nest deeper than `_DEEPEST`, without recursion."""
+    level, depth = [value], 0
+    while level and depth <= _DEEPEST:
+        nested = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [item for items in nested for item in items if isinstance(item, dict | list)]
+        depth += 1
+    return bool(level)
 
 
 def sha256_file(path: Path) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aims.core.errors import InputError
+from aims.core.isolation import isolated
 from aims.data.instances import split_instances
 
 #: Range of the sides of crops, as fractions of the image's shorter side.
@@ -77,9 +78,10 @@ class Photographs:
             raise InputError(f"{path}: not readable as a picture")
         maps = self.maps_path(self.names[index])
         try:
-            people = [person["Segmentation"][0, 0] for person in scipy.io.loadmat(maps)["groundTruth"][0]]
+            found = isolated(scipy.io.loadmat, maps.resolve())
+            people = [person["Segmentation"][0, 0] for person in found["groundTruth"][0]]
             drawn = [regions.astype(np.int32) + 1 for regions in people]
-        except (OSError, ValueError, KeyError, IndexError, NotImplementedError, TypeError) as error:
+        except Exception as error:  # scipy raises many types, and its reader crashes on some damaged files
             raise InputError(f"{maps}: no region maps in groundTruth.Segmentation ({error!r})") from None
         if not drawn:
             raise InputError(f"{maps}: no region maps in groundTruth.Segmentation")

@@ -15,6 +15,7 @@ import scipy.io
 from PIL import Image
 
 from aims.core.errors import InputError
+from aims.core.isolation import isolated
 from aims.core.schema import Array, LeftOut, Sample, SampleError, SemanticMap
 
 from ..reading.label_maps import class_map
@@ -196,17 +197,21 @@ class OfficialLayout:
     def _table(self, name: str, source: str) -> Mapping[str, Any]:
         path = self.root / name
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")  # scipy warns when it skips content that it cannot read
-                return dict(scipy.io.loadmat(io.BytesIO(path.read_bytes())))
+            return isolated(_load_table, path.read_bytes())
         except FileNotFoundError:
             raise InputError(f"{path}: no such file, and {LABELED} needs it; get it from {source}") from None
-        # scipy raises many types: MatReadError, ValueError, zlib.error, NotImplementedError, ...
+        # Crashed, or what scipy raises: MatReadError, ValueError, zlib.error, NotImplementedError, ...
         except Exception as error:
             reason = " ".join(str(error).split())
             raise InputError(
                 f"{path}: not a whole MATLAB file ({reason}); get it again from {source}"
             ) from error
+
+
+def _load_table(data: bytes) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # scipy warns when it skips content that it cannot read
+        return dict(scipy.io.loadmat(io.BytesIO(data)))
 
 
 def _whole_numbers(path: Path, key: str, table: Mapping[str, Any]) -> list[int]:

@@ -19,6 +19,7 @@ import scipy.io
 from scipy.io.matlab import MatReadWarning
 
 from aims.core.errors import unknown_name
+from aims.core.isolation import isolated
 from aims.core.schema import Array, SampleError
 
 from .decoding import AGAIN, decoder_errors
@@ -57,7 +58,8 @@ def load_npz(path: Path, data: bytes, variable: str) -> Array:
 def load_mat(path: Path, data: bytes, variable: str) -> Array:
     """Decodes one variable of a .mat file of MATLAB version 5 (also 6 and 7) or 7.3, axes as in MATLAB.
 
-    The dtype is that of the MATLAB class, although version 5 may store integral doubles in fewer bits.
+    A child process decodes it, because a damaged file can crash scipy's reader or HDF5. The dtype is that of
+    the MATLAB class, although version 5 may store integral doubles in fewer bits.
 
     Args:
         path: the file, for messages.
@@ -67,6 +69,11 @@ def load_mat(path: Path, data: bytes, variable: str) -> Array:
     Raises:
         SampleError: the file is damaged or is not .mat; the variable is missing or of another class.
     """
+    with decoder_errors(path, "MATLAB"):
+        return isolated(_load_mat, path, data, variable)
+
+
+def _load_mat(path: Path, data: bytes, variable: str) -> Array:
     if _HDF5 in (data[: len(_HDF5)], data[_USER_BLOCK : _USER_BLOCK + len(_HDF5)]):
         with decoder_errors(path, "MATLAB 7.3"), h5py.File(io.BytesIO(data), "r") as file:
             return _hdf5(path, file, variable)

@@ -227,6 +227,17 @@ class TestMatlab5:
         with refused(SampleError, "nir/a.mat: not a whole MATLAB 5 file ("):
             read(".mat")
 
+    def test_a_crash_of_the_reader_is_one_line(self, path: Path, read: Read) -> None:
+        scipy.io.savemat(path.with_suffix(".mat"), {"depth": ramp()[..., 0].astype(float), "other": 1})
+        content = bytearray(path.with_suffix(".mat").read_bytes())
+        whole = bytes(content)
+        content[184] = 255  # the type of the element with the numbers, an index into a table of scipy's
+        path.with_suffix(".mat").write_bytes(content)
+        with refused(SampleError, "nir/a.mat: not a whole MATLAB", "copy or download it again"):
+            read(".mat")
+        path.with_suffix(".mat").write_bytes(whole)
+        np.testing.assert_array_equal(read(".mat")[..., 0], ramp()[..., 0])
+
     def test_version_4(self, path: Path, read: Read) -> None:
         scipy.io.savemat(path.with_suffix(".mat"), {"depth": ramp()[..., 0]}, format="4")
         with refused(SampleError, "nir/a.mat: not a MATLAB file of version 5 to 7.3, or cut"):

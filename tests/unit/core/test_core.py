@@ -11,10 +11,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from refusals import refused
 
 from aims.core.config import RunConfig
 from aims.core.errors import AimsError, InputError, explain, unknown_name
-from aims.core.files import atomic_write, inside, sha256_json, write_json
+from aims.core.files import atomic_write, inside, read_toml, sha256_json, write_json
 from aims.core.records import RunRecord
 from aims.core.registry import Registry
 from aims.core.schema import DatasetSpec, StreamSpec
@@ -331,3 +332,30 @@ with atomic_write(pathlib.Path(sys.argv[1])) as beside:
     beside.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a = " + "[" * 100_000,
+        "a = " + "[" * 101 + "]" * 101,
+        "a = " + "{a = " * 100_000,
+        "a." * 100_000 + "a = 1",
+        "[" + "'a' . " * 100_000 + "a]",
+        "b = {" + '"a".' * 100_000 + "a = 1}",
+        # Each of these keys is short enough.
+        "[" + "a." * 60 + "a]\n" + "b." * 60 + "b = 1",
+    ],
+)
+def test_toml_nested_too_deep(tmp_path: Path, content: str):
+    (tmp_path / "a.toml").write_text(content)
+    with refused(InputError, "a.toml: it nests more than 100 deep"):
+        read_toml(tmp_path / "a.toml", otherwise="")
+
+
+def test_toml_of_many_keys(tmp_path: Path):
+    lines = [f"a.b.c{k} = 'x.y{'.z' * 50}'" for k in range(1000)]
+    (tmp_path / "a.toml").write_text("\n".join((*lines, "d = " + "[" * 99 + "]" * 99)))
+    content = read_toml(tmp_path / "a.toml", otherwise="")
+    assert len(content["a"]["b"]) == 1000
+    assert set(content) == {"a", "d"}
