@@ -89,7 +89,7 @@ def read_toml(path: Path, *, otherwise: str) -> dict[str, Any]:
         InputError: the file is missing, not readable, or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {otherwise}") from None
     except OSError as error:
