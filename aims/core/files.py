@@ -96,7 +96,7 @@ def read_toml(path: Path, *, otherwise: str) -> dict[str, Any]:
         InputError: the file is missing, not readable, not TOML, or nested more than 100 deep.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         if not _LONG_KEY.search(text) and not _is_deep(content := tomllib.loads(text)):
             return content
         raise RecursionError

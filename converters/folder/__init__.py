@@ -5,7 +5,8 @@
     citation = "Haug and Ostermann, 2014"       # optional, as is url = "https://..."
     classes = ["weed", "crop"]                  # class ids 1, 2
     image_id = "{id}"                           # "{split}/{id}": one name may stand in two splits
-    group = "^(..)"                             # optional: the part of the image id that names its scene
+    group = "^(..)"                             # optional: the part of the image id that names its scene,
+                                                # or "{scene}" of files = "{scene}/depth/{id}.png"
 
     [splits]
     train = ["002", "005"]                      # ids, or "*", or a text file with one id a line
@@ -48,6 +49,14 @@ numbers are colours of a table and measure nothing. With "*" the ids are those o
 (without streams the mosaic's, then the labels', then the RGB pictures'). `group` is a regular expression
 that is searched in the image id; its first group is the scene, and an image without one is an error.
 
+Where a name alone does not tell images apart, give the other parts of their paths names of your own:
+`files = "{scene}/depth/{id}.png"` and `group = "{scene}"`. Names that `group` or `image_id` mention may
+stand in every pattern; the image ids are then "SCENE/ID" (or as `image_id` says, such as "{scene}-{id}"),
+also in the lists of [splits].
+
+Suffixes are the same in upper and lower case, and letters with marks in both of Unicode's forms. Text may
+begin with a byte order mark and end its lines as Windows does; backslashes in lists separate folders.
+
 A mosaic's "full" resolution keeps every raw value at its place in the stream of its angle, as float32
 (float64 for more than 16 bits), and fills in the others as the mean of their neighbours; labels fit as
 drawn on the raw frame. "half" keeps the raw values alone, in their own dtype; labels and other streams must
@@ -68,7 +77,7 @@ from aims.core.files import inside
 from aims.core.schema import Converter, DatasetSpec, Sample, SampleError, option
 
 from ..reading.files import first_readable, label_size
-from ..reading.patterns import read_ids
+from ..reading.patterns import Parts, Tree, read_ids
 from ..reading.pictures import check_sizes, load_rgb
 from .config import FolderConfig, load_config
 from .files import ImageFiles, StreamFile, describe_channels, read_streams, stream_entries
@@ -131,7 +140,7 @@ class FolderConverter(Converter):
         check_sizes(sizes)
         return Sample(
             image_id=image_id,
-            group=self._group(image_id),
+            group=self._config.naming.group_of(image_id, files.parts),
             streams={name: stream.array for name, stream in streams.items()},
             labels=labels.labels,
             rgb=rgb,
@@ -140,7 +149,7 @@ class FolderConverter(Converter):
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
         """Returns the image's existing stream, label and RGB files, each once."""
-        return tuple(dict.fromkeys(self._own_files(split, self._name(split, image_id))))
+        return tuple(dict.fromkeys(self._own_files(self._parts(split, image_id))))
 
     def shared_files(self) -> Sequence[Path]:
         """Returns the description, the text files that list ids, and the JSON files of the splits."""
@@ -151,7 +160,9 @@ class FolderConverter(Converter):
         ]
         labels = self._config.labels.files
         if not labels.has_id():
-            lists += [path for split in self._config.splits for path in labels.find(self.root, split, "")]
+            lists += [
+                path for split in self._config.splits for path in labels.find(self._tree, {"split": split})
+            ]
         return (self.config, *dict.fromkeys(lists))
 
     def options(self) -> dict[str, Any]:
@@ -167,56 +178,81 @@ class FolderConverter(Converter):
         return load_config(self.config)
 
     @cached_property
-    def _splits(self) -> dict[str, tuple[str, ...]]:
+    def _tree(self) -> Tree:
+        return Tree(self.root)
+
+    @property
+    def _splits(self) -> Mapping[str, Sequence[str]]:
+        return {split: tuple(images) for split, images in self._images.items()}
+
+    @cached_property
+    def _images(self) -> dict[str, dict[str, Parts]]:
+        """The parts of the name of every image, by split and image id."""
         if not self.root.is_dir():
             raise InputError(f"{self.root}: no such folder; give the raw data of {self.config} with --raw")
         seen: dict[str, tuple[str, str]] = {}
-        splits: dict[str, tuple[str, ...]] = {}
+        splits: dict[str, dict[str, Parts]] = {}
+        naming = self._config.naming
         for split in self._config.splits:
-            listed = []
-            for name, where in self._listed(split):
+            splits[split] = {}
+            for parts, where in self._listed(split):
+                name = naming.names.fill(parts)
                 inside(self.root, name, where=where)
-                image_id = self._config.image_id.replace("{split}", split).replace("{id}", name)
+                image_id = naming.image_id(split, name)
                 if image_id in seen:
                     raise self._duplicate_id(image_id, seen[image_id], (split, where))
                 seen[image_id] = (split, where)
-                self._group(image_id)
-                listed.append(image_id)
-            if not listed:
+                naming.group_of(image_id, parts)
+                splits[split][image_id] = {**parts, "split": split}
+            if not splits[split]:
                 raise InputError(f"{self.config} [splits]: {split!r} has no images; {self._why_empty(split)}")
-            splits[split] = tuple(listed)
+        self._check_shared(splits)
         return splits
 
-    def _listed(self, split: str) -> Iterator[tuple[str, str]]:
-        """Yields the names of a split, each with the place that lists it."""
+    def _listed(self, split: str) -> Iterator[tuple[Parts, str]]:
+        """Yields the parts of the names of a split, each with the place that lists it."""
         value = self._config.splits[split]
         where = f"{self.config} [splits] {split}"
-        if isinstance(value, tuple):
-            yield from ((name, where) for name in value)
-        elif value == "*":
-            ids = self._config.own_files[0].ids(self.root, split)
-            yield from ((found, str(path)) for found, path in ids.items())
-        else:
-            yield from read_ids(self.root, value, where=where)
+        names = self._config.naming.names
+        if value == "*":
+            found: dict[str, tuple[Parts, str]] = {}
+            for path, parts in self._config.own_files[0].matches(self._tree, {"split": split}):
+                found.setdefault(names.fill(parts), (parts, str(path)))
+            yield from (found[name] for name in sorted(found))
+            return
+        listed = (
+            ((name.replace("\\", "/"), where) for name in value)
+            if isinstance(value, tuple)
+            else read_ids(self.root, value, where=where)
+        )
+        for name, place in listed:
+            if (values := names.parse(name)) is None:
+                raise InputError(f"{place}: {name!r} is no name of the form {names.text!r}; write it so")
+            yield values, place
+
+    def _check_shared(self, splits: Mapping[str, Mapping[str, Parts]]) -> None:
+        """Raises if a pattern without some of the parts gives two images the same file."""
+        for pattern in self._config.own_files:
+            lacking = [name for name in self._config.naming.names.parts if name not in pattern.parts]
+            images = ((image_id, parts) for images in splits.values() for image_id, parts in images.items())
+            first: dict[str, str] = {}
+            for image_id, parts in images if lacking else ():
+                other = first.setdefault(file := pattern.fill(parts), image_id)
+                if other != image_id:
+                    raise InputError(
+                        f"{pattern.where}: images {other!r} and {image_id!r} would share {file}; "
+                        f"put {{{lacking[0]}}} into it"
+                    )
+
+    def _parts(self, split: str, image_id: str) -> Parts:
+        return self._images[split][image_id]
 
     def _name(self, split: str, image_id: str) -> str:
-        """Returns the value of `{id}` for an image id."""
-        return image_id.removeprefix(self._config.image_id.partition("{id}")[0].replace("{split}", split))
+        return self._config.naming.names.fill(self._parts(split, image_id))
 
-    def _own_files(self, split: str, name: str) -> Iterator[Path]:
+    def _own_files(self, parts: Parts) -> Iterator[Path]:
         for pattern in self._config.own_files:
-            yield from pattern.find(self.root, split, name)
-
-    def _group(self, image_id: str) -> str:
-        pattern = self._config.group
-        if pattern is None:
-            return image_id
-        match = pattern.search(image_id)
-        if not match or not match[1]:
-            raise InputError(
-                f"{self.config}: 'group' finds no scene in image {image_id!r}; correct {pattern.pattern!r}"
-            )
-        return match[1]
+            yield from pattern.find(self._tree, parts)
 
     def _duplicate_id(self, image_id: str, first: tuple[str, str], second: tuple[str, str]) -> InputError:
         if first[0] == second[0]:
@@ -236,7 +272,8 @@ class FolderConverter(Converter):
     def _why_empty(self, split: str) -> str:
         if self._config.splits[split] == "*":
             names = self._config.own_files[0]
-            return f"no file below {self.root} fits {names.fill(split, '*')} ({names.where})"
+            files = names.fill({**dict.fromkeys(names.parts, "*"), "split": split})
+            return f"no file below {self.root} fits {files} ({names.where})"
         return "list at least one id, or leave the split out"
 
     @cached_property
@@ -246,16 +283,14 @@ class FolderConverter(Converter):
         return first_readable(images, lambda image: read_streams(self._config, self._files(*image))) or {}
 
     def _files(self, split: str, image_id: str) -> ImageFiles:
-        return ImageFiles(self.root, split, self._name(split, image_id))
+        return ImageFiles(self._tree, self._name(split, image_id), self._parts(split, image_id))
 
     def _labels(self, files: ImageFiles) -> Labels:
         entry = self._config.labels
         if entry.classes is not None:
             return read_label_file(entry, entry.classes, files, where=str(self.config))
-        own = tuple(
-            path.relative_to(self.root).as_posix() for path in self._own_files(files.split, files.name)
-        )
-        return self._coco(files.split).read(files.name, own)
+        own = tuple(path.relative_to(self.root).as_posix() for path in self._own_files(files.parts))
+        return self._coco(files.parts["split"]).read(files.name, own)
 
     @cached_property
     def _opened(self) -> dict[Path, CocoLabels]:
@@ -264,12 +299,13 @@ class FolderConverter(Converter):
     def _coco(self, split: str) -> CocoLabels:
         """Returns the annotations of a split; every file is read once."""
         pattern = self._config.labels.files
-        found = pattern.find(self.root, split, "")
+        found = pattern.find(self._tree, {"split": split})
         if len(found) != 1:
-            files = " and ".join(map(str, found)) or f"{self.root / pattern.fill(split, '')}: no such file"
+            missing = f"{self.root / pattern.fill({'split': split})}: no such file"
+            files = " and ".join(map(str, found)) or missing
             raise InputError(f"{files}; split {split!r} needs one JSON file ({pattern.where})")
         if found[0] not in self._opened:
-            names = {self._name(name, image_id) for name, ids in self._splits.items() for image_id in ids}
+            names = {self._name(split, image_id) for split, ids in self._images.items() for image_id in ids}
             self._opened[found[0]] = CocoLabels(
                 found[0], self._config.classes, names=names, where=str(self.config)
             )

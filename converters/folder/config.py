@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -13,19 +11,19 @@ import numpy as np
 
 from aims.core.errors import InputError
 from aims.core.files import inside
-from aims.core.schema import SPLIT_PATTERN, DatasetSpec, StreamSpec
+from aims.core.schema import DatasetSpec, StreamSpec
 from aims.sensors.polarization import ANGLES, mosaic_places
 
 from ..reading.fields import Fields, is_list_of, read_description
 from ..reading.patterns import Pattern
 from ..reading.pictures import ARCHIVE_SUFFIXES, JPEG, LABEL_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
 from .classes import CodedClasses, coded_classes
+from .naming import Naming, Splits, declared_parts, read_naming, read_splits
 
 #: Streams of a polarization mosaic, by the angle of their polarizer.
 MOSAIC_STREAMS = {angle: f"i{angle}" for angle in ANGLES}
 
 _SENSOR_KEYS = ("files", "variable", "unit", "valid_range", "missing", "wavelength_nm")
-_IDS = ("{id}", "{split}/{id}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,18 +90,16 @@ class FolderConfig:
     Attributes:
         head: name, classes, licence, citation and URL: arguments of `DatasetSpec`.
         streams: the entries of streams by name.
-        image_id: template of the image ids: "{id}" or "{split}/{id}".
-        group: its first group matches the scene in an image id; None if every image is its own group.
+        naming: how images and their groups are named.
     """
 
     head: Mapping[str, Any]
-    splits: Mapping[str, str | tuple[str, ...]]
+    splits: Splits
     streams: Mapping[str, StreamEntry]
     mosaic: MosaicEntry | None
     rgb: Pattern | None
     labels: LabelsEntry
-    image_id: str
-    group: re.Pattern[str] | None
+    naming: Naming
 
     def spec(self, streams: Mapping[str, StreamSpec]) -> DatasetSpec:
         """Describes the dataset."""
@@ -115,16 +111,19 @@ class FolderConfig:
         return tuple(self.head["classes"])
 
     @property
-    def sensors(self) -> list[StreamEntry]:
-        """The entries of sensor files: streams and mosaic."""
-        return [*self.streams.values(), *([self.mosaic.frames] if self.mosaic else [])]
-
-    @property
     def own_files(self) -> list[Pattern]:
         """The patterns of files of a single image; the first one yields the ids of a split "*"."""
-        patterns = [entry.files for entry in self.sensors]
-        patterns += [self.labels.files] if self.labels.files.has_id() else []
-        return [*patterns, *([self.rgb] if self.rgb is not None else [])]
+        return own_files(self.streams, self.mosaic, self.labels, self.rgb)
+
+
+def own_files(
+    streams: Mapping[str, StreamEntry], mosaic: MosaicEntry | None, labels: LabelsEntry, rgb: Pattern | None
+) -> list[Pattern]:
+    """Returns the patterns of files of a single image; see `FolderConfig.own_files`."""
+    patterns = [entry.files for entry in streams.values()]
+    patterns += [mosaic.frames.files] if mosaic is not None else []
+    patterns += [labels.files] if labels.files.has_id() else []
+    return [*patterns, *([rgb] if rgb is not None else [])]
 
 
 def load_config(path: Path) -> FolderConfig:
@@ -146,11 +145,16 @@ def load_config(path: Path) -> FolderConfig:
         raise InputError(
             f"{path}: needs a [streams.NAME], [mosaic] or [rgb] table that says where the images are"
         )
-    mosaic = _mosaic(top.table("mosaic")) if "mosaic" in top else None
+    parts = declared_parts(top)
+    mosaic = _mosaic(top.table("mosaic"), parts) if "mosaic" in top else None
     for name in MOSAIC_STREAMS.values() if mosaic else ():
         if name in streams:
             raise InputError(f"{path}: [mosaic] makes the stream {name!r}; rename [streams.{name}]")
-    wanted = '"{id}" or "{split}/{id}"'
+    entries = {
+        name: _sensor(streams.table(name).only(*_SENSOR_KEYS, "channels"), parts) for name in streams.values
+    }
+    pictures = _pattern(rgb.only("files"), RGB_SUFFIXES, parts) if "rgb" in top else None
+    labels = _labels(top.table("labels"), classes, parts)
     return FolderConfig(
         head={
             "name": top.string("name"),
@@ -159,48 +163,18 @@ def load_config(path: Path) -> FolderConfig:
             "citation": top.optional("citation", top.string),
             "url": top.optional("url", top.string),
         },
-        splits=_splits(top.table("splits")),
-        streams={
-            name: _sensor(streams.table(name).only(*_SENSOR_KEYS, "channels")) for name in streams.values
-        },
+        splits=read_splits(top.table("splits")),
+        streams=entries,
         mosaic=mosaic,
-        rgb=_pattern(rgb.only("files"), RGB_SUFFIXES) if "rgb" in top else None,
-        labels=_labels(top.table("labels"), classes),
-        image_id=top.optional("image_id", partial(top.take, wanted=wanted, fits=_IDS.__contains__))
-        or _IDS[0],
-        group=top.optional("group", partial(_group, top)),
+        rgb=pictures,
+        labels=labels,
+        naming=read_naming(top, own_files(entries, mosaic, labels, pictures)),
     )
 
 
-def _splits(table: Fields) -> dict[str, str | tuple[str, ...]]:
-    if not table.values:
-        raise InputError(f'{table.where}: needs at least one split, such as train = "*"')
-    splits: dict[str, str | tuple[str, ...]] = {}
-    for name, value in table.values.items():
-        if not SPLIT_PATTERN.fullmatch(name):
-            raise InputError(f"{table.where}: split name {name!r}; use lower-case letters, digits and '_'")
-        if isinstance(value, str) and value:
-            splits[name] = value
-        else:
-            wanted = 'a list of image ids (texts), "*", or the name of a text file'
-            splits[name] = tuple(table.take(name, wanted, is_list_of(str)))
-    return splits
-
-
-def _group(top: Fields, key: str) -> re.Pattern[str]:
-    text = top.string(key)
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise InputError(f"{top.where}: 'group' is {text!r}, no regular expression ({error})") from None
-    if not pattern.groups:
-        raise InputError(
-            f"{top.where}: 'group' is {text!r}; put the part of the image id that names the scene in (...)"
-        )
-    return pattern
-
-
-def _pattern(table: Fields, suffixes: tuple[str, ...], *, needs_id: bool = True) -> Pattern:
+def _pattern(
+    table: Fields, suffixes: tuple[str, ...], parts: tuple[str, ...], *, needs_id: bool = True
+) -> Pattern:
     text = table.string("files")
     where = f"{table.where} files"
     inside(Path(), text, where=where)
@@ -209,7 +183,7 @@ def _pattern(table: Fields, suffixes: tuple[str, ...], *, needs_id: bool = True)
         raise InputError(f"{where}: JPEG labels are refused, because its compression changes values; use PNG")
     if suffix and suffix not in suffixes:
         raise InputError(f"{where}: suffix {suffix!r} is not read here; use {', '.join(suffixes)}")
-    return Pattern(text, where=where, needs_id=needs_id)
+    return Pattern(text, where=where, known=parts, needs_id=needs_id)
 
 
 def _fixed_suffix(text: str) -> str:
@@ -230,7 +204,7 @@ def _variable(table: Fields) -> str | None:
     return variable
 
 
-def _sensor(table: Fields) -> StreamEntry:
+def _sensor(table: Fields, parts: tuple[str, ...]) -> StreamEntry:
     channels = None
     if "channels" in table:
         channels = tuple(table.take("channels", "a list of channel numbers, from 0", is_list_of(int)))
@@ -240,7 +214,7 @@ def _sensor(table: Fields) -> StreamEntry:
     if wavelength and wavelength[0] <= 0:
         raise InputError(f"{table.where}: 'wavelength_nm' is {list(wavelength)}; wavelengths are above 0")
     return StreamEntry(
-        files=_pattern(table, STREAM_SUFFIXES),
+        files=_pattern(table, STREAM_SUFFIXES, parts),
         where=table.where,
         variable=_variable(table),
         unit=table.string("unit"),
@@ -251,7 +225,7 @@ def _sensor(table: Fields) -> StreamEntry:
     )
 
 
-def _mosaic(table: Fields) -> MosaicEntry:
+def _mosaic(table: Fields, parts: tuple[str, ...]) -> MosaicEntry:
     table.only(*_SENSOR_KEYS, "layout", "resolution")
     wanted = "the angles of a 2 x 2 cell row by row, such as [[90, 45], [135, 0]]"
     layout = table.take(
@@ -264,7 +238,7 @@ def _mosaic(table: Fields) -> MosaicEntry:
     except InputError as error:
         raise InputError(f"{table.where}: {error}") from None
     resolution = table.take("resolution", '"full" or "half"', lambda value: value in ("full", "half"))
-    frames = _sensor(table)
+    frames = _sensor(table, parts)
     if resolution == "full" and frames.missing is not None:
         raise InputError(
             f"{table.where}: 'missing' does not go with resolution = \"full\", which would average that "
@@ -273,19 +247,19 @@ def _mosaic(table: Fields) -> MosaicEntry:
     return MosaicEntry(frames=frames, layout=tuple(map(tuple, layout)), resolution=resolution)
 
 
-def _labels(table: Fields, classes: tuple[str, ...]) -> LabelsEntry:
+def _labels(table: Fields, classes: tuple[str, ...], parts: tuple[str, ...]) -> LabelsEntry:
     table.only("files", "variable", "kind", "palette", "values", "void")
     wanted = '"semantic", "instance" or "coco"'
     kind = table.take("kind", wanted, lambda value: value in ("semantic", "instance", "coco"))
     if kind != "coco":
-        files = _pattern(table, LABEL_SUFFIXES)
+        files = _pattern(table, LABEL_SUFFIXES, parts)
         return LabelsEntry(
             files=files, variable=_variable(table), classes=coded_classes(table, kind, classes)
         )
     for key in ("variable", "palette", "values", "void"):
         if key in table:
             raise InputError(f'{table.where}: {key!r} does not go with kind = "coco"; leave it out')
-    files = _pattern(table, (".json",), needs_id=False)
+    files = _pattern(table, (".json",), parts, needs_id=False)
     if files.has_id():
         raise InputError(
             f"{files.where}: {files.text!r} has an {{id}}, but one JSON file describes all images of a split"

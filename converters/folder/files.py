@@ -13,7 +13,7 @@ from aims.core.errors import InputError
 from aims.core.schema import Array, SampleError
 from aims.sensors.polarization import Interpolation, split_mosaic
 
-from ..reading.patterns import Pattern
+from ..reading.patterns import Parts, Pattern, Tree
 from ..reading.pictures import Picture, load_picture
 from .config import MOSAIC_STREAMS, FolderConfig, MosaicEntry, StreamEntry
 
@@ -39,30 +39,32 @@ class ImageFiles:
     """Finds and decodes the files of one image; a file of several streams is decoded once.
 
     Args:
-        root: the raw folder.
-        split: the image's split.
-        name: the value of `{id}`.
+        tree: the raw folder.
+        name: the name of the image in its split.
+        parts: the parts of the name, and "split".
     """
 
-    def __init__(self, root: Path, split: str, name: str) -> None:
-        self.root = root
-        self.split = split
+    def __init__(self, tree: Tree, name: str, parts: Parts) -> None:
+        self.tree = tree
         self.name = name
+        self.parts = parts
         self._pictures: dict[tuple[Path, str | None, bool], Picture] = {}
 
     def find(self, pattern: Pattern) -> Path:
         """Returns the only file of a pattern; raises SampleError if there is none or several."""
-        found = pattern.find(self.root, self.split, self.name)
-        needs = f"image {self.name!r} of {self.split!r} needs it ({pattern.where})"
+        found = pattern.find(self.tree, self.parts)
+        needs = f"image {self.name!r} of {self.parts['split']!r} needs it ({pattern.where})"
         if not found:
-            path = self.root / pattern.fill(self.split, self.name)
+            path = self.tree.root / pattern.fill(self.parts)
             if path.is_symlink():
                 raise SampleError(f"{path}: a link that leads to no file, or in a circle; {needs}")
             raise SampleError(f"{path}: no such file; {needs}")
         if len(found) > 1:
+            named = "*" in pattern.text.rpartition("/")[0]
+            hint = ', or name the folder, as in "{scene}/{id}.png" with group = "{scene}"' if named else ""
             raise SampleError(
                 f"{found[0]} and {found[1]}: two files for image {self.name!r}; remove one or narrow "
-                f"{pattern.where}"
+                f"{pattern.where}{hint}"
             )
         return found[0]
 
