@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import difflib
 import functools
@@ -64,7 +65,8 @@ def decode_json(data: bytes, *, where: str) -> Any:
         InputError: the bytes are not JSON.
     """
     try:
-        return msgspec.json.decode(data)
+        # Editors on Windows begin UTF-8 with a byte order mark.
+        return msgspec.json.decode(data.removeprefix(codecs.BOM_UTF8))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{where}: not readable as JSON ({error})") from None
 
