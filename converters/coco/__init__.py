@@ -1,15 +1,17 @@
 """Images with COCO instances: any dataset of single images, and the output of `aims export`.
 
-    RAW/annotations/*.json     or else RAW/*.json; if some are named instances_*.json, only those
+    RAW/annotations/*.json     or else RAW/*.json, or else these of the folders in RAW, as Roboflow and tasks
+                               of CVAT have them; if some are named instances_*.json, only those
     RAW/.../*.jpg              each at its `file_name` below the folder --images
 
-Each JSON file is a split, named after the file: in lower case, with "_" for all but letters and digits, and
-without the prefix `instances_` and a year at the end: `instances_train2017.json` is `train`. COCO is read by
-
-    aims convert coco --raw RAW --images "{split}2017"
+Each JSON file is a split, whose name is that of the file or folder (`layout.split_name`), or --split. Without
+--images, pictures are looked for where the tools put them (`layout.picture_folders`); of a `file_name` of
+another machine ("/home/me/a.png", "C:\\a.png", "../a.png") the longest end that names a picture counts.
 
 An image id is the path of the image below RAW without the suffix; each image is its own group. If instances
-overlap, the smaller one is on top; annotations that cannot be drawn are listed in dropped.jsonl.
+overlap, the smaller one is on top; annotations that cannot be drawn are listed in dropped.jsonl. So are crowd
+regions (iscrowd 1), unless CVAT wrote the files or nothing else is in them (`keeps_crowds`), or --crowd says
+otherwise.
 
 Files of `aims export` hold all else under the key "aims": ids, groups, streams, units and ranges are taken
 from there, and the dataset is restored completely.
@@ -17,23 +19,32 @@ from there, and the dataset is restored completely.
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path, PurePosixPath
-from typing import ClassVar, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 
 from aims.core.errors import InputError
-from aims.core.files import inside
-from aims.core.schema import Array, Converter, DatasetSpec, Sample, SampleError, StreamSpec, option
+from aims.core.schema import (
+    SPLIT_PATTERN,
+    Array,
+    Converter,
+    DatasetSpec,
+    Sample,
+    SampleError,
+    StreamSpec,
+    option,
+)
 
-from ..reading.coco import Annotations, read_annotations
+from ..reading.coco import Annotations, keeps_crowds, read_annotations
 from ..reading.files import first_readable
 from ..reading.pictures import PNG, TIFF, check_sizes, load_picture, load_rgb
 from .exported import CocoEntry, ExportedSet
+from .layout import find_files, find_pictures, picture_folders, split_name
 
 T = TypeVar("T")
 
@@ -44,18 +55,23 @@ _UNIT = "digital number"
 class CocoConverter(Converter):
     """Pictures with COCO instances: any set, and what `aims export` writes.
 
-    Every JSON file in the raw folder's `annotations/`, or else in the raw folder itself, is a split.
-    COCO itself: --images "{split}2017".
+    Every JSON file in the raw folder's `annotations/`, or else in the raw folder itself or in its folders
+    (train/, valid/, test/), is a split. COCO itself: --images "{split}2017".
     """
 
     name: ClassVar[str] = "coco"
 
     images: str | None = option(
-        None, help="Folder of the pictures below the raw folder; may hold {split}.  [default: the raw folder]"
+        None, help="Folder of the pictures below the raw folder; may hold {split}.  [default: looked for]"
     )
     stream: str | None = option(None, help="Stream that the pictures are.  [default: they are RGB]")
     unit: str = option(_UNIT, help="Unit of that stream.")
     dataset: str = option("coco", help="Name of the dataset.")
+    split: str | None = option(None, help="Name of the split, if there is one JSON file.")
+    crowd: Literal["keep", "drop"] | None = option(
+        None,
+        help="What to do with iscrowd 1.  [default: keep CVAT's, and where nothing else is; drop others]",
+    )
 
     def spec(self) -> DatasetSpec:
         """Describes the dataset: as `aims export` wrote it, else by the first readable image."""
@@ -100,22 +116,32 @@ class CocoConverter(Converter):
             rgb, size = load_rgb(entry.rgb) if self._exported else _load_rgb(entry.rgb)
             sizes.append((entry.rgb, size))
         check_sizes(sizes)
-        labels, dropped = annotations.labels(image)
+        labels, dropped = annotations.labels(image, crowds=self._crowds)
         return Sample(
             image_id=image_id, group=entry.group, streams=streams, labels=labels, rgb=rgb, dropped=dropped
         )
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
         """Returns the image's RGB and stream files, as far as they exist."""
-        return tuple(path for path in self._entries[split][image_id].files if path.is_file())
+        return tuple(path for path in self._entries[split][image_id].files if os.path.isfile(path))
 
     def shared_files(self) -> Sequence[Path]:
         """Returns the JSON files."""
         return tuple(file.path for file in self._files)
 
+    def options(self) -> dict[str, Any]:
+        """Returns the options; `split` and `crowd` only where they change the result of earlier versions."""
+        options = super().options() | {"crowd": self.crowd or ("keep" if self._crowds else None)}
+        return {key: options[key] for key in options if options[key] or key not in ("split", "crowd")}
+
+    @cached_property
+    def _crowds(self) -> bool:
+        """Whether crowd regions are objects."""
+        return keeps_crowds(self._files) if self.crowd is None else self.crowd == "keep"
+
     @cached_property
     def _files(self) -> tuple[Annotations, ...]:
-        files = tuple(read_annotations(path) for path in _find(self.root))
+        files = tuple(read_annotations(path) for path in find_files(self.root))
         for file in files:
             if file.classes != files[0].classes:
                 raise InputError(
@@ -126,11 +152,12 @@ class CocoConverter(Converter):
     @cached_property
     def _exported(self) -> ExportedSet | None:
         exported = ExportedSet.of(self._files)
-        given = self.images or self.stream or self.unit != _UNIT or self.dataset != "coco"
+        given = any((self.images, self.stream, self.split, self.crowd))
+        given = given or self.unit != _UNIT or self.dataset != "coco"
         if exported is not None and given:
             raise InputError(
                 f"{self.root}: an export of {exported.spec.name!r}, which describes itself; leave --images, "
-                "--stream, --unit and --dataset out"
+                "--stream, --unit, --dataset, --split and --crowd out"
             )
         return exported
 
@@ -139,9 +166,17 @@ class CocoConverter(Converter):
         """The JSON file of every split."""
         if self._exported is not None:
             return self._exported.files
+        if self.split is not None:
+            if len(self._files) > 1:
+                raise InputError(
+                    f"{self.root}: {len(self._files)} JSON files are as many splits; --split names only one"
+                )
+            if not SPLIT_PATTERN.fullmatch(self.split):
+                raise InputError(f"--split {self.split!r}: use lower-case letters, digits and '_'")
+            return {self.split: self._files[0]}
         files: dict[str, Annotations] = {}
         for file in self._files:
-            split = _split_name(file.path)
+            split = split_name(file.path, self.root, alone=len(self._files) == 1)
             if split in files:
                 raise InputError(
                     f"{file.path}: is split {split!r}, as {files[split].path} is; rename one, or move it away"
@@ -169,12 +204,12 @@ class CocoConverter(Converter):
 
     def _pictures(self, split: str) -> Iterator[CocoEntry]:
         """Yields the images of a split of single image files, which are RGB or one stream."""
-        folder = PurePosixPath((self.images or "").replace("{split}", split))
-        inside(self.root, folder.as_posix(), where="--images")
-        for image in self._splits[split].images:
-            name = folder / image.file_name
-            path = self.root / name
-            image_id = name.with_suffix("").as_posix()
+        file = self._splits[split]
+        folders = picture_folders(self.root, file.path, self.images, split)
+        found = find_pictures(file.images, folders)
+        for image in file.images:
+            path = found[image.id]
+            image_id = path.relative_to(self.root).with_suffix("").as_posix()
             yield CocoEntry(
                 image=image,
                 image_id=image_id,
@@ -210,7 +245,7 @@ class CocoConverter(Converter):
 
         def read(entry: CocoEntry) -> tuple[Path, T]:
             path = entry.files[0]
-            if not path.is_file():
+            if not os.path.isfile(path):
                 raise SampleError(f"{path}: no such file; say with --images in which folder the pictures are")
             return path, load(path)
 
@@ -226,25 +261,6 @@ def _collect_once(
 ) -> dict[str, dict[str, CocoEntry]]:
     """Collects the images once per process, although every shard brings a newly unpickled converter."""
     return converter._collect()
-
-
-def _find(root: Path) -> list[Path]:
-    """Returns the JSON files with instances."""
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; give the folder of the pictures and JSON files with --raw")
-    found = sorted((root / "annotations").glob("*.json")) or sorted(root.glob("*.json"))
-    if not found:
-        raise InputError(f"{root}: no JSON file in it or in its folder 'annotations'; give another --raw")
-    # COCO has captions and keypoints of the same images beside them.
-    return [path for path in found if path.stem.startswith("instances_")] or found
-
-
-def _split_name(path: Path) -> str:
-    name = re.sub(r"[^a-z0-9]+", "_", path.stem.lower().removeprefix("instances_"))
-    name = re.sub(r"(19|20)\d\d$", "", name).strip("_")
-    if not name or not name[0].isalpha():
-        raise InputError(f"{path}: its name gives no name of a split; rename it, for instance train.json")
-    return name
 
 
 def _load_stream(path: Path) -> Array:

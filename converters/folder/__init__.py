@@ -41,7 +41,8 @@
     void = [[128, 128, 128]]                    # optional: more colours, or values, that are nothing
 
 For labels in COCO's JSON, whose category names must be the classes: `files = "annotations/{split}.json"`
-and `kind = "coco"`; see `CocoLabels.read` for how an image finds its entry.
+and `kind = "coco"`; see `CocoLabels.read` for how an image finds its entry. `crowd = "keep"` or "drop" says
+what to do with crowd regions (iscrowd 1); by default CVAT's are kept, see `keeps_crowds`.
 
 Streams are png, jpg, tiff, npy, npz or mat and keep dtype, channel order (RGB) and an alpha channel. The
 pages of a TIFF become channels in their order. A palette picture is refused as a stream, because its
@@ -76,6 +77,7 @@ from aims.core.errors import InputError
 from aims.core.files import inside
 from aims.core.schema import Converter, DatasetSpec, Sample, SampleError, option
 
+from ..reading.coco import keeps_crowds
 from ..reading.files import first_readable, label_size
 from ..reading.patterns import Parts, Tree, read_ids
 from ..reading.pictures import check_sizes, load_rgb
@@ -290,7 +292,14 @@ class FolderConverter(Converter):
         if entry.classes is not None:
             return read_label_file(entry, entry.classes, files, where=str(self.config))
         own = tuple(path.relative_to(self.root).as_posix() for path in self._own_files(files.parts))
-        return self._coco(files.parts["split"]).read(files.name, own)
+        return self._coco(files.parts["split"]).read(files.name, own, crowds=self._crowds)
+
+    @cached_property
+    def _crowds(self) -> bool:
+        """Whether COCO's crowd regions are objects."""
+        crowd = self._config.labels.crowd
+        files = [self._coco(split).annotations for split in self._splits]
+        return keeps_crowds(files) if crowd is None else crowd == "keep"
 
     @cached_property
     def _opened(self) -> dict[Path, CocoLabels]:

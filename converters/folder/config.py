@@ -76,11 +76,15 @@ class MosaicEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsEntry:
-    """`[labels]`: the files and the coding of their classes; None for COCO JSON, which names them itself."""
+    """`[labels]`: the files and the coding of their classes; None for COCO JSON, which names them itself.
+
+    There, `crowd` says what to do with crowd regions (iscrowd 1); None as `keeps_crowds` finds it right.
+    """
 
     files: Pattern
     variable: str | None
     classes: CodedClasses | None
+    crowd: Literal["keep", "drop"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,10 +252,12 @@ def _mosaic(table: Fields, parts: tuple[str, ...]) -> MosaicEntry:
 
 
 def _labels(table: Fields, classes: tuple[str, ...], parts: tuple[str, ...]) -> LabelsEntry:
-    table.only("files", "variable", "kind", "palette", "values", "void")
+    table.only("files", "variable", "kind", "palette", "values", "void", "crowd")
     wanted = '"semantic", "instance" or "coco"'
     kind = table.take("kind", wanted, lambda value: value in ("semantic", "instance", "coco"))
     if kind != "coco":
+        if "crowd" in table:
+            raise InputError(f"{table.where}: 'crowd' goes with kind = \"coco\" alone; leave it out")
         files = _pattern(table, LABEL_SUFFIXES, parts)
         return LabelsEntry(
             files=files, variable=_variable(table), classes=coded_classes(table, kind, classes)
@@ -264,4 +270,7 @@ def _labels(table: Fields, classes: tuple[str, ...], parts: tuple[str, ...]) -> 
         raise InputError(
             f"{files.where}: {files.text!r} has an {{id}}, but one JSON file describes all images of a split"
         )
-    return LabelsEntry(files=files, variable=None, classes=None)
+    crowd = table.optional(
+        "crowd", partial(table.take, wanted='"keep" or "drop"', fits=("keep", "drop").__contains__)
+    )
+    return LabelsEntry(files=files, variable=None, classes=None, crowd=crowd)

@@ -43,14 +43,17 @@ class CocoLabels:
         names: names of all images of the dataset, so that none takes the entry of another.
         where: the description, for messages.
 
+    Attributes:
+        annotations: the content of the file.
+
     Raises:
         InputError: the file is not a valid COCO instances file, or its categories are not the classes.
     """
 
     def __init__(self, path: Path, classes: tuple[str, ...], *, names: Collection[str], where: str) -> None:
-        self._annotations = read_annotations(path)
+        self.annotations = read_annotations(path)
         self._names = frozenset(names)
-        known = self._annotations.classes
+        known = self.annotations.classes
         if set(known) != set(classes):
             only_here = [name for name in known if name not in classes] or "none"
             only_there = [name for name in classes if name not in known] or "none"
@@ -60,12 +63,12 @@ class CocoLabels:
             )
         self._class_ids = {k: classes.index(name) + 1 for k, name in enumerate(known, start=1)}
         self._by_last: dict[str, list[CocoImage]] = {}
-        for image in self._annotations.images:
+        for image in self.annotations.images:
             name = PurePosixPath(image.file_name)
             for last in {name.name, name.stem}:
                 self._by_last.setdefault(last, []).append(image)
 
-    def read(self, name: str, own: Collection[str]) -> Labels:
+    def read(self, name: str, own: Collection[str], *, crowds: bool = False) -> Labels:
         """Reads the labels of one image, from the entry found by the first of these rules that matches:
 
         1. its `file_name`, with or without the suffix, equals the name of the image;
@@ -78,11 +81,12 @@ class CocoLabels:
         Args:
             name: the name of the image, i.e. the value of `{id}`.
             own: the image's own files, relative to the raw folder.
+            crowds: whether crowd regions are objects.
 
         Raises:
-            SampleError: no entry matches, several match by the same rule, or a segmentation is malformed.
+            SampleError: no entry matches, or several match by the same rule.
         """
-        path, found = self._annotations.path, self._find(name, own)
+        path, found = self.annotations.path, self._find(name, own)
         if not found:
             raise SampleError(
                 f"{path}: image {name!r} is not in it: no 'file_name' is {name!r} with a suffix, or one of "
@@ -93,7 +97,7 @@ class CocoLabels:
                 f"{path}: {found[0].file_name!r} and {found[1].file_name!r} both fit image {name!r}; "
                 "rename one, or write more of its folder into [splits]"
             )
-        labels, dropped = self._annotations.labels(found[0])
+        labels, dropped = self.annotations.labels(found[0], crowds=crowds)
         class_ids = {number: self._class_ids[k] for number, k in labels.class_ids.items()}
         place = f"{path} ({found[0].file_name})"
         return Labels(place, InstanceMap(instances=labels.instances, class_ids=class_ids), dropped)

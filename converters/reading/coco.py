@@ -1,44 +1,46 @@
-"""Reads COCO instance files, with every key validated before use, and draws instance maps."""
+"""Reads COCO instance files, with every key validated before use."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, cast
-
-import numpy as np
-from pycocotools import mask as coco_mask
+from pathlib import Path, PureWindowsPath
+from typing import Any
 
 from aims.core.errors import InputError
-from aims.core.files import inside
-from aims.core.schema import InstanceMap, SampleError
+from aims.core.schema import InstanceMap
 from aims.core.structs import decode_json
 
-from .fields import Fields, is_list_of, shorten
-
-# Up to this size every number of a compressed RLE fits into six characters; at a seventh, pycocotools would
-# shift a 32-bit int too far.
-_MAX_PIXELS = 2**29 - 1
-_MAX_CHARACTERS = 6
+from .fields import Fields, shorten
+from .masks import MAX_PIXELS, RLE, MaskError, draw_masks, encode_segmentation
 
 
 @dataclass(frozen=True, kw_only=True)
 class CocoImage:
-    """One entry of `images`; `file_name` has forward slashes and does not lead out of its folder."""
+    """One entry of `images`.
+
+    Attributes:
+        id: its number.
+        file_name: path with forward slashes that does not lead out of its folder: of an absolute one, a URL,
+            or one with "..", what follows the drive, "/" or the last "..".
+        height: in pixels.
+        width: in pixels.
+        moved: whether `file_name` was such a path, so that only its end can name a file here.
+    """
 
     id: int
     file_name: str
     height: int
     width: int
+    moved: bool = False
 
 
 class Annotations:
     """One COCO instances file.
 
     All but the segmentations is validated when the file is read. These are validated image by image, because
-    pycocotools reads out of bounds on some that are malformed.
+    pycocotools reads out of bounds on some that are malformed; an object with a malformed one is dropped.
 
     Args:
         path: the JSON file, with `images`, `annotations` and `categories`.
@@ -52,8 +54,7 @@ class Annotations:
 
     Raises:
         InputError: the file is missing or is not JSON; a key is missing or of the wrong type; an id, a file
-            name or a category name occurs twice; an annotation refers to an unknown image or category; a
-            file name leads out of its folder.
+            name or a category name occurs twice; an annotation refers to an unknown image or category.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,11 +63,7 @@ class Annotations:
         self.header: Mapping[str, Any] = {
             key: value for key, value in content.items() if key not in ("images", "annotations", "categories")
         }
-        categories = {
-            number: _text(entry, "name")
-            for number, entry in _entries(path, content, "categories", "category")
-        }
-        _check_unique(path, categories, "category name")
+        categories = _categories(path, content)
         order = sorted(categories)
         self.classes = tuple(categories[number] for number in order)
         self._class_ids = {number: k for k, number in enumerate(order, start=1)}
@@ -93,46 +90,49 @@ class Annotations:
                 raise InputError(f"{entry.where}: 'iscrowd' is {crowd!r}; it must be 0 or 1")
             self._annotations[image_id].append(entry.values)
 
-    def labels(self, image: CocoImage) -> tuple[InstanceMap, tuple[str, ...]]:
-        """Draws the instance map of one image.
-
-        Larger instances are drawn first, so that smaller ones stay visible; of instances of equal area the
-        later annotation is on top. Polygons are filled by pycocotools.
+    def labels(self, image: CocoImage, *, crowds: bool = False) -> tuple[InstanceMap, tuple[str, ...]]:
+        """Draws the instance map of one image; see `draw_masks` for instances that overlap.
 
         Args:
             image: an entry of `images`.
+            crowds: whether a crowd region (iscrowd 1) is an object like any other; see `keeps_crowds`.
 
         Returns:
-            The instance map, and one line for every annotation that it cannot hold: one without a
-            segmentation, a crowd region, one that covers no pixel, or one that others cover wholly.
-
-        Raises:
-            SampleError: a segmentation is malformed; the message names the file and the annotation.
+            The instance map, and one line for every annotation that it does not hold: one without a
+            segmentation or with a malformed one, a crowd region, one that covers no pixel, or one that others
+            cover wholly.
         """
         items = self._annotations[image.id]
-        masks: dict[int, dict[str, Any]] = {}
+        masks: dict[int, RLE] = {}
         dropped: dict[int, str] = {}
         for k, item in enumerate(items, start=1):
-            if reason := _unusable(item):
-                dropped[k] = reason
-            else:
-                where = f"{self.path}: annotation {item['id']} (image {image.id}, {image.file_name})"
-                masks[k] = _encode(item["segmentation"], image, where)
-        areas = {k: int(coco_mask.area(rle)) for k, rle in masks.items()}
-        # In Fortran order, as pycocotools decodes masks.
-        instances = np.zeros((image.height, image.width), np.int32, order="F")
-        for k in sorted(masks, key=lambda k: -areas[k]):
-            if areas[k]:
-                x, y, width, height = (int(side) for side in coco_mask.toBbox(masks[k]))
-                box = np.s_[y : y + height, x : x + width]
-                instances[box][coco_mask.decode(masks[k])[box].astype(bool)] = k
-        visible = np.bincount(instances.ravel(order="K"), minlength=len(items) + 1)
-        for k, area in areas.items():
-            if not visible[k]:
-                dropped[k] = "wholly covered by other annotations" if area else "covers no pixel"
-        class_ids = {k: self._class_ids[items[k - 1]["category_id"]] for k in masks if visible[k]}
+            try:
+                masks[k] = _encode(item, image, crowds=crowds)
+            except MaskError as error:
+                dropped[k] = str(error)
+        instances, hidden = draw_masks(masks, (image.height, image.width))
+        dropped |= hidden
+        class_ids = {k: self._class_ids[items[k - 1]["category_id"]] for k in masks if k not in hidden}
         lines = tuple(f"annotation {items[k - 1]['id']}: {dropped[k]}" for k in sorted(dropped))
-        return InstanceMap(instances=np.ascontiguousarray(instances), class_ids=class_ids), lines
+        return InstanceMap(instances=instances, class_ids=class_ids), lines
+
+    @property
+    def items(self) -> Iterator[Mapping[str, Any]]:
+        """All annotations, with all their keys."""
+        return (item for items in self._annotations.values() for item in items)
+
+
+def keeps_crowds(files: Collection[Annotations]) -> bool:
+    """Returns whether the crowd regions (iscrowd 1) of a dataset are single objects, unless the user says so.
+
+    COCO marks regions of many objects, always beside single ones. CVAT marks every brush mask, which it tells
+    by an attribute "occluded" of each; and where all annotations of a dataset are marked, the mark means
+    nothing.
+    """
+    crowds = [bool(item.get("iscrowd", 0)) for file in files for item in file.items]
+    attributes = (item.get("attributes") for file in files for item in file.items if item.get("iscrowd", 0))
+    marked = bool(crowds) and all(crowds)
+    return marked or any(isinstance(value, dict) and "occluded" in value for value in attributes)
 
 
 def read_annotations(path: Path) -> Annotations:
@@ -183,6 +183,24 @@ def _entries(path: Path, content: Mapping[str, Any], key: str, kind: str) -> Ite
         yield number, Fields(item, f"{path}: {kind} {number}")
 
 
+def _categories(path: Path, content: Mapping[str, Any]) -> dict[int, str]:
+    """Returns the names of the categories by id."""
+    entries = dict(_entries(path, content, "categories", "category"))
+    names = {number: _text(entry, "name") for number, entry in entries.items()}
+    # Roboflow adds a category named after the project, above all others and without an object, which may
+    # have the name of one of them.
+    used = [item.get("category_id") for item in content["annotations"] if isinstance(item, dict)]
+    above = {
+        number
+        for number, name in names.items()
+        if any(names[k] == name == entries[k].values.get("supercategory") for k in names if k != number)
+        and number not in used
+    }
+    names = {number: name for number, name in names.items() if number not in above}
+    _check_unique(path, names, "category name")
+    return names
+
+
 def _text(entry: Fields, key: str) -> str:
     text: str = entry.take(key, "a text", lambda value: isinstance(value, str))
     if not text:
@@ -192,14 +210,26 @@ def _text(entry: Fields, key: str) -> str:
 
 def _image(number: int, entry: Fields) -> CocoImage:
     name, height, width = _text(entry, "file_name"), entry.integer("height"), entry.integer("width")
-    if height < 1 or width < 1 or height * width > _MAX_PIXELS:
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise InputError(
             f"{entry.where}: {height} x {width} (height x width) is no size of a picture; correct it"
         )
     if "\0" in name:
         raise InputError(f"{entry.where}: file_name {name!r} holds a null character; correct it")
-    file_name = inside(Path(), name, where=entry.where).as_posix()
-    return CocoImage(id=number, file_name=file_name, height=height, width=width)
+    file_name, moved = _relative(name, entry.where)
+    return CocoImage(id=number, file_name=file_name, height=height, width=width, moved=moved)
+
+
+def _relative(name: str, where: str) -> tuple[str, bool]:
+    """Returns the part of a path that can lie below a folder, and whether anything was cut off."""
+    # As a path of Windows it splits at both kinds of slashes, and has a drive.
+    path = PureWindowsPath(name.lstrip("/"))
+    parts = path.parts[1:] if path.anchor else path.parts
+    up = max((k for k, part in enumerate(parts, start=1) if part == ".."), default=0)
+    if not parts[up:]:
+        raise InputError(f"{where}: file_name {name!r} names no file; correct it")
+    moved = name.startswith("/") or bool(path.anchor) or up > 0 or "://" in name
+    return "/".join(parts[up:]), moved
 
 
 def _check_unique(path: Path, names: Mapping[int, str], what: str) -> None:
@@ -212,85 +242,10 @@ def _check_unique(path: Path, names: Mapping[int, str], what: str) -> None:
         seen[name] = number
 
 
-def _unusable(item: Mapping[str, Any]) -> str:
-    """Returns why an annotation cannot be an instance; empty if it can."""
-    if item.get("iscrowd", 0):
-        return "a crowd region (iscrowd 1), not one object"
+def _encode(item: Mapping[str, Any], image: CocoImage, *, crowds: bool) -> RLE:
+    """Encodes one annotation; raises MaskError if it cannot be an instance."""
+    if item.get("iscrowd", 0) and not crowds:
+        raise MaskError("a crowd region (iscrowd 1), not one object")
     if item.get("segmentation") in (None, [], {}, [[]]):
-        return "no segmentation (a box is no mask)"
-    return ""
-
-
-def _encode(segmentation: Any, image: CocoImage, where: str) -> dict[str, Any]:
-    """Converts a segmentation (polygons, uncompressed or compressed RLE) to one compressed RLE."""
-    if isinstance(segmentation, list):
-        polygons = [_polygon(points, image, where) for points in segmentation]
-        rles = coco_mask.frPyObjects(polygons, image.height, image.width)
-        return cast("dict[str, Any]", coco_mask.merge(rles))
-    if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
-        raise SampleError(
-            f"{where}: segmentation is {shorten(segmentation)}; it must be a list of polygons, or an RLE "
-            "with 'size' and 'counts'"
-        )
-    size = [image.height, image.width]
-    if segmentation["size"] != size:
-        raise SampleError(
-            f"{where}: RLE of size {shorten(segmentation['size'])}, but the image is {size} (height, width)"
-        )
-    given = segmentation["counts"]
-    counts = _decompress(given, where) if isinstance(given, str) else given
-    if not is_list_of(int)(counts):
-        raise SampleError(f"{where}: RLE counts are {shorten(given)}; they must be whole numbers or a text")
-    pixels = image.height * image.width
-    # Python integers, because the sum of damaged counts may exceed 64 bits.
-    if any(count < 0 for count in counts) or sum(counts) != pixels:
-        raise SampleError(
-            f"{where}: RLE counts do not add up to the image's {pixels} pixels; export it again"
-        )
-    if isinstance(given, str):
-        return {"size": size, "counts": given.encode()}
-    rle = coco_mask.frPyObjects({"size": size, "counts": counts}, image.height, image.width)
-    return cast("dict[str, Any]", rle)
-
-
-def _polygon(points: Any, image: CocoImage, where: str) -> list[float]:
-    if not isinstance(points, list) or len(points) < 6 or len(points) % 2:
-        raise SampleError(
-            f"{where}: polygon {shorten(points)}; it must be a list of at least three x, y pairs: [x, y, ...]"
-        )
-    for position, value in enumerate(points):
-        side = image.height if position % 2 else image.width
-        if type(value) not in (int, float):
-            raise SampleError(f"{where}: polygon coordinate {shorten(value)} is no finite number; correct it")
-        # Slightly outside is common and clipped; far outside makes pycocotools allocate excessive memory.
-        if not -side <= value <= 2 * side:
-            raise SampleError(
-                f"{where}: polygon coordinate {shorten(value)} lies far outside the image ({image.height} x "
-                f"{image.width}, height x width); correct it"
-            )
-    return points
-
-
-def _decompress(text: str, where: str) -> list[int]:
-    """Decodes the run lengths of a compressed RLE, as `rleFrString` of COCO's maskApi.c does.
-
-    Each character holds five bits, lowest first; bit 32 marks a continuation, and bit 16 of the last
-    character is the sign. From the fourth number on, each is stored as the difference to the one two before.
-    """
-    codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
-    if not text.isascii() or not text or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        raise SampleError(f"{where}: RLE counts {shorten(text)} are no whole compressed RLE; export it again")
-    last = np.flatnonzero(codes & 32 == 0)
-    start = np.append(0, last[:-1] + 1)
-    length = last + 1 - start
-    if length.max() > _MAX_CHARACTERS:
-        raise SampleError(
-            f"{where}: RLE counts {shorten(text)} hold a number beyond 30 bits; export it again"
-        )
-    place = 5 * (np.arange(codes.size) - np.repeat(start, length))
-    values = np.add.reduceat((codes & 31) << place, start)
-    values -= np.where(codes[last] & 16, 1 << 5 * length, 0)
-    # Undo the differences, separately for odd and even positions; the number at position 0 is absolute.
-    for parity in (1, 2):
-        values[parity::2] = values[parity::2].cumsum()
-    return cast("list[int]", values.tolist())
+        raise MaskError("no segmentation (a box is no mask)")
+    return encode_segmentation(item["segmentation"], (image.height, image.width))

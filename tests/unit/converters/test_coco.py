@@ -15,7 +15,8 @@ from pycocotools import mask as coco_mask
 from refusals import refused
 
 from aims.converters.coco import CocoConverter
-from aims.converters.reading.coco import Annotations, CocoImage, _decompress, read_annotations
+from aims.converters.reading.coco import Annotations, CocoImage, keeps_crowds, read_annotations
+from aims.converters.reading.masks import _decompress
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, StreamSpec
 from aims.data.manifest import Counts
@@ -25,6 +26,7 @@ HEIGHT, WIDTH = 6, 8
 # x from 1 to 4, y from 1 to 4.
 SQUARE = [1, 1, 5, 1, 5, 5, 1, 5]
 SIZE = [HEIGHT, WIDTH]
+CVAT = {"occluded": False}
 CATEGORIES = [{"id": 90, "name": "toothbrush"}, {"id": 3, "name": "car"}]
 
 
@@ -144,9 +146,9 @@ class TestAnnotations:
             (content(images=[image("1")]), ["images[0]", "'id' is '1'"]),
             (content(images=[image(), image(1, "b")]), "image id 1 stands twice"),
             (content(images=[image(), image(2)]), ["file_name 'a.png' stands twice", "ids 1 and 2"]),
-            (content(images=[image(name="../a.png")]), ["image 1", "'../a.png' leaves its folder"]),
-            (content(images=[image(name="/a.png")]), ["image 1", "'/a.png' leaves its folder"]),
-            (content(images=[image(name="C:\\a.png")]), ["image 1", "leaves its folder"]),
+            (content(images=[image(name="a/..")]), ["image 1", "'a/..' names no file"]),
+            (content(images=[image(name="C:\\")]), ["image 1", "names no file"]),
+            (content(images=[image(name="//")]), ["image 1", "'//' names no file"]),
             (content(images=[image(name="a\0.png")]), ["image 1", "null character"]),
             (content(images=[image(name="")]), ["image 1", "'file_name' is empty"]),
             (content(images=[image(height=0)]), ["image 1", "0 x 8"]),
@@ -214,10 +216,80 @@ class TestAnnotations:
             ({"size": SIZE, "counts": "74"}, "do not add up"),
         ],
     )
-    def test_faults_of_a_segmentation(self, tmp_path, segmentation, parts):
-        with refused(SampleError, "x.json: annotation 6 (image 1, a.png)", parts) as error:
-            draw(tmp_path, annotation(5, [SQUARE]), annotation(6, segmentation))
-        assert len(str(error.value)) < 400
+    def test_an_object_with_a_fault_is_dropped_alone(self, tmp_path, segmentation, parts):
+        labels, dropped = draw(tmp_path, annotation(6, segmentation), annotation(5, [SQUARE]))
+        np.testing.assert_array_equal(labels.instances, square() * 2)
+        assert labels.class_ids == {2: 1}
+        assert len(dropped) == 1
+        assert dropped[0].startswith("annotation 6: ")
+        assert len(dropped[0]) < 250
+        for part in [parts] if isinstance(parts, str) else parts:
+            assert part in dropped[0]
+
+    @pytest.mark.parametrize("crumb", [[], [1, 1], [0, 0, 7, 5]])
+    def test_parts_without_area_add_nothing(self, tmp_path, crumb):
+        labels, dropped = draw(tmp_path, annotation(5, [crumb, SQUARE]))
+        np.testing.assert_array_equal(labels.instances, square())
+        assert dropped == ()
+
+    @pytest.mark.parametrize(
+        ("name", "file_name", "moved"),
+        [
+            ("b\\a.png", "b/a.png", False),
+            (".\\a.png", "a.png", False),
+            ("/home/me/a.png", "home/me/a.png", True),
+            ("//home/a.png", "home/a.png", True),
+            ("C:\\me\\a.png", "me/a.png", True),
+            ("d:/me/a.png", "me/a.png", True),
+            ("\\\\host\\share\\me\\a.png", "me/a.png", True),
+            ("../../b/a.png", "b/a.png", True),
+            ("b/../../a.png", "a.png", True),
+            ("https://example.org/b/a.png", "https:/example.org/b/a.png", True),
+        ],
+    )
+    def test_file_names_of_other_machines(self, tmp_path, name, file_name, moved):
+        entry = Annotations(write(tmp_path / "x.json", content(images=[image(1, name)]))).images[0]
+        assert (entry.file_name, entry.moved) == (file_name, moved)
+
+    def test_a_byte_order_mark(self, tmp_path):
+        path = tmp_path / "x.json"
+        path.write_text(json.dumps(content(annotation(1, [SQUARE]))), encoding="utf-8-sig")
+        assert Annotations(path).classes == ("car", "toothbrush")
+
+    def test_a_group_of_categories_is_no_second_one(self, tmp_path):
+        group = {"id": 0, "name": "car", "supercategory": "none"}
+        cars = [group, {"id": 3, "name": "car", "supercategory": "car"}]
+        file = Annotations(write(tmp_path / "x.json", content(annotation(1, [SQUARE]), categories=cars)))
+        assert file.classes == ("car",)
+        assert file.labels(file.images[0])[0].class_ids == {1: 1}
+        used = content(annotation(1, [SQUARE], category_id=0), categories=cars)
+        with refused(InputError, "category name 'car' stands twice"):
+            Annotations(write(tmp_path / "y.json", used))
+
+    @pytest.mark.parametrize(
+        ("annotations", "kept"),
+        [
+            ([], False),
+            ([annotation(1, [SQUARE])], False),
+            ([annotation(1, [SQUARE], iscrowd=1)], True),
+            ([annotation(1, [SQUARE], iscrowd=1), annotation(2, [SQUARE])], False),
+            (
+                [annotation(1, [SQUARE], iscrowd=1, attributes=CVAT), annotation(2, [SQUARE])],
+                True,
+            ),
+            (
+                [annotation(1, [SQUARE], iscrowd=1), annotation(2, [SQUARE], attributes=CVAT)],
+                False,
+            ),
+        ],
+    )
+    def test_crowds_of_cvat_are_objects(self, tmp_path, annotations, kept):
+        file = Annotations(write(tmp_path / "x.json", content(*annotations)))
+        assert keeps_crowds([file]) is kept
+        if annotations:
+            labels, dropped = file.labels(file.images[0], crowds=kept)
+            assert ("crowd region" in " ".join(dropped)) is (not kept and "'iscrowd': 1" in str(annotations))
+            assert labels.instances.any()
 
     @given(arrays.arrays(np.uint8, st.tuples(*[st.integers(1, 14)] * 2), elements=st.integers(0, 1)))
     def test_run_lengths_are_those_of_pycocotools(self, mask):
@@ -225,13 +297,13 @@ class TestAnnotations:
         # By hand: the lengths of the runs in the columns one after the other, nothing first.
         flat = np.concatenate(([0], mask.ravel(order="F")))
         ends = np.append(np.flatnonzero(np.diff(flat)), mask.size)
-        assert _decompress(counts, "") == np.diff(ends, prepend=0).tolist()
+        assert _decompress(counts) == np.diff(ends, prepend=0).tolist()
 
     def test_run_lengths_of_a_large_picture(self):
         mask = np.zeros((9000, 9000), np.uint8, order="F")
         mask[5000:, 7000], mask[0, -1] = 1, 1
         counts = coco_mask.encode(mask)["counts"].decode()
-        assert _decompress(counts, "") == [63_005_000, 4000, 17_982_000, 1, 8999]
+        assert _decompress(counts) == [63_005_000, 4000, 17_982_000, 1, 8999]
 
 
 def picture(number: int) -> np.ndarray:
@@ -308,7 +380,8 @@ class TestConverter:
         ("stem", "split"),
         [
             ("instances_train2017", "train"),
-            ("_annotations.coco", "annotations_coco"),
+            ("_annotations.coco", "train"),
+            ("instances_default", "train"),
             ("Test Set-A", "test_set_a"),
             ("val", "val"),
             ("fold3", "fold3"),
@@ -335,8 +408,8 @@ class TestConverter:
         (tmp_path / "empty").mkdir()
         with refused(InputError, "empty: no JSON file", "--raw"):
             CocoConverter(raw=tmp_path / "empty").spec()
-        with refused(InputError, "raw/a.png: no such file", "--images"):
-            CocoConverter(raw=raw).spec()
+        with refused(InputError, "raw/pictures/a.png: no such file", "--images"):
+            CocoConverter(raw=raw, images="pictures").spec()
         with refused(InputError, "--images", "'../raw' leaves its folder"):
             CocoConverter(raw=raw, images="../raw").spec()
 

@@ -99,9 +99,32 @@ def test_annotations_that_no_map_holds(coco: Make) -> None:
     assert not (classes(sample) == 1).any()
 
 
+def test_crowds(coco: Make) -> None:
+    value = content("a.png", "b.png")
+    value["annotations"][1] |= {"iscrowd": 1}
+    assert not classes(coco(value).read("train", "b")).any()
+    keep = ('kind = "coco"', 'kind = "coco"\ncrowd = "keep"')
+    assert (classes(coco(value, keep).read("train", "b")) == 1).sum() == 1
+    value["annotations"][1] |= {"attributes": {"occluded": True}}
+    assert (classes(coco(value).read("train", "b")) == 1).sum() == 1
+    drop = ('kind = "coco"', 'kind = "coco"\ncrowd = "drop"')
+    assert not classes(coco(value, drop).read("train", "b")).any()
+
+
 class TestEntries:
     @pytest.mark.parametrize(
-        "name", ["a", "a.png", "a.tif", "x/a.png", "x/y/a.jpg", "nir/a.png", "raw/nir/a.png"]
+        "name",
+        [
+            "a",
+            "a.png",
+            "a.tif",
+            "x/a.png",
+            "x/y/a.jpg",
+            "nir/a.png",
+            "raw/nir/a.png",
+            "/nir/a.png",
+            "D:\\x\\a.png",
+        ],
     )
     def test_by_id(self, coco: Make, name: str) -> None:
         assert classes(coco(content(name, "b.png")).read("train", "a")).max() == 2
@@ -192,6 +215,7 @@ class TestRefused:
         [
             ("{split}.json", "{id}.json", "'annotations/{id}.json' has an {id}, but one JSON file describes"),
             ("{split}.json", "{split}.png", "[labels] files: suffix '.png' is not read here; use .json"),
+            ('kind = "coco"', 'kind = "coco"\ncrowd = 1', '\'crowd\' is 1; it must be "keep" or "drop"'),
             ('kind = "coco"', 'kind = "coco"\nvoid = 1', "'void' does not go with kind = \"coco\"; leave it"),
             ('kind = "coco"', 'kind = "coco"\nvariable = "x"', "'variable' does not go with kind = \"coco\""),
         ],
