@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aims.core.files import atomic_write, sha256_file, write_json
+from aims.core.remarks import collect_remarks
 from aims.core.schema import Converter, DatasetSpec, SampleError
 from aims.core.structs import read_struct
 from aims.data.format import encode_row, row_digest
@@ -24,6 +25,8 @@ RECORDS = ".records"
 # A row group is the smallest unit that can be read, so it is kept small for random access in training.
 _ROW_GROUP_BYTES = 2 << 20
 _ROW_GROUP_ROWS = 64
+# More remarks than this are summed up, as when every file has a scale of its own.
+_REMARKS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,7 @@ class ShardRecord(msgspec.Struct, kw_only=True):
         digests: digest of every row, in order (`row_digest`).
         instances: number of instances.
         dropped: the images and objects that were left out.
+        remarks: the files of each remark of the readers.
         sha256: checksum of the Parquet file.
     """
 
@@ -52,6 +56,7 @@ class ShardRecord(msgspec.Struct, kw_only=True):
     digests: list[str] = []
     instances: int = 0
     dropped: list[DroppedLine] = []
+    remarks: dict[str, list[str]] = {}
     sha256: str = ""
 
 
@@ -172,7 +177,8 @@ class ShardWriter:
         for image_id in shard.image_ids:
             record.sources |= checksums(self.converter, self.converter.source_files(shard.split, image_id))
             try:
-                sample = self.converter.read(shard.split, image_id)
+                with collect_remarks() as remarks:
+                    sample = self.converter.read(shard.split, image_id)
                 row, instances = encode_row(sample, self.spec)
             except SampleError as error:
                 if not self.keep_going:
@@ -181,6 +187,10 @@ class ShardWriter:
             else:
                 for reason in sample.dropped:
                     drop(image_id, "object", reason)
+                for text, paths in remarks.items():
+                    record.remarks.setdefault(text, []).extend(
+                        source_name(self.converter, path) for path in paths
+                    )
                 if row["objects"]:
                     yield row, instances
                 else:
@@ -195,9 +205,25 @@ def file_stats(paths: Iterable[Path]) -> list[tuple[str, int, int]]:
 
 
 def checksums(converter: Converter, paths: Iterable[Path]) -> dict[str, str]:
-    """Returns the SHA-256 of source files by path below the raw folder, or by file name if outside it."""
+    """Returns the SHA-256 of source files by name; see `source_name`."""
+    return {source_name(converter, path): sha256_file(path) for path in paths}
+
+
+def source_name(converter: Converter, path: Path) -> str:
+    """Returns the name of a source file in the manifest: its path below the raw folder, else its own name."""
     root = converter.root
-    return {
-        path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name: sha256_file(path)
-        for path in paths
-    }
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def remark_lines(records: Sequence[ShardRecord]) -> list[str]:
+    """Returns a line for each remark of the readers, and one for those beyond the first `_REMARKS`."""
+    files: dict[str, list[str]] = {}
+    for record in records:
+        for text, names in record.remarks.items():
+            files.setdefault(text, []).extend(names)
+    lines = [
+        f"{names[0]}: {text}" + (f" ({len(names):,} files)" if len(names) > 1 else "")
+        for text, names in files.items()
+    ]
+    more = len(lines) - _REMARKS
+    return lines if more <= 0 else [*lines[:_REMARKS], f"and {more:,} more remarks of the same kinds"]

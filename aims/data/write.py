@@ -47,6 +47,7 @@ from aims.data.shards import (
     checksums,
     file_stats,
     plan_shards,
+    remark_lines,
 )
 from aims.version import __version__
 
@@ -109,7 +110,8 @@ def convert(
         rows_per_shard: maximum number of images per Parquet file.
         on_total: called once with the number of images.
         on_progress: called with the number of images finished since the last call.
-        on_warning: called before any image is read with each line of the manifest's `warnings`.
+        on_warning: called with each line of the manifest's `warnings`: before any image is read with those
+            that concern the whole set, at the end with remarks about files.
 
     Raises:
         InputError: the source cannot be read, or `out` holds anything but this dataset.
@@ -146,6 +148,10 @@ def convert(
                 keep_going=keep_going,
             )
             records = writer.write_all(shards, run, on_progress)
+            remarks = remark_lines(records)
+            for line in remarks:
+                on_warning(line)
+            warnings += remarks
             dropped = [
                 DroppedLine(split=line.split, image_id=line.image_id, kind="unusable", reason=line.reason)
                 for line in converter.left_out()

@@ -17,7 +17,8 @@
     channels = [1]                              # default: all
     unit = "digital number"
     valid_range = [0, 255]                      # optional; 8 and 16 bit have one of their own
-    missing = 0                                 # optional: the value of "not measured"; NaN always is
+    missing = 0                                 # optional: the value of "not measured", by default the one
+                                                # that files declare (GDAL's nodata); NaN always is
     wavelength_nm = [700, 1000]                 # optional
 
     [streams.depth]
@@ -103,7 +104,7 @@ class FolderConverter(Converter):
         """Describes the dataset; channels and ranges follow from the first readable image."""
         entries = stream_entries(self._config)
         streams = {
-            name: entries[name].spec(stream.array.shape[2], stream.stored)
+            name: entries[name].spec(stream.array.shape[2], stream.stored, stream.missing)
             for name, stream in self._first.items()
         }
         if self._config.labels.classes is None:
@@ -118,7 +119,7 @@ class FolderConverter(Converter):
     def read(self, split: str, image_id: str) -> Sample:
         """Reads one image and checks that its files match each other and the first image."""
         files = self._files(split, image_id)
-        streams = read_streams(self._config, files)
+        streams, entries = read_streams(self._config, files), stream_entries(self._config)
         for name, stream in streams.items():
             model = self._first[name]
             found, expected = (
@@ -129,6 +130,7 @@ class FolderConverter(Converter):
                     f"{stream.path}: {found}, but {model.path} has {expected}; all images of a stream must "
                     "be alike, convert one or leave it out"
                 )
+            stream.check_missing(model, entries[name])
         sizes: list[tuple[str, tuple[int, int]]] = [
             (stream.place, stream.array.shape[:2]) for stream in streams.values()
         ]

@@ -40,12 +40,13 @@ class StreamEntry:
     wavelength_nm: tuple[float, float] | None
     channels: tuple[int, ...] | None
 
-    def spec(self, channels: int, stored: np.dtype[Any]) -> StreamSpec:
+    def spec(self, channels: int, stored: np.dtype[Any], declared: float | None = None) -> StreamSpec:
         """Describes the stream; without a declared range, uint8 and uint16 have that of their dtype.
 
         Args:
             channels: number of channels of the stream.
             stored: dtype of its files.
+            declared: the missing value that the files declare, unless the description has one.
 
         Raises:
             InputError: an integer dtype cannot hold the missing value.
@@ -61,7 +62,7 @@ class StreamEntry:
             channels=channels,
             unit=self.unit,
             valid_range=self.valid_range or known,
-            missing=self.missing,
+            missing=declared if self.missing is None else self.missing,
             wavelength_nm=self.wavelength_nm,
         )
 

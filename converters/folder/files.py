@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aims.core.errors import InputError
+from aims.core.remarks import remark
 from aims.core.schema import Array, SampleError
 from aims.sensors.polarization import Interpolation, split_mosaic
 
@@ -27,12 +28,34 @@ class StreamFile:
         array: (height, width, channels).
         stored: dtype of the file; that of `array` unless values were interpolated.
         place: description of the file, for messages about its size.
+        missing: the value that the file declares to be no measurement.
     """
 
     path: Path
     array: Array
     stored: np.dtype[Any]
     place: str
+    missing: float | None = None
+
+    def check_missing(self, model: StreamFile, entry: StreamEntry) -> None:
+        """Compares the missing value that the file declares with that of the stream.
+
+        Args:
+            model: the stream's first file.
+            entry: the description, whose missing value decides; a difference from it becomes a remark.
+
+        Raises:
+            SampleError: the description has none, and the file declares and holds another than the first.
+        """
+        expected = model.missing if entry.missing is None else entry.missing
+        if self.missing in (None, expected) or not (self.array == self.missing).any():
+            return
+        text = f"declares {self.missing} to be no measurement"
+        if entry.missing is None:
+            raise SampleError(
+                f"{self.path}: {text}, but {model.path} {expected}; give 'missing' in {entry.where}"
+            )
+        remark(self.path, f"{text}; 'missing' in the description is {expected}")
 
 
 class ImageFiles:
@@ -109,7 +132,7 @@ def _stream(entry: StreamEntry, files: ImageFiles) -> StreamFile:
                 f"{max(entry.channels)} (counted from 0); correct its 'channels'"
             )
         array = np.ascontiguousarray(array[..., list(entry.channels)])
-    return StreamFile(path, array, array.dtype, str(path))
+    return StreamFile(path, array, array.dtype, str(path), picture.missing)
 
 
 def _mosaic(entry: MosaicEntry, files: ImageFiles) -> dict[str, StreamFile]:
@@ -121,6 +144,11 @@ def _mosaic(entry: MosaicEntry, files: ImageFiles) -> dict[str, StreamFile]:
         pictures = split_mosaic(frame.array, entry.layout, interpolation=interpolation)
     except InputError as error:
         raise SampleError(f"{frame.path}: {error} ({entry.frames.where})") from None
+    if full and frame.missing is not None and (frame.array == frame.missing).any():
+        raise SampleError(
+            f"{frame.path}: declares {frame.missing} to be no measurement, which would be averaged with its "
+            f'neighbours; give resolution = "half" in {entry.frames.where}'
+        )
     # Interpolated images are float32, or float64 for integers of more than 16 bits, exact up to 2**53.
     if full and frame.stored.kind in "iu" and int(np.abs(frame.array).max()) > 2**53:
         raise SampleError(
@@ -128,6 +156,6 @@ def _mosaic(entry: MosaicEntry, files: ImageFiles) -> dict[str, StreamFile]:
             f'give resolution = "half" in {entry.frames.where}'
         )
     return {
-        name: StreamFile(frame.path, np.ascontiguousarray(pictures[angle][..., None]), frame.stored, place)
+        name: replace(frame, array=np.ascontiguousarray(pictures[angle][..., None]), place=place)
         for angle, name in MOSAIC_STREAMS.items()
     }

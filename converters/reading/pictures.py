@@ -16,10 +16,12 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
+from aims.core.remarks import remark
 from aims.core.schema import Array, SampleError
 from aims.data.format import decode_rgb
 
 from .arrays import load_mat, load_npy, load_npz
+from .declared import png_chunks, png_no_data, png_remarks, thermogram_maker
 from .decoding import (
     AGAIN,
     Picture,
@@ -86,6 +88,8 @@ def load_picture(path: Path, *, variable: str | None = None, stack: bool = False
         picture = Picture(load_npy(path, data))
     else:
         picture = Picture((load_npz if suffix in NPZ else load_mat)(path, data, variable))
+    for text in picture.remarks:
+        remark(path, text)
     return replace(picture, array=as_picture(path, picture.array))
 
 
@@ -107,16 +111,22 @@ def load_rgb(path: Path) -> tuple[bytes, tuple[int, int]]:
     data = read_bytes(path)
     formats = {".png": "PNG", ".webp": "WEBP", **dict.fromkeys(JPEG, "JPEG"), **dict.fromkeys(TIFF, "TIFF")}
     image = _decode(path, data, formats[path.suffix.lower()])
-    try:
-        seen = decode_rgb(data)
-    except ValueError:
-        seen = np.zeros(0, np.uint8)
-    if image.mode in _NOT_RGB or not np.array_equal(np.asarray(image.convert("RGB")), seen):
+    if image.mode in _NOT_RGB or not _seen_alike(image, data):
         raise SampleError(
             f"{path}: programs show different pictures of it (Pillow's mode {image.mode}); save it as 8-bit "
             "grey or RGB, or describe it as a stream"
         )
+    if maker := thermogram_maker(image):
+        remark(path, f"radiometric JPEG of {maker}: kept as the coloured picture that it shows")
     return data, (image.height, image.width)
+
+
+def _seen_alike(image: Image.Image, data: bytes) -> bool:
+    """Returns whether OpenCV sees the RGB picture that Pillow has decoded."""
+    try:
+        return np.array_equal(np.asarray(image.convert("RGB")), decode_rgb(data))
+    except ValueError:
+        return False
 
 
 def check_sizes(sizes: Collection[tuple[Path | str, tuple[int, int]]]) -> None:
@@ -153,20 +163,27 @@ def _load_png(path: Path, data: bytes) -> Picture:
     array: Array = np.asarray(image)
     if colour == _PNG_PALETTE:
         return with_palette(path, array, np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3))
+    chunks = png_chunks(data)
+    missing, remarks = png_no_data(chunks), tuple(png_remarks(chunks, bits))
     if bits == 16:
         # Pillow would reduce colours to 8 bits.
         with decoder_errors(path, "PNG"):
             deep = np.atleast_3d(imagecodecs.png_decode(data))
         # A transparent colour (tRNS) may have become a channel.
-        return Picture(deep[..., : _PNG_CHANNELS[colour]])
+        array = deep[..., : _PNG_CHANNELS[colour]]
     if bits in (2, 4):
         # Pillow stretches these to 0..255; labels and sensors mean the stored numbers.
-        return Picture(array // np.uint8(255 // (2**bits - 1)))
-    return Picture(array)
+        array = array // np.uint8(255 // (2**bits - 1))
+    return Picture(array, missing=missing, remarks=remarks)
 
 
 def _load_jpeg(path: Path, data: bytes) -> Picture:
     image = _decode(path, data, "JPEG")
     if image.mode not in ("L", "RGB"):
         raise SampleError(f"{path}: JPEG of mode {image.mode} is not read; save it as grey or RGB")
+    if maker := thermogram_maker(image):
+        raise SampleError(
+            f"{path}: a radiometric JPEG of {maker}: its pixels are a coloured picture, its temperatures are "
+            "metadata; export them as TIFF or npy (with the maker's program, or flyr), or keep it as [rgb]"
+        )
     return Picture(np.asarray(image), lossy=True)

@@ -20,6 +20,7 @@ from tifffile import COMPRESSION, FILETYPE, PHOTOMETRIC
 
 from aims.core.schema import Array, SampleError
 
+from .declared import tiff_no_data, tiff_remarks
 from .decoding import AGAIN, Picture, check_upright, decoder_errors, several_pages, with_palette
 
 _PHOTOMETRIC, _ORIENTATION = 262, 274
@@ -69,6 +70,7 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
             planes = _hidden_pages(path, file, pages, count)
         else:
             planes = [_decode_page(path, page) for page in pages]
+        missing, remarks = tiff_no_data(pages[0]), tuple(tiff_remarks(pages[0]))
     first = pages[0]
     if first.photometric == PHOTOMETRIC.PALETTE:
         if count > 1:
@@ -84,6 +86,8 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
         np.concatenate([np.atleast_3d(plane) for plane in planes], axis=-1),
         black=2**first.bitspersample - 1 if inverted else None,
         lossy=first.compression in _JPEG,
+        missing=missing,
+        remarks=remarks,
     )
 
 

@@ -1,0 +1,224 @@
+"""What files say about their numbers is used or named in a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from png_bytes import chunk, png
+from raw_folder import Make, ramp
+from refusals import refused
+
+from aims.converters.reading.pictures import load_picture
+from aims.core.schema import SampleError
+from aims.data.verify import verify_dataset
+from aims.data.write import convert
+
+Tag = tuple[int, int, int, Any, bool]
+NIR = ("nir/{id}.png", "nir/{id}.*")
+ONE = ('train = ["b", "a"]\ntest = ["c"]', 'train = ["a"]')
+FLIR = b"FLIR\0\1\0\0FFF\0" + bytes(60)
+DJI = b"\xaa\x55\x12\x06" + bytes(60)
+
+
+def ascii_tag(code: int, text: str) -> Tag:
+    return (code, 2, len(text) + 1, text, True)
+
+
+def nodata(text: str) -> list[Tag]:
+    return [ascii_tag(42113, text)]
+
+
+def write(path: Path, dtype: Any = np.float32, tags: list[Tag] | None = None, **options: Any) -> None:
+    options = {"photometric": "minisblack", "metadata": None, **options}
+    array = ramp(0, 1, dtype)[..., 0]
+    tifffile.imwrite(path.with_suffix(".tif"), array, extratags=tags or [], **options)
+
+
+class TestNoData:
+    @pytest.mark.parametrize(
+        ("text", "dtype", "missing"),
+        [
+            ("-9999", "f4", -9999.0),
+            ("-9999 ", "i2", -9999),
+            ("0", "u1", 0),
+            ("-3.4028234663852886e+38", "f4", float(np.finfo("f4").min)),
+            ("0.1", "f4", float(np.float32(0.1))),
+            ("nan", "f4", None),
+        ],
+    )
+    def test_becomes_missing(
+        self, make: Make, path: Path, tmp_path: Path, text: str, dtype: str, missing: float | None
+    ) -> None:
+        write(path, dtype, nodata(text))
+        made = convert(make(NIR, ONE), tmp_path / "set")
+        assert made.manifest.dataset.streams["nir"].missing == missing
+        assert made.manifest.warnings == ()
+        assert verify_dataset(tmp_path / "set") == []
+
+    @pytest.mark.parametrize(
+        ("text", "dtype"), [("-9999", "u1"), ("0.5", "u2"), ("-1.7e308", "f4"), ("inf", "f4"), ("none", "u1")]
+    )
+    def test_that_no_pixel_can_hold(self, path: Path, text: str, dtype: str) -> None:
+        write(path, dtype, nodata(text))
+        picture = load_picture(path.with_suffix(".tif"))
+        assert picture.missing is None
+        assert picture.remarks == (f"GDAL_NODATA is {text!r}, which no {np.dtype(dtype)} pixel can hold",)
+
+    def test_description_decides(self, make: Make, path: Path, tmp_path: Path) -> None:
+        write(path, tags=nodata("7"))
+        converter = make(NIR, ONE, ("unit =", "missing = 3\nunit ="))
+        assert converter.spec().streams["nir"].missing == 3
+        made = convert(converter, tmp_path / "set")
+        assert made.manifest.warnings == (
+            "nir/a.tif: declares 7.0 to be no measurement; 'missing' in the description is 3",
+        )
+
+    @pytest.mark.parametrize("first", [[], nodata("8")])
+    def test_files_that_disagree(self, make: Make, path: Path, first: list[Tag]) -> None:
+        (path.parent / "b.png").unlink()
+        write(path.with_name("b"), tags=first)
+        write(path, tags=nodata("7"))
+        converter = make(NIR, ('test = ["c"]', ""))
+        with refused(SampleError, "nir/a.tif: declares 7.0 to be no measurement", "give 'missing'"):
+            converter.read("train", "a")
+
+    def test_value_that_does_not_occur(self, make: Make, path: Path) -> None:
+        (path.parent / "b.png").unlink()
+        write(path.with_name("b"))
+        write(path, tags=nodata("-1"))
+        converter = make(NIR, ('test = ["c"]', ""))
+        assert converter.read("train", "a").streams["nir"].shape == ramp().shape
+
+    def test_mosaic_would_average_it(self, make: Make, path: Path) -> None:
+        tifffile.imwrite(path.with_suffix(".tif"), ramp()[:4, :6, 0], extratags=nodata("7"))
+        mosaic = '[mosaic]\nlayout = [[90, 45], [135, 0]]\nresolution = "full"'
+        with refused(SampleError, "nir/a.tif: declares 7 to be no measurement, which would be averaged"):
+            make(NIR, ONE, ("[streams.nir]", mosaic)).read("train", "a")
+
+    @pytest.mark.parametrize("bits", [8, 16])
+    def test_transparent_grey(self, path: Path, bits: int) -> None:
+        rows = [row.astype(">u2" if bits == 16 else "u1").tobytes() for row in ramp()]
+        key = chunk(b"tRNS", (5).to_bytes(2, "big"))
+        path.with_suffix(".png").write_bytes(png(bits, 0, rows, chunks=key))
+        picture = load_picture(path.with_suffix(".png"))
+        assert (picture.missing, picture.remarks) == (5, ())
+
+
+GDAL = """<GDALMetadata><Item name="OFFSET" sample="0" role="offset">273.15</Item>
+<Item name="SCALE" sample="0" role="scale">0.01</Item></GDALMetadata>"""
+DICOM = "Rescale Slope: 0.5; RescaleIntercept=-1024"
+RESOLUTION = {"resolution": (4000, 2000), "resolutionunit": 3}
+
+
+@pytest.mark.parametrize(
+    ("tags", "options", "remark"),
+    [
+        ([ascii_tag(42112, GDAL)], {}, "GDAL_METADATA gives offset 273.15, scale 0.01"),
+        ([], {"description": DICOM}, "ImageDescription gives rescale slope 0.5, rescaleintercept -1024"),
+        ([], {"description": '{"scale_factor": 2.5e-3}'}, "ImageDescription gives scale_factor 2.5e-3"),
+        (
+            [],
+            {"description": "ImageJ=1\nc0=-273.15\nc1=0.04\n"},
+            "ImageDescription gives c0 -273.15, c1 0.04",
+        ),
+        ([], {"description": "ImageJ=1\nunit=micron\n"}, "ImageJ gives its resolution in 'micron'"),
+        ([], RESOLUTION, "XResolution and YResolution are 4,000 and 2,000 a cm"),
+        ([(33550, 12, 3, (0.5, 0.25, 0.0), True)], {}, "ModelPixelScale gives a pixel of 0.5 x 0.25"),
+        ([(281, 3, 1, 4095, True)], {}, "MaxSampleValue is 4095, below the range of uint16; "),
+        ([], {"photometric": "miniswhite"}, "0 is white (WhiteIsZero): streams keep the numbers as stored, "),
+    ],
+)
+def test_tags_are_named(path: Path, tags: list[Tag], options: dict[str, Any], remark: str) -> None:
+    write(path, np.uint16, tags, **options)
+    (found,) = load_picture(path.with_suffix(".tif")).remarks
+    assert found.startswith(remark)
+
+
+@pytest.mark.parametrize(
+    ("tags", "options"),
+    [
+        ([(281, 3, 1, 65535, True)], {}),
+        ([], {"resolution": (72, 72), "resolutionunit": 2}),
+        ([], {"description": "scale=1 offset=0; a meadow"}),
+        ([ascii_tag(42112, '<GDALMetadata><Item name="SCALE">1</Item></GDALMetadata>')], {}),
+    ],
+)
+def test_nothing_to_say(path: Path, tags: list[Tag], options: dict[str, Any]) -> None:
+    write(path, np.uint16, tags, **options)
+    assert load_picture(path.with_suffix(".tif")).remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "remark"),
+    [
+        (b"sBIT", b"\x0c", "sBIT says that 12 of 16 bits are significant; 'valid_range' can say so"),
+        (b"pCAL", b"height\0\0\0m", "pCAL calibrates it: 'height   m'"),
+    ],
+)
+def test_png_chunks_are_named(path: Path, name: bytes, content: bytes, remark: str) -> None:
+    rows = [row.astype(">u2").tobytes() for row in ramp()]
+    path.with_suffix(".png").write_bytes(png(16, 0, rows, chunks=chunk(name, content)))
+    assert load_picture(path.with_suffix(".png")).remarks == (remark,)
+
+
+class TestWarnings:
+    def test_on_screen_and_in_the_manifest(self, make: Make, raw: Path, tmp_path: Path) -> None:
+        for name in "abc":
+            write(raw / "nir" / name, np.uint16, description="scale=0.5")
+        lines: list[str] = []
+        converter = make(("nir/{id}.png", "nir/{id}.tif"))
+        made = convert(converter, tmp_path / "set", rows_per_shard=1, on_warning=lines.append)
+        assert lines == ["nir/b.tif: ImageDescription gives scale 0.5 (3 files)"]
+        assert made.manifest.warnings == tuple(lines)
+        assert convert(converter, tmp_path / "set", rows_per_shard=1).already_there
+
+    def test_many_are_summed_up(
+        self, make: Make, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number, name in enumerate("bac", start=2):
+            write(raw / "nir" / name, np.uint16, description=f"scale={number}")
+        monkeypatch.setattr("aims.data.shards._REMARKS", 1)
+        made = convert(make(("nir/{id}.png", "nir/{id}.tif")), tmp_path / "set")
+        assert made.manifest.warnings == (
+            "nir/b.tif: ImageDescription gives scale 2",
+            "and 2 more remarks of the same kinds",
+        )
+
+
+class TestThermogram:
+    @pytest.fixture(params=[(b"\xff\xe1", FLIR, "FLIR"), (b"\xff\xe4", DJI, "DJI")], ids=["FLIR", "DJI"])
+    def radiometric(self, request: pytest.FixtureRequest) -> tuple[Callable[[Path], None], str]:
+        marker, content, maker = request.param
+
+        def write_jpeg(path: Path) -> None:
+            Image.fromarray(ramp(0, 3, np.uint8)).save(path, "JPEG")
+            data = path.read_bytes()
+            segment = marker + (len(content) + 2).to_bytes(2, "big") + content
+            path.write_bytes(data[:2] + segment + data[2:])
+
+        return write_jpeg, maker
+
+    def test_pixels_are_no_temperatures(
+        self, path: Path, radiometric: tuple[Callable[[Path], None], str]
+    ) -> None:
+        write_jpeg, maker = radiometric
+        write_jpeg(path.with_suffix(".jpg"))
+        with refused(SampleError, f"a.jpg: a radiometric JPEG of {maker}: its pixels are a coloured picture"):
+            load_picture(path.with_suffix(".jpg"))
+
+    def test_picture_is_kept(
+        self, make: Make, raw: Path, tmp_path: Path, radiometric: tuple[Callable[[Path], None], str]
+    ) -> None:
+        write_jpeg, maker = radiometric
+        write_jpeg(raw / "a.jpg")
+        made = convert(make(ONE, ("[labels]", '[rgb]\nfiles = "{id}.jpg"\n\n[labels]')), tmp_path / "set")
+        assert made.manifest.warnings == (
+            f"a.jpg: radiometric JPEG of {maker}: kept as the coloured picture that it shows",
+        )
+        assert made.manifest.images == 1
