@@ -34,7 +34,7 @@ from aims.core.files import inside
 from aims.core.schema import Array, Converter, DatasetSpec, Published, Sample, SampleError, StreamSpec
 
 from .reading.files import find_set, first_readable, load_numbers
-from .reading.pictures import RGB_SUFFIXES, check_sizes, load_picture, load_rgb
+from .reading.pictures import RGB_SUFFIXES, check_sizes, load_measurement, load_rgb
 from .reading.tables import SPLITS, TableRow, load_mask, read_tables, regions_by_value
 
 _ARCHIVE, _PICTURES = "IVRG_RGBNIR", "Outdoor_dataset"
@@ -201,10 +201,7 @@ def _listed_files(disk: _CaseInsensitiveFolder, row: TableRow) -> tuple[str, _Fi
 
 def _load_nir(path: Path) -> Array:
     """Reads a (height, width, 1) array in the file's dtype; three equal channels count as one."""
-    picture = load_picture(path)
-    array = picture.array
-    if picture.palette is not None:
-        raise SampleError(f"{path}: a palette picture, whose numbers measure nothing; convert it to grey")
+    array = load_measurement(path)
     if array.dtype.kind == "b":
         raise SampleError(f"{path}: one bit a pixel is no near infrared; get it as 8 or 16 bit grey")
     equal = (np.array_equal(array[..., 0], array[..., k], equal_nan=True) for k in range(array.shape[2]))

@@ -42,7 +42,7 @@ from aims.core.schema import (
 
 from ..reading.coco import Annotations, keeps_crowds, read_annotations
 from ..reading.files import first_readable
-from ..reading.pictures import PNG, TIFF, check_sizes, load_picture, load_rgb
+from ..reading.pictures import PNG, TIFF, check_sizes, load_measurement, load_picture, load_rgb
 from .exported import CocoEntry, ExportedSet
 from .layout import find_files, find_pictures, picture_folders, split_name
 
@@ -219,7 +219,7 @@ class CocoConverter(Converter):
             )
 
     def _load(self, name: str, path: Path) -> Array:
-        array = _load_stream(path)
+        array = load_measurement(path)
         if self._exported is not None:
             count = self._exported.spec.streams[name].channels
             if array.shape[2] != count:
@@ -238,7 +238,7 @@ class CocoConverter(Converter):
     @cached_property
     def _model(self) -> tuple[Path, Array]:
         """The file and array of the first readable image, whose channels and dtype all images must have."""
-        return self._first(_load_stream)
+        return self._first(load_measurement)
 
     def _first(self, load: Callable[[Path], T]) -> tuple[Path, T]:
         """Returns the file and the content of the first readable image."""
@@ -261,15 +261,6 @@ def _collect_once(
 ) -> dict[str, dict[str, CocoEntry]]:
     """Collects the images once per process, although every shard brings a newly unpickled converter."""
     return converter._collect()
-
-
-def _load_stream(path: Path) -> Array:
-    picture = load_picture(path)
-    if picture.palette is not None:
-        raise SampleError(
-            f"{path}: a palette picture, whose numbers measure nothing; convert it to grey or RGB"
-        )
-    return picture.array
 
 
 def _load_rgb(path: Path) -> tuple[bytes, tuple[int, int]]:

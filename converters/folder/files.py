@@ -15,7 +15,7 @@ from aims.core.schema import Array, SampleError
 from aims.sensors.polarization import Interpolation, split_mosaic
 
 from ..reading.patterns import Parts, Pattern, Tree
-from ..reading.pictures import Picture, load_picture
+from ..reading.pictures import Picture, check_measured, load_picture
 from .config import MOSAIC_STREAMS, FolderConfig, MosaicEntry, StreamEntry
 
 
@@ -119,11 +119,7 @@ def describe_channels(array: Array) -> str:
 def _stream(entry: StreamEntry, files: ImageFiles) -> StreamFile:
     path = files.find(entry.files)
     picture = files.picture(path, entry.variable, stack=True)
-    if picture.palette is not None:
-        raise SampleError(
-            f"{path}: a palette picture, whose numbers measure nothing; convert it to grey or RGB "
-            f"for {entry.where}"
-        )
+    check_measured(path, picture)
     array = picture.array
     if entry.channels is not None:
         if max(entry.channels) >= array.shape[2]:

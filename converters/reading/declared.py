@@ -82,7 +82,10 @@ def tiff_remarks(page: Any) -> Iterator[str]:
     if _MULTIPLIED_ALPHA in np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0)):
         yield "ExtraSamples says that its colours were multiplied by alpha"
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        yield "0 is white (WhiteIsZero): streams keep the numbers as stored, labels are inverted"
+        yield (
+            "0 is white (WhiteIsZero): streams keep its numbers, labels are inverted as viewers show them "
+            "(tifffile and scikit-image save boolean masks so without inverting them: save those as uint8)"
+        )
     yield from _resolutions(tags)
 
 

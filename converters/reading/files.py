@@ -16,7 +16,7 @@ from aims.core.files import is_unicode
 from aims.core.schema import Array, InstanceMap, SampleError, SemanticMap
 
 from .label_maps import numbers
-from .pictures import Picture, load_picture
+from .pictures import Picture, load_measurement, load_picture
 
 AUTO = "auto"
 # Images tried before a dataset is reported as unreadable: the first ones may be damaged.
@@ -148,16 +148,10 @@ def check_split_names(splits: Mapping[str, Mapping[str, Path]]) -> None:
 
 def load_channels(path: Path) -> Array:
     """Reads a (height, width, 3) image in RGB order and the file's dtype."""
-    picture = load_picture(path)
-    if picture.palette is not None:
-        raise SampleError(
-            f"{path}: a palette picture, whose numbers measure nothing; expected three channels"
-        )
-    if picture.array.shape[2] != 3:
-        raise SampleError(
-            f"{path}: has {picture.array.shape[2]} channel(s), expected three (red, green, blue)"
-        )
-    return picture.array
+    array = load_measurement(path)
+    if array.shape[2] != 3:
+        raise SampleError(f"{path}: has {array.shape[2]} channel(s), expected three (red, green, blue)")
+    return array
 
 
 def load_numbers(path: Path, picture: Picture) -> Array:

@@ -34,7 +34,7 @@ from .decoding import (
 )
 from .tiff import load_tiff
 
-__all__ = ["Picture", "check_sizes", "load_picture", "load_rgb"]
+__all__ = ["Picture", "check_measured", "check_sizes", "load_measurement", "load_picture", "load_rgb"]
 
 PNG = (".png",)
 JPEG = (".jpg", ".jpeg")
@@ -91,6 +91,29 @@ def load_picture(path: Path, *, variable: str | None = None, stack: bool = False
     for text in picture.remarks:
         remark(path, text)
     return replace(picture, array=as_picture(path, picture.array))
+
+
+def load_measurement(path: Path) -> Array:
+    """Reads the (height, width, channels) array of one picture whose numbers are measurements.
+
+    A value that the file declares to be no measurement is kept, and named in a remark.
+
+    Raises:
+        SampleError: see `load_picture`; or the file has a palette.
+    """
+    picture = load_picture(path)
+    check_measured(path, picture)
+    if picture.missing is not None and (picture.array == picture.missing).any():
+        remark(path, f"declares {picture.missing} to be no measurement; the converter keeps it as one")
+    return picture.array
+
+
+def check_measured(path: Path, picture: Picture) -> None:
+    """Raises SampleError if the numbers of a picture are the places of colours in its palette."""
+    if picture.palette is not None:
+        raise SampleError(
+            f"{path}: a palette picture, whose numbers measure nothing; convert it to grey or RGB"
+        )
 
 
 def load_rgb(path: Path) -> tuple[bytes, tuple[int, int]]:

@@ -14,7 +14,8 @@ from png_bytes import chunk, png
 from raw_folder import Make, ramp
 from refusals import refused
 
-from aims.converters.reading.pictures import load_picture
+from aims.converters.reading.pictures import load_measurement, load_picture
+from aims.core.remarks import collect_remarks
 from aims.core.schema import SampleError
 from aims.data.verify import verify_dataset
 from aims.data.write import convert
@@ -131,7 +132,7 @@ RESOLUTION = {"resolution": (4000, 2000), "resolutionunit": 3}
         ([], RESOLUTION, "XResolution and YResolution are 4,000 and 2,000 a cm"),
         ([(33550, 12, 3, (0.5, 0.25, 0.0), True)], {}, "ModelPixelScale gives a pixel of 0.5 x 0.25"),
         ([(281, 3, 1, 4095, True)], {}, "MaxSampleValue is 4095, below the range of uint16; "),
-        ([], {"photometric": "miniswhite"}, "0 is white (WhiteIsZero): streams keep the numbers as stored, "),
+        ([], {"photometric": "miniswhite"}, "0 is white (WhiteIsZero): streams keep its numbers, "),
     ],
 )
 def test_tags_are_named(path: Path, tags: list[Tag], options: dict[str, Any], remark: str) -> None:
@@ -165,6 +166,15 @@ def test_png_chunks_are_named(path: Path, name: bytes, content: bytes, remark: s
     rows = [row.astype(">u2").tobytes() for row in ramp()]
     path.with_suffix(".png").write_bytes(png(16, 0, rows, chunks=chunk(name, content)))
     assert load_picture(path.with_suffix(".png")).remarks == (remark,)
+
+
+@pytest.mark.parametrize(("number", "remarks"), [("7", 1), ("99", 0)])
+def test_no_data_that_a_converter_cannot_declare(path: Path, number: str, remarks: int) -> None:
+    write(path, np.uint16, nodata(number))
+    with collect_remarks() as collected:
+        np.testing.assert_array_equal(load_measurement(path.with_suffix(".tif")), ramp())
+    text = "declares 7 to be no measurement; the converter keeps it as one"
+    assert collected == {text: [path.with_suffix(".tif")]} if remarks else not collected
 
 
 class TestWarnings:
