@@ -76,8 +76,11 @@ def tiff_remarks(page: Any) -> Iterator[str]:
         yield f"GDAL_METADATA gives {scales}"
     if scales := _scales(_SCALES.findall(str(tags.get(_DESCRIPTION, "")))):
         yield f"ImageDescription gives {scales}"
+    bits = page.bitspersample
+    if page.dtype.kind in "iu" and isinstance(bits, int) and bits < 8 * page.dtype.itemsize:
+        yield f"has {bits} bits a sample, fewer than {page.dtype}; 'valid_range' can say so"
     highest = np.max(tags.get(_MAX_SAMPLE_VALUE, 0))
-    if 0 < highest < 2 ** min(np.atleast_1d(page.bitspersample)) - 1 and page.dtype.kind in "iu":
+    if 0 < highest < 2 ** min(np.atleast_1d(bits)) - 1 and page.dtype.kind in "iu":
         yield f"MaxSampleValue is {highest}, below the range of {page.dtype}; 'valid_range' can say so"
     if _MULTIPLIED_ALPHA in np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0)):
         yield "ExtraSamples says that its colours were multiplied by alpha"

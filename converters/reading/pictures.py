@@ -50,9 +50,10 @@ LABEL_SUFFIXES = PNG + TIFF + NPY + ARCHIVE_SUFFIXES
 RGB_SUFFIXES = PNG + JPEG + TIFF + (".webp",)
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
-_PNG_PALETTE = 3  # a colour type of the PNG standard
+_PNG_GREY, _PNG_PALETTE = 0, 3  # colour types of the PNG standard
 _PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 _EXIF_ORIENTATION = 0x0112
+_BAND = 256  # rows
 _NOT_RGB = ("CMYK", "LAB", "HSV", "YCbCr", "F", "I")
 
 
@@ -147,9 +148,16 @@ def load_rgb(path: Path) -> tuple[bytes, tuple[int, int]]:
 def _seen_alike(image: Image.Image, data: bytes) -> bool:
     """Returns whether OpenCV sees the RGB picture that Pillow has decoded."""
     try:
-        return np.array_equal(np.asarray(image.convert("RGB")), decode_rgb(data))
+        seen = decode_rgb(data)
     except ValueError:
         return False
+    # In bands, as converting a large picture at once would take its memory twice more.
+    tops = range(0, image.height, _BAND)
+    boxes = ((0, top, image.width, min(top + _BAND, image.height)) for top in tops)
+    bands = (np.asarray(image.crop(box).convert("RGB")) for box in boxes)
+    return seen.shape[:2] == (image.height, image.width) and all(
+        np.array_equal(band, seen[top : top + _BAND]) for top, band in zip(tops, bands, strict=True)
+    )
 
 
 def check_sizes(sizes: Collection[tuple[Path | str, tuple[int, int]]]) -> None:
@@ -188,8 +196,11 @@ def _load_png(path: Path, data: bytes) -> Picture:
         return with_palette(path, array, np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3))
     chunks = png_chunks(data)
     missing, remarks = png_no_data(chunks), tuple(png_remarks(chunks, bits))
-    if bits == 16:
-        # Pillow would reduce colours to 8 bits.
+    if bits == 16 and colour == _PNG_GREY:
+        # Pillow may decode it to int32 (mode I).
+        array = array.astype(np.uint16, copy=False)
+    elif bits == 16:
+        # Pillow has reduced colours to 8 bits.
         with decoder_errors(path, "PNG"):
             deep = np.atleast_3d(imagecodecs.png_decode(data))
         # A transparent colour (tRNS) may have become a channel.

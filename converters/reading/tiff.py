@@ -83,7 +83,7 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
         planes = [np.moveaxis(plane, 0, -1) for plane in planes]
     inverted = first.photometric == PHOTOMETRIC.MINISWHITE and _PHOTOMETRIC in first.tags
     return Picture(
-        np.concatenate([np.atleast_3d(plane) for plane in planes], axis=-1),
+        np.concatenate([np.atleast_3d(plane) for plane in planes], axis=-1) if count > 1 else planes[0],
         black=2**first.bitspersample - 1 if inverted else None,
         lossy=first.compression in _JPEG,
         missing=missing,

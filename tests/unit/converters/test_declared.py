@@ -131,6 +131,7 @@ RESOLUTION = {"resolution": (4000, 2000), "resolutionunit": 3}
         ([], {"description": "ImageJ=1\nunit=micron\n"}, "ImageJ gives its resolution in 'micron'"),
         ([], RESOLUTION, "XResolution and YResolution are 4,000 and 2,000 a cm"),
         ([(33550, 12, 3, (0.5, 0.25, 0.0), True)], {}, "ModelPixelScale gives a pixel of 0.5 x 0.25"),
+        ([], {"bitspersample": 12}, "has 12 bits a sample, fewer than uint16; "),
         ([(281, 3, 1, 4095, True)], {}, "MaxSampleValue is 4095, below the range of uint16; "),
         ([], {"photometric": "miniswhite"}, "0 is white (WhiteIsZero): streams keep its numbers, "),
     ],
