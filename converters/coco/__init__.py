@@ -84,7 +84,9 @@ class CocoConverter(Converter):
             _, array = self._model
             known = array.dtype in (np.uint8, np.uint16)
             bounds = (0.0, float(np.iinfo(array.dtype).max)) if known else None
-            streams[self.stream] = StreamSpec(channels=array.shape[2], unit=self.unit, valid_range=bounds)
+            streams[self.stream] = StreamSpec(
+                channels=array.shape[2], unit=self.unit, valid_range=bounds, missing=self._missing
+            )
         header = self._files[0].header
         licenses, info = header.get("licenses"), header.get("info")
         names = [item.get("name") for item in licenses or () if isinstance(item, dict)]
@@ -219,14 +221,15 @@ class CocoConverter(Converter):
             )
 
     def _load(self, name: str, path: Path) -> Array:
-        array = load_measurement(path)
         if self._exported is not None:
+            array = load_measurement(path)
             count = self._exported.spec.streams[name].channels
             if array.shape[2] != count:
                 raise SampleError(
                     f"{path}: has {array.shape[2]} channels, stream {name!r} {count}; export it again"
                 )
             return array
+        array = load_measurement(path, missing=self._missing)
         first, model = self._model
         if (array.shape[2], array.dtype) != (model.shape[2], model.dtype):
             raise SampleError(
@@ -239,6 +242,11 @@ class CocoConverter(Converter):
     def _model(self) -> tuple[Path, Array]:
         """The file and array of the first readable image, whose channels and dtype all images must have."""
         return self._first(load_measurement)
+
+    @cached_property
+    def _missing(self) -> float | None:
+        """The value that this file declares to be no measurement."""
+        return load_picture(self._model[0]).missing
 
     def _first(self, load: Callable[[Path], T]) -> tuple[Path, T]:
         """Returns the file and the content of the first readable image."""

@@ -129,6 +129,8 @@ def thermogram_maker(image: Image.Image) -> str | None:
             return "FLIR"
         if marker == "APP4" and content.startswith(b"\xaa\x55"):
             return "DJI"
+        if marker == "APP2" and content[4:10] == b"IJPEG\0":
+            return "InfiRay"
     return None
 
 

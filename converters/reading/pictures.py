@@ -94,18 +94,20 @@ def load_picture(path: Path, *, variable: str | None = None, stack: bool = False
     return replace(picture, array=as_picture(path, picture.array))
 
 
-def load_measurement(path: Path) -> Array:
+def load_measurement(path: Path, *, missing: float | None = None) -> Array:
     """Reads the (height, width, channels) array of one picture whose numbers are measurements.
 
-    A value that the file declares to be no measurement is kept, and named in a remark.
+    Args:
+        path: the file.
+        missing: the stream's missing value; another that the file declares is named in a remark.
 
     Raises:
         SampleError: see `load_picture`; or the file has a palette.
     """
     picture = load_picture(path)
     check_measured(path, picture)
-    if picture.missing is not None and (picture.array == picture.missing).any():
-        remark(path, f"declares {picture.missing} to be no measurement; the converter keeps it as one")
+    if picture.missing not in (None, missing) and (picture.array == picture.missing).any():
+        remark(path, f"declares {picture.missing} to be no measurement; it is kept as one")
     return picture.array
 
 

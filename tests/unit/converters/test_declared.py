@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 import tifffile
 from PIL import Image
 from png_bytes import chunk, png
-from raw_folder import Make, ramp
+from raw_folder import HEIGHT, WIDTH, Make, ramp
 from refusals import refused
 
+from aims.converters.coco import CocoConverter
 from aims.converters.reading.pictures import load_measurement, load_picture
 from aims.core.remarks import collect_remarks
 from aims.core.schema import SampleError
@@ -25,6 +27,7 @@ NIR = ("nir/{id}.png", "nir/{id}.*")
 ONE = ('train = ["b", "a"]\ntest = ["c"]', 'train = ["a"]')
 FLIR = b"FLIR\0\1\0\0FFF\0" + bytes(60)
 DJI = b"\xaa\x55\x12\x06" + bytes(60)
+INFIRAY = b"\2\0\1\0IJPEG\0" + bytes(60)
 
 
 def ascii_tag(code: int, text: str) -> Tag:
@@ -169,12 +172,28 @@ def test_png_chunks_are_named(path: Path, name: bytes, content: bytes, remark: s
     assert load_picture(path.with_suffix(".png")).remarks == (remark,)
 
 
+def test_coco_stream(path: Path, tmp_path: Path) -> None:
+    write(path, np.uint16, nodata("7"))
+    write(path.with_name("b"), np.uint16, nodata("8"))
+    size = {"height": HEIGHT, "width": WIDTH}
+    square = {"category_id": 1, "segmentation": [[1, 1, 3, 1, 3, 3, 1, 3]], "iscrowd": 0}
+    value = {
+        "images": [{"id": k, "file_name": f"{name}.tif", **size} for k, name in enumerate("ab")],
+        "annotations": [{"id": k + 1, "image_id": k, **square} for k in (0, 1)],
+        "categories": [{"id": 1, "name": "weed"}],
+    }
+    (path.parent / "train.json").write_text(json.dumps(value), encoding="utf-8")
+    made = convert(CocoConverter(raw=path.parent, stream="nir"), tmp_path / "set")
+    assert made.manifest.dataset.streams["nir"].missing == 7
+    assert made.manifest.warnings == ("b.tif: declares 8 to be no measurement; it is kept as one",)
+
+
 @pytest.mark.parametrize(("number", "remarks"), [("7", 1), ("99", 0)])
 def test_no_data_that_a_converter_cannot_declare(path: Path, number: str, remarks: int) -> None:
     write(path, np.uint16, nodata(number))
     with collect_remarks() as collected:
         np.testing.assert_array_equal(load_measurement(path.with_suffix(".tif")), ramp())
-    text = "declares 7 to be no measurement; the converter keeps it as one"
+    text = "declares 7 to be no measurement; it is kept as one"
     assert collected == {text: [path.with_suffix(".tif")]} if remarks else not collected
 
 
@@ -203,14 +222,17 @@ class TestWarnings:
 
 
 class TestThermogram:
-    @pytest.fixture(params=[(b"\xff\xe1", FLIR, "FLIR"), (b"\xff\xe4", DJI, "DJI")], ids=["FLIR", "DJI"])
+    @pytest.fixture(
+        params=[(0xE1, FLIR, "FLIR"), (0xE4, DJI, "DJI"), (0xE2, INFIRAY, "InfiRay")],
+        ids=["FLIR", "DJI", "InfiRay"],
+    )
     def radiometric(self, request: pytest.FixtureRequest) -> tuple[Callable[[Path], None], str]:
         marker, content, maker = request.param
 
         def write_jpeg(path: Path) -> None:
             Image.fromarray(ramp(0, 3, np.uint8)).save(path, "JPEG")
             data = path.read_bytes()
-            segment = marker + (len(content) + 2).to_bytes(2, "big") + content
+            segment = bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big") + content
             path.write_bytes(data[:2] + segment + data[2:])
 
         return write_jpeg, maker
