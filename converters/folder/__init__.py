@@ -75,7 +75,7 @@ from typing import Any, ClassVar
 
 from aims.core.errors import InputError
 from aims.core.files import inside
-from aims.core.schema import Converter, DatasetSpec, Sample, SampleError, option
+from aims.core.schema import Converter, DatasetSpec, FileCount, Sample, SampleError, option
 
 from ..reading.coco import keeps_crowds
 from ..reading.files import first_readable, label_size
@@ -83,6 +83,7 @@ from ..reading.patterns import Parts, Tree, read_ids
 from ..reading.pictures import check_sizes, load_rgb
 from .config import FolderConfig, load_config
 from .files import ImageFiles, StreamFile, describe_channels, read_streams, stream_entries
+from .inventory import take_inventory
 from .labels import CocoLabels, Labels, read_label_file
 
 
@@ -166,6 +167,22 @@ class FolderConverter(Converter):
                 path for split in self._config.splits for path in labels.find(self._tree, {"split": split})
             ]
         return (self.config, *dict.fromkeys(lists))
+
+    def inventory(self) -> Sequence[FileCount]:
+        """Returns the counts of the files of every pattern; with "*", all of them should be used."""
+        images = {image_id: parts for ids in self._images.values() for image_id, parts in ids.items()}
+        complete = "*" in self._config.splits.values()
+        counts = take_inventory(
+            self._tree, self._config.own_files, images, shared=self.shared_files(), complete=complete
+        )
+        if self._config.labels.classes is None:
+            entries: dict[CocoLabels, dict[str, tuple[str, Sequence[str]]]] = {}
+            for image_id, parts in images.items():
+                name = self._config.naming.names.fill(parts)
+                labels = self._coco(parts["split"])
+                entries.setdefault(labels, {})[image_id] = (name, self._relative_files(parts))
+            counts += [labels.count(named, complete=complete) for labels, named in entries.items()]
+        return counts
 
     def options(self) -> dict[str, Any]:
         """Returns the options, and how a mosaic was split, so that its raw frames can be reassembled."""
@@ -256,6 +273,9 @@ class FolderConverter(Converter):
         for pattern in self._config.own_files:
             yield from pattern.find(self._tree, parts)
 
+    def _relative_files(self, parts: Parts) -> tuple[str, ...]:
+        return tuple(path.relative_to(self.root).as_posix() for path in self._own_files(parts))
+
     def _duplicate_id(self, image_id: str, first: tuple[str, str], second: tuple[str, str]) -> InputError:
         if first[0] == second[0]:
             return InputError(
@@ -291,8 +311,9 @@ class FolderConverter(Converter):
         entry = self._config.labels
         if entry.classes is not None:
             return read_label_file(entry, entry.classes, files, where=str(self.config))
-        own = tuple(path.relative_to(self.root).as_posix() for path in self._own_files(files.parts))
-        return self._coco(files.parts["split"]).read(files.name, own, crowds=self._crowds)
+        return self._coco(files.parts["split"]).read(
+            files.name, self._relative_files(files.parts), crowds=self._crowds
+        )
 
     @cached_property
     def _crowds(self) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from aims.core.errors import InputError
-from aims.core.schema import InstanceMap, SampleError, SemanticMap
+from aims.core.schema import FileCount, InstanceMap, SampleError, SemanticMap
 
 from ..reading.coco import CocoImage, read_annotations
 from ..reading.label_maps import class_map, colour_codes, numbers, show_colour, show_value
@@ -17,6 +17,7 @@ from ..reading.pictures import JPEG, MAT, Picture
 from .classes import CodedClasses
 from .config import LabelsEntry
 from .files import ImageFiles
+from .inventory import FEW
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,27 @@ class CocoLabels:
         class_ids = {number: self._class_ids[k] for number, k in labels.class_ids.items()}
         place = f"{path} ({found[0].file_name})"
         return Labels(place, InstanceMap(instances=labels.instances, class_ids=class_ids), dropped)
+
+    def count(self, images: Mapping[str, tuple[str, Collection[str]]], *, complete: bool) -> FileCount:
+        """Counts the entries of the file that belong to images.
+
+        Args:
+            images: by image id, the name and the own files of the image, see `read`.
+            complete: whether every entry should belong to an image.
+        """
+        found = {image_id: self._find(*image) for image_id, image in images.items()}
+        used = {entry.id for entries in found.values() for entry in entries}
+        unused = [image.file_name for image in self.annotations.images if image.id not in used]
+        lacking = [image_id for image_id, entries in found.items() if not entries]
+        return FileCount(
+            pattern=f"{self.annotations.path.name} 'images'",
+            found=len(used) + len(unused),
+            used=len(used),
+            unused=tuple(unused[:FEW]),
+            images_without=len(lacking),
+            examples=tuple(lacking[:FEW]),
+            complete=complete,
+        )
 
     def _find(self, name: str, own: Collection[str]) -> list[CocoImage]:
         """Returns the entries that match by the first rule that any entry satisfies; see `read`."""
