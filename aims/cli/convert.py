@@ -150,7 +150,10 @@ def _convert(converter: Converter, target: Path | None, as_json: bool, **choices
         out.print(_describe(files), markup=False, soft_wrap=True)
     for kind, count in result.manifest.dropped.items():
         plural = "s" * (count > 1)
-        what = f"labelled object{plural}" if kind == "object" else f"image{plural} ({kind})"
+        image = f"image{plural} ({kind})"
+        what = {"object": f"labelled object{plural}", "overlap": f"parts of objects in {image}"}.get(
+            kind, image
+        )
         out.print(f"left out: {count:,} {what}, listed in {folder / 'dropped.jsonl'}", markup=False)
     out.print(f"fingerprint {result.manifest.fingerprint[:16]}")
 

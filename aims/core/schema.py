@@ -180,6 +180,7 @@ class Sample:
         labels: class map or instance map of the same height and width.
         rgb: bytes of the encoded RGB file, unchanged; None if there is none.
         dropped: objects of the source that `labels` does not contain, one line with the reason for each.
+        overlaps: lines that count the pixels of objects that `labels` gives to others.
     """
 
     image_id: str
@@ -188,6 +189,7 @@ class Sample:
     labels: SemanticMap | InstanceMap
     rgb: bytes | None = None
     dropped: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,8 @@ class DroppedLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         split: the split it would belong to.
         image_id: the image.
-        kind: "unusable" (named by the converter), "unreadable", "no instance" or "object".
+        kind: "unusable" (named by the converter), "unreadable", "no instance", "object", or "overlap" (parts
+            of objects that lie under others).
         reason: why it was left out.
     """
 

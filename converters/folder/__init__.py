@@ -40,6 +40,19 @@
     palette = { weed = [255, 0, 0], crop = [0, 255, 0] }     # or values = { weed = 1, crop = [2, 3] }
     void = [[128, 128, 128]]                    # optional: more colours, or values, that are nothing
 
+Instances of several classes are read from
+
+- one coded number: `kind = "instance"`, `label_divisor = 1000` and `values = { person = 24, car = 26 }`, the
+  numbers // 1000 (Cityscapes, KITTI);
+- two maps: `kind = "instance"`, `class_files = "SegmentationClass/{id}.png"` (`class_variable` in npz and mat
+  files) and the `palette` or `values` of the classes; pixels of equal class and equal number are one
+  instance (Pascal VOC);
+- one mask file an object: `kind = "masks"` and `files = "masks/{id}/*.png"` or "{id}_mask*.png". All but 0
+  and `void` is the object; of several classes, `values` or `palette` say which one it has.
+
+Of masks that overlap the smaller one is on top, of equal ones the later name; dropped.jsonl counts what lies
+below.
+
 For labels in COCO's JSON, whose category names must be the classes: `files = "annotations/{split}.json"`
 and `kind = "coco"`; see `CocoLabels.read` for how an image finds its entry. `crowd = "keep"` or "drop" says
 what to do with crowd regions (iscrowd 1); by default CVAT's are kept, see `keeps_crowds`.
@@ -83,6 +96,7 @@ from ..reading.patterns import Parts, Tree, read_ids
 from ..reading.pictures import check_sizes, load_rgb
 from .config import FolderConfig, load_config
 from .files import ImageFiles, StreamFile, describe_channels, read_streams, stream_entries
+from .instance_files import read_instance_files
 from .inventory import take_inventory
 from .labels import CocoLabels, Labels, read_label_file
 
@@ -148,6 +162,7 @@ class FolderConverter(Converter):
             labels=labels.labels,
             rgb=rgb,
             dropped=labels.dropped,
+            overlaps=labels.overlaps,
         )
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
@@ -309,6 +324,8 @@ class FolderConverter(Converter):
 
     def _labels(self, files: ImageFiles) -> Labels:
         entry = self._config.labels
+        if entry.classes is not None and entry.holds_instances:
+            return read_instance_files(entry, entry.classes, files, where=str(self.config))
         if entry.classes is not None:
             return read_label_file(entry, entry.classes, files, where=str(self.config))
         return self._coco(files.parts["split"]).read(

@@ -24,6 +24,7 @@ from .naming import Naming, Splits, declared_parts, read_naming, read_splits
 #: Streams of a polarization mosaic, by the angle of their polarizer.
 MOSAIC_STREAMS = {angle: f"i{angle}" for angle in ANGLES}
 
+_INSTANCE_KEYS = ("label_divisor", "class_files", "class_variable")
 _SENSOR_KEYS = ("files", "variable", "unit", "valid_range", "missing", "wavelength_nm")
 
 
@@ -80,12 +81,27 @@ class LabelsEntry:
     """`[labels]`: the files and the coding of their classes; None for COCO JSON, which names them itself.
 
     There, `crowd` says what to do with crowd regions (iscrowd 1); None as `keeps_crowds` finds it right.
+
+    Attributes:
+        one_each: whether each file is the mask of one object.
+        divisor: a number is that of its class times the divisor, plus that of the instance; or None.
+        class_files: maps of the classes beside those of the instances; or None.
+        class_variable: the array in these files.
     """
 
     files: Pattern
     variable: str | None
     classes: CodedClasses | None
     crowd: Literal["keep", "drop"] | None = None
+    one_each: bool = False
+    divisor: int | None = None
+    class_files: Pattern | None = None
+    class_variable: str | None = None
+
+    @property
+    def holds_instances(self) -> bool:
+        """Whether the files say which pixels are an instance, and of which class it is."""
+        return self.one_each or self.divisor is not None or self.class_files is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +144,7 @@ def own_files(
     patterns = [entry.files for entry in streams.values()]
     patterns += [mosaic.frames.files] if mosaic is not None else []
     patterns += [labels.files] if labels.files.has_id() else []
+    patterns += [labels.class_files] if labels.class_files is not None else []
     return [*patterns, *([rgb] if rgb is not None else [])]
 
 
@@ -253,15 +270,25 @@ def _mosaic(table: Fields, parts: tuple[str, ...]) -> MosaicEntry:
 
 
 def _labels(table: Fields, classes: tuple[str, ...], parts: tuple[str, ...]) -> LabelsEntry:
-    table.only("files", "variable", "kind", "palette", "values", "void", "crowd")
-    wanted = '"semantic", "instance" or "coco"'
-    kind = table.take("kind", wanted, lambda value: value in ("semantic", "instance", "coco"))
+    table.only("files", "variable", "kind", "palette", "values", "void", "crowd", *_INSTANCE_KEYS)
+    wanted = '"semantic", "instance", "masks" or "coco"'
+    kind = table.take("kind", wanted, ("semantic", "instance", "masks", "coco").__contains__)
+    for key in _INSTANCE_KEYS:
+        if key in table and kind != "instance":
+            raise InputError(f'{table.where}: {key!r} goes with kind = "instance" alone; leave it out')
     if kind != "coco":
         if "crowd" in table:
             raise InputError(f"{table.where}: 'crowd' goes with kind = \"coco\" alone; leave it out")
         files = _pattern(table, LABEL_SUFFIXES, parts)
+        divisor, class_files, class_variable = _instance_keys(table, parts)
         return LabelsEntry(
-            files=files, variable=_variable(table), classes=coded_classes(table, kind, classes)
+            files=files,
+            variable=_variable(table),
+            classes=coded_classes(table, kind, classes),
+            one_each=kind == "masks",
+            divisor=divisor,
+            class_files=class_files,
+            class_variable=class_variable,
         )
     for key in ("variable", "palette", "values", "void"):
         if key in table:
@@ -275,3 +302,19 @@ def _labels(table: Fields, classes: tuple[str, ...], parts: tuple[str, ...]) -> 
         "crowd", partial(table.take, wanted='"keep" or "drop"', fits=("keep", "drop").__contains__)
     )
     return LabelsEntry(files=files, variable=None, classes=None, crowd=crowd)
+
+
+def _instance_keys(table: Fields, parts: tuple[str, ...]) -> tuple[int | None, Pattern | None, str | None]:
+    """Reads the keys that tell the class of an instance: `label_divisor`, or `class_files`."""
+    divisor = table.optional("label_divisor", table.integer)
+    if divisor is not None and divisor < 2:
+        raise InputError(f"{table.where}: 'label_divisor' is {divisor}; it must be 2 or more, such as 1000")
+    if "class_files" not in table:
+        if "class_variable" in table:
+            raise InputError(f"{table.where}: 'class_variable' goes with 'class_files'; leave it out")
+        return divisor, None, None
+    if divisor is not None:
+        raise InputError(f"{table.where}: give either 'label_divisor' or 'class_files', to tell classes")
+    inner = {key.removeprefix("class_"): table.values[key] for key in _INSTANCE_KEYS[1:] if key in table}
+    maps = Fields({"files": table.string("class_files"), **inner}, f"{table.where} class")
+    return None, _pattern(maps, LABEL_SUFFIXES, parts), _variable(maps)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aims.core.errors import InputError
 from aims.core.schema import FileCount, InstanceMap, SampleError, SemanticMap
@@ -28,11 +29,13 @@ class Labels:
         place: the file, and the entry in it, for messages.
         labels: class map or instance map.
         dropped: labelled objects that the map cannot hold, and why.
+        overlaps: objects of which the map holds a part only, and why.
     """
 
     place: str
     labels: SemanticMap | InstanceMap
     dropped: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] = ()
 
 
 class CocoLabels:
@@ -163,23 +166,11 @@ def _ends(path: str) -> list[str]:
 
 def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, *, where: str) -> Labels:
     """Reads the label file of one image; `where` is the description, for messages."""
-    path = files.find(entry.files)
-    if path.suffix.lower() in JPEG:
-        raise SampleError(f"{path}: JPEG labels are refused, because its compression changes values; use PNG")
-    picture = files.picture(path, entry.variable)
-    array = picture.array
-    doubles = path.suffix.lower() in MAT and array.dtype == np.float64
-    # MATLAB saves numbers as doubles, which represent integers exactly only below 2**53.
-    if doubles and bool(((np.abs(array) < 2**53) & (np.floor(array) == array)).all()):
-        picture = Picture(array.astype(np.int64))
-    known = f"{classes.drawn} in {where} [labels]"
-    if classes.drawn == "palette":
-        colours = class_map(path, colour_codes(path, picture), classes.ids, show=show_colour, known=known)
-        return Labels(str(path), SemanticMap(class_map=colours))
+    path = files.find(entry.files, hint='; if each is the mask of one object, give kind = "masks"')
+    picture = load_labels(path, entry.variable, files)
+    if classes.drawn != "instance":
+        return Labels(str(path), SemanticMap(class_map=drawn_classes(path, picture, classes, where)))
     values = numbers(path, picture)
-    if classes.drawn == "values":
-        found = class_map(path, values, classes.ids, show=show_value, known=known)
-        return Labels(str(path), SemanticMap(class_map=found))
     ids = [number for number in np.unique(values).tolist() if number not in classes.ids]
     if ids and ids[0] < 0:
         raise SampleError(
@@ -187,3 +178,24 @@ def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles
         )
     drawn = np.where(np.isin(values, list(classes.ids)), values.dtype.type(0), values)
     return Labels(str(path), InstanceMap(instances=drawn, class_ids=dict.fromkeys(ids, 1)))
+
+
+def load_labels(path: Path, variable: str | None, files: ImageFiles) -> Picture:
+    """Decodes a label file; whole numbers that MATLAB saved as doubles become integers."""
+    if path.suffix.lower() in JPEG:
+        raise SampleError(f"{path}: JPEG labels are refused, because its compression changes values; use PNG")
+    picture = files.picture(path, variable)
+    array = picture.array
+    doubles = path.suffix.lower() in MAT and array.dtype == np.float64
+    # Doubles represent integers exactly only below 2**53.
+    if doubles and bool(((np.abs(array) < 2**53) & (np.floor(array) == array)).all()):
+        return Picture(array.astype(np.int64))
+    return picture
+
+
+def drawn_classes(path: Path, picture: Picture, classes: CodedClasses, where: str) -> NDArray[np.integer]:
+    """Returns the (height, width) class ids of a map that shows classes by numbers or colours."""
+    known = f"{classes.drawn} in {where} [labels]"
+    if classes.drawn == "palette":
+        return class_map(path, colour_codes(path, picture), classes.ids, show=show_colour, known=known)
+    return class_map(path, numbers(path, picture), classes.ids, show=show_value, known=known)
