@@ -19,7 +19,8 @@ from ..reading.fields import Fields, is_list_of, read_description
 from ..reading.patterns import Pattern
 from ..reading.pictures import ARCHIVE_SUFFIXES, JPEG, LABEL_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
 from .classes import CodedClasses, coded_classes
-from .naming import Naming, Splits, declared_parts, read_naming, read_splits
+from .naming import Naming, declared_parts, read_naming
+from .splits import Rest, Share, Source, read_splits
 
 #: Streams of a polarization mosaic, by the angle of their polarizer.
 MOSAIC_STREAMS = {angle: f"i{angle}" for angle in ANGLES}
@@ -106,16 +107,19 @@ class LabelsEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class FolderConfig:
-    """The whole description. A split is a tuple of names, "*", or the name of a text file.
+    """The whole description.
 
     Attributes:
         head: name, classes, licence, citation and URL: arguments of `DatasetSpec`.
         streams: the entries of streams by name.
+        splits: where the images of each split are listed.
+        seed: seed of the splits that are shares.
         naming: how images and their groups are named.
     """
 
     head: Mapping[str, Any]
-    splits: Splits
+    splits: Mapping[str, Source]
+    seed: int
     streams: Mapping[str, StreamEntry]
     mosaic: MosaicEntry | None
     rgb: Pattern | None
@@ -130,6 +134,11 @@ class FolderConfig:
     def classes(self) -> tuple[str, ...]:
         """Class names; class id k is `classes[k - 1]`."""
         return tuple(self.head["classes"])
+
+    @property
+    def wants_all(self) -> bool:
+        """Whether every image that is found should be in a split."""
+        return any(isinstance(source, Rest | Share) for source in self.splits.values())
 
     @property
     def own_files(self) -> list[Pattern]:
@@ -177,6 +186,7 @@ def load_config(path: Path) -> FolderConfig:
     }
     pictures = _pattern(rgb.only("files"), RGB_SUFFIXES, parts) if "rgb" in top else None
     labels = _labels(top.table("labels"), classes, parts)
+    splits, seed = read_splits(top.table("splits"))
     return FolderConfig(
         head={
             "name": top.string("name"),
@@ -185,7 +195,8 @@ def load_config(path: Path) -> FolderConfig:
             "citation": top.optional("citation", top.string),
             "url": top.optional("url", top.string),
         },
-        splits=read_splits(top.table("splits")),
+        splits=splits,
+        seed=seed,
         streams=entries,
         mosaic=mosaic,
         rgb=pictures,
