@@ -191,6 +191,8 @@ class ShardWriter:
                     record.remarks.setdefault(text, []).extend(
                         source_name(self.converter, path) for path in paths
                     )
+                for reason in sample.overlaps:
+                    drop(image_id, "overlap", reason)
                 if row["objects"]:
                     yield row, instances
                 else:
