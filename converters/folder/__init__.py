@@ -40,6 +40,10 @@
     palette = { weed = [255, 0, 0], crop = [0, 255, 0] }     # or values = { weed = 1, crop = [2, 3] }
     void = [[128, 128, 128]]                    # optional: more colours, or values, that are nothing
 
+For files that outline the objects of one image: `kind = "labelme"` (labels/{id}.json), "supervisely"
+(ann/{id}.png.json) or "yolo" (labels/{id}.txt, of segmentation). Labels are the names of the classes, of YOLO
+their places from 0; `values = { crop = ["maize", "wheat"] }` and `void = ["unsure"]` say otherwise.
+
 For labels in COCO's JSON, whose category names must be the classes: `files = "annotations/{split}.json"`
 and `kind = "coco"`; see `CocoLabels.read` for how an image finds its entry. `crowd = "keep"` or "drop" says
 what to do with crowd regions (iscrowd 1); by default CVAT's are kept, see `keeps_crowds`.
@@ -83,7 +87,8 @@ from ..reading.patterns import Parts, Tree, read_ids
 from ..reading.pictures import check_sizes, load_rgb
 from .config import FolderConfig, load_config
 from .files import ImageFiles, StreamFile, describe_channels, read_streams, stream_entries
-from .labels import CocoLabels, Labels, read_label_file
+from .labels import CocoLabels, Labels, read_label_file, read_object_file
+from .objects import ObjectClasses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,13 +137,13 @@ class FolderConverter(Converter):
         sizes: list[tuple[str, tuple[int, int]]] = [
             (stream.place, stream.array.shape[:2]) for stream in streams.values()
         ]
-        labels = self._labels(files)
-        sizes.append((labels.place, label_size(labels.labels)))
         rgb = None
         if self._config.rgb is not None:
             rgb_path = files.find(self._config.rgb)
             rgb, size = load_rgb(rgb_path)
             sizes.append((str(rgb_path), size))
+        labels = self._labels(files, sizes[0][1])
+        sizes.append((labels.place, label_size(labels.labels)))
         check_sizes(sizes)
         return Sample(
             image_id=image_id,
@@ -287,8 +292,10 @@ class FolderConverter(Converter):
     def _files(self, split: str, image_id: str) -> ImageFiles:
         return ImageFiles(self._tree, self._name(split, image_id), self._parts(split, image_id))
 
-    def _labels(self, files: ImageFiles) -> Labels:
+    def _labels(self, files: ImageFiles, size: tuple[int, int]) -> Labels:
         entry = self._config.labels
+        if isinstance(entry.classes, ObjectClasses):
+            return read_object_file(files.find(entry.files), entry.classes, size, where=str(self.config))
         if entry.classes is not None:
             return read_label_file(entry, entry.classes, files, where=str(self.config))
         own = tuple(path.relative_to(self.root).as_posix() for path in self._own_files(files.parts))

@@ -20,6 +20,7 @@ from ..reading.patterns import Pattern
 from ..reading.pictures import ARCHIVE_SUFFIXES, JPEG, LABEL_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
 from .classes import CodedClasses, coded_classes
 from .naming import Naming, Splits, declared_parts, read_naming, read_splits
+from .objects import OBJECT_FORMATS, ObjectClasses, object_classes
 
 #: Streams of a polarization mosaic, by the angle of their polarizer.
 MOSAIC_STREAMS = {angle: f"i{angle}" for angle in ANGLES}
@@ -77,14 +78,14 @@ class MosaicEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsEntry:
-    """`[labels]`: the files and the coding of their classes; None for COCO JSON, which names them itself.
+    """`[labels]`: the files and their classes; None for COCO JSON, which names them itself.
 
     There, `crowd` says what to do with crowd regions (iscrowd 1); None as `keeps_crowds` finds it right.
     """
 
     files: Pattern
     variable: str | None
-    classes: CodedClasses | None
+    classes: CodedClasses | ObjectClasses | None
     crowd: Literal["keep", "drop"] | None = None
 
 
@@ -254,8 +255,11 @@ def _mosaic(table: Fields, parts: tuple[str, ...]) -> MosaicEntry:
 
 def _labels(table: Fields, classes: tuple[str, ...], parts: tuple[str, ...]) -> LabelsEntry:
     table.only("files", "variable", "kind", "palette", "values", "void", "crowd")
-    wanted = '"semantic", "instance" or "coco"'
-    kind = table.take("kind", wanted, lambda value: value in ("semantic", "instance", "coco"))
+    kinds = ("semantic", "instance", "coco", *OBJECT_FORMATS)
+    kind = table.take("kind", " or ".join(f'"{name}"' for name in kinds), kinds.__contains__)
+    if kind in OBJECT_FORMATS:
+        files = _pattern(table, (OBJECT_FORMATS[kind].suffix,), parts)
+        return LabelsEntry(files=files, variable=None, classes=object_classes(table, kind, classes))
     if kind != "coco":
         if "crowd" in table:
             raise InputError(f"{table.where}: 'crowd' goes with kind = \"coco\" alone; leave it out")
