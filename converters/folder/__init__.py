@@ -81,7 +81,7 @@ from aims.core.errors import InputError
 from aims.core.files import inside
 from aims.core.schema import Converter, DatasetSpec, Sample, SampleError, option
 
-from ..reading.coco import keeps_crowds
+from ..reading.coco import crowd_warning, keeps_crowds
 from ..reading.files import first_readable, label_size
 from ..reading.patterns import Parts, Tree, read_ids
 from ..reading.pictures import check_sizes, load_rgb
@@ -171,6 +171,15 @@ class FolderConverter(Converter):
                 path for split in self._config.splits for path in labels.find(self._tree, {"split": split})
             ]
         return (self.config, *dict.fromkeys(lists))
+
+    def warnings(self) -> Sequence[str]:
+        """Returns a line that says what was made of COCO's crowd regions, if the description does not."""
+        labels = self._config.labels
+        if labels.classes is not None or labels.crowd is not None:
+            return ()
+        by = f'crowd = "{"drop" if self._crowds else "keep"}" in [labels]'
+        files = [opened.annotations for opened in self._opened.values()]
+        return crowd_warning(files, kept=self._crowds, by=by)
 
     def options(self) -> dict[str, Any]:
         """Returns the options, and how a mosaic was split, so that its raw frames can be reassembled."""

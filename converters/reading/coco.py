@@ -135,6 +135,21 @@ def keeps_crowds(files: Collection[Annotations]) -> bool:
     return marked or any(isinstance(value, dict) and "occluded" in value for value in attributes)
 
 
+def crowd_warning(files: Collection[Annotations], *, kept: bool, by: str) -> tuple[str, ...]:
+    """Returns a line that says what was made of crowd regions, if there are any.
+
+    Args:
+        files: the files of the dataset.
+        kept: whether they are objects.
+        by: the option that decides it, for the message.
+    """
+    count = sum(bool(item.get("iscrowd", 0)) for file in files for item in file.items)
+    if not count:
+        return ()
+    what = "kept as objects" if kept else "left out"
+    return (f"crowd regions (iscrowd 1): {count:,} {what}; {by} decides otherwise",)
+
+
 def read_annotations(path: Path) -> Annotations:
     """Reads a file once per process, as worker processes ask for it with every shard.
 
