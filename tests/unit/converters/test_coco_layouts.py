@@ -135,6 +135,7 @@ class TestPictures:
             "C:\\me\\images\\a.png",
             "..\\images\\a.png",
             "https://example.org/images/a.png",
+            "/data/local-files/?d=%69mages/%61.png",
         ],
     )
     def test_names_of_other_machines(self, tmp_path: Path, name: str) -> None:
