@@ -87,7 +87,8 @@ from ..reading.patterns import Parts, Tree, read_ids
 from ..reading.pictures import check_sizes, load_rgb
 from .config import FolderConfig, load_config
 from .files import ImageFiles, StreamFile, describe_channels, read_streams, stream_entries
-from .labels import CocoLabels, Labels, read_label_file, read_object_file
+from .labels import CocoLabels, Labels, read_label_file
+from .object_files import read_object_file
 from .objects import ObjectClasses
 
 

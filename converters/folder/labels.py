@@ -1,4 +1,4 @@
-"""Reads the labels of one image of a folder: numbers or colours, outlines of objects, or COCO JSON."""
+"""Reads the labels of one image of a folder: label files with numbers or colours, or COCO JSON."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from aims.core.schema import InstanceMap, SampleError, SemanticMap
 
 from ..reading.coco import CocoImage, read_annotations
 from ..reading.label_maps import class_map, colour_codes, numbers, show_colour, show_value
-from ..reading.masks import Size
-from ..reading.objects import draw_objects
 from ..reading.pictures import JPEG, MAT, Picture
 from .classes import CodedClasses
 from .config import LabelsEntry
 from .files import ImageFiles
-from .objects import ObjectClasses
 
 
 @dataclass(frozen=True)
@@ -168,27 +165,3 @@ def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles
         )
     drawn = np.where(np.isin(values, list(classes.ids)), values.dtype.type(0), values)
     return Labels(str(path), InstanceMap(instances=drawn, class_ids=dict.fromkeys(ids, 1)))
-
-
-def read_object_file(path: Path, classes: ObjectClasses, size: Size, *, where: str) -> Labels:
-    """Reads a file that outlines the objects of one image of this (height, width).
-
-    Args:
-        path: the file.
-        classes: its format and labels.
-        size: (height, width) of the image.
-        where: the description, for messages.
-
-    Raises:
-        SampleError: the file cannot be read, is of an image of another size, or has a label of no class.
-    """
-    try:
-        content = classes.format.read(path)
-    except InputError as error:
-        raise SampleError(str(error)) from None
-    if content.size not in (None, size):
-        found, expected = (f"{height} x {width}" for height, width in (content.size or size, size))
-        raise SampleError(f"{path}: of an image of {found} (height x width), but this one is {expected}")
-    known = f"'classes' or [labels] values, or to void, in {where}"
-    labels, dropped = draw_objects(path, content.objects, classes.ids, size, known=known)
-    return Labels(str(path), labels, dropped)

@@ -17,7 +17,7 @@ import numpy as np
 from aims.core.schema import SampleError
 from aims.core.structs import read_struct
 
-from .masks import RLE, MaskError, Size, encode_mask, encode_polygons
+from .masks import RLE, MaskError, Size, encode_polygons
 from .objects import LabelledObject, ObjectFile, place_mask, read_png_mask, read_points
 
 #: Labels that LabelMe itself takes for no class.
@@ -43,11 +43,14 @@ class _Shape(msgspec.Struct):
                     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
                 return _encode_polygon(corners, size)
             case "circle":
-                (x, y), rim = read_points(self.points, size, at_least=2)[:2]
-                rows, columns = np.ogrid[: size[0], : size[1]]
+                centre, rim = read_points(self.points, size, at_least=2)[:2]
+                square = float(((rim - centre) ** 2).sum())
+                low = np.floor(np.maximum(centre - square**0.5, 0)).astype(int)
+                high = np.ceil(np.minimum(centre + square**0.5, size[::-1])).astype(int)
                 # Of the centres of the pixels, those within the radius.
-                far = (columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2
-                return encode_mask(far <= (rim[0] - x) ** 2 + (rim[1] - y) ** 2)
+                rows, columns = np.ogrid[low[1] : high[1], low[0] : high[0]]
+                far = (columns + 0.5 - centre[0]) ** 2 + (rows + 0.5 - centre[1]) ** 2
+                return place_mask(far <= square, int(low[0]), int(low[1]), size)
             case "mask":
                 x, y = read_points(self.points, size, at_least=1)[0]
                 try:

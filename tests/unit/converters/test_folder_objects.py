@@ -104,6 +104,10 @@ class TestLabelMe:
         expected = np.zeros((HEIGHT, WIDTH), int)
         expected[2, 2:5] = expected[1:4, 3] = 1
         np.testing.assert_array_equal(read(write(self.content(circle)))[0], expected)
+        corner = self.shape([[0, 0], [0, 1.5]], shape_type="circle")
+        assert np.argwhere(read(write(self.content(corner)))[0]).tolist() == [[0, 0]]
+        outside = self.shape([[-3, 2], [-2, 2]], shape_type="circle")
+        assert read(write(self.content(outside)))[2] == ("shape 1: covers no pixel",)
 
     def test_a_group_is_one_object(self, write: Write) -> None:
         parts = [[[k, 0], [k + 1, 0], [k + 1, 1], [k, 1]] for k in range(4)]
