@@ -16,7 +16,7 @@ from rich.table import Table
 from aims.cli._options import PATH, summary
 from aims.cli._terminal import add_columns, counting, err, out, print_json, warn
 from aims.core.errors import AimsError, unknown_name
-from aims.core.schema import Converter
+from aims.core.schema import Converter, FileCount
 
 GROUP = "aims.converters"
 ENGINES = ("local", "ray")
@@ -77,7 +77,9 @@ def _command(name: str, converter: type[Converter]) -> click.Command:
         ),
         click.Option(["--overwrite"], is_flag=True, help="Replace a dataset that is there already."),
         click.Option(
-            ["--strict-counts"], is_flag=True, help="Stop if a split has not as many images as published."
+            ["--strict-counts"],
+            is_flag=True,
+            help="Stop if a split has not as many images as published, or files and images do not match.",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the manifest as JSON."),
     ]
@@ -144,11 +146,29 @@ def _convert(converter: Converter, target: Path | None, as_json: bool, **choices
     for split, counts in result.manifest.splits.items():
         table.add_row(split, f"{counts.images:,}", f"{counts.instances:,}")
     out.print(table)
+    for files in result.manifest.inventory:
+        out.print(_describe(files), markup=False, soft_wrap=True)
     for kind, count in result.manifest.dropped.items():
         plural = "s" * (count > 1)
-        what = f"labelled object{plural}" if kind == "object" else f"image{plural} ({kind})"
+        image = f"image{plural} ({kind})"
+        what = {"object": f"labelled object{plural}", "overlap": f"parts of objects in {image}"}.get(
+            kind, image
+        )
         out.print(f"left out: {count:,} {what}, listed in {folder / 'dropped.jsonl'}", markup=False)
     out.print(f"fingerprint {result.manifest.fingerprint[:16]}")
+
+
+def _describe(files: FileCount) -> str:
+    """Returns a line that says which files of one kind were used, and what lies beside them."""
+    line = f"files {files.pattern}: {files.found:,} found, {files.used:,} used"
+    if files.unused:
+        line += (
+            f"; not used: {', '.join(files.unused)}{', ...' * (files.found - files.used > len(files.unused))}"
+        )
+    if files.others:
+        line += f"; beside them {files.others:,} of other names: {', '.join(files.nearest)}"
+        line += ", ..." * (files.others > len(files.nearest))
+    return line + (f"; {files.hidden:,} hidden" if files.hidden else "")
 
 
 @click.group(cls=_Converters, subcommand_metavar="CONVERTER [OPTIONS]")

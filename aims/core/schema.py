@@ -180,6 +180,7 @@ class Sample:
         labels: class map or instance map of the same height and width.
         rgb: bytes of the encoded RGB file, unchanged; None if there is none.
         dropped: objects of the source that `labels` does not contain, one line with the reason for each.
+        overlaps: lines that count the pixels of objects that `labels` gives to others.
     """
 
     image_id: str
@@ -188,6 +189,7 @@ class Sample:
     labels: SemanticMap | InstanceMap
     rgb: bytes | None = None
     dropped: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +205,54 @@ class LeftOut:
     split: str
     image_id: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileCount:
+    """The files of one kind in a raw folder: those that a conversion reads, and those that it passes over.
+
+    Attributes:
+        pattern: the form of their names.
+        found: number of files of that form.
+        used: number of those that belong to an image.
+        unused: the first of the others.
+        others: number of files beside them that have no described form.
+        nearest: those of them whose names are most alike.
+        hidden: number of hidden files, and of those that operating systems leave, beside them.
+        images_without: number of images without such a file.
+        examples: the first of these images.
+        complete: whether each file should belong to an image, and each image have one.
+    """
+
+    pattern: str
+    found: int
+    used: int
+    unused: tuple[str, ...] = ()
+    others: int = 0
+    nearest: tuple[str, ...] = ()
+    hidden: int = 0
+    images_without: int = 0
+    examples: tuple[str, ...] = ()
+    complete: bool = False
+
+    def warnings(self) -> list[str]:
+        """Returns a line if there are files without an image, and one if there are images without a file."""
+        lines = []
+        if self.complete and self.found > self.used:
+            lines.append(
+                f"{self.pattern}: {self.found:,} files, but {self.used:,} belong to an image; without one: "
+                f"{_few(self.unused, self.found - self.used)}"
+            )
+        if self.complete and self.images_without:
+            lines.append(
+                f"{self.pattern}: no file for {self.images_without:,} images: "
+                f"{_few(self.examples, self.images_without)}"
+            )
+        return lines
+
+
+def _few(names: Sequence[str], count: int) -> str:
+    return ", ".join(names) + (f" and {count - len(names):,} more" if count > len(names) else "")
 
 
 class SampleError(InputError):
@@ -288,6 +338,10 @@ class Converter(ABC):
 
     def shared_files(self) -> Sequence[Path]:
         """Returns the files that all images share (archives, tables, descriptions)."""
+        return ()
+
+    def inventory(self) -> Sequence[FileCount]:
+        """Returns the counts of the files that images are read from, and of those that are passed over."""
         return ()
 
     def options(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from aims.core.schema import FORMAT_VERSION, DatasetSpec
+from aims.core.schema import FORMAT_VERSION, DatasetSpec, FileCount
 from aims.core.structs import Count, Digest, read_struct
 
 MANIFEST = "aims.json"
@@ -61,6 +61,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         sources: SHA-256 of every source file by name.
         dropped: number of lines of dropped.jsonl by kind.
         warnings: warnings of the conversion, one line each.
+        inventory: the raw files of each kind, used and unused.
     """
 
     format: str = "aims"
@@ -74,6 +75,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     sources: dict[str, str]
     dropped: dict[str, Count]
     warnings: tuple[str, ...] = ()
+    inventory: tuple[FileCount, ...] = ()
 
     @property
     def images(self) -> int:
@@ -92,7 +94,8 @@ class DroppedLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         split: the split it would belong to.
         image_id: the image.
-        kind: "unusable" (named by the converter), "unreadable", "no instance" or "object".
+        kind: "unusable" (named by the converter), "unreadable", "no instance", "object", or "overlap" (parts
+            of objects that lie under others).
         reason: why it was left out.
     """
 

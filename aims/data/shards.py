@@ -181,6 +181,8 @@ class ShardWriter:
             else:
                 for reason in sample.dropped:
                     drop(image_id, "object", reason)
+                for reason in sample.overlaps:
+                    drop(image_id, "overlap", reason)
                 if row["objects"]:
                     yield row, instances
                 else:

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from aims.core.errors import InputError
 from aims.core.files import sha256_json, sync, write_json, write_text
-from aims.core.schema import FORMAT_VERSION, SPLIT_PATTERN, Converter, DatasetSpec
+from aims.core.schema import FORMAT_VERSION, SPLIT_PATTERN, Converter, DatasetSpec, FileCount
 from aims.core.structs import read_struct
 from aims.data.card import dataset_card
 from aims.data.dropped import dropped_lines
@@ -104,8 +104,8 @@ def convert(
         engine: "local", or "ray" for a Ray cluster (needs the extra `ray`).
         keep_going: list unreadable images in dropped.jsonl instead of raising at the first.
         overwrite: replace an existing dataset in `out`.
-        strict_counts: raise if the splits differ in size from the published ones, instead of noting it in
-            the manifest.
+        strict_counts: raise if the splits differ in size from the published ones, or if files and images do
+            not match where all files are wanted, instead of noting it in the manifest.
         rows_per_shard: maximum number of images per Parquet file.
         on_total: called once with the number of images.
         on_progress: called with the number of images finished since the last call.
@@ -118,7 +118,9 @@ def convert(
     run = choose_engine(engine, jobs)
     spec, splits = converter.description(), {name: tuple(ids) for name, ids in converter.splits().items()}
     _check_splits(spec, splits)
+    inventory = tuple(converter.inventory())
     counts = _compare_counts(converter, splits)
+    counts += [line for files in inventory for line in files.warnings()]
     if counts and strict_counts:
         raise InputError(f"{converter.root}: {counts[0]}; complete it, or leave --strict-counts out")
     warnings = [*counts, *converter.warnings()]
@@ -151,7 +153,8 @@ def convert(
                 for line in converter.left_out()
             ]
             dropped += [line for record in records for line in record.dropped]
-            manifest = _manifest(converter, spec, dict(zip(shards, records, strict=True)), dropped, warnings)
+            written = dict(zip(shards, records, strict=True))
+            manifest = _manifest(converter, spec, written, dropped, warnings, inventory)
             _publish(partial, out, manifest, dropped)
     except Timeout:
         raise InputError(f"{partial}: another process is converting into it; wait for it") from None
@@ -237,6 +240,7 @@ def _manifest(
     written: Mapping[Shard, ShardRecord],
     dropped: Sequence[DroppedLine],
     warnings: Sequence[str],
+    inventory: tuple[FileCount, ...],
 ) -> Manifest:
     images, instances, files = Counter[str](), Counter[str](), {}
     sources = checksums(converter, converter.shared_files())
@@ -258,6 +262,7 @@ def _manifest(
         sources=dict(sorted(sources.items())),
         dropped=count_kinds(dropped),
         warnings=tuple(warnings),
+        inventory=inventory,
     )
 
 

@@ -84,7 +84,7 @@ def _without_broken(dataset: Dataset, split: str, protocol: Protocol) -> tuple[I
     # Broken images that the conversion dropped are replaced too, at the end.
     for line in dropped_lines(dataset.folder):
         other = everywhere.get(broken.get(line.image_id, ""))
-        if line.split == split and line.kind != "object" and other is not None:
+        if line.split == split and line.kind not in ("object", "overlap") and other is not None:
             replaced.append(other)
     return tuple(replaced)
 

@@ -9,7 +9,7 @@
                                                 # or "{scene}" of files = "{scene}/depth/{id}.png"
 
     [splits]
-    train = ["002", "005"]                      # ids, or "*", or a text file with one id a line
+    train = ["002", "005"]                      # ids, or "*", or a text file with one id a line; see below
     test = ["001"]
 
     [streams.nir]
@@ -40,6 +40,19 @@
     palette = { weed = [255, 0, 0], crop = [0, 255, 0] }     # or values = { weed = 1, crop = [2, 3] }
     void = [[128, 128, 128]]                    # optional: more colours, or values, that are nothing
 
+Instances of several classes are read from
+
+- one coded number: `kind = "instance"`, `label_divisor = 1000` and `values = { person = 24, car = 26 }`, the
+  numbers // 1000 (Cityscapes, KITTI);
+- two maps: `kind = "instance"`, `class_files = "SegmentationClass/{id}.png"` (`class_variable` in npz and mat
+  files) and the `palette` or `values` of the classes; pixels of equal class and equal number are one
+  instance (Pascal VOC);
+- one mask file an object: `kind = "masks"` and `files = "masks/{id}/*.png"` or "{id}_mask*.png". All but 0
+  and `void` is the object; of several classes, `values` or `palette` say which one it has.
+
+Of masks that overlap the smaller one is on top, of equal ones the later name; dropped.jsonl counts what lies
+below.
+
 For files that outline the objects of one image: `kind = "labelme"` (labels/{id}.json), "supervisely"
 (ann/{id}.png.json) or "yolo" (labels/{id}.txt, of segmentation). Labels are the names of the classes, of YOLO
 their places from 0; `values = { crop = ["maize", "wheat"] }` and `void = ["unsure"]` say otherwise.
@@ -58,6 +71,18 @@ Where a name alone does not tell images apart, give the other parts of their pat
 `files = "{scene}/depth/{id}.png"` and `group = "{scene}"`. Names that `group` or `image_id` mention may
 stand in every pattern; the image ids are then "SCENE/ID" (or as `image_id` says, such as "{scene}-{id}"),
 also in the lists of [splits].
+
+A split is one of
+
+- a list of names, or a text file with one a line, below the raw folder or beside the description;
+- `{ file = "meta.csv", column = "fold", value = [1, 2] }`: the rows with these values in the column, by
+  default the name of the split. Names stand in the first column, or in that called `names = "..."`;
+- a pattern of names such as "scene7*";
+- a share of the images that no list or pattern has, such as "20%", in whole groups. The order of the groups
+  is random, and `seed = 1` gives another;
+- "*": what is left.
+
+Lists and tables may give paths of an image's files or their names for its name.
 
 Suffixes are the same in upper and lower case, and letters with marks in both of Unicode's forms. Text may
 begin with a byte order mark and end its lines as Windows does; backslashes in lists separate folders.
@@ -78,18 +103,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from aims.core.errors import InputError
-from aims.core.files import inside
-from aims.core.schema import Converter, DatasetSpec, Sample, SampleError, option
+from aims.core.schema import Converter, DatasetSpec, FileCount, Sample, SampleError, option
 
 from ..reading.coco import crowd_warning, keeps_crowds
 from ..reading.files import first_readable, label_size
-from ..reading.patterns import Parts, Tree, read_ids
+from ..reading.patterns import Parts, Tree
 from ..reading.pictures import check_sizes, load_rgb
 from .config import FolderConfig, load_config
 from .files import ImageFiles, StreamFile, describe_channels, read_streams, stream_entries
+from .images import Images, list_images
+from .instance_files import read_instance_files
+from .inventory import take_inventory
 from .labels import CocoLabels, Labels, read_label_file
 from .object_files import read_object_file
 from .objects import ObjectClasses
+from .splits import ListFile, TableColumn, find_list
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +181,7 @@ class FolderConverter(Converter):
             labels=labels.labels,
             rgb=rgb,
             dropped=labels.dropped,
+            overlaps=labels.overlaps,
         )
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
@@ -162,9 +191,9 @@ class FolderConverter(Converter):
     def shared_files(self) -> Sequence[Path]:
         """Returns the description, the text files that list ids, and the JSON files of the splits."""
         lists = [
-            inside(self.root, value, where=f"{self.config} [splits]")
-            for value in self._config.splits.values()
-            if isinstance(value, str) and value != "*"
+            find_list((self.root, self.config.parent), source.file, f"{self.config} [splits]")
+            for source in self._config.splits.values()
+            if isinstance(source, ListFile | TableColumn)
         ]
         labels = self._config.labels.files
         if not labels.has_id():
@@ -181,6 +210,22 @@ class FolderConverter(Converter):
         by = f'crowd = "{"drop" if self._crowds else "keep"}" in [labels]'
         files = [opened.annotations for opened in self._opened.values()]
         return crowd_warning(files, kept=self._crowds, by=by)
+
+    def inventory(self) -> Sequence[FileCount]:
+        """Returns the counts of the files of every pattern; with "*", all of them should be used."""
+        images = {image_id: parts for ids in self._images.values() for image_id, parts in ids.items()}
+        complete = self._config.wants_all
+        counts = take_inventory(
+            self._tree, self._config.own_files, images, shared=self.shared_files(), complete=complete
+        )
+        if self._config.labels.classes is None:
+            entries: dict[CocoLabels, dict[str, tuple[str, Sequence[str]]]] = {}
+            for image_id, parts in images.items():
+                name = self._config.naming.names.fill(parts)
+                labels = self._coco(parts["split"])
+                entries.setdefault(labels, {})[image_id] = (name, self._relative_files(parts))
+            counts += [labels.count(named, complete=complete) for labels, named in entries.items()]
+        return counts
 
     def options(self) -> dict[str, Any]:
         """Returns the options, and how a mosaic was split, so that its raw frames can be reassembled."""
@@ -203,63 +248,10 @@ class FolderConverter(Converter):
         return {split: tuple(images) for split, images in self._images.items()}
 
     @cached_property
-    def _images(self) -> dict[str, dict[str, Parts]]:
-        """The parts of the name of every image, by split and image id."""
+    def _images(self) -> Images:
         if not self.root.is_dir():
             raise InputError(f"{self.root}: no such folder; give the raw data of {self.config} with --raw")
-        seen: dict[str, tuple[str, str]] = {}
-        splits: dict[str, dict[str, Parts]] = {}
-        naming = self._config.naming
-        for split in self._config.splits:
-            splits[split] = {}
-            for parts, where in self._listed(split):
-                name = naming.names.fill(parts)
-                inside(self.root, name, where=where)
-                image_id = naming.image_id(split, name)
-                if image_id in seen:
-                    raise self._duplicate_id(image_id, seen[image_id], (split, where))
-                seen[image_id] = (split, where)
-                naming.group_of(image_id, parts)
-                splits[split][image_id] = {**parts, "split": split}
-            if not splits[split]:
-                raise InputError(f"{self.config} [splits]: {split!r} has no images; {self._why_empty(split)}")
-        self._check_shared(splits)
-        return splits
-
-    def _listed(self, split: str) -> Iterator[tuple[Parts, str]]:
-        """Yields the parts of the names of a split, each with the place that lists it."""
-        value = self._config.splits[split]
-        where = f"{self.config} [splits] {split}"
-        names = self._config.naming.names
-        if value == "*":
-            found: dict[str, tuple[Parts, str]] = {}
-            for path, parts in self._config.own_files[0].matches(self._tree, {"split": split}):
-                found.setdefault(names.fill(parts), (parts, str(path)))
-            yield from (found[name] for name in sorted(found))
-            return
-        listed = (
-            ((name.replace("\\", "/"), where) for name in value)
-            if isinstance(value, tuple)
-            else read_ids(self.root, value, where=where)
-        )
-        for name, place in listed:
-            if (values := names.parse(name)) is None:
-                raise InputError(f"{place}: {name!r} is no name of the form {names.text!r}; write it so")
-            yield values, place
-
-    def _check_shared(self, splits: Mapping[str, Mapping[str, Parts]]) -> None:
-        """Raises if a pattern without some of the parts gives two images the same file."""
-        for pattern in self._config.own_files:
-            lacking = [name for name in self._config.naming.names.parts if name not in pattern.parts]
-            images = ((image_id, parts) for images in splits.values() for image_id, parts in images.items())
-            first: dict[str, str] = {}
-            for image_id, parts in images if lacking else ():
-                other = first.setdefault(file := pattern.fill(parts), image_id)
-                if other != image_id:
-                    raise InputError(
-                        f"{pattern.where}: images {other!r} and {image_id!r} would share {file}; "
-                        f"put {{{lacking[0]}}} into it"
-                    )
+        return list_images(self._config, self._tree, self.config)
 
     def _parts(self, split: str, image_id: str) -> Parts:
         return self._images[split][image_id]
@@ -271,27 +263,8 @@ class FolderConverter(Converter):
         for pattern in self._config.own_files:
             yield from pattern.find(self._tree, parts)
 
-    def _duplicate_id(self, image_id: str, first: tuple[str, str], second: tuple[str, str]) -> InputError:
-        if first[0] == second[0]:
-            return InputError(
-                f"{second[1]}: image {image_id!r} stands twice (first: {first[1]}); list it once"
-            )
-        names, hint = self._config.own_files[0], "leave it in one"
-        if self._config.splits[second[0]] == "*" and not names.has_split():
-            hint = 'with "*", put {split} into ' + names.where
-        elif names.has_split():
-            hint = 'rename one of them, or, if they are two pictures, give image_id = "{split}/{id}"'
-        return InputError(
-            f"image {image_id!r} is in split {first[0]!r} ({first[1]}) and in {second[0]!r} ({second[1]}); "
-            f"{hint}"
-        )
-
-    def _why_empty(self, split: str) -> str:
-        if self._config.splits[split] == "*":
-            names = self._config.own_files[0]
-            files = names.fill({**dict.fromkeys(names.parts, "*"), "split": split})
-            return f"no file below {self.root} fits {files} ({names.where})"
-        return "list at least one id, or leave the split out"
+    def _relative_files(self, parts: Parts) -> tuple[str, ...]:
+        return tuple(path.relative_to(self.root).as_posix() for path in self._own_files(parts))
 
     @cached_property
     def _first(self) -> dict[str, StreamFile]:
@@ -306,10 +279,13 @@ class FolderConverter(Converter):
         entry = self._config.labels
         if isinstance(entry.classes, ObjectClasses):
             return read_object_file(files.find(entry.files), entry.classes, size, where=str(self.config))
+        if entry.classes is not None and entry.holds_instances:
+            return read_instance_files(entry, entry.classes, files, where=str(self.config))
         if entry.classes is not None:
             return read_label_file(entry, entry.classes, files, where=str(self.config))
-        own = tuple(path.relative_to(self.root).as_posix() for path in self._own_files(files.parts))
-        return self._coco(files.parts["split"]).read(files.name, own, crowds=self._crowds)
+        return self._coco(files.parts["split"]).read(
+            files.name, self._relative_files(files.parts), crowds=self._crowds
+        )
 
     @cached_property
     def _crowds(self) -> bool:

@@ -26,17 +26,25 @@ class CodedClasses:
 
 
 def coded_classes(table: Fields, kind: str, classes: tuple[str, ...]) -> CodedClasses:
-    """Reads `palette` or `values`, and `void`, of a `[labels]` table of the kind "semantic" or "instance"."""
+    """Reads the keys of a `[labels]` table of the kind "semantic", "instance" or "masks"."""
     given = [key for key in ("palette", "values") if key in table]
-    if kind == "instance":
+    told = [key for key in ("label_divisor", "class_files") if key in table]
+    if kind == "instance" and not told:
         if given:
-            raise InputError(f'{table.where}: {given[0]!r} does not go with kind = "instance"; leave it out')
+            raise InputError(
+                f'{table.where}: {given[0]!r} does not go with kind = "instance"; leave it out, or give '
+                "'label_divisor' (one number of class and instance) or 'class_files' (a second map)"
+            )
         if len(classes) != 1:
             raise InputError(
                 f"{table.where}: kind = \"instance\" tells no classes apart; 'classes' has {len(classes)}: "
-                'give one class, or label files with one value a class and kind = "semantic"'
+                "give one class; or 'values' with label_divisor = 1000, if numbers are class * 1000 + "
+                "instance; or 'class_files', a second map; or kind = \"semantic\""
             )
+    if (kind == "instance" and not told) or (kind == "masks" and not given and len(classes) == 1):
         return CodedClasses(drawn="instance", ids=dict.fromkeys([0, *_void(table, _value_codes)], 0))
+    if told == ["label_divisor"] and "palette" in given:
+        raise InputError(f"{table.where}: 'label_divisor' divides numbers; give 'values', not 'palette'")
     if len(given) != 1:
         raise InputError(f"{table.where}: needs either 'palette' or 'values', to tell which class is which")
     entries = table.table(given[0])

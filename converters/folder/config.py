@@ -19,12 +19,14 @@ from ..reading.fields import Fields, is_list_of, read_description
 from ..reading.patterns import Pattern
 from ..reading.pictures import ARCHIVE_SUFFIXES, JPEG, LABEL_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
 from .classes import CodedClasses, coded_classes
-from .naming import Naming, Splits, declared_parts, read_naming, read_splits
+from .naming import Naming, declared_parts, read_naming
 from .objects import OBJECT_FORMATS, ObjectClasses, object_classes
+from .splits import Rest, Share, Source, read_splits
 
 #: Streams of a polarization mosaic, by the angle of their polarizer.
 MOSAIC_STREAMS = {angle: f"i{angle}" for angle in ANGLES}
 
+_INSTANCE_KEYS = ("label_divisor", "class_files", "class_variable")
 _SENSOR_KEYS = ("files", "variable", "unit", "valid_range", "missing", "wavelength_nm")
 
 
@@ -81,26 +83,44 @@ class LabelsEntry:
     """`[labels]`: the files and their classes; None for COCO JSON, which names them itself.
 
     There, `crowd` says what to do with crowd regions (iscrowd 1); None as `keeps_crowds` finds it right.
+
+    Attributes:
+        one_each: whether each file is the mask of one object.
+        divisor: a number is that of its class times the divisor, plus that of the instance; or None.
+        class_files: maps of the classes beside those of the instances; or None.
+        class_variable: the array in these files.
     """
 
     files: Pattern
     variable: str | None
     classes: CodedClasses | ObjectClasses | None
     crowd: Literal["keep", "drop"] | None = None
+    one_each: bool = False
+    divisor: int | None = None
+    class_files: Pattern | None = None
+    class_variable: str | None = None
+
+    @property
+    def holds_instances(self) -> bool:
+        """Whether the files say which pixels are an instance, and of which class it is."""
+        return self.one_each or self.divisor is not None or self.class_files is not None
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderConfig:
-    """The whole description. A split is a tuple of names, "*", or the name of a text file.
+    """The whole description.
 
     Attributes:
         head: name, classes, licence, citation and URL: arguments of `DatasetSpec`.
         streams: the entries of streams by name.
+        splits: where the images of each split are listed.
+        seed: seed of the splits that are shares.
         naming: how images and their groups are named.
     """
 
     head: Mapping[str, Any]
-    splits: Splits
+    splits: Mapping[str, Source]
+    seed: int
     streams: Mapping[str, StreamEntry]
     mosaic: MosaicEntry | None
     rgb: Pattern | None
@@ -117,6 +137,11 @@ class FolderConfig:
         return tuple(self.head["classes"])
 
     @property
+    def wants_all(self) -> bool:
+        """Whether every image that is found should be in a split."""
+        return any(isinstance(source, Rest | Share) for source in self.splits.values())
+
+    @property
     def own_files(self) -> list[Pattern]:
         """The patterns of files of a single image; the first one yields the ids of a split "*"."""
         return own_files(self.streams, self.mosaic, self.labels, self.rgb)
@@ -129,6 +154,7 @@ def own_files(
     patterns = [entry.files for entry in streams.values()]
     patterns += [mosaic.frames.files] if mosaic is not None else []
     patterns += [labels.files] if labels.files.has_id() else []
+    patterns += [labels.class_files] if labels.class_files is not None else []
     return [*patterns, *([rgb] if rgb is not None else [])]
 
 
@@ -161,6 +187,7 @@ def load_config(path: Path) -> FolderConfig:
     }
     pictures = _pattern(rgb.only("files"), RGB_SUFFIXES, parts) if "rgb" in top else None
     labels = _labels(top.table("labels"), classes, parts)
+    splits, seed = read_splits(top.table("splits"))
     return FolderConfig(
         head={
             "name": top.string("name"),
@@ -169,7 +196,8 @@ def load_config(path: Path) -> FolderConfig:
             "citation": top.optional("citation", top.string),
             "url": top.optional("url", top.string),
         },
-        splits=read_splits(top.table("splits")),
+        splits=splits,
+        seed=seed,
         streams=entries,
         mosaic=mosaic,
         rgb=pictures,
@@ -254,9 +282,12 @@ def _mosaic(table: Fields, parts: tuple[str, ...]) -> MosaicEntry:
 
 
 def _labels(table: Fields, classes: tuple[str, ...], parts: tuple[str, ...]) -> LabelsEntry:
-    table.only("files", "variable", "kind", "palette", "values", "void", "crowd")
-    kinds = ("semantic", "instance", "coco", *OBJECT_FORMATS)
+    table.only("files", "variable", "kind", "palette", "values", "void", "crowd", *_INSTANCE_KEYS)
+    kinds = ("semantic", "instance", "masks", "coco", *OBJECT_FORMATS)
     kind = table.take("kind", " or ".join(f'"{name}"' for name in kinds), kinds.__contains__)
+    for key in _INSTANCE_KEYS:
+        if key in table and kind != "instance":
+            raise InputError(f'{table.where}: {key!r} goes with kind = "instance" alone; leave it out')
     if kind in OBJECT_FORMATS:
         files = _pattern(table, (OBJECT_FORMATS[kind].suffix,), parts)
         return LabelsEntry(files=files, variable=None, classes=object_classes(table, kind, classes))
@@ -264,8 +295,15 @@ def _labels(table: Fields, classes: tuple[str, ...], parts: tuple[str, ...]) -> 
         if "crowd" in table:
             raise InputError(f"{table.where}: 'crowd' goes with kind = \"coco\" alone; leave it out")
         files = _pattern(table, LABEL_SUFFIXES, parts)
+        divisor, class_files, class_variable = _instance_keys(table, parts)
         return LabelsEntry(
-            files=files, variable=_variable(table), classes=coded_classes(table, kind, classes)
+            files=files,
+            variable=_variable(table),
+            classes=coded_classes(table, kind, classes),
+            one_each=kind == "masks",
+            divisor=divisor,
+            class_files=class_files,
+            class_variable=class_variable,
         )
     for key in ("variable", "palette", "values", "void"):
         if key in table:
@@ -279,3 +317,19 @@ def _labels(table: Fields, classes: tuple[str, ...], parts: tuple[str, ...]) -> 
         "crowd", partial(table.take, wanted='"keep" or "drop"', fits=("keep", "drop").__contains__)
     )
     return LabelsEntry(files=files, variable=None, classes=None, crowd=crowd)
+
+
+def _instance_keys(table: Fields, parts: tuple[str, ...]) -> tuple[int | None, Pattern | None, str | None]:
+    """Reads the keys that tell the class of an instance: `label_divisor`, or `class_files`."""
+    divisor = table.optional("label_divisor", table.integer)
+    if divisor is not None and divisor < 2:
+        raise InputError(f"{table.where}: 'label_divisor' is {divisor}; it must be 2 or more, such as 1000")
+    if "class_files" not in table:
+        if "class_variable" in table:
+            raise InputError(f"{table.where}: 'class_variable' goes with 'class_files'; leave it out")
+        return divisor, None, None
+    if divisor is not None:
+        raise InputError(f"{table.where}: give either 'label_divisor' or 'class_files', to tell classes")
+    inner = {key.removeprefix("class_"): table.values[key] for key in _INSTANCE_KEYS[1:] if key in table}
+    maps = Fields({"files": table.string("class_files"), **inner}, f"{table.where} class")
+    return None, _pattern(maps, LABEL_SUFFIXES, parts), _variable(maps)

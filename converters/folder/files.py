@@ -50,8 +50,20 @@ class ImageFiles:
         self.parts = parts
         self._pictures: dict[tuple[Path, str | None, bool], Picture] = {}
 
-    def find(self, pattern: Pattern) -> Path:
+    def find(self, pattern: Pattern, *, hint: str = "") -> Path:
         """Returns the only file of a pattern; raises SampleError if there is none or several."""
+        found = self.find_all(pattern)
+        if len(found) > 1:
+            named = "*" in pattern.text.rpartition("/")[0]
+            folder = ', or name the folder, as in "{scene}/{id}.png" with group = "{scene}"' if named else ""
+            raise SampleError(
+                f"{found[0]} and {found[1]}: two files for image {self.name!r}; remove one or narrow "
+                f"{pattern.where}{folder}{hint}"
+            )
+        return found[0]
+
+    def find_all(self, pattern: Pattern) -> list[Path]:
+        """Returns the files of a pattern; raises SampleError if there is none."""
         found = pattern.find(self.tree, self.parts)
         needs = f"image {self.name!r} of {self.parts['split']!r} needs it ({pattern.where})"
         if not found:
@@ -59,14 +71,7 @@ class ImageFiles:
             if path.is_symlink():
                 raise SampleError(f"{path}: a link that leads to no file, or in a circle; {needs}")
             raise SampleError(f"{path}: no such file; {needs}")
-        if len(found) > 1:
-            named = "*" in pattern.text.rpartition("/")[0]
-            hint = ', or name the folder, as in "{scene}/{id}.png" with group = "{scene}"' if named else ""
-            raise SampleError(
-                f"{found[0]} and {found[1]}: two files for image {self.name!r}; remove one or narrow "
-                f"{pattern.where}{hint}"
-            )
-        return found[0]
+        return found
 
     def picture(self, path: Path, variable: str | None, *, stack: bool = False) -> Picture:
         """Decodes a file, or returns it from the cache; see `load_picture`."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aims.core.errors import InputError
-from aims.core.schema import InstanceMap, SampleError, SemanticMap
+from aims.core.schema import FileCount, InstanceMap, SampleError, SemanticMap
 
 from ..reading.coco import CocoImage, read_annotations
 from ..reading.label_maps import class_map, colour_codes, numbers, show_colour, show_value
@@ -17,6 +18,7 @@ from ..reading.pictures import JPEG, MAT, Picture
 from .classes import CodedClasses
 from .config import LabelsEntry
 from .files import ImageFiles
+from .inventory import FEW
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,13 @@ class Labels:
         place: the file, and the entry in it, for messages.
         labels: class map or instance map.
         dropped: labelled objects that the map cannot hold, and why.
+        overlaps: objects of which the map holds a part only, and why.
     """
 
     place: str
     labels: SemanticMap | InstanceMap
     dropped: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] = ()
 
 
 class CocoLabels:
@@ -102,6 +106,27 @@ class CocoLabels:
         place = f"{path} ({found[0].file_name})"
         return Labels(place, InstanceMap(instances=labels.instances, class_ids=class_ids), dropped)
 
+    def count(self, images: Mapping[str, tuple[str, Collection[str]]], *, complete: bool) -> FileCount:
+        """Counts the entries of the file that belong to images.
+
+        Args:
+            images: by image id, the name and the own files of the image, see `read`.
+            complete: whether every entry should belong to an image.
+        """
+        found = {image_id: self._find(*image) for image_id, image in images.items()}
+        used = {entry.id for entries in found.values() for entry in entries}
+        unused = [image.file_name for image in self.annotations.images if image.id not in used]
+        lacking = [image_id for image_id, entries in found.items() if not entries]
+        return FileCount(
+            pattern=f"{self.annotations.path.name} 'images'",
+            found=len(used) + len(unused),
+            used=len(used),
+            unused=tuple(unused[:FEW]),
+            images_without=len(lacking),
+            examples=tuple(lacking[:FEW]),
+            complete=complete,
+        )
+
     def _find(self, name: str, own: Collection[str]) -> list[CocoImage]:
         """Returns the entries that match by the first rule that any entry satisfies; see `read`."""
         lasts = dict.fromkeys(PurePosixPath(path).name for path in (name, *own))
@@ -141,23 +166,11 @@ def _ends(path: str) -> list[str]:
 
 def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, *, where: str) -> Labels:
     """Reads the label file of one image; `where` is the description, for messages."""
-    path = files.find(entry.files)
-    if path.suffix.lower() in JPEG:
-        raise SampleError(f"{path}: JPEG labels are refused, because its compression changes values; use PNG")
-    picture = files.picture(path, entry.variable)
-    array = picture.array
-    doubles = path.suffix.lower() in MAT and array.dtype == np.float64
-    # MATLAB saves numbers as doubles, which represent integers exactly only below 2**53.
-    if doubles and bool(((np.abs(array) < 2**53) & (np.floor(array) == array)).all()):
-        picture = Picture(array.astype(np.int64))
-    known = f"{classes.drawn} in {where} [labels]"
-    if classes.drawn == "palette":
-        colours = class_map(path, colour_codes(path, picture), classes.ids, show=show_colour, known=known)
-        return Labels(str(path), SemanticMap(class_map=colours))
+    path = files.find(entry.files, hint='; if each is the mask of one object, give kind = "masks"')
+    picture = load_labels(path, entry.variable, files)
+    if classes.drawn != "instance":
+        return Labels(str(path), SemanticMap(class_map=drawn_classes(path, picture, classes, where)))
     values = numbers(path, picture)
-    if classes.drawn == "values":
-        found = class_map(path, values, classes.ids, show=show_value, known=known)
-        return Labels(str(path), SemanticMap(class_map=found))
     ids = [number for number in np.unique(values).tolist() if number not in classes.ids]
     if ids and ids[0] < 0:
         raise SampleError(
@@ -165,3 +178,24 @@ def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles
         )
     drawn = np.where(np.isin(values, list(classes.ids)), values.dtype.type(0), values)
     return Labels(str(path), InstanceMap(instances=drawn, class_ids=dict.fromkeys(ids, 1)))
+
+
+def load_labels(path: Path, variable: str | None, files: ImageFiles) -> Picture:
+    """Decodes a label file; whole numbers that MATLAB saved as doubles become integers."""
+    if path.suffix.lower() in JPEG:
+        raise SampleError(f"{path}: JPEG labels are refused, because its compression changes values; use PNG")
+    picture = files.picture(path, variable)
+    array = picture.array
+    doubles = path.suffix.lower() in MAT and array.dtype == np.float64
+    # Doubles represent integers exactly only below 2**53.
+    if doubles and bool(((np.abs(array) < 2**53) & (np.floor(array) == array)).all()):
+        return Picture(array.astype(np.int64))
+    return picture
+
+
+def drawn_classes(path: Path, picture: Picture, classes: CodedClasses, where: str) -> NDArray[np.integer]:
+    """Returns the (height, width) class ids of a map that shows classes by numbers or colours."""
+    known = f"{classes.drawn} in {where} [labels]"
+    if classes.drawn == "palette":
+        return class_map(path, colour_codes(path, picture), classes.ids, show=show_colour, known=known)
+    return class_map(path, numbers(path, picture), classes.ids, show=show_value, known=known)

@@ -1,20 +1,16 @@
-"""Reads the keys of the description that name images and scenes, and those that list the splits."""
+"""Reads the keys of the description that name images and scenes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aims.core.errors import InputError
-from aims.core.schema import SPLIT_PATTERN
 
-from ..reading.fields import Fields, is_list_of
+from ..reading.fields import Fields
 from ..reading.patterns import NameTemplate, Parts, Pattern, part_names
-
-#: By split: a tuple of names, "*", or the name of a text file.
-Splits = Mapping[str, str | tuple[str, ...]]
 
 _BY_SPLIT = "{split}/"
 
@@ -121,19 +117,3 @@ def _group(top: Fields, parts: Sequence[str]) -> NameTemplate | re.Pattern[str]:
 
 def _show(parts: Sequence[str]) -> str:
     return ", ".join(f"{{{name}}}" for name in parts)
-
-
-def read_splits(table: Fields) -> Splits:
-    """Reads `[splits]`."""
-    if not table.values:
-        raise InputError(f'{table.where}: needs at least one split, such as train = "*"')
-    splits: dict[str, str | tuple[str, ...]] = {}
-    for name, value in table.values.items():
-        if not SPLIT_PATTERN.fullmatch(name):
-            raise InputError(f"{table.where}: split name {name!r}; use lower-case letters, digits and '_'")
-        if isinstance(value, str) and value:
-            splits[name] = value
-        else:
-            wanted = 'a list of image ids (texts), "*", or the name of a text file'
-            splits[name] = tuple(table.take(name, wanted, is_list_of(str)))
-    return splits

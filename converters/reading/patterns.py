@@ -112,6 +112,11 @@ class Pattern:
             if match:
                 yield path, match.groupdict()
 
+    def parse(self, path: str, parts: Parts) -> dict[str, str] | None:
+        """Returns the values of the parts that are not given in a path that fits; None if it does not."""
+        match = self._regex(parts).fullmatch(path)
+        return match.groupdict() if match else None
+
     def _filled(self, parts: Parts) -> list[tuple[str, bool]]:
         """Returns the tokens with the values of given parts filled in, and whether each is a wildcard."""
         return [
@@ -232,16 +237,20 @@ def _any_case_suffix(pieces: list[str]) -> str:
     return "".join(others) + (f"{stem}(?i:{dot}{suffix})" if dot else last)
 
 
-def read_ids(root: Path, name: str, *, where: str) -> list[tuple[str, str]]:
-    """Reads a text file with one id a line, below the raw folder.
+def read_ids(path: Path, name: str, *, where: str) -> list[tuple[str, str]]:
+    """Reads a text file with one id a line.
+
+    Args:
+        path: the file.
+        name: its name as written in the description.
+        where: the place in the description, for messages.
 
     Returns:
         Pairs of an id and the place that lists it, for messages.
 
     Raises:
-        InputError: the file is missing, lies outside the folder, or is not UTF-8 text.
+        InputError: the file is missing, or is not UTF-8 text.
     """
-    path = inside(root, name, where=where)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:

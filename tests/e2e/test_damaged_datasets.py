@@ -45,6 +45,7 @@ MANIFEST = {
     ("files", "data/\ud800"): ({"split": "train", "images": 1, "instances": 1, "sha256": "0" * 64},),
     ("dropped",): ([], None, {"object": "x"}),
     ("warnings",): (3, [3]),
+    ("inventory",): (3, [3], [{"pattern": "x"}]),
 }
 #: Path to a value in the first row -> the values that are put there.
 CELLS = {

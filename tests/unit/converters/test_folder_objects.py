@@ -295,7 +295,7 @@ class TestSupervisely:
     [
         (
             'kind = "labelm"',
-            '\'kind\' is \'labelm\'; it must be "semantic" or "instance" or "coco" or "labelme" or',
+            '\'kind\' is \'labelm\'; it must be "semantic" or "instance" or "masks" or "coco" or',
         ),
         ('kind = "labelme"\npalette = {}', "'palette' does not go with kind = \"labelme\""),
         ('kind = "labelme"\nvalues = { soil = "a" }', "soil"),

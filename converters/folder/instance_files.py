@@ -1,0 +1,140 @@
+"""Reads instances of several classes from label files: masks, coded numbers, or two maps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aims.core.schema import Array, InstanceMap, SampleError
+
+from ..reading.label_maps import class_map, numbers
+from ..reading.masks import draw_masks, encode_mask
+from ..reading.pictures import check_sizes
+from .classes import CodedClasses
+from .config import LabelsEntry
+from .files import ImageFiles
+from .labels import Labels, drawn_classes, load_labels
+
+
+def read_instance_files(
+    entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, *, where: str
+) -> Labels:
+    """Reads the instances of one image.
+
+    Args:
+        entry: with `one_each`, each file that fits is the mask of one object. With `divisor`, a number is
+            that of its class times the divisor, plus that of the instance. With `class_files`, pixels of
+            equal class and equal number are one instance.
+        classes: the coding of the classes.
+        files: the files of the image.
+        where: the description, for messages.
+
+    Raises:
+        SampleError: a file is missing or damaged, sizes differ, or a class is not declared.
+    """
+    if entry.one_each:
+        return _masks(entry, classes, files, where)
+    path = files.find(entry.files)
+    values = numbers(path, load_labels(path, entry.variable, files))
+    if values.size and values.min() < 0:
+        values = np.where(np.isin(values, [code for code in classes.ids if code < 0]), 0, values)
+    if values.size and values.min() < 0:
+        raise SampleError(f"{path}: number {values.min()} is negative; list it in 'void', or mend the file")
+    if entry.divisor is not None:
+        return _coded(path, values, classes, entry.divisor, where)
+    assert entry.class_files is not None
+    class_path = files.find(entry.class_files)
+    picture = load_labels(class_path, entry.class_variable, files)
+    return _pairs(path, values, class_path, drawn_classes(class_path, picture, classes, where))
+
+
+def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, where: str) -> Labels:
+    """Draws the masks of one image; of those that overlap the smaller one is on top, see `draw_masks`."""
+    paths = files.find_all(entry.files)
+    masks: dict[int, Array] = {}
+    class_ids: dict[int, int] = {}
+    dropped: dict[int, str] = {}
+    for k, path in enumerate(paths, start=1):
+        picture = load_labels(path, entry.variable, files)
+        if classes.drawn == "instance":
+            masks[k] = ~np.isin(numbers(path, picture), list(classes.ids))
+            found = [1] * bool(masks[k].any())
+        else:
+            masks[k] = drawn_classes(path, picture, classes, where)
+            found = [number for number in np.unique(masks[k]).tolist() if number]
+        if len(found) > 1:
+            raise SampleError(
+                f"{path}: holds {len(found)} classes, but is the mask of one object ({entry.files.where}); "
+                'give kind = "semantic", or one file an object'
+            )
+        if found:
+            class_ids[k] = found[0]
+    check_sizes([(path, mask.shape) for path, mask in zip(paths, masks.values(), strict=True)])
+    size = masks[1].shape[0], masks[1].shape[1]
+    instances, hidden = draw_masks({k: encode_mask(mask) for k, mask in masks.items()}, size)
+    dropped = {k: reason.replace("annotations", "masks") for k, reason in hidden.items()}
+    return Labels(
+        f"{paths[0]}",
+        InstanceMap(instances=instances, class_ids={k: v for k, v in class_ids.items() if k not in hidden}),
+        tuple(f"{paths[k - 1]}: {reason}" for k, reason in sorted(dropped.items())),
+        _overlaps(masks, instances),
+    )
+
+
+def _overlaps(masks: dict[int, Array], instances: NDArray[np.int32]) -> tuple[str, ...]:
+    """Returns a line that counts the pixels of masks that lie under smaller ones, if there are any."""
+    visible = np.bincount(instances.ravel(), minlength=len(masks) + 1)
+    covered = {k: int(np.count_nonzero(mask)) - int(visible[k]) for k, mask in masks.items()}
+    pixels = sum(covered.values())
+    if not pixels:
+        return ()
+    count = sum(map(bool, covered.values()))
+    return (f"{count} of {len(masks)} masks lie partly or wholly under smaller ones ({pixels} pixels)",)
+
+
+def _coded(path: Path, values: Array, classes: CodedClasses, divisor: int, where: str) -> Labels:
+    codes = values // divisor
+
+    def show(code: int) -> str:
+        return f"class number {code} (values {code * divisor} to {(code + 1) * divisor - 1})"
+
+    found = class_map(path, codes, classes.ids, show=show, known=f"values in {where} [labels]")
+    ids, first = np.unique(values, return_index=True)
+    class_ids = {
+        number: int(found.flat[at])
+        for number, at in zip(ids.tolist(), first.tolist(), strict=True)
+        if found.flat[at]
+    }
+    # Where the code of the class stands alone, the objects of a group were not told apart.
+    alone = Counter(
+        values[(values < divisor) & np.isin(values, [code for code in classes.ids if code > 0])].tolist()
+    )
+    dropped = tuple(
+        f"{path}: value {code}: a class without an instance number ({count} pixels)"
+        for code, count in sorted(alone.items())
+        if classes.ids[code]
+    )
+    instances = np.where(found > 0, values, values.dtype.type(0))
+    return Labels(str(path), InstanceMap(instances=instances, class_ids=class_ids), dropped)
+
+
+def _pairs(path: Path, values: Array, class_path: Path, found: Array) -> Labels:
+    check_sizes([(path, values.shape), (class_path, found.shape)])
+    numbered, index = np.unique(values, return_inverse=True)
+    index = index.reshape(values.shape).astype(np.int64)
+    whole = (found > 0) & (values > 0)
+    codes = np.where(whole, found.astype(np.int64) * len(numbered) + index, 0)
+    ids = [code for code in np.unique(codes).tolist() if code]
+    unnumbered = Counter(found[(found > 0) & (values == 0)].tolist())
+    dropped = [
+        f"{class_path}: class id {class_id}: {count} pixels without an instance number in {path.name}"
+        for class_id, count in sorted(unnumbered.items())
+    ]
+    return Labels(
+        f"{path}",
+        InstanceMap(instances=codes, class_ids={code: code // len(numbered) for code in ids}),
+        tuple(dropped),
+    )
