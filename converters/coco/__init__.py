@@ -40,7 +40,7 @@ from aims.core.schema import (
     option,
 )
 
-from ..reading.coco import Annotations, keeps_crowds, read_annotations
+from ..reading.coco import Annotations, crowd_warning, keeps_crowds, read_annotations
 from ..reading.files import first_readable
 from ..reading.pictures import PNG, TIFF, check_sizes, load_measurement, load_picture, load_rgb
 from .exported import CocoEntry, ExportedSet
@@ -130,6 +130,11 @@ class CocoConverter(Converter):
     def shared_files(self) -> Sequence[Path]:
         """Returns the JSON files."""
         return tuple(file.path for file in self._files)
+
+    def warnings(self) -> Sequence[str]:
+        """Returns a line that says what was made of crowd regions, if no option does."""
+        by = f"--crowd {'drop' if self._crowds else 'keep'}"
+        return crowd_warning(self._files, kept=self._crowds, by=by) if self.crowd is None else ()
 
     def options(self) -> dict[str, Any]:
         """Returns the options; `split` and `crowd` only where they change the result of earlier versions."""

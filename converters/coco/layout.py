@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from aims.core.errors import InputError
 from aims.core.files import inside
@@ -141,8 +142,9 @@ def _find(name: str, folders: Sequence[Path]) -> Path | None:
     """Finds a file by its name, or by one that another system would have made of it."""
     suffix = PurePosixPath(name).suffix
     stem = name.removesuffix(suffix)
-    # macOS decomposes letters with accents; Windows does not tell upper from lower case.
-    names = [stem, *(unicodedata.normalize(form, stem) for form in ("NFC", "NFD"))]
+    # macOS decomposes letters with accents, Windows does not tell upper from lower case, and in addresses
+    # spaces are "%20".
+    names = [stem, *(unicodedata.normalize(form, stem) for form in ("NFC", "NFD")), unquote(stem)]
     forms = dict.fromkeys(
         f"{form}{end}" for end in (suffix, suffix.lower(), suffix.upper()) for form in names
     )

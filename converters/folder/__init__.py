@@ -54,6 +54,10 @@ Instances of several classes are read from
 Of masks that overlap the smaller one is on top, of equal ones the later name; dropped.jsonl counts what lies
 below.
 
+For files that outline the objects of one image: `kind = "labelme"` (labels/{id}.json), "supervisely"
+(ann/{id}.png.json) or "yolo" (labels/{id}.txt, of segmentation). Labels are the names of the classes, of YOLO
+their places from 0; `values = { crop = ["maize", "wheat"] }` and `void = ["unsure"]` say otherwise.
+
 For labels in COCO's JSON, whose category names must be the classes: `files = "annotations/{split}.json"`
 and `kind = "coco"`; see `CocoLabels.read` for how an image finds its entry. `crowd = "keep"` or "drop" says
 what to do with crowd regions (iscrowd 1); by default CVAT's are kept, see `keeps_crowds`.
@@ -102,7 +106,7 @@ from typing import Any, ClassVar
 from aims.core.errors import InputError
 from aims.core.schema import Converter, DatasetSpec, FileCount, Sample, SampleError, option
 
-from ..reading.coco import keeps_crowds
+from ..reading.coco import crowd_warning, keeps_crowds
 from ..reading.files import first_readable, label_size
 from ..reading.patterns import Parts, Tree
 from ..reading.pictures import check_sizes, load_rgb
@@ -112,6 +116,8 @@ from .images import Images, list_images
 from .instance_files import read_instance_files
 from .inventory import take_inventory
 from .labels import CocoLabels, Labels, read_label_file
+from .object_files import read_object_file
+from .objects import ObjectClasses
 from .splits import ListFile, TableColumn, find_list
 
 
@@ -162,13 +168,13 @@ class FolderConverter(Converter):
         sizes: list[tuple[str, tuple[int, int]]] = [
             (stream.place, stream.array.shape[:2]) for stream in streams.values()
         ]
-        labels = self._labels(files)
-        sizes.append((labels.place, label_size(labels.labels)))
         rgb = None
         if self._config.rgb is not None:
             rgb_path = files.find(self._config.rgb)
             rgb, size = load_rgb(rgb_path)
             sizes.append((str(rgb_path), size))
+        labels = self._labels(files, sizes[0][1])
+        sizes.append((labels.place, label_size(labels.labels)))
         check_sizes(sizes)
         return Sample(
             image_id=image_id,
@@ -197,6 +203,15 @@ class FolderConverter(Converter):
                 path for split in self._config.splits for path in labels.find(self._tree, {"split": split})
             ]
         return (self.config, *dict.fromkeys(lists))
+
+    def warnings(self) -> Sequence[str]:
+        """Returns a line that says what was made of COCO's crowd regions, if the description does not."""
+        labels = self._config.labels
+        if labels.classes is not None or labels.crowd is not None:
+            return ()
+        by = f'crowd = "{"drop" if self._crowds else "keep"}" in [labels]'
+        files = [opened.annotations for opened in self._opened.values()]
+        return crowd_warning(files, kept=self._crowds, by=by)
 
     def inventory(self) -> Sequence[FileCount]:
         """Returns the counts of the files of every pattern; with "*", all of them should be used."""
@@ -262,8 +277,10 @@ class FolderConverter(Converter):
     def _files(self, split: str, image_id: str) -> ImageFiles:
         return ImageFiles(self._tree, self._name(split, image_id), self._parts(split, image_id))
 
-    def _labels(self, files: ImageFiles) -> Labels:
+    def _labels(self, files: ImageFiles, size: tuple[int, int]) -> Labels:
         entry = self._config.labels
+        if isinstance(entry.classes, ObjectClasses):
+            return read_object_file(files.find(entry.files), entry.classes, size, where=str(self.config))
         if entry.classes is not None and entry.holds_instances:
             return read_instance_files(entry, entry.classes, files, where=str(self.config))
         if entry.classes is not None:

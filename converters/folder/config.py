@@ -20,6 +20,7 @@ from ..reading.patterns import Pattern
 from ..reading.pictures import ARCHIVE_SUFFIXES, JPEG, LABEL_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
 from .classes import CodedClasses, coded_classes
 from .naming import Naming, declared_parts, read_naming
+from .objects import OBJECT_FORMATS, ObjectClasses, object_classes
 from .splits import Rest, Share, Source, read_splits
 
 #: Streams of a polarization mosaic, by the angle of their polarizer.
@@ -80,7 +81,7 @@ class MosaicEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsEntry:
-    """`[labels]`: the files and the coding of their classes; None for COCO JSON, which names them itself.
+    """`[labels]`: the files and their classes; None for COCO JSON, which names them itself.
 
     There, `crowd` says what to do with crowd regions (iscrowd 1); None as `keeps_crowds` finds it right.
 
@@ -93,7 +94,7 @@ class LabelsEntry:
 
     files: Pattern
     variable: str | None
-    classes: CodedClasses | None
+    classes: CodedClasses | ObjectClasses | None
     crowd: Literal["keep", "drop"] | None = None
     one_each: bool = False
     divisor: int | None = None
@@ -283,11 +284,14 @@ def _mosaic(table: Fields, parts: tuple[str, ...]) -> MosaicEntry:
 
 def _labels(table: Fields, classes: tuple[str, ...], parts: tuple[str, ...]) -> LabelsEntry:
     table.only("files", "variable", "kind", "palette", "values", "void", "crowd", *_INSTANCE_KEYS)
-    wanted = '"semantic", "instance", "masks" or "coco"'
-    kind = table.take("kind", wanted, ("semantic", "instance", "masks", "coco").__contains__)
+    kinds = ("semantic", "instance", "masks", "coco", *OBJECT_FORMATS)
+    kind = table.take("kind", " or ".join(f'"{name}"' for name in kinds), kinds.__contains__)
     for key in _INSTANCE_KEYS:
         if key in table and kind != "instance":
             raise InputError(f'{table.where}: {key!r} goes with kind = "instance" alone; leave it out')
+    if kind in OBJECT_FORMATS:
+        files = _pattern(table, (OBJECT_FORMATS[kind].suffix,), parts)
+        return LabelsEntry(files=files, variable=None, classes=object_classes(table, kind, classes))
     if kind != "coco":
         if "crowd" in table:
             raise InputError(f"{table.where}: 'crowd' goes with kind = \"coco\" alone; leave it out")

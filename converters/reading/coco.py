@@ -51,6 +51,9 @@ class Annotations:
         images: the images, in the file's order.
         header: all other keys of the file (`info`, `licenses`, ...), not validated.
         entries: the entry of each image by its id, with all its keys.
+        crowds: number of crowd regions (iscrowd 1).
+        only_crowds: whether there is nothing else.
+        brush_masks: whether crowd regions have the attribute "occluded", as CVAT's brush masks do.
 
     Raises:
         InputError: the file is missing or is not JSON; a key is missing or of the wrong type; an id, a file
@@ -89,6 +92,12 @@ class Annotations:
             if crowd not in (0, 1):
                 raise InputError(f"{entry.where}: 'iscrowd' is {crowd!r}; it must be 0 or 1")
             self._annotations[image_id].append(entry.values)
+        items = [item for items in self._annotations.values() for item in items]
+        marked = [item for item in items if item.get("iscrowd", 0)]
+        attributes = (item.get("attributes") for item in marked)
+        self.crowds = len(marked)
+        self.only_crowds = len(marked) == len(items)
+        self.brush_masks = any(isinstance(value, dict) and "occluded" in value for value in attributes)
 
     def labels(self, image: CocoImage, *, crowds: bool = False) -> tuple[InstanceMap, tuple[str, ...]]:
         """Draws the instance map of one image; see `draw_masks` for instances that overlap.
@@ -116,11 +125,6 @@ class Annotations:
         lines = tuple(f"annotation {items[k - 1]['id']}: {dropped[k]}" for k in sorted(dropped))
         return InstanceMap(instances=instances, class_ids=class_ids), lines
 
-    @property
-    def items(self) -> Iterator[Mapping[str, Any]]:
-        """All annotations, with all their keys."""
-        return (item for items in self._annotations.values() for item in items)
-
 
 def keeps_crowds(files: Collection[Annotations]) -> bool:
     """Returns whether the crowd regions (iscrowd 1) of a dataset are single objects, unless the user says so.
@@ -129,10 +133,23 @@ def keeps_crowds(files: Collection[Annotations]) -> bool:
     by an attribute "occluded" of each; and where all annotations of a dataset are marked, the mark means
     nothing.
     """
-    crowds = [bool(item.get("iscrowd", 0)) for file in files for item in file.items]
-    attributes = (item.get("attributes") for file in files for item in file.items if item.get("iscrowd", 0))
-    marked = bool(crowds) and all(crowds)
-    return marked or any(isinstance(value, dict) and "occluded" in value for value in attributes)
+    only = any(file.crowds for file in files) and all(file.only_crowds for file in files)
+    return only or any(file.brush_masks for file in files)
+
+
+def crowd_warning(files: Collection[Annotations], *, kept: bool, by: str) -> tuple[str, ...]:
+    """Returns a line that says what was made of crowd regions, if there are any.
+
+    Args:
+        files: the files of the dataset.
+        kept: whether they are objects.
+        by: the option that decides it, for the message.
+    """
+    count = sum(file.crowds for file in files)
+    if not count:
+        return ()
+    what = "kept as objects" if kept else "left out"
+    return (f"crowd regions (iscrowd 1): {count:,} {what}; {by} decides otherwise",)
 
 
 def read_annotations(path: Path) -> Annotations:

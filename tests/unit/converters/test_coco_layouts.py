@@ -135,6 +135,7 @@ class TestPictures:
             "C:\\me\\images\\a.png",
             "..\\images\\a.png",
             "https://example.org/images/a.png",
+            "/data/local-files/?d=%69mages/%61.png",
         ],
     )
     def test_names_of_other_machines(self, tmp_path: Path, name: str) -> None:
@@ -193,6 +194,15 @@ class TestCrowds:
         (raw / "train.json").write_text(json.dumps(content))
         assert self.counts(raw, tmp_path / "3") == (Counts(images=1, instances=1), None)
         assert self.counts(raw, tmp_path / "4", crowd="keep") == (Counts(images=2, instances=3), "keep")
+
+    def test_what_was_made_of_them_is_said(self, tmp_path: Path) -> None:
+        annotations(tmp_path / "train.json", "a.png", "b.png", iscrowd=1)
+        assert CocoConverter(raw=tmp_path).warnings() == (
+            "crowd regions (iscrowd 1): 2 kept as objects; --crowd drop decides otherwise",
+        )
+        assert CocoConverter(raw=tmp_path, crowd="keep").warnings() == ()
+        annotations(tmp_path / "train.json", "a.png")
+        assert CocoConverter(raw=tmp_path).warnings() == ()
 
     def test_nothing_but_crowds(self, tmp_path: Path) -> None:
         picture(tmp_path / "raw" / "a.png")

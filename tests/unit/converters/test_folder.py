@@ -109,7 +109,7 @@ class TestDescription:
             (
                 '"semantic"',
                 '"panoptic"',
-                '\'kind\' is \'panoptic\'; it must be "semantic", "instance", "masks" or "coco"',
+                '\'kind\' is \'panoptic\'; it must be "semantic" or "instance" or "masks" or "coco" or',
             ),
             (VALUES, "", "[labels]: needs either 'palette' or 'values'"),
             (", crop = 2", "", "[labels.values]: needs 'crop' (a whole number or a list of them)"),

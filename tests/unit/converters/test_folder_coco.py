@@ -102,11 +102,16 @@ def test_annotations_that_no_map_holds(coco: Make) -> None:
 def test_crowds(coco: Make) -> None:
     value = content("a.png", "b.png")
     value["annotations"][1] |= {"iscrowd": 1}
-    assert not classes(coco(value).read("train", "b")).any()
+    converter = coco(value)
+    assert not classes(converter.read("train", "b")).any()
+    assert converter.warnings() == (
+        'crowd regions (iscrowd 1): 1 left out; crowd = "keep" in [labels] decides otherwise',
+    )
     keep = ('kind = "coco"', 'kind = "coco"\ncrowd = "keep"')
     assert (classes(coco(value, keep).read("train", "b")) == 1).sum() == 1
     value["annotations"][1] |= {"attributes": {"occluded": True}}
     assert (classes(coco(value).read("train", "b")) == 1).sum() == 1
+    assert coco(value, keep).warnings() == ()
     drop = ('kind = "coco"', 'kind = "coco"\ncrowd = "drop"')
     assert not classes(coco(value, drop).read("train", "b")).any()
 
