@@ -33,6 +33,7 @@ _MEASURED = frozenset(
     }
 )
 _JPEG = frozenset({COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY})
+_MAX_PIXELS = 1 << 30
 _JPEG_END = b"\xff\xd9"
 
 
@@ -119,6 +120,12 @@ def _is_overview(page: Any, first: Any) -> bool:
 def _check_pages(path: Path, pages: Sequence[Any], data: bytes) -> None:
     first = pages[0]
     for number, page in enumerate(pages, start=1):
+        # A damaged size would be allocated before the data turn out to be less.
+        if page.imagelength * page.imagewidth > _MAX_PIXELS:
+            raise SampleError(
+                f"{path}: too large for one picture ({page.imagelength} x {page.imagewidth} pixels); cut it "
+                "into tiles"
+            )
         extents = list(zip(page.dataoffsets, page.databytecounts, strict=False))
         if not extents or any(count == 0 or start + count > len(data) for start, count in extents):
             raise SampleError(

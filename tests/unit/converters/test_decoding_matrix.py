@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tifffile
 from datasets import Image as HubImage
+from datasets import load_dataset
 from PIL import Image
 from png_bytes import chunk, png
-from raw_folder import HEIGHT, WIDTH
+from raw_folder import HEIGHT, WIDTH, Make, check_dataset, label_map
 from refusals import refused
 
 from aims.converters.reading.label_maps import colour_codes, numbers
@@ -189,6 +190,22 @@ class TestWhiteIsZero:
         tifffile.imwrite(tmp_path / "a.tif", noise(1, np.uint16)[..., 0], photometric="miniswhite")
         with refused(SampleError, "a.tif: 0 is white (WhiteIsZero) and has uint16 values"):
             numbers(tmp_path / "a.tif", load_picture(tmp_path / "a.tif"))
+
+
+def test_dataset(make: Make, raw: Path, tmp_path: Path) -> None:
+    for name in "abc":
+        picture = noise(4, np.uint8)
+        Image.fromarray(picture, "RGBA").save(raw / "nir" / f"{name}.tif", compression="tiff_lzw")
+        Image.fromarray(label_map() == 1).save(raw / "labels" / f"{name}.tif", tiffinfo={262: 0})
+    values = ("values = { weed = 1, crop = 2 }", "values = { weed = 1, crop = 2 }\nvoid = [0]")
+    converter = make(("nir/{id}.png", "nir/{id}.tif"), ("labels/{id}.png", "labels/{id}.tif"), values)
+    dataset = check_dataset(converter, tmp_path / "set")
+    for split, part in load_dataset(str(tmp_path / "set"), cache_dir=str(tmp_path / "cache")).items():
+        for row in part:
+            found = np.frombuffer(row["nir"]["data"], row["nir"]["dtype"]).reshape(row["nir"]["shape"])
+            np.testing.assert_array_equal(found, noise(4, np.uint8))
+            assert [(item["class_id"], item["area"]) for item in row["objects"]] == [(1, 4)]
+        assert len(part) == dataset.manifest.splits[split].images
 
 
 class TestRgb:

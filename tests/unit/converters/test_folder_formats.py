@@ -238,6 +238,16 @@ class TestTiff:
         with pytest.raises(SampleError, match=r"nir/a.tif: .*copy or download it again"):
             read()
 
+    def test_damaged_width(self, path: Path, read: Read) -> None:
+        tifffile.imwrite(path.with_suffix(".tif"), ramp()[..., 0], compression="zlib")
+        with tifffile.TiffFile(path.with_suffix(".tif")) as file:
+            place = file.pages[0].tags["ImageWidth"].valueoffset
+        content = bytearray(path.with_suffix(".tif").read_bytes())
+        content[place + 3] = 0x40  # 32 bits, little-endian
+        path.with_suffix(".tif").write_bytes(content)
+        with refused(SampleError, f"nir/a.tif: too large for one picture (5 x {2**30 + WIDTH} pixels); cut"):
+            read()
+
     def test_turned(self, path: Path, read: Read) -> None:
         tifffile.imwrite(path.with_suffix(".tif"), ramp()[..., 0], extratags=[(274, 3, 1, 8, True)])
         with refused(SampleError, "nir/a.tif: its orientation tag is 8"):
