@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aims.core.schema import Array, InstanceMap, SampleError
 
-from ..reading.label_maps import class_map, numbers
+from ..reading.label_maps import class_map, colour_codes, is_coloured, numbers
 from ..reading.masks import draw_masks, encode_mask
 from ..reading.pictures import check_sizes
 from .classes import CodedClasses
@@ -38,7 +38,10 @@ def read_instance_files(
     if entry.one_each:
         return _masks(entry, classes, files, where)
     path = files.find(entry.files)
-    values = numbers(path, load_labels(path, entry.variable, files))
+    picture = load_labels(path, entry.variable, files)
+    # Tools draw the objects of Pascal VOC in colours, each its own, where the set itself has a palette.
+    coloured = entry.class_files is not None and is_coloured(picture)
+    values = colour_codes(path, picture) if coloured else numbers(path, picture)
     if values.size and values.min() < 0:
         values = np.where(np.isin(values, [code for code in classes.ids if code < 0]), 0, values)
     if values.size and values.min() < 0:

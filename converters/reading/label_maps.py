@@ -38,6 +38,16 @@ def numbers(path: Path, picture: Picture) -> Array:
     return number.astype(np.uint8) if number.dtype.kind == "b" else number
 
 
+def is_coloured(picture: Picture) -> bool:
+    """Returns whether a picture without a palette has red, green and blue that differ."""
+    array = picture.array
+    return (
+        picture.palette is None
+        and array.shape[2] in (3, 4)
+        and bool((array[..., :3] != array[..., :1]).any())
+    )
+
+
 def colour_codes(path: Path, picture: Picture) -> NDArray[np.int64]:
     """Returns the (height, width) codes of the pixels' 8-bit RGB colours; see `colour_code`.
 

@@ -7,7 +7,6 @@ COCO's are, as which LabelMe exports them.
 from __future__ import annotations
 
 import base64
-import binascii
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ class _Shape(msgspec.Struct):
                 x, y = read_points(self.points, size, at_least=1)[0]
                 try:
                     data = base64.b64decode(self.mask or "", validate=True)
-                except binascii.Error as error:
+                except ValueError as error:
                     raise MaskError(f"a mask that is no base64 ({error})") from None
                 return place_mask(read_png_mask(data, size), int(x), int(y), size)
             case other:

@@ -7,7 +7,6 @@ as Supervisely's own program does.
 from __future__ import annotations
 
 import base64
-import binascii
 import zlib
 from pathlib import Path
 from typing import Any
@@ -102,7 +101,7 @@ def _unpack(text: str, size: Size) -> bytes:
     most = _HEAD + 4 * size[0] * size[1]
     try:
         data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), most + 1)
-    except (binascii.Error, zlib.error) as error:
+    except (ValueError, zlib.error) as error:
         raise MaskError(f"a bitmap that cannot be unpacked ({error})") from None
     if len(data) > most:
         raise MaskError("a bitmap that unpacks to more than the picture holds")

@@ -128,7 +128,7 @@ class TestLabelMe:
             self.shape(BOX),
             self.shape([[1, 1], [2, None], [2, 2]]),
             self.shape([[1, 1], [9e9, 1], [2, 2]]),
-            self.shape([[1, 1]], shape_type="mask", mask="?"),
+            self.shape([[1, 1]], shape_type="mask", mask="é"),
             self.shape([[1, 1]], shape_type="mask", mask=base64.b64encode(png(np.ones((99, 3)))).decode()),
             self.shape([[1, 1]], shape_type="mask", mask=base64.b64encode(b"\x89PNG").decode()),
             self.shape(BOX, label="__ignore__"),
@@ -271,8 +271,8 @@ class TestSupervisely:
         assert classes == {1: 1, 2: 2}
 
     def test_what_cannot_be_drawn_is_listed(self, write: Write) -> None:
-        broken = self.bitmap(b"")
-        broken["bitmap"]["data"] = "eJ"
+        broken, foreign = self.bitmap(b""), self.bitmap(b"")
+        broken["bitmap"]["data"], foreign["bitmap"]["data"] = "eJ", "é"
         objects = [
             self.figure("line", [[1, 1], [2, 2]]),
             self.figure("polygon", [[1, 1], [2, 2]]),
@@ -280,14 +280,16 @@ class TestSupervisely:
             self.figure("polygon", BOX, 5),
             self.bitmap(bytes(1 << 20)),
             broken,
+            foreign,
             self.bitmap(png(np.ones((2, 3)))),
         ]
         instances, _, dropped = read(write(self.content(*objects)))
-        np.testing.assert_array_equal(instances, box(7))
-        assert [line.partition(":")[0] for line in dropped] == [f"object {k}" for k in range(1, 7)]
+        np.testing.assert_array_equal(instances, box(8))
+        assert [line.partition(":")[0] for line in dropped] == [f"object {k}" for k in range(1, 8)]
         assert dropped[0] == "object 1: a line has no area"
         assert "unpacks to more than the picture holds" in dropped[4]
         assert "cannot be unpacked" in dropped[5]
+        assert "cannot be unpacked" in dropped[6]
 
 
 @pytest.mark.parametrize(
