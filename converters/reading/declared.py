@@ -65,6 +65,16 @@ def tiff_no_data(page: Any) -> float | None:
     return None if tag is None else no_data(str(tag.value), page.dtype)
 
 
+def zero_is_white(page: Any) -> bool:
+    """Returns whether the numbers of a page were written to show 0 as white.
+
+    tifffile, and scikit-image through it, marks boolean arrays so, but writes their values as they are.
+    """
+    tag = page.tags.get(_PHOTOMETRIC)
+    as_given = page.bitspersample == 1 and str(page.software).startswith("tifffile")
+    return tag is not None and tag.value == _WHITE_IS_ZERO and not as_given
+
+
 def tiff_remarks(page: Any) -> Iterator[str]:
     """Yields what the tags of a page say about its numbers and is not applied to them."""
     tags = {code: page.tags[code].value for code in _KNOWN if code in page.tags}
@@ -84,11 +94,10 @@ def tiff_remarks(page: Any) -> Iterator[str]:
         yield f"MaxSampleValue is {highest}, below the range of {page.dtype}; 'valid_range' can say so"
     if _MULTIPLIED_ALPHA in np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0)):
         yield "ExtraSamples says that its colours were multiplied by alpha"
-    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        yield (
-            "0 is white (WhiteIsZero): streams keep its numbers, labels are inverted as viewers show them "
-            "(tifffile and scikit-image save boolean masks so without inverting them: save those as uint8)"
-        )
+    if zero_is_white(page):
+        yield "0 is white (WhiteIsZero): streams keep its numbers, labels are inverted as viewers show them"
+    elif tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        yield "0 is white (WhiteIsZero), as tifffile marks boolean arrays: labels are kept as written"
     yield from _resolutions(tags)
 
 

@@ -20,10 +20,10 @@ from tifffile import COMPRESSION, FILETYPE, PHOTOMETRIC
 
 from aims.core.schema import Array, SampleError
 
-from .declared import tiff_no_data, tiff_remarks
+from .declared import tiff_no_data, tiff_remarks, zero_is_white
 from .decoding import AGAIN, Picture, check_upright, decoder_errors, several_pages, with_palette
 
-_PHOTOMETRIC, _ORIENTATION = 262, 274
+_ORIENTATION = 274
 _AXES = ("YX", "YXS", "SYX")
 _MEASURED = frozenset(
     {
@@ -82,10 +82,9 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
         return with_palette(path, planes[0], palette)
     if first.axes == "SYX":
         planes = [np.moveaxis(plane, 0, -1) for plane in planes]
-    inverted = first.photometric == PHOTOMETRIC.MINISWHITE and _PHOTOMETRIC in first.tags
     return Picture(
         np.concatenate([np.atleast_3d(plane) for plane in planes], axis=-1) if count > 1 else planes[0],
-        black=2**first.bitspersample - 1 if inverted else None,
+        black=2**first.bitspersample - 1 if zero_is_white(first) else None,
         lossy=first.compression in _JPEG,
         missing=missing,
         remarks=remarks,

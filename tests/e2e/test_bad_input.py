@@ -74,11 +74,12 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def home(made, tmp_path):
+def home(made, tmp_path, capsys):
     """A copy of a layout of one's own: folder, command line."""
 
     def get(name):
         source, options = made(name)
+        capsys.readouterr()  # what the conversion said, if it was made here
         copied = shutil.copytree(source, tmp_path / "home", symlinks=True)
         return copied, ["convert", *(option.replace(str(source), str(copied)) for option in options)]
 

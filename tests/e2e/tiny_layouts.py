@@ -168,7 +168,7 @@ def write_nyuv2_official(raw: Path) -> list[str]:
 def write_nyuv2_folder(raw: Path) -> list[str]:
     """The re-distributed folder."""
     nyuv2.write_folder(raw, {k + 1: _nyuv2(k) for k in range(4)}, train=[1, 2], test=[3, 4])
-    return ["nyuv2", "--raw", str(raw)]
+    return ["nyuv2", "--raw", str(raw), "--labels", "classes"]
 
 
 def _nyuv2(number: int) -> nyuv2.NYUv2Image:

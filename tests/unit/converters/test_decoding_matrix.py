@@ -178,6 +178,13 @@ class TestWhiteIsZero:
         np.testing.assert_array_equal(numbers(tmp_path / "a.tif", picture), mask)
         np.testing.assert_array_equal(colour_codes(tmp_path / "a.tif", picture), mask * 0xFFFFFF)
 
+    def test_boolean_arrays_of_tifffile_are_as_written(self, tmp_path: Path) -> None:
+        mask = noise(1, np.uint8)[..., 0] > 99
+        tifffile.imwrite(tmp_path / "a.tif", mask)
+        picture = load_picture(tmp_path / "a.tif")
+        np.testing.assert_array_equal(numbers(tmp_path / "a.tif", picture), mask)
+        assert any("as tifffile marks boolean arrays" in remark for remark in picture.remarks)
+
     @pytest.mark.parametrize("bits", [4, 8])
     def test_numbers(self, tmp_path: Path, bits: int) -> None:
         stored = noise(1, np.uint8)[..., 0] & np.uint8(2**bits - 1)
