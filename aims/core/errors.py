@@ -28,6 +28,21 @@ class Busy(InputError):
     """Raised while another process works on the same run or folder."""
 
 
+class OutOfMemory(AimsError):
+    """Raised for want of memory.
+
+    Args:
+        where: the file or image that took it.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
+
+    def __str__(self) -> str:
+        what = "out of memory; what was finished is kept: free some memory, or leave it out"
+        return f"{self.args[0]}: {what}"
+
+
 def unknown_name(kind: str, name: str, choices: Iterable[str], *, where: str = "") -> InputError:
     """Builds the error for an unknown name; the message lists the nearest known name and all of them.
 

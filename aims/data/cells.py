@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aims.core.columns import CLICKS, COLUMNS, OBJECT_FIELDS, Tensor
 from aims.core.structs import locate_misfit
+from aims.data.instances import count_pixels
 
 #: Prefix of the Parquet path of a single field of `objects`, for reading that field alone.
 OBJECT_FIELD = "objects.list.element."
@@ -81,6 +82,6 @@ def check_instances(instances: NDArray[np.uint16], row: Mapping[str, Any]) -> No
     if instances.shape != size:
         raise ValueError(f"instances: size is {instances.shape}, not {size}")
     # In linear time; `np.unique` would sort all pixels of every image read.
-    found = np.bincount(instances.ravel(), minlength=1)[1:]
+    found = count_pixels(instances)[1:]
     if len(found) != count or not found.all():
         raise ValueError(f"instances: the ids are not those of the {count} objects, 1..{count}")

@@ -28,6 +28,8 @@ DROPPED = "dropped.jsonl"
 CARD = "README.md"
 #: Suffix of a folder in which a dataset is being made.
 PARTIAL = ".partial"
+#: Pictures of this size or more are written and read with as few copies as possible.
+LARGE_CELL_BYTES = 128 << 20
 
 
 def arrow_schema(spec: DatasetSpec) -> pa.Schema:
@@ -63,7 +65,12 @@ def check_text(where: str, what: str, text: str) -> None:
 def encode_tensor(array: Array) -> dict[str, Any]:
     """Encodes an array as the value of a stream: C-order little-endian bytes, NumPy dtype name, shape."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return {"data": little.tobytes(), "dtype": array.dtype.name, "shape": list(array.shape)}
+    return {"data": _bytes_of(little), "dtype": array.dtype.name, "shape": list(array.shape)}
+
+
+def _bytes_of(array: Array) -> memoryview:
+    """Returns the bytes of a contiguous array without copying them."""
+    return array.reshape(-1).view(np.uint8).data
 
 
 def decode_tensor(value: Mapping[str, Any]) -> Array:
@@ -83,7 +90,7 @@ def decode_tensor(value: Mapping[str, Any]) -> Array:
 
 def encode_instances(instances: NDArray[Any]) -> bytes:
     """Encodes a (height, width) instance map, ids up to `MAX_INSTANCES`, as a 16-bit PNG."""
-    _, png = cv2.imencode(".png", instances.astype(np.uint16))
+    _, png = cv2.imencode(".png", instances.astype(np.uint16, copy=False))
     return png.tobytes()
 
 
@@ -119,7 +126,7 @@ def _decode(encoded: bytes, flags: int) -> NDArray[Any] | None:
         return None
 
 
-def encode_row(sample: Sample, spec: DatasetSpec) -> tuple[dict[str, Any], NDArray[np.int32]]:
+def encode_row(sample: Sample, spec: DatasetSpec) -> tuple[dict[str, Any], NDArray[Any]]:
     """Encodes a sample as a row, splitting a semantic map into instances.
 
     Returns:
@@ -153,19 +160,19 @@ def encode_row(sample: Sample, spec: DatasetSpec) -> tuple[dict[str, Any], NDArr
     return row, instances
 
 
-def _instances(sample: Sample, spec: DatasetSpec) -> tuple[NDArray[np.int32], dict[int, int]]:
+def _instances(sample: Sample, spec: DatasetSpec) -> tuple[NDArray[Any], dict[int, int]]:
     """Returns the dense instance map of a sample, and the class of each id."""
     labels = sample.labels
     if isinstance(labels, SemanticMap):
         source, classes = labels.class_map, None
-        instances = split_instances(source, void=labels.void)
+        instances = split_instances(source, void=labels.void, dtype=np.uint16)
     elif isinstance(labels, InstanceMap):
         source, classes = labels.instances, labels.class_ids
-        instances = order_by_first_pixel(source)
+        instances = order_by_first_pixel(source, np.uint16)
     first = first_pixels(instances)[1:]
     if len(first) > MAX_INSTANCES:
         raise SampleError(f"{sample.image_id}: {len(first)} instances; the format holds {MAX_INSTANCES}")
-    values = source.ravel()[first].tolist()
+    values = source.reshape(-1)[first].tolist()
     class_ids = {
         k: int(value if classes is None else classes[value]) for k, value in enumerate(values, start=1)
     }
@@ -179,17 +186,18 @@ def row_digest(split: str, row: Mapping[str, Any], instances: NDArray[Any], stre
     """Returns the SHA-256 of a row's content, independent of how Parquet and PNG compress it."""
     digest = hashlib.sha256()
 
-    def add(header: Any, payload: bytes = b"") -> None:
+    def add(header: Any, payload: bytes | memoryview = b"") -> None:
         # Lengths go first, so that the parts of two different rows never concatenate to the same bytes.
         text = json.dumps([header, len(payload)], sort_keys=True, separators=(",", ":")).encode()
-        digest.update(len(text).to_bytes(8, "little") + text + payload)
+        digest.update(len(text).to_bytes(8, "little") + text)
+        digest.update(payload)
 
     add([split, row["image_id"], row["group"], row["height"], row["width"]])
     add("rgb", b"" if row["rgb"] is None else row["rgb"]["bytes"])
     for name in streams:
         value = row[name]
         add([name, value["dtype"], list(value["shape"])], value["data"])
-    add("instances", np.ascontiguousarray(instances, "<u2").tobytes())
+    add("instances", _bytes_of(np.ascontiguousarray(instances, "<u2")))
     add(row["objects"])
     return digest.hexdigest()
 

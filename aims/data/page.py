@@ -23,6 +23,8 @@ from aims.data.templates import render_template
 SIDE = 480
 #: Pictures up to this size are encoded without loss and enlarged without smoothing.
 _SMALL = 160
+# Longest side that is drawn before a picture is reduced to the page's; of larger ones every k-th pixel.
+_MOST_PIXELS = 4 * SIDE
 # WebP quality as OpenCV takes it: a value above 100 is lossless.
 _QUALITY = 84
 _LOSSLESS = 101
@@ -178,7 +180,9 @@ def _card(dataset: Dataset, ref: ImageRef, names: tuple[str, ...], colours: Sequ
 
 def _panel(dataset: Dataset, name: str, array: NDArray[Any], grid: tuple[int, int]) -> dict[str, Any]:
     """Returns the template variables of one stream of an image."""
-    drawing = draw(array, name, dataset.streams[name])
+    # Of a large picture, as many pixels as the page can show: colours take eight bytes a value and more.
+    step = max(1, max(array.shape[:2]) // _MOST_PIXELS)
+    drawing = draw(array[::step, ::step], name, dataset.streams[name])
     pixels, scale = drawing.pixels, drawing.scale
     longest = max(pixels.shape[:2])
     if longest > SIDE:

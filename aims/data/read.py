@@ -19,7 +19,7 @@ from aims.core.errors import AimsError, InputError, unknown_name
 from aims.core.files import inside
 from aims.core.schema import Array, DatasetSpec, StreamSpec
 from aims.data.cells import OBJECT_FIELD, check_instances, find_misfit, find_wrong_object
-from aims.data.format import PARTIAL, decode_instances, decode_rgb, decode_tensor
+from aims.data.format import LARGE_CELL_BYTES, PARTIAL, decode_instances, decode_rgb, decode_tensor
 from aims.data.manifest import MANIFEST, Manifest, read_manifest
 from aims.sensors.derived import POLARIZERS, derive, derived_streams
 
@@ -150,7 +150,7 @@ class Dataset:
         with self._open(file) as parquet:
             before = 0
             for group in range(parquet.num_row_groups):
-                values = parquet.read_row_group(group, columns=chosen).to_pylist()
+                values = read_rows(parquet, group, chosen)
                 for row, value in enumerate(values):
                     self._check(value, chosen, f"{file}, row {before + row}")
                     yield group, row, value
@@ -170,7 +170,8 @@ class Dataset:
             what = "not a regular file" if path.exists() else "no longer there"
             raise AimsError(f"{path}: {what}; bring it back, or convert the dataset again")
         try:
-            with pq.ParquetFile(path) as parquet:
+            # Without `pre_buffer`, which keeps what it has read until the file is closed.
+            with pq.ParquetFile(path, pre_buffer=False) as parquet:
                 yield parquet
         except (OSError, pa.ArrowException) as error:
             reason = " ".join(str(error).split())
@@ -198,9 +199,13 @@ class Dataset:
         key = (ref.file, ref.row_group, stored)
         # Consecutive images share a row group: the last one read is cached for sequential access.
         if self._cache is None or self._cache[0] != key:
+            self._cache = None
             with self._open(ref.file) as parquet:
                 self._cache = (key, parquet.read_row_group(ref.row_group, columns=columns))
         value = self._cache[1].slice(ref.row, 1).to_pylist()[0]
+        if self._cache[1].nbytes >= LARGE_CELL_BYTES:
+            self._cache = None
+            pa.default_memory_pool().release_unused()
         where = f"{ref.file}: image {ref.image_id!r}"
         self._check(value, columns, where)
         try:
@@ -230,6 +235,21 @@ class Dataset:
     def __getstate__(self) -> dict[str, Any]:
         # Without the cached table, which every worker process would otherwise receive.
         return {**self.__dict__, "_cache": None}
+
+
+def read_rows(
+    parquet: pq.ParquetFile, group: int, columns: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Returns the rows of a row group by column, and gives back the memory that reading large ones took."""
+    table = parquet.read_row_group(group, columns=columns)
+    large = table.nbytes >= LARGE_CELL_BYTES
+    if large:
+        pa.default_memory_pool().release_unused()
+    values: list[dict[str, Any]] = table.to_pylist()
+    del table
+    if large:
+        pa.default_memory_pool().release_unused()
+    return values
 
 
 def find_datasets(folder: Path) -> list[Dataset]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from aims.core.errors import OutOfMemory
 from aims.core.files import atomic_write, sha256_file, write_json
 from aims.core.remarks import collect_remarks
 from aims.core.schema import Converter, DatasetSpec, SampleError
 from aims.core.structs import read_struct
-from aims.data.format import encode_row, row_digest
+from aims.data.format import LARGE_CELL_BYTES, encode_row, row_digest
 from aims.data.manifest import DroppedLine
 
 RECORDS = ".records"
@@ -142,31 +143,36 @@ class ShardWriter:
         # Before the files are read: one that changes meanwhile then makes the shard out of date.
         record = ShardRecord(files=file_stats(self._sources(shard)))
         path = self.folder / "data" / shard.file
-        with (
-            atomic_write(path) as beside,
-            pq.ParquetWriter(beside, self.schema, compression="zstd") as writer,
-        ):
-            group: list[dict[str, Any]] = []
-            for row, instances in self._rows(shard, record, on_progress):
-                record.digests.append(row_digest(shard.split, row, instances, tuple(self.spec.streams)))
-                record.instances += len(row["objects"])
-                group.append(row)
-                cells = (value for row in group for value in row.values() if isinstance(value, dict))
-                size = sum(len(value["data"] if "data" in value else value["bytes"]) for value in cells)
-                if len(group) == _ROW_GROUP_ROWS or size >= _ROW_GROUP_BYTES:
-                    writer.write_table(pa.Table.from_pylist(group, self.schema))
-                    group = []
-            if group:
-                writer.write_table(pa.Table.from_pylist(group, self.schema))
+        with atomic_write(path) as beside, ExitStack() as stack:
+            writer = None
+            for group in self._groups(shard, record, on_progress):
+                writer = writer or stack.enter_context(_open(beside, self.schema, group))
+                writer.write_table(_table(group, self.schema))
+                # Before the next images are read.
+                group.clear()
+            if writer is None:
+                stack.enter_context(_open(beside, self.schema, []))
         # The record is written last: a shard without one counts as unfinished.
         record.sha256 = sha256_file(path)
         write_json(self._record(shard), msgspec.to_builtins(record))
         return record
 
-    def _rows(
+    def _groups(
         self, shard: Shard, record: ShardRecord, on_progress: Progress
-    ) -> Iterator[tuple[dict[str, Any], NDArray[np.int32]]]:
-        """Yields rows with their instance maps; adds source checksums and dropped images to the record."""
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Yields the rows of each row group; see `_rows`."""
+        group: list[dict[str, Any]] = []
+        for row in self._rows(shard, record, on_progress):
+            group.append(row)
+            del row
+            if len(group) == _ROW_GROUP_ROWS or sum(_cell_sizes(group)) >= _ROW_GROUP_BYTES:
+                yield group
+                group = []
+        if group:
+            yield group
+
+    def _rows(self, shard: Shard, record: ShardRecord, on_progress: Progress) -> Iterator[dict[str, Any]]:
+        """Yields rows; adds their digests, the source checksums and the dropped images to the record."""
 
         def drop(image_id: str, kind: str, reason: str) -> None:
             # The result must not depend on where the raw folder lies.
@@ -184,6 +190,8 @@ class ShardWriter:
                 if not self.keep_going:
                     raise
                 drop(image_id, "unreadable", str(error))
+            except MemoryError:
+                raise OutOfMemory(f"{self.spec.name}, image {image_id}") from None
             else:
                 for reason in sample.dropped:
                     drop(image_id, "object", reason)
@@ -194,10 +202,51 @@ class ShardWriter:
                 for reason in sample.overlaps:
                     drop(image_id, "overlap", reason)
                 if row["objects"]:
-                    yield row, instances
+                    record.digests.append(row_digest(shard.split, row, instances, tuple(self.spec.streams)))
+                    record.instances += len(row["objects"])
+                    # A large picture and its labels would take memory while the row is written.
+                    del sample, instances
+                    yield row
+                    del row
                 else:
                     drop(image_id, "no instance", "the labels hold no instance")
             on_progress(1)
+
+
+def _cell_sizes(group: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Returns the size in bytes of every picture of some rows."""
+    cells = (value for row in group for value in row.values() if isinstance(value, dict))
+    return [len(value["data"] if "data" in value else value["bytes"]) for value in cells]
+
+
+def _open(path: Path, schema: pa.Schema, group: Sequence[Mapping[str, Any]]) -> pq.ParquetWriter:
+    """Opens a file whose first row group is known.
+
+    Compression, dictionaries and statistics each copy a cell once or twice in memory. A file that begins with
+    a cell of 128 MiB or more does without them.
+    """
+    if max(_cell_sizes(group), default=0) < LARGE_CELL_BYTES:
+        return pq.ParquetWriter(path, schema, compression="zstd")
+    return pq.ParquetWriter(path, schema, compression="none", use_dictionary=False, write_statistics=False)
+
+
+def _table(group: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Builds the table of some rows; the tensors of a large one alone are not copied."""
+    if len(group) > 1 or max(_cell_sizes(group)) < LARGE_CELL_BYTES:
+        return pa.Table.from_pylist(group, schema)
+    (row,) = group
+    tensors = {name: value for name, value in row.items() if isinstance(value, dict) and "data" in value}
+    table = pa.Table.from_pylist(
+        [{**row, **{name: {**tensors[name], "data": b""} for name in tensors}}], schema
+    )
+    for name, value in tensors.items():
+        cell, column = table[name].combine_chunks(), table.schema.get_field_index(name)
+        ends = pa.py_buffer(np.array([0, len(value["data"])], np.int32))
+        data = pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(value["data"])])
+        parts = [data if field.name == "data" else cell.field(field.name) for field in cell.type]
+        filled = pa.StructArray.from_arrays(parts, fields=list(cell.type))
+        table = table.set_column(column, table.schema.field(column), filled)
+    return table
 
 
 def file_stats(paths: Iterable[Path]) -> list[tuple[str, int, int]]:

@@ -28,9 +28,9 @@ from aims.data.format import (
     fingerprint,
     row_digest,
 )
-from aims.data.instances import describe_objects
+from aims.data.instances import count_pixels, describe_objects
 from aims.data.manifest import MANIFEST, Counts, DroppedLine, FileEntry, count_kinds
-from aims.data.read import Dataset
+from aims.data.read import Dataset, read_rows
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class _Check:
 
     def _check_shard(self, file: str, path: Path, entry: FileEntry) -> Iterator[Problem]:
         try:
-            with pq.ParquetFile(path) as parquet:
+            with pq.ParquetFile(path, pre_buffer=False) as parquet:
                 schema = parquet.schema_arrow
                 wrong = dict(_compare_schemas(schema, arrow_schema(self.spec)))
                 for column, message in wrong.items():
@@ -123,7 +123,7 @@ class _Check:
                     yield Problem(file, f"{count} rows, the manifest says {entry.images}")
                 # With a wrong schema every row would be reported, so none is read.
                 groups = () if wrong else range(parquet.num_row_groups)
-                rows = (value for group in groups for value in parquet.read_row_group(group).to_pylist())
+                rows = (value for group in groups for value in read_rows(parquet, group))
                 for row, value in enumerate(rows):
                     for column, message in self._check_row(f"{file}, row {row}", value, entry.split):
                         yield Problem(file, message, row=row, column=column)
@@ -212,7 +212,7 @@ def _compare_objects(
     instances: NDArray[np.uint16], objects: list[dict[str, Any]], classes: int
 ) -> Iterator[tuple[str, str]]:
     """Compares the objects with those computed from the map; yields (column, message)."""
-    ids = np.unique(instances[instances != 0]).tolist()
+    ids = (np.flatnonzero(count_pixels(instances)[1:]) + 1).tolist()
     if ids != list(range(1, len(ids) + 1)):
         yield "instances", f"ids are not dense 1..{len(ids)}"
         return

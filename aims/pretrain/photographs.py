@@ -89,7 +89,8 @@ class Photographs:
             if regions.shape != picture.shape[:2]:
                 raise InputError(f"{maps}: regions of {regions.shape} pixels, picture of {picture.shape[:2]}")
         colours: NDArray[Any] = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-        return colours.astype(np.uint8, copy=False), [split_instances(regions) for regions in drawn]
+        split = [split_instances(regions).astype(np.int32, copy=False) for regions in drawn]
+        return colours.astype(np.uint8, copy=False), split
 
 
 @dataclass(frozen=True)

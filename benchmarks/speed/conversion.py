@@ -1,11 +1,15 @@
 """Speed and memory of a conversion: 2,000 generated 480 x 640 images with a float32 stream.
 
     python -m aims.benchmarks.speed.conversion [--images 2000] [--jobs 1 2]
+    python -m aims.benchmarks.speed.conversion --large 9000 12000
 
 Writes a raw folder (float32 .npy depth, PNG labels) into a temporary folder, converts it with the folder
 converter in a new process for each number of jobs, and prints images per second and the peak memory of all
 processes together (sum of resident set sizes, sampled every 20 ms), also less one bare interpreter per
 process. The exit code is 1 if one job needs 500 MB or more above the interpreter.
+
+`--large` converts, verifies and views one 16-bit picture of this height and width, after the same with 64 x
+64 pixels, whose peak is subtracted; the exit code is 1 if the rest is more than `LARGE_LIMIT` times the picture.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import numpy as np
 import psutil
 
 LIMIT_MB = 500
+LARGE_LIMIT = 4
 SIZE = (480, 640)
 # Number of distinct images; further ones are hard links to them, so that the page cache holds all files and
 # the disk is not measured.
@@ -105,11 +110,62 @@ def watch(command: list[str], interpreter: int) -> tuple[float, int, int]:
     return time.perf_counter() - start, peak, above
 
 
+def write_picture(raw: Path, size: tuple[int, int]) -> None:
+    """Writes one 16-bit picture with 60 ellipses of three classes as its labels."""
+    rng = np.random.default_rng(0)
+    for name in ("depth", "labels"):
+        (raw / name).mkdir(parents=True)
+    tile = rng.integers(0, 4096, (64, 64), dtype=np.uint16)
+    tiles = tuple(-(-side // 64) for side in size)
+    cv2.imwrite(str(raw / "depth" / "0.png"), np.tile(tile, tiles)[: size[0], : size[1]])
+    labels = np.zeros(size, np.uint8)
+    for k in range(60):
+        y, x, down, across = (int(rng.integers(low, side)) for low in (0, 4) for side in size)
+        axes = (max(2, across // 12), max(2, down // 12))
+        cv2.ellipse(labels, (x, y), axes, 0, 0, 360, 1 + k % 3, -1)
+    cv2.imwrite(str(raw / "labels" / "0.png"), labels)
+    (raw / "set.toml").write_text(DESCRIPTION.replace("depth/{id}.npy", "depth/{id}.png"))
+
+
+def measure_large(size: tuple[int, int]) -> None:
+    """Prints the peak memory of converting, verifying and viewing one picture; see the module."""
+    times = []
+    print("| command | seconds | peak MB | above a small picture MB | times the picture |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as folder:
+        small, large = Path(folder) / "small", Path(folder) / "large"
+        write_picture(small, (64, 64))
+        write_picture(large, size)
+        for command in (
+            "convert folder {0}/set.toml --out {0}/out",
+            "verify {0}/out",
+            "view {0}/out --out {0}/page",
+        ):
+            program = [sys.executable, "-c", "from aims.cli import main; main()"]
+            runs = [watch([*program, *command.format(raw).split()], 0) for raw in (small, large)]
+            above = runs[1][1] - runs[0][1]
+            times.append(above / (2 * size[0] * size[1]))
+            print(
+                f"| {command.split()[0]} | {runs[1][0]:.1f} | {runs[1][1] / 1e6:.0f} | {above / 1e6:.0f} "
+                f"| {times[-1]:.2f} |",
+                flush=True,
+            )
+    if max(times) > LARGE_LIMIT:
+        sys.exit(f"a command needs more than {LARGE_LIMIT} times the picture")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed and memory of a conversion.")
+    parser.add_argument(
+        "--large", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="Measure one picture."
+    )
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
+    if options.large is not None:
+        height, width = options.large
+        measure_large((height, width))
+        return
     sleep = [sys.executable, "-c", "import time; time.sleep(0.5)"]
     _, interpreter, _ = watch(sleep, 0)
     imports = [sys.executable, "-c", "import aims.data.write, aims.converters.folder, time; time.sleep(0.5)"]

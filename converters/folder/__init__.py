@@ -98,7 +98,7 @@ Colour polarization sensors, whose cells are 4 x 4, are not read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -270,9 +270,10 @@ class FolderConverter(Converter):
 
     @cached_property
     def _first(self) -> dict[str, StreamFile]:
-        """The streams of the first image that can be read."""
+        """The streams of the first image that can be read, each as its first pixel."""
         images = ((split, image_id) for split, ids in self._splits.items() for image_id in ids)
-        return first_readable(images, lambda image: read_streams(self._config, self._files(*image))) or {}
+        found = first_readable(images, lambda image: read_streams(self._config, self._files(*image))) or {}
+        return {name: replace(stream, array=stream.array[:1, :1].copy()) for name, stream in found.items()}
 
     def _files(self, split: str, image_id: str) -> ImageFiles:
         return ImageFiles(self._tree, self._name(split, image_id), self._parts(split, image_id))

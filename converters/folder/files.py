@@ -14,6 +14,7 @@ from aims.core.remarks import remark
 from aims.core.schema import Array, SampleError
 from aims.sensors.polarization import Interpolation, split_mosaic
 
+from ..reading.headers import check_headers
 from ..reading.patterns import Parts, Pattern, Tree
 from ..reading.pictures import Picture, check_measured, load_picture
 from .config import MOSAIC_STREAMS, FolderConfig, MosaicEntry, StreamEntry
@@ -106,8 +107,17 @@ class ImageFiles:
 
 def read_streams(config: FolderConfig, files: ImageFiles) -> dict[str, StreamFile]:
     """Reads every stream of one image, in the order of the description; those of a mosaic come last."""
+    _check_headers(config, files)
     streams = {name: _stream(entry, files) for name, entry in config.streams.items()}
     return streams | (_mosaic(config.mosaic, files) if config.mosaic else {})
+
+
+def _check_headers(config: FolderConfig, files: ImageFiles) -> None:
+    """Compares the headers of streams and labels; files that are missing or several are reported later."""
+    entries = [(entry.files, entry.variable) for entry in stream_entries(config).values()]
+    entries.append((config.labels.files, config.labels.variable))
+    found = [(pattern.find(files.tree, files.parts), variable) for pattern, variable in entries]
+    check_headers({paths[0]: variable for paths, variable in found if len(paths) == 1})
 
 
 def stream_entries(config: FolderConfig) -> Mapping[str, StreamEntry]:

@@ -6,12 +6,13 @@ Nothing is unpickled or executed: of MATLAB's classes, numbers, logicals and fie
 from __future__ import annotations
 
 import io
+import math
 import struct
 import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -50,9 +51,22 @@ def load_npz(path: Path, data: bytes, variable: str) -> Array:
         _known(path, variable, names)
         if names.count(variable) > 1:
             raise SampleError(f"{path}: holds variable {variable!r} twice; save it again")
+        with archive.open(f"{variable}.npy") as member:
+            _, size = npy_header(member)
+            end = member.tell() + size
+        if size and archive.getinfo(f"{variable}.npy").file_size > end:
+            raise SampleError(f"{path}: variable {variable!r} is longer than its header says; save it again")
         # Read to the end, because zipfile verifies the checksum only then.
         content = archive.read(f"{variable}.npy")
     return load_npy(path, content, f"npz ({variable!r})")
+
+
+def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], int]:
+    """Reads the header of an npy file; returns the shape that it announces, and the bytes of all numbers."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
 
 
 def load_mat(path: Path, data: bytes, variable: str) -> Array:

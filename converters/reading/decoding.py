@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from aims.core.errors import OutOfMemory
 from aims.core.schema import Array, SampleError
 
 AGAIN = "copy or download it again"
@@ -56,8 +57,10 @@ def decoder_errors(path: Path, kind: str) -> Iterator[None]:
     """Context manager that turns any exception of a decoder into a one-line SampleError about the file."""
     try:
         yield
-    except (SampleError, MemoryError):
+    except (SampleError, OutOfMemory):
         raise
+    except MemoryError:
+        raise OutOfMemory(str(path)) from None
     except UnidentifiedImageError as error:
         raise SampleError(f"{path}: not a {kind} file, or cut short at its start; {AGAIN}") from error
     except Image.DecompressionBombError as error:

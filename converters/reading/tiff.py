@@ -55,7 +55,7 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
     # OME and Micro-Manager metadata may refer to other files, which tifffile would open.
     with (
         decoder_errors(path, "TIFF"),
-        _raising_logged_errors(path),
+        raising_logged_errors(path),
         tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False, is_ndtiff=False) as file,
     ):
         found: list[Any] = list(file.pages)
@@ -92,7 +92,7 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
 
 
 @contextmanager
-def _raising_logged_errors(path: Path) -> Iterator[None]:
+def raising_logged_errors(path: Path) -> Iterator[None]:
     """Raises what tifffile only logs, such as a tag it cannot read, after which it guesses the dtype."""
     errors: list[str] = []
 

@@ -111,6 +111,14 @@ class TestNpz:
         with refused(SampleError, "nir/a.npz: not a whole npz file ("):
             read(".npz")
 
+    def test_longer_than_its_header_says(self, path: Path, read: Read) -> None:
+        content = io.BytesIO()
+        np.save(content, ramp())
+        with zipfile.ZipFile(path.with_suffix(".npz"), "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("depth.npy", content.getvalue() + bytes(1000))
+        with refused(SampleError, "nir/a.npz: variable 'depth' is longer than its header says; save it"):
+            read(".npz")
+
     def test_array_cut_short_inside(self, path: Path, read: Read) -> None:
         plain = io.BytesIO()
         np.save(plain, ramp())
@@ -399,3 +407,33 @@ class TestLabels:
         array[0, 0] = odd
         with refused(SampleError, "labels/a.mat: float64 values; labels are whole numbers"):
             labels(array)
+
+
+class TestHeaders:
+    """A large array whose size is not the labels' is refused before it is unpacked."""
+
+    @pytest.fixture(autouse=True)
+    def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("aims.converters.reading.headers._LARGE_BYTES", 1000)
+
+    def write(self, path: Path, array: np.ndarray, suffix: str) -> None:
+        if suffix == ".npz":
+            np.savez_compressed(path.with_suffix(".npz"), depth=array)
+        elif suffix == "5.mat":
+            scipy.io.savemat(path.with_suffix(".mat"), {"depth": array}, do_compression=True)
+        else:
+            with matlab73(path.with_suffix(".mat")) as file:
+                as_matlab(file, "depth", array.T, "uint16")
+
+    @pytest.mark.parametrize("suffix", [".npz", "5.mat", "7.3.mat"])
+    def test_another_size(self, path: Path, read: Read, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.write(path, np.zeros((HEIGHT + 1, 300), np.uint16), suffix)
+        monkeypatch.setattr("aims.converters.folder.files.load_picture", None)
+        with refused(SampleError, f"nir/a.{suffix[-3:]}: announces {HEIGHT + 1} x 300 (", "labels/a.png is"):
+            read(suffix[-4:])
+
+    @pytest.mark.parametrize("suffix", [".npz", "5.mat", "7.3.mat"])
+    def test_the_same_size(self, path: Path, read: Read, suffix: str) -> None:
+        array = np.ones((HEIGHT, WIDTH, 300), np.uint16)
+        self.write(path, array, suffix)
+        np.testing.assert_array_equal(read(suffix[-4:]), array)

@@ -53,6 +53,25 @@ def test_split_agrees_with_scipy_and_scikit_image(seed, void, connectivity):
     assert ours.max() > 10
 
 
+@pytest.mark.parametrize("rows", [1, 2, 7, 39])
+@pytest.mark.parametrize("connectivity", [4, 8])
+def test_bands_change_nothing(monkeypatch, rows, connectivity):
+    class_map = random_map(rows, blur=0.8)
+    class_map[:, 20] = 1  # through all bands
+    whole = split_instances(class_map, connectivity=connectivity)
+    classes = dict.fromkeys(range(1, whole.max() + 1), 1)
+    objects, drawn = describe_objects(whole, classes), whole[::-1] * 3
+    ordered = order_by_first_pixel(drawn)
+    monkeypatch.setattr("aims.data.instances._BAND_PIXELS", rows * class_map.shape[1])
+    for dtype in (np.int32, np.uint16, np.int8):
+        banded = split_instances(class_map, connectivity=connectivity, dtype=dtype)
+        np.testing.assert_array_equal(banded, whole)
+        assert banded.dtype == (np.int32 if dtype == np.int8 else dtype)
+    assert describe_objects(banded, classes) == objects
+    assert describe_objects(banded.astype(np.uint16), classes) == objects
+    np.testing.assert_array_equal(order_by_first_pixel(drawn, np.uint16), ordered)
+
+
 def test_split_by_hand():
     class_map = np.array([[2, 0, 1, 1], [0, 2, 0, 1], [1, 0, 0, 0], [1, 0, 9, 9]])
     np.testing.assert_array_equal(

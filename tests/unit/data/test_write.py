@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from refusals import refused
 
 from aims.core.errors import AimsError, InputError
 from aims.core.schema import SampleError
@@ -47,6 +49,32 @@ def test_every_dtype_comes_back(raw, tmp_path):
             np.testing.assert_array_equal(image.instances > 0, expected.labels.class_map > 0)
     assert seen == set(DTYPES)
     assert [ref.image_id for ref in dataset.index["test"]] == [f"b{i:03d}" for i in range(7)]
+
+
+def test_large_pictures_are_written_without_copies(raw, tmp_path, monkeypatch):
+    converter = MadeUp(raw=raw, dtypes=DTYPES, images=14, channels=5)
+    usual = convert(converter, tmp_path / "usual").manifest
+    for place in ("shards", "read"):
+        monkeypatch.setattr(f"aims.data.{place}.LARGE_CELL_BYTES", 1)
+    monkeypatch.setattr("aims.data.shards._ROW_GROUP_BYTES", 1)
+    large = convert(converter, tmp_path / "large").manifest
+    assert (large.fingerprint, large.splits) == (usual.fingerprint, usual.splits)
+    assert verify_dataset(tmp_path / "large") == []
+    dataset = Dataset.open(tmp_path / "large")
+    for ref in dataset.index["test"]:
+        stored = dataset.read(ref, ("signal",)).streams["signal"]
+        np.testing.assert_array_equal(stored, converter.read("test", ref.image_id).streams["signal"])
+    column = pq.ParquetFile(tmp_path / "large" / next(iter(large.files))).metadata.row_group(0).column(0)
+    assert (column.compression, column.statistics) == ("UNCOMPRESSED", None)
+
+
+def test_out_of_memory_names_the_image(raw, tmp_path, monkeypatch):
+    def encode(*args):
+        raise MemoryError
+
+    monkeypatch.setattr("aims.data.shards.encode_row", encode)
+    with refused(AimsError, "a000: out of memory; what was finished is kept"):
+        convert(MadeUp(raw=raw), tmp_path / "set", keep_going=True)
 
 
 def test_bytes_do_not_depend_on_jobs_place_or_time(raw, tmp_path):
