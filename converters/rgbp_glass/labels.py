@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -42,8 +43,8 @@ class GlassLabels:
         for split in splits:
             images, table = folder / split / _FILES["png"][0], self._json(split)
             places: dict[str, dict[Path, bool]] = {
-                "png": {images: images.is_dir()},
-                "json": {table: table.is_file()},
+                "png": {images: os.path.lexists(images)},
+                "json": {table: os.path.lexists(table)},
                 "components": {},
             }
             self._sources[split] = choose_source(FLAG, source, places)
@@ -118,7 +119,8 @@ class GlassLabels:
         """Returns the JSON file of a split: in the split's folder, as the authors have it, or beside it."""
         name = f"instances_{split}.json"
         places = (self._folder / split / name, self._folder / name)
-        found = [path for path in places if path.is_file()]
+        # A link that leads nowhere counts as there, and is refused when it is read.
+        found = [path for path in places if os.path.lexists(path)]
         if len(found) > 1:
             raise InputError(f"{found[0]} and {found[1]}: two tables for the split {split!r}; remove one")
         return found[0] if found else places[0]
