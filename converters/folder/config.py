@@ -27,12 +27,16 @@ from .splits import Rest, Share, Source, read_splits
 MOSAIC_STREAMS = {angle: f"i{angle}" for angle in ANGLES}
 
 _INSTANCE_KEYS = ("label_divisor", "class_files", "class_variable")
-_SENSOR_KEYS = ("files", "variable", "unit", "valid_range", "missing", "wavelength_nm")
+_AXES = ("first", "last")
+_SENSOR_KEYS = ("files", "variable", "unit", "valid_range", "missing", "wavelength_nm", "channel_axis")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamEntry:
-    """`[streams.NAME]`: the files, the variable in them, its quantity, and the channels kept (None: all)."""
+    """`[streams.NAME]`: the files, the variable in them, its quantity, and the channels kept (None: all).
+
+    If `channels_first`, arrays in the files are (channels, height, width).
+    """
 
     files: Pattern
     where: str
@@ -42,6 +46,7 @@ class StreamEntry:
     missing: float | None
     wavelength_nm: tuple[float, float] | None
     channels: tuple[int, ...] | None
+    channels_first: bool = False
 
     def spec(self, channels: int, stored: np.dtype[Any], declared: float | None = None) -> StreamSpec:
         """Describes the stream; without a declared range, uint8 and uint16 have that of their dtype.
@@ -248,6 +253,7 @@ def _sensor(table: Fields, parts: tuple[str, ...]) -> StreamEntry:
     wavelength = table.optional("wavelength_nm", table.bounds)
     if wavelength and wavelength[0] <= 0:
         raise InputError(f"{table.where}: 'wavelength_nm' is {list(wavelength)}; wavelengths are above 0")
+    axes = '"first", as in (channels, height, width), or "last"'
     return StreamEntry(
         files=_pattern(table, STREAM_SUFFIXES, parts),
         where=table.where,
@@ -257,6 +263,10 @@ def _sensor(table: Fields, parts: tuple[str, ...]) -> StreamEntry:
         missing=table.optional("missing", table.number),
         wavelength_nm=wavelength,
         channels=channels,
+        channels_first=table.optional(
+            "channel_axis", partial(table.take, wanted=axes, fits=_AXES.__contains__)
+        )
+        == "first",
     )
 
 

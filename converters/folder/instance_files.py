@@ -104,7 +104,13 @@ def _coded(path: Path, values: Array, classes: CodedClasses, divisor: int, where
     def show(code: int) -> str:
         return f"class number {code} (values {code * divisor} to {(code + 1) * divisor - 1})"
 
-    found = class_map(path, codes, classes.ids, show=show, known=f"values in {where} [labels]")
+    found = class_map(
+        path,
+        codes,
+        classes.ids,
+        show=show,
+        known=f"values in {where} [labels] as a class, or to 'void' there,",
+    )
     ids, first = np.unique(values, return_index=True)
     class_ids = {
         number: int(found.flat[at])
