@@ -96,6 +96,20 @@ def test_several_patterns_of_one_folder(make: Make, raw: Path) -> None:
     assert nir.others == labels.others == 0
 
 
+def test_masks_beside_the_pictures_are_no_pictures(make: Make, raw: Path) -> None:
+    for path in (raw / "labels").iterdir():
+        path.rename(raw / "nir" / f"{path.stem}_mask.png")
+    shutil.copy(raw / "nir" / "a.png", raw / "nir" / "d.png")
+    converter = make(STAR, ("labels/{id}", "nir/{id}_mask"))
+    assert dict(converter.splits()) == {"train": ("a", "b", "c", "d")}
+    nir, labels = converter.inventory()
+    assert (nir.found, nir.used, labels.found, labels.used) == (4, 4, 3, 3)
+    assert labels.warnings() == ["nir/{id}_mask.png: no file for 1 images: d"]
+    # A picture whose name ends like that of a mask, with a mask of its own, is one.
+    shutil.copy(raw / "nir" / "a_mask.png", raw / "nir" / "a_mask_mask.png")
+    assert "a_mask" in make(STAR, ("labels/{id}", "nir/{id}_mask")).splits()["train"]
+
+
 def test_no_file_at_all(make: Make, raw: Path) -> None:
     for path in (raw / "labels").iterdir():
         path.rename(path.with_suffix(".tif"))
