@@ -95,9 +95,9 @@ class Pattern:
 
     def find(self, tree: Tree, parts: Parts) -> list[Path]:
         """Returns the existing files of one image: none, one, or several if a wildcard is too wide."""
-        filled = self.fill(parts)
-        if not any(wild for _, wild in self._filled(parts)) and (tree.root / filled).is_file():
-            return [tree.root / filled]
+        path = tree.root / self.fill(parts)
+        if not any(wild for _, wild in self._filled(parts)) and path.is_file():
+            return [path]
         return [path for path, _ in self._walk(tree, parts)]
 
     def matches(self, tree: Tree, parts: Parts) -> Iterator[tuple[Path, dict[str, str]]]:
