@@ -14,8 +14,8 @@ from ..reading.label_maps import class_map, colour_codes, is_coloured, numbers
 from ..reading.masks import draw_masks, encode_mask
 from ..reading.pictures import check_sizes
 from .classes import CodedClasses
-from .config import LabelsEntry
 from .files import ImageFiles
+from .label_keys import LabelsEntry
 from .labels import Labels, drawn_classes, load_labels
 
 

@@ -17,9 +17,9 @@ from ..reading.label_maps import class_map, colour_codes, numbers, show_colour, 
 from ..reading.patterns import composed
 from ..reading.pictures import JPEG, MAT, Picture
 from .classes import CodedClasses
-from .config import LabelsEntry
 from .files import ImageFiles
 from .inventory import FEW
+from .label_keys import LabelsEntry
 
 
 @dataclass(frozen=True)
