@@ -87,6 +87,10 @@ class Pattern:
         """Whether the pattern contains `{split}`."""
         return "{split}" in self._tokens
 
+    def has_wildcard(self) -> bool:
+        """Whether the pattern contains `*` or `?`."""
+        return any(token in _WILDCARDS for token in self._tokens)
+
     def fill(self, parts: Parts) -> str:
         """Returns the pattern for one image, wildcards kept; raises if the parts lead out of the folder."""
         filled = "".join(text for text, _ in self._filled(parts))

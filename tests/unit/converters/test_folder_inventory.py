@@ -110,6 +110,19 @@ def test_masks_beside_the_pictures_are_no_pictures(make: Make, raw: Path) -> Non
     assert "a_mask" in make(STAR, ("labels/{id}", "nir/{id}_mask")).splits()["train"]
 
 
+def test_a_wildcard_that_takes_files_of_other_images(make: Make, raw: Path) -> None:
+    for folder in ("nir", "labels"):
+        (raw / folder / "b.png").rename(raw / folder / "a0.png")
+    (raw / "labels" / "a.png").unlink()
+    converter = make(STAR, ("labels/{id}.png", "labels/{id}*.png"))
+    parts = (
+        "labels/a0.png: fits 'labels/{id}*.png' for image 'a' and for 'a0'; narrow it (",
+        "[labels] files",
+    )
+    with refused(InputError, parts):
+        converter.inventory()
+
+
 def test_no_file_at_all(make: Make, raw: Path) -> None:
     for path in (raw / "labels").iterdir():
         path.rename(path.with_suffix(".tif"))
