@@ -34,6 +34,7 @@ from aims.core.files import inside
 from aims.core.schema import Array, Converter, DatasetSpec, Published, Sample, SampleError, StreamSpec
 
 from .reading.files import find_set, first_readable, load_numbers
+from .reading.patterns import composed
 from .reading.pictures import RGB_SUFFIXES, check_sizes, load_measurement, load_rgb
 from .reading.tables import SPLITS, TableRow, load_mask, read_tables, regions_by_value
 
@@ -154,14 +155,14 @@ class _CaseInsensitiveFolder:
         """
         path = self.root
         for part in inside(self.root, relative, where=where).relative_to(self.root).parts:
-            fitting = [name for name in self._list(path) if name.casefold() == part.casefold()]
+            fitting = [name for name in self._list(path) if _folded(name) == _folded(part)]
             path /= part if part in fitting else _only(path, fitting, where) or part
         return path
 
     def find_stem(self, folder: Path, stem: str, where: str) -> Path | None:
         """Returns the RGB image with this stem, whatever its suffix; None if there is none."""
         names = (name for name in self._list(folder) if name.lower().endswith(RGB_SUFFIXES))
-        fitting = [name for name in names if name.rpartition(".")[0].casefold() == stem.casefold()]
+        fitting = [name for name in names if _folded(name.rpartition(".")[0]) == _folded(stem)]
         found = _only(folder, fitting, where)
         return None if found is None else folder / found
 
@@ -174,6 +175,10 @@ class _CaseInsensitiveFolder:
             except OSError as error:
                 raise InputError(f"{folder}: not readable as a folder ({error.strerror})") from error
         return self._names[folder]
+
+
+def _folded(name: str) -> str:
+    return composed(name).casefold()
 
 
 def _only(folder: Path, names: Sequence[str], where: str) -> str | None:

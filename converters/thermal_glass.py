@@ -43,7 +43,7 @@ from aims.core.schema import (
     option,
 )
 
-from .reading.files import check_split_names, find_set, load_numbers
+from .reading.files import check_split_names, find_set, load_numbers, on_disk
 from .reading.label_maps import class_map, colour_code, colour_codes, show_colour
 from .reading.pictures import check_sizes, load_picture, load_rgb
 from .reading.tables import SPLITS, TableRow, load_mask, read_tables, regions_by_value
@@ -191,7 +191,7 @@ def _folders(at: Path, what: str) -> list[Path]:
 def _listed_files(folder: Path, row: TableRow) -> tuple[str, _Files]:
     """Returns the id and the files of an image that a table lists."""
     paths = (_PLACE.sub("", path) for path in (row.picture, row.mask))
-    rgb, mask = (inside(folder, path, where=row.where) for path in paths)
+    rgb, mask = (on_disk(inside(folder, path, where=row.where)) for path in paths)
     parts = rgb.relative_to(folder).parts
     if len(parts) < 3:
         raise InputError(f"{row.where}: path {row.picture!r} is no .../SCENE/IMAGE/rgb.png; mend the table")

@@ -22,6 +22,6 @@ def dataset_card(manifest: Manifest) -> str:
         # JSON strings are valid YAML, so any licence is quoted safely; a dataset name needs no quotes.
         license_name=json.dumps(manifest.dataset.license, ensure_ascii=False),
         bounds=bounds,
-        images=sum(manifest.dropped.values()) - objects,
+        images=sum(manifest.dropped.values()) - objects - manifest.dropped.get("overlap", 0),
         objects=objects,
     )

@@ -15,6 +15,7 @@
     [streams.nir]
     files = "images/{id}_image.png"             # {id}, {split}, and the wildcards * and ?
     channels = [1]                              # default: all
+    channel_axis = "last"                       # "first": arrays are (channels, height, width)
     unit = "digital number"
     valid_range = [0, 255]                      # optional; 8 and 16 bit have one of their own
     missing = 0                                 # optional: the value of "not measured", by default the one
@@ -174,7 +175,14 @@ class FolderConverter(Converter):
             rgb, size = load_rgb(rgb_path)
             sizes.append((str(rgb_path), size))
         labels = self._labels(files, sizes[0][1])
-        sizes.append((labels.place, label_size(labels.labels)))
+        size = label_size(labels.labels)
+        sizes.append((labels.place, size))
+        for name, stream in streams.items():
+            if stream.array.shape[:2] != size and stream.array.shape[1:] == size:
+                raise SampleError(
+                    f"{stream.path}: shape {stream.array.shape}, but the labels are {size[0]} x {size[1]} "
+                    f'(height x width); if channels come first, [streams.{name}] needs channel_axis = "first"'
+                )
         check_sizes(sizes)
         return Sample(
             image_id=image_id,

@@ -136,6 +136,9 @@ def _stream(entry: StreamEntry, files: ImageFiles) -> StreamFile:
     picture = files.picture(path, entry.variable, stack=True)
     check_measured(path, picture)
     array = picture.array
+    # An array of two axes has got its channel already.
+    if entry.channels_first and array.shape[2] > 1:
+        array = np.ascontiguousarray(np.moveaxis(array, 0, -1))
     if entry.channels is not None:
         if max(entry.channels) >= array.shape[2]:
             raise SampleError(

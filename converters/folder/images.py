@@ -139,7 +139,26 @@ class _Lists:
             found = {name: image for name, image in found.items() if name not in taken}
         if isinstance(source, Matching):
             found = {name: image for name, image in found.items() if source.fits(name)}
-        return dict(sorted(found.items()))
+        return self._without_companions(dict(sorted(found.items())), split)
+
+    def _without_companions(self, found: dict[str, _Listed], split: str) -> dict[str, _Listed]:
+        """Leaves out the files of other images that look like images, as a_mask.png does beside a.png.
+
+        They are files of another image by a pattern of the same folder, and have no such file of their own.
+        """
+        first, *others = self._config.own_files
+        folder = first.text.rpartition("/")[0]
+        beside = [one for one in others if one.text.rpartition("/")[0] == folder and one.text != first.text]
+        own = {
+            name: {str(path) for one in beside for path in one.find(self._tree, {**parts, "split": split})}
+            for name, (parts, _) in (found.items() if beside else ())
+        }
+        owned = {path: name for name, paths in own.items() for path in paths}
+        return {
+            name: (parts, path)
+            for name, (parts, path) in found.items()
+            if owned.get(path, name) == name or own[name]
+        }
 
     def _shares(self, found: Mapping[str, dict[str, _Listed]]) -> dict[str, dict[str, _Listed]]:
         """Divides images, the same for all of the splits, in whole groups in a random order."""

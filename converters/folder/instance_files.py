@@ -14,8 +14,8 @@ from ..reading.label_maps import class_map, colour_codes, is_coloured, numbers
 from ..reading.masks import draw_masks, encode_mask
 from ..reading.pictures import check_sizes
 from .classes import CodedClasses
-from .config import LabelsEntry
 from .files import ImageFiles
+from .label_keys import LabelsEntry
 from .labels import Labels, drawn_classes, load_labels
 
 
@@ -104,7 +104,13 @@ def _coded(path: Path, values: Array, classes: CodedClasses, divisor: int, where
     def show(code: int) -> str:
         return f"class number {code} (values {code * divisor} to {(code + 1) * divisor - 1})"
 
-    found = class_map(path, codes, classes.ids, show=show, known=f"values in {where} [labels]")
+    found = class_map(
+        path,
+        codes,
+        classes.ids,
+        show=show,
+        known=f"values in {where} [labels] as a class, or to 'void' there,",
+    )
     ids, first = np.unique(values, return_index=True)
     class_ids = {
         number: int(found.flat[at])

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from aims.core.errors import InputError
 from aims.core.schema import FileCount
 
 from ..reading.patterns import Parts, Pattern, Tree
@@ -39,10 +40,15 @@ def take_inventory(
 
     Returns:
         The counts of each pattern. A file that fits several patterns is counted where it is used.
+
+    Raises:
+        InputError: a wildcard gives an image a file of another one, as "{id}*.png" does with 1 and 10.
     """
     found = [
         {image_id: pattern.find(tree, parts) for image_id, parts in images.items()} for pattern in patterns
     ]
+    for pattern, by_image in zip(patterns, found, strict=True):
+        _check_owners(pattern, by_image, images)
     used = [{path for paths in by_image.values() for path in paths} for by_image in found]
     # Splits that are not described count as well.
     fitting = [{path for path, _ in pattern.matches(tree, {})} for pattern in patterns]
@@ -74,6 +80,19 @@ def take_inventory(
             )
         )
     return counts
+
+
+def _check_owners(pattern: Pattern, found: Mapping[str, Sequence[Path]], images: Mapping[str, Parts]) -> None:
+    owners: dict[Path, str] = {}
+    for image_id, paths in found.items() if pattern.has_wildcard() else ():
+        for path in paths:
+            other = owners.setdefault(path, image_id)
+            # One name may stand in two splits.
+            if any(images[other][name] != images[image_id][name] for name in pattern.parts):
+                raise InputError(
+                    f"{path}: fits {pattern.text!r} for image {other!r} and for {image_id!r}; narrow it "
+                    f"({pattern.where}), as in {{id}}_*.png"
+                )
 
 
 def _folder(tree: Tree, pattern: Pattern) -> Path:

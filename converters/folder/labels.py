@@ -14,11 +14,12 @@ from aims.core.schema import FileCount, InstanceMap, SampleError, SemanticMap
 
 from ..reading.coco import CocoImage, read_annotations
 from ..reading.label_maps import class_map, colour_codes, numbers, show_colour, show_value
+from ..reading.patterns import composed
 from ..reading.pictures import JPEG, MAT, Picture
 from .classes import CodedClasses
-from .config import LabelsEntry
 from .files import ImageFiles
 from .inventory import FEW
+from .label_keys import LabelsEntry
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class CocoLabels:
 
     def __init__(self, path: Path, classes: tuple[str, ...], *, names: Collection[str], where: str) -> None:
         self.annotations = read_annotations(path)
-        self._names = frozenset(names)
+        self._names = frozenset(map(composed, names))
         known = self.annotations.classes
         if set(known) != set(classes):
             only_here = [name for name in known if name not in classes] or "none"
@@ -68,7 +69,7 @@ class CocoLabels:
         self._class_ids = {k: classes.index(name) + 1 for k, name in enumerate(known, start=1)}
         self._by_last: dict[str, list[CocoImage]] = {}
         for image in self.annotations.images:
-            name = PurePosixPath(image.file_name)
+            name = PurePosixPath(composed(image.file_name))
             for last in {name.name, name.stem}:
                 self._by_last.setdefault(last, []).append(image)
 
@@ -129,6 +130,8 @@ class CocoLabels:
 
     def _find(self, name: str, own: Collection[str]) -> list[CocoImage]:
         """Returns the entries that match by the first rule that any entry satisfies; see `read`."""
+        # Names may be written in another form of Unicode on disk than in the file.
+        name, own = composed(name), [composed(path) for path in own]
         lasts = dict.fromkeys(PurePosixPath(path).name for path in (name, *own))
         entries = dict.fromkeys(entry for last in lasts for entry in self._by_last.get(last, ()))
 
@@ -138,11 +141,11 @@ class CocoLabels:
 
         rules: tuple[Callable[[CocoImage], bool], ...] = (
             lambda entry: name in _forms(entry),
-            lambda entry: entry.file_name in own,
+            lambda entry: _forms(entry)[0] in own,
             lambda entry: free(entry) and any(name in _ends(form) for form in _forms(entry)),
             lambda entry: (
                 free(entry)
-                and any(entry.file_name in _ends(file) or file in _ends(entry.file_name) for file in own)
+                and any(_forms(entry)[0] in _ends(file) or file in _ends(_forms(entry)[0]) for file in own)
             ),
         )
         for fits in rules:
@@ -154,7 +157,7 @@ class CocoLabels:
 
 def _forms(entry: CocoImage) -> tuple[str, str]:
     """Returns a file name with and without its suffix."""
-    file = PurePosixPath(entry.file_name)
+    file = PurePosixPath(composed(entry.file_name))
     return file.as_posix(), (file.parent / file.stem).as_posix()
 
 
@@ -195,7 +198,7 @@ def load_labels(path: Path, variable: str | None, files: ImageFiles) -> Picture:
 
 def drawn_classes(path: Path, picture: Picture, classes: CodedClasses, where: str) -> NDArray[np.integer]:
     """Returns the (height, width) class ids of a map that shows classes by numbers or colours."""
-    known = f"{classes.drawn} in {where} [labels]"
+    known = f"{classes.drawn} in {where} [labels] as a class, or to 'void' there,"
     if classes.drawn == "palette":
         return class_map(path, colour_codes(path, picture), classes.ids, show=show_colour, known=known)
     return class_map(path, numbers(path, picture), classes.ids, show=show_value, known=known)

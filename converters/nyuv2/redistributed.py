@@ -14,7 +14,7 @@ from aims.core.errors import InputError
 from aims.core.schema import Array, InstanceMap, LeftOut, Sample, SampleError, SemanticMap
 from aims.core.vocabulary import BROKEN_IMAGES
 
-from ..reading.files import AUTO, load_numbers
+from ..reading.files import AUTO, load_numbers, on_disk
 from ..reading.label_maps import class_map
 from ..reading.pictures import check_sizes, load_picture, load_rgb
 from .classes import CLASS_NAMES
@@ -22,7 +22,7 @@ from .hha import compute_hha
 
 _SPLITS = ("train", "test")
 _FARTHEST_M = 100
-_FIRST_COLUMN = re.compile(r"RGB/(\d+)\.jpg")
+_FIRST_COLUMN = re.compile(r"RGB/(\d+)\.(?i:jpg)")
 #: What the numbers of Mask_gt can be.
 LABELS = ("classes", "instances")
 # The number of "unlabelled" is unconfirmed: both 0 and 255 are in use for the 40 classes.
@@ -149,7 +149,7 @@ class FolderLayout:
             if not line.strip():
                 continue
             where = f"{path}, line {number}"
-            column = line.split("\t")[0].strip()
+            column = line.split("\t")[0].strip().replace("\\", "/")
             match = _FIRST_COLUMN.fullmatch(column)
             if match is None:
                 raise InputError(f"{where}: first column is {column!r}, expected RGB/N.jpg with a number N")
@@ -212,7 +212,7 @@ class FolderLayout:
         files = [f"RGB/{image_id}.jpg", f"Depth/{image_id}.npy", f"Mask_gt/{image_id}.png"]
         if "hha" in self.streams and self.hha_from == "files":
             files.append(f"HHA/{image_id}.jpg")
-        return tuple(self.root / file for file in files)
+        return tuple(on_disk(self.root / file) for file in files)
 
 
 def _depth(path: Path) -> Array:

@@ -16,6 +16,7 @@ from aims.core.files import is_unicode
 from aims.core.schema import Array, InstanceMap, SampleError, SemanticMap
 
 from .label_maps import numbers
+from .patterns import Pattern, Tree, composed
 from .pictures import Picture, load_measurement, load_picture
 
 AUTO = "auto"
@@ -117,12 +118,13 @@ def list_ids(folder: Path, pattern: re.Pattern[str], what: str) -> dict[str, Pat
             continue
         if not is_unicode(name):
             raise InputError(f"{folder}: file name {name!r} is not UTF-8; unpack the archive again as UTF-8")
-        if match["id"] in found:
+        image_id = composed(match["id"])
+        if image_id in found:
             raise InputError(
-                f"{folder}: {found[match['id']].name!r} and {name!r} are two files for picture "
-                f"{match['id']!r}; remove one"
+                f"{folder}: {found[image_id].name!r} and {name!r} are two files for picture "
+                f"{image_id!r}; remove one"
             )
-        found[match["id"]] = folder / name
+        found[image_id] = folder / name
     if not found:
         raise InputError(f"{folder}: holds no {what}; unpack the archive again")
     return dict(sorted(found.items()))
@@ -130,7 +132,21 @@ def list_ids(folder: Path, pattern: re.Pattern[str], what: str) -> dict[str, Pat
 
 def list_suffixed(folder: Path, suffix: str) -> dict[str, Path]:
     """Lists the files ID_SUFFIX of a folder by ID; see `list_ids`."""
-    return list_ids(folder, re.compile(rf"(?P<id>.+)_{re.escape(suffix)}"), f"ID_{suffix}")
+    stem, dot, kind = suffix.rpartition(".")
+    pattern = re.compile(rf"(?P<id>.+)_{re.escape(stem)}(?i:{re.escape(dot + kind)})")
+    return list_ids(folder, pattern, f"ID_{suffix}")
+
+
+def on_disk(path: Path) -> Path:
+    """Returns the only file that is named alike, if there is none of exactly that name; else the path.
+
+    Names are alike if they differ in the case of the suffix, or in how Unicode writes their letters.
+    """
+    if path.exists():
+        return path
+    name = Pattern("{id}", where=str(path))
+    found = name.find(Tree(path.parent), {"id": path.name})
+    return found[0] if len(found) == 1 else path
 
 
 def check_split_names(splits: Mapping[str, Mapping[str, Path]]) -> None:

@@ -12,6 +12,9 @@ from aims.core.schema import Array, SampleError
 
 from .pictures import Picture
 
+# Undeclared values that a message counts.
+_LISTED = 8
+
 Colour = tuple[int, int, int]
 
 
@@ -126,13 +129,17 @@ def class_map(
         SampleError: a value is not declared; the message counts its pixels and locates the first.
     """
     result = np.zeros(values.shape, np.min_scalar_type(max(classes.values())))
-    for value in np.unique(values).tolist():
-        where = values == value
-        if value not in classes:
-            row, column = divmod(int(where.argmax()), values.shape[1])
-            raise SampleError(
-                f"{path}: {show(value)} is in no class ({int(where.sum())} pixels, first at x={column}, "
-                f"y={row}); add it to {known} or mend the file"
-            )
-        result[where] = classes[value]
+    found, counts = (item.tolist() for item in np.unique(values, return_counts=True))
+    unknown = [(value, count) for value, count in zip(found, counts, strict=True) if value not in classes]
+    if unknown:
+        (value, count), *others = unknown
+        row, column = divmod(int((values == value).argmax()), values.shape[1])
+        more = "".join(f", {show(value)} ({count})" for value, count in others[:_LISTED])
+        more += f" and {len(others) - _LISTED} more" * (len(others) > _LISTED)
+        raise SampleError(
+            f"{path}: {show(value)} is in no class ({count} pixels, first at x={column}, y={row})"
+            f"{f'; nor is{more[1:]}' if more else ''}; add it to {known} or mend the file"
+        )
+    for value in found:
+        result[values == value] = classes[value]
     return result

@@ -87,6 +87,10 @@ class Pattern:
         """Whether the pattern contains `{split}`."""
         return "{split}" in self._tokens
 
+    def has_wildcard(self) -> bool:
+        """Whether the pattern contains `*` or `?`."""
+        return any(token in _WILDCARDS for token in self._tokens)
+
     def fill(self, parts: Parts) -> str:
         """Returns the pattern for one image, wildcards kept; raises if the parts lead out of the folder."""
         filled = "".join(text for text, _ in self._filled(parts))
@@ -95,9 +99,9 @@ class Pattern:
 
     def find(self, tree: Tree, parts: Parts) -> list[Path]:
         """Returns the existing files of one image: none, one, or several if a wildcard is too wide."""
-        filled = self.fill(parts)
-        if not any(wild for _, wild in self._filled(parts)) and (tree.root / filled).is_file():
-            return [tree.root / filled]
+        path = tree.root / self.fill(parts)
+        if not any(wild for _, wild in self._filled(parts)) and path.is_file():
+            return [path]
         return [path for path, _ in self._walk(tree, parts)]
 
     def matches(self, tree: Tree, parts: Parts) -> Iterator[tuple[Path, dict[str, str]]]:

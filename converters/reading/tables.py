@@ -1,12 +1,14 @@
 """Tables of the paper's re-distributed archives: one image per line, paths in columns two and three.
 
-They are CSV in GBK. The released program reads them with pandas, which takes the first line for column names
-whatever it holds. Here a first line whose second column is a path (with a slash, or with the suffix of an
-image) lists an image, so that a table without column names loses none; otherwise it holds the names.
+They are CSV in GBK, or in UTF-8 that begins with a byte order mark, as spreadsheets save it. The released
+program reads them with pandas, which takes the first line for column names whatever it holds. Here a first
+line whose second column is a path (with a slash, or with the suffix of an image) lists an image, so that a
+table without column names loses none; otherwise it holds the names.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Callable, Mapping
@@ -129,11 +131,17 @@ def _gbk_text(path: Path) -> str:
         raise InputError(f"{path}: not readable ({error.strerror}); check its rights") from error
     if fault := _encoding_fault(data):
         raise InputError(f"{path}: not GBK text ({fault}); copy it again, or save it in the encoding GBK")
-    return data.decode("gbk")
+    return data.decode("utf-8-sig" if data.startswith(codecs.BOM_UTF8) else "gbk")
 
 
 def _encoding_fault(data: bytes) -> str:
-    """Returns why bytes are not accepted as GBK text; empty if they are."""
+    """Returns why bytes are accepted neither as GBK text nor as UTF-8 with a mark; empty if they are."""
+    if data.startswith(codecs.BOM_UTF8):
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            return f"byte {error.start} is not UTF-8, as its first bytes say"
+        return ""
     try:
         text = data.decode("gbk")
     except UnicodeDecodeError as error:

@@ -54,6 +54,7 @@ from ..reading.files import (
     label_size,
     list_suffixed,
     load_channels,
+    on_disk,
 )
 from ..reading.pictures import check_sizes
 from .labels import GlassLabels
@@ -205,7 +206,7 @@ class RGBPGlassConverter(Converter):
 
     def _path(self, name: str, split: str, image_id: str) -> Path:
         folder, suffix, _ = _STREAMS[name]
-        return self._folder / split / folder / f"{image_id}_{suffix}"
+        return on_disk(self._folder / split / folder / f"{image_id}_{suffix}")
 
     def _stream(self, name: str, split: str, image_id: str) -> tuple[Path, Array]:
         path = self._path(name, split, image_id)

@@ -13,7 +13,7 @@ from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, SemanticMap
 
 from ..reading.coco import Annotations, CocoImage, read_annotations
-from ..reading.files import choose_source, instance_map, list_suffixed, load_numbers
+from ..reading.files import choose_source, instance_map, list_suffixed, load_numbers, on_disk
 from ..reading.label_maps import class_map
 from ..reading.pictures import load_picture
 
@@ -54,7 +54,7 @@ class GlassLabels:
         if (source := self._sources[split]) == "json":
             return None
         folder, suffix = _FILES[source]
-        return self._folder / split / folder / f"{image_id}_{suffix}"
+        return on_disk(self._folder / split / folder / f"{image_id}_{suffix}")
 
     def files(self, split: str) -> dict[str, Path]:
         """Returns the label files of a split by image; empty if one JSON file holds the labels."""

@@ -63,6 +63,7 @@ class TestMasks:
         check_dataset(converter, tmp_path / "out")
         manifest = Dataset.open(tmp_path / "out").manifest
         assert (manifest.splits["train"].instances, manifest.dropped) == (3, {"overlap": 1})
+        assert "Left out: 0 images, 0 labelled objects" in (tmp_path / "out" / "README.md").read_text()
 
     @pytest.mark.usefixtures("masks")
     def test_overlaps_are_counted(self, make: Make, masks: Path) -> None:

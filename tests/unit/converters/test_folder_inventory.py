@@ -96,6 +96,33 @@ def test_several_patterns_of_one_folder(make: Make, raw: Path) -> None:
     assert nir.others == labels.others == 0
 
 
+def test_masks_beside_the_pictures_are_no_pictures(make: Make, raw: Path) -> None:
+    for path in (raw / "labels").iterdir():
+        path.rename(raw / "nir" / f"{path.stem}_mask.png")
+    shutil.copy(raw / "nir" / "a.png", raw / "nir" / "d.png")
+    converter = make(STAR, ("labels/{id}", "nir/{id}_mask"))
+    assert dict(converter.splits()) == {"train": ("a", "b", "c", "d")}
+    nir, labels = converter.inventory()
+    assert (nir.found, nir.used, labels.found, labels.used) == (4, 4, 3, 3)
+    assert labels.warnings() == ["nir/{id}_mask.png: no file for 1 images: d"]
+    # A picture whose name ends like that of a mask, with a mask of its own, is one.
+    shutil.copy(raw / "nir" / "a_mask.png", raw / "nir" / "a_mask_mask.png")
+    assert "a_mask" in make(STAR, ("labels/{id}", "nir/{id}_mask")).splits()["train"]
+
+
+def test_a_wildcard_that_takes_files_of_other_images(make: Make, raw: Path) -> None:
+    for folder in ("nir", "labels"):
+        (raw / folder / "b.png").rename(raw / folder / "a0.png")
+    (raw / "labels" / "a.png").unlink()
+    converter = make(STAR, ("labels/{id}.png", "labels/{id}*.png"))
+    parts = (
+        "labels/a0.png: fits 'labels/{id}*.png' for image 'a' and for 'a0'; narrow it (",
+        "[labels] files",
+    )
+    with refused(InputError, parts):
+        converter.inventory()
+
+
 def test_no_file_at_all(make: Make, raw: Path) -> None:
     for path in (raw / "labels").iterdir():
         path.rename(path.with_suffix(".tif"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import unicodedata
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from refusals import refused
 
 from aims.converters.folder import FolderConverter
 from aims.core.errors import InputError
-from aims.core.schema import SampleError
+from aims.core.schema import InstanceMap, SampleError
 
 SPLITS = 'train = ["b", "a"]\ntest = ["c"]'
 STAR = (SPLITS, 'train = "*"')
@@ -174,3 +175,53 @@ class TestNamedParts:
     def test_refused(self, make: Make, edits: list[tuple[str, str]], parts: str) -> None:
         with refused(InputError, parts):
             make(STAR, *edits).spec()
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_coco_names_in_both_forms_of_unicode(make: Make, raw: Path, form: str) -> None:
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    (raw / "nir" / "a.png").rename(raw / "nir" / f"{unicodedata.normalize(form, 'à')}.png")
+    categories = [{"id": 1, "name": "weed"}, {"id": 2, "name": "crop"}]
+    image = {"id": 1, "file_name": unicodedata.normalize(other, "nir/à.png"), "height": 5, "width": 7}
+    polygon = {"id": 1, "image_id": 1, "category_id": 2, "segmentation": [[0, 0, 3, 0, 3, 3, 0, 3]]}
+    content = {"images": [image], "annotations": [polygon], "categories": categories}
+    (raw / "all.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8-sig")
+    kind = ('kind = "semantic"\nvalues = { weed = 1, crop = 2 }', 'kind = "coco"')
+    converter = make((SPLITS, 'train = ["à"]'), (LABELS, "all.json"), kind)
+    labels = converter.read("train", "à").labels
+    assert isinstance(labels, InstanceMap)
+    assert dict(labels.class_ids) == {1: 2}
+
+
+def test_channels_first(make: Make, raw: Path) -> None:
+    for name in "abc":
+        np.save(raw / "nir" / f"{name}.npy", np.moveaxis(ramp(7, 3), -1, 0))
+    edits = (NIR, "nir/{id}.npy")
+    converter = make(edits, ("unit =", 'channel_axis = "first"\nchannels = [0, 2]\nunit ='))
+    np.testing.assert_array_equal(converter.read("train", "a").streams["nir"], ramp(7, 3)[..., [0, 2]])
+    parts = (
+        "nir/a.npy: shape (3, 5, 7), but the labels are 5 x 7",
+        '[streams.nir] needs channel_axis = "first"',
+    )
+    with refused(SampleError, parts):
+        make(edits).read("train", "a")
+    np.save(raw / "nir" / "b.npy", ramp(5)[..., 0])  # two axes have no channels
+    (raw / "nir" / "a.npy").unlink()
+    np.testing.assert_array_equal(
+        make(edits, ("unit =", 'channel_axis = "first"\nunit =')).read("train", "b").streams["nir"], ramp(5)
+    )
+    with refused(InputError, "'channel_axis' is 0; it must be \"first\""):
+        make(edits, ("unit =", "channel_axis = 0\nunit =")).spec()
+
+
+def test_label_values_that_nobody_named(make: Make, raw: Path) -> None:
+    labels = label_map()
+    labels[0, :3], labels[0, 4] = 9, 255
+    Image.fromarray(labels).save(raw / "labels" / "a.png")
+    parts = (
+        "labels/a.png: value 9 is in no class (3 pixels, first at x=0, y=0); nor is value 255 (1); add it to "
+        "values in ",
+        "[labels] as a class, or to 'void' there, or mend the file",
+    )
+    with refused(SampleError, parts):
+        make().read("train", "a")

@@ -295,6 +295,13 @@ class TestFolder:
         )
         assert converter.shared_files() == (folder / "train.txt", folder / "test.txt")
 
+    def test_lists_from_windows(self, folder: Path) -> None:
+        text = (folder / "train.txt").read_text().replace("RGB/30.jpg", "RGB\\30.JPG").replace("\n", "\r\n")
+        (folder / "train.txt").write_text(text, encoding="utf-8-sig", newline="")
+        (folder / "RGB/30.jpg").rename(folder / "RGB/30.JPG")
+        sample = NYUv2Converter(raw=folder, labels="classes").read("train", "30")
+        assert sample.rgb == (folder / "RGB" / "30.JPG").read_bytes()
+
     def test_both_layouts_agree(self, folder: Path, official: Path) -> None:
         ours, theirs = (
             NYUv2Converter(raw=folder, labels="classes").read("train", "1"),

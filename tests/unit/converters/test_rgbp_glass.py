@@ -114,6 +114,13 @@ class TestRead:
                     np.testing.assert_array_equal(sample.streams[name], getattr(made, name))
                     assert sample.streams[name].dtype == dtype
 
+    def test_suffixes_in_capitals(self, authors: Path) -> None:
+        for folder, suffix in (("image", "rgb.tiff"), ("aolp", "aolp.tiff"), ("mask", "mask.png")):
+            path = authors / "train" / folder / f"{TRAIN[0]}_{suffix}"
+            path.rename(path.with_suffix(path.suffix.upper()))
+        sample = RGBPGlassConverter(raw=authors, instances="components").read("train", TRAIN[0])
+        np.testing.assert_array_equal(sample.streams["aolp"], world()["train"][TRAIN[0]].aolp)
+
     def test_authors_channel_order(self, authors: Path) -> None:
         made = world()["train"][TRAIN[0]]
         sample = RGBPGlassConverter(raw=authors, authors_channel_order=True).read("train", TRAIN[0])
