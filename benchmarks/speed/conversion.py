@@ -9,7 +9,8 @@ processes together (sum of resident set sizes, sampled every 20 ms), also less o
 process. The exit code is 1 if one job needs 500 MB or more above the interpreter.
 
 `--large` converts, verifies and views one 16-bit picture of this height and width, after the same with 64 x
-64 pixels, whose peak is subtracted; the exit code is 1 if the rest is more than `LARGE_LIMIT` times the picture.
+64 pixels, whose peak is subtracted; the exit code is 1 if the rest is more than `LARGE_LIMIT` times the
+picture.
 """
 
 from __future__ import annotations
