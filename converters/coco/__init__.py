@@ -34,6 +34,7 @@ from aims.core.schema import (
     Array,
     Converter,
     DatasetSpec,
+    FileCount,
     Sample,
     SampleError,
     StreamSpec,
@@ -41,7 +42,7 @@ from aims.core.schema import (
 )
 
 from ..reading.coco import Annotations, crowd_warning, keeps_crowds, read_annotations
-from ..reading.files import first_readable
+from ..reading.files import count_pictures, first_readable
 from ..reading.pictures import PNG, TIFF, check_sizes, load_measurement, load_picture, load_rgb
 from .exported import CocoEntry, ExportedSet
 from .layout import find_files, find_pictures, picture_folders, split_name
@@ -135,6 +136,11 @@ class CocoConverter(Converter):
         """Returns a line that says what was made of crowd regions, if no option does."""
         by = f"--crowd {'drop' if self._crowds else 'keep'}"
         return crowd_warning(self._files, kept=self._crowds, by=by) if self.crowd is None else ()
+
+    def inventory(self) -> Sequence[FileCount]:
+        """Returns the count of the pictures in the folders that are read, with those that no file lists."""
+        images = (entry for entries in self._entries.values() for entry in entries.values())
+        return (count_pictures(self.root, [path for entry in images for path in entry.files]),)
 
     def options(self) -> dict[str, Any]:
         """Returns the options; `split` and `crowd` only where they change the result of earlier versions."""

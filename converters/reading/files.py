@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,11 +13,11 @@ import numpy as np
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import is_unicode
-from aims.core.schema import Array, InstanceMap, SampleError, SemanticMap
+from aims.core.schema import Array, FileCount, InstanceMap, SampleError, SemanticMap
 
 from .label_maps import numbers
 from .patterns import Pattern, Tree, composed
-from .pictures import Picture, load_measurement, load_picture
+from .pictures import STREAM_SUFFIXES, Picture, load_measurement, load_picture
 
 AUTO = "auto"
 # Images tried before a dataset is reported as unreadable: the first ones may be damaged.
@@ -160,6 +160,31 @@ def check_split_names(splits: Mapping[str, Mapping[str, Path]]) -> None:
                     "one picture of the whole set: remove or rename one"
                 )
             seen[image_id] = path
+
+
+def count_pictures(root: Path, used: Collection[Path]) -> FileCount:
+    """Counts the pictures in the folders of those that are used; each should be used."""
+    names = {os.path.normpath(path) for path in used}
+    folders = sorted({os.path.dirname(name) for name in names})
+    others = [
+        path
+        for folder in folders
+        if os.path.isdir(folder)
+        for name in sorted(os.listdir(folder))
+        if name.lower().endswith(STREAM_SUFFIXES)
+        and not name.startswith(".")
+        and (path := os.path.join(folder, name)) not in names
+    ]
+    lacking = [name for name in sorted(names) if not os.path.isfile(name)]
+    return FileCount(
+        pattern="pictures",
+        found=len(names) - len(lacking) + len(others),
+        used=len(names) - len(lacking),
+        unused=tuple(os.path.relpath(path, root) for path in others[:3]),
+        images_without=len(lacking),
+        examples=tuple(os.path.relpath(path, root) for path in lacking[:3]),
+        complete=True,
+    )
 
 
 def load_channels(path: Path) -> Array:

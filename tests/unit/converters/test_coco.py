@@ -370,6 +370,19 @@ class TestConverter:
             with refused(SampleError, "val2017/a.png: channels, dtype", "3 and uint8 in", "train"):
                 converter.read("val", "val2017/a")
 
+    def test_pictures_that_no_file_lists(self, raw):
+        (counted,) = CocoConverter(raw=raw).inventory()
+        assert (counted.used, counted.warnings()) == (counted.found, [])
+        folder = next(path.parent for path in sorted(raw.rglob("*.png")))
+        for name in ("new.PNG", "._new.png", "notes.txt"):
+            (folder / name).touch()
+        first = min(folder.glob("[!n.]*.png"))
+        first.unlink()
+        (counted,) = CocoConverter(raw=raw).inventory()
+        unused, missing = ((folder / "new.PNG").relative_to(raw), first.relative_to(raw))
+        assert (counted.unused, counted.examples) == ((str(unused),), (str(missing),))
+        assert len(counted.warnings()) == 2
+
     def test_conversion_lists_what_was_dropped(self, raw, tmp_path):
         result = convert(CocoConverter(raw=raw, images="{split}2017"), tmp_path / "out")
         assert result.manifest.splits["val"] == Counts(images=1, instances=1)
