@@ -14,6 +14,7 @@ from png_bytes import chunk, png
 from raw_folder import HEIGHT, WIDTH, Make, ramp
 from refusals import refused
 
+from aims.converters.reading.pictures import load_picture
 from aims.core.schema import SampleError
 
 Read = Callable[[], np.ndarray]
@@ -245,8 +246,12 @@ class TestTiff:
         content = bytearray(path.with_suffix(".tif").read_bytes())
         content[place + 3] = 0x40  # 32 bits, little-endian
         path.with_suffix(".tif").write_bytes(content)
-        with refused(SampleError, f"nir/a.tif: too large for one picture (5 x {2**30 + WIDTH} pixels); cut"):
+        with refused(
+            SampleError, f"nir/a.tif: announces 5 x {2**30 + WIDTH} (10.0 GiB), but ", "a.png is 5 x 7"
+        ):
             read()
+        with refused(SampleError, f"nir/a.tif: too large for one picture (5 x {2**30 + WIDTH} pixels); cut"):
+            load_picture(path.with_suffix(".tif"))
 
     def test_turned(self, path: Path, read: Read) -> None:
         tifffile.imwrite(path.with_suffix(".tif"), ramp()[..., 0], extratags=[(274, 3, 1, 8, True)])
