@@ -245,7 +245,8 @@ class FileCount:
             )
         if self.complete and self.images_without:
             lines.append(
-                f"{self.pattern}: no file for {self.images_without:,} images: "
+                f"{self.pattern}: no file for {self.images_without:,} "
+                f"{'image' if self.images_without == 1 else 'images'}: "
                 f"{_few(self.examples, self.images_without)}"
             )
         return lines

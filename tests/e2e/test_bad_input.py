@@ -18,8 +18,11 @@ from aims.cli.convert import installed_converters, load_converter
 from aims.data import write
 from helpers import file_digests
 
-# The sets made here are tiny; that their counts differ from the published ones is said, and is no error.
-_COUNTS = re.compile(r"warning: images in (split '\w+'|all splits): [\d,]+, as published: [\d,]+")
+# The sets made here are tiny; that their counts differ from the published ones is said, and is no error. How
+# many pictures are missing is said before the first of them ends the conversion.
+_COUNTS = re.compile(
+    r"warning: (images in (split '\w+'|all splits): [\d,]+, as published: [\d,]+|pictures: no file for .*)"
+)
 _LIMIT_S = 30
 
 CELLS = [

@@ -49,7 +49,7 @@ def test_labels_without_a_picture(make: Make, raw: Path, tmp_path: Path) -> None
 def test_pictures_without_a_label(make: Make, raw: Path, tmp_path: Path) -> None:
     (raw / "labels" / "b.png").unlink()
     made = convert(make(STAR), tmp_path / "out", keep_going=True)
-    assert made.manifest.warnings == ("labels/{id}.png: no file for 1 images: b",)
+    assert made.manifest.warnings == ("labels/{id}.png: no file for 1 image: b",)
     assert made.manifest.inventory[1].examples == ("b",)
 
 
@@ -104,7 +104,7 @@ def test_masks_beside_the_pictures_are_no_pictures(make: Make, raw: Path) -> Non
     assert dict(converter.splits()) == {"train": ("a", "b", "c", "d")}
     nir, labels = converter.inventory()
     assert (nir.found, nir.used, labels.found, labels.used) == (4, 4, 3, 3)
-    assert labels.warnings() == ["nir/{id}_mask.png: no file for 1 images: d"]
+    assert labels.warnings() == ["nir/{id}_mask.png: no file for 1 image: d"]
     # A picture whose name ends like that of a mask, with a mask of its own, is one.
     shutil.copy(raw / "nir" / "a_mask.png", raw / "nir" / "a_mask_mask.png")
     assert "a_mask" in make(STAR, ("labels/{id}", "nir/{id}_mask")).splits()["train"]
