@@ -144,7 +144,11 @@ def _find(name: str, folders: Sequence[Path]) -> Path | None:
     stem = name.removesuffix(suffix)
     # macOS decomposes letters with accents, Windows does not tell upper from lower case, and in addresses
     # spaces are "%20".
-    names = [stem, *(unicodedata.normalize(form, stem) for form in ("NFC", "NFD")), unquote(stem)]
+    names = [stem, *(unicodedata.normalize(form, stem) for form in ("NFC", "NFD"))]
+    address = PurePosixPath(unquote(name))
+    # "%2e%2e/" and "%2F" would lead out of the folder.
+    if not address.is_absolute() and ".." not in address.parts:
+        names.append(unquote(stem))
     forms = dict.fromkeys(
         f"{form}{end}" for end in (suffix, suffix.lower(), suffix.upper()) for form in names
     )

@@ -210,3 +210,15 @@ class TestCrowds:
         assert self.counts(tmp_path / "raw", tmp_path / "1") == (Counts(images=1, instances=1), "keep")
         with refused(InputError, "no image is left", "crowd region (iscrowd 1)"):
             convert(CocoConverter(raw=tmp_path / "raw", crowd="drop"), tmp_path / "2")
+
+
+@pytest.mark.parametrize(
+    "name", ["%2e%2e/outside.png", "%2E./outside.png", "a/%2e%2e/%2e%2e/outside.png", "{}"]
+)
+def test_an_address_never_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    picture(tmp_path / "outside.png")
+    (tmp_path / "raw" / "a").mkdir(parents=True)
+    absolute = str(tmp_path / "outside.png").replace("/", "%2F")
+    annotations(tmp_path / "raw" / "train.json", name.format(absolute))
+    with refused(SampleError, "outside.png: no such file"):
+        CocoConverter(raw=tmp_path / "raw").spec()
