@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -21,6 +22,12 @@ from hypothesis import settings
 
 settings.register_profile("aims", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("aims")
+
+
+def pytest_collection_finish() -> None:
+    """Spares the garbage collector what all tests have imported: each run collects (`PeakMemory`)."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

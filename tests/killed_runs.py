@@ -2,13 +2,14 @@
 
 Runs of the toy backbone are made one after the other, in OUT/0, OUT/1, ... Each is killed with SIGKILL a few
 times - at a moment of the clock, or in the middle of writing a file - and begun again, and ends in its own
-time. Prints one line of JSON: how often each kind of kill came.
+time. Prints one line of JSON: how often each kind of kill came, at least once each and KILLS times in all.
 
 A process that has imported all is forked for each attempt: importing torch takes longer than these runs.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -31,6 +32,8 @@ from aims.methods import build_model
 
 #: How often a run is killed before it may end.
 KILLS_EACH = 10
+#: How it is killed: by the clock most often.
+KINDS = ("clock", "clock", "half written", "before renaming", "just renamed")
 
 
 def die() -> None:
@@ -101,9 +104,13 @@ def main(dataset: Path, out: Path, kills: int, seed: int) -> Counter[str]:
     whole = time.perf_counter() - began
     save, replace = checkpoint.save_file, os.replace
     came: Counter[str] = Counter()
-    for runs in map(str, range(kills)):
+
+    def enough() -> bool:
+        return came.total() >= kills and came.keys() >= set(KINDS)
+
+    for runs in map(str, itertools.count()):
         for _ in range(KILLS_EACH):
-            kind = rng.choice(("clock", "clock", "half written", "before renaming", "just renamed"))
+            kind = rng.choice(KINDS)
             nth = rng.randint(1, 4)
 
             def prepare(kind: str = kind, nth: int = nth) -> None:
@@ -116,10 +123,10 @@ def main(dataset: Path, out: Path, kills: int, seed: int) -> Counter[str]:
             if not attempt(dataset, out / runs, prepare, rng.uniform(0, whole) if kind == "clock" else None):
                 break
             came[kind] += 1
-            if came.total() == kills:
+            if enough():
                 break
         attempt(dataset, out / runs, lambda: None, None)
-        if came.total() == kills:
+        if enough():
             break
     return came
 

@@ -148,21 +148,21 @@ def test_stopped_at_any_unit_it_ends_with_the_same_numbers(dataset, tmp_path, ch
     same_result(whole, run(job)[0])
 
 
-def test_killed_at_thirty_random_moments_every_run_ends_with_the_same_numbers(dataset, unbroken, tmp_path):
+def test_killed_at_random_moments_every_run_ends_with_the_same_numbers(dataset, unbroken, tmp_path):
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed of the moments: {seed}")  # shown where the test fails
     script = Path(toys.__file__).with_name("killed_runs.py")
     came = json.loads(
         subprocess.run(
-            [sys.executable, script, dataset.folder, tmp_path, "30", str(seed)],
+            [sys.executable, script, dataset.folder, tmp_path, "12", str(seed)],
             stdout=subprocess.PIPE,
             check=True,
         ).stdout
     )
-    assert sum(came.values()) == 30
-    assert {"clock", "half written"} <= set(came)
+    assert sum(came.values()) >= 12
+    assert set(came) == {"clock", "half written", "before renaming", "just renamed"}
     runs = [RunRecord.load(path.parent) for path in sorted(tmp_path.glob("[0-9]*/*/run.json"))]
-    assert len(runs) >= 30 / 10
+    assert runs
     for record in runs:
         same_result(unbroken, record)
         assert sorted(path.name for path in record.path.iterdir()) == sorted(
