@@ -23,7 +23,20 @@ if TYPE_CHECKING:
     from .converter import ZooConverter
 
 #: Kinds of sensor.
-SENSORS = ("near infrared", "thermal")
+SENSORS = (
+    "near infrared",
+    "thermal",
+    "fluorescence microscopy",
+    "electron microscopy",
+    "X-ray",
+    "ultrasound",
+    "SAR",
+    "sonar",
+    "depth",
+    "polarization",
+    "multispectral",
+    "hyperspectral",
+)
 
 _FOLDER = Path(__file__).parent
 
