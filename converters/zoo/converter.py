@@ -11,7 +11,10 @@ from aims.core.errors import InputError
 from aims.core.schema import Published
 
 from ..folder import FolderConverter
-from ..folder.config import load_config
+from ..folder.config import FolderConfig, load_config
+
+#: Most classes that a line of `aims convert --help` names.
+_FEW = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +61,16 @@ def zoo_converter(path: Path, *, module: str) -> type[ZooConverter]:
         kw_only=True,
         namespace={
             "__module__": module,
-            "__doc__": f"{path.stem}, {published.sensor}: {', '.join(config.classes)}.",
+            "__doc__": _help(config, published),
             "name": path.stem,
             "published": published,
         },
     )
+
+
+def _help(config: FolderConfig, facts: Published) -> str:
+    """Returns a text for `--help`: a line, and what is known of the set."""
+    classes = config.classes if len(config.classes) <= _FEW else [f"{len(config.classes)} classes"]
+    title = f"{facts.sensor}: {', '.join(classes)}."
+    told = [facts.citation, f"Licence: {facts.license}", ", ".join(filter(None, [facts.url, facts.access]))]
+    return f"{title[0].upper()}{title[1:]}\n\n" + "\n\n".join(f"{line}." for line in told if line)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import re
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from aims.converters import zoo
 from aims.converters.folder import FolderConverter
 from aims.converters.folder.config import load_config
 from aims.converters.zoo.converter import ZooConverter, zoo_converter
-from aims.core.errors import InputError
+from aims.core.errors import AimsError, InputError
 from aims.data.read import Dataset
 from aims.data.write import convert
 
@@ -69,6 +71,28 @@ def test_the_facts_are_told(name: str) -> None:
 def test_the_kinds_of_sensor() -> None:
     found = {load_converter(name).published.sensor for name in NAMES}
     assert found == set(zoo.SENSORS)
+
+
+def test_a_zoo_that_is_broken_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*, group: str) -> list[EntryPoint]:
+        return [lost] if group == lost.group else known
+
+    known = list(entry_points(group="aims.converters"))
+    lost = EntryPoint(name="mine", value="no_such_zoo:entries", group="aims.zoo")
+    monkeypatch.setattr("aims.cli.convert.entry_points", broken)
+    assert "folder" in installed_converters()
+    with refused(AimsError, "converter 'mine' (no_such_zoo:entries) cannot be imported"):
+        load_converter("mine")
+
+
+def test_help_tells_what_is_known() -> None:
+    title, *told = inspect.getdoc(load_converter("cwfid")).split("\n\n")
+    assert title == "Near infrared: weed, crop."
+    assert "A Crop/Weed Field Image Dataset" in told[0]
+    assert told[1:] == [
+        "Licence: non-commercial research.",
+        "https://github.com/cwfid/dataset, clone the repository.",
+    ]
 
 
 def test_a_converter_is_pickled_by_its_name(tmp_path: Path) -> None:
