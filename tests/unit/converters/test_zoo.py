@@ -104,22 +104,22 @@ def test_a_converter_is_pickled_by_its_name(tmp_path: Path) -> None:
 
 
 def test_a_description_needs_its_facts_and_its_own_name(tmp_path: Path) -> None:
-    text = (FOLDER / "thermal-udder.toml").read_text("utf-8")
+    text = (FOLDER / "cwfid.toml").read_text("utf-8")
     for wrong in (
-        text.replace('name = "thermal-udder"', 'name = "other"'),
+        text.replace('name = "cwfid"', 'name = "other"'),
         re.sub(r"(?s)\[published\].*?\n\n", "", text),
     ):
-        (tmp_path / "thermal-udder.toml").write_text(wrong, encoding="utf-8")
-        with refused(InputError, "thermal-udder.toml: a description of the zoo needs [published] and name"):
-            zoo_converter(tmp_path / "thermal-udder.toml", module="somewhere")
+        (tmp_path / "cwfid.toml").write_text(wrong, encoding="utf-8")
+        with refused(InputError, "cwfid.toml: a description of the zoo needs [published] and name"):
+            zoo_converter(tmp_path / "cwfid.toml", module="somewhere")
     for wrong, message in (
         (text.replace("sensor = ", "sensors = "), "[published]: unknown key 'sensors'"),
-        (text.replace("train = 160", "training = 160"), "[published.images]: unknown key 'training'"),
-        (text.replace("train = 160", "train = '160'"), "[published.images]: 'train' is '160'"),
+        (text.replace("train = 40", "training = 40"), "[published.images]: unknown key 'training'"),
+        (text.replace("train = 40", "train = '40'"), "[published.images]: 'train' is '40'"),
     ):
-        (tmp_path / "thermal-udder.toml").write_text(wrong, encoding="utf-8")
+        (tmp_path / "cwfid.toml").write_text(wrong, encoding="utf-8")
         with refused(InputError, message):
-            zoo_converter(tmp_path / "thermal-udder.toml", module="somewhere")
+            zoo_converter(tmp_path / "cwfid.toml", module="somewhere")
 
 
 def test_its_raw_folder_is_below_the_working_directory(
