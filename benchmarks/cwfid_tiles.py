@@ -21,7 +21,7 @@ from aims.core.errors import AimsError, InputError
 from aims.core.files import atomic_write
 
 ROWS, COLUMNS = 3, 4
-#: Image numbers by split; those of `examples/cwfid.toml`.
+#: Image numbers by split; those of `converters/zoo/cwfid.toml` that are at hand.
 SPLITS = {
     "train": ("002", "005", "006", "007", "008", "011", "012"),
     "test": ("001", "003", "004", "009", "010"),

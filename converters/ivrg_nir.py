@@ -66,6 +66,7 @@ class IVRGNIRConverter(Converter):
         ),
         url=_URL,
         total=477,
+        sensor="near infrared",
     )
 
     def spec(self) -> DatasetSpec:

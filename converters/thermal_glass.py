@@ -83,6 +83,7 @@ class ThermalGlassConverter(Converter):
         ),
         url=_URL,
         images={"train": 4427, "test": 1124},
+        sensor="thermal",
     )
 
     numbered_masks: bool = option(

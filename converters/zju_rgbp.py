@@ -87,6 +87,7 @@ class ZJURGBPConverter(Converter):
         citation=_CITATION,
         url=_URL,
         images={"train": 344, "test": 50},
+        sensor="polarization",
     )
 
     labels: str = option(

@@ -19,12 +19,20 @@ from aims.core.errors import AimsError, unknown_name
 from aims.core.schema import Converter, FileCount
 
 GROUP = "aims.converters"
+#: Entry points of functions that return entry points of converters, one for each file of a folder.
+ZOO_GROUP = "aims.zoo"
 ENGINES = ("local", "ray")
 
 
 def installed_converters() -> Mapping[str, EntryPoint]:
-    """Converters by name, from the entry-point group `aims.converters`; anyone can ship one."""
-    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)}
+    """Converters by name, of the entry points `aims.converters` and `aims.zoo`; anyone can ship one."""
+    found = [*entry_points(group=GROUP)]
+    for zoo in entry_points(group=ZOO_GROUP):
+        try:
+            found += zoo.load()()
+        except Exception:
+            found.append(zoo)  # loading it as a converter says why it cannot be used
+    return {entry.name: entry for entry in sorted(found, key=lambda entry: entry.name)}
 
 
 def load_converter(name: str) -> type[Converter]:

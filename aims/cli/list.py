@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,18 @@ from aims.cli._options import data_option, json_option
 from aims.cli._terminal import add_columns, out, plain_table, print_json
 from aims.cli.convert import installed_converters, load_converter
 from aims.core.errors import AimsError, InputError, unknown_name
+from aims.core.schema import RAW
 from aims.core.vocabulary import MODALITIES
+
+#: Columns of the table of sets; in a narrow terminal, which has no room for all, each line is a table.
+_COLUMNS = (
+    ("sensor", "size", "at hand"),
+    ("modalities", "images"),
+    ("licence",),
+)
+_UNBROKEN = ("size", "at hand", "images")
+#: Width of a terminal, in characters, in which all columns stand side by side.
+_WIDE = 110
 
 
 class _Lists(click.Group):
@@ -35,10 +47,12 @@ def command() -> None:
 def datasets(data: Path, as_json: bool) -> None:
     """List the converters and the converted datasets.
 
-    A converter is listed with the modalities that its set serves and the number of images as published.
+    A set is listed with its sensor, licence, size and number of images as published, the modalities that it
+    serves, and whether it is at hand: raw, in data/raw/NAME, or converted, in --data.
     """
-    converters = [_converter(name) for name in installed_converters()]
     converted = _converted(data)
+    names = {entry["name"] for entry in converted if not entry["error"]}
+    converters = [_converter(name, names) for name in installed_converters()]
     if as_json:
         print_json({"converters": converters, "data": str(data), "datasets": converted})
         return
@@ -47,21 +61,28 @@ def datasets(data: Path, as_json: bool) -> None:
         out.print(part, soft_wrap=isinstance(part, Text))
 
 
-def _converter(name: str) -> dict[str, Any]:
-    """One converter as JSON; with the reason under "error" if it cannot be imported."""
+def _converter(name: str, converted: Collection[str]) -> dict[str, Any]:
+    """One converter as JSON; with the reason under "error" if it cannot be imported.
+
+    Args:
+        name: its name.
+        converted: the names of the datasets that are converted.
+    """
     found: dict[str, Any] = {
         "name": name,
         "modalities": [modality.name for modality in MODALITIES.values() if name in modality.datasets],
         "error": None,
         "published": None,
+        "at_hand": [],
     }
     try:
         published = load_converter(name).published
     except AimsError as error:
         return {**found, "error": " ".join(str(error).split())}
     if published is not None:
-        facts = ("streams", "images", "total", "license", "citation", "url")
-        found["published"] = {name: getattr(published, name) for name in facts}
+        found["published"] = dataclasses.asdict(published)
+        hand = {"raw": (RAW / name).is_dir(), "converted": name in converted}
+        found["at_hand"] = [state for state, there in hand.items() if there]
     return found
 
 
@@ -98,15 +119,16 @@ def _converted(data: Path) -> list[dict[str, Any]]:
 
 def _show_converters(converters: Sequence[Mapping[str, Any]]) -> Iterable[RenderableType]:
     yield Text("Datasets that `aims convert` reads", style="bold")
-    table = plain_table()
-    table.add_column("name", no_wrap=True, style="bold")
-    table.add_column("modalities", min_width=12)
-    table.add_column("streams", min_width=14)
-    table.add_column("images", no_wrap=True)
-    table.add_column("licence")
-    for entry in converters:
-        table.add_row(*_converter_cells(entry))
-    yield table
+    cells = [_cells(entry) for entry in converters]
+    for columns in (sum(_COLUMNS, ()),) if out.width >= _WIDE else _COLUMNS:
+        table = plain_table()
+        table.add_column("name", no_wrap=True, style="bold")
+        for column in columns:
+            table.add_column(column, no_wrap=column in _UNBROKEN)
+        for entry, row in zip(converters, cells, strict=True):
+            table.add_row(Text(entry["name"]), *(row.get(column, Text("")) for column in columns))
+        yield table
+        yield Text()
     yield from _sources(converters)
     errors = [entry["error"] for entry in converters if entry["error"]]
     if errors:
@@ -114,28 +136,32 @@ def _show_converters(converters: Sequence[Mapping[str, Any]]) -> Iterable[Render
         yield from (Text(error, style="red") for error in errors)
 
 
-def _converter_cells(entry: Mapping[str, Any]) -> tuple[Text, ...]:
-    published, blank = entry["published"], Text("")
-    name, modalities = Text(entry["name"]), Text(", ".join(entry["modalities"]))
+def _cells(entry: Mapping[str, Any]) -> dict[str, Text]:
+    """Returns the texts of a converter by column; those that are missing are blank."""
+    published = entry["published"]
     if entry["error"]:
-        return name, modalities, Text("not importable", style="red"), blank, blank
+        return {"sensor": Text("not importable", style="red")}
     if published is None:
-        return name, Text("any", style="dim"), Text("any", style="dim"), blank, blank
+        return dict.fromkeys(("sensor", "modalities"), Text("any", style="dim"))
     images = [f"{count:,} {split}" for split, count in published["images"].items()]
     images += [f"{published['total']:,} in all"] if published["total"] else []
-    return (
-        name,
-        modalities,
-        Text(", ".join(published["streams"])),
-        Text("\n".join(images) if images else "not published"),
-        Text(published["license"]),
-    )
+    unknown = Text("unknown", style="dim")
+    return {
+        "sensor": Text(published["sensor"] or ""),
+        "licence": Text(published["license"]),
+        "size": Text(published["size"]) if published["size"] else unknown,
+        "at hand": Text("\n".join(entry["at_hand"]) or "no", style="" if entry["at_hand"] else "dim"),
+        # A stream's name is a modality, too.
+        "modalities": Text(", ".join(dict.fromkeys((*entry["modalities"], *published["streams"])))),
+        "images": Text("\n".join(images)) if images else unknown,
+    }
 
 
 def _sources(converters: Sequence[Mapping[str, Any]]) -> Iterable[RenderableType]:
     urls = {entry["name"]: entry["published"]["url"] for entry in converters if entry["published"]}
+    urls = {name: url for name, url in urls.items() if url}
     if urls:
-        yield Text("\nWhere to get them", style="bold")
+        yield Text("Where to get them", style="bold")
     width = max(map(len, urls), default=0)
     for name, url in urls.items():
         yield Text.assemble(f" {name:<{width}}   ", (url, f"cyan link {url}"))

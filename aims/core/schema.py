@@ -23,6 +23,8 @@ from aims.core.errors import InputError
 FORMAT_VERSION = 1
 #: File that marks a raw folder as rendered by `aims synth`.
 MADE_UP = "synth.json"
+#: Folder below the working directory where the raw folder of each dataset is looked for.
+RAW = Path("data/raw")
 
 Array = NDArray[Any]
 
@@ -109,19 +111,25 @@ class Published:
     Attributes:
         streams: names of the streams that a conversion writes by default.
         license: licence of the raw data, in the words of its owners, or a note that none is stated.
-        citation: work to cite.
-        url: where the raw data can be obtained or is described.
+        citation: work to cite; None if unknown.
+        url: where the raw data can be obtained or is described; None if unknown.
         images: published number of images by split, including unusable ones; splits without a published
             number are left out.
         total: published number of images of all splits, if only that is known.
+        sensor: kind of the sensor, such as "thermal".
+        size: size of the download as text; None if unknown.
+        access: how to get the files from `url`; None if the converter's own messages say it.
     """
 
     streams: tuple[str, ...]
     license: str
-    citation: str
-    url: str
+    citation: str | None = None
+    url: str | None = None
     images: Mapping[str, int] = field(default_factory=dict)
     total: int | None = None
+    sensor: str | None = None
+    size: str | None = None
+    access: str | None = None
 
     def describe(
         self,
@@ -293,7 +301,7 @@ class Converter(ABC):
     @property
     def root(self) -> Path:
         """Folder of the raw data: `raw` if given, else data/raw/NAME below the working directory."""
-        return self.raw if self.raw is not None else Path("data/raw") / self.name
+        return self.raw if self.raw is not None else RAW / self.name
 
     @property
     def made_up(self) -> bool:

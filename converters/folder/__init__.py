@@ -124,7 +124,7 @@ from .splits import ListFile, TableColumn, find_list
 
 @dataclass(frozen=True, kw_only=True)
 class FolderConverter(Converter):
-    """Any folder of images and label files, as CONFIG describes it (see examples/cwfid.toml)."""
+    """Any folder of images and label files, as CONFIG describes it (see docs/datasets.md)."""
 
     name: ClassVar[str] = "folder"
 
@@ -134,6 +134,11 @@ class FolderConverter(Converter):
     def root(self) -> Path:
         """The raw folder: the given one, else that of the TOML file."""
         return self.raw if self.raw is not None else self.config.parent
+
+    @property
+    def how_to_get(self) -> str:
+        """What to do where there is no raw folder."""
+        return f"give the raw data of {self.config} with --raw"
 
     def spec(self) -> DatasetSpec:
         """Describes the dataset; channels and ranges follow from the first readable image."""
@@ -260,7 +265,7 @@ class FolderConverter(Converter):
     @cached_property
     def _images(self) -> Images:
         if not self.root.is_dir():
-            raise InputError(f"{self.root}: no such folder; give the raw data of {self.config} with --raw")
+            raise InputError(f"{self.root}: no such folder; {self.how_to_get}")
         return list_images(self._config, self._tree, self.config)
 
     def _parts(self, split: str, image_id: str) -> Parts:

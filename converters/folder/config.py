@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from aims.core.errors import InputError
-from aims.core.schema import DatasetSpec, StreamSpec
+from aims.core.schema import DatasetSpec, Published, StreamSpec
 from aims.sensors.polarization import ANGLES, mosaic_places
 
 from ..reading.fields import Fields, is_list_of, read_description
@@ -92,6 +92,7 @@ class FolderConfig:
         splits: where the images of each split are listed.
         seed: seed of the splits that are shares.
         naming: how images and their groups are named.
+        published: what is known of a public set without its files; None without [published].
     """
 
     head: Mapping[str, Any]
@@ -102,6 +103,7 @@ class FolderConfig:
     rgb: Pattern | None
     labels: LabelsEntry
     naming: Naming
+    published: Published | None = None
 
     def spec(self, streams: Mapping[str, StreamSpec]) -> DatasetSpec:
         """Describes the dataset."""
@@ -143,7 +145,7 @@ def load_config(path: Path) -> FolderConfig:
     top = read_description(path)
     top.only(
         *("name", "license", "citation", "url", "classes", "image_id", "group"),
-        *("splits", "streams", "mosaic", "rgb", "labels"),
+        *("splits", "streams", "mosaic", "rgb", "labels", "published"),
     )
     classes = tuple(top.take("classes", "a list of texts", is_list_of(str)))
     if not classes or "" in classes or len(set(classes)) != len(classes):
@@ -179,6 +181,26 @@ def load_config(path: Path) -> FolderConfig:
         rgb=pictures,
         labels=labels,
         naming=read_naming(top, own_files(entries, mosaic, labels, pictures)),
+        published=_published(top, (*entries, *(MOSAIC_STREAMS.values() if mosaic else ())), splits),
+    )
+
+
+def _published(top: Fields, streams: tuple[str, ...], splits: Mapping[str, Source]) -> Published | None:
+    """Reads `[published]`, the facts of a public set (see `aims.converters.zoo`)."""
+    if "published" not in top:
+        return None
+    table = top.table("published").only("sensor", "size", "access", "images", "total")
+    images = table.table("images", optional=True).only(*splits)
+    return Published(
+        streams=streams,
+        license=top.string("license"),
+        citation=top.optional("citation", top.string),
+        url=top.optional("url", top.string),
+        images={split: images.integer(split) for split in images.values},
+        total=table.optional("total", table.integer),
+        sensor=table.string("sensor"),
+        size=table.optional("size", table.string),
+        access=table.string("access"),
     )
 
 

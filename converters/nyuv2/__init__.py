@@ -32,6 +32,8 @@ _PUBLISHED = Published(
     ),
     url=URL,
     images={"train": 795, "test": 654},
+    sensor="depth",
+    size="2.8 GB",
 )
 _HHA_SOURCES = (AUTO, "files", "depth")
 

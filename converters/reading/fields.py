@@ -87,7 +87,7 @@ def read_description(path: Path) -> Fields:
     Raises:
         InputError: the file is missing, not readable, or not TOML.
     """
-    return Fields(read_toml(path, otherwise="write one like examples/cwfid.toml"), str(path))
+    return Fields(read_toml(path, otherwise="docs/datasets.md shows how to write one"), str(path))
 
 
 def is_list_of(kind: type) -> Callable[[Any], bool]:

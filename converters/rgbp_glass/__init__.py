@@ -89,6 +89,7 @@ class RGBPGlassConverter(Converter):
         citation=_CITATION,
         url=_URL,
         images={"train": 3207, "test": 1304},
+        sensor="polarization",
     )
 
     instances: str = option(

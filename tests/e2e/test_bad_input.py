@@ -15,6 +15,7 @@ from raw_damage import PLANTED, pickles
 
 from aims.cli import main
 from aims.cli.convert import installed_converters, load_converter
+from aims.converters.zoo.converter import ZooConverter
 from aims.data import write
 from helpers import file_digests
 
@@ -100,10 +101,10 @@ def one_error(result):
 
 
 def test_the_matrix_is_complete():
-    assert {entry.converter for entry in LAYOUTS.values()} == set(installed_converters())
-    assert sorted(installed_converters()) == [
-        *("coco", "folder", "ivrg-nir", "nyuv2", "rgbp-glass", "thermal-glass", "zju-rgbp")
-    ]
+    # The sets of the zoo are read by the converter `folder`.
+    own = {name for name in installed_converters() if not issubclass(load_converter(name), ZooConverter)}
+    assert {entry.converter for entry in LAYOUTS.values()} == own
+    assert sorted(own) == ["coco", "folder", "ivrg-nir", "nyuv2", "rgbp-glass", "thermal-glass", "zju-rgbp"]
     for entry in LAYOUTS.values():
         assert set(entry.cells) == set(FAULTS)
 

@@ -6,6 +6,8 @@ import json
 import shutil
 from importlib.metadata import EntryPoint
 
+import cv2
+import numpy as np
 import pytest
 from tiny_set import NAMES, Tiny
 
@@ -53,6 +55,28 @@ def test_list_takes_published_facts_from_the_converters(aims, tmp_path):
     assert found["nyuv2"]["modalities"] == ["depth", "hha", "rgb-depth", "rgb-hha"]
     if found["rgbp-glass"]["error"] is None:
         assert found["rgbp-glass"]["published"]["images"] == {"train": 3207, "test": 1304}
+
+
+def test_list_tells_which_sets_are_at_hand(aims, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for number, split in enumerate(("train", "val", "test")):
+        for folder, value in (("images", number), ("masks", 255)):
+            path = tmp_path / "data" / "raw" / "thermal-udder" / folder / split / f"{number}.png"
+            path.parent.mkdir(parents=True)
+            cv2.imwrite(str(path), np.full((4, 6), value, np.uint8))
+    assert aims("convert", "thermal-udder")[0] == 0
+    (tmp_path / "data" / "raw" / "nyuv2").mkdir()
+    code, out, err = aims("list", "datasets", "--json")
+    assert code == 0, err
+    found = {entry["name"]: entry for entry in json.loads(out)["converters"]}
+    assert {name: entry["at_hand"] for name, entry in found.items() if entry["at_hand"]} == {
+        "nyuv2": ["raw"],
+        "thermal-udder": ["raw", "converted"],
+    }
+    assert found["pst900"]["published"]["size"] == "1.4 GB"
+    assert found["pst900"]["published"]["sensor"] == "thermal"
+    code, _, err = aims("convert", "cwfid")
+    assert "data/raw/cwfid: no such folder; cwfid: https://github.com/cwfid/dataset" in one_line(err, code)
 
 
 def test_list_goes_on_past_what_is_broken(aims, monkeypatch, folder):

@@ -63,6 +63,7 @@ def test_the_wheel_holds_everything(wheel):
         "aims/py.typed",
         "aims/cli/run.py",
         "aims/converters/thermal_glass.py",
+        *(f"aims/converters/zoo/{path.name}" for path in (ROOT / "converters" / "zoo").glob("*.toml")),
         "aims/benchmarks/speed/conversion.py",
         "aims/benchmarks/embedded.toml",
         "aims/benchmarks/real_samples/udder_16.toml",
