@@ -98,7 +98,7 @@ Colour polarization sensors, whose cells are 4 x 4, are not read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -109,13 +109,13 @@ from aims.core.schema import Converter, DatasetSpec, FileCount, Sample, SampleEr
 
 from ..reading.coco import crowd_warning, keeps_crowds
 from ..reading.files import first_readable, label_size
+from ..reading.inventory import take_inventory
 from ..reading.patterns import Parts, Tree
 from ..reading.pictures import check_sizes, load_rgb
 from .config import FolderConfig, load_config
-from .files import ImageFiles, StreamFile, describe_channels, read_streams, stream_entries
+from .files import ImageFiles, StreamFile, describe_channels, own_kinds, read_streams, stream_entries
 from .images import Images, list_images
 from .instance_files import read_instance_files
-from .inventory import take_inventory
 from .labels import CocoLabels, Labels, read_label_file
 from .object_files import read_object_file
 from .objects import ObjectClasses
@@ -225,15 +225,15 @@ class FolderConverter(Converter):
         """Returns the counts of the files of every pattern; with "*", all of them should be used."""
         images = {image_id: parts for ids in self._images.values() for image_id, parts in ids.items()}
         complete = self._config.wants_all
-        counts = take_inventory(
-            self._tree, self._config.own_files, images, shared=self.shared_files(), complete=complete
-        )
+        kinds = own_kinds(self._tree, self._config.own_files, images)
+        counts = take_inventory(self._tree, kinds, shared=self.shared_files(), complete=complete)
         if self._config.labels.classes is None:
             entries: dict[CocoLabels, dict[str, tuple[str, Sequence[str]]]] = {}
             for image_id, parts in images.items():
                 name = self._config.naming.names.fill(parts)
                 labels = self._coco(parts["split"])
-                entries.setdefault(labels, {})[image_id] = (name, self._relative_files(parts))
+                own = [path for kind in kinds for path in kind.files[image_id]]
+                entries.setdefault(labels, {})[image_id] = (name, self._relative(own))
             counts += [labels.count(named, complete=complete) for labels, named in entries.items()]
         return counts
 
@@ -273,8 +273,8 @@ class FolderConverter(Converter):
         for pattern in self._config.own_files:
             yield from pattern.find(self._tree, parts)
 
-    def _relative_files(self, parts: Parts) -> tuple[str, ...]:
-        return tuple(path.relative_to(self.root).as_posix() for path in self._own_files(parts))
+    def _relative(self, paths: Iterable[Path]) -> tuple[str, ...]:
+        return tuple(path.relative_to(self.root).as_posix() for path in paths)
 
     @cached_property
     def _first(self) -> dict[str, StreamFile]:
@@ -295,7 +295,7 @@ class FolderConverter(Converter):
         if entry.classes is not None:
             return read_label_file(entry, entry.classes, files, where=str(self.config))
         return self._coco(files.parts["split"]).read(
-            files.name, self._relative_files(files.parts), crowds=self._crowds
+            files.name, self._relative(self._own_files(files.parts)), crowds=self._crowds
         )
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from aims.core.schema import Array, SampleError
 from aims.sensors.polarization import Interpolation, split_mosaic
 
 from ..reading.headers import check_headers
+from ..reading.inventory import FileKind
 from ..reading.patterns import Parts, Pattern, Tree
 from ..reading.pictures import Picture, check_measured, load_picture
 from .config import MOSAIC_STREAMS, FolderConfig, MosaicEntry, StreamEntry
@@ -103,6 +104,38 @@ class ImageFiles:
         if key not in self._pictures:
             self._pictures[key] = load_picture(path, variable=variable, stack=stack)
         return self._pictures[key]
+
+
+def own_kinds(tree: Tree, patterns: Sequence[Pattern], images: Mapping[str, Parts]) -> list[FileKind]:
+    """Finds the files of all images.
+
+    Args:
+        tree: the raw folder.
+        patterns: the patterns of files of a single image.
+        images: the parts of the names of all images, by image id.
+
+    Raises:
+        InputError: a wildcard gives an image a file of another one, as "{id}*.png" does with 1 and 10.
+    """
+    kinds = []
+    for pattern in patterns:
+        found = {image_id: pattern.find(tree, parts) for image_id, parts in images.items()}
+        _check_owners(pattern, found, images)
+        kinds.append(FileKind.of(tree, pattern, found))
+    return kinds
+
+
+def _check_owners(pattern: Pattern, found: Mapping[str, Sequence[Path]], images: Mapping[str, Parts]) -> None:
+    owners: dict[Path, str] = {}
+    for image_id, paths in found.items() if pattern.has_wildcard() else ():
+        for path in paths:
+            other = owners.setdefault(path, image_id)
+            # One name may stand in two splits.
+            if any(images[other][name] != images[image_id][name] for name in pattern.parts):
+                raise InputError(
+                    f"{path}: fits {pattern.text!r} for image {other!r} and for {image_id!r}; narrow it "
+                    f"({pattern.where}), as in {{id}}_*.png"
+                )
 
 
 def read_streams(config: FolderConfig, files: ImageFiles) -> dict[str, StreamFile]:

@@ -9,10 +9,11 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from aims.core.errors import InputError
-from aims.core.schema import InstanceMap
+from aims.core.schema import FileCount, InstanceMap
 from aims.core.structs import decode_json
 
 from .fields import Fields, shorten
+from .inventory import FEW
 from .masks import MAX_PIXELS, RLE, MaskError, draw_masks, encode_segmentation
 
 
@@ -124,6 +125,26 @@ class Annotations:
         class_ids = {k: self._class_ids[items[k - 1]["category_id"]] for k in masks if k not in hidden}
         lines = tuple(f"annotation {items[k - 1]['id']}: {dropped[k]}" for k in sorted(dropped))
         return InstanceMap(instances=instances, class_ids=class_ids), lines
+
+    def count(self, entries: Mapping[str, Collection[CocoImage]], *, complete: bool) -> FileCount:
+        """Counts the entries of `images` that belong to an image.
+
+        Args:
+            entries: those of each image, by image id.
+            complete: whether every entry should belong to an image.
+        """
+        used = {entry.id for found in entries.values() for entry in found}
+        unused = [image.file_name for image in self.images if image.id not in used]
+        lacking = [image_id for image_id, found in entries.items() if not found]
+        return FileCount(
+            pattern=f"{self.path.name} 'images'",
+            found=len(used) + len(unused),
+            used=len(used),
+            unused=tuple(unused[:FEW]),
+            images_without=len(lacking),
+            examples=tuple(lacking[:FEW]),
+            complete=complete,
+        )
 
 
 def keeps_crowds(files: Collection[Annotations]) -> bool:

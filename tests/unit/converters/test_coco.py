@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 from refusals import refused
 
 from aims.converters.coco import CocoConverter
+from aims.converters.reading import headers
 from aims.converters.reading.coco import Annotations, CocoImage, keeps_crowds, read_annotations
 from aims.converters.reading.masks import _decompress
 from aims.core.errors import InputError
@@ -382,6 +383,16 @@ class TestConverter:
         unused, missing = ((folder / "new.PNG").relative_to(raw), first.relative_to(raw))
         assert (counted.unused, counted.examples) == ((str(unused),), (str(missing),))
         assert len(counted.warnings()) == 2
+        assert (counted.hidden, counted.nearest) == (1, (str((folder / "notes.txt").relative_to(raw)),))
+
+    def test_headers_before_unpacking(self, raw, monkeypatch):
+        path = raw / "val2017" / "a.png"
+        path.write_bytes(encode(np.zeros((300, 500), np.uint8))[:-40])
+        monkeypatch.setattr(headers, "_LARGE_BYTES", 1000)
+        converter = CocoConverter(raw=raw, images="{split}2017")
+        size = f"instances_val2017.json: image 1 is {HEIGHT} x {WIDTH}; all files"
+        with refused(SampleError, f"{path}: announces 300 x 500 (", size):
+            converter.read("val", "val2017/a")
 
     def test_conversion_lists_what_was_dropped(self, raw, tmp_path):
         result = convert(CocoConverter(raw=raw, images="{split}2017"), tmp_path / "out")
