@@ -122,9 +122,15 @@ class CocoConverter(Converter):
             rgb, size = load_rgb(entry.rgb) if self._exported else _load_rgb(entry.rgb)
             sizes.append((entry.rgb, size))
         check_sizes(sizes)
-        labels, dropped = annotations.labels(image, crowds=self._crowds)
+        labels, dropped, overlaps = annotations.labels(image, crowds=self._crowds)
         return Sample(
-            image_id=image_id, group=entry.group, streams=streams, labels=labels, rgb=rgb, dropped=dropped
+            image_id=image_id,
+            group=entry.group,
+            streams=streams,
+            labels=labels,
+            rgb=rgb,
+            dropped=dropped,
+            overlaps=overlaps,
         )
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:

@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aims.core.schema import Array, InstanceMap, SampleError
 
@@ -59,7 +58,6 @@ def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, where: 
     paths = files.find_all(entry.files)
     masks: dict[int, Array] = {}
     class_ids: dict[int, int] = {}
-    dropped: dict[int, str] = {}
     for k, path in enumerate(paths, start=1):
         picture = load_labels(path, entry.variable, files)
         if classes.drawn == "instance":
@@ -77,25 +75,14 @@ def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, where: 
             class_ids[k] = found[0]
     check_sizes([(path, mask.shape) for path, mask in zip(paths, masks.values(), strict=True)])
     size = masks[1].shape[0], masks[1].shape[1]
-    instances, hidden = draw_masks({k: encode_mask(mask) for k, mask in masks.items()}, size)
-    dropped = {k: reason.replace("annotations", "masks") for k, reason in hidden.items()}
+    drawn = draw_masks({k: encode_mask(mask) for k, mask in masks.items()}, size, what="masks")
+    visible = {k: class_id for k, class_id in class_ids.items() if k not in drawn.hidden}
     return Labels(
         f"{paths[0]}",
-        InstanceMap(instances=instances, class_ids={k: v for k, v in class_ids.items() if k not in hidden}),
-        tuple(f"{paths[k - 1]}: {reason}" for k, reason in sorted(dropped.items())),
-        _overlaps(masks, instances),
+        InstanceMap(instances=drawn.instances, class_ids=visible),
+        tuple(f"{paths[k - 1]}: {reason}" for k, reason in sorted(drawn.hidden.items())),
+        drawn.overlaps,
     )
-
-
-def _overlaps(masks: dict[int, Array], instances: NDArray[np.int32]) -> tuple[str, ...]:
-    """Returns a line that counts the pixels of masks that lie under smaller ones, if there are any."""
-    visible = np.bincount(instances.ravel(), minlength=len(masks) + 1)
-    covered = {k: int(np.count_nonzero(mask)) - int(visible[k]) for k, mask in masks.items()}
-    pixels = sum(covered.values())
-    if not pixels:
-        return ()
-    count = sum(map(bool, covered.values()))
-    return (f"{count} of {len(masks)} masks lie partly or wholly under smaller ones ({pixels} pixels)",)
 
 
 def _coded(path: Path, values: Array, classes: CodedClasses, divisor: int, where: str) -> Labels:

@@ -101,10 +101,11 @@ class CocoLabels:
                 f"{path}: {found[0].file_name!r} and {found[1].file_name!r} both fit image {name!r}; "
                 "rename one, or write more of its folder into [splits]"
             )
-        labels, dropped = self.annotations.labels(found[0], crowds=crowds)
+        labels, dropped, overlaps = self.annotations.labels(found[0], crowds=crowds)
         class_ids = {number: self._class_ids[k] for number, k in labels.class_ids.items()}
         place = f"{path} ({found[0].file_name})"
-        return Labels(place, InstanceMap(instances=labels.instances, class_ids=class_ids), dropped)
+        drawn = InstanceMap(instances=labels.instances, class_ids=class_ids)
+        return Labels(place, drawn, dropped, overlaps)
 
     def count(self, images: Mapping[str, tuple[str, Collection[str]]], *, complete: bool) -> FileCount:
         """Counts the entries of the file that belong to images.

@@ -100,7 +100,9 @@ class Annotations:
         self.only_crowds = len(marked) == len(items)
         self.brush_masks = any(isinstance(value, dict) and "occluded" in value for value in attributes)
 
-    def labels(self, image: CocoImage, *, crowds: bool = False) -> tuple[InstanceMap, tuple[str, ...]]:
+    def labels(
+        self, image: CocoImage, *, crowds: bool = False
+    ) -> tuple[InstanceMap, tuple[str, ...], tuple[str, ...]]:
         """Draws the instance map of one image; see `draw_masks` for instances that overlap.
 
         Args:
@@ -108,9 +110,9 @@ class Annotations:
             crowds: whether a crowd region (iscrowd 1) is an object like any other; see `keeps_crowds`.
 
         Returns:
-            The instance map, and one line for every annotation that it does not hold: one without a
-            segmentation or with a malformed one, a crowd region, one that covers no pixel, or one that others
-            cover wholly.
+            The instance map; one line for every annotation that it does not hold: one without a segmentation
+            or with a malformed one, a crowd region, one that covers no pixel, or one that others cover
+            wholly; and a line that counts the pixels of those that others cover, if there are any.
         """
         items = self._annotations[image.id]
         masks: dict[int, RLE] = {}
@@ -120,11 +122,11 @@ class Annotations:
                 masks[k] = _encode(item, image, crowds=crowds)
             except MaskError as error:
                 dropped[k] = str(error)
-        instances, hidden = draw_masks(masks, (image.height, image.width))
-        dropped |= hidden
-        class_ids = {k: self._class_ids[items[k - 1]["category_id"]] for k in masks if k not in hidden}
+        drawn = draw_masks(masks, (image.height, image.width))
+        dropped |= drawn.hidden
+        class_ids = {k: self._class_ids[items[k - 1]["category_id"]] for k in masks if k not in drawn.hidden}
         lines = tuple(f"annotation {items[k - 1]['id']}: {dropped[k]}" for k in sorted(dropped))
-        return InstanceMap(instances=instances, class_ids=class_ids), lines
+        return InstanceMap(instances=drawn.instances, class_ids=class_ids), lines, drawn.overlaps
 
     def count(self, entries: Mapping[str, Collection[CocoImage]], *, complete: bool) -> FileCount:
         """Counts the entries of `images` that belong to an image.

@@ -140,9 +140,16 @@ class RGBPGlassConverter(FilesConverter):
                 )
             streams[name] = array
             sizes.append((path, array.shape[:2]))
-        label_path, labels, dropped = self._labels.read(split, image_id)
+        label_path, labels, dropped, overlaps = self._labels.read(split, image_id)
         check_sizes([*sizes, (label_path, label_size(labels))])
-        return Sample(image_id=image_id, group=image_id, streams=streams, labels=labels, dropped=dropped)
+        return Sample(
+            image_id=image_id,
+            group=image_id,
+            streams=streams,
+            labels=labels,
+            dropped=dropped,
+            overlaps=overlaps,
+        )
 
     def files(self, split: str, image_id: str) -> Files:
         """Returns the image's files: three streams, and its label file if it has one."""

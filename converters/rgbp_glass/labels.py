@@ -23,6 +23,8 @@ _FILES = {"png": ("instance_mask", "instance_mask.png"), "components": ("mask", 
 _GLASS = 1
 _CLASSES = {0: 0, 255: _GLASS}
 
+ReadLabels = tuple[Path, SemanticMap | InstanceMap, tuple[str, ...], tuple[str, ...]]
+
 
 class GlassLabels:
     """The labels of the whole dataset.
@@ -90,33 +92,33 @@ class GlassLabels:
         """Raises InputError if labels come from JSON files that cannot be read."""
         _ = self._tables
 
-    def read(self, split: str, image_id: str) -> tuple[Path, SemanticMap | InstanceMap, tuple[str, ...]]:
+    def read(self, split: str, image_id: str) -> ReadLabels:
         """Reads the labels of one image.
 
         Returns:
-            The file, the labels, and one line for every object that the labels cannot hold.
+            The file, the labels, one line for every object that the labels cannot hold, and one that counts
+            what lies under others.
         """
         paths = self.file(split, image_id)
         if not paths:
             return self._from_table(split, image_id)
         (path,) = paths.values()
         if self._sources[split] == "png":
-            return path, instance_map(path, _GLASS), ()
+            return path, instance_map(path, _GLASS), (), ()
         values = load_numbers(path, load_picture(path))
         if values.dtype == np.uint8 and values.max() <= _GLASS:
             values = values * np.uint8(255)  # a mask saved as 0 and 1
         classes = class_map(path, values, _CLASSES, known="the known values (0 and 255)")
-        return path, SemanticMap(class_map=classes), ()
+        return path, SemanticMap(class_map=classes), (), ()
 
-    def _from_table(self, split: str, image_id: str) -> tuple[Path, InstanceMap, tuple[str, ...]]:
+    def _from_table(self, split: str, image_id: str) -> ReadLabels:
         table, images = self._tables[split]
         if image_id not in images:
             raise SampleError(
                 f"{table.path}: lists no picture {image_id!r}; expected the file_name {image_id}_rgb.tiff in "
                 f"'images'. Choose another source with {FLAG}"
             )
-        labels, dropped = table.labels(images[image_id])
-        return table.path, labels, dropped
+        return table.path, *table.labels(images[image_id])
 
     @cached_property
     def _tables(self) -> dict[str, tuple[Annotations, dict[str, CocoImage]]]:

@@ -51,7 +51,7 @@ def write(path: Path, value: object) -> Path:
 
 def draw(path: Path, *annotations: dict) -> tuple[InstanceMap, tuple[str, ...]]:
     file = Annotations(write(path / "x.json", content(*annotations)))
-    return file.labels(file.images[0])
+    return file.labels(file.images[0])[:2]
 
 
 def square() -> np.ndarray:
@@ -105,6 +105,19 @@ class TestAnnotations:
         np.testing.assert_array_equal(labels.instances, expected)
         assert labels.class_ids == {1: 1, 3: 1, 4: 1}
         assert dropped == ("annotation 2: wholly covered by other annotations",)
+
+    def test_what_lies_under_others_is_counted(self, tmp_path, raw):
+        dot = {"size": SIZE, "counts": [14, 1, 33]}  # x = 2, y = 2
+        file = Annotations(write(tmp_path / "x.json", content(annotation(1, [SQUARE]), annotation(2, dot))))
+        line = "1 of 2 annotations lie partly or wholly under smaller ones (1 pixels)"
+        assert file.labels(file.images[0])[1:] == ((), (line,))
+        path = raw / "annotations" / "instances_val2017.json"
+        given = json.loads(path.read_text())
+        given["annotations"] = [annotation(1, [SQUARE]), annotation(2, dot)]
+        write(path, given)
+        made = convert(CocoConverter(raw=raw, images="{split}2017"), tmp_path / "out")
+        found = [(entry.split, entry.reason) for entry in made.dropped if entry.kind == "overlap"]
+        assert found == [("val", line)]
 
     def test_what_is_no_mask_is_listed(self, tmp_path):
         box = annotation(4, None, bbox=[1, 1, 4, 4])
@@ -288,7 +301,7 @@ class TestAnnotations:
         file = Annotations(write(tmp_path / "x.json", content(*annotations)))
         assert keeps_crowds([file]) is kept
         if annotations:
-            labels, dropped = file.labels(file.images[0], crowds=kept)
+            labels, dropped, _ = file.labels(file.images[0], crowds=kept)
             assert ("crowd region" in " ".join(dropped)) is (not kept and "'iscrowd': 1" in str(annotations))
             assert labels.instances.any()
 
