@@ -50,7 +50,8 @@ Instances of several classes are read from
   files) and the `palette` or `values` of the classes; pixels of equal class and equal number are one
   instance (Pascal VOC);
 - one mask file an object: `kind = "masks"` and `files = "masks/{id}/*.png"` or "{id}_mask*.png". All but 0
-  and `void` is the object; of several classes, `values` or `palette` say which one it has.
+  and `void` is the object; of several classes, `values` or `palette` say which one it has. With
+  `empty = true` an image without a mask shows no object.
 
 Of masks that overlap the smaller one is on top, of equal ones the later name; dropped.jsonl counts what lies
 below.
@@ -109,13 +110,13 @@ from aims.core.schema import Converter, DatasetSpec, FileCount, Sample, SampleEr
 
 from ..reading.coco import crowd_warning, keeps_crowds
 from ..reading.files import first_readable, label_size
-from ..reading.inventory import take_inventory
-from ..reading.patterns import Parts, Tree
+from ..reading.inventory import FileKind, take_inventory
+from ..reading.patterns import Parts, Pattern, Tree
 from ..reading.pictures import check_sizes, load_rgb
 from .config import FolderConfig, load_config
 from .files import ImageFiles, StreamFile, describe_channels, own_kinds, read_streams, stream_entries
 from .images import Images, list_images
-from .instance_files import read_instance_files
+from .instance_files import missing_masks, read_instance_files
 from .labels import CocoLabels, Labels, read_label_file
 from .object_files import read_object_file
 from .objects import ObjectClasses
@@ -213,8 +214,10 @@ class FolderConverter(Converter):
         return (self.config, *dict.fromkeys(lists))
 
     def warnings(self) -> Sequence[str]:
-        """Returns a line that says what was made of COCO's crowd regions, if the description does not."""
+        """Returns a line for images without a mask, or for crowd regions that the description leaves open."""
         labels = self._config.labels
+        if labels.one_each:
+            return missing_masks(labels, self._kinds[labels.files].without)
         if labels.classes is not None or labels.crowd is not None:
             return ()
         by = f'crowd = "{"drop" if self._crowds else "keep"}" in [labels]'
@@ -223,13 +226,11 @@ class FolderConverter(Converter):
 
     def inventory(self) -> Sequence[FileCount]:
         """Returns the counts of the files of every pattern; with "*", all of them should be used."""
-        images = {image_id: parts for ids in self._images.values() for image_id, parts in ids.items()}
-        complete = self._config.wants_all
-        kinds = own_kinds(self._tree, self._config.own_files, images)
+        complete, kinds = self._config.wants_all, tuple(self._kinds.values())
         counts = take_inventory(self._tree, kinds, shared=self.shared_files(), complete=complete)
         if self._config.labels.classes is None:
             entries: dict[CocoLabels, dict[str, tuple[str, Sequence[str]]]] = {}
-            for image_id, parts in images.items():
+            for image_id, parts in self._all_images.items():
                 name = self._config.naming.names.fill(parts)
                 labels = self._coco(parts["split"])
                 own = [path for kind in kinds for path in kind.files[image_id]]
@@ -248,6 +249,14 @@ class FolderConverter(Converter):
     @cached_property
     def _config(self) -> FolderConfig:
         return load_config(self.config)
+
+    @cached_property
+    def _kinds(self) -> Mapping[Pattern, FileKind]:
+        return own_kinds(self._tree, self._config, self._all_images)
+
+    @property
+    def _all_images(self) -> Mapping[str, Parts]:
+        return {image_id: parts for ids in self._images.values() for image_id, parts in ids.items()}
 
     @cached_property
     def _tree(self) -> Tree:
@@ -291,7 +300,7 @@ class FolderConverter(Converter):
         if isinstance(entry.classes, ObjectClasses):
             return read_object_file(files.find(entry.files), entry.classes, size, where=str(self.config))
         if entry.classes is not None and entry.holds_instances:
-            return read_instance_files(entry, entry.classes, files, where=str(self.config))
+            return read_instance_files(entry, entry.classes, files, size, where=str(self.config))
         if entry.classes is not None:
             return read_label_file(entry, entry.classes, files, where=str(self.config))
         return self._coco(files.parts["split"]).read(

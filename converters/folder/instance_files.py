@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from aims.core.schema import Array, InstanceMap, SampleError
+from aims.core.schema import Array, InstanceMap, SampleError, few
 
+from ..reading.inventory import FEW
 from ..reading.label_maps import class_map, colour_codes, is_coloured, numbers
-from ..reading.masks import draw_masks, encode_mask
+from ..reading.masks import Size, draw_masks, encode_mask
 from ..reading.pictures import check_sizes
 from .classes import CodedClasses
 from .files import ImageFiles
@@ -19,7 +21,7 @@ from .labels import Labels, drawn_classes, load_labels
 
 
 def read_instance_files(
-    entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, *, where: str
+    entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, size: Size, *, where: str
 ) -> Labels:
     """Reads the instances of one image.
 
@@ -29,12 +31,16 @@ def read_instance_files(
             equal class and equal number are one instance.
         classes: the coding of the classes.
         files: the files of the image.
+        size: (height, width) of the image, for one without a mask.
         where: the description, for messages.
 
     Raises:
         SampleError: a file is missing or damaged, sizes differ, or a class is not declared.
     """
     if entry.one_each:
+        if entry.empty and not entry.files.find(files.tree, files.parts):
+            nothing = InstanceMap(instances=np.zeros(size, np.uint8), class_ids={})
+            return Labels(f"image {files.name!r}, which has no mask", nothing)
         return _masks(entry, classes, files, where)
     path = files.find(entry.files)
     picture = load_labels(path, entry.variable, files)
@@ -53,9 +59,24 @@ def read_instance_files(
     return _pairs(path, values, class_path, drawn_classes(class_path, picture, classes, where))
 
 
+def missing_masks(entry: LabelsEntry, images: Sequence[str]) -> tuple[str, ...]:
+    """Returns a line that says what becomes of the images without a mask, if there are any."""
+    if not images:
+        return ()
+    count = f"{len(images):,} image{'s have' if len(images) > 1 else ' has'} no mask"
+    if entry.empty:
+        what = f"{count}, so no object: "
+        return (f"{entry.files.text}: {what}{few(images[:FEW], len(images))}",)
+    return (
+        f"{entry.files.text}: {count}: {few(images[:FEW], len(images))}; where that means no object, give "
+        "empty = true in [labels]",
+    )
+
+
 def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, where: str) -> Labels:
     """Draws the masks of one image; of those that overlap the smaller one is on top, see `draw_masks`."""
-    paths = files.find_all(entry.files)
+    hint = "; where that means no object, give empty = true in [labels]"
+    paths = files.find_all(entry.files, hint=hint)
     masks: dict[int, Array] = {}
     class_ids: dict[int, int] = {}
     for k, path in enumerate(paths, start=1):

@@ -26,6 +26,7 @@ class LabelsEntry:
 
     Attributes:
         one_each: whether each file is the mask of one object.
+        empty: whether an image without a mask shows no object.
         divisor: a number is that of its class times the divisor, plus that of the instance; or None.
         class_files: maps of the classes beside those of the instances; or None.
         class_variable: the array in these files.
@@ -36,6 +37,7 @@ class LabelsEntry:
     classes: CodedClasses | ObjectClasses | None
     crowd: Literal["keep", "drop"] | None = None
     one_each: bool = False
+    empty: bool = False
     divisor: int | None = None
     class_files: Pattern | None = None
     class_variable: str | None = None
@@ -48,12 +50,15 @@ class LabelsEntry:
 
 def read_labels(table: Fields, classes: tuple[str, ...], parts: tuple[str, ...]) -> LabelsEntry:
     """Reads the table; `classes` and `parts` are the classes and the parts of names of the description."""
-    table.only("files", "variable", "kind", "palette", "values", "void", "crowd", *_INSTANCE_KEYS)
+    table.only("files", "variable", "kind", "palette", "values", "void", "crowd", "empty", *_INSTANCE_KEYS)
     kinds = ("semantic", "instance", "masks", "coco", *OBJECT_FORMATS)
     kind = table.take("kind", " or ".join(f'"{name}"' for name in kinds), kinds.__contains__)
     for key in _INSTANCE_KEYS:
         if key in table and kind != "instance":
             raise InputError(f'{table.where}: {key!r} goes with kind = "instance" alone; leave it out')
+    if "empty" in table and kind != "masks":
+        raise InputError(f"{table.where}: 'empty' goes with kind = \"masks\" alone; leave it out")
+    empty = table.optional("empty", table.boolean) or False
     if kind in OBJECT_FORMATS:
         files = file_pattern(table, (OBJECT_FORMATS[kind].suffix,), parts)
         return LabelsEntry(files=files, variable=None, classes=object_classes(table, kind, classes))
@@ -67,6 +72,7 @@ def read_labels(table: Fields, classes: tuple[str, ...], parts: tuple[str, ...])
             variable=variable_name(table),
             classes=coded_classes(table, kind, classes),
             one_each=kind == "masks",
+            empty=empty,
             divisor=divisor,
             class_files=class_files,
             class_variable=class_variable,

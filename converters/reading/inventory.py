@@ -32,6 +32,7 @@ class FileKind:
         fitting: all files of that form, whether an image has them or not.
         like: the name with which those of other files are compared.
         folder: the folder in which they are expected where there is none.
+        optional: whether an image need not have one.
     """
 
     pattern: str
@@ -39,9 +40,12 @@ class FileKind:
     fitting: Collection[Path]
     like: str
     folder: Path
+    optional: bool = False
 
     @classmethod
-    def of(cls, tree: Tree, pattern: Pattern, files: Mapping[str, Sequence[Path]]) -> FileKind:
+    def of(
+        cls, tree: Tree, pattern: Pattern, files: Mapping[str, Sequence[Path]], *, optional: bool = False
+    ) -> FileKind:
         """Describes the files of a pattern; those of splits that nobody asks for fit it as well."""
         above = re.split(r"[{*?]", pattern.text)[0].rpartition("/")[0]
         return cls(
@@ -50,7 +54,13 @@ class FileKind:
             fitting={path for path, _ in pattern.matches(tree, {})},
             like=PurePosixPath(pattern.text).name,
             folder=tree.root / above,
+            optional=optional,
         )
+
+    @property
+    def without(self) -> list[str]:
+        """The images that have no such file."""
+        return [image_id for image_id, paths in self.files.items() if not paths]
 
 
 def take_inventory(
@@ -80,7 +90,7 @@ def take_inventory(
                 hidden += 1
             elif path not in described and path.is_file():
                 others.append(path)
-        lacking = [image_id for image_id, paths in kind.files.items() if not paths]
+        lacking = [] if kind.optional else kind.without
         counts.append(
             FileCount(
                 pattern=kind.pattern,

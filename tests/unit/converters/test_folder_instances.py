@@ -11,6 +11,7 @@ from raw_folder import HEIGHT, WIDTH, Make, check_dataset, label_map
 from refusals import refused
 
 from aims.converters.folder import FolderConverter
+from aims.converters.reading import headers
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError
 from aims.data.read import Dataset
@@ -105,6 +106,34 @@ class TestMasks:
             path.unlink()
         with refused(SampleError, "masks/a/*.png: no such file; image 'a' of 'train' needs it"):
             make(ONE, self.PLANT, self.MASKS, files).read("train", "a")
+
+    def test_images_without_masks(self, make: Make, masks: Path, tmp_path: Path) -> None:
+        edits = (self.PLANT, self.MASKS, ("labels/{id}.png", "masks/{id}/*.png"))
+        text = "masks/{id}/*.png: 2 images have no mask: b, c; where that means no object, give empty = true"
+        (line,) = make(*edits).warnings()
+        assert line == f"{text} in [labels]"
+        with refused(SampleError, "masks/b/*.png: no such file;", "empty = true in [labels]"):
+            make(*edits).read("train", "b")
+        empty = (edits[1][0], 'kind = "masks"\nempty = true')
+        made = convert(make(self.PLANT, empty, edits[2], (SPLITS, 'train = "*"')), tmp_path / "out")
+        assert made.manifest.warnings == ("masks/{id}/*.png: 2 images have no mask, so no object: b, c",)
+        assert made.manifest.splits["train"].images == 1
+        assert [(line.image_id, line.kind) for line in made.dropped if line.kind != "overlap"] == [
+            ("b", "no instance"),
+            ("c", "no instance"),
+        ]
+        assert made.manifest.inventory[1].used == 3
+        with refused(InputError, "'empty' goes with kind = \"masks\" alone"):
+            make((KIND, f"{KIND}\nempty = true")).spec()
+        with refused(InputError, "'empty' is 1; it must be true or false"):
+            make(self.PLANT, (edits[1][0], 'kind = "masks"\nempty = 1')).spec()
+
+    @pytest.mark.usefixtures("masks")
+    def test_headers_of_all_masks(self, make: Make, masks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        save(masks / "x2.png", np.zeros((300, 500), np.uint8))
+        monkeypatch.setattr(headers, "_LARGE_BYTES", 1000)
+        with refused(SampleError, "x2.png: announces 300 x 500 ("):
+            make(ONE, self.PLANT, self.MASKS, ("labels/{id}.png", "masks/{id}/*.png")).read("train", "a")
 
 
 class TestCodedNumbers:
