@@ -50,8 +50,10 @@ Instances of several classes are read from
   files) and the `palette` or `values` of the classes; pixels of equal class and equal number are one
   instance (Pascal VOC);
 - one mask file an object: `kind = "masks"` and `files = "masks/{id}/*.png"` or "{id}_mask*.png". All but 0
-  and `void` is the object; of several classes, `values` or `palette` say which one it has. With
-  `empty = true` an image without a mask shows no object.
+  and `void` is the object; of several classes, `values` or `palette` say which one it has, or the names of
+  the files: `files = "masks/{id}/{class}_*.png"`, where `values = { crop = ["maize", "wheat"] }` and
+  `void = ["unsure"]` are other names than the classes'. With `empty = true` an image without a mask shows no
+  object.
 
 Of masks that overlap the smaller one is on top, of equal ones the later name; dropped.jsonl counts what lies
 below.

@@ -41,7 +41,7 @@ def read_instance_files(
         if entry.empty and not entry.files.find(files.tree, files.parts):
             nothing = InstanceMap(instances=np.zeros(size, np.uint8), class_ids={})
             return Labels(f"image {files.name!r}, which has no mask", nothing)
-        return _masks(entry, classes, files, where)
+        return _masks(entry, classes, files, size, where)
     path = files.find(entry.files)
     picture = load_labels(path, entry.variable, files)
     # Tools draw the objects of Pascal VOC in colours, each its own, where the set itself has a palette.
@@ -73,17 +73,19 @@ def missing_masks(entry: LabelsEntry, images: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, where: str) -> Labels:
+def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, size: Size, where: str) -> Labels:
     """Draws the masks of one image; of those that overlap the smaller one is on top, see `draw_masks`."""
     hint = "; where that means no object, give empty = true in [labels]"
     paths = files.find_all(entry.files, hint=hint)
+    named = _named_classes(entry, files, paths, where)
+    paths = [path for path in paths if named.get(path) != 0]
     masks: dict[int, Array] = {}
     class_ids: dict[int, int] = {}
     for k, path in enumerate(paths, start=1):
         picture = load_labels(path, entry.variable, files)
         if classes.drawn == "instance":
             masks[k] = ~np.isin(numbers(path, picture), list(classes.ids))
-            found = [1] * bool(masks[k].any())
+            found = [named.get(path, 1)] * bool(masks[k].any())
         else:
             masks[k] = drawn_classes(path, picture, classes, where)
             found = [number for number in np.unique(masks[k]).tolist() if number]
@@ -95,15 +97,36 @@ def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, where: 
         if found:
             class_ids[k] = found[0]
     check_sizes([(path, mask.shape) for path, mask in zip(paths, masks.values(), strict=True)])
-    size = masks[1].shape[0], masks[1].shape[1]
+    if masks:
+        size = masks[1].shape[0], masks[1].shape[1]
     drawn = draw_masks({k: encode_mask(mask) for k, mask in masks.items()}, size, what="masks")
     visible = {k: class_id for k, class_id in class_ids.items() if k not in drawn.hidden}
     return Labels(
-        f"{paths[0]}",
+        f"{paths[0]}" if paths else f"image {files.name!r}, whose masks are all void",
         InstanceMap(instances=drawn.instances, class_ids=visible),
         tuple(f"{paths[k - 1]}: {reason}" for k, reason in sorted(drawn.hidden.items())),
         drawn.overlaps,
     )
+
+
+def _named_classes(
+    entry: LabelsEntry, files: ImageFiles, paths: Sequence[Path], where: str
+) -> dict[Path, int]:
+    """Returns the class id of each mask by its name; empty if names have no {class}."""
+    if entry.names is None:
+        return {}
+    found: dict[Path, int] = {}
+    # Of labels that both fit, such as "cell" and "cell_body" in cell_body_3.png, the longer one counts.
+    for label in sorted(map(str, entry.names), key=len):
+        parts = {**files.parts, **dict.fromkeys(entry.files.free, label)}
+        found |= dict.fromkeys(entry.files.find(files.tree, parts), entry.names[label])
+    unknown = [path for path in paths if path not in found]
+    if unknown:
+        raise SampleError(
+            f"{unknown[0]}: its name has no class of {entry.files.text!r} ({len(unknown)} of {len(paths)} "
+            f"masks of the image); add it to 'classes' or to values or void in {where} [labels]"
+        )
+    return found
 
 
 def _coded(path: Path, values: Array, classes: CodedClasses, divisor: int, where: str) -> Labels:
