@@ -229,6 +229,8 @@ def _strays(dataset: Dataset, summary: Summary) -> Iterable[Text]:
             if converter is not None and converter.name == "folder":
                 text += f": write missing = {value} under [streams.{name}] and convert again"
             yield Text(f"{text}.", style="yellow")
+        if stream.depth and not stream.derived:
+            yield Text(f"\n{name}: {stream.depth}.", style="yellow")
 
 
 def _numbers(channel: ChannelSummary) -> list[str]:

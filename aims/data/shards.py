@@ -19,6 +19,7 @@ from aims.core.files import atomic_write, sha256_file, write_json
 from aims.core.remarks import collect_remarks
 from aims.core.schema import Converter, DatasetSpec, SampleError
 from aims.core.structs import read_struct
+from aims.data.depths import UsedBits
 from aims.data.format import LARGE_CELL_BYTES, encode_row, row_digest
 from aims.data.manifest import DroppedLine
 
@@ -49,6 +50,7 @@ class ShardRecord(msgspec.Struct, kw_only=True):
         instances: number of instances.
         dropped: the images and objects that were left out.
         remarks: the files of each remark of the readers.
+        bits: the bits that occur in each stream.
         sha256: checksum of the Parquet file.
     """
 
@@ -58,6 +60,7 @@ class ShardRecord(msgspec.Struct, kw_only=True):
     instances: int = 0
     dropped: list[DroppedLine] = []
     remarks: dict[str, list[str]] = {}
+    bits: dict[str, UsedBits] = {}
     sha256: str = ""
 
 
@@ -201,6 +204,9 @@ class ShardWriter:
                     )
                 for reason in sample.overlaps:
                     drop(image_id, "overlap", reason)
+                for name, array in sample.streams.items():
+                    bits = record.bits.setdefault(name, UsedBits())
+                    bits.add(array, self.spec.streams[name].missing)
                 if row["objects"]:
                     record.digests.append(row_digest(shard.split, row, instances, tuple(self.spec.streams)))
                     record.instances += len(row["objects"])
@@ -264,6 +270,16 @@ def source_name(converter: Converter, path: Path) -> str:
     """Returns the name of a source file in the manifest: its path below the raw folder, else its own name."""
     root = converter.root
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def depth_lines(records: Sequence[ShardRecord], spec: DatasetSpec) -> list[str]:
+    """Returns a line for each stream whose numbers seem to have fewer bits than are stored."""
+    found = {name: UsedBits() for name in spec.streams}
+    for record in records:
+        for name, bits in record.bits.items():
+            found[name].merge(bits)
+    remarks = ((name, bits.remark(spec.streams[name])) for name, bits in found.items())
+    return [f"stream {name}: {text}" for name, text in remarks if text]
 
 
 def remark_lines(records: Sequence[ShardRecord]) -> list[str]:

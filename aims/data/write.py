@@ -45,6 +45,7 @@ from aims.data.shards import (
     ShardRecord,
     ShardWriter,
     checksums,
+    depth_lines,
     file_stats,
     plan_shards,
     remark_lines,
@@ -150,7 +151,7 @@ def convert(
                 keep_going=keep_going,
             )
             records = writer.write_all(shards, run, on_progress)
-            remarks = remark_lines(records)
+            remarks = [*remark_lines(records), *depth_lines(records, spec)]
             for line in remarks:
                 on_warning(line)
             warnings += remarks
