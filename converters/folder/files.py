@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,7 +94,7 @@ class ImageFiles:
         needs = f"image {self.name!r} of {self.parts['split']!r} needs it ({pattern.where})"
         if not found:
             path = self.tree.root / pattern.fill(self.parts)
-            if path.is_symlink():
+            if os.path.islink(path):
                 raise SampleError(f"{path}: a link that leads to no file, or in a circle; {needs}")
             raise SampleError(f"{path}: no such file; {needs}{hint}")
         return found

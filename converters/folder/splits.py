@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ def read_splits(table: Fields) -> tuple[Mapping[str, Source], int]:
 def find_list(roots: Sequence[Path], name: str, where: str) -> Path:
     """Returns a file in the raw folder, or else beside the description."""
     paths = [inside(root, name, where=where) for root in roots]
-    return next((path for path in paths if path.exists() or path.is_symlink()), paths[0])
+    return next((path for path in paths if os.path.lexists(path)), paths[0])
 
 
 def _source(table: Fields, name: str) -> Source:

@@ -145,7 +145,7 @@ def on_disk(path: Path) -> Path:
 
     Names are alike if they differ in the case of the suffix, or in how Unicode writes their letters.
     """
-    if path.exists():
+    if os.path.exists(path):
         return path
     name = Pattern("{id}", where=str(path))
     found = name.find(Tree(path.parent), {"id": path.name})

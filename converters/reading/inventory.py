@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import heapq
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def take_inventory(
         for path in _files(tree, folders):
             if path.name.startswith(".") or path.name.lower() in _LEFT_BY_WINDOWS:
                 hidden += 1
-            elif path not in described and path.is_file():
+            elif path not in described and os.path.isfile(path):
                 others.append(path)
         lacking = [] if kind.optional else kind.without
         counts.append(
@@ -118,7 +119,7 @@ def published_kinds(tree: Tree, images: Mapping[str, Mapping[str, Path]]) -> lis
     forms: dict[str, dict[str, list[Path]]] = {}
     for image_id, files in images.items():
         for form, path in files.items():
-            forms.setdefault(form, {})[image_id] = [path] if path.is_file() else []
+            forms.setdefault(form, {})[image_id] = [path] if os.path.isfile(path) else []
     return [
         FileKind.of(tree, Pattern(form, where="", known=part_names(form), needs_id=False), files)
         for form, files in forms.items()
@@ -129,12 +130,12 @@ def picture_kind(tree: Tree, used: Collection[Path]) -> FileKind:
     """Describes pictures of any name that are listed somewhere: all those of their folders should be."""
     folders = sorted({path.parent for path in used})
     fitting = [path for path in _files(tree, folders) if path.suffix.lower() in STREAM_SUFFIXES]
-    lacking = [path for path in used if not path.is_file()]
+    lacking = [path for path in used if not os.path.isfile(path)]
     listed = zip(_relative(tree, used), used, strict=True)
     return FileKind(
         pattern="pictures",
-        files={name: [path] if path.is_file() else [] for name, path in sorted(listed)},
-        fitting=[path for path in fitting if path.name[0] != "." and path.is_file()],
+        files={name: [path] if os.path.isfile(path) else [] for name, path in sorted(listed)},
+        fitting=[path for path in fitting if path.name[0] != "." and os.path.isfile(path)],
         like=next((path.name for path in (*lacking, *used)), ""),
         folder=tree.root,
     )

@@ -110,7 +110,7 @@ class Pattern:
     def find(self, tree: Tree, parts: Parts) -> list[Path]:
         """Returns the existing files of one image: none, one, or several if a wildcard is too wide."""
         path = tree.root / self.fill(parts)
-        if not any(wild for _, wild in self._filled(parts)) and path.is_file():
+        if not any(wild for _, wild in self._filled(parts)) and os.path.isfile(path):
             return [path]
         return [path for path, _ in self._walk(tree, parts)]
 

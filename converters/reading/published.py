@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class FilesConverter(Converter):
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
         """Returns the files of the image that exist."""
-        return tuple(path for path in self.files(split, image_id).values() if path.is_file())
+        return tuple(path for path in self.files(split, image_id).values() if os.path.isfile(path))
 
     def inventory(self) -> Sequence[FileCount]:
         """Returns the counts of the files of every form; each should belong to an image."""

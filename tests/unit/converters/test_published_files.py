@@ -114,6 +114,17 @@ def test_pictures_that_no_table_lists(tmp_path: Path, make: Any) -> None:
     assert verify_dataset(tmp_path / "out") == []
 
 
+def test_tables_with_names_that_no_file_can_have(tmp_path: Path) -> None:
+    converter = thermal_archive(tmp_path)
+    table = ending(tmp_path, "train_GroundTruth.csv")
+    table.write_text(table.read_text("gbk").replace("hall/b", f"hall/{'b' * 5000}"), "gbk")
+    image_id = converter.splits()["train"][1]
+    assert converter.source_files("train", image_id) == ()
+    assert {count.examples for count in converter.inventory()} == {(image_id,)}
+    with refused(SampleError, "rgb.png: not readable (File name too long)"):
+        converter.read("train", image_id)
+
+
 def test_images_that_a_json_file_lists_alone(tmp_path: Path) -> None:
     converter = rgbp(tmp_path)
     for name in ("image/2_rgb.tiff", "aolp/2_aolp.tiff", "dolp/2_dolp.tiff"):
