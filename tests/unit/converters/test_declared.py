@@ -54,6 +54,8 @@ class TestNoData:
             ("-9999 ", "i2", -9999),
             ("0", "u1", 0),
             ("-3.4028234663852886e+38", "f4", float(np.finfo("f4").min)),
+            ("-3.40282e+38", "f4", float(np.finfo("f4").min)),
+            ("-1.79769e+308", "f8", float(np.finfo("f8").min)),
             ("0.1", "f4", float(np.float32(0.1))),
             ("nan", "f4", None),
         ],
