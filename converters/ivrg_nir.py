@@ -31,11 +31,12 @@ import numpy as np
 
 from aims.core.errors import InputError
 from aims.core.files import inside
-from aims.core.schema import Array, Converter, DatasetSpec, Published, Sample, SampleError, StreamSpec
+from aims.core.schema import Array, DatasetSpec, Published, Sample, SampleError, StreamSpec
 
 from .reading.files import find_set, first_readable, load_numbers
 from .reading.patterns import composed
-from .reading.pictures import RGB_SUFFIXES, check_sizes, load_measurement, load_rgb
+from .reading.pictures import RGB_SUFFIXES, check_sizes, load_measurement, load_picture, load_rgb
+from .reading.published import Files, FilesConverter
 from .reading.tables import SPLITS, TableRow, load_mask, read_tables, regions_by_value
 
 _ARCHIVE, _PICTURES = "IVRG_RGBNIR", "Outdoor_dataset"
@@ -54,7 +55,7 @@ class _Files(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IVRGNIRConverter(Converter):
+class IVRGNIRConverter(FilesConverter):
     """IVRG RGB-NIR: near infrared and RGB of outdoor scenes, and regions without class names."""
 
     name: ClassVar[str] = "ivrg-nir"
@@ -71,20 +72,22 @@ class IVRGNIRConverter(Converter):
 
     def spec(self) -> DatasetSpec:
         """Describes the dataset; the valid range is that of the dtype of the first readable image."""
-        dtype = self._first[1]
+        _, dtype, missing = self._first
         known = (0.0, float(np.iinfo(dtype).max)) if dtype.kind == "u" else None
-        nir = StreamSpec(channels=1, unit="digital number", valid_range=known, wavelength_nm=_BAND_NM)
+        nir = StreamSpec(
+            channels=1, unit="digital number", valid_range=known, missing=missing, wavelength_nm=_BAND_NM
+        )
         return self.published.describe(self.name, classes=("region",), streams={"nir": nir}, has_rgb=True)
 
     def splits(self) -> Mapping[str, Sequence[str]]:
         """Returns paths below NIRimages without `_nir`, in the order of the tables."""
         return {split: tuple(files) for split, files in self._files.items()}
 
-    def read(self, split: str, image_id: str) -> Sample:
+    def read_files(self, split: str, image_id: str) -> Sample:
         """Reads one image: RGB file untouched, near infrared as stored."""
         files = self._files[split][image_id]
-        nir = _load_nir(files.nir)
-        first, dtype = self._first
+        first, dtype, missing = self._first
+        nir = _load_nir(files.nir, missing)
         if nir.dtype != dtype:
             raise SampleError(
                 f"{files.nir}: {nir.dtype} values, but {first} has {dtype}; all images of a stream must be "
@@ -97,16 +100,27 @@ class IVRGNIRConverter(Converter):
             image_id=image_id, group=image_id, streams={"nir": nir}, labels=regions_by_value(mask), rgb=rgb
         )
 
-    def source_files(self, split: str, image_id: str) -> Sequence[Path]:
-        """Returns the image's NIR, RGB and mask files, as far as they exist."""
-        return tuple(path for path in self._files[split][image_id] if path.is_file())
+    def files(self, split: str, image_id: str) -> Files:
+        """Returns the image's NIR, RGB and mask files."""
+        paths = self._files[split][image_id]
+        names = ("{id}_nir.*", "{id}_rgb.*", f"{{id}}{paths.mask.suffix}")
+        *inner, _ = image_id.split("/")
+        forms = []
+        for path, name in zip(paths, names, strict=True):
+            above = list(path.parent.relative_to(self.folder).parts)
+            if inner and above[-len(inner) :] == inner:
+                above[-len(inner) :] = "*" * len(inner)
+            forms.append("/".join((*above, name)))
+        return dict(zip(forms, paths, strict=True))
 
     def shared_files(self) -> Sequence[Path]:
         """Returns the two tables."""
-        return tuple(self._folder / name for name in _TABLES.values())
+        return tuple(self.folder / name for name in _TABLES.values())
 
     @cached_property
-    def _folder(self) -> Path:
+    def folder(self) -> Path:
+        """The folder of the set: the raw folder, or the archive in it."""
+
         def holds(at: Path) -> bool:
             return (at / _PICTURES).is_dir() or any((at / name).is_file() for name in _TABLES.values())
 
@@ -127,17 +141,17 @@ class IVRGNIRConverter(Converter):
     @cached_property
     def _files(self) -> dict[str, dict[str, _Files]]:
         """The files of every image, by split and id."""
-        disk = _CaseInsensitiveFolder(self._folder / _PICTURES)
+        disk = _CaseInsensitiveFolder(self.folder / _PICTURES)
         # Ids must differ by more than case, as some file systems ignore it.
-        return read_tables(self._folder, _TABLES, partial(_listed_files, disk), fold=str.casefold)
+        return read_tables(self.folder, _TABLES, partial(_listed_files, disk), fold=str.casefold)
 
     @cached_property
-    def _first(self) -> tuple[Path, np.dtype[Any]]:
-        """File and dtype of the first readable NIR picture."""
+    def _first(self) -> tuple[Path, np.dtype[Any], float | None]:
+        """File, dtype and declared missing value of the first readable NIR picture."""
         paths = (files.nir for part in self._files.values() for files in part.values())
-        first = first_readable(paths, lambda path: (path, _load_nir(path).dtype))
+        first = first_readable(paths, lambda path: (path, _load_nir(path).dtype, load_picture(path).missing))
         if first is None:
-            raise InputError(f"{self._folder}: the tables list no picture; copy them again")
+            raise InputError(f"{self.folder}: the tables list no picture; copy them again")
         return first
 
 
@@ -205,9 +219,9 @@ def _listed_files(disk: _CaseInsensitiveFolder, row: TableRow) -> tuple[str, _Fi
     return "/".join((*inner, stem)), _Files(nir, rgb, mask)
 
 
-def _load_nir(path: Path) -> Array:
+def _load_nir(path: Path, missing: float | None = None) -> Array:
     """Reads a (height, width, 1) array in the file's dtype; three equal channels count as one."""
-    array = load_measurement(path)
+    array = load_measurement(path, missing=missing)
     if array.dtype.kind == "b":
         raise SampleError(f"{path}: one bit a pixel is no near infrared; get it as 8 or 16 bit grey")
     equal = (np.array_equal(array[..., 0], array[..., k], equal_nan=True) for k in range(array.shape[2]))

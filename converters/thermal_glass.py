@@ -34,7 +34,6 @@ from aims.core.errors import InputError
 from aims.core.files import inside, is_unicode
 from aims.core.schema import (
     Array,
-    Converter,
     DatasetSpec,
     Published,
     Sample,
@@ -46,6 +45,7 @@ from aims.core.schema import (
 from .reading.files import check_split_names, find_set, load_numbers, on_disk
 from .reading.label_maps import class_map, colour_code, colour_codes, show_colour
 from .reading.pictures import check_sizes, load_picture, load_rgb
+from .reading.published import Files, FilesConverter
 from .reading.tables import SPLITS, TableRow, load_mask, read_tables, regions_by_value
 
 _ARCHIVE = "RGB-Thermal-Glass"
@@ -70,7 +70,7 @@ class _Files(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ThermalGlassConverter(Converter):
+class ThermalGlassConverter(FilesConverter):
     """RGB-Thermal glass: temperature in degrees Celsius, RGB, and panes of glass."""
 
     name: ClassVar[str] = "thermal-glass"
@@ -103,7 +103,7 @@ class ThermalGlassConverter(Converter):
         """Returns ids SCENE/IMAGE, sorted in the authors' layout, in the order of the tables otherwise."""
         return {split: tuple(files) for split, files in self._files.items()}
 
-    def read(self, split: str, image_id: str) -> Sample:
+    def read_files(self, split: str, image_id: str) -> Sample:
         """Reads one image: RGB file untouched, temperature as stored."""
         files = self._files[split][image_id]
         rgb, size = load_rgb(files.rgb)
@@ -118,17 +118,21 @@ class ThermalGlassConverter(Converter):
             rgb=rgb,
         )
 
-    def source_files(self, split: str, image_id: str) -> Sequence[Path]:
-        """Returns the image's RGB, temperature and mask files, as far as they exist."""
-        return tuple(path for path in self._files[split][image_id][:3] if path.is_file())
+    def files(self, split: str, image_id: str) -> Files:
+        """Returns the image's RGB, temperature and mask files."""
+        names = ("rgb.png", "temperature.npy", "mask.png")
+        forms = (f"{{split}}/{{scene}}/{{id}}/{name}" for name in names)
+        return dict(zip(forms, self._files[split][image_id][:3], strict=True))
 
     def shared_files(self) -> Sequence[Path]:
         """Returns the two tables of the archive; none in the authors' layout."""
-        paths = (self._folder / name for name in _TABLES.values())
+        paths = (self.folder / name for name in _TABLES.values())
         return tuple(path for path in paths if path.is_file())
 
     @cached_property
-    def _folder(self) -> Path:
+    def folder(self) -> Path:
+        """The folder of the set: the raw folder, or the archive in it."""
+
         def holds(at: Path) -> bool:
             return any((at / table).is_file() or (at / split).is_dir() for split, table in _TABLES.items())
 
@@ -143,8 +147,8 @@ class ThermalGlassConverter(Converter):
     def _files(self) -> dict[str, dict[str, _Files]]:
         """The files of every image, by split and id."""
         if self.shared_files():
-            return read_tables(self._folder, _TABLES, partial(_listed_files, self._folder))
-        found = {split: dict(_authors_files(self._folder / split)) for split in SPLITS}
+            return read_tables(self.folder, _TABLES, partial(_listed_files, self.folder))
+        found = {split: dict(_authors_files(self.folder / split)) for split in SPLITS}
         check_split_names(
             {split: {key: files.rgb for key, files in part.items()} for split, part in found.items()}
         )

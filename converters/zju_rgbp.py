@@ -31,7 +31,6 @@ import numpy as np
 from aims.core.errors import InputError
 from aims.core.schema import (
     Array,
-    Converter,
     DatasetSpec,
     InstanceMap,
     Published,
@@ -55,6 +54,7 @@ from .reading.files import (
 )
 from .reading.label_maps import class_map, colour_code, colour_codes, show_colour
 from .reading.pictures import check_sizes, load_picture
+from .reading.published import Files, FilesConverter
 
 _URL = "http://www.wangkaiwei.org/dataseteg.html"
 _CITATION = (
@@ -77,7 +77,7 @@ _COLOURS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZJURGBPConverter(Converter):
+class ZJURGBPConverter(FilesConverter):
     """ZJU-RGB-P: street scenes through polarizers at four angles, and 8 classes."""
 
     name: ClassVar[str] = "zju-rgbp"
@@ -109,7 +109,7 @@ class ZJURGBPConverter(Converter):
         """Returns the names of the images, sorted; the source's `val` is `test`."""
         return {split: tuple(files) for split, files in self._files.items()}
 
-    def read(self, split: str, image_id: str) -> Sample:
+    def read_files(self, split: str, image_id: str) -> Sample:
         """Reads one image."""
         *paths, label_path = self._files[split][image_id]
         streams, sizes = {}, []
@@ -127,12 +127,16 @@ class ZJURGBPConverter(Converter):
         check_sizes([*sizes, (label_path, label_size(labels))])
         return Sample(image_id=image_id, group=image_id, streams=streams, labels=labels)
 
-    def source_files(self, split: str, image_id: str) -> Sequence[Path]:
-        """Returns the image's four polarizer images and its label map, as far as they exist."""
-        return tuple(path for path in self._files[split][image_id] if path.is_file())
+    def files(self, split: str, image_id: str) -> Files:
+        """Returns the image's four polarizer images and its label map."""
+        paths = self._files[split][image_id]
+        forms = [f"{{split}}/{angle}/{{id}}_{angle}*.png" for angle in ANGLES]
+        return dict(zip((*forms, f"{{split}}/{paths[-1].parent.name}/{{id}}.png"), paths, strict=True))
 
     @cached_property
-    def _folder(self) -> Path:
+    def folder(self) -> Path:
+        """The folder of the set: the raw folder, or the archive in it."""
+
         def holds(at: Path) -> bool:
             return any((at / folder / angle).is_dir() for folder in _FOLDERS.values() for angle in ANGLES)
 
@@ -146,14 +150,14 @@ class ZJURGBPConverter(Converter):
     @cached_property
     def _kind(self) -> str:
         classes = [self._class_maps(split) for split in _FOLDERS]
-        instances = [self._folder / folder / _INSTANCES for folder in _FOLDERS.values()]
+        instances = [self.folder / folder / _INSTANCES for folder in _FOLDERS.values()]
         sources = {"classes": classes, "instances": instances}
         places = {name: {path: path.is_dir() for path in paths} for name, paths in sources.items()}
         return choose_source("--labels", self.labels, places)
 
     def _class_maps(self, split: str) -> Path:
         """Returns the folder of a split's label maps, under whichever of its names exists."""
-        places = [self._folder / _FOLDERS[split] / name for name in _LABELS]
+        places = [self.folder / _FOLDERS[split] / name for name in _LABELS]
         found = [path for path in places if path.is_dir()]
         if len(found) > 1:
             raise InputError(f"{found[0]} and {found[1]}: two folders of label maps; remove or rename one")
@@ -169,7 +173,7 @@ class ZJURGBPConverter(Converter):
         return files
 
     def _files_of(self, split: str) -> dict[str, tuple[Path, ...]]:
-        base = self._folder / _FOLDERS[split]
+        base = self.folder / _FOLDERS[split]
         labels = self._class_maps(split) if self._kind == "classes" else base / _INSTANCES
         maps = list_ids(labels, _NAME, "NAME.png")
         angles = {

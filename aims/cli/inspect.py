@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 from rich.bar import Bar
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -220,7 +221,10 @@ def _strays(dataset: Dataset, summary: Summary) -> Iterable[Text]:
     converter = dataset.manifest.converter
     for name, stream in summary.streams.items():
         for stray in stream.strays if not stream.derived and name != "rgb" else ():
+            # Nine digits tell every float32 apart; other numbers may need all of theirs.
             value = f"{stray.value:.9g}"
+            if np.float32(value) != stray.value != float(value):
+                value = f"{stray.value!r}"
             text = (
                 f"\n{name}: {_share(stray.count, stream.values)} of the values are {value}, and none of the "
                 f"others is nearer than {show_number(stray.nearest)}. If that is no measurement, training "
@@ -229,6 +233,8 @@ def _strays(dataset: Dataset, summary: Summary) -> Iterable[Text]:
             if converter is not None and converter.name == "folder":
                 text += f": write missing = {value} under [streams.{name}] and convert again"
             yield Text(f"{text}.", style="yellow")
+        if stream.depth and not stream.derived:
+            yield Text(f"\n{name}: {stream.depth}.", style="yellow")
 
 
 def _numbers(channel: ChannelSummary) -> list[str]:

@@ -22,9 +22,13 @@ _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _WRITERS = itertools.count()
 
 _DEEPEST = 100
-# A key of more parts than that, bare or quoted: tomllib takes time in the square of their number.
-_LONG_KEY = re.compile(
-    rf"""(?<![\w.-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_DEEPEST}}}""", re.ASCII
+# A key of more parts than that: tomllib takes time in the square of their number.
+_LONG_KEY = re.compile(rf"(?<![\w.-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{_DEEPEST}}}", re.ASCII)
+# Strings of several lines, strings and quoted keys of one, and comments; one without an end goes on to the
+# end of the text, or of its line.
+_QUOTED = re.compile(
+    r'''"""(?:\\.|.)*?(?:"""|\Z)|\'\'\'.*?(?:\'\'\'|\Z)|"(?:\\[^\n]|[^"\\\n])*+"?|'[^'\n]*+'?|\#[^\n]*''',
+    re.DOTALL,
 )
 
 
@@ -97,7 +101,7 @@ def read_toml(path: Path, *, otherwise: str) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        if not _LONG_KEY.search(text) and not _is_deep(content := tomllib.loads(text)):
+        if not _has_long_key(text) and not _is_deep(content := tomllib.loads(text)):
             return content
         raise RecursionError
     except FileNotFoundError:
@@ -108,6 +112,15 @@ def read_toml(path: Path, *, otherwise: str) -> dict[str, Any]:
         raise InputError(f"{path}: not TOML ({error}); correct that line") from None
     except RecursionError:
         raise InputError(f"{path}: it nests more than {_DEEPEST} deep; write it flatter") from None
+
+
+def _has_long_key(text: str) -> bool:
+    """Returns whether a key has more than `_DEEPEST` parts, bare or quoted; texts may hold any dots."""
+    return bool(_LONG_KEY.search(_QUOTED.sub(_placeholder, text)))
+
+
+def _placeholder(quoted: re.Match[str]) -> str:
+    return " " if quoted[0].startswith(('"""', "'''", "#")) else "q"
 
 
 def _is_deep(value: Any) -> bool:

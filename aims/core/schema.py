@@ -249,18 +249,19 @@ class FileCount:
         if self.complete and self.found > self.used:
             lines.append(
                 f"{self.pattern}: {self.found:,} files, but {self.used:,} belong to an image; without one: "
-                f"{_few(self.unused, self.found - self.used)}"
+                f"{few(self.unused, self.found - self.used)}"
             )
         if self.complete and self.images_without:
             lines.append(
                 f"{self.pattern}: no file for {self.images_without:,} "
                 f"{'image' if self.images_without == 1 else 'images'}: "
-                f"{_few(self.examples, self.images_without)}"
+                f"{few(self.examples, self.images_without)}"
             )
         return lines
 
 
-def _few(names: Sequence[str], count: int) -> str:
+def few(names: Sequence[str], count: int) -> str:
+    """Formats the first of `count` names, and how many there are more."""
     return ", ".join(names) + (f" and {count - len(names):,} more" if count > len(names) else "")
 
 

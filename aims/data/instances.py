@@ -207,7 +207,8 @@ def strict_clicks(instances: IntArray) -> NDArray[np.int64]:
         if box is None:
             continue
         # Padded, so that pixels beyond the box and beyond the image border count as outside.
-        mask = np.pad((instances[box] == instance_id).view(np.uint8), 1)
+        mask = np.zeros([side.stop - side.start + 2 for side in box], np.uint8)
+        np.equal(instances[box], instance_id, out=mask[1:-1, 1:-1].view(np.bool_))
         distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         # Squared distances are integers: rounding makes ties exact (float32 suffices up to 2,000 pixels).
         np.rint(np.square(distance, out=distance), out=distance)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aims.core.schema import Array, StreamSpec
+from aims.data.depths import UsedBits
 
 # Least share of the measured values for which a value far from all others is more than a defective pixel.
 _STRAY_SHARE = 1e-4
@@ -67,6 +68,7 @@ class StreamSummary:
         all: statistics over all channels.
         channels: statistics of each channel.
         strays: values far from all others.
+        depth: what the values look like if they have fewer bits than are stored; else None.
     """
 
     spec: StreamSpec
@@ -79,6 +81,7 @@ class StreamSummary:
     all: ChannelSummary
     channels: Sequence[ChannelSummary]
     strays: Sequence[Stray]
+    depth: str | None = None
 
 
 class _End:
@@ -119,11 +122,13 @@ class StreamMeter:
         self._low, self._high = np.full(channels, np.inf), np.full(channels, -np.inf)
         # The lower end is the upper one of the negated values.
         self._bottom, self._top = _End(), _End()
+        self._bits = UsedBits()
 
     def add(self, array: Array) -> None:
         """Adds the (height, width, channels) array of an image."""
         self._dtypes[array.dtype.name] += 1
         self._values += array.size
+        self._bits.add(array, self._spec.missing)
         finite = np.isfinite(array)
         missing = (array == self._spec.missing) if self._spec.missing is not None else np.zeros_like(finite)
         self._nan += int(array.size - finite.sum())
@@ -168,6 +173,7 @@ class StreamMeter:
             all=self._over(list(range(self._spec.channels))),
             channels=[self._over([k]) for k in range(self._spec.channels)],
             strays=self._strays(),
+            depth=None if set(self._dtypes) - {"uint16"} else self._bits.remark(self._spec),
         )
 
     def _strays(self) -> list[Stray]:

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from aims.core.errors import OutOfMemory
 from aims.core.files import atomic_write, sha256_file, write_json
 from aims.core.remarks import collect_remarks
-from aims.core.schema import Converter, DatasetSpec, SampleError
+from aims.core.schema import Converter, DatasetSpec, SampleError, few
 from aims.core.structs import read_struct
+from aims.data.depths import UsedBits
 from aims.data.format import LARGE_CELL_BYTES, encode_row, row_digest
 from aims.data.manifest import DroppedLine
 
@@ -28,6 +29,8 @@ _ROW_GROUP_BYTES = 2 << 20
 _ROW_GROUP_ROWS = 64
 # More remarks than this are summed up, as when every file has a scale of its own.
 _REMARKS = 50
+# Groups that are named.
+_GROUPS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,8 @@ class ShardRecord(msgspec.Struct, kw_only=True):
         instances: number of instances.
         dropped: the images and objects that were left out.
         remarks: the files of each remark of the readers.
+        bits: the bits that occur in each stream.
+        groups: the groups of the images.
         sha256: checksum of the Parquet file.
     """
 
@@ -58,6 +63,8 @@ class ShardRecord(msgspec.Struct, kw_only=True):
     instances: int = 0
     dropped: list[DroppedLine] = []
     remarks: dict[str, list[str]] = {}
+    bits: dict[str, UsedBits] = {}
+    groups: list[str] = []
     sha256: str = ""
 
 
@@ -201,9 +208,14 @@ class ShardWriter:
                     )
                 for reason in sample.overlaps:
                     drop(image_id, "overlap", reason)
+                for name, array in sample.streams.items():
+                    bits = record.bits.setdefault(name, UsedBits())
+                    bits.add(array, self.spec.streams[name].missing)
                 if row["objects"]:
                     record.digests.append(row_digest(shard.split, row, instances, tuple(self.spec.streams)))
                     record.instances += len(row["objects"])
+                    if sample.group not in record.groups:
+                        record.groups.append(sample.group)
                     # A large picture and its labels would take memory while the row is written.
                     del sample, instances
                     yield row
@@ -264,6 +276,28 @@ def source_name(converter: Converter, path: Path) -> str:
     """Returns the name of a source file in the manifest: its path below the raw folder, else its own name."""
     root = converter.root
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def group_lines(written: Mapping[Shard, ShardRecord]) -> list[str]:
+    """Returns a line that names the groups with images in several splits, if there are any."""
+    splits: dict[str, dict[str, None]] = {}
+    for shard, record in written.items():
+        for group in record.groups:
+            splits.setdefault(group, {})[shard.split] = None
+    found = [f"{group} ({', '.join(places)})" for group, places in splits.items() if len(places) > 1]
+    what = "a group has" if len(found) == 1 else f"{len(found):,} groups have"
+    text = few(found[:_GROUPS], len(found))
+    return [f"{what} images in several splits, which are then not independent: {text}"] if found else []
+
+
+def depth_lines(records: Sequence[ShardRecord], spec: DatasetSpec) -> list[str]:
+    """Returns a line for each stream whose numbers seem to have fewer bits than are stored."""
+    found = {name: UsedBits() for name in spec.streams}
+    for record in records:
+        for name, bits in record.bits.items():
+            found[name].merge(bits)
+    remarks = ((name, bits.remark(spec.streams[name])) for name, bits in found.items())
+    return [f"stream {name}: {text}" for name, text in remarks if text]
 
 
 def remark_lines(records: Sequence[ShardRecord]) -> list[str]:

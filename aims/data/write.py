@@ -45,7 +45,9 @@ from aims.data.shards import (
     ShardRecord,
     ShardWriter,
     checksums,
+    depth_lines,
     file_stats,
+    group_lines,
     plan_shards,
     remark_lines,
 )
@@ -150,7 +152,8 @@ def convert(
                 keep_going=keep_going,
             )
             records = writer.write_all(shards, run, on_progress)
-            remarks = remark_lines(records)
+            written = dict(zip(shards, records, strict=True))
+            remarks = [*remark_lines(records), *depth_lines(records, spec), *group_lines(written)]
             for line in remarks:
                 on_warning(line)
             warnings += remarks
@@ -159,7 +162,6 @@ def convert(
                 for line in converter.left_out()
             ]
             dropped += [line for record in records for line in record.dropped]
-            written = dict(zip(shards, records, strict=True))
             manifest = _manifest(converter, spec, written, dropped, warnings, inventory)
             _publish(partial, out, manifest, dropped)
     except Timeout:

@@ -42,7 +42,10 @@ from aims.core.schema import (
 )
 
 from ..reading.coco import Annotations, crowd_warning, keeps_crowds, read_annotations
-from ..reading.files import count_pictures, first_readable
+from ..reading.files import first_readable
+from ..reading.headers import check_headers
+from ..reading.inventory import picture_kind, take_inventory
+from ..reading.patterns import Tree
 from ..reading.pictures import PNG, TIFF, check_sizes, load_measurement, load_picture, load_rgb
 from .exported import CocoEntry, ExportedSet
 from .layout import find_files, find_pictures, picture_folders, split_name
@@ -109,9 +112,9 @@ class CocoConverter(Converter):
         """Reads one image and draws its instances."""
         entry, annotations = self._entries[split][image_id], self._splits[split]
         image = entry.image
-        sizes: list[tuple[Path | str, tuple[int, int]]] = [
-            (f"{annotations.path}: image {image.id}", (image.height, image.width))
-        ]
+        place, size = f"{annotations.path}: image {image.id}", (image.height, image.width)
+        check_headers(dict.fromkeys(entry.files), sizes={place: size})
+        sizes: list[tuple[Path | str, tuple[int, int]]] = [(place, size)]
         streams = {name: self._load(name, path) for name, path in entry.streams.items()}
         sizes += [(path, streams[name].shape[:2]) for name, path in entry.streams.items()]
         rgb = None
@@ -119,9 +122,15 @@ class CocoConverter(Converter):
             rgb, size = load_rgb(entry.rgb) if self._exported else _load_rgb(entry.rgb)
             sizes.append((entry.rgb, size))
         check_sizes(sizes)
-        labels, dropped = annotations.labels(image, crowds=self._crowds)
+        labels, dropped, overlaps = annotations.labels(image, crowds=self._crowds)
         return Sample(
-            image_id=image_id, group=entry.group, streams=streams, labels=labels, rgb=rgb, dropped=dropped
+            image_id=image_id,
+            group=entry.group,
+            streams=streams,
+            labels=labels,
+            rgb=rgb,
+            dropped=dropped,
+            overlaps=overlaps,
         )
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
@@ -140,7 +149,8 @@ class CocoConverter(Converter):
     def inventory(self) -> Sequence[FileCount]:
         """Returns the count of the pictures in the folders that are read, with those that no file lists."""
         images = (entry for entries in self._entries.values() for entry in entries.values())
-        return (count_pictures(self.root, [path for entry in images for path in entry.files]),)
+        tree, used = Tree(self.root), {path for entry in images for path in entry.files}
+        return take_inventory(tree, [picture_kind(tree, used)], shared=self.shared_files(), complete=True)
 
     def options(self) -> dict[str, Any]:
         """Returns the options; `split` and `crowd` only where they change the result of earlier versions."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote
 
 from aims.core.errors import InputError
 from aims.core.files import inside
 
 from ..reading.coco import CocoImage
+from ..reading.patterns import Pattern, Tree
 
 _ANNOTATIONS = "annotations"
 #: The prefix of files of instances: COCO has captions and keypoints of the same images beside them.
@@ -26,6 +26,9 @@ _FOLDERS = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+
+#: A path as it is given.
+_ANY = Pattern("{id}", where="file_name")
 
 
 def find_files(root: Path) -> list[Path]:
@@ -116,11 +119,12 @@ def find_pictures(images: Sequence[CocoImage], folders: Sequence[Path]) -> dict[
     Of a path of another machine the longest end that names a file is taken, unless two images end alike or
     that file is named by another one.
     """
-    found = {image.id: path for image in images if (path := _find(image.file_name, folders))}
+    trees = [Tree(folder) for folder in folders]
+    found = {image.id: path for image in images if (path := _find(image.file_name, trees))}
     ends: dict[int, Path] = {}
     for image in images:
         if image.moved and image.id not in found:
-            tails = (_find(tail, folders) for tail in _tails(image.file_name))
+            tails = (_find(tail, trees) for tail in _tails(image.file_name))
             if path := next(filter(None, tails), None):
                 ends[image.id] = path
     taken = Counter([*found.values(), *ends.values()])
@@ -138,20 +142,14 @@ def _tails(name: str) -> Iterator[str]:
     return ("/".join(parts[k:]) for k in range(1, len(parts)))
 
 
-def _find(name: str, folders: Sequence[Path]) -> Path | None:
-    """Finds a file by its name, or by one that another system would have made of it."""
-    suffix = PurePosixPath(name).suffix
-    stem = name.removesuffix(suffix)
-    # macOS decomposes letters with accents, Windows does not tell upper from lower case, and in addresses
-    # spaces are "%20".
-    names = [stem, *(unicodedata.normalize(form, stem) for form in ("NFC", "NFD"))]
+def _find(name: str, trees: Sequence[Tree]) -> Path | None:
+    """Finds a file by its name, or by one that another system or an address would have made of it."""
+    exact = next((tree.root / name for tree in trees if os.path.isfile(tree.root / name)), None)
+    if exact is not None:
+        return exact
+    # In addresses spaces are "%20", and "%2e%2e/" and "%2F" would lead out of the folder.
     address = PurePosixPath(unquote(name))
-    # "%2e%2e/" and "%2F" would lead out of the folder.
-    if not address.is_absolute() and ".." not in address.parts:
-        names.append(unquote(stem))
-    forms = dict.fromkeys(
-        f"{form}{end}" for end in (suffix, suffix.lower(), suffix.upper()) for form in names
-    )
-    return next(
-        (folder / form for form in forms for folder in folders if os.path.isfile(folder / form)), None
-    )
+    outside = address.is_absolute() or ".." in address.parts or PureWindowsPath(address).anchor
+    forms = dict.fromkeys((name, name if outside else str(address)))
+    found = (path for form in forms for tree in trees for path in _ANY.find(tree, {"id": form}))
+    return next(found, None)

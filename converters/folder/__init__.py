@@ -50,7 +50,10 @@ Instances of several classes are read from
   files) and the `palette` or `values` of the classes; pixels of equal class and equal number are one
   instance (Pascal VOC);
 - one mask file an object: `kind = "masks"` and `files = "masks/{id}/*.png"` or "{id}_mask*.png". All but 0
-  and `void` is the object; of several classes, `values` or `palette` say which one it has.
+  and `void` is the object; of several classes, `values` or `palette` say which one it has, or the names of
+  the files: `files = "masks/{id}/{class}_*.png"`, where `values = { crop = ["maize", "wheat"] }` and
+  `void = ["unsure"]` are other names than the classes'. With `empty = true` an image without a mask shows no
+  object.
 
 Of masks that overlap the smaller one is on top, of equal ones the later name; dropped.jsonl counts what lies
 below.
@@ -98,7 +101,7 @@ Colour polarization sensors, whose cells are 4 x 4, are not read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -109,13 +112,13 @@ from aims.core.schema import Converter, DatasetSpec, FileCount, Sample, SampleEr
 
 from ..reading.coco import crowd_warning, keeps_crowds
 from ..reading.files import first_readable, label_size
-from ..reading.patterns import Parts, Tree
+from ..reading.inventory import FileKind, take_inventory
+from ..reading.patterns import Parts, Pattern, Tree
 from ..reading.pictures import check_sizes, load_rgb
 from .config import FolderConfig, load_config
-from .files import ImageFiles, StreamFile, describe_channels, read_streams, stream_entries
+from .files import ImageFiles, StreamFile, describe_channels, own_kinds, read_streams, stream_entries
 from .images import Images, list_images
-from .instance_files import read_instance_files
-from .inventory import take_inventory
+from .instance_files import missing_masks, read_instance_files
 from .labels import CocoLabels, Labels, read_label_file
 from .object_files import read_object_file
 from .objects import ObjectClasses
@@ -218,8 +221,10 @@ class FolderConverter(Converter):
         return (self.config, *dict.fromkeys(lists))
 
     def warnings(self) -> Sequence[str]:
-        """Returns a line that says what was made of COCO's crowd regions, if the description does not."""
+        """Returns a line for images without a mask, or for crowd regions that the description leaves open."""
         labels = self._config.labels
+        if labels.one_each:
+            return missing_masks(labels, self._kinds[labels.files].without)
         if labels.classes is not None or labels.crowd is not None:
             return ()
         by = f'crowd = "{"drop" if self._crowds else "keep"}" in [labels]'
@@ -228,17 +233,15 @@ class FolderConverter(Converter):
 
     def inventory(self) -> Sequence[FileCount]:
         """Returns the counts of the files of every pattern; with "*", all of them should be used."""
-        images = {image_id: parts for ids in self._images.values() for image_id, parts in ids.items()}
-        complete = self._config.wants_all
-        counts = take_inventory(
-            self._tree, self._config.own_files, images, shared=self.shared_files(), complete=complete
-        )
+        complete, kinds = self._config.wants_all, tuple(self._kinds.values())
+        counts = take_inventory(self._tree, kinds, shared=self.shared_files(), complete=complete)
         if self._config.labels.classes is None:
             entries: dict[CocoLabels, dict[str, tuple[str, Sequence[str]]]] = {}
-            for image_id, parts in images.items():
+            for image_id, parts in self._all_images.items():
                 name = self._config.naming.names.fill(parts)
                 labels = self._coco(parts["split"])
-                entries.setdefault(labels, {})[image_id] = (name, self._relative_files(parts))
+                own = [path for kind in kinds for path in kind.files[image_id]]
+                entries.setdefault(labels, {})[image_id] = (name, self._relative(own))
             counts += [labels.count(named, complete=complete) for labels, named in entries.items()]
         return counts
 
@@ -253,6 +256,14 @@ class FolderConverter(Converter):
     @cached_property
     def _config(self) -> FolderConfig:
         return load_config(self.config)
+
+    @cached_property
+    def _kinds(self) -> Mapping[Pattern, FileKind]:
+        return own_kinds(self._tree, self._config, self._all_images)
+
+    @property
+    def _all_images(self) -> Mapping[str, Parts]:
+        return {image_id: parts for ids in self._images.values() for image_id, parts in ids.items()}
 
     @cached_property
     def _tree(self) -> Tree:
@@ -278,8 +289,8 @@ class FolderConverter(Converter):
         for pattern in self._config.own_files:
             yield from pattern.find(self._tree, parts)
 
-    def _relative_files(self, parts: Parts) -> tuple[str, ...]:
-        return tuple(path.relative_to(self.root).as_posix() for path in self._own_files(parts))
+    def _relative(self, paths: Iterable[Path]) -> tuple[str, ...]:
+        return tuple(path.relative_to(self.root).as_posix() for path in paths)
 
     @cached_property
     def _first(self) -> dict[str, StreamFile]:
@@ -296,11 +307,11 @@ class FolderConverter(Converter):
         if isinstance(entry.classes, ObjectClasses):
             return read_object_file(files.find(entry.files), entry.classes, size, where=str(self.config))
         if entry.classes is not None and entry.holds_instances:
-            return read_instance_files(entry, entry.classes, files, where=str(self.config))
+            return read_instance_files(entry, entry.classes, files, size, where=str(self.config))
         if entry.classes is not None:
             return read_label_file(entry, entry.classes, files, where=str(self.config))
         return self._coco(files.parts["split"]).read(
-            files.name, self._relative_files(files.parts), crowds=self._crowds
+            files.name, self._relative(self._own_files(files.parts)), crowds=self._crowds
         )
 
     @cached_property

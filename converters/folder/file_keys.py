@@ -13,9 +13,14 @@ from ..reading.pictures import ARCHIVE_SUFFIXES, JPEG, LABEL_SUFFIXES
 
 
 def file_pattern(
-    table: Fields, suffixes: tuple[str, ...], parts: tuple[str, ...], *, needs_id: bool = True
+    table: Fields,
+    suffixes: tuple[str, ...],
+    parts: tuple[str, ...],
+    *,
+    needs_id: bool = True,
+    free: tuple[str, ...] = (),
 ) -> Pattern:
-    """Reads `files`: a pattern below the raw folder, with a suffix of those given, and known parts."""
+    """Reads `files`: a pattern below the raw folder, of known or free parts, with a suffix of those given."""
     text = table.string("files")
     where = f"{table.where} files"
     inside(Path(), text, where=where)
@@ -24,7 +29,7 @@ def file_pattern(
         raise InputError(f"{where}: JPEG labels are refused, because its compression changes values; use PNG")
     if suffix and suffix not in suffixes:
         raise InputError(f"{where}: suffix {suffix!r} is not read here; use {', '.join(suffixes)}")
-    return Pattern(text, where=where, known=parts, needs_id=needs_id)
+    return Pattern(text, where=where, known=parts, needs_id=needs_id, free=free)
 
 
 def _fixed_suffix(text: str) -> str:

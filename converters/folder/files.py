@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from aims.core.schema import Array, SampleError
 from aims.sensors.polarization import Interpolation, split_mosaic
 
 from ..reading.headers import check_headers
+from ..reading.inventory import FileKind
 from ..reading.patterns import Parts, Pattern, Tree
 from ..reading.pictures import Picture, check_measured, load_picture
 from .config import MOSAIC_STREAMS, FolderConfig, MosaicEntry, StreamEntry
@@ -86,15 +88,15 @@ class ImageFiles:
             )
         return found[0]
 
-    def find_all(self, pattern: Pattern) -> list[Path]:
-        """Returns the files of a pattern; raises SampleError if there is none."""
+    def find_all(self, pattern: Pattern, *, hint: str = "") -> list[Path]:
+        """Returns the files of a pattern; raises SampleError, which ends with the hint, if there is none."""
         found = pattern.find(self.tree, self.parts)
         needs = f"image {self.name!r} of {self.parts['split']!r} needs it ({pattern.where})"
         if not found:
             path = self.tree.root / pattern.fill(self.parts)
-            if path.is_symlink():
+            if os.path.islink(path):
                 raise SampleError(f"{path}: a link that leads to no file, or in a circle; {needs}")
-            raise SampleError(f"{path}: no such file; {needs}")
+            raise SampleError(f"{path}: no such file; {needs}{hint}")
         return found
 
     def picture(self, path: Path, variable: str | None, *, stack: bool = False) -> Picture:
@@ -103,6 +105,43 @@ class ImageFiles:
         if key not in self._pictures:
             self._pictures[key] = load_picture(path, variable=variable, stack=stack)
         return self._pictures[key]
+
+
+def own_kinds(tree: Tree, config: FolderConfig, images: Mapping[str, Parts]) -> dict[Pattern, FileKind]:
+    """Finds the files of all images.
+
+    Args:
+        tree: the raw folder.
+        config: the description.
+        images: the parts of the names of all images, by image id.
+
+    Returns:
+        The files by pattern. Masks of single objects are optional: what an image without one means is told
+        apart from the inventory.
+
+    Raises:
+        InputError: a wildcard gives an image a file of another one, as "{id}*.png" does with 1 and 10.
+    """
+    kinds = {}
+    for pattern in config.own_files:
+        found = {image_id: pattern.find(tree, parts) for image_id, parts in images.items()}
+        _check_owners(pattern, found, images)
+        masks = config.labels.one_each and pattern is config.labels.files
+        kinds[pattern] = FileKind.of(tree, pattern, found, optional=masks)
+    return kinds
+
+
+def _check_owners(pattern: Pattern, found: Mapping[str, Sequence[Path]], images: Mapping[str, Parts]) -> None:
+    owners: dict[Path, str] = {}
+    for image_id, paths in found.items() if pattern.has_wildcard() else ():
+        for path in paths:
+            other = owners.setdefault(path, image_id)
+            # One name may stand in two splits.
+            if any(images[other][name] != images[image_id][name] for name in pattern.parts):
+                raise InputError(
+                    f"{path}: fits {pattern.text!r} for image {other!r} and for {image_id!r}; narrow it "
+                    f"({pattern.where}), as in {{id}}_*.png"
+                )
 
 
 def read_streams(config: FolderConfig, files: ImageFiles) -> dict[str, StreamFile]:
@@ -117,7 +156,8 @@ def _check_headers(config: FolderConfig, files: ImageFiles) -> None:
     entries = [(entry.files, entry.variable) for entry in stream_entries(config).values()]
     entries.append((config.labels.files, config.labels.variable))
     found = [(pattern.find(files.tree, files.parts), variable) for pattern, variable in entries]
-    check_headers({paths[0]: variable for paths, variable in found if len(paths) == 1})
+    several = len(found[-1][0]) if config.labels.one_each else 1
+    check_headers({path: variable for paths, variable in found if len(paths) <= several for path in paths})
 
 
 def stream_entries(config: FolderConfig) -> Mapping[str, StreamEntry]:

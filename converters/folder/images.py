@@ -121,12 +121,17 @@ class _Lists:
             return parts
         for pattern in own:
             last = Pattern(
-                PurePosixPath(pattern.text).name, where="", known=self._names.parts, needs_id=False
+                PurePosixPath(pattern.text).name,
+                where="",
+                known=self._names.parts,
+                needs_id=False,
+                free=pattern.free,
             )
             for form in (pattern, last):
                 values = form.parse(name, {"split": split})
-                if values is not None and set(values) == set(self._names.parts):
-                    return values
+                own_parts = {key: values[key] for key in values if key in self._names.parts} if values else {}
+                if own_parts.keys() == set(self._names.parts):
+                    return own_parts
         return parts
 
     def _found(self, split: str, taken: Iterable[str]) -> dict[str, _Listed]:

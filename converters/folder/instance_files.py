@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from aims.core.schema import Array, InstanceMap, SampleError
+from aims.core.schema import Array, InstanceMap, SampleError, few
 
+from ..reading.inventory import FEW
 from ..reading.label_maps import class_map, colour_codes, is_coloured, numbers
-from ..reading.masks import draw_masks, encode_mask
+from ..reading.masks import Size, draw_masks, encode_mask
 from ..reading.pictures import check_sizes
 from .classes import CodedClasses
 from .files import ImageFiles
@@ -20,7 +21,7 @@ from .labels import Labels, drawn_classes, load_labels
 
 
 def read_instance_files(
-    entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, *, where: str
+    entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, size: Size, *, where: str
 ) -> Labels:
     """Reads the instances of one image.
 
@@ -30,13 +31,17 @@ def read_instance_files(
             equal class and equal number are one instance.
         classes: the coding of the classes.
         files: the files of the image.
+        size: (height, width) of the image, for one without a mask.
         where: the description, for messages.
 
     Raises:
         SampleError: a file is missing or damaged, sizes differ, or a class is not declared.
     """
     if entry.one_each:
-        return _masks(entry, classes, files, where)
+        if entry.empty and not entry.files.find(files.tree, files.parts):
+            nothing = InstanceMap(instances=np.zeros(size, np.uint8), class_ids={})
+            return Labels(f"image {files.name!r}, which has no mask", nothing)
+        return _masks(entry, classes, files, size, where)
     path = files.find(entry.files)
     picture = load_labels(path, entry.variable, files)
     # Tools draw the objects of Pascal VOC in colours, each its own, where the set itself has a palette.
@@ -54,17 +59,33 @@ def read_instance_files(
     return _pairs(path, values, class_path, drawn_classes(class_path, picture, classes, where))
 
 
-def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, where: str) -> Labels:
+def missing_masks(entry: LabelsEntry, images: Sequence[str]) -> tuple[str, ...]:
+    """Returns a line that says what becomes of the images without a mask, if there are any."""
+    if not images:
+        return ()
+    count = f"{len(images):,} image{'s have' if len(images) > 1 else ' has'} no mask"
+    if entry.empty:
+        what = f"{count}, so no object: "
+        return (f"{entry.files.text}: {what}{few(images[:FEW], len(images))}",)
+    return (
+        f"{entry.files.text}: {count}: {few(images[:FEW], len(images))}; where that means no object, give "
+        "empty = true in [labels]",
+    )
+
+
+def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, size: Size, where: str) -> Labels:
     """Draws the masks of one image; of those that overlap the smaller one is on top, see `draw_masks`."""
-    paths = files.find_all(entry.files)
+    hint = "; where that means no object, give empty = true in [labels]"
+    paths = files.find_all(entry.files, hint=hint)
+    named = _named_classes(entry, files, paths, where)
+    paths = [path for path in paths if named.get(path) != 0]
     masks: dict[int, Array] = {}
     class_ids: dict[int, int] = {}
-    dropped: dict[int, str] = {}
     for k, path in enumerate(paths, start=1):
         picture = load_labels(path, entry.variable, files)
         if classes.drawn == "instance":
             masks[k] = ~np.isin(numbers(path, picture), list(classes.ids))
-            found = [1] * bool(masks[k].any())
+            found = [named.get(path, 1)] * bool(masks[k].any())
         else:
             masks[k] = drawn_classes(path, picture, classes, where)
             found = [number for number in np.unique(masks[k]).tolist() if number]
@@ -76,26 +97,36 @@ def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, where: 
         if found:
             class_ids[k] = found[0]
     check_sizes([(path, mask.shape) for path, mask in zip(paths, masks.values(), strict=True)])
-    size = masks[1].shape[0], masks[1].shape[1]
-    instances, hidden = draw_masks({k: encode_mask(mask) for k, mask in masks.items()}, size)
-    dropped = {k: reason.replace("annotations", "masks") for k, reason in hidden.items()}
+    if masks:
+        size = masks[1].shape[0], masks[1].shape[1]
+    drawn = draw_masks({k: encode_mask(mask) for k, mask in masks.items()}, size, what="masks")
+    visible = {k: class_id for k, class_id in class_ids.items() if k not in drawn.hidden}
     return Labels(
-        f"{paths[0]}",
-        InstanceMap(instances=instances, class_ids={k: v for k, v in class_ids.items() if k not in hidden}),
-        tuple(f"{paths[k - 1]}: {reason}" for k, reason in sorted(dropped.items())),
-        _overlaps(masks, instances),
+        f"{paths[0]}" if paths else f"image {files.name!r}, whose masks are all void",
+        InstanceMap(instances=drawn.instances, class_ids=visible),
+        tuple(f"{paths[k - 1]}: {reason}" for k, reason in sorted(drawn.hidden.items())),
+        drawn.overlaps,
     )
 
 
-def _overlaps(masks: dict[int, Array], instances: NDArray[np.int32]) -> tuple[str, ...]:
-    """Returns a line that counts the pixels of masks that lie under smaller ones, if there are any."""
-    visible = np.bincount(instances.ravel(), minlength=len(masks) + 1)
-    covered = {k: int(np.count_nonzero(mask)) - int(visible[k]) for k, mask in masks.items()}
-    pixels = sum(covered.values())
-    if not pixels:
-        return ()
-    count = sum(map(bool, covered.values()))
-    return (f"{count} of {len(masks)} masks lie partly or wholly under smaller ones ({pixels} pixels)",)
+def _named_classes(
+    entry: LabelsEntry, files: ImageFiles, paths: Sequence[Path], where: str
+) -> dict[Path, int]:
+    """Returns the class id of each mask by its name; empty if names have no {class}."""
+    if entry.names is None:
+        return {}
+    found: dict[Path, int] = {}
+    # Of labels that both fit, such as "cell" and "cell_body" in cell_body_3.png, the longer one counts.
+    for label in sorted(map(str, entry.names), key=len):
+        parts = {**files.parts, **dict.fromkeys(entry.files.free, label)}
+        found |= dict.fromkeys(entry.files.find(files.tree, parts), entry.names[label])
+    unknown = [path for path in paths if path not in found]
+    if unknown:
+        raise SampleError(
+            f"{unknown[0]}: its name has no class of {entry.files.text!r} ({len(unknown)} of {len(paths)} "
+            f"masks of the image); add it to 'classes' or to values or void in {where} [labels]"
+        )
+    return found
 
 
 def _coded(path: Path, values: Array, classes: CodedClasses, divisor: int, where: str) -> Labels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -9,13 +10,16 @@ from typing import Literal
 from aims.core.errors import InputError
 
 from ..reading.fields import Fields
+from ..reading.objects import Label
 from ..reading.patterns import Pattern
 from ..reading.pictures import LABEL_SUFFIXES
 from .classes import CodedClasses, coded_classes
 from .file_keys import file_pattern, variable_name
-from .objects import OBJECT_FORMATS, ObjectClasses, object_classes
+from .objects import OBJECT_FORMATS, ObjectClasses, class_names, object_classes
 
 _INSTANCE_KEYS = ("label_divisor", "class_files", "class_variable")
+#: The part of the names of masks that is the class of their object.
+_NAMED = ("class",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,8 @@ class LabelsEntry:
 
     Attributes:
         one_each: whether each file is the mask of one object.
+        names: class id of each text that stands for {class} in the names of masks; None without {class}.
+        empty: whether an image without a mask shows no object.
         divisor: a number is that of its class times the divisor, plus that of the instance; or None.
         class_files: maps of the classes beside those of the instances; or None.
         class_variable: the array in these files.
@@ -36,6 +42,8 @@ class LabelsEntry:
     classes: CodedClasses | ObjectClasses | None
     crowd: Literal["keep", "drop"] | None = None
     one_each: bool = False
+    names: Mapping[Label, int] | None = None
+    empty: bool = False
     divisor: int | None = None
     class_files: Pattern | None = None
     class_variable: str | None = None
@@ -48,25 +56,38 @@ class LabelsEntry:
 
 def read_labels(table: Fields, classes: tuple[str, ...], parts: tuple[str, ...]) -> LabelsEntry:
     """Reads the table; `classes` and `parts` are the classes and the parts of names of the description."""
-    table.only("files", "variable", "kind", "palette", "values", "void", "crowd", *_INSTANCE_KEYS)
+    table.only("files", "variable", "kind", "palette", "values", "void", "crowd", "empty", *_INSTANCE_KEYS)
     kinds = ("semantic", "instance", "masks", "coco", *OBJECT_FORMATS)
     kind = table.take("kind", " or ".join(f'"{name}"' for name in kinds), kinds.__contains__)
     for key in _INSTANCE_KEYS:
         if key in table and kind != "instance":
             raise InputError(f'{table.where}: {key!r} goes with kind = "instance" alone; leave it out')
+    if "empty" in table and kind != "masks":
+        raise InputError(f"{table.where}: 'empty' goes with kind = \"masks\" alone; leave it out")
+    empty = table.optional("empty", table.boolean) or False
     if kind in OBJECT_FORMATS:
         files = file_pattern(table, (OBJECT_FORMATS[kind].suffix,), parts)
         return LabelsEntry(files=files, variable=None, classes=object_classes(table, kind, classes))
     if kind != "coco":
         if "crowd" in table:
             raise InputError(f"{table.where}: 'crowd' goes with kind = \"coco\" alone; leave it out")
-        files = file_pattern(table, LABEL_SUFFIXES, parts)
+        files = file_pattern(table, LABEL_SUFFIXES, parts, free=_NAMED * (kind == "masks"))
+        if files.free:
+            return LabelsEntry(
+                files=files,
+                variable=variable_name(table),
+                classes=CodedClasses(drawn="instance", ids={0: 0}),
+                one_each=True,
+                names=class_names(table, classes),
+                empty=empty,
+            )
         divisor, class_files, class_variable = _instance_keys(table, parts)
         return LabelsEntry(
             files=files,
             variable=variable_name(table),
             classes=coded_classes(table, kind, classes),
             one_each=kind == "masks",
+            empty=empty,
             divisor=divisor,
             class_files=class_files,
             class_variable=class_variable,

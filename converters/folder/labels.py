@@ -18,7 +18,6 @@ from ..reading.patterns import composed
 from ..reading.pictures import JPEG, MAT, Picture
 from .classes import CodedClasses
 from .files import ImageFiles
-from .inventory import FEW
 from .label_keys import LabelsEntry
 
 
@@ -102,10 +101,11 @@ class CocoLabels:
                 f"{path}: {found[0].file_name!r} and {found[1].file_name!r} both fit image {name!r}; "
                 "rename one, or write more of its folder into [splits]"
             )
-        labels, dropped = self.annotations.labels(found[0], crowds=crowds)
+        labels, dropped, overlaps = self.annotations.labels(found[0], crowds=crowds)
         class_ids = {number: self._class_ids[k] for number, k in labels.class_ids.items()}
         place = f"{path} ({found[0].file_name})"
-        return Labels(place, InstanceMap(instances=labels.instances, class_ids=class_ids), dropped)
+        drawn = InstanceMap(instances=labels.instances, class_ids=class_ids)
+        return Labels(place, drawn, dropped, overlaps)
 
     def count(self, images: Mapping[str, tuple[str, Collection[str]]], *, complete: bool) -> FileCount:
         """Counts the entries of the file that belong to images.
@@ -115,18 +115,7 @@ class CocoLabels:
             complete: whether every entry should belong to an image.
         """
         found = {image_id: self._find(*image) for image_id, image in images.items()}
-        used = {entry.id for entries in found.values() for entry in entries}
-        unused = [image.file_name for image in self.annotations.images if image.id not in used]
-        lacking = [image_id for image_id, entries in found.items() if not entries]
-        return FileCount(
-            pattern=f"{self.annotations.path.name} 'images'",
-            found=len(used) + len(unused),
-            used=len(used),
-            unused=tuple(unused[:FEW]),
-            images_without=len(lacking),
-            examples=tuple(lacking[:FEW]),
-            complete=complete,
-        )
+        return self.annotations.count(found, complete=complete)
 
     def _find(self, name: str, own: Collection[str]) -> list[CocoImage]:
         """Returns the entries that match by the first rule that any entry satisfies; see `read`."""

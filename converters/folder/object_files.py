@@ -33,5 +33,4 @@ def read_object_file(path: Path, classes: ObjectClasses, size: Size, *, where: s
         found, expected = (f"{height} x {width}" for height, width in (content.size or size, size))
         raise SampleError(f"{path}: of an image of {found} (height x width), but this one is {expected}")
     known = f"'classes' or [labels] values, or to void, in {where}"
-    labels, dropped = draw_objects(path, content.objects, classes.ids, size, known=known)
-    return Labels(str(path), labels, dropped)
+    return Labels(str(path), *draw_objects(path, content.objects, classes.ids, size, known=known))

@@ -51,22 +51,30 @@ def object_classes(table: Fields, kind: str, classes: tuple[str, ...]) -> Object
         if key in table:
             raise InputError(f'{table.where}: {key!r} does not go with kind = "{kind}"; leave it out')
     form = OBJECT_FORMATS[kind]
+    ids = class_names(table, classes, form.label)
+    return ObjectClasses(format=form, ids={**dict.fromkeys(form.void, 0), **ids})
+
+
+def class_names(table: Fields, classes: tuple[str, ...], kind: type = str) -> dict[Label, int]:
+    """Returns the class id of each label that a `[labels]` table names in `values` and `void`; 0 is void."""
+    if "palette" in table:
+        raise InputError(f"{table.where}: 'palette' does not go with names of classes; give 'values'")
     names: list[tuple[str, Label]] = [(name, name) for name in classes]
-    if form.label is int:
+    if kind is int:
         names = [(name, number) for number, name in enumerate(classes)]
     if "values" in table:
         entries = table.table("values")
         for name in entries.values:
             if name not in classes:
                 raise unknown_name("class", name, classes, where=entries.where)
-        names = [(name, label) for name in classes for label in _labels(entries, name, form.label)]
-    void = _labels(table, "void", form.label) if "void" in table else []
+        names = [(name, label) for name in classes for label in _labels(entries, name, kind)]
+    void = _labels(table, "void", kind) if "void" in table else []
     ids: dict[Label, int] = {}
     known = [(label, classes.index(name) + 1) for name, label in names]
     for label, class_id in [*known, *((label, 0) for label in void)]:
         if ids.setdefault(label, class_id) != class_id:
             raise InputError(f"{table.where}: label {label!r} has two meanings; give it one")
-    return ObjectClasses(format=form, ids={**dict.fromkeys(form.void, 0), **ids})
+    return ids
 
 
 def _labels(table: Fields, key: str, kind: type) -> list[Label]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from aims.core.schema import SPLIT_PATTERN
 
 from ..reading.fields import Fields, is_list_of
 from ..reading.patterns import read_ids
+from ..reading.tables import read_rows
 
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _SEED = "seed"
@@ -131,7 +131,7 @@ def read_splits(table: Fields) -> tuple[Mapping[str, Source], int]:
 def find_list(roots: Sequence[Path], name: str, where: str) -> Path:
     """Returns a file in the raw folder, or else beside the description."""
     paths = [inside(root, name, where=where) for root in roots]
-    return next((path for path in paths if path.exists() or path.is_symlink()), paths[0])
+    return next((path for path in paths if os.path.lexists(path)), paths[0])
 
 
 def _source(table: Fields, name: str) -> Source:
@@ -168,7 +168,7 @@ def _column(table: Fields, split: str) -> TableColumn:
 
 
 def _table(path: Path, name: str, where: str) -> Iterator[tuple[int, list[str]]]:
-    """Yields the line numbers and cells of a table's rows; columns are separated by ",", ";" or tabs."""
+    """Returns the line numbers and cells of a table's rows; columns are separated by ",", ";" or tabs."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -176,10 +176,4 @@ def _table(path: Path, name: str, where: str) -> Iterator[tuple[int, list[str]]]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as UTF-8 text ({error}); save it as CSV in UTF-8") from error
     separator = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    try:
-        for row in reader:
-            if any(row):
-                yield reader.line_num, [cell.strip() for cell in row]
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: no CSV ({error}); correct it") from error
+    return read_rows(path, text, separator=separator)

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from aims.core.errors import InputError, unknown_name
-from aims.core.schema import Converter, DatasetSpec, LeftOut, Published, Sample, StreamSpec, option
+from aims.core.schema import DatasetSpec, LeftOut, Published, Sample, StreamSpec, option
 
 from ..reading.files import AUTO
+from ..reading.published import Files, FilesConverter
 from .hha import COMPUTED, STORED
 from .official import LABELED, MAPPING, SPLITS, URL, OfficialLayout
 from .redistributed import LABELS, FolderLayout
@@ -39,7 +40,7 @@ _HHA_SOURCES = (AUTO, "files", "depth")
 
 
 @dataclass(frozen=True, kw_only=True)
-class NYUv2Converter(Converter):
+class NYUv2Converter(FilesConverter):
     """NYUv2: depth in metres, RGB, and 40 classes.
 
     HHA is computed for the camera of the full 640 x 480 frame, scaled for pictures of another size.
@@ -91,13 +92,18 @@ class NYUv2Converter(Converter):
         """Returns the numbers of the 795 training and 654 test images, in the source's order."""
         return self._layout.splits
 
-    def read(self, split: str, image_id: str) -> Sample:
+    def read_files(self, split: str, image_id: str) -> Sample:
         """Reads one image."""
         return self._layout.read(image_id)
 
-    def source_files(self, split: str, image_id: str) -> Sequence[Path]:
+    def files(self, split: str, image_id: str) -> Files:
         """Returns the image's own files: none in the authors' layout."""
-        return self._layout.source_files(image_id)
+        return self._layout.files(image_id)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the layout."""
+        return self._layout.root
 
     def shared_files(self) -> Sequence[Path]:
         """Returns the files that all images of the layout share."""

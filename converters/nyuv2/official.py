@@ -122,9 +122,9 @@ class OfficialLayout:
         """Empty, as no image of this file is broken."""
         return ()
 
-    def source_files(self, image_id: str) -> Sequence[Path]:
-        """Returns an empty tuple, as all images share the same files."""
-        return ()
+    def files(self, image_id: str) -> Mapping[str, Path]:
+        """Returns none, as all images share the same files."""
+        return {}
 
     def shared_files(self) -> Sequence[Path]:
         """Returns the three MATLAB files, as far as they exist."""

@@ -95,7 +95,7 @@ class FolderLayout:
                 except SampleError:  # raised again where the image is read
                     continue
                 if not np.isin(numbers, tuple(_CLASSES)).all():
-                    return self._files(image_id)[2]
+                    return self._paths(image_id)[2]
         raise InputError(
             f"{self.root / 'Mask_gt'}: all numbers are 0 to 40 or 255, so they may be classes or instances, "
             f"and the archive does not say which: give --labels {' or --labels '.join(LABELS)}"
@@ -163,7 +163,7 @@ class FolderLayout:
 
     def read(self, image_id: str) -> Sample:
         """Reads one image; the bytes of the RGB file and the depth values are kept."""
-        rgb_path, depth_path, label_path = self._files(image_id)[:3]
+        rgb_path, depth_path, label_path = self._paths(image_id)[:3]
         rgb, size = load_rgb(rgb_path)
         depth = _depth(depth_path)
         numbers = self._numbers(image_id)
@@ -182,11 +182,11 @@ class FolderLayout:
         return Sample(image_id=image_id, group=image_id, streams=streams, labels=labels, rgb=rgb)
 
     def _numbers(self, image_id: str) -> Array:
-        path = self._files(image_id)[2]
+        path = self._paths(image_id)[2]
         return load_numbers(path, load_picture(path))
 
     def _hha(self, image_id: str, depth: Array) -> Array:
-        _, depth_path, _, *hha_paths = self._files(image_id)
+        _, depth_path, _, *hha_paths = self._paths(image_id)
         if not hha_paths:
             return compute_hha(depth_path, depth[..., 0])
         (hha_path,) = hha_paths
@@ -199,20 +199,19 @@ class FolderLayout:
         check_sizes([(depth_path, depth.shape[:2]), (hha_path, hha.shape[:2])])
         return hha
 
-    def source_files(self, image_id: str) -> Sequence[Path]:
-        """Returns the image's own files, as far as they exist."""
-        return tuple(path for path in self._files(image_id) if path.is_file())
-
     def shared_files(self) -> Sequence[Path]:
         """Returns the two lists."""
         return tuple(self.root / f"{split}.txt" for split in _SPLITS)
 
-    def _files(self, image_id: str) -> tuple[Path, ...]:
-        """Returns the paths of RGB, depth, labels, and HHA if it is read from files."""
-        files = [f"RGB/{image_id}.jpg", f"Depth/{image_id}.npy", f"Mask_gt/{image_id}.png"]
+    def files(self, image_id: str) -> Mapping[str, Path]:
+        """Returns the files of RGB, depth, labels, and HHA if it is read from files, by their forms."""
+        forms = ["RGB/{id}.jpg", "Depth/{id}.npy", "Mask_gt/{id}.png"]
         if "hha" in self.streams and self.hha_from == "files":
-            files.append(f"HHA/{image_id}.jpg")
-        return tuple(on_disk(self.root / file) for file in files)
+            forms.append("HHA/{id}.jpg")
+        return {form: on_disk(self.root / form.format(id=image_id)) for form in forms}
+
+    def _paths(self, image_id: str) -> tuple[Path, ...]:
+        return tuple(self.files(image_id).values())
 
 
 def _depth(path: Path) -> Array:

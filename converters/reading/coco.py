@@ -9,10 +9,11 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from aims.core.errors import InputError
-from aims.core.schema import InstanceMap
+from aims.core.schema import FileCount, InstanceMap
 from aims.core.structs import decode_json
 
 from .fields import Fields, shorten
+from .inventory import FEW
 from .masks import MAX_PIXELS, RLE, MaskError, draw_masks, encode_segmentation
 
 
@@ -99,7 +100,9 @@ class Annotations:
         self.only_crowds = len(marked) == len(items)
         self.brush_masks = any(isinstance(value, dict) and "occluded" in value for value in attributes)
 
-    def labels(self, image: CocoImage, *, crowds: bool = False) -> tuple[InstanceMap, tuple[str, ...]]:
+    def labels(
+        self, image: CocoImage, *, crowds: bool = False
+    ) -> tuple[InstanceMap, tuple[str, ...], tuple[str, ...]]:
         """Draws the instance map of one image; see `draw_masks` for instances that overlap.
 
         Args:
@@ -107,9 +110,9 @@ class Annotations:
             crowds: whether a crowd region (iscrowd 1) is an object like any other; see `keeps_crowds`.
 
         Returns:
-            The instance map, and one line for every annotation that it does not hold: one without a
-            segmentation or with a malformed one, a crowd region, one that covers no pixel, or one that others
-            cover wholly.
+            The instance map; one line for every annotation that it does not hold: one without a segmentation
+            or with a malformed one, a crowd region, one that covers no pixel, or one that others cover
+            wholly; and a line that counts the pixels of those that others cover, if there are any.
         """
         items = self._annotations[image.id]
         masks: dict[int, RLE] = {}
@@ -119,11 +122,31 @@ class Annotations:
                 masks[k] = _encode(item, image, crowds=crowds)
             except MaskError as error:
                 dropped[k] = str(error)
-        instances, hidden = draw_masks(masks, (image.height, image.width))
-        dropped |= hidden
-        class_ids = {k: self._class_ids[items[k - 1]["category_id"]] for k in masks if k not in hidden}
+        drawn = draw_masks(masks, (image.height, image.width))
+        dropped |= drawn.hidden
+        class_ids = {k: self._class_ids[items[k - 1]["category_id"]] for k in masks if k not in drawn.hidden}
         lines = tuple(f"annotation {items[k - 1]['id']}: {dropped[k]}" for k in sorted(dropped))
-        return InstanceMap(instances=instances, class_ids=class_ids), lines
+        return InstanceMap(instances=drawn.instances, class_ids=class_ids), lines, drawn.overlaps
+
+    def count(self, entries: Mapping[str, Collection[CocoImage]], *, complete: bool) -> FileCount:
+        """Counts the entries of `images` that belong to an image.
+
+        Args:
+            entries: those of each image, by image id.
+            complete: whether every entry should belong to an image.
+        """
+        used = {entry.id for found in entries.values() for entry in found}
+        unused = [image.file_name for image in self.images if image.id not in used]
+        lacking = [image_id for image_id, found in entries.items() if not found]
+        return FileCount(
+            pattern=f"{self.path.name} 'images'",
+            found=len(used) + len(unused),
+            used=len(used),
+            unused=tuple(unused[:FEW]),
+            images_without=len(lacking),
+            examples=tuple(lacking[:FEW]),
+            complete=complete,
+        )
 
 
 def keeps_crowds(files: Collection[Annotations]) -> bool:

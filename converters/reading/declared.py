@@ -34,6 +34,7 @@ _SCALES = re.compile(
 _GDAL_ITEM = re.compile(
     r"<Item\b[^>]*\bname=[\"'](SCALE|OFFSET|UNITTYPE)[\"'][^>]*>\s*([^<]*?)\s*</Item>", re.IGNORECASE
 )
+_SHORTENED = 1e-5
 _NEUTRAL = {"scale": 1, "offset": 0, "rescaleslope": 1, "rescaleintercept": 0, "scalefactor": 1}
 
 
@@ -54,6 +55,10 @@ def no_data(text: str, dtype: np.dtype[Any]) -> float | None:
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             number = float(dtype.type(number))
+        # Programs shorten the lowest and highest numbers of a dtype, as to -3.40282e+38.
+        limit = float(np.finfo(dtype).max)
+        if abs(number) != limit and math.isclose(abs(number), limit, rel_tol=_SHORTENED):
+            number = math.copysign(limit, number)
         return number if math.isfinite(number) else None
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     return int(number) if math.isfinite(number) and number.is_integer() and low <= number <= high else None

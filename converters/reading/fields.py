@@ -58,6 +58,10 @@ class Fields:
         """Returns an integer; booleans are refused."""
         return cast(int, self.take(key, "a whole number", lambda value: type(value) is int))
 
+    def boolean(self, key: str) -> bool:
+        """Returns a boolean."""
+        return cast(bool, self.take(key, "true or false", lambda value: type(value) is bool))
+
     def number(self, key: str) -> float:
         """Returns a finite number, an int or a float as written."""
         return cast(float, self.take(key, "a finite number", _is_number))

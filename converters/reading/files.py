@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,11 +13,12 @@ import numpy as np
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import is_unicode
-from aims.core.schema import Array, FileCount, InstanceMap, SampleError, SemanticMap
+from aims.core.remarks import collect_remarks
+from aims.core.schema import Array, InstanceMap, SampleError, SemanticMap
 
 from .label_maps import numbers
 from .patterns import Pattern, Tree, composed
-from .pictures import STREAM_SUFFIXES, Picture, load_measurement, load_picture
+from .pictures import Picture, load_measurement, load_picture
 
 AUTO = "auto"
 # Images tried before a dataset is reported as unreadable: the first ones may be damaged.
@@ -86,7 +87,9 @@ def first_readable(images: Iterable[T], read: Callable[[T], R]) -> R | None:
     problems: list[SampleError] = []
     for image in itertools.islice(images, _TRIES):
         try:
-            return read(image)
+            # Remarks are made where each image is read, perhaps while this one is read as a model.
+            with collect_remarks():
+                return read(image)
         except SampleError as error:
             problems.append(error)
     if problems:
@@ -142,7 +145,7 @@ def on_disk(path: Path) -> Path:
 
     Names are alike if they differ in the case of the suffix, or in how Unicode writes their letters.
     """
-    if path.exists():
+    if os.path.exists(path):
         return path
     name = Pattern("{id}", where=str(path))
     found = name.find(Tree(path.parent), {"id": path.name})
@@ -162,34 +165,9 @@ def check_split_names(splits: Mapping[str, Mapping[str, Path]]) -> None:
             seen[image_id] = path
 
 
-def count_pictures(root: Path, used: Collection[Path]) -> FileCount:
-    """Counts the pictures in the folders of those that are used; each should be used."""
-    names = {os.path.normpath(path) for path in used}
-    folders = sorted({os.path.dirname(name) for name in names})
-    others = [
-        path
-        for folder in folders
-        if os.path.isdir(folder)
-        for name in sorted(os.listdir(folder))
-        if name.lower().endswith(STREAM_SUFFIXES)
-        and not name.startswith(".")
-        and (path := os.path.join(folder, name)) not in names
-    ]
-    lacking = [name for name in sorted(names) if not os.path.isfile(name)]
-    return FileCount(
-        pattern="pictures",
-        found=len(names) - len(lacking) + len(others),
-        used=len(names) - len(lacking),
-        unused=tuple(os.path.relpath(path, root) for path in others[:3]),
-        images_without=len(lacking),
-        examples=tuple(os.path.relpath(path, root) for path in lacking[:3]),
-        complete=True,
-    )
-
-
-def load_channels(path: Path) -> Array:
-    """Reads a (height, width, 3) image in RGB order and the file's dtype."""
-    array = load_measurement(path)
+def load_channels(path: Path, *, missing: float | None = None) -> Array:
+    """Reads a (height, width, 3) image in RGB order and the file's dtype; see `load_measurement`."""
+    array = load_measurement(path, missing=missing)
     if array.shape[2] != 3:
         raise SampleError(f"{path}: has {array.shape[2]} channel(s), expected three (red, green, blue)")
     return array

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -19,7 +20,7 @@ from aims.core.isolation import isolated
 from aims.core.schema import SampleError
 
 from .arrays import npy_header
-from .pictures import MAT, NPY, NPZ, TIFF
+from .pictures import MAT, NPY, NPZ, RGB_SUFFIXES, TIFF
 from .tiff import raising_logged_errors
 
 # Smaller arrays are unpacked whatever their shape: their sizes are compared afterwards.
@@ -29,30 +30,32 @@ _LARGE_BYTES = 256 << 20
 Announced = tuple[tuple[int, ...], int]
 
 
-def check_headers(files: Mapping[Path, str | None]) -> None:
+def check_headers(
+    files: Mapping[Path, str | None], *, sizes: Mapping[str, tuple[int, int]] = MappingProxyType({})
+) -> None:
     """Checks that no large array of an image has another size than the image's other files.
 
     Args:
         files: the files of one image, each with the variable that is read of it.
+        sizes: further (height, width) of the image, by the place that states them.
 
     Raises:
         SampleError: one announces more than 256 MiB, and its shape holds the height and width of another
             neither as they are nor doubled, as a mosaic at half resolution has them.
     """
-    large = {path: found for path in files if (found := _announced(path, files[path])) and _is_large(found)}
-    for path, (shape, size) in large.items():
-        for other in files:
-            found = _picture(other) or _announced(other, files[other])
-            if other == path or found is None or _holds(shape, found[0]):
-                continue
-            raise SampleError(
-                f"{path}: announces {' x '.join(map(str, shape))} ({size / 2**30:.1f} GiB), but {other} is "
-                f"{' x '.join(map(str, found[0]))}; all files of one image must have the same size"
-            )
-
-
-def _is_large(announced: Announced) -> bool:
-    return announced[1] >= _LARGE_BYTES
+    announced = {path: _announced(path, files[path]) for path in files}
+    shapes: dict[object, tuple[int, ...]] = {path: found[0] for path, found in announced.items() if found}
+    shapes.update(sizes)
+    for path, found in announced.items():
+        if found is None or found[1] < _LARGE_BYTES:
+            continue
+        for other, shape in shapes.items():
+            if other != path and not _holds(found[0], shape):
+                raise SampleError(
+                    f"{path}: announces {' x '.join(map(str, found[0]))} ({found[1] / 2**30:.1f} GiB), but "
+                    f"{other} is {' x '.join(map(str, shape))}; all files of one image must have the same "
+                    "size"
+                )
 
 
 def _holds(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
@@ -62,7 +65,7 @@ def _holds(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 
 def _announced(path: Path, variable: str | None) -> Announced | None:
-    """Reads the header of an array or TIFF; None of others, and of damaged ones."""
+    """Reads the header of a file; None of formats without one, and of damaged ones."""
     suffix = path.suffix.lower()
     with suppress(Exception):
         if suffix in NPY:
@@ -80,6 +83,8 @@ def _announced(path: Path, variable: str | None) -> Announced | None:
             ):
                 first: Any = tiff.pages[0]
                 return first.shape, first.nbytes * len(tiff.pages)
+        if suffix in RGB_SUFFIXES:
+            return _picture(path)
     return None
 
 
@@ -94,9 +99,9 @@ def _mat(path: Path, variable: str) -> Announced | None:
     return shape, math.prod(shape) * 8
 
 
-def _picture(path: Path) -> Announced | None:
-    with suppress(Exception), warnings.catch_warnings():
+def _picture(path: Path) -> Announced:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(path) as image:
-            return (image.height, image.width), 0
-    return None
+            # One byte a sample; the few with two are taken for half their size.
+            return (image.height, image.width), image.height * image.width * len(image.getbands())

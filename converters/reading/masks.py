@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -86,7 +87,22 @@ def encode_mask(mask: Array) -> RLE:
     return cast(RLE, coco_mask.encode(np.asfortranarray(mask != 0, np.uint8)))
 
 
-def draw_masks(masks: Mapping[int, RLE], size: Size) -> tuple[NDArray[np.int32], dict[int, str]]:
+@dataclass(frozen=True)
+class DrawnMasks:
+    """What `draw_masks` makes of the masks of one image.
+
+    Attributes:
+        instances: (height, width), the number of a mask; 0 is none.
+        hidden: the reason for each number that does not occur in it.
+        overlaps: a line that counts the pixels of masks that lie under others, if there are any.
+    """
+
+    instances: NDArray[np.int32]
+    hidden: Mapping[int, str]
+    overlaps: tuple[str, ...]
+
+
+def draw_masks(masks: Mapping[int, RLE], size: Size, *, what: str = "annotations") -> DrawnMasks:
     """Draws an instance map.
 
     Larger instances are drawn first, so that smaller ones stay visible; of instances of equal area the later
@@ -95,9 +111,7 @@ def draw_masks(masks: Mapping[int, RLE], size: Size) -> tuple[NDArray[np.int32],
     Args:
         masks: the masks by instance id, from 1.
         size: (height, width) of the picture.
-
-    Returns:
-        The (height, width) map, and the reason for each id that does not occur in it.
+        what: what the masks are, for messages.
     """
     areas = {k: int(coco_mask.area(rle)) for k, rle in masks.items()}
     # In Fortran order, as pycocotools decodes masks.
@@ -109,11 +123,16 @@ def draw_masks(masks: Mapping[int, RLE], size: Size) -> tuple[NDArray[np.int32],
             instances[box][coco_mask.decode(masks[k])[box].astype(bool)] = k
     visible = np.bincount(instances.ravel(order="K"), minlength=max(masks, default=0) + 1)
     hidden = {
-        k: "wholly covered by other annotations" if area else "covers no pixel"
+        k: f"wholly covered by other {what}" if area else "covers no pixel"
         for k, area in areas.items()
         if not visible[k]
     }
-    return np.ascontiguousarray(instances), hidden
+    covered = [area - int(visible[k]) for k, area in areas.items() if area > visible[k]]
+    overlaps = (
+        f"{len(covered)} of {len(masks)} {what} lie partly or wholly under smaller ones "
+        f"({sum(covered)} pixels)"
+    )
+    return DrawnMasks(np.ascontiguousarray(instances), hidden, (overlaps,) * bool(covered))
 
 
 def _is_crumb(points: Any) -> bool:

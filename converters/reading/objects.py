@@ -44,7 +44,7 @@ class ObjectFile:
 
 def draw_objects(
     path: Path, objects: Sequence[LabelledObject], ids: Mapping[Label, int], size: Size, *, known: str
-) -> tuple[InstanceMap, tuple[str, ...]]:
+) -> tuple[InstanceMap, tuple[str, ...], tuple[str, ...]]:
     """Draws the objects of one image; see `draw_masks` for those that overlap.
 
     Args:
@@ -55,7 +55,8 @@ def draw_objects(
         known: where labels are declared, for messages.
 
     Returns:
-        The instance map, and one line for every object that it cannot hold.
+        The instance map, one line for every object that it cannot hold, and one that counts what lies under
+        others, if anything does.
 
     Raises:
         SampleError: a label is not declared; the message counts its objects.
@@ -77,11 +78,11 @@ def draw_objects(
                 dropped[k] = str(error)
             else:
                 masks[k] = parts[0] if len(parts) == 1 else cast(RLE, coco_mask.merge(parts))
-    instances, hidden = draw_masks(masks, size)
-    dropped |= hidden
-    class_ids = {k: ids[objects[k - 1].label] for k in masks if k not in hidden}
+    drawn = draw_masks(masks, size)
+    dropped |= drawn.hidden
+    class_ids = {k: ids[objects[k - 1].label] for k in masks if k not in drawn.hidden}
     lines = tuple(f"{objects[k - 1].where}: {dropped[k]}" for k in sorted(dropped))
-    return InstanceMap(instances=instances, class_ids=class_ids), lines
+    return InstanceMap(instances=drawn.instances, class_ids=class_ids), lines, drawn.overlaps
 
 
 def read_points(value: Any, size: Size, *, at_least: int) -> NDArray[np.float64]:

@@ -55,25 +55,35 @@ class Pattern:
         where: the file and table that contain it, for messages.
         known: names of the parts that tell images apart.
         needs_id: whether each image has a file of its own.
+        free: names of parts that may differ between the files of one image, as wildcards do.
 
     Attributes:
         parts: the known parts that it contains, in order.
+        free: the free parts that it contains.
 
     Raises:
         InputError: a needed part is missing, a placeholder is unknown, or the pattern contains `**`.
     """
 
     def __init__(
-        self, text: str, *, where: str, known: Collection[str] = ("id",), needs_id: bool = True
+        self,
+        text: str,
+        *,
+        where: str,
+        known: Collection[str] = ("id",),
+        needs_id: bool = True,
+        free: Collection[str] = (),
     ) -> None:
         self.text = PurePosixPath(text.replace("\\", "/")).as_posix()
         self.where = where
         self._tokens = [token for token in _TOKEN.split(self.text) if token]
-        placeholders = [f"{{{name}}}" for name in (*known, "split")]
+        placeholders = [f"{{{name}}}" for name in (*known, "split", *free)]
         for token in self._tokens:
             if token[0] == "{" and token not in placeholders:
                 raise unknown_name("placeholder", token, placeholders, where=where)
-        self.parts = tuple(name for name in dict.fromkeys(part_names(self.text)) if name in known)
+        names = tuple(dict.fromkeys(part_names(self.text)))
+        self.parts = tuple(name for name in names if name in known)
+        self.free = tuple(name for name in names if name in free and name not in known)
         if needs_id and not self.parts:
             raise InputError(f"{where}: {text!r} has no {{id}}, so all images would share one file; add it")
         if "**" in self.text:
@@ -88,8 +98,8 @@ class Pattern:
         return "{split}" in self._tokens
 
     def has_wildcard(self) -> bool:
-        """Whether the pattern contains `*` or `?`."""
-        return any(token in _WILDCARDS for token in self._tokens)
+        """Whether the pattern contains `*`, `?` or a free part."""
+        return bool(self.free) or any(token in _WILDCARDS for token in self._tokens)
 
     def fill(self, parts: Parts) -> str:
         """Returns the pattern for one image, wildcards kept; raises if the parts lead out of the folder."""
@@ -100,7 +110,7 @@ class Pattern:
     def find(self, tree: Tree, parts: Parts) -> list[Path]:
         """Returns the existing files of one image: none, one, or several if a wildcard is too wide."""
         path = tree.root / self.fill(parts)
-        if not any(wild for _, wild in self._filled(parts)) and path.is_file():
+        if not any(wild for _, wild in self._filled(parts)) and os.path.isfile(path):
             return [path]
         return [path for path, _ in self._walk(tree, parts)]
 

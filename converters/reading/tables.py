@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -75,31 +75,38 @@ def read_tables(
     return found
 
 
+def read_rows(path: Path, text: str, *, separator: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """Yields the line number and the cells of each row of a table that is not empty.
+
+    Raises:
+        InputError: the text is no CSV.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        for row in reader:
+            if any(row):
+                yield reader.line_num, [cell.strip() for cell in row]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: no CSV ({error}); copy it again") from error
+
+
 def read_table(path: Path) -> list[TableRow]:
     """Reads one table; the module's docstring says when the first line counts as a row.
 
     Raises:
         InputError: the file is missing, not GBK, not CSV of three columns, or lists no image.
     """
-    reader = csv.reader(io.StringIO(_gbk_text(path), newline=""), strict=True)
     rows = []
-    try:
-        for number, cells in enumerate(filter(any, reader)):
-            where = f"{path}, line {reader.line_num}"
-            columns = [cell.strip().replace("\\", "/") for cell in cells]
-            if len(columns) < 3:
-                raise InputError(
-                    f"{where}: {len(columns)} column(s), expected a number, a path, a mask's path"
-                )
-            if number == 0 and not _is_path(columns[1]):
-                continue
-            if not columns[1] or not columns[2]:
-                raise InputError(
-                    f"{where}: a path is empty; give the picture's and its mask's, or drop the line"
-                )
-            rows.append(TableRow(columns[1], columns[2], where))
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: no CSV ({error}); copy it again") from error
+    for number, (line, cells) in enumerate(read_rows(path, _gbk_text(path))):
+        where = f"{path}, line {line}"
+        columns = [cell.replace("\\", "/") for cell in cells]
+        if len(columns) < 3:
+            raise InputError(f"{where}: {len(columns)} column(s), expected a number, a path, a mask's path")
+        if number == 0 and not _is_path(columns[1]):
+            continue
+        if not columns[1] or not columns[2]:
+            raise InputError(f"{where}: a path is empty; give the picture's and its mask's, or drop the line")
+        rows.append(TableRow(columns[1], columns[2], where))
     if not rows:
         raise InputError(f"{path}: lists no picture; copy it again")
     return rows

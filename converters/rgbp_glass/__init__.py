@@ -36,8 +36,8 @@ import numpy as np
 from aims.core.errors import InputError
 from aims.core.schema import (
     Array,
-    Converter,
     DatasetSpec,
+    FileCount,
     LeftOut,
     Published,
     Sample,
@@ -56,7 +56,8 @@ from ..reading.files import (
     load_channels,
     on_disk,
 )
-from ..reading.pictures import check_sizes
+from ..reading.pictures import check_sizes, load_picture
+from ..reading.published import Files, FilesConverter
 from .labels import GlassLabels
 
 _URL = "https://mhaiyang.github.io/CVPR2022_PGSNet/index.html"
@@ -77,9 +78,12 @@ _BROKEN = ("20210808013065", "20210811002205")
 # Largest share of values outside 0..1 in a stream of floats.
 _OUTSIDE = 0.1
 
+#: A file of a stream, its dtype, and the value that it declares to be no measurement.
+_Model = tuple[Path, np.dtype[Any], float | None]
+
 
 @dataclass(frozen=True, kw_only=True)
-class RGBPGlassConverter(Converter):
+class RGBPGlassConverter(FilesConverter):
     """RGBP-Glass: intensity, angle and degree of polarization of glass, in three colours each."""
 
     name: ClassVar[str] = "rgbp-glass"
@@ -107,7 +111,9 @@ class RGBPGlassConverter(Converter):
         return self.published.describe(
             self.name,
             classes=("glass",),
-            streams={name: _describe(name, dtype) for name, (_, dtype) in self._first.items()},
+            streams={
+                name: _describe(name, dtype, missing) for name, (_, dtype, missing) in self._first.items()
+            },
         )
 
     def splits(self) -> Mapping[str, Sequence[str]]:
@@ -124,28 +130,39 @@ class RGBPGlassConverter(Converter):
             if image_id in _BROKEN
         )
 
-    def read(self, split: str, image_id: str) -> Sample:
+    def read_files(self, split: str, image_id: str) -> Sample:
         """Reads one image and checks that its files match each other and the first image."""
         streams, sizes = {}, []
-        for name, (first, dtype) in self._first.items():
-            path, array = self._stream(name, split, image_id)
+        for name, (first, dtype, missing) in self._first.items():
+            path, array = self._stream(name, split, image_id, missing)
             if array.dtype != dtype:
                 raise SampleError(
                     f"{path}: {array.dtype}, but {first} has {dtype}; all images of a stream must be alike"
                 )
             streams[name] = array
             sizes.append((path, array.shape[:2]))
-        label_path, labels, dropped = self._labels.read(split, image_id)
+        label_path, labels, dropped, overlaps = self._labels.read(split, image_id)
         check_sizes([*sizes, (label_path, label_size(labels))])
-        return Sample(image_id=image_id, group=image_id, streams=streams, labels=labels, dropped=dropped)
+        return Sample(
+            image_id=image_id,
+            group=image_id,
+            streams=streams,
+            labels=labels,
+            dropped=dropped,
+            overlaps=overlaps,
+        )
 
-    def source_files(self, split: str, image_id: str) -> Sequence[Path]:
-        """Returns the image's existing files: three streams, and its label file if it has one."""
-        paths = [
-            *(self._path(name, split, image_id) for name in _STREAMS),
-            self._labels.file(split, image_id),
-        ]
-        return tuple(path for path in paths if path is not None and path.is_file())
+    def files(self, split: str, image_id: str) -> Files:
+        """Returns the image's files: three streams, and its label file if it has one."""
+        streams = {
+            f"{{split}}/{folder}/{{id}}_{suffix}": self._path(name, split, image_id)
+            for name, (folder, suffix, _) in _STREAMS.items()
+        }
+        return {**streams, **self._labels.file(split, image_id)}
+
+    def inventory(self) -> Sequence[FileCount]:
+        """Returns the counts of the files, and of the images that JSON files list."""
+        return (*super().inventory(), *self._labels.count(self._found))
 
     def warnings(self) -> Sequence[str]:
         """Returns a line if the splits' instances come from different sources."""
@@ -156,7 +173,8 @@ class RGBPGlassConverter(Converter):
         return self._labels.shared_files()
 
     @cached_property
-    def _folder(self) -> Path:
+    def folder(self) -> Path:
+        """The folder of the set: the raw folder, or one in it."""
         missing = (
             "no RGBP-Glass; looked for train/ and test/ with image/ID_rgb.tiff, aolp/ID_aolp.tiff, "
             "dolp/ID_dolp.tiff and mask/ID_mask.png (authors) or instance_mask/ID_instance_mask.png "
@@ -178,7 +196,7 @@ class RGBPGlassConverter(Converter):
 
     @cached_property
     def _labels(self) -> GlassLabels:
-        return GlassLabels(self._folder, _SPLITS, self.instances)
+        return GlassLabels(self.folder, _SPLITS, self.instances)
 
     @cached_property
     def _found(self) -> dict[str, tuple[str, ...]]:
@@ -187,33 +205,37 @@ class RGBPGlassConverter(Converter):
         for split in _SPLITS:
             files[split] = dict(self._labels.files(split))
             for folder, suffix, _ in _STREAMS.values():
-                files[split] |= list_suffixed(self._folder / split / folder, suffix)
+                files[split] |= list_suffixed(self.folder / split / folder, suffix)
         check_split_names(files)
         return {split: tuple(sorted(ids)) for split, ids in files.items()}
 
     @cached_property
-    def _first(self) -> dict[str, tuple[Path, np.dtype[Any]]]:
-        """The file and dtype of each stream of the first image whose streams can be read."""
+    def _first(self) -> dict[str, _Model]:
+        """The model of each stream: that of the first image whose streams can be read."""
 
-        def read(image: tuple[str, str]) -> dict[str, tuple[Path, np.dtype[Any]]]:
-            streams = {name: self._stream(name, *image) for name in _STREAMS}
-            return {name: (path, array.dtype) for name, (path, array) in streams.items()}
+        def read(image: tuple[str, str]) -> dict[str, _Model]:
+            models = {}
+            for name in _STREAMS:
+                missing = load_picture(self._path(name, *image)).missing
+                path, array = self._stream(name, *image, missing)
+                models[name] = (path, array.dtype, missing)
+            return models
 
         images = ((split, image_id) for split, ids in self.splits().items() for image_id in ids)
         first = first_readable(images, read)
         if first is None:
-            raise InputError(f"{self._folder}: holds no picture but the broken ones; get the set from {_URL}")
+            raise InputError(f"{self.folder}: holds no picture but the broken ones; get the set from {_URL}")
         return first
 
     def _path(self, name: str, split: str, image_id: str) -> Path:
         folder, suffix, _ = _STREAMS[name]
-        return on_disk(self._folder / split / folder / f"{image_id}_{suffix}")
+        return on_disk(self.folder / split / folder / f"{image_id}_{suffix}")
 
-    def _stream(self, name: str, split: str, image_id: str) -> tuple[Path, Array]:
+    def _stream(self, name: str, split: str, image_id: str, missing: float | None) -> tuple[Path, Array]:
         path = self._path(name, split, image_id)
-        array = load_channels(path)
+        array = load_channels(path, missing=missing)
         if array.dtype.kind == "f":
-            _check_fractions(path, array)
+            _check_fractions(path, array, missing)
         elif array.dtype not in (np.uint8, np.uint16):
             raise SampleError(f"{path}: {array.dtype} values; expected 8 or 16 bit, or float32")
         if self.authors_channel_order and name != "intensity":
@@ -221,20 +243,20 @@ class RGBPGlassConverter(Converter):
         return path, array
 
 
-def _describe(name: str, dtype: np.dtype[Any]) -> StreamSpec:
+def _describe(name: str, dtype: np.dtype[Any], missing: float | None) -> StreamSpec:
     whole = _STREAMS[name][2]
     if dtype.kind == "f":
-        return StreamSpec(channels=3, unit=f"fraction of {whole}", valid_range=(0.0, 1.0))
+        return StreamSpec(channels=3, unit=f"fraction of {whole}", valid_range=(0.0, 1.0), missing=missing)
     top = int(np.iinfo(dtype).max)
-    return StreamSpec(channels=3, unit=f"1/{top} of {whole}", valid_range=(0.0, float(top)))
+    return StreamSpec(channels=3, unit=f"1/{top} of {whole}", valid_range=(0.0, float(top)), missing=missing)
 
 
-def _check_fractions(path: Path, array: Array) -> None:
+def _check_fractions(path: Path, array: Array, missing: float | None) -> None:
     """Raises if floats are degrees, radians or 8-bit numbers instead of fractions.
 
     A few values outside 0..1 (overexposure, or noise in the dark) are accepted and left unchanged.
     """
-    values = array[np.isfinite(array)]
+    values = array[np.isfinite(array) if missing is None else np.isfinite(array) & (array != missing)]
     outside = np.count_nonzero((values < 0) | (values > 1))
     if outside > _OUTSIDE * values.size:
         raise SampleError(

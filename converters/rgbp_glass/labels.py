@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from aims.core.errors import InputError
-from aims.core.schema import InstanceMap, SampleError, SemanticMap
+from aims.core.schema import FileCount, InstanceMap, SampleError, SemanticMap
 
 from ..reading.coco import Annotations, CocoImage, read_annotations
 from ..reading.files import choose_source, instance_map, list_suffixed, load_numbers, on_disk
@@ -22,6 +22,8 @@ FLAG = "--instances"
 _FILES = {"png": ("instance_mask", "instance_mask.png"), "components": ("mask", "mask.png")}
 _GLASS = 1
 _CLASSES = {0: 0, 255: _GLASS}
+
+ReadLabels = tuple[Path, SemanticMap | InstanceMap, tuple[str, ...], tuple[str, ...]]
 
 
 class GlassLabels:
@@ -49,12 +51,13 @@ class GlassLabels:
             }
             self._sources[split] = choose_source(FLAG, source, places)
 
-    def file(self, split: str, image_id: str) -> Path | None:
-        """Returns the label file of an image; None if one JSON file holds the labels of the split."""
+    def file(self, split: str, image_id: str) -> dict[str, Path]:
+        """Returns the label file of an image by its form; none if one JSON file holds the split's labels."""
         if (source := self._sources[split]) == "json":
-            return None
+            return {}
         folder, suffix = _FILES[source]
-        return on_disk(self._folder / split / folder / f"{image_id}_{suffix}")
+        path = on_disk(self._folder / split / folder / f"{image_id}_{suffix}")
+        return {f"{{split}}/{folder}/{{id}}_{suffix}": path}
 
     def files(self, split: str) -> dict[str, Path]:
         """Returns the label files of a split by image; empty if one JSON file holds the labels."""
@@ -66,6 +69,14 @@ class GlassLabels:
     def shared_files(self) -> Sequence[Path]:
         """Returns the JSON files if labels come from them."""
         return tuple(self._json(split) for split in self._with_tables())
+
+    def count(self, images: Mapping[str, Sequence[str]]) -> Iterator[FileCount]:
+        """Yields the count of the entries of each JSON file; `images` are the ids of each split."""
+        for split, (table, entries) in self._tables.items():
+            found = {
+                image_id: [entries[image_id]] if image_id in entries else [] for image_id in images[split]
+            }
+            yield table.count(found, complete=True)
 
     def warnings(self) -> tuple[str, ...]:
         """Returns a line if the splits' labels come from different sources."""
@@ -81,32 +92,33 @@ class GlassLabels:
         """Raises InputError if labels come from JSON files that cannot be read."""
         _ = self._tables
 
-    def read(self, split: str, image_id: str) -> tuple[Path, SemanticMap | InstanceMap, tuple[str, ...]]:
+    def read(self, split: str, image_id: str) -> ReadLabels:
         """Reads the labels of one image.
 
         Returns:
-            The file, the labels, and one line for every object that the labels cannot hold.
+            The file, the labels, one line for every object that the labels cannot hold, and one that counts
+            what lies under others.
         """
-        path = self.file(split, image_id)
-        if path is None:
+        paths = self.file(split, image_id)
+        if not paths:
             return self._from_table(split, image_id)
+        (path,) = paths.values()
         if self._sources[split] == "png":
-            return path, instance_map(path, _GLASS), ()
+            return path, instance_map(path, _GLASS), (), ()
         values = load_numbers(path, load_picture(path))
         if values.dtype == np.uint8 and values.max() <= _GLASS:
             values = values * np.uint8(255)  # a mask saved as 0 and 1
         classes = class_map(path, values, _CLASSES, known="the known values (0 and 255)")
-        return path, SemanticMap(class_map=classes), ()
+        return path, SemanticMap(class_map=classes), (), ()
 
-    def _from_table(self, split: str, image_id: str) -> tuple[Path, InstanceMap, tuple[str, ...]]:
+    def _from_table(self, split: str, image_id: str) -> ReadLabels:
         table, images = self._tables[split]
         if image_id not in images:
             raise SampleError(
                 f"{table.path}: lists no picture {image_id!r}; expected the file_name {image_id}_rgb.tiff in "
                 f"'images'. Choose another source with {FLAG}"
             )
-        labels, dropped = table.labels(images[image_id])
-        return table.path, labels, dropped
+        return table.path, *table.labels(images[image_id])
 
     @cached_property
     def _tables(self) -> dict[str, tuple[Annotations, dict[str, CocoImage]]]:

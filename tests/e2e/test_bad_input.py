@@ -22,7 +22,7 @@ from helpers import file_digests
 # The sets made here are tiny; that their counts differ from the published ones is said, and is no error. How
 # many pictures are missing is said before the first of them ends the conversion.
 _COUNTS = re.compile(
-    r"warning: (images in (split '\w+'|all splits): [\d,]+, as published: [\d,]+|pictures: no file for .*)"
+    r"warning: (images in (split '\w+'|all splits): [\d,]+, as published: [\d,]+|[^ ]+: no file for .*)"
 )
 _LIMIT_S = 30
 

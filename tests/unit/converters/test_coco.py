@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 from refusals import refused
 
 from aims.converters.coco import CocoConverter
+from aims.converters.reading import headers
 from aims.converters.reading.coco import Annotations, CocoImage, keeps_crowds, read_annotations
 from aims.converters.reading.masks import _decompress
 from aims.core.errors import InputError
@@ -50,7 +51,7 @@ def write(path: Path, value: object) -> Path:
 
 def draw(path: Path, *annotations: dict) -> tuple[InstanceMap, tuple[str, ...]]:
     file = Annotations(write(path / "x.json", content(*annotations)))
-    return file.labels(file.images[0])
+    return file.labels(file.images[0])[:2]
 
 
 def square() -> np.ndarray:
@@ -104,6 +105,19 @@ class TestAnnotations:
         np.testing.assert_array_equal(labels.instances, expected)
         assert labels.class_ids == {1: 1, 3: 1, 4: 1}
         assert dropped == ("annotation 2: wholly covered by other annotations",)
+
+    def test_what_lies_under_others_is_counted(self, tmp_path, raw):
+        dot = {"size": SIZE, "counts": [14, 1, 33]}  # x = 2, y = 2
+        file = Annotations(write(tmp_path / "x.json", content(annotation(1, [SQUARE]), annotation(2, dot))))
+        line = "1 of 2 annotations lie partly or wholly under smaller ones (1 pixels)"
+        assert file.labels(file.images[0])[1:] == ((), (line,))
+        path = raw / "annotations" / "instances_val2017.json"
+        given = json.loads(path.read_text())
+        given["annotations"] = [annotation(1, [SQUARE]), annotation(2, dot)]
+        write(path, given)
+        made = convert(CocoConverter(raw=raw, images="{split}2017"), tmp_path / "out")
+        found = [(entry.split, entry.reason) for entry in made.dropped if entry.kind == "overlap"]
+        assert found == [("val", line)]
 
     def test_what_is_no_mask_is_listed(self, tmp_path):
         box = annotation(4, None, bbox=[1, 1, 4, 4])
@@ -287,7 +301,7 @@ class TestAnnotations:
         file = Annotations(write(tmp_path / "x.json", content(*annotations)))
         assert keeps_crowds([file]) is kept
         if annotations:
-            labels, dropped = file.labels(file.images[0], crowds=kept)
+            labels, dropped, _ = file.labels(file.images[0], crowds=kept)
             assert ("crowd region" in " ".join(dropped)) is (not kept and "'iscrowd': 1" in str(annotations))
             assert labels.instances.any()
 
@@ -382,6 +396,16 @@ class TestConverter:
         unused, missing = ((folder / "new.PNG").relative_to(raw), first.relative_to(raw))
         assert (counted.unused, counted.examples) == ((str(unused),), (str(missing),))
         assert len(counted.warnings()) == 2
+        assert (counted.hidden, counted.nearest) == (1, (str((folder / "notes.txt").relative_to(raw)),))
+
+    def test_headers_before_unpacking(self, raw, monkeypatch):
+        path = raw / "val2017" / "a.png"
+        path.write_bytes(encode(np.zeros((300, 500), np.uint8))[:-40])
+        monkeypatch.setattr(headers, "_LARGE_BYTES", 1000)
+        converter = CocoConverter(raw=raw, images="{split}2017")
+        size = f"instances_val2017.json: image 1 is {HEIGHT} x {WIDTH}; all files"
+        with refused(SampleError, f"{path}: announces 300 x 500 (", size):
+            converter.read("val", "val2017/a")
 
     def test_conversion_lists_what_was_dropped(self, raw, tmp_path):
         result = convert(CocoConverter(raw=raw, images="{split}2017"), tmp_path / "out")

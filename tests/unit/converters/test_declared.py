@@ -15,10 +15,12 @@ from png_bytes import chunk, png
 from raw_folder import HEIGHT, WIDTH, Make, ramp
 from refusals import refused
 
+from aims.cli import main
 from aims.converters.coco import CocoConverter
 from aims.converters.reading.pictures import load_measurement, load_picture
 from aims.core.remarks import collect_remarks
 from aims.core.schema import SampleError
+from aims.data.read import Dataset
 from aims.data.verify import verify_dataset
 from aims.data.write import convert
 
@@ -52,6 +54,8 @@ class TestNoData:
             ("-9999 ", "i2", -9999),
             ("0", "u1", 0),
             ("-3.4028234663852886e+38", "f4", float(np.finfo("f4").min)),
+            ("-3.40282e+38", "f4", float(np.finfo("f4").min)),
+            ("-1.79769e+308", "f8", float(np.finfo("f8").min)),
             ("0.1", "f4", float(np.float32(0.1))),
             ("nan", "f4", None),
         ],
@@ -256,3 +260,22 @@ class TestThermogram:
             f"a.jpg: radiometric JPEG of {maker}: kept as the coloured picture that it shows",
         )
         assert made.manifest.images == 1
+
+
+def test_twelve_bits_in_sixteen_that_nothing_declares(
+    make: Make, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = (np.arange(10_000).reshape(100, 100) % 4096).astype(np.uint16)
+    for k, name in enumerate("abc"):
+        Image.fromarray(np.roll(values, k) * np.uint16(16)).save(raw / "nir" / f"{name}.png")
+        Image.fromarray((values > 2000).astype(np.uint8)).save(raw / "labels" / f"{name}.png")
+    warnings: list[str] = []
+    made = convert(make(), tmp_path / "out", on_warning=warnings.append, rows_per_shard=1)
+    text = "all numbers are multiples of 16, so they may have 12 bits in the upper ones of 16"
+    assert made.manifest.warnings == (f"stream nir: {text}; they are kept as stored",) == tuple(warnings)
+    dataset = Dataset.open(tmp_path / "out")
+    stored = dataset.read(dataset.index["train"][1], ("nir",)).streams["nir"]
+    np.testing.assert_array_equal(stored[..., 0], values * np.uint16(16))
+    with pytest.raises(SystemExit):
+        main(["inspect", str(tmp_path / "out")])
+    assert f"nir: {text}" in " ".join(capsys.readouterr().out.split())

@@ -11,6 +11,7 @@ from raw_folder import HEIGHT, WIDTH, Make, check_dataset, label_map
 from refusals import refused
 
 from aims.converters.folder import FolderConverter
+from aims.converters.reading import headers
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError
 from aims.data.read import Dataset
@@ -105,6 +106,70 @@ class TestMasks:
             path.unlink()
         with refused(SampleError, "masks/a/*.png: no such file; image 'a' of 'train' needs it"):
             make(ONE, self.PLANT, self.MASKS, files).read("train", "a")
+
+    def test_images_without_masks(self, make: Make, masks: Path, tmp_path: Path) -> None:
+        edits = (self.PLANT, self.MASKS, ("labels/{id}.png", "masks/{id}/*.png"))
+        text = "masks/{id}/*.png: 2 images have no mask: b, c; where that means no object, give empty = true"
+        (line,) = make(*edits).warnings()
+        assert line == f"{text} in [labels]"
+        with refused(SampleError, "masks/b/*.png: no such file;", "empty = true in [labels]"):
+            make(*edits).read("train", "b")
+        empty = (edits[1][0], 'kind = "masks"\nempty = true')
+        made = convert(make(self.PLANT, empty, edits[2], (SPLITS, 'train = "*"')), tmp_path / "out")
+        assert made.manifest.warnings == ("masks/{id}/*.png: 2 images have no mask, so no object: b, c",)
+        assert made.manifest.splits["train"].images == 1
+        assert [(line.image_id, line.kind) for line in made.dropped if line.kind != "overlap"] == [
+            ("b", "no instance"),
+            ("c", "no instance"),
+        ]
+        assert made.manifest.inventory[1].used == 3
+        with refused(InputError, "'empty' goes with kind = \"masks\" alone"):
+            make((KIND, f"{KIND}\nempty = true")).spec()
+        with refused(InputError, "'empty' is 1; it must be true or false"):
+            make(self.PLANT, (edits[1][0], 'kind = "masks"\nempty = 1')).spec()
+
+    def test_classes_by_name(self, make: Make, masks: Path, tmp_path: Path) -> None:
+        for old, new in (("x1", "weed_1"), ("x2", "weed_big_1"), ("x10", "crop_2")):
+            (masks / f"{old}.png").rename(masks / f"{new}.png")
+        files, splits = ("labels/{id}.png", "masks/{id}/{class}_*.png"), (SPLITS, 'train = ["a"]')
+        values = 'kind = "masks"\nvalues = { weed = "weed", crop = ["crop", "weed_big"] }'
+        converter = make(splits, (f"{KIND}\n{VALUES}", values), files)
+        assert sorted(instances(converter).values()) == [(2, 2), (4, 2), (12, 1)]
+        assert [count.used for count in converter.inventory()] == [1, 3]
+        check_dataset(converter, tmp_path / "out")
+        void = 'kind = "masks"\nvalues = { weed = "unkraut", crop = ["crop", "weed_big"] }\nvoid = "weed"'
+        assert sorted(instances(make(splits, (f"{KIND}\n{VALUES}", void), files)).values()) == [
+            (2, 2),
+            (4, 2),
+        ]
+        (masks / "weed_big_1.png").rename(masks / "maize_1.png")
+        with refused(
+            SampleError, "maize_1.png: its name has no class of", "(1 of 3 masks of the image); add it"
+        ):
+            make(splits, self.MASKS, files).read("train", "a")
+        palette = (f"{KIND}\n{VALUES}", 'kind = "masks"\npalette = { weed = [1, 2, 3] }')
+        with refused(InputError, "'palette' does not go with names of classes"):
+            make(splits, palette, files).spec()
+        with refused(InputError, "unknown placeholder '{class}'"):
+            make(files).spec()
+
+    @pytest.mark.usefixtures("masks")
+    def test_classes_by_folder(self, make: Make, masks: Path) -> None:
+        for old, new in (("x1", "weed"), ("x2", "crop"), ("x10", "crop")):
+            save(masks.parent / new / "a" / f"{old}.png", np.array(Image.open(masks / f"{old}.png")))
+        edits = (self.MASKS, ("labels/{id}.png", "masks/{class}/{id}/*.png"))
+        assert sorted(instances(make(ONE, *edits)).values()) == [(2, 2), (4, 2), (12, 1)]
+        star = make((SPLITS, 'train = "*"'), *edits)
+        assert [count.used for count in star.inventory()] == [3, 3]
+        listed = make((SPLITS, 'train = ["masks/weed/a/x1.png"]'), *edits)
+        assert listed.splits() == {"train": ("a",)}
+
+    @pytest.mark.usefixtures("masks")
+    def test_headers_of_all_masks(self, make: Make, masks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        save(masks / "x2.png", np.zeros((300, 500), np.uint8))
+        monkeypatch.setattr(headers, "_LARGE_BYTES", 1000)
+        with refused(SampleError, "x2.png: announces 300 x 500 ("):
+            make(ONE, self.PLANT, self.MASKS, ("labels/{id}.png", "masks/{id}/*.png")).read("train", "a")
 
 
 class TestCodedNumbers:

@@ -225,3 +225,15 @@ def test_label_values_that_nobody_named(make: Make, raw: Path) -> None:
     )
     with refused(SampleError, parts):
         make().read("train", "a")
+
+
+def test_names_that_no_file_can_have(make: Make) -> None:
+    """The system refuses to look for them."""
+    name = "a" * 5000
+    converter = make((SPLITS, f'train = ["{name}", "a"]'))
+    with refused(SampleError, f"{name}.png: no such file"):
+        converter.read("train", name)
+    assert converter.source_files("train", name) == ()
+    assert [count.examples for count in converter.inventory()] == [(name,), (name,)]
+    with refused(InputError, "not readable", "File name too long"):
+        make((SPLITS, f'train = "{name}"')).spec()

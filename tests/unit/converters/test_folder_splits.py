@@ -13,6 +13,7 @@ from refusals import refused
 
 from aims.converters.folder import FolderConverter
 from aims.core.errors import InputError
+from aims.data.write import convert
 
 SPLITS = 'train = ["b", "a"]\ntest = ["c"]'
 NAMES = [f"s{scene}_{frame}" for scene in range(5) for frame in range(4)]
@@ -155,3 +156,18 @@ class TestTables:
         self.write(raw, rows, separator)
         with refused(InputError, parts):
             make((SPLITS, f"train = {{ {entry} }}")).splits()
+
+
+@pytest.mark.usefixtures("many")
+def test_a_group_in_a_list_and_in_a_share(make: Make, tmp_path: Path) -> None:
+    whole = make(GROUP, (SPLITS, 'train = "*"\ntest = "20%"'))
+    assert convert(whole, tmp_path / "whole").manifest.warnings == ()
+    warnings: list[str] = []
+    parted = make(GROUP, (SPLITS, 'test = ["s1_0", "s3_2"]\ntrain = "50%"\nval = "50%"'))
+    made = convert(parted, tmp_path / "parted", on_warning=warnings.append, rows_per_shard=4)
+    (line,) = warnings
+    assert line.startswith(
+        "2 groups have images in several splits, which are then not independent: s1 (test, "
+    )
+    assert ", s3 (test, " in line
+    assert made.manifest.warnings == (line,)

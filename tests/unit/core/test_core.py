@@ -359,3 +359,21 @@ def test_toml_of_many_keys(tmp_path: Path):
     content = read_toml(tmp_path / "a.toml", otherwise="")
     assert len(content["a"]["b"]) == 1000
     assert set(content) == {"a", "d"}
+
+
+@pytest.mark.parametrize("quote", ['"', "'", '"""', "'''"])
+def test_toml_of_texts_with_many_dots(tmp_path: Path, quote: str):
+    words = "word." * 300
+    path = tmp_path / "a.toml"
+    path.write_text(f"# {words}\na = {quote}{words}{quote} # {words}\n'{words}' . b = [1]\n")
+    assert read_toml(path, otherwise="write it") == {"a": words, words: {"b": [1]}}
+    path.write_text(f"a = {quote}{words}{quote}\n" + "b." * 300 + "c = 1")
+    with refused(InputError, "a.toml: it nests more than 100 deep"):
+        read_toml(path, otherwise="write it")
+
+
+@pytest.mark.parametrize("content", ['"' + '\\"' * 100_000, '"""' * 100_001, "'" * 100_000, 'a = """\\'])
+def test_toml_of_texts_without_an_end(tmp_path: Path, content: str):
+    (tmp_path / "a.toml").write_text(content)
+    with refused(InputError, "a.toml: not TOML ("):
+        read_toml(tmp_path / "a.toml", otherwise="write it")

@@ -224,3 +224,32 @@ def test_codes_at_both_ends():
 )
 def test_no_code(image):
     assert not metered(image).strays
+
+
+@pytest.mark.parametrize(
+    ("top", "factor", "missing", "text"),
+    [
+        (4096, 1, None, "no number is above 4,095, so they may have 12 bits in 16: valid_range = [0, 4095]"),
+        (4096, 16, None, "all numbers are multiples of 16, so they may have 12 bits in the upper ones of 16"),
+        (16384, 4, None, "all numbers are multiples of 4, so they may have 14 bits in the upper ones of 16"),
+        (1000, 1, None, "no number is above 1,023, so they may have 10 bits in 16"),
+        (4096, 1, 65535, "no number is above 4,095, so they may have 12 bits in 16"),
+        (3000, 1, None, None),
+        (65536, 1, None, None),
+        (65536 // 8, 8, None, None),
+    ],
+)
+def test_fewer_bits_than_are_stored(top, factor, missing, text):
+    values = (np.arange(20_000) * 7919 % top * factor).astype(np.uint16).reshape(100, 200)
+    if missing is not None:
+        values[0] = missing
+    meter = StreamMeter(StreamSpec(channels=1, unit="count", missing=missing, valid_range=(0, 65535)))
+    for rows in np.split(values, 2):
+        meter.add(rows[..., None])
+    found = meter.summary(derived=False).depth
+    assert found is None if text is None else found.startswith(text)
+    # The description says which numbers there are, or they are too few to say anything.
+    for spec, rows in ((StreamSpec(channels=1, unit="count", valid_range=(0, 4095)), 100), (meter._spec, 10)):
+        other = StreamMeter(spec)
+        other.add(values[:rows, :, None])
+        assert other.summary(derived=False).depth is None
