@@ -119,7 +119,6 @@ def test_masks_of_pictures_in_another_split_are_no_pictures(make: Make, raw: Pat
     assert sorted(name for names in found.values() for name in names) == ["a", "b", "c"]
 
 
-
 def test_a_wildcard_that_takes_files_of_other_images(make: Make, raw: Path) -> None:
     for folder in ("nir", "labels"):
         (raw / folder / "b.png").rename(raw / folder / "a0.png")
