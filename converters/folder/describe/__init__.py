@@ -2,7 +2,7 @@
 
 Names are listed (`listing`), divided into families with one pattern each (`families`), and paired; a few
 files of each are read (`content`), so that streams and labels are told apart (`layout`), and what labels mean
-is guessed (`guesses`). The description is then tried on the first images by the converter itself.
+is guessed (`guesses`, `outlines`). The description is then tried on the first images by the converter itself.
 """
 
 from __future__ import annotations

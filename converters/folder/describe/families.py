@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ...reading.patterns import composed
 from ...reading.pictures import RGB_SUFFIXES, STREAM_SUFFIXES
-from .listing import Member, Place, literal
+from .listing import Member, Place, literal, named_as_folder
 from .words import names_labels, split_head, split_tail
 
 #: Suffixes of pictures and arrays.
@@ -156,7 +156,7 @@ def find_families(places: Sequence[Place]) -> list[Family]:
             for name in member.folder.files:
                 file = PurePosixPath(name)
                 if (suffix := file.suffix.lower()) in PICTURES | _OTHER:
-                    head, base, tail = _affixes(file.stem)
+                    head, base, tail = _affixes(file.stem, PurePosixPath(member.path).name)
                     entry = Entry(member.values, base, f"{member.path}{name}")
                     groups[head, tail, suffix].append(entry)
         families = [
@@ -167,8 +167,8 @@ def find_families(places: Sequence[Place]) -> list[Family]:
     return found
 
 
-def _affixes(stem: str) -> tuple[str, str, str]:
-    """Splits a name into the words at its beginning, the id, and the words at its end.
+def _affixes(stem: str, folder: str) -> tuple[str, str, str]:
+    """Splits a name into the words at its beginning, the id, and the words at its end, or the folder's name.
 
     The end of the name of one of several masks, such as "_mask_2", ends with "#" instead of the number.
     """
@@ -177,6 +177,8 @@ def _affixes(stem: str) -> tuple[str, str, str]:
         base = match[1].removesuffix(tail)
         return "", base, f"{tail}#{stem[len(match[1]) :]}"
     base, tail = split_tail(stem)
+    if not tail and (end := named_as_folder(stem, folder)):
+        base, tail = stem[: -len(end)], end
     head, base = split_head(base)
     return head, base, tail
 
@@ -195,6 +197,11 @@ def _with_endings(groups: dict[tuple[str, str, str], list[Entry]]) -> dict[tuple
         if len({number for number, _ in pairs}) == 1 and (head, word, suffix) not in found:
             found[head, word + pairs[0][0], suffix] += [entry for _, entry in pairs]
         else:
+            if len({entry.base for _, entry in pairs}) == 1 and (head, word, suffix) not in found:
+                # The numbers are those of images, as in man_seg000 and man_seg001.
+                whole = (entry._replace(base=PurePosixPath(entry.path).stem) for _, entry in pairs)
+                found[head, "", suffix] += whole
+                continue
             found[head, f"{word}*", suffix] += [entry for _, entry in pairs]
             found[head, f"{word}*", suffix] += found.pop((head, word, suffix), [])
     for head, tail, suffix in list(found):

@@ -1,4 +1,4 @@
-"""Guesses what the numbers, colours or objects of label files mean."""
+"""Guesses what the numbers or colours of label files mean."""
 
 from __future__ import annotations
 
@@ -10,20 +10,17 @@ from pathlib import Path
 import numpy as np
 from skimage.measure import label as label_regions
 
-from aims.core.errors import AimsError
 from aims.core.schema import SampleError
 
 from ...reading.label_maps import colour_codes, is_coloured, numbers
-from ...reading.masks import MaskError, Size
-from ...reading.objects import ObjectFile
-from ..objects import OBJECT_FORMATS, ObjectFormat
+from ...reading.masks import Size
 from .content import load_label, spread
 from .families import Family
 from .text import Value, texts
 from .words import CLASS_WORDS, OBJECT_WORDS, words
 
 #: Label files that are read: a value in none of them ends a conversion, with the file and the value.
-LABEL_SAMPLES, OBJECT_SAMPLES = 200, 1000
+LABEL_SAMPLES = 200
 _MOST_BYTES = 1 << 30  # after which no further file is read
 _COMPARED = 12  # files whose regions are counted
 _DIVISOR, _VOID = 1000, 255
@@ -154,10 +151,16 @@ def _are_instances(maps: _Maps, named: Sequence[str]) -> bool:
     most = max(map(len, maps.sets))
     if most > 1 and set(named) & OBJECT_WORDS:
         return True
-    dense = max(maps.counts) <= 2 * most
-    differ = len({len(found) for found in maps.sets}) > 1 or len(maps.sets) == 1
-    values, found = maps.whole
-    return dense and differ and most > (3 if len(maps.sets) > 1 else 8) and found <= 1.1 * values
+    files, sizes = len(maps.sets), {len(found) for found in maps.sets}
+    gapless = all(max(found, default=0) == len(found) for found in maps.sets)
+    if files == 1:
+        least = 9
+    elif len(sizes) == 1:  # classes are often the same in all files
+        return False
+    else:  # numbers from 1 on without a gap in each of several files are hardly classes
+        least = 2 if gapless and files > 2 else 4
+    values, regions = maps.whole
+    return most >= least and max(maps.counts) <= 2 * most and regions <= 1.1 * values
 
 
 def _coded(maps: _Maps) -> Guess | None:
@@ -168,7 +171,7 @@ def _coded(maps: _Maps) -> Guess | None:
             first[number // _DIVISOR] = min(first[number // _DIVISOR], number % _DIVISOR)
     if maps.coloured or not first or max(first.values()) > 1 or len(maps.counts) > max(maps.counts) / 2:
         return None
-    classes = _names(len(first))
+    classes = class_names(len(first))
     guess = Guess(f"classes x {_DIVISOR} + instances, {len(first)} classes", classes=classes)
     values = dict(zip(classes, sorted(first), strict=True))
     guess.keys = {"kind": "instance", "label_divisor": _DIVISOR, "values": values}
@@ -187,9 +190,11 @@ def _semantic(maps: _Maps) -> Guess:
     if maps.coloured:
         if len(found) > _MOST_COLOURS:
             raise SampleError(f"{len(found)} colours, too many for a palette; save one number an instance")
-        classes = _names(len(found)) if found else ("class_1",)
+        classes = class_names(len(found)) if found else ("class_1",)
         colours = [[code >> 16, code >> 8 & 255, code & 255] for code in found] or [[255, 255, 255]]
-        guess = Guess(f"colours, {len(classes)} classes", classes=classes, amount=len(classes))
+        guess = Guess(
+            f"colours, {texts(len(classes), 'class', 'classes')}", classes=classes, amount=len(classes)
+        )
         guess.keys = {"kind": "semantic", "palette": dict(zip(classes, colours, strict=True))}
         guess.notes.append("which colours mean nothing, beside black (add them to 'void')")
         return guess
@@ -199,8 +204,8 @@ def _semantic(maps: _Maps) -> Guess:
     if len(found) > 2 and found[-1] == _VOID and found[-2] <= _VOID // 2:
         void.append(_VOID)
     taken = [value for value in found if value not in void] or [1]
-    classes = _names(len(taken))
-    guess = Guess(f"values, {len(classes)} class{'es' * (len(classes) > 1)}", classes=classes)
+    classes = class_names(len(taken))
+    guess = Guess(f"values, {texts(len(classes), 'class', 'classes')}", classes=classes)
     guess.keys = {"kind": "semantic", "values": dict(zip(classes, taken, strict=True))}
     if void:
         guess.keys["void"] = void
@@ -236,80 +241,16 @@ def _masks(maps: _Maps) -> Guess:
     guess = Guess("one mask an object", {"kind": "masks"}, amount=len(maps.sets))
     values = sorted(set().union(*maps.sets))
     if not maps.coloured and 1 < len(values) <= _MOST_COLOURS and max(map(len, maps.sets)) == 1:
-        guess.classes = _names(len(values))
+        guess.classes = class_names(len(values))
         guess.keys["values"] = dict(zip(guess.classes, values, strict=True))
         guess.why["values"] = "guess: each mask has one value, which is its class"
     return guess
 
 
-def _names(count: int) -> tuple[str, ...]:
+def class_names(count: int) -> tuple[str, ...]:
+    """Returns names for so many classes that have none."""
     return tuple(f"class_{k}" for k in range(1, count + 1))
 
 
 def _some(values: Sequence[int]) -> str:
     return ", ".join(map(str, values[:8])) + ", ..." * (len(values) > 8)
-
-
-def object_kind(root: Path, family: Family, size: Size | None) -> str | None:
-    """Returns the `kind` whose reader understands the files of a family; None if none does."""
-    for kind, form in OBJECT_FORMATS.items():
-        if form.suffix == family.suffix:
-            files = [_read_objects(form, root / path) for path in spread(family.paths, _COMPARED)]
-            known = [file for file in files if file is not None]
-            drawn = any(_can_draw(file, size or (1000, 1000)) for file in known)
-            if 2 * len(known) > len(files) and drawn:
-                return kind
-    return None
-
-
-def _read_objects(form: ObjectFormat, path: Path) -> ObjectFile | None:
-    try:
-        return form.read(path)
-    except AimsError:
-        return None
-
-
-def _can_draw(file: ObjectFile, size: Size) -> bool:
-    for entry in file.objects:
-        try:
-            for part in entry.parts:
-                part(file.size or size)
-        except MaskError:
-            continue
-        return True
-    return False
-
-
-def guess_objects(root: Path, family: Family, kind: str) -> Guess:
-    """Lists the labels in files that outline objects; those of YOLO are numbers, from 0."""
-    form = OBJECT_FORMATS[kind]
-    files = [_read_objects(form, root / path) for path in spread(family.paths, OBJECT_SAMPLES)]
-    labels = {entry.label for file in files if file is not None for entry in file.objects}
-    guess = Guess(f"outlines of objects ({kind})", {"kind": kind})
-    guess.unread = len(family.paths) - len(files)
-    guess.size = next((file.size for file in files if file is not None and file.size), None)
-    if form.label is int:
-        named = _listed_classes(root)
-        highest = max((label for label in labels if isinstance(label, int)), default=0)
-        guess.classes = named if len(named) > highest else _names(highest + 1)
-    else:
-        found = sorted(str(label) for label in labels if label not in form.void and label != "")
-        guess.classes = tuple(found) or ("class_1",)
-        if "" in labels:
-            guess.keys["void"] = [""]
-    guess.amount = len(guess.classes)
-    guess.summary += f", {texts(len(guess.classes), 'class', 'classes')}"
-    return guess
-
-
-def _listed_classes(root: Path) -> tuple[str, ...]:
-    """Returns the names in a list of classes as YOLO's tools write them, if there is one."""
-    for name in ("classes.txt", "obj.names", "labels/classes.txt"):
-        try:
-            lines = (root / name).read_text(encoding="utf-8-sig").split("\n")
-        except (OSError, UnicodeDecodeError):
-            continue
-        names = tuple(line.strip() for line in lines if line.strip())
-        if len(set(names)) == len(names):
-            return names
-    return ()

@@ -12,8 +12,9 @@ from aims.core.schema import RESERVED_COLUMNS, SampleError
 from ...reading.coco import read_annotations
 from .content import Content, is_lossy, read_content, with_channels_first
 from .families import PICTURES, Family, Key
-from .guesses import Guess, guess_maps, guess_objects, object_kind
+from .guesses import Guess, guess_maps
 from .listing import literal
+from .outlines import guess_objects, object_kind
 from .pairing import HALF, align, named_as, project
 from .text import texts
 from .words import CLASS_WORDS, OBJECT_WORDS, RGB_WORDS, names_labels, names_role, split_name, words
@@ -305,7 +306,9 @@ def _stream_name(content: Content, taken: Mapping[str, Content]) -> str:
     )
     name = name.lower().lstrip("0123456789_")
     told = [word for word in words(text) if word not in RGB_WORDS]
-    if not (content.variable or told) or (len(told) > 1 and not names_role(text)):
+    if not content.variable and (
+        max(map(len, told), default=0) < 2 or (len(told) > 1 and not names_role(text))
+    ):
         name = "image"
     if name in RESERVED_COLUMNS:
         name = f"{name}_stream"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -143,8 +144,9 @@ def _places(text: str, members: Sequence[Member], names: Counter[str], split: st
     groups: dict[str, list[Member]] = {}
     for name, found in children.items():
         match = split_word(name)
-        if name in varying:
-            component, values = f"{{{part}}}", {part: name}
+        scene = next((start for start in _starts(name) if start in varying), None)
+        if scene is not None:
+            component, values = f"{{{part}}}{literal(name[len(scene) :])}", {part: scene}
         elif match and all(member.values.get(split, match[0]) == match[0] for member in found):
             before, after = literal(name[: match.start()]), literal(name[match.end() :])
             component, values = f"{before}{{{split}}}{after}", {split: match[0]}
@@ -155,6 +157,13 @@ def _places(text: str, members: Sequence[Member], names: Counter[str], split: st
         )
     for component, group in groups.items():
         yield from _places(f"{text}{component}/", group, names, split)
+
+
+def _starts(name: str) -> Iterator[str]:
+    """Yields a name, and what stands before its last separators, such as "01" of "01_GT"."""
+    yield name
+    for match in reversed([*re.finditer(r"[_\-. ]", name)]):
+        yield name[: match.start()]
 
 
 def literal(name: str) -> str:
@@ -174,12 +183,12 @@ def _varying(text: str, children: dict[str, list[Member]], names: Counter[str]) 
         return alike
     if names_labels(text) or sum(names[name] > len(children[name]) for name in alike) >= 2:
         return alike
-    stems = [_stems(children[name][0].folder) for name in alike[:_COMPARED]]
+    stems = [_stems(name, children[name][0].folder) for name in alike[:_COMPARED]]
     shared = set.intersection(*stems)
     if 2 * len(shared) < max(map(len, stems)):
         return alike
     labels = [name for name in children if names_labels(name)]
-    if any(shared & _stems(children[name][0].folder) for name in labels):
+    if any(shared & _stems(name, children[name][0].folder) for name in labels):
         return []
     numbered = len({name.strip("0123456789") for name in alike}) == 1
     return alike if numbered or len(alike) > _MOST_STREAMS else []
@@ -203,5 +212,13 @@ def _form(folder: Folder) -> frozenset[tuple[str, ...]]:
     return frozenset(form(path) for path in islice(folder.below(), 500))
 
 
-def _stems(folder: Folder) -> set[str]:
-    return {PurePosixPath(name).stem for name in folder.files}
+def _stems(name: str, folder: Folder) -> set[str]:
+    """Returns the names of the files of a folder without suffix, and without its own name at their end."""
+    stems = (PurePosixPath(file).stem for file in folder.files)
+    return {stem.removesuffix(named_as_folder(stem, name)) for stem in stems}
+
+
+def named_as_folder(stem: str, folder: str) -> str:
+    """Returns the end of a name that is the name of its folder, as of vv/tile_vv.png; else an empty text."""
+    end = stem[-len(folder) - 1 :]
+    return end if folder and end[1:].lower() == folder.lower() and end[0] in "_-. " and end != stem else ""

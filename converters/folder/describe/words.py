@@ -19,8 +19,8 @@ _PICTURES = _vocabulary(
     "png rgb tif tiff vis visible"
 )
 _SENSORS = _vocabulary(
-    "aolp depth disparity dolp dop em fluorescence hha hsi infrared intensity ir lwir msi mwir nir pol "
-    "polarization raw rawdepth sar sonar swir temperature thermal tir ultrasound us uv xray"
+    "aolp depth disparity dolp dop em fluorescence hh hha hsi hv infrared intensity ir lwir msi mwir nir pol "
+    "polarization raw rawdepth sar sonar swir temperature thermal tir ultrasound us uv vh vv xray"
 )
 _ROLES = _LABELS | _PICTURES | _SENSORS
 #: Heads of names; others, as in IMG_0001, belong to the name that a camera gave.

@@ -221,10 +221,45 @@ def cwfid(root: Path) -> None:
         save(root / "masks" / f"{k:03}_mask.png", boxes(255))
 
 
+def cell_tracking(root: Path) -> None:
+    """Cell Tracking Challenge: sequences beside the folders of their labels, of some frames."""
+    for sequence in ("01", "02"):
+        for k in range(3):
+            save(root / sequence / f"t{k:03}.tif", picture(k, dtype="uint16"))
+            objects = boxes(*range(1, 6 + k), dtype="uint16")
+            save(root / f"{sequence}_GT" / "SEG" / f"man_seg{k:03}.tif", objects)
+            save(root / f"{sequence}_GT" / "TRA" / f"man_track{k:03}.tif", boxes(1, 1, 9, dtype="uint16"))
+
+
+def radar(root: Path) -> None:
+    """Sentinel-1: files whose names end with that of their folder."""
+    for k in range(3):
+        for polarization in ("vh", "vv"):
+            save(root / polarization / f"tile{k}_{polarization}.png", picture(k + (polarization == "vv")))
+        save(root / "flood_label" / f"tile{k}.png", boxes(255))
+
+
+def penn_fudan(root: Path) -> None:
+    """Penn-Fudan: numbers of the pedestrians, few a picture, and boxes."""
+    for k in range(3):
+        save(root / "PNGImages" / f"FudanPed0000{k}.png", picture(k, 3))
+        save(root / "PedMasks" / f"FudanPed0000{k}_mask.png", boxes(*range(1, 2 + k)))
+        write(root / "Annotation" / f"FudanPed0000{k}.txt", "# Compatible with PASCAL Annotation\n")
+
+
+def camvid(root: Path) -> None:
+    """CamVid: colours in folders beside those of the splits."""
+    colours = np.array([[0, 0, 0], [128, 0, 0], [64, 128, 64]], np.uint8)
+    for split in ("train", "val"):
+        for k in range(2):
+            save(root / split / f"{split}0{k}.png", picture(k, 3))
+            save(root / f"{split}_labels" / f"{split}0{k}_L.png", colours[boxes(1, 1, 2)])
+
+
 LAYOUTS: Mapping[str, Writer] = {
     write.__name__: write
     for write in (
         *(dsb2018, voc, cityscapes, labelme, yolo, supervisely, one_folder, scenes, subsets, isic, heads),
-        *(archives, stacks, bands, mask_folders, cwfid),
+        *(archives, stacks, bands, mask_folders, cwfid, cell_tracking, radar, penn_fudan, camvid),
     )
 }
