@@ -59,7 +59,8 @@ def describe_folder(root: Path, make: MakeConverter) -> Draft:
     for chosen in splits.choices:
         page = write_page(layout, splits, chosen, name)
         text = "\n\n".join(page.tables) + "\n"
-        tried = _try(text, root, make) if layout.guess and layout.first else _Tried(problems=[_lacks(layout)])
+        lacks = _lacks(layout)
+        tried = _Tried(problems=[lacks]) if lacks else _try(text, root, make)
         # Shares can leave a split without an image.
         if not any("has no images" in problem for problem in tried.problems):
             break
@@ -86,7 +87,10 @@ class _Tried:
 
 
 def _lacks(layout: Layout) -> str:
-    return "pictures, named as their labels are" if layout.guess else "labels, named as their pictures are"
+    """Returns what a description cannot do without; empty if it is there."""
+    if layout.guess is None:
+        return "labels, named as their pictures are"
+    return "" if layout.streams or layout.rgb else "pictures, named as their labels are"
 
 
 def _try(text: str, root: Path, make: MakeConverter) -> _Tried:

@@ -19,7 +19,7 @@ from aims.core.isolation import isolated
 from aims.core.schema import Array, SampleError, StreamSpec
 from aims.data.meters import Stray, StreamMeter
 
-from ...reading.decoding import Picture
+from ...reading.decoding import Picture, decoder_errors
 from ...reading.patterns import Tree
 from ...reading.pictures import ARCHIVE_SUFFIXES, JPEG, NPY, NPZ, check_measured, load_picture, load_rgb
 from ..files import ImageFiles
@@ -38,6 +38,7 @@ _MOST_CHANNELS = 32
 _MOST_VARIABLES = 24
 _MOST_BYTES = 256 << 20  # after which no further file of a stream is read
 _BAND = 512  # rows
+_TRIED = 3  # files, as the first ones may be damaged
 #: Suffixes of arrays, whose channels may come first.
 ARRAYS = frozenset({*NPY, *ARCHIVE_SUFFIXES})
 
@@ -108,7 +109,7 @@ def read_content(root: Path, family: Family) -> list[Content]:
     if family.suffix not in ARCHIVE_SUFFIXES:
         return [_read(paths, Content(family))]
     for path in paths:
-        with suppress(AimsError, OSError, ValueError, KeyError, zipfile.BadZipFile):
+        with suppress(AimsError), decoder_errors(path, "file of arrays"):
             names = array_names(path)
             contents = [_read(paths, Content(family, variable=name)) for name in names[:_MOST_VARIABLES]]
             _refuse_other_sizes(contents)
@@ -180,7 +181,7 @@ def _read(paths: Sequence[Path], content: Content) -> Content:
         content.low, content.high, content.strays = summary.all.minimum, summary.all.maximum, summary.strays
     whole = all(float(value).is_integer() for value in values)
     content.looks_labelled = bool(flat) and whole and len(values) <= _FEW_VALUES and min(flat) >= _FLAT
-    content.fits_rgb = _fits_rgb(paths[0], content)
+    content.fits_rgb = any(_fits_rgb(path, content) for path in paths[:_TRIED])
     return content
 
 

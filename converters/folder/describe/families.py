@@ -12,12 +12,13 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from ...reading.patterns import composed
-from ...reading.pictures import RGB_SUFFIXES, STREAM_SUFFIXES
+from ...reading.pictures import ARCHIVE_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
 from .listing import Member, Place, literal, named_as_folder
 from .words import names_labels, split_head, split_tail
 
 #: Suffixes of pictures and arrays.
 PICTURES = frozenset({*STREAM_SUFFIXES, *RGB_SUFFIXES})
+_MERGED = frozenset({*STREAM_SUFFIXES} - {*ARCHIVE_SUFFIXES})
 _OTHER = frozenset({".json", ".txt"})
 _NUMBER = re.compile(r"(.*?)[_\-. ]?\d+")
 _ENDING = re.compile(r"(.+)([_\-. ][A-Za-z]+)")
@@ -271,16 +272,18 @@ def _merge_suffixes(families: Sequence[Family], members: Sequence[Member]) -> li
     """Joins families of pictures that differ in the suffix alone and have no name in common."""
     groups: dict[tuple[str, str], list[Family]] = defaultdict(list)
     for family in families:
-        one = family.suffix in PICTURES and family.suffix not in (".npz", ".mat")
+        one = family.suffix in _MERGED
         groups[family.folder + family.stem, "" if one else family.suffix].append(family)
+    stems = Counter(
+        f"{member.path}{PurePosixPath(name).stem}" for member in members for name in member.folder.files
+    )
     merged: list[Family] = []
     for group in groups.values():
         entries = [entry for family in group for entry in family.entries]
-        stems = Counter(
-            f"{member.path}{PurePosixPath(name).stem}" for member in members for name in member.folder.files
-        )
-        alone = all(stems[str(PurePosixPath(entry.path).with_suffix(""))] == 1 for entry in entries)
-        if len(group) > 1 and alone:
+        paths = [PurePosixPath(entry.path) for entry in entries]
+        alone = all(stems[str(path.with_suffix(""))] == 1 and "." not in path.stem for path in paths)
+        # "{id}.*" fits every file of the folder.
+        if len(group) > 1 and alone and (group[0].stem != "{id}" or len(paths) == stems.total()):
             merged.append(replace(group[0], suffix=".*", entries=entries))
         else:
             merged += group

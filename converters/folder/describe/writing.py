@@ -128,7 +128,8 @@ def _add_stream(page: Page, stream: str, content: Content) -> None:
 
 def _describe(content: Content) -> str:
     if not content.is_stream:
-        return f"{_sizes(content)} pictures, kept as they are: {content.problem}"
+        why = "" if content.family.suffix == ".webp" else f": {content.problem}"
+        return f"{_sizes(content)} pictures, kept as they are{why}"
     count = len(content.family.paths)
     of = f"{content.read:,} of {count:,}" if content.read < count else "all"
     low, high = ("nothing" if value is None else show_number(value) for value in (content.low, content.high))

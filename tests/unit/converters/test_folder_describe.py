@@ -76,6 +76,28 @@ class TestNames:
         assert content["streams"]["image"]["files"] == "images/{id}.*"
         assert instances(converted(root, draft, tmp_path)) == {"class_1": 9}
 
+    def test_suffixes_beside_other_files(self, tmp_path: Path) -> None:
+        """A wildcard would take the JSON file for a picture."""
+        root = pairs(tmp_path / "raw", 4)
+        (root / "images" / "0.png").unlink()
+        save(root / "images" / "0.tif", picture(0))
+        write(root / "images" / "camera.json", "{}")
+        content, draft = described(root)
+        assert content["streams"]["image"]["files"] == "images/{id}.png"
+        assert "images/{id}.tif is left out: 0 images of 3 have such a file" in draft.unknown
+        assert instances(converted(root, draft, tmp_path)) == {"class_1": 6}
+
+    @pytest.mark.parametrize("name", ["images/0.mat", "images/0.npz", "labels/0.json", "0.csv", "train.txt"])
+    def test_junk_beside_pictures(self, tmp_path: Path, name: str) -> None:
+        """What is no file of its kind is left out, and nothing else changes."""
+        root = pairs(tmp_path / "raw")
+        streams = described(root)[0]["streams"]
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"\x00\xffMATLAB 5.0\n" * 30)
+        content, draft = described(root)
+        assert (content["streams"], content["labels"]["files"]) == (streams, "masks/{id}.png")
+        assert not draft.problems
+
     def test_a_name_that_is_no_text(self, tmp_path: Path) -> None:
         root = pairs(tmp_path / "raw")
         (root / "other").mkdir()
