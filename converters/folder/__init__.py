@@ -1,4 +1,4 @@
-"""Any folder of images and label files, described by one TOML file.
+"""Any folder of images and label files, described by one TOML file, which `aims init FOLDER` drafts.
 
     name = "cwfid"
     license = "non-commercial research"
