@@ -20,6 +20,7 @@ COMMANDS = MappingProxyType(
     {
         "list": "List the datasets that can be converted, and those that are.",
         "info": "Count the parameters and operations of a method.",
+        "init": "Describe a folder of your own data, for `aims convert folder`.",
         "convert": "Turn a raw dataset into an AIMS dataset.",
         "inspect": "Describe a dataset: streams, ranges, classes, sizes, what was dropped.",
         "view": "Draw a dataset's pictures and instances on a page for the browser.",

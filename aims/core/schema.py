@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from aims.core.columns import COLUMNS
+from aims.core.drafts import Draft
 from aims.core.errors import InputError
 
 FORMAT_VERSION = 1
@@ -321,6 +322,15 @@ class Converter(ABC):
         return dataclasses.replace(
             spec, name=f"made-up-{spec.name}", license="Apache-2.0", citation=None, url=None
         )
+
+    @classmethod
+    def draft(cls, folder: Path) -> Draft:
+        """Drafts the description from which this converter reads a folder.
+
+        Raises:
+            InputError: the folder cannot be described, or the converter reads one layout alone.
+        """
+        raise InputError(f"converter {cls.name!r} needs no description of {folder}: it reads one layout")
 
     @abstractmethod
     def spec(self) -> DatasetSpec:

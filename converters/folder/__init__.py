@@ -1,4 +1,4 @@
-"""Any folder of images and label files, described by one TOML file.
+"""Any folder of images and label files, described by one TOML file, which `aims init FOLDER` drafts.
 
     name = "cwfid"
     license = "non-commercial research"
@@ -107,6 +107,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from aims.core.drafts import Draft
 from aims.core.errors import InputError
 from aims.core.schema import Converter, DatasetSpec, FileCount, Sample, SampleError, option
 
@@ -116,6 +117,7 @@ from ..reading.inventory import FileKind, take_inventory
 from ..reading.patterns import Parts, Pattern, Tree
 from ..reading.pictures import check_sizes, load_rgb
 from .config import FolderConfig, load_config
+from .describe import describe_folder
 from .files import ImageFiles, StreamFile, describe_channels, own_kinds, read_streams, stream_entries
 from .images import Images, list_images
 from .instance_files import missing_masks, read_instance_files
@@ -132,6 +134,11 @@ class FolderConverter(Converter):
     name: ClassVar[str] = "folder"
 
     config: Path = option(argument=True, help="TOML file that describes the folder.")
+
+    @classmethod
+    def draft(cls, folder: Path) -> Draft:
+        """Drafts the description of a folder from its names and a few files; see `describe_folder`."""
+        return describe_folder(folder, lambda config, raw: cls(config=config, raw=raw))
 
     @property
     def root(self) -> Path:

@@ -140,11 +140,13 @@ class _Lists:
         found: dict[str, _Listed] = {}
         for path, parts in pattern.matches(self._tree, {"split": split}):
             found.setdefault(self._names.fill(parts), (parts, str(path)))
+        # First of all, because a companion is told by its image, which another split may have.
+        found = self._without_companions(dict(sorted(found.items())), split)
         if not pattern.has_split():  # else every split has images of its own
             found = {name: image for name, image in found.items() if name not in taken}
         if isinstance(source, Matching):
             found = {name: image for name, image in found.items() if source.fits(name)}
-        return self._without_companions(dict(sorted(found.items())), split)
+        return found
 
     def _without_companions(self, found: dict[str, _Listed], split: str) -> dict[str, _Listed]:
         """Leaves out the files of other images that look like images, as a_mask.png does beside a.png.

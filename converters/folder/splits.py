@@ -90,7 +90,7 @@ class TableColumn:
             InputError: the file is missing or no table, or lacks a column.
         """
         path = find_list(roots, self.file, where)
-        rows = _table(path, self.file, where)
+        rows = table_rows(path, self.file, where)
         _, head = next(rows, (0, []))
         places = []
         for column in (self.names if self.names is not None else (head or [""])[0], self.column):
@@ -167,7 +167,7 @@ def _column(table: Fields, split: str) -> TableColumn:
     )
 
 
-def _table(path: Path, name: str, where: str) -> Iterator[tuple[int, list[str]]]:
+def table_rows(path: Path, name: str, where: str) -> Iterator[tuple[int, list[str]]]:
     """Returns the line numbers and cells of a table's rows; columns are separated by ",", ";" or tabs."""
     try:
         text = path.read_text(encoding="utf-8-sig")

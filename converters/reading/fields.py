@@ -91,7 +91,7 @@ def read_description(path: Path) -> Fields:
     Raises:
         InputError: the file is missing, not readable, or not TOML.
     """
-    return Fields(read_toml(path, otherwise="docs/datasets.md shows how to write one"), str(path))
+    return Fields(read_toml(path, otherwise="let `aims init FOLDER` write one"), str(path))
 
 
 def is_list_of(kind: type) -> Callable[[Any], bool]:

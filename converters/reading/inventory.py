@@ -87,7 +87,7 @@ def take_inventory(
         folders = sorted({path.parent for path in (*mine, *kind.fitting)}) or [kind.folder]
         hidden, others = 0, []
         for path in _files(tree, folders):
-            if path.name.startswith(".") or path.name.lower() in _LEFT_BY_WINDOWS:
+            if is_hidden(path.name):
                 hidden += 1
             elif path not in described and os.path.isfile(path):
                 others.append(path)
@@ -107,6 +107,11 @@ def take_inventory(
             )
         )
     return counts
+
+
+def is_hidden(name: str) -> bool:
+    """Returns whether a file is hidden, as macOS's `._1.png` is, or one that Windows leaves in folders."""
+    return name.startswith(".") or name.lower() in _LEFT_BY_WINDOWS
 
 
 def published_kinds(tree: Tree, images: Mapping[str, Mapping[str, Path]]) -> list[FileKind]:

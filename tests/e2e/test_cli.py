@@ -94,7 +94,7 @@ def test_the_registries_are_complete():
     assert list(LOSSES) == ["dice-ce", "sam"]
     assert list(PROTOCOLS) == ["strict-2", "paper", "strict", "paper-1"]
     assert list(COMMANDS) == [
-        *("list", "info", "convert", "inspect", "view", "verify", "audit", "export"),
+        *("list", "info", "init", "convert", "inspect", "view", "verify", "audit", "export"),
         *("weights", "pretrain", "run", "sweep", "export-model", "evaluate", "compare", "submit"),
         *("report", "demo", "synth"),
     ]

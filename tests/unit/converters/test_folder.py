@@ -133,7 +133,7 @@ class TestDescription:
             make((old, new)).spec()
 
     def test_missing_file(self, tmp_path: Path) -> None:
-        with refused(InputError, "none.toml: no such file; docs/datasets.md shows how to write one"):
+        with refused(InputError, "none.toml: no such file; let `aims init FOLDER` write one"):
             FolderConverter(config=tmp_path / "none.toml").spec()
 
     def test_no_images_at_all(self, make: Make) -> None:

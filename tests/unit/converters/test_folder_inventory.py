@@ -110,6 +110,15 @@ def test_masks_beside_the_pictures_are_no_pictures(make: Make, raw: Path) -> Non
     assert "a_mask" in make(STAR, ("labels/{id}", "nir/{id}_mask")).splits()["train"]
 
 
+@pytest.mark.parametrize("first", ['["a", "b"]', '"60%"', '"b*"'])
+def test_masks_of_pictures_in_another_split_are_no_pictures(make: Make, raw: Path, first: str) -> None:
+    for path in (raw / "labels").iterdir():
+        path.rename(raw / "nir" / f"{path.stem}_mask.png")
+    splits = ('train = ["b", "a"]\ntest = ["c"]', f'train = {first}\ntest = "*"')
+    found = make(splits, ("labels/{id}", "nir/{id}_mask")).splits()
+    assert sorted(name for names in found.values() for name in names) == ["a", "b", "c"]
+
+
 def test_a_wildcard_that_takes_files_of_other_images(make: Make, raw: Path) -> None:
     for folder in ("nir", "labels"):
         (raw / folder / "b.png").rename(raw / folder / "a0.png")
