@@ -148,8 +148,13 @@ class IVRGNIRConverter(FilesConverter):
     @cached_property
     def _first(self) -> tuple[Path, np.dtype[Any], float | None]:
         """File, dtype and declared missing value of the first readable NIR picture."""
-        paths = (files.nir for part in self._files.values() for files in part.values())
-        first = first_readable(paths, lambda path: (path, _load_nir(path).dtype, load_picture(path).missing))
+
+        def read(image: tuple[str, str]) -> tuple[Path, np.dtype[Any], float | None]:
+            self.check_files(*image)
+            path = self._files[image[0]][image[1]].nir
+            return path, _load_nir(path).dtype, load_picture(path).missing
+
+        first = first_readable(((split, k) for split, files in self._files.items() for k in files), read)
         if first is None:
             raise InputError(f"{self.folder}: the tables list no picture; copy them again")
         return first

@@ -126,8 +126,15 @@ def _decode(encoded: bytes, flags: int) -> NDArray[Any] | None:
         return None
 
 
-def encode_row(sample: Sample, spec: DatasetSpec) -> tuple[dict[str, Any], NDArray[Any]]:
+def encode_row(
+    sample: Sample, spec: DatasetSpec, labels: InstanceMap | None = None
+) -> tuple[dict[str, Any], NDArray[Any]]:
     """Encodes a sample as a row, splitting a semantic map into instances.
+
+    Args:
+        sample: one image.
+        spec: the description of the dataset.
+        labels: `dense_instances` of the sample, if they are known.
 
     Returns:
         The row by column, and its (height, width) instance map, which the row holds as PNG.
@@ -136,7 +143,8 @@ def encode_row(sample: Sample, spec: DatasetSpec) -> tuple[dict[str, Any], NDArr
         SampleError: the sample does not match the description of the dataset.
     """
     check_text(sample.image_id, "group", sample.group)
-    instances, class_ids = _instances(sample, spec)
+    labels = labels or dense_instances(sample, spec)
+    instances = labels.instances
     height, width = instances.shape
     if set(sample.streams) != set(spec.streams):
         raise SampleError(f"{sample.image_id}: streams {sorted(sample.streams)}, not {sorted(spec.streams)}")
@@ -155,13 +163,17 @@ def encode_row(sample: Sample, spec: DatasetSpec) -> tuple[dict[str, Any], NDArr
         "rgb": None if sample.rgb is None else {"bytes": sample.rgb, "path": None},
         **{name: encode_tensor(sample.streams[name]) for name in spec.streams},
         "instances": {"bytes": encode_instances(instances), "path": None},
-        "objects": describe_objects(instances, class_ids),
+        "objects": describe_objects(instances, labels.class_ids),
     }
     return row, instances
 
 
-def _instances(sample: Sample, spec: DatasetSpec) -> tuple[NDArray[Any], dict[int, int]]:
-    """Returns the dense instance map of a sample, and the class of each id."""
+def dense_instances(sample: Sample, spec: DatasetSpec) -> InstanceMap:
+    """Returns the instance map of a sample with ids 1..n in row-major order of their first pixels.
+
+    Raises:
+        SampleError: there are too many instances, or a class that the dataset does not have.
+    """
     labels = sample.labels
     if isinstance(labels, SemanticMap):
         source, classes = labels.class_map, None
@@ -179,7 +191,7 @@ def _instances(sample: Sample, spec: DatasetSpec) -> tuple[NDArray[Any], dict[in
     for class_id in set(class_ids.values()):
         if not 1 <= class_id <= len(spec.classes):
             raise SampleError(f"{sample.image_id}: class id {class_id} of {len(spec.classes)} classes")
-    return instances, class_ids
+    return InstanceMap(instances=instances, class_ids=class_ids)
 
 
 def row_digest(split: str, row: Mapping[str, Any], instances: NDArray[Any], streams: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from aims.core.remarks import collect_remarks
 from aims.core.schema import Converter, DatasetSpec, SampleError, few
 from aims.core.structs import read_struct
 from aims.data.depths import UsedBits
-from aims.data.format import LARGE_CELL_BYTES, encode_row, row_digest
+from aims.data.format import LARGE_CELL_BYTES, dense_instances, encode_row, row_digest
 from aims.data.manifest import DroppedLine
 
 RECORDS = ".records"
@@ -192,7 +192,10 @@ class ShardWriter:
             try:
                 with collect_remarks() as remarks:
                     sample = self.converter.read(shard.split, image_id)
-                row, instances = encode_row(sample, self.spec)
+                labels = dense_instances(sample, self.spec)
+                # The class map of a large picture would take memory beside the clicks' distances.
+                sample = replace(sample, labels=labels)
+                row, instances = encode_row(sample, self.spec, labels)
             except SampleError as error:
                 if not self.keep_going:
                     raise
@@ -217,7 +220,7 @@ class ShardWriter:
                     if sample.group not in record.groups:
                         record.groups.append(sample.group)
                     # A large picture and its labels would take memory while the row is written.
-                    del sample, instances
+                    del sample, labels, instances
                     yield row
                     del row
                 else:

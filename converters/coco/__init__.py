@@ -276,6 +276,8 @@ class CocoConverter(Converter):
             path = entry.files[0]
             if not os.path.isfile(path):
                 raise SampleError(f"{path}: no such file; say with --images in which folder the pictures are")
+            size = (entry.image.height, entry.image.width)
+            check_headers(dict.fromkeys(entry.files), sizes={"its entry in the JSON file": size})
             return path, load(path)
 
         first = first_readable((entry for part in self._entries.values() for entry in part.values()), read)

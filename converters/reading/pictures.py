@@ -190,10 +190,20 @@ def _decode(path: Path, data: bytes, kind: str) -> Image.Image:
     return image
 
 
+def _as_array(image: Image.Image) -> Array:
+    """Returns the pixels of a decoded picture, band by band, as Pillow copies what it converts twice."""
+    first = np.asarray(image.crop((0, 0, image.width, min(_BAND, image.height))))
+    array = np.empty((image.height, *first.shape[1:]), first.dtype)
+    for top in range(0, image.height, _BAND):
+        bottom = min(top + _BAND, image.height)
+        array[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return array
+
+
 def _load_png(path: Path, data: bytes) -> Picture:
     image = _decode(path, data, "PNG")
     bits, colour = data[24], data[25]  # of the IHDR chunk, which always comes first
-    array: Array = np.asarray(image)
+    array = _as_array(image)
     if colour == _PNG_PALETTE:
         return with_palette(path, array, np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3))
     chunks = png_chunks(data)
@@ -222,4 +232,4 @@ def _load_jpeg(path: Path, data: bytes) -> Picture:
             f"{path}: a radiometric JPEG of {maker}: its pixels are a coloured picture, its temperatures are "
             "metadata; export them as TIFF or npy (with the maker's program, or flyr), or keep it as [rgb]"
         )
-    return Picture(np.asarray(image), lossy=True)
+    return Picture(_as_array(image), lossy=True)

@@ -38,8 +38,12 @@ class FilesConverter(Converter):
 
     def read(self, split: str, image_id: str) -> Sample:
         """Reads one image. A large file of another size than the others is refused before it is unpacked."""
-        check_headers(dict.fromkeys(self.files(split, image_id).values()))
+        self.check_files(split, image_id)
         return self.read_files(split, image_id)
+
+    def check_files(self, split: str, image_id: str) -> None:
+        """Compares the headers of an image's files; see `check_headers`."""
+        check_headers(dict.fromkeys(self.files(split, image_id).values()))
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
         """Returns the files of the image that exist."""

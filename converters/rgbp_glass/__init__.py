@@ -214,6 +214,7 @@ class RGBPGlassConverter(FilesConverter):
         """The model of each stream: that of the first image whose streams can be read."""
 
         def read(image: tuple[str, str]) -> dict[str, _Model]:
+            self.check_files(*image)
             models = {}
             for name in _STREAMS:
                 missing = load_picture(self._path(name, *image)).missing

@@ -406,6 +406,9 @@ class TestConverter:
         size = f"instances_val2017.json: image 1 is {HEIGHT} x {WIDTH}; all files"
         with refused(SampleError, f"{path}: announces 300 x 500 (", size):
             converter.read("val", "val2017/a")
+        (raw / "train2017" / "a.png").write_bytes(path.read_bytes())
+        with refused(SampleError, "announces 300 x 500 (", "its entry in the JSON file is"):
+            CocoConverter(raw=raw, images="{split}2017", stream="nir").spec()
 
     def test_conversion_lists_what_was_dropped(self, raw, tmp_path):
         result = convert(CocoConverter(raw=raw, images="{split}2017"), tmp_path / "out")

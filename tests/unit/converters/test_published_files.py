@@ -16,7 +16,7 @@ from refusals import refused
 
 from aims.converters.ivrg_nir import IVRGNIRConverter
 from aims.converters.nyuv2 import NYUv2Converter
-from aims.converters.reading import headers
+from aims.converters.reading import headers, pictures
 from aims.converters.rgbp_glass import RGBPGlassConverter
 from aims.converters.thermal_glass import ThermalGlassConverter
 from aims.converters.zju_rgbp import ZJURGBPConverter
@@ -174,6 +174,23 @@ def test_declared_no_data_is_missing(tmp_path: Path, make: Any, file: str, strea
     assert {name: spec.missing for name, spec in made.dataset.streams.items() if spec.missing} == {stream: 7}
     (line,) = (line for line in made.warnings if "declares" in line)
     assert line.endswith(f"3{file}: declares 8 to be no measurement; it is kept as one")
+
+
+@pytest.mark.parametrize(("make", "file"), [(rgbp, "1_rgb.tiff"), (ivrg, "1_nir.tif")])
+def test_headers_of_the_first_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any, file: str
+) -> None:
+    """Streams are described by the first image that can be read, which is not unpacked to find that out."""
+    converter = make(tmp_path)
+    path = ending(tmp_path, file)
+    tifffile.imwrite(path, np.zeros((300, 500), np.uint8))
+    monkeypatch.setattr(headers, "_LARGE_BYTES", 1000)
+    unpacked: list[Path] = []
+    load = pictures.load_tiff
+    monkeypatch.setattr(pictures, "load_tiff", lambda p, *a, **k: unpacked.append(p) or load(p, *a, **k))
+    assert converter.spec().streams
+    assert path not in unpacked
+    assert unpacked
 
 
 def test_no_data_of_floats_is_no_fraction(tmp_path: Path) -> None:
