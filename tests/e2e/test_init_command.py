@@ -14,7 +14,7 @@ from PIL import Image
 def recordings(tmp_path, monkeypatch):
     """A folder with a space in its name, in the working directory."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("aims.cli._terminal.out._width", 60)
     folder = tmp_path / "My recordings"
     for name in ("thermal", "masks"):
         (folder / name).mkdir(parents=True)
@@ -46,7 +46,7 @@ def test_the_file_is_converted_as_it_is(aims, recordings, tmp_path):
 
 @pytest.mark.parametrize("columns", [60, 120])
 def test_lines_fit_the_terminal(aims, recordings, monkeypatch, columns):
-    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("aims.cli._terminal.out._width", columns)
     _, out, _ = aims("init", recordings, "-o", "a.toml")
     # Commands stand in one line, to be copied.
     assert all(len(line.rstrip()) <= columns for line in out.splitlines() if not line.startswith("next:"))

@@ -195,6 +195,10 @@ def test_every_command_in_the_readmes_text(wheel, tmp_path):
         "aims run --method simcmf --modality depth",
         "aims convert nyuv2 --hha",
         "aims weights sam-vit-b",
+        # Run with the README's blocks, and in the tests of the zoo.
+        "aims init",
+        "aims list datasets",
+        "aims convert cwfid --raw FOLDER",
         "python -m aims.benchmarks.gpu",
     }
     # From the wheel that another test has built of the folder.
