@@ -89,6 +89,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def toml_text(text: str) -> str:
+    """Returns a TOML string: JSON escapes are valid in TOML, which also requires one for DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
 def read_toml(path: Path, *, otherwise: str) -> dict[str, Any]:
     """Reads a TOML file.
 

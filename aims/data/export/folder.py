@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from aims.core.errors import InputError
-from aims.core.files import write_text
+from aims.core.files import toml_text, write_text
 from aims.core.schema import Array
 from aims.data.export.files import FILE_SUFFIXES, path_name
 from aims.data.read import Dataset
@@ -78,8 +78,8 @@ class FolderDescription:
             group=group,
             splits=self._ids,
             suffixes=self._suffixes,
-            text=_text,
-            texts=lambda texts: f"[{', '.join(map(_text, texts))}]",
+            text=toml_text,
+            texts=lambda texts: f"[{', '.join(map(toml_text, texts))}]",
             number=json.dumps,
         )
         write_text(folder / DESCRIPTION, description)
@@ -120,8 +120,3 @@ def _check_ids(ids: Collection[str]) -> None:
                     f"image ids {stem!r} and {image_id!r}: one would be a file of the other; export with "
                     "--format coco"
                 )
-
-
-def _text(text: str) -> str:
-    """Returns a TOML string: JSON escapes are valid in TOML, which also requires one for DEL."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -11,10 +11,10 @@ from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from ...reading.patterns import composed
+from ...reading.patterns import composed, part_names
 from ...reading.pictures import ARCHIVE_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
 from .listing import Member, Place, literal, named_as_folder
-from .words import names_labels, split_head, split_tail
+from .words import SPLIT_PARTS, names_labels, split_head, split_tail
 
 #: Suffixes of pictures and arrays.
 PICTURES = frozenset({*STREAM_SUFFIXES, *RGB_SUFFIXES})
@@ -22,7 +22,6 @@ _MERGED = frozenset({*STREAM_SUFFIXES} - {*ARCHIVE_SUFFIXES})
 _OTHER = frozenset({".json", ".txt"})
 _NUMBER = re.compile(r"(.*?)[_\-. ]?\d+")
 _ENDING = re.compile(r"(.+)([_\-. ][A-Za-z]+)")
-_TOKEN = re.compile(r"(\{[a-z]+\})")
 _SEPARATORS = "_-. "
 
 #: The values of the parts of a pattern, in their order.
@@ -61,8 +60,7 @@ class Family:
     @cached_property
     def parts(self) -> tuple[str, ...]:
         """The parts of the pattern, in order."""
-        found = re.findall(r"\{([a-z]+)\}", self.text)
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(part_names(self.text)))
 
     @cached_property
     def files(self) -> Mapping[Key, Sequence[str]]:
@@ -109,7 +107,7 @@ class Family:
 
     def of_folders(self) -> Iterator[Family]:
         """Yields the family whose ids are the innermost folders that vary, each with any number of files."""
-        varying = [part for part in self.parts if part not in ("id", "split", "subset")]
+        varying = [part for part in self.parts if part not in ("id", *SPLIT_PARTS)]
         if varying and "{id}" not in self.folder:
             part = varying[-1]
             yield replace(
@@ -248,7 +246,7 @@ def _by_ending(
 
 def _family(place: Place, head: str, tail: str, suffix: str, entries: Sequence[Entry]) -> Family:
     """Makes a family; where each varying folder has one file of a constant name, the folder is the id."""
-    varying = [part for part in place.parts if part not in ("split", "subset")]
+    varying = [part for part in place.parts if part not in SPLIT_PARTS]
     part = varying[-1] if varying else ""
     ends = tail if tail.endswith("*") else literal(tail)
     stem, folder = f"{literal(head)}{{id}}{ends}", place.text

@@ -17,7 +17,17 @@ from .listing import literal
 from .outlines import guess_objects, object_kind
 from .pairing import HALF, align, named_as, project
 from .text import texts
-from .words import CLASS_WORDS, OBJECT_WORDS, RGB_WORDS, names_labels, names_role, split_name, words
+from .words import (
+    CLASS_WORDS,
+    OBJECT_WORDS,
+    RGB_WORDS,
+    SPLIT_NAMES,
+    SPLIT_PARTS,
+    names_labels,
+    names_role,
+    split_name,
+    words,
+)
 
 # Families that are read; a folder may hold any number of single files.
 _MOST_FAMILIES = 40
@@ -193,7 +203,7 @@ def _choose_splits(layout: Layout) -> None:
     def is_labelled(key: Key) -> bool:
         return labels is not None and project(key, first, labels) in files
 
-    part = next((name for name in ("split", "subset") if name in first.parts), None)
+    part = next((name for name in SPLIT_PARTS if name in first.parts), None)
     if part is not None:
         place = first.parts.index(part)
         by_name: dict[str, list[Key]] = {}
@@ -205,8 +215,7 @@ def _choose_splits(layout: Layout) -> None:
             if name not in kept:
                 count = texts(len(by_name[name]), "picture", "pictures")
                 layout.notes.append(f"{name!r} is in no split: {count} without labels")
-        order = ["train", "val", "test"]
-        kept.sort(key=lambda name: (order.index(split_name(name)), name))
+        kept.sort(key=lambda name: (SPLIT_NAMES.index(split_name(name)), name))
         for name in kept:
             layout.splits[name] = split_name(name)
         layout.keys = [key for name in kept for key in by_name[name]]

@@ -15,7 +15,7 @@ from aims.core.errors import InputError
 from aims.core.files import is_unicode
 
 from ...reading.inventory import is_hidden
-from .words import names_labels, names_role, split_tail, split_word
+from .words import SPLIT_NAMES, names_labels, names_role, split_tail, split_word
 
 #: Names of parts for the folders that tell images apart, from the top.
 _PARTS = ("scene", "sequence", "part", "subpart")
@@ -123,7 +123,7 @@ def find_places(top: Folder) -> list[Place]:
     names = Counter(name for folder in _folders(top) for name in folder.folders)
     found = {match[0] for name in names if (match := split_word(name))}
     # The part {split} needs folders that are called as the splits are.
-    by_split = found <= {"train", "val", "test"}
+    by_split = found <= {*SPLIT_NAMES}
     return list(_places("", [Member({}, "", top)], names, "split" if by_split else "subset"))
 
 

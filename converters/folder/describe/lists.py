@@ -14,9 +14,8 @@ from .families import Family, Key
 from .layout import Layout
 from .listing import Folder
 from .text import Value, texts
-from .words import SPLITS, split_name, split_word
+from .words import SPLIT_NAMES, SPLITS, split_name, split_word
 
-_ORDER = ("train", "val", "test")
 _LARGEST = 50 << 20  # bytes
 
 
@@ -130,7 +129,7 @@ def _lists(root: Path, top: Folder, images: _Images, notes: list[str]) -> dict[s
             found[split] = (set(keys), path)
     taken: set[Key] = set()
     result: dict[str, tuple[set[Key], str]] = {}
-    for split in (name for name in _ORDER if name in found):
+    for split in (name for name in SPLIT_NAMES if name in found):
         listed, path = found[split]
         if listed & taken:
             notes.append(f"{path} is not used: its images stand in another list, too")
@@ -172,4 +171,4 @@ def _column(values: Sequence[str]) -> Mapping[str, list[str]]:
         if value.lower() not in SPLITS:
             return {}
         found.setdefault(split_name(value), []).append(value)
-    return {split: found[split] for split in _ORDER if split in found} if len(found) > 1 else {}
+    return {split: found[split] for split in SPLIT_NAMES if split in found} if len(found) > 1 else {}

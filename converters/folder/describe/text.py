@@ -6,6 +6,8 @@ import json
 import textwrap
 from collections.abc import Mapping, Sequence
 
+from aims.core.files import toml_text
+
 _WIDTH = 100
 #: A value of TOML.
 Value = str | int | float | Sequence["Value"] | Mapping[str, "Value"]
@@ -14,8 +16,7 @@ Value = str | int | float | Sequence["Value"] | Mapping[str, "Value"]
 def toml(value: Value) -> str:
     """Formats a value in one line."""
     if isinstance(value, str):
-        # JSON escapes are valid in TOML, which also requires one for DEL.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+        return toml_text(value)
     if isinstance(value, Mapping):
         return f"{{ {', '.join(f'{_key(key)} = {toml(each)}' for key, each in value.items())} }}"
     if isinstance(value, Sequence):

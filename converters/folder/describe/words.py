@@ -37,6 +37,10 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "valset", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "testset"), "test"),
 }
+#: The splits, in their order.
+SPLIT_NAMES = tuple(dict.fromkeys(SPLITS.values()))
+#: Parts of patterns for folders of splits: those that are called as the splits are, and others.
+SPLIT_PARTS = ("split", "subset")
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 _SPLIT = re.compile(rf"(?<![^\W_])({'|'.join(sorted(SPLITS, key=len, reverse=True))})(?![^\W_])", re.I)
 _TOKEN = re.compile(r"[_\-. ]?[^_\-. ]+")

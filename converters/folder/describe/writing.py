@@ -12,8 +12,8 @@ from .guesses import Guess
 from .layout import Layout
 from .lists import Splits
 from .text import Value, comment, entry, texts
+from .words import SPLIT_PARTS
 
-_PARTS = ("split", "subset")
 _NO_LABELS = """\
 # No labels were found, and without them nothing can be converted. For a map beside each picture, write:
 # [labels]
@@ -84,7 +84,7 @@ def _head(layout: Layout, name: str) -> list[str]:
         lines.append(entry("image_id", f"{{split}}/{names}", "one name stands in several splits"))
     elif names != "{id}":
         lines.append(entry("image_id", names))
-    scenes = [part for part in parts if part not in (*_PARTS, "id")]
+    scenes = [part for part in parts if part not in (*SPLIT_PARTS, "id")]
     if scenes:
         lines.append(entry("group", "/".join(f"{{{part}}}" for part in scenes), "guess: a folder is a scene"))
     return lines
@@ -157,7 +157,7 @@ def _add_labels(page: Page, layout: Layout) -> None:
     lines = [comment(f"{guess.summary}; {_read(guess, layout)}"), entry("files", layout.labels.text)]
     if layout.variable is not None:
         lines.append(entry("variable", layout.variable))
-    lines += [_labels_entry(key, value, guess) for key, value in guess.keys.items()]
+    lines += [entry(key, value, guess.why.get(key, "")) for key, value in guess.keys.items()]
     page.add("labels", lines)
     page.found.append(("labels", layout.labels.text, guess.summary))
     page.guesses += [f"labels, {key}: {why.removeprefix('guess: ')}" for key, why in guess.why.items()]
@@ -171,10 +171,6 @@ def _add_labels(page: Page, layout: Layout) -> None:
     if lacking := len(layout.keys) - len(layout.labelled):
         has = texts(lacking, "picture has", "pictures have")
         page.unknown.append(f"labels: {has} none")
-
-
-def _labels_entry(key: str, value: Value, guess: Guess) -> str:
-    return entry(key, value, guess.why.get(key, ""))
 
 
 def _read(guess: Guess, layout: Layout) -> str:
