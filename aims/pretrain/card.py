@@ -15,14 +15,15 @@ from torch import Tensor, nn
 from aims.core.files import atomic_write, sha256_file, write_json, write_text
 from aims.core.records import Code, Hardware
 from aims.core.structs import Count, Digest, Share
+from aims.core.vocabulary import STRICT
 from aims.engine.checkpoint import save_tensors
 from aims.engine.export_card import render_card
 from aims.engine.machine import commit, hardware, peak_memory
 from aims.pretrain.checkpoint import Progress
-from aims.pretrain.config import PretrainSettings
 from aims.pretrain.photographs import Photographs
 from aims.pretrain.pictures import FAMILY
-from aims.pretrain.scores import HELD_OUT_SEED, LARGE, ClickScores, HeldOutScores
+from aims.pretrain.scores import LARGE, ClickScores, HeldOutScores
+from aims.pretrain.settings import HELD_OUT_SEED, PretrainSettings
 from aims.pretrain.step import LOSS_NAMES
 from aims.version import __version__
 
@@ -90,6 +91,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         held_out_seed: seed of the held-out scenes.
         large_share: smallest share of the image that a large instance covers.
         scores: scores of the written weights in float32 and of discs, by held-out set.
+        protocol: protocol of the scores; "strict" in cards of earlier versions, which do not say it.
         code: versions of the software.
         written: time of writing, ISO 8601 in UTC.
     """
@@ -111,6 +113,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     held_out_seed: int
     large_share: Share
     scores: dict[str, HeldOutScores]
+    protocol: str = STRICT.name
     code: Code
     written: str
 
@@ -167,6 +170,7 @@ def write_card(
         held_out_seed=HELD_OUT_SEED,
         large_share=LARGE,
         scores={name: HeldOutScores.of(found, progress.floors[name]) for name, found in scores.items()},
+        protocol=progress.protocol,
         code=Code(aims=__version__, commit=commit(), torch=str(torch.__version__)),
         written=datetime.now(UTC).isoformat(timespec="seconds"),
     )
