@@ -197,6 +197,8 @@ class _Pretraining:
             at_once=scenes_at_once(device),
             photographs=self.store.shapes if self.store else None,
             share=self.config.share_of_photos,
+            objects=self.config.objects,
+            object_size=self.config.object_size,
         )
         numbers = itertools.count(self.progress.step // self._steps_at_once())
         with closing(loader(pictures, numbers, self.job.workers, device.type == "cuda")) as packed:

@@ -73,6 +73,10 @@ class PretrainConfig:
     augment: str = setting(
         "sensor: 70 % of the images look as from another sensor.", since="none", choices=AUGMENTATIONS
     )
+    objects: int | None = setting("Most objects of a scene.  [default: the family's]", since=None, least=6)
+    object_size: float | None = setting(
+        "Largest size of an object, 0.14..5.  [default: the family's]", since=None
+    )
     share_of_photos: float = 0.0
     precision: str = setting(" or ".join(PRECISIONS) + ".", since="float32", choices=PRECISIONS)
     seed: int = setting("Seed of everything that is drawn.", since=0, least=0)
@@ -100,6 +104,8 @@ class PretrainConfig:
             if not 0 <= getattr(self, name) < 1:
                 option = name.replace("_", "-")
                 raise InputError(f"--{option} must be at least 0 and below 1, not {getattr(self, name)}")
+        if self.object_size is not None and not 0.14 < self.object_size <= 5:
+            raise InputError(f"--object-size must be above 0.14 and at most 5, not {self.object_size}")
         if self.seed == HELD_OUT_SEED:
             raise InputError(f"--seed must not be {HELD_OUT_SEED}, that of the held-out scenes")
 

@@ -15,6 +15,7 @@ from aims.methods import BACKBONES
 from aims.pretrain.augment import augment, recolour, sensor_like
 from aims.pretrain.config import plan_pretraining
 from aims.pretrain.optimizers import make_optimizers
+from aims.pretrain.pictures import PretrainingSet
 from aims.pretrain.run import pretrain
 from aims.pretrain.settings import OPTIMIZERS, PretrainConfig
 from aims.pretrain.step import ClickTargets, DropPath, correcting_clicks, decode_rounds
@@ -54,6 +55,15 @@ def test_sensors_looks_are_reproducible_and_standardised():
     # Coarse steps, without noise and blur after them, leave few values.
     counts = [len(image[0].unique()) for image in made]
     assert min(counts) <= 128 < max(counts)
+
+
+def test_scenes_hold_more_and_larger_objects():
+    def objects(**changes):
+        pictures = PretrainingSet(3, 32, 6, **changes)[0].unpack(torch.device("cpu"))
+        return pictures.scenes[0].solids.shape
+
+    assert objects(objects=22, object_size=0.75) == objects()
+    assert objects(objects=60, object_size=0.2) > objects()
 
 
 def test_seven_in_ten_images_look_as_from_a_sensor():
