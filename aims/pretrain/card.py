@@ -12,6 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from aims.core.config import RANDOM_WEIGHTS
 from aims.core.files import atomic_write, sha256_file, write_json, write_text
 from aims.core.records import Code, Hardware
 from aims.core.structs import Count, Digest, Share
@@ -19,6 +20,7 @@ from aims.core.vocabulary import STRICT
 from aims.engine.checkpoint import save_tensors
 from aims.engine.export_card import render_card
 from aims.engine.machine import commit, hardware, peak_memory
+from aims.models.weights import packaged_name
 from aims.pretrain.checkpoint import Progress
 from aims.pretrain.photographs import Photographs
 from aims.pretrain.pictures import FAMILY
@@ -35,6 +37,10 @@ _WITH_PHOTOGRAPHS = (
     "NOT TO BE SHIPPED: photographs were learned from as well. Those of BSDS500 are given for research, with "
     "citation (Arbelaez, Maire, Fowlkes and Malik, PAMI 2011), and not under a free licence; neither may "
     "these weights be passed on under one."
+)
+_FROM_OTHERS = (
+    "NOT TO BE SHIPPED before it is checked: training started from weights that do not come with AIMS, and "
+    "whose licence is not known here."
 )
 _KINDS = {
     "wilds": "held-out scenes of the family that was learned",
@@ -149,10 +155,11 @@ def write_card(
         scoring_seconds: duration of the final scoring, which `progress` does not include.
     """
     weights, learned = folder / WEIGHTS, photographs.get("learn")
+    own = settings.weights == RANDOM_WEIGHTS or packaged_name(settings.weights) is not None
     card = Card(
         model=settings.backbone,
-        license=_WITH_PHOTOGRAPHS if learned else _SCENES_ONLY,
-        shippable=learned is None,
+        license=_WITH_PHOTOGRAPHS if learned else _SCENES_ONLY if own else _FROM_OTHERS,
+        shippable=own and learned is None,
         weights=CardWeights(file=WEIGHTS, bytes=weights.stat().st_size, sha256=sha256_file(weights)),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         images_seen=progress.step * settings.batch_size,

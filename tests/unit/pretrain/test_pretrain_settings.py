@@ -192,9 +192,16 @@ def test_weights_to_start_from(tmp_path):
     first = pretrain(job(tmp_path / "first", images=2))
     file = tmp_path / "first" / "weights.safetensors"
     planned = plan_pretraining(
-        folder=tmp_path / "next", images=2, backbone="sam-toy", weights=str(file), device="cpu"
+        folder=tmp_path / "next",
+        images=2,
+        held_out=2,
+        backbone="sam-toy",
+        weights=str(file),
+        device="cpu",
     )
     assert planned.config.weights == first.weights.sha256
+    assert first.shippable
+    assert not pretrain(planned).shippable
     assert torch.equal(
         planned.weights.state["image_encoder.pos_embed"],
         state(tmp_path / "first")["average.image_encoder.pos_embed"].half().float(),
