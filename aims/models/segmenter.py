@@ -95,8 +95,8 @@ class Segmenter(nn.Module):
             masks: mask logits of an earlier answer, as prompts.
 
         Returns:
-            Mask logits, 4 pixels a side for every patch (an object is where they are > 0), and the IoU that
-            the model predicts for each mask.
+            Mask logits, in SAM 4 pixels a side for every patch (an object is where they are > 0), and the
+            IoU that the model predicts for each mask.
         """
         # Not in bfloat16: the positional encoding has frequencies of tens of periods, so that its rounding
         # would move clicks by pixels.
@@ -138,7 +138,7 @@ class Segmenter(nn.Module):
 
     def _prompt_masks(
         self, masks: Float[Tensor, "prompts 1 mask_height mask_width"]
-    ) -> Float[Tensor, "prompts 1 4*height 4*width"]:
+    ) -> Float[Tensor, "prompts 1 prompt_height prompt_width"]:
         """Brings masks to the size that the prompt encoder takes, also those of a finer mask decoder."""
         size = self.prompt_encoder.mask_input_size
         masks = masks.float()

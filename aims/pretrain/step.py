@@ -261,13 +261,14 @@ class DropPath:
 
     def __init__(self, blocks: Sequence[nn.Module], chance: float) -> None:
         self.factors: Float[Tensor, "batch blocks"] | None = None
-        self.kept = [1 - chance * k / max(1, len(blocks) - 1) for k in range(len(blocks))]
-        if chance:
-            for k, block in enumerate(blocks):
-                block.register_forward_hook(functools.partial(self._thin, k))
+        self.kept = [1 - chance * k / max(1, len(blocks) - 1) for k in range(len(blocks) if chance else 0)]
+        for k in range(len(self.kept)):
+            blocks[k].register_forward_hook(functools.partial(self._thin, k))
 
     def draw(self, seeds: Int[Tensor, " batch"]) -> None:
         """Draws which blocks the images of the next step skip."""
+        if not self.kept:
+            return
         drawn = uniform(seeds, _DROP, (len(self.kept),))
         # By columns: a tensor of the chances would be copied to the GPU, which synchronises.
         self.factors = torch.stack([(drawn[:, k] < kept) / kept for k, kept in enumerate(self.kept)], 1)
