@@ -109,11 +109,17 @@ def packaged_weights() -> list[PackagedWeights]:
     return sorted(found, key=lambda each: (each.name, each.edition))
 
 
-def find_packaged(name: str) -> PackagedWeights | None:
-    """Finds weights that come with AIMS: "sam-tiny@1" is the first edition, "sam-tiny" the newest."""
-    # The newest edition comes last.
+def find_packaged(name: str, backbone: str | None = None) -> PackagedWeights | None:
+    """Finds weights that come with AIMS: "sam-tiny@1" is the first edition, "sam-tiny" the newest.
+
+    Args:
+        name: name of the weights, with or without an edition.
+        backbone: architecture that they must have; None for any.
+    """
     named = [each for each in packaged_weights() if name in (each.name, each.full_name)]
-    return named[-1] if named else None
+    fitting = [each for each in named if backbone in (None, each.backbone)]
+    # The newest edition comes last.
+    return fitting[-1] if fitting else None
 
 
 def packaged_name(sha256: str) -> str | None:
@@ -127,7 +133,7 @@ def resolve_weights(backbone: str, given: Path | str | None) -> Path:
     Args:
         backbone: name in `BACKBONES`.
         given: a file, or the name of weights that come with AIMS; None for the authors' file in
-            `weights_folder()`, or for the newest edition that comes with AIMS under the backbone's name.
+            `weights_folder()`, or for the newest edition under the backbone's name that fits it.
 
     Raises:
         InputError: there is no such file, the named weights are those of another backbone, or the backbone
@@ -135,7 +141,8 @@ def resolve_weights(backbone: str, given: Path | str | None) -> Path:
     """
     checkpoint = BACKBONES[backbone].checkpoint
     if given is not None or checkpoint is None:
-        packaged = find_packaged(backbone if given is None else str(given))
+        own = find_packaged(backbone.partition(":")[0], backbone)
+        packaged = own if given is None else find_packaged(str(given))
         if packaged is not None:
             if packaged.backbone != backbone:
                 raise InputError(

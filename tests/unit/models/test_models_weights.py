@@ -95,14 +95,19 @@ def test_weights_that_come_with_aims_are_those_of_their_card(packaged: PackagedW
 
 def test_editions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aims.models.weights.PACKAGED", tmp_path)
-    digest = iter("abc")
-    for folder, model in (("sam-tiny@2", "sam-tiny"), ("sam-tiny@10", "sam-tiny"), ("other@1", "sam-vit-b")):
+    digest, fine = iter("abcd"), "sam-tiny:image_size=256,patch_size=16"
+    editions = (("sam-tiny@2", "sam-tiny"), ("sam-tiny@10", "sam-tiny"), ("other@1", "sam-vit-b"))
+    for folder, model in (*editions, ("sam-tiny@11", fine)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "weights.safetensors").touch()
         card = {"model": model, "weights": {"sha256": next(digest) * 64}}
         (tmp_path / folder / "card.json").write_text(json.dumps(card))
     assert resolve_weights("sam-tiny", None) == tmp_path / "sam-tiny@10" / "weights.safetensors"
     assert resolve_weights("sam-tiny", "sam-tiny@2") == tmp_path / "sam-tiny@2" / "weights.safetensors"
+    # The newest edition is of another architecture, which has to be asked for.
+    assert resolve_weights(fine, None) == tmp_path / "sam-tiny@11" / "weights.safetensors"
+    with pytest.raises(InputError, match="sam-tiny@11 are weights of sam-tiny:image_size=256"):
+        resolve_weights("sam-tiny", "sam-tiny")
     assert find_packaged("sam-tiny@1") is None
     assert packaged_name("c" * 64) == "other@1"
     assert packaged_name("random") is None
