@@ -102,9 +102,11 @@ def _variant(name: str, base: str, backbone: Backbone, text: str) -> Backbone:
     canonical = ":".join(filter(None, (base, ",".join(f"{key}={_text(kept[key])}" for key in kept))))
     if canonical != name:
         raise InputError(f"backbone {name!r}: write it {canonical!r}, so that every record names it alike")
-    arguments: dict[str, Any] = {**kept, "checkpoint": None}
+    # Any: the base class is no dataclass. The authors' weights are of their architecture alone.
+    changing: Any = backbone
     try:
-        return dataclasses.replace(backbone, **arguments)  # type: ignore[type-var]
+        varied: Backbone = dataclasses.replace(changing, **kept, checkpoint=None)
+        return varied
     except InputError as error:
         raise InputError(f"backbone {name!r}: {error}") from None
 
@@ -121,4 +123,4 @@ def _text(value: int | tuple[int, ...]) -> str:
     return "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-BACKBONES = BackboneRegistry("backbone")
+BACKBONES: Registry[Backbone] = BackboneRegistry("backbone")
