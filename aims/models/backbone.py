@@ -102,10 +102,12 @@ def _variant(name: str, base: str, backbone: Backbone, text: str) -> Backbone:
     canonical = ":".join(filter(None, (base, ",".join(f"{key}={_text(kept[key])}" for key in kept))))
     if canonical != name:
         raise InputError(f"backbone {name!r}: write it {canonical!r}, so that every record names it alike")
-    # Any: the base class is no dataclass. The authors' weights are of their architecture alone.
+    # Any: the base class is no dataclass.
     changing: Any = backbone
+    # The authors' weights are of their architecture alone.
+    others = {} if backbone.checkpoint is None else {"checkpoint": None}
     try:
-        varied: Backbone = dataclasses.replace(changing, **kept, checkpoint=None)
+        varied: Backbone = dataclasses.replace(changing, **kept, **others)
         return varied
     except InputError as error:
         raise InputError(f"backbone {name!r}: {error}") from None
