@@ -44,7 +44,7 @@ def runs_option() -> Decorator:
 def weights_option() -> Decorator:
     """Declares `--weights`, the file that a finished run started from."""
     return path_option(
-        "--weights", "The pretrained weights that the run started from.  [default: cache folder]"
+        "--weights", "The pretrained weights that the run started from.  [default: found by their checksum]"
     )
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from aims.cli._options import PATH, device_option, json_option, path_option
+from aims.cli._options import PATH, device_option, json_option, path_option, setting_options
 from aims.cli._terminal import add_columns, err, out, print_json, warn
+from aims.pretrain.settings import PRETRAIN_SETTINGS
 
 if TYPE_CHECKING:
     from aims.pretrain.scores import ClickScores, DiscScores
@@ -27,20 +28,14 @@ The recipe, its figures, and what may be shipped: docs/pretraining.md.
 
 @click.command(epilog=_EPILOG)
 @click.option("--out", "folder", type=PATH, required=True, help="Folder of this pretraining.")
-@click.option("--images", type=int, help="How many images are seen: this, or --hours.")
-@click.option("--hours", type=float, help="How long it takes.")
-@click.option("--backbone", default="sam-tiny", show_default=True, help="What is trained.")
-@click.option("--batch-size", type=int, default=8, show_default=True, help="Images in a step.")
-@click.option("--clicks", type=int, default=6, show_default=True, help="Clicks on an image.")
-@click.option("--lr", type=float, default=5e-4, show_default=True, help="Highest learning rate.")
+@setting_options(PRETRAIN_SETTINGS, {})
+@click.option(
+    "--weights", metavar="FILE|NAME", help="Start from these weights.  [default: random ones, by the seed]"
+)
 @path_option("--photos", "Also learn from photographs, in BSDS500's layout.")
 @click.option("--share-of-photos", type=float, help="Share of the images.  [default: 0.3 with --photos]")
 @path_option("--bsds", "Also score on the photographs of this folder.")
-@click.option("--held-out", type=int, default=200, show_default=True, help="Scored scenes of each family.")
-@click.option("--score-every", type=int, default=20_000, show_default=True, help="Images between scores.")
 @device_option()
-@click.option("--precision", default="float32", show_default=True, help="float32 or bf16.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
 @click.option(
     "--workers",
     type=click.IntRange(0),

@@ -127,7 +127,7 @@ def suite_fields() -> Fields:
     from aims.suites.grid import Fields
 
     registries: dict[str, Collection[str]] = {
-        registry.kind: [*registry] for registry in (METHODS, TUNINGS, BACKBONES, LOSSES)
+        registry.kind: registry for registry in (METHODS, TUNINGS, BACKBONES, LOSSES)
     }
     names = {item.option: item.choices or registries.get(item.name, ()) for item in SETTINGS.values()}
     names["tuning"] = [*TUNINGS, NO_TUNING]

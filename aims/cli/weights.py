@@ -40,23 +40,25 @@ def command(backbone: str | None, source: Path | None, as_json: bool) -> None:
     """Fetch SAM's pretrained weights.
 
     BACKBONE is sam-vit-b, sam-vit-l or sam-vit-h; without it, all are listed. The file is checked against
-    the authors' SHA-256 before it gets its name. Those of sam-tiny come with AIMS.
+    the authors' SHA-256 before it gets its name. Those of sam-tiny come with AIMS: sam-tiny@1 is the first
+    edition, sam-tiny the newest.
     """
     # Imported here: torch takes seconds.
-    from aims.core.files import sha256_file
     from aims.models.download import plan_download
-    from aims.models.weights import packaged_weights
+    from aims.models.weights import find_packaged
 
     if backbone is None:
         if source is not None:
             raise InputError("--from needs a backbone: aims weights BACKBONE --from FILE")
         _list(as_json)
         return
-    if (packaged := packaged_weights(backbone)) is not None:
+    if (packaged := find_packaged(backbone)) is not None:
         if source is not None:
             raise InputError(f"the weights of {backbone} come with AIMS; leave --from out")
-        facts = {"bytes": packaged.stat().st_size, "sha256": sha256_file(packaged), "fetched": False}
-        _show(backbone, packaged, facts, "comes with AIMS; its model card lies beside it", as_json)
+        size = packaged.path.stat().st_size
+        facts = {"name": packaged.full_name, "bytes": size, "sha256": packaged.sha256, "fetched": False}
+        remark = f"{packaged.full_name} comes with AIMS; its model card lies beside it"
+        _show(packaged.backbone, packaged.path, facts, remark, as_json)
         return
     download = plan_download(backbone)
     checkpoint = download.checkpoint
@@ -118,17 +120,19 @@ def _list(as_json: bool) -> None:
 
     downloads = [plan_download(name) for name in BACKBONES if BACKBONES[name].checkpoint is not None]
     downloads.sort(key=lambda download: download.checkpoint.size_bytes)
-    packaged = {name: path for name in BACKBONES if (path := packaged_weights(name)) is not None}
+    packaged = packaged_weights()
     if as_json:
         rows = [_row(download) for download in downloads]
-        there = [{"backbone": name, "path": str(path)} for name, path in packaged.items()]
+        there = [
+            {"backbone": each.backbone, "name": each.full_name, "path": str(each.path)} for each in packaged
+        ]
         print_json({"folder": str(weights_folder()), "license": LICENSE, "weights": rows, "packaged": there})
         return
     words = ("backbone", "file", "licence", "in the cache")
     table = add_columns(Table(), "backbone", "file", "size", "licence", "in the cache", left=words)
-    for name, path in packaged.items():
-        size = _megabytes(path.stat().st_size)
-        table.add_row(name, "comes with AIMS", size, PACKAGED_LICENSE, "not needed")
+    for each in packaged:
+        size = _megabytes(each.path.stat().st_size)
+        table.add_row(each.backbone, each.full_name, size, PACKAGED_LICENSE, "comes with AIMS")
     for download in downloads:
         checkpoint = download.checkpoint
         size = _megabytes(checkpoint.size_bytes)

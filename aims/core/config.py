@@ -43,7 +43,7 @@ class RunConfig:
     dataset: str = setting("Name of the dataset, where several carry the modality.")
     fingerprint: str
     backbone: str = setting("sam-vit-b, -l, -h or sam-tiny.", default="sam-vit-b", modelless=NO_MODEL)
-    weights: str = setting("Checkpoint; none = random.  [default: cache folder]", metavar="PATH|none")
+    weights: str = setting("Checkpoint; none = random.  [default: cache folder]", metavar="PATH|NAME|none")
     epochs: int = setting(
         "Passes over the training part.", default=50, least=1, untrained=0, label="epochs {:g}", place=2
     )

@@ -251,6 +251,8 @@ class RunContent(_Part, frozen=True, kw_only=True):
         options: all options of method and tuning, including defaults.
         code: versions of the software.
         hardware: hardware and platform.
+        weights_name: name and edition of the pretrained weights if they come with AIMS, e.g. "sam-tiny@1";
+            also missing in records of earlier versions. `config.weights` is their checksum.
         init: run whose weights this run started from.
         path: implementation of attention, "fast" or "stock".
         processes: number of processes that computed the run together.
@@ -278,6 +280,7 @@ class RunContent(_Part, frozen=True, kw_only=True):
     options: dict[str, Option] | None = None
     code: Code | None = None
     hardware: Hardware | None = None
+    weights_name: str | None = None
     init: InitialRun | None = None
     path: str | None = None
     processes: Annotated[int, msgspec.Meta(ge=1)] | None = None

@@ -91,6 +91,8 @@ def _require_exportable(record: RunRecord, backbone: Backbone) -> None:
     """Raises if the model is not plain SAM behind stock layers, before any weights are read."""
     if not isinstance(backbone, SAM):
         raise _refusal(record, f"its backbone, {record.config.backbone}, is none of segment-anything's")
+    if backbone.mask_scale != 4:
+        raise _refusal(record, f"its masks have {backbone.mask_scale} pixels a side of a patch, SAM's 4")
     with torch.device("meta"):
         model = build_untrained(record, None)
     try:

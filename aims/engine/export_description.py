@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 from torch import nn
 
-from aims.core.files import sha256_file
 from aims.core.records import DatasetFacts, RunRecord, StreamFacts
 from aims.core.vocabulary import find_protocol
 from aims.engine.restore import preprocessing_of
@@ -16,7 +15,7 @@ from aims.methods import BACKBONES
 from aims.models.merging import layer_source
 from aims.models.sam import SAM
 from aims.models.segmenter import Segmenter
-from aims.models.weights import LICENSE, PACKAGED_LICENSE, packaged_weights
+from aims.models.weights import LICENSE, PACKAGED_LICENSE, packaged_name
 from aims.sensors.scaling import paper_rule
 from aims.version import __version__
 
@@ -121,14 +120,14 @@ def _views(layers: nn.Sequential, plain: Segmenter) -> int:
 def _origin(weights: str) -> dict[str, str | None]:
     """Origin and licence of the weights, given their SHA-256, that a run started from; None where unknown."""
     for name in BACKBONES:
-        checkpoint, packaged = BACKBONES[name].checkpoint, packaged_weights(name)
+        checkpoint = BACKBONES[name].checkpoint
         if checkpoint is not None and checkpoint.sha256 == weights:
             return {
                 "origin": "SAM's weights by the authors of Segment Anything (Meta AI)",
                 "license": LICENSE,
             }
-        if packaged is not None and sha256_file(packaged) == weights:
-            return {"origin": f"the weights of {name} that come with AIMS", "license": PACKAGED_LICENSE}
+    if name := packaged_name(weights):
+        return {"origin": f"the weights {name} that come with AIMS", "license": PACKAGED_LICENSE}
     return {"origin": None, "license": None}
 
 

@@ -70,10 +70,11 @@ def plan(
         options: options of the method and the tuning by name; strings are parsed to the types of the options.
         **settings: settings of `aims.core.config.SETTINGS` by name; those left out have their defaults.
             `tuning`: None for the method's default, "none" for a method that trains nothing. `dataset`: None
-            lets the modality decide. `weights`: a checkpoint file, "none" for random weights, or None for the
-            cache folder; methods that start from random weights refuse a file. `lr`: None for
-            the default of tuning and weights. `init`: folder of a finished run whose trained weights this run
-            starts from. Settings of the training or of the model are ignored by methods without one.
+            lets the modality decide. `weights`: a checkpoint file, the name of weights that come with AIMS
+            ("sam-tiny@1"), "none" for random weights, or None for the cache folder or the newest edition;
+            methods that start from random weights refuse a file. `lr`: None for the default of tuning and
+            weights. `init`: folder of a finished run whose trained weights this run starts from. Settings of
+            the training or of the model are ignored by methods without one.
 
     Raises:
         InputError: a name, a file or a number cannot be used; nothing has been written.
@@ -161,7 +162,7 @@ def plan(
 
 
 def _weights(backbone: str, weights: str | None) -> tuple[Mapping[str, Tensor], str]:
-    loaded = load_weights(backbone, resolve_weights(backbone, Path(weights) if weights else None))
+    loaded = load_weights(backbone, resolve_weights(backbone, weights or None))
     return loaded.state, loaded.sha256
 
 

@@ -41,6 +41,7 @@ from aims.engine.job import Job
 from aims.engine.machine import commit, hardware
 from aims.methods import ParameterCounts, known_options
 from aims.models.flops import Flops
+from aims.models.weights import packaged_name
 from aims.version import __version__
 
 Splits = Mapping[str, tuple[ImageRef, ...]]
@@ -78,6 +79,7 @@ def begin_record(
         options=known_options(job.config.method, job.config.tuning) | dict(job.config.options),
         code=Code(aims=__version__, commit=commit(), torch=str(torch.__version__)),
         hardware=hardware(job.device),
+        weights_name=packaged_name(job.config.weights),
         init=None if initial is None else InitialRun(run=initial.run, weights=initial.sha256),
         path=job.path,
         processes=job.distributed.world_size,

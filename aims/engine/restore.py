@@ -12,14 +12,13 @@ from torch import Tensor
 
 from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.core.errors import AimsError, InputError
-from aims.core.files import sha256_file
 from aims.core.records import INITIAL, RECORD, WEIGHTS, Preprocessing, RunRecord
 from aims.data.read import Dataset, find_datasets
 from aims.engine.checkpoint import load_tensors, load_trained
 from aims.methods import BACKBONES, build_model
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
-from aims.models.weights import load_weights, packaged_weights, weights_folder
+from aims.models.weights import find_packaged, load_weights, packaged_weights, weights_folder
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +120,8 @@ def base_weights(record: RunRecord, path: Path | None) -> Mapping[str, Tensor] |
 
     Args:
         record: record of the run.
-        path: checkpoint file; None for the file in the cache folder or the one that comes with AIMS.
+        path: checkpoint file, or the name of weights that come with AIMS; None for the file in the cache
+            folder or the edition that comes with AIMS and has the run's checksum.
 
     Returns:
         State dict of plain SAM; None if the run started from random weights.
@@ -135,10 +135,12 @@ def base_weights(record: RunRecord, path: Path | None) -> Mapping[str, Tensor] |
             raise InputError(f"{record.path}: the run started from random weights; leave --weights out")
         _warn_of_other_numbers(record)
         return None
-    packaged = packaged_weights(config.backbone)
-    if path is None and packaged is not None and sha256_file(packaged) == config.weights:
-        path, ways_on = packaged, ""
-    elif path is None:
+    if path is None:
+        path = next((each.path for each in packaged_weights() if each.sha256 == config.weights), None)
+    elif named := find_packaged(str(path)):
+        path = named.path
+    ways_on = "give the file that the run started from"
+    if path is None:
         checkpoint = BACKBONES[config.backbone].checkpoint
         if checkpoint is None or checkpoint.sha256 != config.weights:
             raise InputError(
@@ -147,8 +149,6 @@ def base_weights(record: RunRecord, path: Path | None) -> Mapping[str, Tensor] |
             )
         path = weights_folder() / checkpoint.file_name
         ways_on = f"fetch it with `aims weights {config.backbone}`, or give it with --weights PATH"
-    else:
-        ways_on = "give the file that the run started from"
     if not path.is_file():
         raise InputError(f"{path}: no such file of weights; {ways_on}")
     loaded = load_weights(config.backbone, path)

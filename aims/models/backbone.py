@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
+from aims.core.errors import InputError, unknown_name
 from aims.core.registry import Registry
 from aims.models.segmenter import Segmenter
 
@@ -56,4 +59,70 @@ class Backbone(ABC):
         """Reinitialises a plain model with random weights that train well; does nothing by default."""
 
 
-BACKBONES = Registry[Backbone]("backbone")
+class BackboneRegistry(Registry[Backbone]):
+    """The registered backbones, and the variants of those that are dataclasses.
+
+    `NAME:FIELD=VALUE,...` is the backbone with other hyper-parameters, e.g.
+    "sam-tiny:image_size=256,patch_size=16" or "sam-tiny:depth=4,global_blocks=1+3"; it has no weights of its
+    own. A variant has one spelling, by which records know it. Only registered names are iterated over.
+    """
+
+    def __getitem__(self, name: str) -> Backbone:
+        base, colon, changes = name.partition(":")
+        found = super().__getitem__(base)
+        return _variant(name, base, found, changes) if colon else found
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str) or ":" not in name:
+            return super().__contains__(name)
+        try:
+            self[name]
+        except InputError:
+            return False
+        return True
+
+
+def _variant(name: str, base: str, backbone: Backbone, text: str) -> Backbone:
+    values = _numbers(backbone)
+    changed: dict[str, int | tuple[int, ...]] = {}
+    for part in text.split(","):
+        field, _, value = part.partition("=")
+        if field not in values:
+            raise unknown_name("field", field, values, where=f"backbone {name!r}")
+        try:
+            numbers = tuple(int(number) for number in value.split("+"))
+        except ValueError:
+            raise InputError(f"backbone {name!r}: {field} is {value!r}, not a whole number") from None
+        several = isinstance(values[field], tuple)
+        if len(numbers) > 1 and not several:
+            raise InputError(f"backbone {name!r}: {field} is one number, not {value!r}")
+        changed[field] = numbers if several else numbers[0]
+    # In the order of the class, without what is not changed.
+    kept = {field: changed[field] for field in values if changed.get(field, values[field]) != values[field]}
+    canonical = ":".join(filter(None, (base, ",".join(f"{key}={_text(kept[key])}" for key in kept))))
+    if canonical != name:
+        raise InputError(f"backbone {name!r}: write it {canonical!r}, so that every record names it alike")
+    # Any: the base class is no dataclass.
+    changing: Any = backbone
+    # The authors' weights are of their architecture alone.
+    others = {} if backbone.checkpoint is None else {"checkpoint": None}
+    try:
+        varied: Backbone = dataclasses.replace(changing, **kept, **others)
+        return varied
+    except InputError as error:
+        raise InputError(f"backbone {name!r}: {error}") from None
+
+
+def _numbers(backbone: Backbone) -> dict[str, int | tuple[int, ...]]:
+    """Returns the hyper-parameters of a backbone that is a dataclass; of others there are no variants."""
+    if not dataclasses.is_dataclass(backbone):
+        return {}
+    found = {field.name: getattr(backbone, field.name) for field in dataclasses.fields(backbone)}
+    return {name: value for name, value in found.items() if isinstance(value, (int, tuple))}
+
+
+def _text(value: int | tuple[int, ...]) -> str:
+    return "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+BACKBONES: Registry[Backbone] = BackboneRegistry("backbone")

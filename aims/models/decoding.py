@@ -39,8 +39,8 @@ def decode_masks(
     image_embeddings: Float[Tensor, "images dim height width"],
     image_pe: Float[Tensor, "1 dim height width"],
     sparse: Float[Tensor, "prompts points dim"],
-    dense: Float[Tensor, "1 dim height width"],
-) -> tuple[Float[Tensor, "prompts 1 4*height 4*width"], Float[Tensor, "prompts 1"]]:
+    dense: Float[Tensor, "dense dim height width"],
+) -> tuple[Float[Tensor, "prompts 1 mask_height mask_width"], Float[Tensor, "prompts 1"]]:
     """Predicts one mask for every prompt, as the decoder does with `multimask_output=False`.
 
     Args:
@@ -48,12 +48,14 @@ def decode_masks(
         image_embeddings: embeddings of the images.
         image_pe: positional encoding of the image's tokens.
         sparse: tokens of the prompts, image by image; all images have the same number of prompts.
-        dense: embedding that is added to the image for all prompts.
+        dense: embedding that is added to the image: one for all prompts, or one for each.
 
     Returns:
         Mask logits, and the IoU predicted for each mask.
     """
     height, width = image_embeddings.shape[2:]
+    if len(dense) > 1:
+        image_embeddings = _per_prompt(image_embeddings, len(sparse))
     image = (image_embeddings + dense).flatten(2).transpose(1, 2)
     positions = image_pe.flatten(2).transpose(1, 2)
     step = len(sparse)
@@ -73,7 +75,7 @@ def _decode(
     positions: Float[Tensor, "1 pixels dim"],
     sparse: Float[Tensor, "prompts points dim"],
     grid: tuple[int, int],
-) -> tuple[Float[Tensor, "prompts 1 4*height 4*width"], Float[Tensor, "prompts 1"]]:
+) -> tuple[Float[Tensor, "prompts 1 mask_height mask_width"], Float[Tensor, "prompts 1"]]:
     output = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens = torch.cat([output.expand(len(sparse), -1, -1), sparse], dim=1)
     transformer = decoder.transformer
@@ -248,16 +250,20 @@ def _upscale(
     image: Float[Tensor, "prompts pixels dim"],
     hyper: Float[Tensor, "prompts channels"],
     grid: tuple[int, int],
-) -> Float[Tensor, "prompts 1 4*height 4*width"]:
-    """Upscales the image's tokens four times and multiplies them with each prompt's vector."""
-    first, norm, activation, second, last_activation = upscaling
+) -> Float[Tensor, "prompts 1 mask_height mask_width"]:
+    """Doubles the image's tokens once per convolution and multiplies them with each prompt's vector."""
+    first, norm, activation, *later = upscaling
     (prompts, _, _), (height, width) = image.shape, grid
     fine = _spread(image, first)
     fine = activation(F.layer_norm(fine, fine.shape[-1:], norm.weight, norm.bias, norm.eps))
-    finest = last_activation(_spread(fine, second))
-    logits = torch.einsum("pnijc,pc->pnij", finest, hyper)
-    placed = logits.view(prompts, height, width, 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4, 6)
-    return placed.reshape(prompts, 1, 4 * height, 4 * width)
+    for convolution, activation in zip(later[::2], later[1::2], strict=True):
+        fine = activation(_spread(fine, convolution))
+    logits = torch.einsum("p...c,pc->p...", fine, hyper)
+    times = 1 + len(later) // 2
+    # Rows of all convolutions first, then their columns.
+    rows, columns = range(3, 3 + 2 * times, 2), range(4, 4 + 2 * times, 2)
+    placed = logits.view(prompts, height, width, *[2] * (2 * times)).permute(0, 1, *rows, 2, *columns)
+    return placed.reshape(prompts, 1, height << times, width << times)
 
 
 def _spread(values: Float[Tensor, "... inputs"], convolution: Any) -> Float[Tensor, "... 4 outputs"]:

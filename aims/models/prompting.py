@@ -1,4 +1,4 @@
-"""segment-anything's prompt encoder for points and boxes, without synchronizing with a GPU.
+"""segment-anything's prompt encoder for points, boxes and masks, without synchronizing with a GPU.
 
 The original selects the points of each label with boolean masks, which synchronize with a GPU six times per
 call. Here `torch.where` gives every point the embedding of its label. The results are bit-identical.
@@ -28,17 +28,20 @@ def embed_prompts(
     point_coords: Float[Tensor, "prompts points 2"],
     point_labels: Int[Tensor, "prompts points"],
     boxes: Float[Tensor, "prompts 4"] | None,
-) -> tuple[Float[Tensor, "prompts tokens dim"], Float[Tensor, "1 dim height width"]]:
-    """Computes `encoder(points=(point_coords, point_labels), boxes=boxes, masks=None)`.
+    masks: Float[Tensor, "prompts 1 4*height 4*width"] | None = None,
+) -> tuple[Float[Tensor, "prompts tokens dim"], Float[Tensor, "dense dim height width"]]:
+    """Computes `encoder(points=(point_coords, point_labels), boxes=boxes, masks=masks)`.
 
     Args:
         encoder: a stock prompt encoder.
         point_coords: (x, y) in pixels of the model input.
         point_labels: 1 for object, 0 for background, -1 for padding.
         boxes: (left, top, right, bottom), or None.
+        masks: mask logits, or None.
 
     Returns:
-        The tokens of each prompt, and the dense embedding that is added to the image for all prompts.
+        The tokens of each prompt, and the dense embedding that is added to the image: one for all prompts
+        without masks, else one for each.
     """
     if boxes is None:
         # Without a box, segment-anything appends a padding point.
@@ -52,5 +55,7 @@ def embed_prompts(
     tokens = torch.where(labels == _NOT_A_POINT, encoder.not_a_point_embed.weight, tokens)
     if boxes is not None:
         tokens = torch.cat([tokens, encoder._embed_boxes(boxes)], dim=1)
+    if masks is not None:
+        return tokens, encoder._embed_masks(masks)
     dense = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
     return tokens, dense.expand(-1, -1, *encoder.image_embedding_size)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 
 from torch import nn
 
+from aims.core.errors import InputError
 from aims.models.backbone import BACKBONES, Backbone, Checkpoint
 from aims.models.encoder import ImageEncoder
 from aims.models.initialization import initialize_random
@@ -30,6 +32,8 @@ class SAM(Backbone):
         prompt_dim: channels of image and prompt embeddings and of the mask decoder.
         decoder_mlp_dim: hidden width of the mask decoder's MLPs.
         iou_hidden_dim: hidden width of the head that predicts the IoU.
+        mask_scale: side of the mask logits of one patch, in pixels: a power of two, at least SAM's 4. Beyond
+            it the decoder has further transposed convolutions, and the model is no longer plain SAM.
     """
 
     width: int
@@ -43,11 +47,27 @@ class SAM(Backbone):
     prompt_dim: int = 256
     decoder_mlp_dim: int = 2048
     iou_hidden_dim: int = 256
+    mask_scale: int = 4
+
+    def __post_init__(self) -> None:
+        numbers = {name: value for name, value in vars(self).items() if isinstance(value, int)}
+        if least := next((name for name, value in numbers.items() if value < 1), None):
+            raise InputError(f"{least} must be at least 1, not {numbers[least]}")
+        if self.width % self.heads:
+            raise InputError(f"width {self.width} is no multiple of {self.heads} heads")
+        if self.image_size % self.patch_size:
+            raise InputError(f"image_size {self.image_size} is no multiple of the patches' {self.patch_size}")
+        if not self.global_blocks or not all(0 <= block < self.depth for block in self.global_blocks):
+            raise InputError(f"global_blocks {self.global_blocks} must be of the blocks 0..{self.depth - 1}")
+        if self.prompt_dim % 16:
+            raise InputError(f"prompt_dim {self.prompt_dim} is no multiple of 16")
+        if self.mask_scale < 4 or self.mask_scale & (self.mask_scale - 1):
+            raise InputError(f"mask_scale must be 4, 8, 16, ..., not {self.mask_scale}")
 
     @property
     def mask_size(self) -> int:
-        """Side of the mask logits: 4 per patch, so a quarter of the input at SAM's patch size of 16."""
-        return 4 * (self.image_size // self.patch_size)
+        """Side of the mask logits: by default a quarter of the input at SAM's patch size of 16."""
+        return self.mask_scale * (self.image_size // self.patch_size)
 
     def build(self) -> Segmenter:
         """Builds a plain SAM with segment-anything's own initialisation.
@@ -85,21 +105,31 @@ class SAM(Backbone):
                 input_image_size=(self.image_size, self.image_size),
                 mask_in_chans=16,
             ),
-            mask_decoder=modeling.MaskDecoder(
-                num_multimask_outputs=3,
-                transformer=modeling.TwoWayTransformer(
-                    depth=2,
-                    embedding_dim=self.prompt_dim,
-                    mlp_dim=self.decoder_mlp_dim,
-                    num_heads=8,
-                ),
-                transformer_dim=self.prompt_dim,
-                iou_head_depth=3,
-                iou_head_hidden_dim=self.iou_hidden_dim,
-            ),
+            mask_decoder=self._build_decoder(),
             image_size=self.image_size,
             in_channels=3,
         )
+
+    def _build_decoder(self) -> nn.Module:
+        modeling = sam_modeling()
+        decoder: nn.Module = modeling.MaskDecoder(
+            num_multimask_outputs=3,
+            transformer=modeling.TwoWayTransformer(
+                depth=2,
+                embedding_dim=self.prompt_dim,
+                mlp_dim=self.decoder_mlp_dim,
+                num_heads=8,
+            ),
+            transformer_dim=self.prompt_dim,
+            iou_head_depth=3,
+            iou_head_hidden_dim=self.iou_hidden_dim,
+        )
+        upscaling = decoder.get_submodule("output_upscaling")
+        assert isinstance(upscaling, nn.Sequential)
+        channels = self.prompt_dim // 8
+        for _ in range(int(math.log2(self.mask_scale)) - 2):
+            upscaling.extend([nn.ConvTranspose2d(channels, channels, kernel_size=2, stride=2), nn.GELU()])
+        return decoder
 
     def initialize(self, model: Segmenter) -> None:
         """Reinitialises the weights with `initialize_random`."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from aims.models.attention import AttentionPath, use_path
 from aims.models.decoding import decode_masks, is_stock_decoder
@@ -80,7 +81,8 @@ class Segmenter(nn.Module):
         point_coords: Float[Tensor, "prompts points 2"],
         point_labels: Int[Tensor, "prompts points"],
         boxes: Float[Tensor, "prompts 4"] | None = None,
-    ) -> tuple[Float[Tensor, "prompts 1 4*height 4*width"], Float[Tensor, "prompts 1"]]:
+        masks: Float[Tensor, "prompts 1 mask_height mask_width"] | None = None,
+    ) -> tuple[Float[Tensor, "prompts 1 mask_height mask_width"], Float[Tensor, "prompts 1"]]:
         """Predicts one mask for every prompt; all images must have the same number of prompts.
 
         Args:
@@ -90,19 +92,23 @@ class Segmenter(nn.Module):
             point_labels: 1 for object, 0 for background, -1 for padding.
             boxes: (left, top, right, bottom) in pixels of the model input; with boxes, point_coords may be
                 empty, (prompts, 0, 2).
+            masks: mask logits of an earlier answer, as prompts.
 
         Returns:
-            Mask logits at a quarter of the model input's size (an object is where they are > 0), and the
+            Mask logits, in SAM 4 pixels a side for every patch (an object is where they are > 0), and the
             IoU that the model predicts for each mask.
         """
         # Not in bfloat16: the positional encoding has frequencies of tens of periods, so that its rounding
         # would move clicks by pixels.
         with torch.autocast(image_embeddings.device.type, enabled=False):
             coords, corners = point_coords.float(), None if boxes is None else boxes.float()
+            before = None if masks is None else self._prompt_masks(masks)
             if self.path != "stock" and is_stock_prompt_encoder(self.prompt_encoder):
-                sparse, dense = embed_prompts(self.prompt_encoder, coords, point_labels, corners)
+                sparse, dense = embed_prompts(self.prompt_encoder, coords, point_labels, corners, before)
             else:
-                sparse, dense = self.prompt_encoder(points=(coords, point_labels), boxes=corners, masks=None)
+                sparse, dense = self.prompt_encoder(
+                    points=(coords, point_labels), boxes=corners, masks=before
+                )
             image_pe = self.prompt_encoder.get_dense_pe()
         if self.path != "stock" and is_stock_decoder(self.mask_decoder):
             return decode_masks(
@@ -111,7 +117,7 @@ class Segmenter(nn.Module):
                 image_pe=image_pe,
                 sparse=sparse,
                 # Without mask prompts the dense embedding is the same for all prompts.
-                dense=dense[:1],
+                dense=dense[:1] if masks is None else dense,
             )
         each = len(point_coords) // len(image_embeddings)
         # The decoder takes the prompts of one image; on the stock path one at a time, as in
@@ -129,6 +135,14 @@ class Segmenter(nn.Module):
         ]
         mask_logits, iou_predictions = (torch.cat(parts) for parts in zip(*outputs, strict=True))
         return mask_logits, iou_predictions
+
+    def _prompt_masks(
+        self, masks: Float[Tensor, "prompts 1 mask_height mask_width"]
+    ) -> Float[Tensor, "prompts 1 prompt_height prompt_width"]:
+        """Brings masks to the size that the prompt encoder takes, also those of a finer mask decoder."""
+        size = self.prompt_encoder.mask_input_size
+        masks = masks.float()
+        return masks if masks.shape[2:] == size else F.interpolate(masks, size, mode="area")
 
     def learn(self, name: str) -> None:
         """Declares that a parameter, or all parameters of a module, are trainable.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import platformdirs
 import torch
 from safetensors import SafetensorError
@@ -19,10 +20,11 @@ from torch import Tensor
 
 from aims.core.errors import InputError
 from aims.core.files import sha256_file
+from aims.core.structs import Digest, read_struct
 from aims.models.backbone import BACKBONES, Checkpoint
 from aims.models.trainable import require_match
 
-#: Weights that come with AIMS: one folder per backbone, as `aims pretrain` writes it, with its model card.
+#: Weights that come with AIMS: a folder NAME@EDITION for each, as `aims pretrain` writes it.
 PACKAGED = Path(__file__).parent / "pretrained"
 
 #: The licence of the authors' code and weights alike.
@@ -31,6 +33,7 @@ LICENSE = "Apache-2.0"
 #: The licence of the weights that come with AIMS, which is that of AIMS.
 PACKAGED_LICENSE = "Apache-2.0"
 
+_FILE, _CARD = "weights.safetensors", "card.json"
 _ALTERNATIVES = "give a file with --weights PATH, or --weights none for random weights (recorded as random)"
 
 
@@ -47,39 +50,111 @@ class LoadedWeights:
     sha256: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class PackagedWeights:
+    """Weights that come with AIMS.
+
+    Attributes:
+        name: name that all editions share, e.g. "sam-tiny".
+        edition: number of the edition, from 1.
+        backbone: name in `BACKBONES` of the architecture.
+        path: the file, beside its model card.
+        sha256: SHA-256 of the file by its card, in hexadecimal.
+    """
+
+    name: str
+    edition: int
+    backbone: str
+    path: Path
+    sha256: str
+
+    @property
+    def full_name(self) -> str:
+        """Name of this edition, e.g. "sam-tiny@1"."""
+        return f"{self.name}@{self.edition}"
+
+
+class _CardWeights(msgspec.Struct):
+    sha256: Digest
+
+
+class _Card(msgspec.Struct):
+    """The part of a model card that is read."""
+
+    model: str
+    weights: _CardWeights
+
+
 def weights_folder() -> Path:
     """Returns the folder of downloaded weights, below $AIMS_CACHE or else the user's cache folder."""
     cache = os.environ.get("AIMS_CACHE")
     return (Path(cache) if cache else platformdirs.user_cache_path("aims")) / "weights"
 
 
-def packaged_weights(backbone: str) -> Path | None:
-    """Returns the file of a backbone's weights that comes with AIMS; None where there is none."""
-    path = PACKAGED / backbone / "weights.safetensors"
-    return path if path.is_file() else None
+def packaged_weights() -> list[PackagedWeights]:
+    """Returns all weights that come with AIMS, by name and edition."""
+    found = []
+    for path in PACKAGED.glob(f"*@*/{_FILE}"):
+        name, _, edition = path.parent.name.rpartition("@")
+        card = read_struct(path.with_name(_CARD), _Card, what="a model card")
+        found.append(
+            PackagedWeights(
+                name=name,
+                edition=int(edition),
+                backbone=card.model,
+                path=path,
+                sha256=card.weights.sha256,
+            )
+        )
+    return sorted(found, key=lambda each: (each.name, each.edition))
 
 
-def resolve_weights(backbone: str, path: Path | None) -> Path:
+def find_packaged(name: str, backbone: str | None = None) -> PackagedWeights | None:
+    """Finds weights that come with AIMS: "sam-tiny@1" is the first edition, "sam-tiny" the newest.
+
+    Args:
+        name: name of the weights, with or without an edition.
+        backbone: architecture that they must have; None for any.
+    """
+    named = [each for each in packaged_weights() if name in (each.name, each.full_name)]
+    fitting = [each for each in named if backbone in (None, each.backbone)]
+    # The newest edition comes last.
+    return fitting[-1] if fitting else None
+
+
+def packaged_name(sha256: str) -> str | None:
+    """Returns the name and edition of the weights that come with AIMS and have this checksum, if any do."""
+    return next((each.full_name for each in packaged_weights() if each.sha256 == sha256), None)
+
+
+def resolve_weights(backbone: str, given: Path | str | None) -> Path:
     """Finds the file of weights for a backbone.
 
     Args:
         backbone: name in `BACKBONES`.
-        path: the file given by the user; None for the authors' file in `weights_folder()`, or for the one
-            that comes with AIMS if the authors have none.
+        given: a file, or the name of weights that come with AIMS; None for the authors' file in
+            `weights_folder()`, or for the newest edition under the backbone's name that fits it.
 
     Raises:
-        InputError: there is no such file, or the backbone has no pretrained weights.
+        InputError: there is no such file, the named weights are those of another backbone, or the backbone
+            has no pretrained weights.
     """
     checkpoint = BACKBONES[backbone].checkpoint
-    if path is not None:
-        if not path.is_file():
-            raise InputError(f"{path}: no such file of weights; {_ALTERNATIVES}")
-        return path
-    if checkpoint is None:
-        packaged = packaged_weights(backbone)
+    if given is not None or checkpoint is None:
+        own = find_packaged(backbone.partition(":")[0], backbone)
+        packaged = own if given is None else find_packaged(str(given))
         if packaged is not None:
-            return packaged
-        raise InputError(f"no pretrained weights of {backbone} exist yet; {_ALTERNATIVES}")
+            if packaged.backbone != backbone:
+                raise InputError(
+                    f"{packaged.full_name} are weights of {packaged.backbone}, not of {backbone}; take "
+                    f"--backbone {packaged.backbone}, or {_ALTERNATIVES}"
+                )
+            return packaged.path
+        if given is None:
+            raise InputError(f"no pretrained weights of {backbone} exist yet; {_ALTERNATIVES}")
+        if not Path(given).is_file():
+            raise InputError(f"{given}: no such file of weights; {_ALTERNATIVES}")
+        return Path(given)
     cached = weights_folder() / checkpoint.file_name
     if not cached.is_file():
         raise InputError(

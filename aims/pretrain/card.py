@@ -12,17 +12,20 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from aims.core.config import RANDOM_WEIGHTS
 from aims.core.files import atomic_write, sha256_file, write_json, write_text
 from aims.core.records import Code, Hardware
 from aims.core.structs import Count, Digest, Share
+from aims.core.vocabulary import STRICT
 from aims.engine.checkpoint import save_tensors
 from aims.engine.export_card import render_card
 from aims.engine.machine import commit, hardware, peak_memory
+from aims.models.weights import packaged_name
 from aims.pretrain.checkpoint import Progress
-from aims.pretrain.config import PretrainSettings
 from aims.pretrain.photographs import Photographs
 from aims.pretrain.pictures import FAMILY
-from aims.pretrain.scores import HELD_OUT_SEED, LARGE, ClickScores, HeldOutScores
+from aims.pretrain.scores import LARGE, ClickScores, HeldOutScores
+from aims.pretrain.settings import HELD_OUT_SEED, PretrainSettings
 from aims.pretrain.step import LOSS_NAMES
 from aims.version import __version__
 
@@ -34,6 +37,10 @@ _WITH_PHOTOGRAPHS = (
     "NOT TO BE SHIPPED: photographs were learned from as well. Those of BSDS500 are given for research, with "
     "citation (Arbelaez, Maire, Fowlkes and Malik, PAMI 2011), and not under a free licence; neither may "
     "these weights be passed on under one."
+)
+_FROM_OTHERS = (
+    "NOT TO BE SHIPPED before it is checked: training started from weights that do not come with AIMS, and "
+    "whose licence is not known here."
 )
 _KINDS = {
     "wilds": "held-out scenes of the family that was learned",
@@ -90,6 +97,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         held_out_seed: seed of the held-out scenes.
         large_share: smallest share of the image that a large instance covers.
         scores: scores of the written weights in float32 and of discs, by held-out set.
+        protocol: protocol of the scores; "strict" in cards of earlier versions, which do not say it.
         code: versions of the software.
         written: time of writing, ISO 8601 in UTC.
     """
@@ -111,6 +119,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     held_out_seed: int
     large_share: Share
     scores: dict[str, HeldOutScores]
+    protocol: str = STRICT.name
     code: Code
     written: str
 
@@ -146,10 +155,11 @@ def write_card(
         scoring_seconds: duration of the final scoring, which `progress` does not include.
     """
     weights, learned = folder / WEIGHTS, photographs.get("learn")
+    own = settings.weights == RANDOM_WEIGHTS or packaged_name(settings.weights) is not None
     card = Card(
         model=settings.backbone,
-        license=_WITH_PHOTOGRAPHS if learned else _SCENES_ONLY,
-        shippable=learned is None,
+        license=_WITH_PHOTOGRAPHS if learned else _SCENES_ONLY if own else _FROM_OTHERS,
+        shippable=own and learned is None,
         weights=CardWeights(file=WEIGHTS, bytes=weights.stat().st_size, sha256=sha256_file(weights)),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         images_seen=progress.step * settings.batch_size,
@@ -167,6 +177,7 @@ def write_card(
         held_out_seed=HELD_OUT_SEED,
         large_share=LARGE,
         scores={name: HeldOutScores.of(found, progress.floors[name]) for name, found in scores.items()},
+        protocol=progress.protocol,
         code=Code(aims=__version__, commit=commit(), torch=str(torch.__version__)),
         written=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from aims.core.files import write_text
+from aims.core.vocabulary import STRICT
 from aims.engine.checkpoint import (
     load_optimizer,
     load_sharded,
@@ -37,6 +39,8 @@ class Progress:
         scored: number of images seen at the last scoring.
         lines: lines of metrics.jsonl.
         floors: scores of discs by held-out set.
+        protocol: protocol of all scores; a pretraining keeps that with which it began, which in files of
+            earlier versions is "strict".
     """
 
     step: int = 0
@@ -44,6 +48,7 @@ class Progress:
     scored: int = 0
     lines: list[Line] = field(default_factory=list)
     floors: dict[str, DiscScores] = field(default_factory=dict)
+    protocol: str = STRICT.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +86,7 @@ def save_checkpoint(
     folder: Path,
     model: nn.Module,
     average: Average,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     sums: Tensor,
     progress: Progress,
 ) -> None:
@@ -89,7 +94,8 @@ def save_checkpoint(
     parameters = dict(model.named_parameters())
     tensors: dict[str, Tensor] = {f"model.{name}": tensor for name, tensor in parameters.items()}
     tensors |= {f"average.{name}": tensor for name, tensor in average.tensors.items()}
-    tensors |= optimizer_tensors(optimizer, parameters)
+    for optimizer in optimizers:
+        tensors |= optimizer_tensors(optimizer, parameters)
     metadata = _Metadata(progress=progress, sums=sums.tolist())
     save_sharded(folder, progress.step, tensors, msgspec.to_builtins(metadata))
     write_metrics(folder, progress)
@@ -102,12 +108,16 @@ def write_metrics(folder: Path, progress: Progress) -> None:
 
 @torch.no_grad()
 def load_checkpoint(
-    folder: Path, model: nn.Module, average: Average, optimizer: torch.optim.Optimizer, sums: Tensor
+    folder: Path,
+    model: nn.Module,
+    average: Average,
+    optimizers: Sequence[torch.optim.Optimizer],
+    sums: Tensor,
 ) -> Progress:
     """Restores everything that `save_checkpoint` wrote, also from the single file of earlier versions.
 
     Returns:
-        The state of the pretraining; model, average, optimizer and `sums` are updated in place.
+        The state of the pretraining; model, average, optimizers and `sums` are updated in place.
 
     Raises:
         AimsError: a file is damaged or missing, or belongs to another model.
@@ -120,7 +130,11 @@ def load_checkpoint(
             part, _, rest = name.partition(".")
             if part != "optimizer":
                 (parameters if part == "model" else average.tensors)[rest].copy_(tensor)
-        load_optimizer(optimizer, parameters, tensors)
+        for optimizer in optimizers:
+            owned = {id(each) for group in optimizer.param_groups for each in group["params"]}
+            others = {name for name, parameter in parameters.items() if id(parameter) not in owned}
+            own = {name: each for name, each in tensors.items() if name.split(".", 2)[-1] not in others}
+            load_optimizer(optimizer, parameters, own)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise not_this_model(path, error) from None
     return metadata.progress

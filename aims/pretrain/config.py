@@ -1,22 +1,23 @@
-"""The configuration of a pretraining, the fixed part of its recipe, and the file that keeps both."""
+"""From options to a pretraining job, and the folder in which it can begin or go on."""
 
 from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from aims.core.config import PRECISIONS
-from aims.core.errors import InputError, require_at_least_one, unknown_name
+from aims.core.errors import InputError
 from aims.core.structs import read_struct
 from aims.engine.checkpoint import has_sharded
 from aims.engine.plan import find_device
-from aims.methods import BACKBONES
-from aims.pretrain.scores import HELD_OUT_SEED
+from aims.models.weights import LoadedWeights, load_weights, resolve_weights
+from aims.pretrain.optimizers import require_optimizer
+from aims.pretrain.photographs import Photographs
+from aims.pretrain.settings import PretrainConfig, PretrainSettings
 
 #: Name of the file of a pretraining's folder that holds its configuration and recipe.
 SETTINGS = "pretraining.json"
@@ -24,94 +25,6 @@ SETTINGS = "pretraining.json"
 _MOST_WORKERS = 16
 #: Default share of photographs among the images, if there are photographs.
 SHARE_OF_PHOTOS = 0.3
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainRecipe:
-    """The part of the recipe that is not configurable.
-
-    Attributes:
-        betas: betas of AdamW.
-        weight_decay: weight decay of AdamW, for the weights of linear and convolutional layers.
-        gradient_norm: norm to which gradients are clipped.
-        warm_up_steps: number of steps of the linear warm-up of the learning rate.
-        last_rate: learning rate at the end of the cosine, as a fraction of the highest.
-        average_decay: decay of the moving average of the weights, which is released.
-        pair_weight: initial weight of the loss on pairs of patches; it falls linearly to 0.
-        balanced_share: share of the training over which the cross-entropy changes from balanced to plain.
-    """
-
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = 0.05
-    gradient_norm: float = 1.0
-    warm_up_steps: int = 300
-    last_rate: float = 0.01
-    average_decay: float = 0.999
-    pair_weight: float = 0.5
-    balanced_share: float = 0.2
-
-
-RECIPE = PretrainRecipe()
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainConfig:
-    """Everything that determines the weights of a pretraining.
-
-    Attributes:
-        images: number of images to train on; equal configurations then give equal weights. None if `hours` is
-            given.
-        hours: duration of the training; the learning rate falls with time. None if `images` is given.
-        backbone: name in `BACKBONES`.
-        batch_size: number of images per step.
-        clicks: number of clicks per image.
-        lr: highest learning rate.
-        share_of_photos: share of photographs among the images, 0..1; 0 for scenes only.
-        precision: "float32", or "bf16" (autocast; losses are computed in float32).
-        seed: seed of weights, scenes and all random choices.
-        held_out: number of held-out scenes of each family.
-        score_every: number of images between two scorings.
-    """
-
-    images: int | None = None
-    hours: float | None = None
-    backbone: str = "sam-tiny"
-    batch_size: int = 8
-    clicks: int = 6
-    lr: float = 5e-4
-    share_of_photos: float = 0.0
-    precision: str = "float32"
-    seed: int = 0
-    held_out: int = 200
-    score_every: int = 20_000
-
-    def __post_init__(self) -> None:
-        BACKBONES[self.backbone]
-        if self.precision not in PRECISIONS:
-            raise unknown_name("precision", self.precision, PRECISIONS)
-        if (self.images is None) == (self.hours is None):
-            raise InputError("say how long: with --images or with --hours")
-        names = ("images", "batch_size", "clicks", "held_out", "score_every")
-        require_at_least_one(
-            **{name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        )
-        for name in ("hours", "lr"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"--{name} must be a positive number, not {value}")
-        if not 0 <= self.share_of_photos < 1:
-            raise InputError(f"--share-of-photos must be at least 0 and below 1, not {self.share_of_photos}")
-        if self.seed < 0 or self.seed == HELD_OUT_SEED:
-            raise InputError(
-                f"--seed must be at least 0 and not {HELD_OUT_SEED}, that of the held-out scenes"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainSettings(PretrainConfig):
-    """The content of pretraining.json: configuration and recipe."""
-
-    recipe: PretrainRecipe = RECIPE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +37,7 @@ class PretrainJob:
         device: device to train on.
         photos: folder of photographs to train on; used if `share_of_photos` is above 0.
         bsds: folder of photographs to score on.
+        weights: weights that training starts from; None for random ones.
         workers: number of processes that prepare scenes ahead.
         seconds: time limit of this call, after which it writes all output; None for no limit.
     """
@@ -133,6 +47,7 @@ class PretrainJob:
     device: torch.device
     photos: Path | None = None
     bsds: Path | None = None
+    weights: LoadedWeights | None = None
     workers: int = 0
     seconds: float | None = None
 
@@ -147,6 +62,7 @@ def plan_pretraining(
     photos: Path | None = None,
     bsds: Path | None = None,
     share_of_photos: float | None = None,
+    weights: str | None = None,
     device: str = "auto",
     workers: int | None = None,
     seconds: float | None = None,
@@ -159,6 +75,8 @@ def plan_pretraining(
         photos: folder of photographs to train on.
         bsds: folder of photographs to score on.
         share_of_photos: share of photographs among the images; None for 0.3 with `photos` and 0 without.
+        weights: file of weights that training starts from, or the name of weights that come with AIMS; None
+            for random weights.
         device: "auto", "cpu", "cuda" or "cuda:N".
         workers: number of processes that prepare scenes ahead; None for none on a CPU, where they would take
             cores from the training, and for all cores but one, at most 16, with a GPU.
@@ -172,6 +90,11 @@ def plan_pretraining(
         raise InputError("--share-of-photos needs --photos, the folder of photographs")
     share = (SHARE_OF_PHOTOS if share_of_photos is None else share_of_photos) if photos else 0.0
     config = PretrainConfig(share_of_photos=share, **settings)
+    require_optimizer(config.optimizer)
+    loaded = None
+    if weights is not None:
+        loaded = load_weights(config.backbone, resolve_weights(config.backbone, weights))
+        config = replace(config, weights=loaded.sha256)
     target = find_device(device)
     if workers is None:
         workers = 0 if target.type == "cpu" else min(_MOST_WORKERS, max(1, len(os.sched_getaffinity(0)) - 1))
@@ -181,9 +104,24 @@ def plan_pretraining(
         device=target,
         photos=photos,
         bsds=bsds,
+        weights=loaded,
         workers=workers,
         seconds=seconds,
     )
+
+
+def find_photographs(job: PretrainJob) -> dict[str, Photographs]:
+    """Finds the photographs to train on ("learn"), and those of the scores ("train" and "val").
+
+    Raises:
+        InputError: a folder holds no photographs in BSDS500's layout.
+    """
+    found: dict[str, Photographs] = {}
+    if job.photos is not None and job.config.share_of_photos:
+        found["learn"] = Photographs.find(job.photos, "train")
+    if job.bsds is not None:
+        found |= {split: Photographs.find(job.bsds, split) for split in ("train", "val")}
+    return found
 
 
 def settings_of(job: PretrainJob) -> PretrainSettings:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from aims.pretrain.packing import Packed
 from aims.pretrain.photographs import PhotographStore, Shapes
 from aims.pretrain.regions import connected_regions
 from aims.synth.sensors import rgb
+from aims.synth.world import wilds
 from aims.synth.world.geometry import Geometry
 from aims.synth.world.render import Tables, render, render_tables, scene_tables
 
@@ -107,6 +108,8 @@ class PretrainingSet(TorchDataset[Packed[Draws]]):
         at_once: number of scenes that are rendered together.
         photographs: shapes of the photographs that are mixed in; None for scenes only.
         share: probability that an image is a photograph, 0..1.
+        objects: largest number of objects of a scene; None for the family's.
+        object_size: largest size of an object (`aims.synth.world.wilds.build`); None for the family's.
     """
 
     seed: int
@@ -115,6 +118,8 @@ class PretrainingSet(TorchDataset[Packed[Draws]]):
     at_once: int = 16
     photographs: Shapes | None = None
     share: float = 0.0
+    objects: int | None = None
+    object_size: float | None = None
 
     def __getitem__(self, step: int) -> Packed[Draws]:
         numbers = range(step * self.batch_size, (step + 1) * self.batch_size)
@@ -126,7 +131,9 @@ class PretrainingSet(TorchDataset[Packed[Draws]]):
             crops = [self.photographs.draw(rng) for rng in drawn]
             seeds = [int(rng.integers(2**62)) for rng in drawn]
         size = (self.size, self.size)
-        tables = scene_tables(FAMILY, self.seed, scenes, size, self.at_once) if scenes else []
+        changed: dict[str, Any] = {"objects": self.objects, "largest": self.object_size}
+        build = partial(wilds.build, **{name: value for name, value in changed.items() if value is not None})
+        tables = scene_tables(FAMILY, self.seed, scenes, size, self.at_once, build) if scenes else []
         draws = Draws(
             self.size,
             tables,

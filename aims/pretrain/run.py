@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 
+import msgspec
 import torch
 from filelock import FileLock, Timeout
 
 from aims.core.errors import AimsError, InputError
 from aims.core.files import write_json
 from aims.core.structs import read_struct
+from aims.core.vocabulary import DEFAULT_PROTOCOL, find_protocol
 from aims.engine.checkpoint import has_sharded
 from aims.engine.loading import loader, worker_deaths
 from aims.engine.train import RunObserver, Stopped, StopRequest
@@ -31,14 +32,14 @@ from aims.pretrain.checkpoint import (
     write_metrics,
 )
 from aims.pretrain.config import (
-    RECIPE,
     SETTINGS,
-    PretrainConfig,
     PretrainJob,
+    find_photographs,
     plan_pretraining,
     require_folder,
     settings_of,
 )
+from aims.pretrain.optimizers import make_optimizers
 from aims.pretrain.photographs import Photographs, PhotographStore
 from aims.pretrain.pictures import Draws, PretrainingSet, make_pictures
 from aims.pretrain.scores import (
@@ -51,14 +52,15 @@ from aims.pretrain.scores import (
     held_out_scenes,
     score,
 )
+from aims.pretrain.settings import RECIPE, PretrainConfig
 from aims.pretrain.step import (
     LOSS_NAMES,
     ClickTargets,
-    decode_batch,
+    DropPath,
+    decode_rounds,
     draw_targets,
     mask_losses,
     pair_loss,
-    parameter_groups,
     steps_of,
 )
 from aims.synth.world.render import scenes_at_once
@@ -97,11 +99,11 @@ def pretrain(job: PretrainJob, *, finish: bool = False, observer: PretrainObserv
     """
     began = time.perf_counter()
     require_folder(job, finish)
-    photographs = _photographs(job)
+    photographs = find_photographs(job)
     job.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(job.folder / ".lock", timeout=0), torch.random.fork_rng(devices=[]):
-            write_json(job.folder / SETTINGS, dataclasses.asdict(settings_of(job)))
+            write_json(job.folder / SETTINGS, msgspec.to_builtins(settings_of(job)))
             trainer = _Pretraining(job, photographs, observer or PretrainObserver())
             if finish:
                 return trainer.finish()
@@ -112,16 +114,6 @@ def pretrain(job: PretrainJob, *, finish: bool = False, observer: PretrainObserv
             return card
     except Timeout:
         raise InputError(f"{job.folder}: another process is working here") from None
-
-
-def _photographs(job: PretrainJob) -> dict[str, Photographs]:
-    """Finds the photographs to train on, and those on which model and discs are scored."""
-    found: dict[str, Photographs] = {}
-    if job.photos is not None and job.config.share_of_photos:
-        found["learn"] = Photographs.find(job.photos, "train")
-    if job.bsds is not None:
-        found |= {split: Photographs.find(job.bsds, split) for split in ("train", "val")}
-    return found
 
 
 class _Pretraining:
@@ -138,23 +130,23 @@ class _Pretraining:
         torch.default_generator.manual_seed(self.config.seed)
         model = backbone.build()
         backbone.initialize(model)
+        if job.weights is not None:
+            model.load_state_dict(job.weights.state)
         model.path = "fast"
         self.model = model.to(job.device)
         self.mask_size = backbone.mask_size
-        self.average = Average(self.model, RECIPE.average_decay)
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.model, RECIPE.weight_decay),
-            lr=self.config.lr,
-            betas=RECIPE.betas,
-            fused=job.device.type == "cuda",
+        self.drop_path = DropPath([*model.image_encoder.blocks], self.config.drop_path)
+        self.average = Average(self.model, self.config.average_decay)
+        self.optimizers = make_optimizers(
+            self.model, self.config.optimizer, self.config.lr, fused=job.device.type == "cuda"
         )
         self.sums = torch.zeros(len(LOSS_NAMES) + 1, device=job.device)
-        self.progress = Progress()
+        self.progress = Progress(protocol=DEFAULT_PROTOCOL)
         self._held_out: list[HeldOut] = []
         self._stop = StopRequest()
         self._logged = (0, 0.0)
         if has_sharded(job.folder):
-            self.progress = load_checkpoint(job.folder, self.model, self.average, self.optimizer, self.sums)
+            self.progress = load_checkpoint(job.folder, self.model, self.average, self.optimizers, self.sums)
 
     @property
     def images(self) -> int:
@@ -205,6 +197,8 @@ class _Pretraining:
             at_once=scenes_at_once(device),
             photographs=self.store.shapes if self.store else None,
             share=self.config.share_of_photos,
+            objects=self.config.objects,
+            object_size=self.config.object_size,
         )
         numbers = itertools.count(self.progress.step // self._steps_at_once())
         with closing(loader(pictures, numbers, self.job.workers, device.type == "cuda")) as packed:
@@ -213,7 +207,9 @@ class _Pretraining:
     def _targets(self, draws: Iterable[Draws]) -> Iterator[ClickTargets]:
         """Yields the images, clicks and masks of one step after the other, from the present one on."""
         made = (
-            draw_targets(make_pictures(each, self.store), self.config.clicks, self.mask_size)
+            draw_targets(
+                make_pictures(each, self.store), self.config.clicks, self.mask_size, self.config.augment
+            )
             for each in draws
         )
         return steps_of(made, self.config.batch_size, self.progress.step % self._steps_at_once())
@@ -259,19 +255,23 @@ class _Pretraining:
     def _step(self, targets: ClickTargets) -> None:
         """Trains on the images of a step, without synchronising with the GPU."""
         device, share = self.job.device, self.share_done()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._rate(share)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self._rate(share)
+        self.drop_path.draw(targets.seeds)
+        balance, rounds = max(0.0, 1 - share / RECIPE.balanced_share), self.config.rounds
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             embeddings = self.model.embed(targets.images)
-            logits, iou = decode_batch(self.model, embeddings, targets.point_coords)
-        balance = max(0.0, 1 - share / RECIPE.balanced_share)
-        entropy, dice, iou_error = mask_losses(logits, iou, targets.masks, balance)
+            answers = list(decode_rounds(self.model, embeddings, targets, rounds))
+        losses = [mask_losses(logits, iou, targets.masks, balance) for logits, iou in answers]
+        entropy, dice, iou_error = (torch.stack(parts).mean() for parts in zip(*losses, strict=True))
         pairs = pair_loss(embeddings, targets.regions)
         loss = entropy + dice + iou_error + RECIPE.pair_weight * (1 - share) * pairs
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), RECIPE.gradient_norm)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.progress.step += 1
         self.average.update(self.model, self.progress.step)
         # Summed on the device: reading the losses here would synchronise with the GPU in every step.
@@ -304,7 +304,7 @@ class _Pretraining:
                 "images": self.images,
                 "seconds": round(self.progress.seconds, 1),
                 "images_per_second": round((self.progress.step - step) * self.config.batch_size / took, 1),
-                "lr": self.optimizer.param_groups[0]["lr"],
+                "lr": self.optimizers[0].param_groups[0]["lr"],
                 **losses,
             }
         )
@@ -317,19 +317,20 @@ class _Pretraining:
     def _save(self) -> None:
         # Raises for losses that are not finite, so that the last good checkpoint is kept.
         self._losses()
-        save_checkpoint(self.job.folder, self.model, self.average, self.optimizer, self.sums, self.progress)
+        save_checkpoint(self.job.folder, self.model, self.average, self.optimizers, self.sums, self.progress)
 
     def held_out(self) -> list[HeldOut]:
         """Returns the held-out sets; the first call makes them and scores discs on them."""
         if not self._held_out:
             size, config = self.model.image_size, self.config
+            protocol = find_protocol(self.progress.protocol)
             self.observer.stage("held-out pictures", 3)
             self._held_out = [
-                held_out_scenes(name, config.held_out, size, config.seed) for name in SCENE_FAMILIES
+                held_out_scenes(name, config.held_out, size, config.seed, protocol) for name in SCENE_FAMILIES
             ]
             if "val" in self.photographs:
                 val, train = self.photographs["val"], self.photographs["train"]
-                self._held_out.append(held_out_photographs(val, train, size))
+                self._held_out.append(held_out_photographs(val, train, size, protocol))
             for held_out in self._held_out:
                 if held_out.name not in self.progress.floors:
                     self.progress.floors[held_out.name] = disc_scores(held_out)

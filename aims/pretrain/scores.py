@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from aims.core.errors import AimsError
 from aims.core.structs import Count, Share
-from aims.core.vocabulary import STRICT
+from aims.core.vocabulary import Protocol
 from aims.data.instances import split_instances, strict_clicks
 from aims.engine.inputs import usable_instances
 from aims.engine.samples import to_input_coords
@@ -25,12 +25,14 @@ from aims.methods.disc import RADII, radius_scores
 from aims.models.segmenter import Segmenter
 from aims.pretrain.photographs import Photographs
 from aims.pretrain.pictures import normalize_rgb, picture_scenes
+from aims.pretrain.settings import HELD_OUT_SEED
 
-#: Seed of all held-out scenes; training with it is refused.
-HELD_OUT_SEED = 2_026
 SCENE_FAMILIES = ("wilds", "rooms")
 #: Smallest share of the image that a large instance covers; large instances have separate scores.
 LARGE = 0.005
+#: Side of the instance maps of held-out scenes in pixels, whatever the model's input, so that all models are
+#: scored on the same instances.
+SCORED_SIDE = 128
 
 _RENDERED_AT_ONCE = 16
 _PROMPTS = 64
@@ -85,7 +87,7 @@ class Item:
 
     Attributes:
         image: RGB at the model's input size, 0..255.
-        clicked: instance map at the image's own size, with ids and `strict` clicks of the scored instances.
+        clicked: instance map at the size of the scores, with ids and clicks of the scored instances.
         large: whether each scored instance covers at least `LARGE` of the image.
     """
 
@@ -109,17 +111,36 @@ class HeldOut:
     others: Callable[[], Iterable[Item]]
 
 
-def held_out_scenes(family: str, count: int, size: int, seed: int) -> HeldOut:
+def held_out_scenes(
+    family: str, count: int, size: int, seed: int, protocol: Protocol, side: int = SCORED_SIDE
+) -> HeldOut:
     """Renders held-out scenes of a family; `others` are the first scenes with the seed of the training.
+
+    Args:
+        family: name of the family.
+        count: number of scenes.
+        size: side of the images, which is that of the model's input.
+        seed: seed of the training.
+        protocol: protocol that decides which instances are scored, by their size.
+        side: side of the instance maps, on which clicks are found and IoU is counted.
 
     Raises:
         AimsError: no scene has a large instance.
     """
-    items = tuple(_scenes(family, HELD_OUT_SEED, count, size))
-    return _require_instances(HeldOut(family, items, lambda: _scenes(family, seed, count, size)))
+
+    def scenes(seed: int) -> Iterator[Item]:
+        for first in range(0, count, _RENDERED_AT_ONCE):
+            numbers = range(first, min(first + _RENDERED_AT_ONCE, count))
+            pictures, geometry = picture_scenes(family, seed, numbers, size)
+            if side != size:
+                _, geometry = picture_scenes(family, seed, numbers, side)
+            for image, instances in zip(pictures.images, geometry.instances, strict=True):
+                yield _item(image, split_instances(instances.numpy()), protocol)
+
+    return _require_instances(HeldOut(family, tuple(scenes(HELD_OUT_SEED)), lambda: scenes(seed)))
 
 
-def held_out_photographs(val: Photographs, train: Photographs, size: int) -> HeldOut:
+def held_out_photographs(val: Photographs, train: Photographs, size: int, protocol: Protocol) -> HeldOut:
     """Reads validation images with the regions of the first annotator; `others` are training images.
 
     Images are resized to the model's square input, and scored at their own size.
@@ -127,8 +148,14 @@ def held_out_photographs(val: Photographs, train: Photographs, size: int) -> Hel
     Raises:
         AimsError: no image has a large region.
     """
-    items = tuple(_photographs(val, size))
-    return _require_instances(HeldOut("photographs", items, lambda: _photographs(train, size)))
+
+    def read(photographs: Photographs) -> Iterator[Item]:
+        for index in range(len(photographs.names)):
+            picture, (regions, *_) = photographs.read(index)
+            small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+            yield _item(torch.from_numpy(small), regions, protocol)
+
+    return _require_instances(HeldOut("photographs", tuple(read(val)), lambda: read(train)))
 
 
 def _require_instances(held_out: HeldOut) -> HeldOut:
@@ -140,26 +167,11 @@ def _require_instances(held_out: HeldOut) -> HeldOut:
     return held_out
 
 
-def _scenes(family: str, seed: int, count: int, size: int) -> Iterator[Item]:
-    for first in range(0, count, _RENDERED_AT_ONCE):
-        numbers = range(first, min(first + _RENDERED_AT_ONCE, count))
-        pictures, geometry = picture_scenes(family, seed, numbers, size)
-        for image, instances in zip(pictures.images, geometry.instances, strict=True):
-            yield _item(image, split_instances(instances.numpy()))
-
-
-def _photographs(photographs: Photographs, size: int) -> Iterator[Item]:
-    for index in range(len(photographs.names)):
-        picture, (regions, *_) = photographs.read(index)
-        small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-        yield _item(torch.from_numpy(small), regions)
-
-
-def _item(image: Tensor, instances: NDArray[Any]) -> Item:
+def _item(image: Tensor, instances: NDArray[Any], protocol: Protocol) -> Item:
     area = np.bincount(instances.ravel())
     area[0] = 0
     narrow = instances.astype(np.uint16)
-    ids = usable_instances(narrow, STRICT, "pretraining", training=False)
+    ids = usable_instances(narrow, protocol, "pretraining", training=False)
     # `strict_clicks` returns one click for each id that occurs.
     clicks = strict_clicks(instances)[np.isin(np.flatnonzero(area), ids)]
     clicked = ClickedMap(instances=narrow, ids=ids, clicks=clicks.astype(np.float64))
@@ -173,7 +185,7 @@ def score(
     precision: str,
     before_each: Callable[[], None] = lambda: None,
 ) -> ClickScores:
-    """Computes the mean IoU of a model for the `strict` click of each instance, at the images' own size.
+    """Computes the mean IoU of a model for the deepest click of each instance, at the size of its map.
 
     Args:
         model: the model; its device is used.
@@ -182,7 +194,7 @@ def score(
         before_each: called before each image; an exception from it ends the scoring.
 
     Returns:
-        Means over the instances that the `strict` protocol scores.
+        Means over the instances that the protocol of the held-out set scores.
     """
     training = model.training
     model.eval()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
@@ -15,7 +15,7 @@ from aims.core.errors import AimsError, InputError
 from aims.core.records import METRICS, RECORD, RESUME
 from aims.core.submissions import open_submission
 from aims.engine.checkpoint import INDEX, load_resume, save_tensors
-from aims.pretrain.config import PretrainSettings
+from aims.pretrain.settings import PretrainSettings
 from aims.report.runs.load import load_run
 from helpers import put
 
@@ -176,7 +176,7 @@ def begun(tmp_path):
     """A pretraining's folder; its checkpoint names no tensor."""
     folder = tmp_path / "pretraining"
     folder.mkdir()
-    (folder / "pretraining.json").write_text(json.dumps(asdict(PretrainSettings(images=4))))
+    (folder / "pretraining.json").write_text(json.dumps(msgspec.to_builtins(PretrainSettings(images=4))))
     index = {"metadata": {"progress": {"step": 1}, "sums": [0.0] * 5}, "weight_map": {}}
     (folder / INDEX).write_text(json.dumps(index))
     return folder

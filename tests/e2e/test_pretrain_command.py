@@ -43,7 +43,7 @@ def test_from_nothing_to_weights_that_run(aims, tmp_path):
 
 
 def test_weights_that_come_with_aims_are_found(aims, tmp_path, monkeypatch):
-    """None come with AIMS for the toy; this stands for `pretrained/sam-tiny` among the package's files."""
+    """None come with AIMS for the toy; this stands for `pretrained/sam-tiny@1` among the package's files."""
     out = tmp_path / "pretrained"
     code, _, err = aims("pretrain", "--out", out, "--images", "2", *SMALL)
     assert code == 0, err
@@ -55,11 +55,11 @@ def test_weights_that_come_with_aims_are_found(aims, tmp_path, monkeypatch):
     code, _, err = aims("run", *options, *chosen)
     assert code == 2
     assert "no pretrained weights of sam-toy exist yet" in err
-    out.rename(tmp_path / "sam-toy")
+    out.rename(tmp_path / "sam-toy@1")
     code, printed, err = aims("run", *options, *chosen)
     assert code == 0, err
     assert json.loads(printed)["config"]["weights"] == weights_module.sha256_file(
-        tmp_path / "sam-toy" / "weights.safetensors"
+        tmp_path / "sam-toy@1" / "weights.safetensors"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -19,7 +19,7 @@ from aims.synth.world._tables import Tables as Tables
 from aims.synth.world._tables import tabulate
 from aims.synth.world.geometry import Geometry, moved, pixel_rays, scaled_intrinsics
 from aims.synth.world.random import scene_keys
-from aims.synth.world.scene import Family
+from aims.synth.world.scene import Family, SceneSpec
 from aims.synth.world.solids import Kind, Vector, normal, shell_face
 
 #: Every family of scenes by name.
@@ -52,7 +52,12 @@ def render(
 
 
 def scene_tables(
-    family: str, seed: int, scenes: Sequence[int], size: tuple[int, int], at_once: int
+    family: str,
+    seed: int,
+    scenes: Sequence[int],
+    size: tuple[int, int],
+    at_once: int,
+    build: Callable[[np.random.Generator], SceneSpec] | None = None,
 ) -> list[Tables]:
     """Builds scenes on the CPU and packs them into tables, from which `render_tables` renders.
 
@@ -62,6 +67,7 @@ def scene_tables(
         scenes: numbers of the scenes, at least 0; there must be at least one.
         size: (height, width) in pixels, 8 to 2048 each.
         at_once: scenes per table; `scenes_at_once` gives the best number for a device.
+        build: makes the scenes in place of the family's own function, e.g. that with other arguments.
 
     Raises:
         InputError: the family is unknown, there is no scene, a number is negative, or the size is out of
@@ -75,7 +81,7 @@ def scene_tables(
         raise InputError(f"size is {size[0]} x {size[1]}; give {_MIN_SIDE} to {most} pixels a side")
     generators = [np.random.default_rng((seed, number, FAMILIES[family].number)) for number in scenes]
     seeds = [int(rng.integers(2**62)) for rng in generators]
-    specs = [FAMILIES[family].build(rng) for rng in generators]
+    specs = [(build or FAMILIES[family].build)(rng) for rng in generators]
     return [
         tabulate(family, specs[part], seeds[part], scaled_intrinsics(size), size)
         for part in (slice(first, first + at_once) for first in range(0, len(specs), at_once))

@@ -18,13 +18,17 @@ CLASSES = tuple(GROWTHS)
 
 _GROUNDS = ("soil", "sand", "meadow", "snow", "clay", "basalt")
 _TRIES = 15
+# Smallest number of objects that are tried, and their smallest size 1 m away, in metres.
+_FEWEST, _SMALLEST = 6, 0.14
 
 
-def build(generator: np.random.Generator) -> SceneSpec:
-    """Builds one landscape: up to 22 objects on a plain with hills behind it.
+def build(generator: np.random.Generator, *, objects: int = 22, largest: float = 0.75) -> SceneSpec:
+    """Builds one landscape: objects on a plain with hills behind it.
 
     Args:
         generator: random generator of the scene.
+        objects: largest number of objects, at least 6; there are fewer where they would crowd each other.
+        largest: largest size of an object 1 m away, in metres, above 0.14; it grows with the distance.
     """
     rng = SceneRng(generator)
     camera = Camera(
@@ -44,7 +48,7 @@ def build(generator: np.random.Generator) -> SceneSpec:
     colour = tint(land) if rng.happens(0.3) else None
     land.surface(ground, "fields", scale=rng.evenly(0.15, 1.2), colour=colour)
     _hills(land, ground)
-    _populate(land)
+    _populate(land, objects, largest)
     return spec
 
 
@@ -74,17 +78,17 @@ def _hills(land: Builder, ground: str) -> None:
             land.solid(Kind.DOME, slope, (0, 0, 0), half, casts_shadow=False)
 
 
-def _populate(land: Builder) -> None:
+def _populate(land: Builder, objects: int, largest: float) -> None:
     """Scatters objects in sight; farther ones are larger, so that none is tiny in the image."""
     rng = land.rng
     near, far_end = land.spec.camera.floor_in_sight(16.0)
     near, far_end = max(1.1 * near, 0.9), max(1.25 * far_end, 3.0)
     circles: list[tuple[float, float, float]] = []
     favourites = [rng.pick(tuple(GROWTHS.values())) for _ in range(rng.count(3, 6))]
-    for _ in range(rng.count(6, 22)):
+    for _ in range(rng.count(_FEWEST, objects)):
         for _ in range(_TRIES):
             far, aside = rng.evenly(near, far_end), rng.within(-0.6, 0.6)
-            size = 0.5 * rng.evenly(0.14, 0.75) * far**0.8
+            size = 0.5 * rng.evenly(_SMALLEST, largest) * far**0.8
             x, z = far * math.sin(aside), far * math.cos(aside)
             crowded = (math.hypot(x - a, z - b) < 0.8 * (size + c) for a, b, c in circles)
             if far - size > 0.8 and not any(crowded):

@@ -35,8 +35,8 @@ from aims.engine.run import run
 from aims.methods import BACKBONES, build_model
 from aims.models.merging import alignment_layers, plain_model
 from aims.models.trainable import declared_parameters
+from aims.models.weights import find_packaged
 from aims.models.weights import load_weights as read_weights
-from aims.models.weights import packaged_weights
 
 CHANNELS = 4
 CONFIG = {
@@ -394,7 +394,7 @@ def test_pretrained_weights_are_needed_again_and_checked(tmp_path, monkeypatch):
 
 
 def test_weights_that_come_with_aims_are_found_again(tmp_path):
-    path = packaged_weights("sam-tiny")
+    path = find_packaged("sam-tiny@1").path
     loaded = read_weights("sam-tiny", path)
     folder, model = made_run(tmp_path / "runs", base=loaded.state, weights=loaded.sha256, backbone="sam-tiny")
     again = load_model(folder)
@@ -403,11 +403,11 @@ def test_weights_that_come_with_aims_are_found_again(tmp_path):
     assert exported.description["weights"] == {
         "start": loaded.sha256,
         "seed": 2,
-        "origin": "the weights of sam-tiny that come with AIMS",
+        "origin": "the weights sam-tiny@1 that come with AIMS",
         "license": "Apache-2.0",
     }
     card = (exported.folder / "README.md").read_text()
-    assert "It started from the weights of sam-tiny that come with AIMS, licence Apache-2.0" in card
+    assert "It started from the weights sam-tiny@1 that come with AIMS, licence Apache-2.0" in card
     assert "Meta" not in card
 
 

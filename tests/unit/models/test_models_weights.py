@@ -11,7 +11,15 @@ from safetensors.torch import save_file
 
 from aims.core.errors import InputError
 from aims.methods import BACKBONES
-from aims.models.weights import load_weights, packaged_weights, resolve_weights, weights_folder
+from aims.models.weights import (
+    PackagedWeights,
+    find_packaged,
+    load_weights,
+    packaged_name,
+    packaged_weights,
+    resolve_weights,
+    weights_folder,
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +72,13 @@ def test_the_authors_file_is_missing(cache: Path) -> None:
         assert part in str(caught.value)
 
 
-def test_the_weights_of_sam_tiny_come_with_aims(cache: Path) -> None:
-    path = resolve_weights("sam-tiny", None)
-    assert path == packaged_weights("sam-tiny")
+@pytest.mark.parametrize("packaged", packaged_weights(), ids=lambda packaged: packaged.full_name)
+def test_weights_that_come_with_aims_are_those_of_their_card(packaged: PackagedWeights) -> None:
+    path = resolve_weights(packaged.backbone, packaged.full_name)
+    assert path == packaged.path
     assert path.stat().st_size < 8_000_000
-    loaded = load_weights("sam-tiny", path)
+    loaded = load_weights(packaged.backbone, path)
+    assert packaged_name(loaded.sha256) == packaged.full_name
     assert {tensor.dtype for tensor in loaded.state.values()} == {torch.float32}
     card = json.loads((path.parent / "card.json").read_text("utf-8"))
     assert card["weights"] == {
@@ -81,6 +91,34 @@ def test_the_weights_of_sam_tiny_come_with_aims(cache: Path) -> None:
     # Held-out scores of the very file, each above the floor beside it.
     assert {"wilds", "rooms"} <= set(card["scores"])
     assert all(numbers["miou"] > numbers["disc"] for numbers in card["scores"].values())
+
+
+def test_editions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aims.models.weights.PACKAGED", tmp_path)
+    digest, fine = iter("abcd"), "sam-tiny:image_size=256,patch_size=16"
+    editions = (("sam-tiny@2", "sam-tiny"), ("sam-tiny@10", "sam-tiny"), ("other@1", "sam-vit-b"))
+    for folder, model in (*editions, ("sam-tiny@11", fine)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "weights.safetensors").touch()
+        card = {"model": model, "weights": {"sha256": next(digest) * 64}}
+        (tmp_path / folder / "card.json").write_text(json.dumps(card))
+    assert resolve_weights("sam-tiny", None) == tmp_path / "sam-tiny@10" / "weights.safetensors"
+    assert resolve_weights("sam-tiny", "sam-tiny@2") == tmp_path / "sam-tiny@2" / "weights.safetensors"
+    # The newest edition is of another architecture, which has to be asked for.
+    assert resolve_weights(fine, None) == tmp_path / "sam-tiny@11" / "weights.safetensors"
+    with pytest.raises(InputError, match="sam-tiny@11 are weights of sam-tiny:image_size=256"):
+        resolve_weights("sam-tiny", "sam-tiny")
+    assert find_packaged("sam-tiny@1") is None
+    assert packaged_name("c" * 64) == "other@1"
+    assert packaged_name("random") is None
+    with pytest.raises(InputError, match="other@1 are weights of sam-vit-b, not of sam-tiny"):
+        resolve_weights("sam-tiny", "other")
+
+
+def test_the_first_edition_stays() -> None:
+    first = find_packaged("sam-tiny@1")
+    assert first is not None
+    assert first.sha256 == "c3668e61e474abef2a9b8bb47673073116b6ec79b0f395cdd0557b225caec12c"
 
 
 def test_a_backbone_without_weights_says_so(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

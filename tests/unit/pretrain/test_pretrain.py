@@ -20,6 +20,7 @@ from flat_scene import plane
 from safetensors.torch import load_file, save_file
 
 from aims.core.errors import AimsError, InputError
+from aims.core.vocabulary import STRICT, STRICT_2
 from aims.data.instances import split_instances, stretch_nearest, strict_clicks
 from aims.engine import checkpoint
 from aims.engine.loading import loader
@@ -231,7 +232,7 @@ def test_decoding_a_batch_is_decoding_each_image():
     backbone.initialize(model)
     embeddings = model.embed(torch.randn(2, 3, SIZE, SIZE))
     coords = torch.rand(2, 3, 2) * SIZE
-    logits, iou = decode_batch(model, embeddings, coords)
+    logits, iou = decode_batch(model, embeddings, coords[:, :, None], torch.ones(2, 3, 1, dtype=torch.int64))
     labels = torch.ones(3, 1, dtype=torch.int64)
     for k in range(2):
         one, one_iou = model.decode(embeddings[k, None], coords[k, :, None], labels)
@@ -345,7 +346,7 @@ def test_held_out_scenes_are_never_learned_from(monkeypatch):
         "picture_scenes",
         lambda family, seed, *more: (asked.append(seed), real(family, seed, *more))[1],
     )
-    held_out = scores.held_out_scenes(FAMILY, 2, SIZE, 0)
+    held_out = scores.held_out_scenes(FAMILY, 2, SIZE, 0, STRICT_2)
     assert set(asked) == {scores.HELD_OUT_SEED}
     with pytest.raises(InputError, match="held-out"):
         config(seed=scores.HELD_OUT_SEED)
@@ -354,7 +355,7 @@ def test_held_out_scenes_are_never_learned_from(monkeypatch):
 
 
 def test_held_out_clicks_are_the_strict_ones():
-    item = scores.held_out_scenes("rooms", 1, SIZE, 0).items[0]
+    item = scores.held_out_scenes("rooms", 1, SIZE, 0, STRICT, SIZE).items[0]
     clicked = item.clicked
     everything = strict_clicks(clicked.instances.astype(np.int32))
     assert len(clicked.ids) > 1
@@ -368,7 +369,7 @@ def test_held_out_clicks_are_the_strict_ones():
 
 def test_scores_count_pixels_at_the_pictures_own_size(monkeypatch):
     """A model that draws the left half scores what the left half has of every instance."""
-    held_out = scores.held_out_scenes("rooms", 2, SIZE, 0)
+    held_out = scores.held_out_scenes("rooms", 2, SIZE, 0, STRICT, SIZE)
 
     class Half(torch.nn.Module):
         image_size = SIZE
@@ -647,7 +648,7 @@ def test_no_file_of_sam_tiny_reaches_16_mb(tmp_path):
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     state_module.save_checkpoint(
-        tmp_path, model, Average(model, 0.9), optimizer, torch.zeros(5), state_module.Progress(step=3)
+        tmp_path, model, Average(model, 0.9), [optimizer], torch.zeros(5), state_module.Progress(step=3)
     )
     sizes = [path.stat().st_size for path in tmp_path.iterdir()]
     assert sum(sizes) > 60_000_000
@@ -688,7 +689,7 @@ def test_a_kill_while_saving_leaves_the_state_before(tmp_path, monkeypatch):
             model(torch.full((1, 9), step + 1.0)).square().sum().backward()
             optimizer.step()
             average.update(model, step + 1)
-        return model, average, optimizer, torch.arange(5.0) * steps
+        return model, average, [optimizer], torch.arange(5.0) * steps
 
     def save(folder, steps):
         state_module.save_checkpoint(folder, *trained(steps), state_module.Progress(step=steps))
@@ -706,8 +707,8 @@ def test_a_kill_while_saving_leaves_the_state_before(tmp_path, monkeypatch):
         except Killed:
             stops += 1
         count[1] = math.inf
-        model, average, optimizer, sums = trained(0)
-        progress = state_module.load_checkpoint(folder, model, average, optimizer, sums)
+        model, average, optimizers, sums = trained(0)
+        progress = state_module.load_checkpoint(folder, model, average, optimizers, sums)
         expected = trained(progress.step)
         seen.add(progress.step)
         assert torch.equal(model.weight, expected[0].weight)
@@ -715,7 +716,7 @@ def test_a_kill_while_saving_leaves_the_state_before(tmp_path, monkeypatch):
         assert torch.equal(sums, expected[3])
         moments = [
             each.state[parameter]
-            for each, parameter in ((optimizer, model.weight), (expected[2], expected[0].weight))
+            for each, parameter in ((optimizers[0], model.weight), (expected[2][0], expected[0].weight))
         ]
         assert all(torch.equal(moments[0][key], moments[1][key]) for key in ("step", "exp_avg", "exp_avg_sq"))
     assert seen == {2, 3}

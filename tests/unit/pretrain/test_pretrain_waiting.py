@@ -84,9 +84,20 @@ def test_a_step_waits_for_nothing(tmp_path, monkeypatch):
         for _ in range(2):
             trainer._step(next(targets))
     # They were whole steps: what answers a click has learned three times.
-    steps = [state["step"].item() for state in trainer.optimizer.state.values()]
+    (optimizer,) = trainer.optimizers
+    steps = [state["step"].item() for state in optimizer.state.values()]
     assert len(steps) > 150
     assert set(steps) == {3}
+
+
+def test_what_experiments_change_waits_for_nothing(tmp_path, monkeypatch):
+    changes = {"rounds": 2, "drop_path": 0.1, "augment": "sensor"}
+    trainer = on_meta(monkeypatch, tmp_path, backbone="sam-toy:mask_scale=8", batch_size=4, **changes)
+    stream = PretrainingSet(0, trainer.model.image_size, 4, at_once=256)
+    targets = trainer._targets(iter([stream[k].unpack(META) for k in range(2)]))
+    trainer._step(next(targets))
+    with OnDevice():
+        trainer._step(next(targets))
 
 
 def test_a_step_with_photographs_waits_for_nothing(tmp_path, monkeypatch):

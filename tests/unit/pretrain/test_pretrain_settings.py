@@ -1,0 +1,226 @@
+"""What experiments on pretraining change: sensors' looks, rounds of clicks, skipped blocks, optimizers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import toys  # noqa: F401  (registers sam-toy)
+from test_pretrain import Stopping, job, state
+
+from aims.core.errors import InputError
+from aims.engine.train import Stopped
+from aims.methods import BACKBONES
+from aims.pretrain.augment import augment, recolour, sensor_like
+from aims.pretrain.config import plan_pretraining
+from aims.pretrain.optimizers import make_optimizers
+from aims.pretrain.pictures import PretrainingSet
+from aims.pretrain.run import pretrain
+from aims.pretrain.settings import OPTIMIZERS, PretrainConfig
+from aims.pretrain.step import ClickTargets, DropPath, correcting_clicks, decode_rounds
+
+# PyTorch before 2.9 has no Muon.
+AVAILABLE = [name for name in OPTIMIZERS if name != "muon" or hasattr(torch.optim, "Muon")]
+
+
+def model_of(name="sam-toy"):
+    torch.manual_seed(0)
+    model = BACKBONES[name].build()
+    BACKBONES[name].initialize(model)
+    return model
+
+
+def targets_of(masks, size):
+    batch = len(masks)
+    return ClickTargets(
+        torch.zeros(batch, 3, size, size),
+        torch.ones(batch, size, size, dtype=torch.int32),
+        torch.zeros(batch, masks.shape[1], 2),
+        masks,
+        torch.arange(batch),
+    )
+
+
+def test_sensors_looks_are_reproducible_and_standardised():
+    seeds = torch.arange(64)
+    images = torch.randn(64, 3, 16, 16) * torch.tensor([1.0, 2, 3]).view(3, 1, 1)
+    made = sensor_like(images, seeds)
+    assert made.mean((2, 3)).abs().max() < 1e-4
+    torch.testing.assert_close(made.square().mean((2, 3)), torch.ones(64, 3), atol=1e-3, rtol=0)
+    one = (made[:, 0] == made[:, 1]).flatten(1).all(1) & (made[:, 0] == made[:, 2]).flatten(1).all(1)
+    assert 20 < int(one.sum()) < 44
+    # An image is changed alike in every batch.
+    torch.testing.assert_close(sensor_like(images[5:7], seeds[5:7]), made[5:7], atol=1e-5, rtol=1e-5)
+    # Coarse steps, without noise and blur after them, leave few values.
+    counts = [len(image[0].unique()) for image in made]
+    assert min(counts) <= 128 < max(counts)
+
+
+def test_scenes_hold_more_and_larger_objects():
+    def objects(**changes):
+        pictures = PretrainingSet(3, 32, 6, **changes)[0].unpack(torch.device("cpu"))
+        return pictures.scenes[0].solids.shape
+
+    assert objects(objects=22, object_size=0.75) == objects()
+    assert objects(objects=60, object_size=0.2) > objects()
+
+
+def test_seven_in_ten_images_look_as_from_a_sensor():
+    seeds = torch.arange(200)
+    images = torch.randn(200, 3, 8, 8)
+    plain, made = recolour(images, seeds), augment(images, seeds, "sensor")
+    kept = (plain == made).flatten(1).all(1)
+    assert 40 <= int(kept.sum()) <= 80
+    assert torch.equal(augment(images, seeds, "none"), plain)
+
+
+def test_a_flat_image_stays_finite():
+    assert sensor_like(torch.ones(8, 3, 8, 8), torch.arange(8)).isfinite().all()
+
+
+def test_correcting_clicks_lie_where_the_mask_is_wrong():
+    masks = torch.zeros(50, 1, 4, 4)
+    masks[:, :, :2] = 1  # the upper half
+    logits = torch.where(masks > 0, 1.0, -1.0)
+    logits[:, :, 0, 0], logits[:, :, 3, 3] = -1, 1  # one pixel is missing, one too much
+    coords, labels = correcting_clicks(logits, targets_of(masks, 16), 1)
+    found = {(*coords[k, 0].tolist(), int(labels[k, 0])) for k in range(50)}
+    # Centres of pixels of 4 x 4: (0 + 0.5) * 4 - 0.5 = 1.5, (3 + 0.5) * 4 - 0.5 = 13.5.
+    assert found == {(1.5, 1.5, 1), (13.5, 13.5, 0)}
+    # Nothing is wrong: a pixel of the target, also of one that fills no pixel by half.
+    right, right_labels = correcting_clicks(torch.where(masks > 0, 1.0, -1.0), targets_of(masks, 16), 2)
+    assert (right_labels == 1).all()
+    assert right[..., 1].max() < 8
+    small = torch.zeros(1, 1, 4, 4)
+    small[0, 0, 2, 1] = 0.25
+    only, _ = correcting_clicks(torch.full((1, 1, 4, 4), -1.0), targets_of(small, 16), 1)
+    assert only.tolist() == [[[5.5, 9.5]]]
+
+
+def test_rounds_are_separate_prompts_with_the_mask_before():
+    model = model_of()
+    model.path = "fast"
+    embeddings = model.embed(torch.randn(2, 3, 64, 64))
+    masks = torch.zeros(2, 3, 32, 32)
+    masks[:, :, 8:20, 4:16] = 1
+    targets = targets_of(masks, 64)._replace(point_coords=torch.rand(2, 3, 2) * 60)
+    first, second = decode_rounds(model, embeddings, targets, 2)
+    click, label = correcting_clicks(first[0], targets, 1)
+    model.path = "stock"
+    for image in range(2):
+        coords = torch.stack([targets.point_coords[image], click[image]], 1)
+        labels = torch.stack([torch.ones_like(label[image]), label[image]], 1)
+        expected, _ = model.decode(
+            embeddings[image, None], coords, labels, masks=first[0][image, :, None].detach()
+        )
+        torch.testing.assert_close(second[0][image], expected[:, 0], atol=1e-4, rtol=1e-4)
+
+
+def test_skipped_blocks_keep_the_mean():
+    block = torch.nn.Linear(4, 4)
+    drop = DropPath([torch.nn.Identity(), block], 0.25)
+    tokens = torch.randn(4000, 1, 1, 4)
+    drop.draw(torch.arange(4000))
+    found = block(tokens)
+    kept = drop.factors[:, 1] > 0
+    assert 0.70 < kept.float().mean() < 0.80
+    assert torch.equal(found[~kept], tokens[~kept])
+    plain = torch.nn.functional.linear(tokens, block.weight, block.bias)
+    torch.testing.assert_close(found[kept] - tokens[kept], (plain - tokens)[kept] / 0.75)
+    block.eval()
+    assert torch.equal(block(tokens), plain)
+
+
+def test_every_parameter_has_one_optimizer():
+    model = model_of()
+    for name in AVAILABLE:
+        made = make_optimizers(model, name, 1e-3, fused=False)
+        owned = [id(each) for one in made for group in one.param_groups for each in group["params"]]
+        assert sorted(owned) == sorted(map(id, model.parameters()))
+
+
+def test_muon_needs_a_newer_torch(tmp_path, monkeypatch):
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    with pytest.raises(InputError, match=r"--optimizer muon needs torch 2\.9"):
+        plan_pretraining(folder=tmp_path / "out", images=2, optimizer="muon", device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_settings_together_resume_to_the_same_bits(tmp_path):
+    settings = {
+        "images": 6,
+        "rounds": 2,
+        "optimizer": AVAILABLE[-1],
+        "drop_path": 0.5,
+        "average_decay": 0.9,
+        "augment": "sensor",
+        "backbone": "sam-toy:window=2,mask_scale=8",
+    }
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    card = pretrain(job(whole, **settings))
+    with pytest.raises(Stopped):
+        pretrain(job(broken, **settings), observer=Stopping(2))
+    assert pretrain(job(broken, **settings)).weights.sha256 == card.weights.sha256
+    tensors, again = state(whole), state(broken)
+    assert tensors.keys() == again.keys()
+    assert all(torch.equal(tensors[name], again[name]) for name in tensors)
+    assert card.protocol == "strict-2"
+    assert "(protocol `strict-2`)" in (whole / "README.md").read_text()
+    assert card.settings.augment == "sensor"
+
+
+def test_a_pretraining_of_an_earlier_version_goes_on(tmp_path):
+    """Its files know none of the later settings, and its scores are those of the protocol `strict`."""
+    folder = tmp_path / "out"
+    with pytest.raises(Stopped):
+        pretrain(job(folder, images=4), observer=Stopping(1))
+    settings = json.loads((folder / "pretraining.json").read_text())
+    for name in ("weights", "rounds", "optimizer", "drop_path", "average_decay", "augment"):
+        del settings[name]
+    settings["recipe"]["average_decay"] = 0.999
+    (folder / "pretraining.json").write_text(json.dumps(settings))
+    index = folder / "checkpoint.safetensors.index.json"
+    content = json.loads(index.read_text())
+    assert content["metadata"]["progress"].pop("protocol") == "strict-2"
+    index.write_text(json.dumps(content))
+    card = pretrain(job(folder, images=4))
+    assert (card.images_seen, card.protocol) == (4, "strict")
+
+
+def test_weights_to_start_from(tmp_path):
+    first = pretrain(job(tmp_path / "first", images=2))
+    file = tmp_path / "first" / "weights.safetensors"
+    planned = plan_pretraining(
+        folder=tmp_path / "next",
+        images=2,
+        held_out=2,
+        backbone="sam-toy",
+        weights=str(file),
+        device="cpu",
+    )
+    assert planned.config.weights == first.weights.sha256
+    assert first.shippable
+    assert not pretrain(planned).shippable
+    assert torch.equal(
+        planned.weights.state["image_encoder.pos_embed"],
+        state(tmp_path / "first")["average.image_encoder.pos_embed"].half().float(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rounds": 0}, "--rounds must be at least 1, not 0"),
+        ({"optimizer": "muun"}, "did you mean 'muon'"),
+        ({"augment": "sensors"}, "did you mean 'sensor'"),
+        ({"drop_path": 1.0}, "--drop-path must be at least 0 and below 1"),
+        ({"average_decay": -0.1}, "--average-decay must be at least 0"),
+        ({"backbone": "sam-tiny:window=4,image_size=256"}, "write it 'sam-tiny:image_size=256,window=4'"),
+        ({"backbone": "sam-tiny:image=256"}, "did you mean 'image_size'"),
+        ({"backbone": "sam-tiny:mask_scale=6"}, "mask_scale must be 4, 8, 16"),
+    ],
+)
+def test_wrong_settings(changes, message):
+    with pytest.raises(InputError, match=message):
+        PretrainConfig(images=2, **changes)
