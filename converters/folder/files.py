@@ -163,17 +163,17 @@ def _check_headers(config: FolderConfig, files: ImageFiles) -> None:
 def announced_size(config: FolderConfig, tree: Tree, parts: Parts) -> tuple[int, int] | None:
     """Returns the (height, width) of an image by the header of one of its files; None if none says it."""
     labels = config.labels
-    # A map of labels has the size of the image whatever becomes of a mosaic.
-    entries = [(labels.files, labels.variable, False)] if labels.files.has_id() else []
-    entries += [(entry.files, entry.variable, entry.channels_first) for entry in config.streams.values()]
-    entries += [(config.rgb, None, False)] if config.rgb is not None else []
-    if config.mosaic is not None and config.mosaic.resolution == "full":
-        entries.append((config.mosaic.frames.files, config.mosaic.frames.variable, False))
-    for pattern, variable, channels_first in entries:
+    entries = [(labels.files, labels.variable, False, 1)] if labels.files.has_id() else []
+    entries += [(entry.files, entry.variable, entry.channels_first, 1) for entry in config.streams.values()]
+    entries += [(config.rgb, None, False, 1)] if config.rgb is not None else []
+    if config.mosaic is not None:
+        frames, cell = config.mosaic.frames, 2 if config.mosaic.resolution == "half" else 1
+        entries.append((frames.files, frames.variable, frames.channels_first, cell))
+    for pattern, variable, channels_first, cell in entries:
         for path in pattern.find(tree, parts)[:1]:
             if header := read_header(path, variable):
                 height, width, *_ = header[0][-2:] if channels_first else header[0]
-                return height, width
+                return height // cell, width // cell
     return None
 
 

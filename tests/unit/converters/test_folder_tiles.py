@@ -27,6 +27,15 @@ def tiled(size: str, *more: str) -> tuple[str, str]:
     return END, "\n".join((END, "[tiles]", f"size = {size}", *more, ""))
 
 
+def outlined(raw: Path) -> tuple[tuple[str, str], ...]:
+    """The edits that cut pictures whose labels are outlines, which have no size."""
+    (raw / "ann").mkdir()
+    for name in "abc":
+        (raw / "ann" / f"{name}.txt").write_text("0 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n")
+    tiles = '"yolo"\n\n[tiles]\nsize = [4, 3]\n'
+    return ("labels/{id}.png", "ann/{id}.txt"), ('"semantic"\n' + END, tiles)
+
+
 def starts(length: int, tile: int, overlap: int = 0) -> list[int]:
     boxes = Tiles(size=(tile, tile), overlap=overlap).boxes((length, tile))
     return [rows.start for rows, _ in boxes.values()]
@@ -126,13 +135,11 @@ class TestFolder:
         assert sample.cuts == ("1 of 1 objects go on in other tiles; each counts its part",)
 
     def test_a_mosaic_at_half_resolution(self, make: Make, raw: Path) -> None:
-        """The labels alone have the size of the image."""
         frame = np.arange(8 * 12, dtype=np.uint16).reshape(8, 12)
         for name in "abc":
             cv2.imwrite(str(raw / "nir" / f"{name}.png"), frame)
-            Image.fromarray(np.ones((4, 6), np.uint8)).save(raw / "labels" / f"{name}.png")
         mosaic = '[mosaic]\nlayout = [[90, 45], [135, 0]]\nresolution = "half"'
-        converter = make(("[streams.nir]", mosaic), tiled("[4, 3]"))
+        converter = make(("[streams.nir]", mosaic), *outlined(raw))
         streams = converter.read("train", "a_01").streams
         np.testing.assert_array_equal(streams["i90"][..., 0], frame[::2, 6::2])
         np.testing.assert_array_equal(streams["i0"][..., 0], frame[1::2, 7::2])
@@ -141,18 +148,13 @@ class TestFolder:
         for name in "abc":
             (raw / "nir" / f"{name}.png").unlink()
             np.save(raw / "nir" / f"{name}.npy", np.moveaxis(ramp(5, channels=2), -1, 0))
-        (outlines := raw / "ann").mkdir()
-        for name in "abc":
-            points = "0 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n"
-            (outlines / f"{name}.txt").write_text(points)
         converter = make(
             ("nir/{id}.png", "nir/{id}.npy"),
             ('unit = "digital number"', 'unit = "digital number"\nchannel_axis = "first"'),
-            ("labels/{id}.png", "ann/{id}.txt"),
-            ('"semantic"\n' + END, '"yolo"\n\n[tiles]\nsize = [5, 4]\n'),
+            *outlined(raw),
         )
         np.testing.assert_array_equal(
-            converter.read("train", "a_01").streams["nir"], ramp(5, channels=2)[:, 3:]
+            converter.read("train", "a_01").streams["nir"], ramp(5, channels=2)[:4, 3:6]
         )
 
 
