@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from aims.core.errors import InputError
-from aims.core.schema import Array, Sample, SampleError, SemanticMap
+from aims.core.schema import Array, InstanceMap, Sample, SampleError, SemanticMap
 from aims.data.format import decode_rgb
 from aims.data.instances import order_by_first_pixel, split_instances
 
@@ -158,9 +158,12 @@ class CutImage:
 
     def tile(self, image_id: str, box: Box) -> Sample:
         """Returns a tile as an image; its RGB picture becomes a PNG."""
-        sample = self._sample
-        field = "class_map" if isinstance(sample.labels, SemanticMap) else "instances"
-        labels = dataclasses.replace(sample.labels, **{field: np.ascontiguousarray(self._map[box])})
+        sample, part = self._sample, np.ascontiguousarray(self._map[box])
+        labels: SemanticMap | InstanceMap
+        if isinstance(sample.labels, SemanticMap):
+            labels = dataclasses.replace(sample.labels, class_map=part)
+        else:
+            labels = dataclasses.replace(sample.labels, instances=part)
         first = box[0].start == box[1].start == 0
         return dataclasses.replace(
             sample,
