@@ -159,10 +159,12 @@ def _convert(converter: Converter, target: Path | None, as_json: bool, **choices
     for kind, count in result.manifest.dropped.items():
         plural = "s" * (count > 1)
         image = f"image{plural} ({kind})"
-        what = {"object": f"labelled object{plural}", "overlap": f"parts of objects in {image}"}.get(
-            kind, image
-        )
-        out.print(f"left out: {count:,} {what}, listed in {folder / 'dropped.jsonl'}", markup=False)
+        what = {
+            "object": f"left out: {count:,} labelled object{plural}",
+            "overlap": f"left out: {count:,} parts of objects in {image}",
+            "cut": f"cut: {count:,} tile{plural} with objects that go on in others",
+        }.get(kind, f"left out: {count:,} {image}")
+        out.print(f"{what}, listed in {folder / 'dropped.jsonl'}", markup=False)
     out.print(f"fingerprint {result.manifest.fingerprint[:16]}")
 
 

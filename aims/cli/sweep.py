@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """
 \b
-SUITE is the name of one that comes with AIMS (embedded, real-samples, smoke, table1 to table6, figure4
+SUITE is the name of one that comes with AIMS (embedded, real-sensors, smoke, table1 to table6, figure4
 to figure7) or a TOML file of your own: docs/suites.md. A run that is finished is not made again, one
 that was stopped goes on, and one that fails stops no other: the same command does what is left. One
 whose process dies without a word (for lack of memory, most often) is tried again at the end; one that

@@ -190,6 +190,7 @@ class Sample:
         rgb: bytes of the encoded RGB file, unchanged; None if there is none.
         dropped: objects of the source that `labels` does not contain, one line with the reason for each.
         overlaps: lines that count the pixels of objects that `labels` gives to others.
+        cuts: a line that counts the objects that go on outside, where the image is a tile of a picture.
     """
 
     image_id: str
@@ -199,6 +200,7 @@ class Sample:
     rgb: bytes | None = None
     dropped: tuple[str, ...] = ()
     overlaps: tuple[str, ...] = ()
+    cuts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

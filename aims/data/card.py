@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from aims.data.manifest import Manifest
+from aims.data.manifest import PARTS, Manifest
 from aims.data.templates import render_template
 
 
@@ -22,6 +22,6 @@ def dataset_card(manifest: Manifest) -> str:
         # JSON strings are valid YAML, so any licence is quoted safely; a dataset name needs no quotes.
         license_name=json.dumps(manifest.dataset.license, ensure_ascii=False),
         bounds=bounds,
-        images=sum(manifest.dropped.values()) - objects - manifest.dropped.get("overlap", 0),
+        images=sum(count for kind, count in manifest.dropped.items() if kind not in PARTS),
         objects=objects,
     )

@@ -88,14 +88,18 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return value
 
 
+#: Kinds of lines that leave out no image: "object", "overlap" (parts of objects that lie under others), and
+#: "cut" (objects that go on outside of a tile).
+PARTS = ("object", "overlap", "cut")
+
+
 class DroppedLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line of dropped.jsonl: an image or an object that was left out.
 
     Attributes:
         split: the split it would belong to.
         image_id: the image.
-        kind: "unusable" (named by the converter), "unreadable", "no instance", "object", or "overlap" (parts
-            of objects that lie under others).
+        kind: "unusable" (named by the converter), "unreadable", "no instance", or one of `PARTS`.
         reason: why it was left out.
     """
 

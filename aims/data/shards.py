@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +139,9 @@ class ShardWriter:
         return self.folder / RECORDS / f"{shard.file}.json"
 
     def _sources(self, shard: Shard) -> Iterator[Path]:
-        """Yields the source files of the shard's images."""
-        for image_id in shard.image_ids:
-            yield from self.converter.source_files(shard.split, image_id)
+        """Yields the source files of the shard's images, each once."""
+        files = (self.converter.source_files(shard.split, image_id) for image_id in shard.image_ids)
+        yield from dict.fromkeys(chain.from_iterable(files))
 
     def write(self, shard: Shard, on_progress: Progress = lambda images: None) -> ShardRecord:
         """Writes a Parquet file and its record, unless a worker finished both before it was killed."""
@@ -188,7 +189,13 @@ class ShardWriter:
             record.dropped.append(line)
 
         for image_id in shard.image_ids:
-            record.sources |= checksums(self.converter, self.converter.source_files(shard.split, image_id))
+            # Tiles of one picture share its files.
+            new = [
+                path
+                for path in self.converter.source_files(shard.split, image_id)
+                if source_name(self.converter, path) not in record.sources
+            ]
+            record.sources |= checksums(self.converter, new)
             try:
                 with collect_remarks() as remarks:
                     sample = self.converter.read(shard.split, image_id)
@@ -211,6 +218,8 @@ class ShardWriter:
                     )
                 for reason in sample.overlaps:
                     drop(image_id, "overlap", reason)
+                for reason in sample.cuts:
+                    drop(image_id, "cut", reason)
                 for name, array in sample.streams.items():
                     bits = record.bits.setdefault(name, UsedBits())
                     bits.add(array, self.spec.streams[name].missing)

@@ -19,6 +19,7 @@ from aims.core.records import Preprocessing
 from aims.core.vocabulary import BROKEN_IMAGES, CLICK_GRID, IOU_GRID, Modality, Protocol
 from aims.data.dropped import dropped_lines
 from aims.data.instances import paper_clicks
+from aims.data.manifest import PARTS
 from aims.data.read import Dataset, Image, ImageRef
 from aims.engine.inputs import Channels, click_grid, reduce_grid, to_input, usable_instances
 
@@ -84,7 +85,7 @@ def _without_broken(dataset: Dataset, split: str, protocol: Protocol) -> tuple[I
     # Broken images that the conversion dropped are replaced too, at the end.
     for line in dropped_lines(dataset.folder):
         other = everywhere.get(broken.get(line.image_id, ""))
-        if line.split == split and line.kind not in ("object", "overlap") and other is not None:
+        if line.split == split and line.kind not in PARTS and other is not None:
             replaced.append(other)
     return tuple(replaced)
 

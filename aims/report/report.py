@@ -24,6 +24,7 @@ from aims.report.paper.table1 import fill_table1, table1_csv, table1_json
 from aims.report.runs.load import LeftOut, Run, load_runs
 from aims.report.runs.results import Result, pool_seeds
 from aims.report.runs.workers import Workers
+from aims.report.tables.label_efficiency import LabelEfficiency, efficiency_files, label_efficiency
 from aims.report.tables.results_table import results_csv, results_markdown
 
 #: Value of `against` that compares with the published numbers instead of with a method.
@@ -41,6 +42,7 @@ class ReportResult:
         comparisons: scores of every method on every modality, one table per dataset and condition.
         results: every finished run, pooled over seeds.
         left_out: run folders that are in no table, with the reason.
+        label_efficiency: how many training images scratch needs to reach each method's score with its fewest.
         paper: one dict per cell of the paper's tables and figures: the published number and ours.
         written: paths of the written files.
     """
@@ -49,6 +51,7 @@ class ReportResult:
     comparisons: tuple[Comparison, ...]
     results: tuple[Result, ...]
     left_out: tuple[LeftOut, ...]
+    label_efficiency: tuple[LabelEfficiency, ...]
     paper: tuple[dict[str, Any], ...]
     written: tuple[Path, ...]
 
@@ -59,6 +62,7 @@ class ReportResult:
             "comparisons": [comparison_json(table) for table in self.comparisons],
             "results": [result.as_json() for result in self.results],
             "left_out": [dataclasses.asdict(item) for item in self.left_out],
+            "label_efficiency": [each.fields for each in self.label_efficiency],
             "paper": list(self.paper),
             "written": [str(path) for path in self.written],
         }
@@ -125,6 +129,8 @@ def _write(
     }
     costs = [*drawn]
     files |= cost_files(costs)
+    efficiency = label_efficiency(results)
+    files |= efficiency_files(efficiency)
     files["index.html"] = render_page(comparisons, left_out, costs=costs, data=data, title=title)
     ours = any(table.condition for tables in paper_tables for table in tables)
     if ours or with_paper or not results:
@@ -149,6 +155,7 @@ def _write(
         comparisons=comparisons,
         results=tuple(results),
         left_out=tuple(left_out),
+        label_efficiency=efficiency,
         paper=tuple(
             cell_fields(table, cell)
             for tables in paper_tables

@@ -42,6 +42,10 @@
     palette = { weed = [255, 0, 0], crop = [0, 255, 0] }     # or values = { weed = 1, crop = [2, 3] }
     void = [[128, 128, 128]]                    # optional: more colours, or values, that are nothing
 
+    [tiles]                                     # optional: cuts pictures; the ids are then ID_00, ID_01, ...
+    size = [256, 256]                           # height and width
+    overlap = 0                                 # optional: pixels that neighbours share
+
 Instances of several classes are read from
 
 - one coded number: `kind = "instance"`, `label_divisor = 1000` and `values = { person = 24, car = 26 }`, the
@@ -97,13 +101,16 @@ A mosaic's "full" resolution keeps every raw value at its place in the stream of
 drawn on the raw frame. "half" keeps the raw values alone, in their own dtype; labels and other streams must
 have half the size too, as reducing them would lose some. Either way nothing of the raw frame is lost.
 Colour polarization sensors, whose cells are 4 x 4, are not read.
+
+Tiles of one picture are of one group, by default of their own, and in one split; splits name pictures. Where
+the cuts are says `aims.converters.folder.tiles`; dropped.jsonl counts the objects that they go through.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -118,13 +125,22 @@ from ..reading.patterns import Parts, Pattern, Tree
 from ..reading.pictures import check_sizes, load_rgb
 from .config import FolderConfig, load_config
 from .describe import describe_folder
-from .files import ImageFiles, StreamFile, describe_channels, own_kinds, read_streams, stream_entries
+from .files import (
+    ImageFiles,
+    StreamFile,
+    announced_size,
+    describe_channels,
+    own_kinds,
+    read_streams,
+    stream_entries,
+)
 from .images import Images, list_images
 from .instance_files import missing_masks, read_instance_files
 from .labels import CocoLabels, Labels, read_label_file
 from .object_files import read_object_file
 from .objects import ObjectClasses
 from .splits import ListFile, TableColumn, find_list
+from .tiles import TiledImages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,10 +180,16 @@ class FolderConverter(Converter):
 
     def splits(self) -> Mapping[str, Sequence[str]]:
         """Returns the image ids in the order of the description; those of "*" are sorted."""
-        return self._splits
+        return self._splits if self._tiled is None else self._tiled.splits()
 
     def read(self, split: str, image_id: str) -> Sample:
-        """Reads one image and checks that its files match each other and the first image."""
+        """Reads one image and checks that its files match each other and the first image.
+
+        A picture is read once for tiles that are read one after the other.
+        """
+        return (self._read if self._tiled is None else self._tiled.read)(split, image_id)
+
+    def _read(self, split: str, image_id: str) -> Sample:
         files = self._files(split, image_id)
         streams, entries = read_streams(self._config, files), stream_entries(self._config)
         for name, stream in streams.items():
@@ -211,7 +233,8 @@ class FolderConverter(Converter):
 
     def source_files(self, split: str, image_id: str) -> Sequence[Path]:
         """Returns the image's existing stream, label and RGB files, each once."""
-        return tuple(dict.fromkeys(self._own_files(self._parts(split, image_id))))
+        picture = image_id if self._tiled is None else self._tiled.picture(split, image_id)
+        return tuple(dict.fromkeys(self._own_files(self._parts(split, picture))))
 
     def shared_files(self) -> Sequence[Path]:
         """Returns the description, the text files that list ids, and the JSON files of the splits."""
@@ -253,12 +276,22 @@ class FolderConverter(Converter):
         return counts
 
     def options(self) -> dict[str, Any]:
-        """Returns the options, and how a mosaic was split, so that its raw frames can be reassembled."""
-        mosaic = self._config.mosaic
-        if mosaic is None:
-            return super().options()
-        taken = {"layout": [list(row) for row in mosaic.layout], "resolution": mosaic.resolution}
-        return {**super().options(), "mosaic": taken}
+        """Returns the options, and how frames were split and pictures cut, to reassemble them."""
+        mosaic, tiles, taken = self._config.mosaic, self._config.tiles, super().options()
+        if mosaic is not None:
+            layout = [list(row) for row in mosaic.layout]
+            taken |= {"mosaic": {"layout": layout, "resolution": mosaic.resolution}}
+        if tiles is not None:
+            taken |= {"tiles": {"size": list(tiles.size), "overlap": tiles.overlap}}
+        return taken
+
+    @cached_property
+    def _tiled(self) -> TiledImages | None:
+        """The tiles of all pictures; None if they stay whole."""
+        tiles = self._config.tiles
+        if tiles is None:
+            return None
+        return TiledImages(tiles, self._images, partial(announced_size, self._config, self._tree), self._read)
 
     @cached_property
     def _config(self) -> FolderConfig:

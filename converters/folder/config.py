@@ -21,6 +21,7 @@ from .file_keys import file_pattern, variable_name
 from .label_keys import LabelsEntry, read_labels
 from .naming import Naming, declared_parts, read_naming
 from .splits import Rest, Share, Source, read_splits
+from .tiles import Tiles, read_tiles
 
 #: Streams of a polarization mosaic, by the angle of their polarizer.
 MOSAIC_STREAMS = {angle: f"i{angle}" for angle in ANGLES}
@@ -93,6 +94,7 @@ class FolderConfig:
         seed: seed of the splits that are shares.
         naming: how images and their groups are named.
         published: what is known of a public set without its files; None without [published].
+        tiles: how pictures are cut; None if they stay whole.
     """
 
     head: Mapping[str, Any]
@@ -104,6 +106,7 @@ class FolderConfig:
     labels: LabelsEntry
     naming: Naming
     published: Published | None = None
+    tiles: Tiles | None = None
 
     def spec(self, streams: Mapping[str, StreamSpec]) -> DatasetSpec:
         """Describes the dataset."""
@@ -145,7 +148,7 @@ def load_config(path: Path) -> FolderConfig:
     top = read_description(path)
     top.only(
         *("name", "license", "citation", "url", "classes", "image_id", "group"),
-        *("splits", "streams", "mosaic", "rgb", "labels", "published"),
+        *("splits", "streams", "mosaic", "rgb", "labels", "tiles", "published"),
     )
     classes = tuple(top.take("classes", "a list of texts", is_list_of(str)))
     if not classes or "" in classes or len(set(classes)) != len(classes):
@@ -182,6 +185,7 @@ def load_config(path: Path) -> FolderConfig:
         labels=labels,
         naming=read_naming(top, own_files(entries, mosaic, labels, pictures)),
         published=_published(top, (*entries, *(MOSAIC_STREAMS.values() if mosaic else ())), splits),
+        tiles=read_tiles(top.table("tiles")) if "tiles" in top else None,
     )
 
 

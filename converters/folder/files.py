@@ -15,7 +15,7 @@ from aims.core.remarks import remark
 from aims.core.schema import Array, SampleError
 from aims.sensors.polarization import Interpolation, split_mosaic
 
-from ..reading.headers import check_headers
+from ..reading.headers import check_headers, read_header
 from ..reading.inventory import FileKind
 from ..reading.patterns import Parts, Pattern, Tree
 from ..reading.pictures import Picture, check_measured, load_picture
@@ -158,6 +158,23 @@ def _check_headers(config: FolderConfig, files: ImageFiles) -> None:
     found = [(pattern.find(files.tree, files.parts), variable) for pattern, variable in entries]
     several = len(found[-1][0]) if config.labels.one_each else 1
     check_headers({path: variable for paths, variable in found if len(paths) <= several for path in paths})
+
+
+def announced_size(config: FolderConfig, tree: Tree, parts: Parts) -> tuple[int, int] | None:
+    """Returns the (height, width) of an image by the header of one of its files; None if none says it."""
+    labels = config.labels
+    entries = [(labels.files, labels.variable, False, 1)] if labels.files.has_id() else []
+    entries += [(entry.files, entry.variable, entry.channels_first, 1) for entry in config.streams.values()]
+    entries += [(config.rgb, None, False, 1)] if config.rgb is not None else []
+    if config.mosaic is not None:
+        frames, cell = config.mosaic.frames, 2 if config.mosaic.resolution == "half" else 1
+        entries.append((frames.files, frames.variable, frames.channels_first, cell))
+    for pattern, variable, channels_first, cell in entries:
+        for path in pattern.find(tree, parts)[:1]:
+            if header := read_header(path, variable):
+                height, width, *_ = header[0][-2:] if channels_first else header[0]
+                return height // cell, width // cell
+    return None
 
 
 def stream_entries(config: FolderConfig) -> Mapping[str, StreamEntry]:

@@ -43,7 +43,7 @@ def check_headers(
         SampleError: one announces more than 256 MiB, and its shape holds the height and width of another
             neither as they are nor doubled, as a mosaic at half resolution has them.
     """
-    announced = {path: _announced(path, files[path]) for path in files}
+    announced = {path: read_header(path, files[path]) for path in files}
     shapes: dict[object, tuple[int, ...]] = {path: found[0] for path, found in announced.items() if found}
     shapes.update(sizes)
     for path, found in announced.items():
@@ -64,8 +64,8 @@ def _holds(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return any(all(side in shape or 2 * side in shape for side in pair) for pair in pairs)
 
 
-def _announced(path: Path, variable: str | None) -> Announced | None:
-    """Reads the header of a file; None of formats without one, and of damaged ones."""
+def read_header(path: Path, variable: str | None) -> Announced | None:
+    """Reads what the header of a file announces; None of formats without one, and of damaged ones."""
     suffix = path.suffix.lower()
     with suppress(Exception):
         if suffix in NPY:

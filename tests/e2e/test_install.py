@@ -67,6 +67,7 @@ def test_the_wheel_holds_everything(wheel):
         "aims/benchmarks/speed/conversion.py",
         "aims/benchmarks/embedded.toml",
         "aims/benchmarks/real_samples/udder_16.toml",
+        "aims/benchmarks/real_sensors/vnc_tiles.toml",
         "aims/leaderboards/published.toml",
         "aims/models/pretrained/sam-tiny@1/README.md",
         "aims/models/pretrained/sam-tiny@1/weights.safetensors",

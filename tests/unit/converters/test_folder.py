@@ -464,4 +464,4 @@ def test_the_form_in_the_documentation_is_read(tmp_path: Path) -> None:
     lines = [line[4:] for line in text.splitlines() if line.startswith("    ") or not line]
     (tmp_path / "cwfid.toml").write_text("\n".join(lines), encoding="utf-8")
     splits = FolderConverter(config=tmp_path / "cwfid.toml").splits()
-    assert dict(splits) == {"train": ("002", "005"), "test": ("001",)}
+    assert dict(splits) == {"train": ("002_00", "005_00"), "test": ("001_00",)}

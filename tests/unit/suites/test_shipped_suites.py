@@ -17,7 +17,7 @@ from aims.suites.plan import plan_runs
 from aims.suites.suite import find_suite, packaged_suites, read_suite
 from helpers import MadeUp
 
-OWN = ("demo", "embedded", "real-samples", "smoke")
+OWN = ("demo", "embedded", "real-samples", "real-sensors", "smoke")
 #: How many runs each has: rates x tunings (and scratch, zero-shot) x modalities.
 OF_THE_PAPER = {
     "table1": 7 * 5 * 5,
@@ -35,7 +35,18 @@ OF_THE_PAPER = {
 OF_THE_PICTURES = {"figures-masks": 7 * 5 * 5 + 5}
 SENSORS = ("thermal", "depth", "hha", "nir", "polarization")
 PAIRS = ("rgb-thermal", "rgb-depth", "rgb-hha", "rgb-nir")
-CHANNELS = {"thermal": 1, "depth": 1, "hha": 3, "nir": 1, "intensity": 3, "aolp": 3, "dolp": 3, "red_nir": 2}
+CHANNELS = {"thermal": 1, "depth": 1, "hha": 3, "nir": 1, "intensity": 3, "aolp": 3, "dolp": 3}
+#: Those of the real sensors alone.
+REAL = {
+    "thermal": 1,
+    "nir": 1,
+    "red_nir": 2,
+    "fluorescence": 1,
+    "em": 1,
+    "intensity": 3,
+    "aolp": 3,
+    "dolp": 3,
+}
 
 
 def suite(name):
@@ -77,14 +88,14 @@ class Named(MadeUp):
     def spec(self):
         spec = super().spec()
         streams = {
-            name: dataclasses.replace(stream, channels=CHANNELS[name])
+            name: dataclasses.replace(stream, channels=(CHANNELS | REAL)[name])
             for name, stream in spec.streams.items()
         }
         return dataclasses.replace(spec, name=self.dataset, streams=streams)
 
     def read(self, split, image_id):
         sample = super().read(split, image_id)
-        streams = {name: array[:, :, : CHANNELS[name]] for name, array in sample.streams.items()}
+        streams = {name: array[:, :, : (CHANNELS | REAL)[name]] for name, array in sample.streams.items()}
         return dataclasses.replace(sample, streams=streams)
 
 
@@ -158,8 +169,8 @@ def test_the_pictures_of_masks_need_the_runs_of_two_tables_and_one_more(tmp_path
 @pytest.mark.parametrize("name", OWN)
 def test_every_run_can_be_planned(tmp_path, name):
     found = suite(name)
-    rgb = name != "real-samples"
-    streams = [stream for stream in CHANNELS if rgb == (stream != "red_nir") or stream in ("nir", "thermal")]
+    rgb = not name.startswith("real-")
+    streams = CHANNELS if rgb else REAL
     for k, recipe in enumerate(found.recipes):
         raw = tmp_path / f"raw{k}"
         raw.mkdir()
@@ -173,6 +184,44 @@ def test_every_run_can_be_planned(tmp_path, name):
     assert len(planned) == len({run.config.hash for run in planned}) == len(found.entries)
     assert {run.config.dataset for run in planned} == {recipe.dataset for recipe in found.recipes}
     assert {run.config.protocol for run in planned} == {"strict-2"}
+
+
+def test_the_real_sensors():
+    """Three seeds of four methods at 8, 32 and all training images, and what is not trained."""
+    runs = Counter(
+        (
+            entry.fields["dataset"],
+            entry.fields["modality"],
+            entry.fields["method"],
+            entry.fields.get("train-images"),
+        )
+        for entry in suite("real-sensors").entries
+    )
+    sensors = {
+        "thermal-udder": "thermal",
+        "cwfid-tiles": "nir",
+        "dsb2018-tiles": "fluorescence",
+        "vnc-tiles": "em",
+        "rgbp-glass-tiles": "polarization",
+    }
+    expected = Counter()
+    for place in sensors.items():
+        for method in ("disc", "oracle-disc", "zero-shot"):
+            expected[*place, method, None] = 1
+        for method in ("scratch", "random-embed", "linear", "simcmf"):
+            for images in (8, 32, None):
+                # Of polarization there are no more than 32.
+                if images != 32 or "polarization" not in place:
+                    expected[*place, method, images] = 3
+    assert runs == expected
+
+
+def test_no_picture_of_the_real_sensors_is_in_two_splits():
+    folder = find_suite("real-sensors").parent / "real_sensors"
+    for path in folder.glob("*.toml"):
+        splits = tomllib.loads(path.read_text("utf-8"))["splits"]
+        names = [name for listed in splits.values() for name in listed]
+        assert len(set(names)) == len(names) > 10, path
 
 
 @pytest.mark.parametrize("path", packaged_suites(), ids=lambda path: path.stem)

@@ -28,14 +28,14 @@ def test_by_name_or_by_file(tmp_path, monkeypatch):
 
 def test_folders_are_filled_in_word_by_word(tmp_path):
     make = """make = [
-        'python -m aims.benchmarks.cwfid_tiles "{raw}/two words" {made}',
+        'python -m aims.benchmarks.floors "{raw}/two words" {made}',
         "aims convert folder {suite}/x.toml --out {data}/set",
     ]"""
     (recipe,) = read(tmp_path, f'[[data]]\ndataset = "set"\n{make}\n{GRID}').recipes
     assert (recipe.dataset, recipe.images) == ("set", {})
     folders = {name: Path(f"/a b/{name}") for name in ("data", "raw", "made", "suite")}
     assert recipe.commands(**folders) == [
-        ["python", "-m", "aims.benchmarks.cwfid_tiles", "/a b/raw/two words", "/a b/made"],
+        ["python", "-m", "aims.benchmarks.floors", "/a b/raw/two words", "/a b/made"],
         ["aims", "convert", "folder", "/a b/suite/x.toml", "--out", "/a b/data/set"],
     ]
 
