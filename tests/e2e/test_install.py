@@ -65,6 +65,7 @@ def test_the_wheel_holds_everything(wheel):
         "aims/converters/thermal_glass.py",
         *(f"aims/converters/zoo/{path.name}" for path in (ROOT / "converters" / "zoo").glob("*.toml")),
         "aims/benchmarks/speed/conversion.py",
+        "aims/benchmarks/demo_data/nuclei.toml",
         "aims/benchmarks/embedded.toml",
         "aims/benchmarks/real_samples/udder_16.toml",
         "aims/leaderboards/published.toml",
