@@ -48,6 +48,7 @@ def test_the_steps_are_commands_that_are_shown(aims, steps, tmp_path, monkeypatc
     lines = out.splitlines()
     assert lines[1] == f"Open {folder}/index.html in a browser. To go on with a sensor of your own:"
     assert [line.split()[:2] for line in lines[2:]] == [
+        ["aims", "init"],
         ["aims", "convert"],
         ["aims", "run"],
         ["aims", "report"],

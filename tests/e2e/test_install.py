@@ -186,7 +186,7 @@ def test_every_command_of_the_readme(aims, tmp_path, monkeypatch):
     protocol = "made-up-nyuv2: protocol strict-2, backbone sam-tiny"
     for text in (protocol, "made-up-rgbp-glass: ", "simcmf, lora"):
         assert text in demo
-    assert demo.splitlines()[-3].strip() == "aims convert folder SENSOR.toml"
+    assert demo.splitlines()[-4].strip() == "aims init SENSOR"
     assert len(list((tmp_path / "demo-quick" / "runs").glob("*/samples.png"))) == 4
     assert "<img " in (tmp_path / "demo-quick" / "index.html").read_text()
 
