@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import sys
 import tomllib
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import toys
+from candidate_modules import CANDIDATES, candidate_modules
 
 from aims.cli.sweep import suite_fields
 from aims.core.errors import InputError
@@ -22,22 +21,11 @@ from aims.models.merging import alignment_layers, folded_state
 from aims.sensors.scaling import IMAGENET
 from aims.suites.suite import read_suite
 
-FOLDER = Path(__file__).parents[3] / "benchmarks" / "candidates"
-MODULES = ("matched", "toned", "decoder_lora", "ranking")
-
 
 @pytest.fixture(scope="module")
 def candidates():
-    """The modules of the package, whose entries leave the registries afterwards."""
-    with pytest.MonkeyPatch.context() as patched:
-        for registry in (METHODS, TUNINGS):
-            patched.setattr(registry, "_entries", dict(registry._entries))
-        patched.syspath_prepend(FOLDER)
-        yield SimpleNamespace(
-            **{name: importlib.import_module(f"aims_candidates.{name}") for name in MODULES}
-        )
-        for name in [name for name in sys.modules if name.partition(".")[0] == "aims_candidates"]:
-            del sys.modules[name]
+    with candidate_modules() as modules:
+        yield modules
 
 
 @pytest.fixture(scope="module")
@@ -278,18 +266,18 @@ def test_a_ranking_without_the_baseline_is_refused(candidates, tmp_path):
 
 
 def test_the_package_names_what_it_registers(candidates):
-    package = tomllib.loads((FOLDER / "pyproject.toml").read_text())
+    package = tomllib.loads((CANDIDATES / "pyproject.toml").read_text())
     for name, module in package["project"]["entry-points"]["aims.methods"].items():
         assert name in [*METHODS, *TUNINGS]
         assert importlib.import_module(module).__name__ == module
 
 
 def test_the_suite_compares_every_method_with_every_tuning_in_every_cell(candidates):
-    suite = read_suite(FOLDER / "simcmf-plus.toml", suite_fields())
+    suite = read_suite(CANDIDATES / "simcmf-plus.toml", suite_fields())
     cells: dict[tuple[object, ...], set[tuple[object, ...]]] = {}
     for entry in suite.entries:
         cell = tuple(entry.fields[name] for name in ("dataset", "modality", "seed"))
         cells.setdefault(cell, set()).add((entry.fields["method"], entry.fields["tuning"]))
-    assert len(cells) == 8 * 3
+    assert len(cells) == (5 + 5) * 2
     methods, tunings = ("simcmf", "simcmf-matched", "simcmf-toned"), ("lora", "lora-norms-decoder")
     assert all(pairs == set(product(methods, tunings)) for pairs in cells.values())
