@@ -24,7 +24,7 @@ def rank(runs: Path, baseline: str = "simcmf") -> pd.DataFrame:
     them have a validation score count, so that all are means over the same images.
 
     Args:
-        runs: folder of runs.
+        runs: folder of the runs of one suite.
         baseline: method with which the others are compared, in its best tuning and at its best rate.
 
     Returns:
@@ -50,7 +50,10 @@ def rank(runs: Path, baseline: str = "simcmf") -> pd.DataFrame:
     means = table.mean().sort_values(ascending=False, kind="stable")
     known = [name for name in means.index if name.split()[0] == baseline]
     if table.empty or not known:
-        raise InputError(f"{runs}: no validation scores of {baseline} and the others in the same cells")
+        raise InputError(
+            f"{runs}: no validation scores of {baseline} and all others in the same cells; give a folder "
+            "with the runs of one suite alone"
+        )
     gains = table.sub(table[known[0]], axis=0)
     columns = {"val": means, "gain": gains.mean(), "worst": gains.min(), "wins": (gains > 0).sum()}
     return pd.DataFrame(columns).loc[means.index].assign(cells=len(table))
