@@ -107,7 +107,8 @@ def _photographs() -> Float[Tensor, "3 3"]:
     axes = torch.tensor(_COMPONENTS, dtype=torch.float64).T / std[:, None]
     covariance = axes * torch.tensor(_VARIANCES, dtype=torch.float64) @ axes.T
     values, vectors = (found.flip(-1) for found in torch.linalg.eigh(covariance))
-    return vectors * torch.where(vectors.sum(0) < 0, -1.0, 1.0) * values.sqrt()
+    components: Tensor = vectors * torch.where(vectors.sum(0) < 0, -1.0, 1.0) * values.sqrt()
+    return components
 
 
 @torch.no_grad()

@@ -14,7 +14,8 @@ from torch.nn import functional
 from aims.methods.base import METHODS
 from aims.models.alignment import Alignment, ConvAlignment
 from aims.models.segmenter import Segmenter
-from aims_candidates.matched import MatchedSimCMF, match_colours, measure, start_linear
+
+from .matched import MatchedSimCMF, match_colours, measure, start_linear
 
 #: Shares of the pixels below the black point and below the white point.
 WINDOW = (0.01, 0.99)
