@@ -36,7 +36,7 @@ def command(folder: Path | None, quick: bool, jobs: int | None) -> None:
     jobs = jobs or max(1, min(_MOST_JOBS, os.cpu_count() or 1))
     _step(
         sweep.command,
-        *("sweep", "smoke" if quick else "demo", "--make-data", "--jobs", str(jobs)),
+        *("sweep", _suite(quick), "--make-data", "--jobs", str(jobs)),
         *("--data", str(data), "--runs", str(runs)),
     )
     _step(
@@ -51,6 +51,15 @@ def command(folder: Path | None, quick: bool, jobs: int | None) -> None:
 
     for _, words in NEXT_STEPS:
         out.print(f"  {words}", markup=False)
+
+
+def _suite(quick: bool) -> str:
+    """Returns the suite with the real recordings that come with AIMS; without them that of made-up data."""
+    from aims.suites.suite import find_suite
+
+    name = "smoke" if quick else "demo"
+    folder = find_suite(name).parent / "demo_data"
+    return str(folder / f"{name}.toml") if (folder / "recordings").is_dir() else name
 
 
 def _require_own(folder: Path) -> None:

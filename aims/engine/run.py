@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -29,7 +29,8 @@ from aims.engine.machine import PeakMemory
 from aims.engine.record import begin_record, fail_record, finish_record
 from aims.engine.samples import Source, split_images
 from aims.engine.train import RunObserver, Stopped, Trainer
-from aims.methods import BACKBONES, METHODS, build_model, count_parameters, describe, has_model
+from aims.methods import BACKBONES, METHODS, Method, build_model, count_parameters, describe, has_model
+from aims.methods.options import configure
 from aims.models.flops import count_flops
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
@@ -176,12 +177,6 @@ def _plan(job: Job, refs: dict[str, tuple[ImageRef, ...]], observer: RunObserver
         on_progress=observer.advance,
     )
     refs["train"] = surveyed.usable
-    model = _build(job, None if job.initial is None else job.initial.state)
-    if job.initial is not None and job.distributed.is_main:
-        save_initial(job.folder, model, _build(job), job.initial)
-    record = begin_record(job, refs, count_parameters(model), count_flops(model), surveyed.preprocessing)
-    model.to(job.device)
-    model.path = job.path
     source = Source(
         dataset=job.dataset,
         modality=job.modality,
@@ -189,6 +184,14 @@ def _plan(job: Job, refs: dict[str, tuple[ImageRef, ...]], observer: RunObserver
         preprocessing=surveyed.preprocessing,
         input_size=backbone.image_size,
     )
+    model = _build(job, None if job.initial is None else job.initial.state)
+    if job.initial is None:
+        _fit(job, model, source, surveyed.usable, observer)
+    elif job.distributed.is_main:
+        save_initial(job.folder, model, _build(job), job.initial)
+    record = begin_record(job, refs, count_parameters(model), count_flops(model), surveyed.preprocessing)
+    model.to(job.device)
+    model.path = job.path
     return _Plan(model=model, source=source, refs=refs, mask_size=backbone.mask_size, record=record)
 
 
@@ -205,6 +208,21 @@ def _method(job: Job) -> dict[str, Any]:
 
 def _build(job: Job, initial: Mapping[str, Tensor] | None = None) -> Segmenter:
     return build_model(**_method(job), weights=job.weights, seed=job.config.seed, initial=initial)
+
+
+def _fit(job: Job, model: Segmenter, source: Source, refs: Sequence[ImageRef], observer: RunObserver) -> None:
+    """Lets the method set initial weights by the training images."""
+
+    def images() -> Iterator[Tensor]:
+        observer.stage("fit", len(refs))
+        for ref in refs:
+            image = source.dataset.read(ref, source.modality.streams)
+            yield source.inputs([source.channels(image)], torch.device("cpu"))[0]
+            observer.advance()
+
+    method, _ = configure(job.config.method, job.config.tuning, job.config.options)
+    assert isinstance(method, Method)
+    method.fit(model, images())
 
 
 def _train(job: Job, plan: _Plan, observer: RunObserver, until: int, peak: PeakMemory) -> TrainingState:

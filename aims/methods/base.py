@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from aims.core.config import NO_TUNING
 from aims.core.registry import Registry
@@ -57,6 +57,18 @@ class Method(Baseline, ABC):
 
         Raises:
             InputError: an option or the number of channels is invalid for the method.
+        """
+
+    def fit(self, model: Segmenter, images: Iterable[Tensor]) -> None:
+        """Sets initial weights by the training images; by default nothing is set, and no image is read.
+
+        A run calls it before its first step, unless it starts from the weights of another run. The result
+        must depend on the images alone. Only declared parameters and buffers may be set, since a checkpoint
+        holds no others.
+
+        Args:
+            model: the model that `adapt` changed, with its tuning, on the CPU.
+            images: model inputs of the training part, normalised, (channels, size, size) each, read lazily.
         """
 
 

@@ -65,6 +65,7 @@ def test_the_wheel_holds_everything(wheel):
         "aims/converters/thermal_glass.py",
         *(f"aims/converters/zoo/{path.name}" for path in (ROOT / "converters" / "zoo").glob("*.toml")),
         "aims/benchmarks/speed/conversion.py",
+        "aims/benchmarks/demo_data/nuclei.toml",
         "aims/benchmarks/embedded.toml",
         "aims/benchmarks/real_samples/udder_16.toml",
         "aims/benchmarks/real_sensors/vnc_tiles.toml",
@@ -81,6 +82,8 @@ def test_the_wheel_holds_everything(wheel):
         assert name in names, name
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"aims"}
+    # Methods that are tried are not released.
+    assert not any("candidates" in name for name in names)
     sources = {f"aims/{path.relative_to(ROOT / 'aims')}" for path in (ROOT / "aims").rglob("*.py")}
     sources |= {f"aims/{path.relative_to(ROOT)}" for path in (ROOT / "converters").rglob("*.py")}
     assert sources <= set(names)
@@ -184,7 +187,7 @@ def test_every_command_of_the_readme(aims, tmp_path, monkeypatch):
     protocol = "made-up-nyuv2: protocol strict-2, backbone sam-tiny"
     for text in (protocol, "made-up-rgbp-glass: ", "simcmf, lora"):
         assert text in demo
-    assert demo.splitlines()[-3].strip() == "aims convert folder SENSOR.toml"
+    assert demo.splitlines()[-4].strip() == "aims init SENSOR"
     assert len(list((tmp_path / "demo-quick" / "runs").glob("*/samples.png"))) == 4
     assert "<img " in (tmp_path / "demo-quick" / "index.html").read_text()
 

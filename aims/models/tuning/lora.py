@@ -32,18 +32,23 @@ class LoRATuning(Tuning):
     def apply(self, model: Segmenter) -> None:
         """Replaces the projections; their own weights keep their names and stay frozen."""
         for _, _, attention in find_layers(model, is_attention, "attention"):
-            if is_fused_attention(attention):
-                qkv = attention.get_submodule("qkv")
-                assert isinstance(qkv, nn.Linear)
-                dim = qkv.out_features // 3
-                # The fused projection's rows are queries, then keys, then values.
-                queries_and_values = (slice(0, dim), slice(2 * dim, 3 * dim))
-                attention.qkv = LoRALinear(qkv, rank=self.rank, outputs=queries_and_values)
-            else:
-                for name in ("q_proj", "v_proj"):
-                    linear = attention.get_submodule(name)
-                    assert isinstance(linear, nn.Linear)
-                    setattr(attention, name, LoRALinear(linear, rank=self.rank, outputs=(slice(None),)))
+            update_projections(attention, self.rank)
+
+
+def update_projections(attention: nn.Module, rank: int) -> None:
+    """Replaces the query and value projections of an attention of either form by `LoRALinear`."""
+    if is_fused_attention(attention):
+        qkv = attention.get_submodule("qkv")
+        assert isinstance(qkv, nn.Linear)
+        dim = qkv.out_features // 3
+        # The fused projection's rows are queries, then keys, then values.
+        queries_and_values = (slice(0, dim), slice(2 * dim, 3 * dim))
+        attention.qkv = LoRALinear(qkv, rank=rank, outputs=queries_and_values)
+    else:
+        for name in ("q_proj", "v_proj"):
+            linear = attention.get_submodule(name)
+            assert isinstance(linear, nn.Linear)
+            setattr(attention, name, LoRALinear(linear, rank=rank, outputs=(slice(None),)))
 
 
 class LoRALinear(nn.Linear):

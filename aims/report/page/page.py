@@ -28,10 +28,8 @@ from aims.report.tables.table import Table
 
 #: Steps for one's own sensor that the page lists: (description, command).
 NEXT_STEPS = (
-    (
-        "describe your folder in one TOML (README, Your own sensor)",
-        "aims convert folder SENSOR.toml",
-    ),
+    ("describe your folder in one TOML; its guesses are marked", "aims init SENSOR"),
+    ("convert it", "aims convert folder SENSOR.toml --raw SENSOR"),
     ("train and evaluate", "aims run --method simcmf --modality STREAM --backbone sam-tiny"),
     ("tables and this page", "aims report"),
 )

@@ -19,6 +19,7 @@ from aims.engine.initial import load_initial
 from aims.engine.job import Job
 from aims.engine.restore import load_model
 from aims.engine.run import run
+from aims.methods.simcmf import SimCMF
 from aims.models.segmenter import Segmenter
 
 
@@ -79,6 +80,8 @@ def test_a_run_starts_from_what_another_trained(dataset, trained, tmp_path, monk
 
     job = started_from(dataset, tmp_path, trained[first], tuning=then)
     monkeypatch.setattr(module, "_train", stop)
+    # Not called: the other run's weights are not set anew.
+    monkeypatch.setattr(SimCMF, "fit", None)
     with pytest.raises(InputError, match="seen"):
         run(job)
     expected = answers(load_model(trained[first]))

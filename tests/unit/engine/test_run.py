@@ -26,6 +26,7 @@ from aims.engine.checkpoint import TrainingState
 from aims.engine.machine import PeakMemory
 from aims.engine.run import run
 from aims.engine.train import RunObserver, Stopped
+from aims.methods.simcmf import SimCMF
 from aims.models.trainable import declared_parameters
 
 
@@ -107,6 +108,26 @@ def test_the_rate_is_halved_every_ten_epochs(dataset, tmp_path):
 
     run(toys.job(dataset, tmp_path, epochs=21, limit=3, protocol="paper"), observer=Lines())
     assert lines == 10 * [1e-3] + 10 * [5e-4] + [2.5e-4]
+
+
+def test_a_method_may_set_weights_by_the_training_images(dataset, tmp_path, monkeypatch):
+    seen = []
+
+    def fit(self, model, images):
+        seen.extend(images)
+        torch.nn.init.constant_(model.alignment.layers[0].weight, 0.5)
+
+    monkeypatch.setattr(SimCMF, "fit", fit)
+    # So small a rate changes no weight of this size.
+    record, _ = run(toys.job(dataset, tmp_path, epochs=1, lr=1e-12))
+    assert len(seen) == record.content.images["train"]
+    images = torch.stack(seen)
+    assert images.shape[1:] == (2, 64, 64)
+    # Normalised by the training part, which is these images before they were resized.
+    assert images.mean((0, 2, 3)).abs().max() < 0.1
+    assert (images.std((0, 2, 3)) - 1).abs().max() < 0.2
+    weights = load_file(record.path / "weights.safetensors")
+    assert (weights["alignment.layers.0.weight"] == 0.5).all()
 
 
 class StopAt(RunObserver):
