@@ -26,7 +26,7 @@ import toys
 
 from aims.core import files
 from aims.data.read import Dataset
-from aims.engine import checkpoint, record
+from aims.engine import checkpoint
 from aims.engine import run as making
 from aims.methods import build_model
 
@@ -92,8 +92,6 @@ def attempt(dataset: Path, runs: Path, prepare: Callable[[], None], seconds: flo
 def main(dataset: Path, out: Path, kills: int, seed: int) -> Counter[str]:
     # No thread may exist in a process that is forked.
     torch.set_num_threads(1)
-    # Drawing is half of the time of such a run, and comes after all that could be lost.
-    record.save_contact_sheet = lambda path, *_: path.touch()
     # What torch imports when it counts for the first time would be imported by every child.
     making.count_flops(
         build_model(method="simcmf", tuning="full", backbone="sam-toy", channels=2, weights=None, seed=0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from aims.core.files import atomic_write
 from aims.core.records import InstanceRow
@@ -19,6 +19,11 @@ from aims.data.pictures import picture
 from aims.data.read import Dataset, ImageRef
 
 PICTURES = 6
+
+# In pixels: width of a panel, the gap around it, height of its title and of the title's letters.
+_PANEL, _GAP, _TITLE, _LETTERS = 352, 8, 22, 12
+# Diameter of a click, and what it is enlarged by to be drawn with a smooth edge.
+_CLICK, _SMOOTH = 9, 8
 
 
 def save_contact_sheet(
@@ -45,44 +50,69 @@ def save_contact_sheet(
         by_image.setdefault(row["image_id"], {})[row["instance_id"]] = row
     scored = [ref for ref in refs if ref.image_id in by_image]
     count = min(pictures, len(scored))
-    chosen = [scored[round(k)] for k in np.linspace(0, len(scored) - 1, count)]
-    images = [dataset.read(ref, modality.streams) for ref in chosen]
-    # A panel is 3.2 inches wide; its height follows the pictures.
-    ratio = max(image.instances.shape[0] / image.instances.shape[1] for image in images)
-    figure = Figure(figsize=(9.6, count * (3.2 * ratio + 0.3)), dpi=110, layout="constrained")
-    panels: NDArray[Any] = figure.subplots(count, 3, squeeze=False)
-    name = modality.streams[0]
-    for axes, image in zip(panels, images, strict=True):
-        instances = list(by_image[image.image_id].values())
-        size = (image.instances.shape[0], image.instances.shape[1])
-        shown = picture(image.streams[name], name, dataset.streams[name]) / 255
-        scores = [row["iou"] for row in instances]
-        titles = (
-            f"{image.image_id}  {modality.name}",
-            f"truth, {len(instances)} instance{'s' * (len(instances) > 1)}",
-            f"prediction, IoU {np.mean(scores):.2f}",
-        )
-        layers: tuple[list[NDArray[np.bool_]], ...] = (
-            [],
-            [image.instances == row["instance_id"] for row in instances],
-            [predicted_mask(row, size) for row in instances],
-        )
-        for k, (panel, title, masks) in enumerate(zip(axes, titles, layers, strict=True)):
-            panel.imshow(tinted(shown, masks), interpolation="nearest")
-            # An explicit y spares matplotlib the search for ticks above the axes: half of the drawing time.
-            panel.set_title(_shortened(title), fontsize=8, loc="left", y=1.0, parse_math=False)
-            panel.set_axis_off()
-            if k:
-                _draw_clicks(panel, instances, size)
+    drawn = [
+        _draw_row(dataset, modality, scored[round(k)], list(by_image[scored[round(k)].image_id].values()))
+        for k in np.linspace(0, len(scored) - 1, count)
+    ]
+    sheet = Image.new("RGB", (drawn[0].width, sum(part.height for part in drawn)), "white")
+    top = 0
+    for part in drawn:
+        sheet.paste(part, (0, top))
+        top += part.height
     with atomic_write(path) as beside:
-        # By default matplotlib writes its own version into the file.
-        figure.savefig(beside, format="png", metadata={"Software": None})
+        sheet.save(beside, format="png")
 
 
-def _draw_clicks(panel: Axes, rows: Sequence[InstanceRow], size: tuple[int, int]) -> None:
-    for row in rows:
-        at = click_in_picture(row, size)
-        panel.plot(*at, "o", markersize=4, color="white", markeredgecolor="black", markeredgewidth=0.8)
+def _draw_row(
+    dataset: Dataset, modality: Modality, ref: ImageRef, rows: Sequence[InstanceRow]
+) -> Image.Image:
+    """Draws the three panels of an image, with a title above each."""
+    name = modality.streams[0]
+    image = dataset.read(ref, modality.streams)
+    height, width = image.instances.shape[0], image.instances.shape[1]
+    shown = picture(image.streams[name], name, dataset.streams[name]) / 255
+    panels: tuple[tuple[str, list[NDArray[np.bool_]]], ...] = (
+        (f"{image.image_id}  {modality.name}", []),
+        (
+            f"truth, {len(rows)} instance{'s' * (len(rows) > 1)}",
+            [image.instances == row["instance_id"] for row in rows],
+        ),
+        (
+            f"prediction, IoU {np.mean([row['iou'] for row in rows]):.2f}",
+            [predicted_mask(row, (height, width)) for row in rows],
+        ),
+    )
+    scale = _PANEL / width
+    tall = max(1, round(height * scale))
+    result = Image.new("RGB", (len(panels) * (_PANEL + _GAP), _TITLE + tall + _GAP), "white")
+    draw = ImageDraw.Draw(result)
+    for k, (title, masks) in enumerate(panels):
+        left = k * (_PANEL + _GAP) + _GAP // 2
+        pixels = Image.fromarray(np.rint(255 * tinted(shown, masks)).astype(np.uint8))
+        # Small images are enlarged: nearest keeps their pixels sharp.
+        kind = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+        result.paste(pixels.resize((_PANEL, tall), kind), (left, _TITLE))
+        draw.text((left, _TITLE - 5), _shortened(title), "black", _font(), anchor="ls")
+        for row in rows if k else ():
+            x, y = click_in_picture(row, (height, width))
+            at = left + (x + 0.5) * scale, _TITLE + (y + 0.5) * tall / height
+            result.paste(_click(), (round(at[0] - _CLICK / 2), round(at[1] - _CLICK / 2)), _click())
+    return result
+
+
+@functools.cache
+def _font() -> ImageFont.FreeTypeFont:
+    # matplotlib's own font has the letters of most languages.
+    return ImageFont.truetype(str(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), _LETTERS)
+
+
+@functools.cache
+def _click() -> Image.Image:
+    """Draws a white dot in a black ring, with a transparent surrounding."""
+    large = _CLICK * _SMOOTH
+    dot = Image.new("RGBA", (large, large), (0, 0, 0, 0))
+    ImageDraw.Draw(dot).ellipse((0, 0, large - 1, large - 1), "white", "black", width=3 * _SMOOTH // 2)
+    return dot.resize((_CLICK, _CLICK), Image.Resampling.BOX)
 
 
 def _shortened(title: str, limit: int = 44) -> str:

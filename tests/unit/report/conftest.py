@@ -1,8 +1,13 @@
+"""Fixtures of the tests of reports."""
+
 from functools import partial
 from pathlib import Path
 
 import pytest
 from made_runs import AddRun, write_run
+
+from aims.report import report
+from aims.report.figures.cost_figure import CostFigure
 
 
 @pytest.fixture
@@ -16,3 +21,11 @@ def runs(tmp_path: Path) -> Path:
 def add_run(runs: Path) -> AddRun:
     """Writes a finished run below `runs`."""
     return partial(write_run, runs)
+
+
+@pytest.fixture(scope="module")
+def no_cost_figures():
+    """Reports without their plots, two thirds of their time (test_report_cost.py has these)."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(report, "draw_cost", lambda _: CostFigure(svg="<svg></svg>", png=b"not drawn"))
+        yield

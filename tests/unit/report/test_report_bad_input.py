@@ -14,6 +14,8 @@ from aims.core.records import INSTANCES, METRICS, RECORD, RUN_VERSION
 from aims.report.report import write_report
 from aims.report.runs.load import load_runs
 
+pytestmark = pytest.mark.usefixtures("no_cost_figures")
+
 SCRIPT, INPUT = "<script>alert(1)</script>", r"\input{passwd}"
 
 

@@ -23,6 +23,8 @@ from aims.report.runs.load import load_runs
 from aims.report.runs.results import pool_seeds
 from aims.report.statistics.paired import Verdict
 
+pytestmark = pytest.mark.usefixtures("no_cost_figures")
+
 IMAGES = 20
 
 

@@ -14,6 +14,8 @@ from aims.report.report import ReportResult, write_report
 from aims.report.tables.latex import escape_latex
 from aims.report.tables.markdown import escape_markdown
 
+pytestmark = pytest.mark.usefixtures("no_cost_figures")
+
 FILES = [
     *("table1.md", "table1.csv", "table1.tex"),
     *("comparison.md", "comparison.csv", "comparison.tex", "paired.csv"),

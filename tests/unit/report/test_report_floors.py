@@ -16,6 +16,8 @@ from aims.report.runs.floors import load_floor_notes
 from aims.report.runs.load import load_runs
 from aims.report.runs.results import Result, pool_seeds
 
+pytestmark = pytest.mark.usefixtures("no_cost_figures")
+
 
 def results(runs: Path) -> dict[str, Result]:
     return {result.config.method: result for result in pool_seeds(load_runs(runs)[0])[0]}

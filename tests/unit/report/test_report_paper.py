@@ -21,6 +21,8 @@ from aims.report.runs.load import load_runs
 from aims.report.runs.results import pool_seeds
 from aims.report.statistics.paired import Verdict
 
+pytestmark = pytest.mark.usefixtures("no_cost_figures")
+
 PAPER_TABLES = {paper.key: paper for paper in load_paper_tables()}
 POLARIZATION = {"modality": "polarization", "dataset": "rgbp-glass"}
 PAPER = {"protocol": "paper", **POLARIZATION}

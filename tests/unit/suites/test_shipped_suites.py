@@ -249,8 +249,3 @@ def test_the_small_sets_of_udders_are_parts_of_the_larger():
 def test_the_command_of_a_suite_is_its_own(path):
     command = {"demo": "aims demo", "smoke": "aims demo --quick"}
     assert suite(path.stem).command.startswith(command.get(path.stem, f"aims sweep {path.stem} --make-data"))
-
-
-def test_the_demo_and_the_smoke_test_share_their_data():
-    demo, smoke = suite("demo"), suite("smoke")
-    assert demo.recipes == smoke.recipes
