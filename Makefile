@@ -8,7 +8,7 @@ DEMO := demo
 DEMO_OPTIONS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-processors lint format clean
+.PHONY: help install demo test test-thorough test-processors lint format clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -26,6 +26,9 @@ demo: $(INSTALLED) ## Convert, train, evaluate and report on made-up data (minut
 
 test: $(INSTALLED) ## Run the tests, one process a core
 	$(BIN)/python -m pytest -n logical --dist worksteal
+
+test-thorough: $(INSTALLED) ## Run the tests that take ten seconds and more: the README's commands, killed runs, several processes
+	$(BIN)/python -m pytest -n logical --dist worksteal -m thorough
 
 test-processors: $(INSTALLED) ## Run what compares models with the kernels of MKL for Intel's processors and for others
 	$(BIN)/python tests/processors.py $(BIN)/python -m pytest -n logical tests/parity tests/property/test_models_property.py

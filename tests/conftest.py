@@ -9,7 +9,8 @@ import sys
 
 # Thread pools cost more than they give on tiny arrays, and worker processes inherit these.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Many processes are started, which need not compile AIMS anew each.
+# The next call, and the many processes that are started, need not compile tests and AIMS anew.
+sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Nothing here may reach a network.
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -351,6 +351,7 @@ def test_nyuv2_from_the_authors_file_to_a_run(aims, tmp_path):
         assert sorted(preprocessing["channel_order"]) == list(range(channels))
 
 
+@pytest.mark.thorough
 def test_ctrl_c_saves_and_the_same_command_goes_on(aims, shapes, tmp_path):
     tests = str(Path(toys.__file__).parent)
     script = f"import sys; sys.path.insert(0, {tests!r}); import toys; from aims.cli import main; main()"

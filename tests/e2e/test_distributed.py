@@ -15,6 +15,8 @@ from aims.converters.folder import FolderConverter
 from aims.data.write import convert
 from aims.synth.shapes import write_shapes
 
+pytestmark = pytest.mark.thorough
+
 #: Batches of three over two processes: shares of two and one; of the last batch, of one, one has nothing.
 OPTIONS = ("--method", "simcmf", "--modality", "thermal", "--backbone", "sam-tiny", "--weights", "none")
 OPTIONS += ("--epochs", "2", "--batch-size", "3", "--device", "cpu")

@@ -46,6 +46,7 @@ def test_the_dataset_is_read(aims, data, command):
     json.loads(out)
 
 
+@pytest.mark.thorough
 def test_submissions_are_verified_and_reported_with_their_scores(aims, data, tmp_path):
     """Every IoU is recomputed under the protocol that the run was made with."""
     runs = tmp_path / "runs"

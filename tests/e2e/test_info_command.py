@@ -152,12 +152,14 @@ def test_mistakes_get_one_line_and_exit_code_2(aims, args, message):
     assert err.count("\n") == 1
 
 
+@pytest.mark.thorough
 def test_all_lists_every_entry(everything):
     assert [entry["name"] for entry in everything["methods"]] == list(METHODS)
     assert [entry["name"] for entry in everything["tunings"]] == list(TUNINGS)
     assert all(entry["summary"] for entry in (*everything["methods"], *everything["tunings"]))
 
 
+@pytest.mark.thorough
 def test_all_regenerates_table_4(everything):
     found = {entry["name"]: entry for entry in everything["tunings"]}
     assert {name: found[name]["total"] for name in found} == {
@@ -185,6 +187,7 @@ def test_all_regenerates_table_4(everything):
     assert found["lora"]["options"] == {"rank": 100}
 
 
+@pytest.mark.thorough
 def test_all_has_figure_6s_depths(everything):
     assert [(row["depth"], row["alignment"]) for row in everything["depths"]] == [
         (1, 30),
@@ -197,6 +200,7 @@ def test_all_has_figure_6s_depths(everything):
     assert all(abs(row["alignment"] / 1e3 - row["published_thousands"]) < 0.1 for row in everything["depths"])
 
 
+@pytest.mark.thorough
 def test_all_compares_operations_with_simcmf(everything):
     found = {entry["name"]: entry for entry in everything["methods"]}
     assert found["simcmf"]["ratio"] == {"same": 1.0, "one_channel": 1.0}
@@ -208,10 +212,12 @@ def test_all_compares_operations_with_simcmf(everything):
     assert found["simcmf"]["alignment"] == {"1": 835, "3": 1_987, "4": 2_563, "6": 3_715, "9": 5_443}
 
 
+@pytest.mark.thorough
 def test_all_as_json(aims, everything):
     assert described(aims, "--all") == everything
 
 
+@pytest.mark.thorough
 def test_all_fits_a_terminal_of_80_columns(everything):
     console = Console(width=80, file=io.StringIO(), highlight=False)
     for part in as_renderables(count_tables(everything)):
@@ -232,6 +238,7 @@ def test_without_the_papers_backbone_nothing_stands_beside(aims, monkeypatch):
     assert "The paper's 93.7" not in out
 
 
+@pytest.mark.thorough
 def test_the_documentation_shows_what_the_command_prints(aims, everything):
     code, out, _ = aims("info", "--all", "--markdown")
     assert code == 0

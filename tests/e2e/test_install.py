@@ -89,6 +89,7 @@ def test_the_wheel_holds_everything(wheel):
     assert sources <= set(names)
 
 
+@pytest.mark.thorough
 def test_the_wheel_works_from_any_folder(wheel, tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
@@ -156,6 +157,7 @@ def shorter(command):
     return command
 
 
+@pytest.mark.thorough
 def test_every_command_of_the_readme(aims, tmp_path, monkeypatch):
     """Runs them in order in an empty folder, beside the files that the README tells one to write.
 
@@ -192,6 +194,7 @@ def test_every_command_of_the_readme(aims, tmp_path, monkeypatch):
     assert "<img " in (tmp_path / "demo-quick" / "index.html").read_text()
 
 
+@pytest.mark.thorough
 def test_every_command_in_the_readmes_text(wheel, tmp_path):
     text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
     assert set(re.findall(r"`((?:aims|make|pip|python) [^`]+)`", text)) == {

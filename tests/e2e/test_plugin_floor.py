@@ -81,6 +81,7 @@ def site(tmp_path_factory):
     return folder / "site"
 
 
+@pytest.mark.thorough
 def test_a_floor_of_another_package_is_in_the_help_and_in_the_report(aims, site, tmp_path):
     description = write_shapes(tmp_path / "raw", scenes=9, size=(48, 64), seed=0, rgb=True)
     assert aims("convert", "folder", description, "--out", tmp_path / "data" / "shapes")[0] == 0

@@ -94,6 +94,7 @@ def saved(out):
     return (out / "checkpoint.safetensors.index.json").is_file()
 
 
+@pytest.mark.thorough
 def test_interrupts_save_and_the_same_command_goes_on(aims, tmp_path):
     """Ctrl-C reaches all processes. The first score is followed by a save."""
     out = tmp_path / "pretrained"
@@ -109,6 +110,7 @@ def test_interrupts_save_and_the_same_command_goes_on(aims, tmp_path):
     assert 0 < json.loads(printed)["images_seen"] < 100_000
 
 
+@pytest.mark.thorough
 def test_a_worker_that_is_killed_is_named_in_one_line(tmp_path):
     out = tmp_path / "pretrained"
     length = ("--images", "100000", "--score-every", "2")

@@ -75,6 +75,7 @@ def iou(folder: Path) -> list[tuple[str, int, float]]:
     return [tuple(row.values()) for row in table.to_pylist()]
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("site")
 def test_a_sweep(aims, data, tmp_path):
     """Two at a time, the first of which fails; then again."""
@@ -237,6 +238,7 @@ def test_what_is_said_of_runs(aims, ends, data, tmp_path):
     assert lines[1]["command"].endswith(f"--method scratch --seed 1 --data {data} --runs {tmp_path / 'runs'}")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("site")
 def test_ctrl_c_saves_and_the_same_command_goes_on(aims, data, tmp_path, monkeypatch):
     class CtrlC(SweepObserver):
@@ -284,6 +286,7 @@ modality = "nir"
 """
 
 
+@pytest.mark.thorough
 def test_data_are_made_once(aims, ends, tmp_path):
     ends(FINISHED)
     suite, data = write(tmp_path, RECIPE), tmp_path / "a b" / "aims"

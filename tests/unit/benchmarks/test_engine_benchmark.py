@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from aims.benchmarks.speed import engine
 
 
+@pytest.mark.thorough
 def test_every_part_is_measured_on_both_paths(tmp_path, capsys, monkeypatch):
     parts = ["encoder", "decode", "lora", "full", "evaluation"]
     monkeypatch.setattr(engine, "matrix_peak", lambda precision, device: 1e11)

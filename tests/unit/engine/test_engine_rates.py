@@ -28,6 +28,7 @@ def states(runs):
     return {record["config"]["lr"]: record["status"] for record in records}
 
 
+@pytest.mark.thorough
 def test_strict_trains_three_to_the_end_and_chooses_on_validation(dataset, tmp_path):
     job = toys.job(dataset, tmp_path, **SHORT)
     found = run_rates(job)

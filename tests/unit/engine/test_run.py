@@ -169,6 +169,7 @@ def test_stopped_at_any_unit_it_ends_with_the_same_numbers(dataset, tmp_path, ch
     same_result(whole, run(job)[0])
 
 
+@pytest.mark.thorough
 def test_killed_at_random_moments_every_run_ends_with_the_same_numbers(dataset, unbroken, tmp_path):
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed of the moments: {seed}")  # shown where the test fails
@@ -417,6 +418,7 @@ def test_bf16_runs(dataset, tmp_path):
     assert run(toys.job(dataset, tmp_path, precision="bf16", epochs=1))[0].scores.instances > 0
 
 
+@pytest.mark.thorough
 def test_workers_do_not_change_the_numbers(dataset, tmp_path):
     one, two = (toys.job(dataset, tmp_path / name, epochs=1) for name in ("none", "one"))
     same_result(run(one)[0], run(replace(two, workers=1))[0])

@@ -272,6 +272,7 @@ class Broken(TorchDataset):
         raise AimsError(f"image {key}: no longer there")
 
 
+@pytest.mark.thorough
 def test_what_a_worker_says_arrives_as_it_was_said():
     for workers in (0, 1):
         with pytest.raises(AimsError) as caught:

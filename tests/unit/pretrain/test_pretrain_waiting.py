@@ -73,6 +73,7 @@ def on_meta(monkeypatch, folder, **changes):
     return module._Pretraining(PretrainJob(config=config, folder=folder, device=META), {}, RunObserver())
 
 
+@pytest.mark.thorough
 def test_a_step_waits_for_nothing(tmp_path, monkeypatch):
     most = scenes_at_once(META)
     trainer = on_meta(monkeypatch, tmp_path, backbone="sam-tiny", batch_size=most // 2)

@@ -49,6 +49,7 @@ def test_as_it_is(tmp_path):
     assert digests(tmp_path) == DIGESTS
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("answer", [1, 0], ids=["intel", "other"])
 def test_on_another_processor(tmp_path, answer):
     """In a process whose libraries take the processor for a newer one of Intel's, or an old one of others."""
