@@ -1,4 +1,4 @@
-"""`aims demo`: the whole job on made-up data, with the commands that it consists of."""
+"""`aims demo`: the whole job on two small sets, with the commands that it consists of."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _MOST_JOBS = 4
 @click.option("--quick", is_flag=True, help="Under a minute: one epoch on a few images; scores mean nothing.")
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [default: one a core, at most 4]")
 def command(folder: Path | None, quick: bool, jobs: int | None) -> None:
-    """Convert, train, evaluate and report on made-up data, in minutes.
+    """Convert, train, evaluate and report on two small sets, in minutes.
 
-    Two sensors of made-up rooms are written in the raw layouts of real datasets, depth in NYUv2's and
-    polarization in RGBP-Glass's, and converted; scratch, random-embed, linear and simcmf are trained briefly
-    from the sam-tiny that comes with AIMS. Every step is a command of its own and is shown. Ctrl-C saves;
-    the same command goes on.
+    Depth of made-up rooms is written in NYUv2's raw layout; real recordings of a fluorescence microscope
+    come with AIMS, and are described by a TOML file as your own would be. Both are converted; scratch,
+    random-embed, linear and simcmf are trained briefly from the sam-tiny that comes with AIMS, beside disc
+    and zero-shot. Every step is a command of its own and is shown. Ctrl-C saves; the same command goes on.
     """
     from aims.cli import report, sweep
 
@@ -36,7 +36,7 @@ def command(folder: Path | None, quick: bool, jobs: int | None) -> None:
     jobs = jobs or max(1, min(_MOST_JOBS, os.cpu_count() or 1))
     _step(
         sweep.command,
-        *("sweep", _suite(quick), "--make-data", "--jobs", str(jobs)),
+        *("sweep", "smoke" if quick else "demo", "--make-data", "--jobs", str(jobs)),
         *("--data", str(data), "--runs", str(runs)),
     )
     _step(
@@ -51,15 +51,6 @@ def command(folder: Path | None, quick: bool, jobs: int | None) -> None:
 
     for _, words in NEXT_STEPS:
         out.print(f"  {words}", markup=False)
-
-
-def _suite(quick: bool) -> str:
-    """Returns the suite with the real recordings that come with AIMS; without them that of made-up data."""
-    from aims.suites.suite import find_suite
-
-    name = "smoke" if quick else "demo"
-    folder = find_suite(name).parent / "demo_data"
-    return str(folder / f"{name}.toml") if (folder / "recordings").is_dir() else name
 
 
 def _require_own(folder: Path) -> None:
