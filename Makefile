@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: $(INSTALLED) ## Convert, train, evaluate and report on made-up data (minutes; DEMO_OPTIONS=--quick: one)
+demo: $(INSTALLED) ## Convert, train, evaluate and report on two small sets (minutes; DEMO_OPTIONS=--quick: one)
 	$(BIN)/aims demo --out $(DEMO) $(DEMO_OPTIONS)
 
 test: $(INSTALLED) ## Run the tests, one process a core
