@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from aims.core.config import RANDOM_WEIGHTS
+from aims.core.errors import InputError
 from aims.core.files import atomic_write, sha256_file, write_json, write_text
 from aims.core.records import Code, Hardware
-from aims.core.structs import Count, Digest, Share
+from aims.core.structs import Count, Digest, Share, read_struct
 from aims.core.vocabulary import STRICT
 from aims.engine.checkpoint import save_tensors
 from aims.engine.export_card import render_card
 from aims.engine.machine import commit, hardware, peak_memory
-from aims.models.weights import packaged_name
 from aims.pretrain.checkpoint import Progress
 from aims.pretrain.photographs import Photographs
 from aims.pretrain.pictures import FAMILY
@@ -39,8 +39,7 @@ _WITH_PHOTOGRAPHS = (
     "these weights be passed on under one."
 )
 _FROM_OTHERS = (
-    "NOT TO BE SHIPPED before it is checked: training started from weights that do not come with AIMS, and "
-    "whose licence is not known here."
+    "NOT TO BE SHIPPED before it is checked: training started from weights without a card that allows it."
 )
 _KINDS = {
     "wilds": "held-out scenes of the family that was learned",
@@ -93,6 +92,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         peak_memory_bytes: peak memory of the process.
         hardware: hardware of the training.
         settings: configuration and recipe.
+        earlier: card of the weights that training started from; None if they were random or have no card.
         learned_from: scenes and photographs of the training data.
         held_out_seed: seed of the held-out scenes.
         large_share: smallest share of the image that a large instance covers.
@@ -115,6 +115,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory_bytes: Count
     hardware: Hardware
     settings: PretrainSettings
+    earlier: Card | None = None
     learned_from: CardSources
     held_out_seed: int
     large_share: Share
@@ -129,6 +130,21 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         return content
 
 
+def find_card(weights: Path, sha256: str) -> Card | None:
+    """Reads the card beside a file of weights; None where there is none, or one of other weights.
+
+    Args:
+        weights: the file of weights.
+        sha256: SHA-256 of the file, in hexadecimal.
+    """
+    try:
+        card = read_struct(weights.with_name(CARD), Card, what="a model card")
+    except InputError:
+        # Weights from elsewhere may have another file of this name beside them.
+        return None
+    return card if card.weights.sha256 == sha256 else None
+
+
 def write_card(
     folder: Path,
     *,
@@ -140,6 +156,7 @@ def write_card(
     model: nn.Module,
     device: torch.device,
     scoring_seconds: float,
+    earlier: Card | None = None,
 ) -> Card:
     """Writes card.json and README.md for the weights in a folder.
 
@@ -153,13 +170,14 @@ def write_card(
         model: the model, whose parameters are counted.
         device: device of the training.
         scoring_seconds: duration of the final scoring, which `progress` does not include.
+        earlier: card of the weights that training started from.
     """
     weights, learned = folder / WEIGHTS, photographs.get("learn")
-    own = settings.weights == RANDOM_WEIGHTS or packaged_name(settings.weights) is not None
+    free = settings.weights == RANDOM_WEIGHTS or (earlier is not None and earlier.shippable)
     card = Card(
         model=settings.backbone,
-        license=_WITH_PHOTOGRAPHS if learned else _SCENES_ONLY if own else _FROM_OTHERS,
-        shippable=own and learned is None,
+        license=_WITH_PHOTOGRAPHS if learned else _SCENES_ONLY if free else _FROM_OTHERS,
+        shippable=free and learned is None,
         weights=CardWeights(file=WEIGHTS, bytes=weights.stat().st_size, sha256=sha256_file(weights)),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         images_seen=progress.step * settings.batch_size,
@@ -170,6 +188,7 @@ def write_card(
         peak_memory_bytes=peak_memory(device),
         hardware=hardware(device),
         settings=settings,
+        earlier=earlier,
         learned_from=CardSources(
             scenes=CardScenes(family=FAMILY, seed=settings.seed),
             photographs=len(learned.names) if learned else 0,
@@ -184,9 +203,17 @@ def write_card(
     content = card.as_json()
     write_json(folder / CARD, content)
     rows = [_score_row(name, numbers) for name, numbers in card.scores.items()]
-    readme = render_card(_TEMPLATE, content, rows=rows, kinds=_KINDS, curves=CURVES)
+    chain = [*_chain(content["earlier"])]
+    readme = render_card(_TEMPLATE, content, rows=rows, kinds=_KINDS, curves=CURVES, chain=chain)
     write_text(folder / README, readme)
     return card
+
+
+def _chain(card: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """Yields a card, the card of the weights that it started from, and so on."""
+    while card is not None:
+        yield card
+        card = card["earlier"]
 
 
 def _score_row(name: str, numbers: HeldOutScores) -> list[str]:

@@ -15,6 +15,7 @@ from aims.core.structs import read_struct
 from aims.engine.checkpoint import has_sharded
 from aims.engine.plan import find_device
 from aims.models.weights import LoadedWeights, load_weights, resolve_weights
+from aims.pretrain.card import Card, find_card
 from aims.pretrain.optimizers import require_optimizer
 from aims.pretrain.photographs import Photographs
 from aims.pretrain.settings import PretrainConfig, PretrainSettings
@@ -38,6 +39,7 @@ class PretrainJob:
         photos: folder of photographs to train on; used if `share_of_photos` is above 0.
         bsds: folder of photographs to score on.
         weights: weights that training starts from; None for random ones.
+        earlier: card of these weights; None where they have none.
         workers: number of processes that prepare scenes ahead.
         seconds: time limit of this call, after which it writes all output; None for no limit.
     """
@@ -48,6 +50,7 @@ class PretrainJob:
     photos: Path | None = None
     bsds: Path | None = None
     weights: LoadedWeights | None = None
+    earlier: Card | None = None
     workers: int = 0
     seconds: float | None = None
 
@@ -91,9 +94,11 @@ def plan_pretraining(
     share = (SHARE_OF_PHOTOS if share_of_photos is None else share_of_photos) if photos else 0.0
     config = PretrainConfig(share_of_photos=share, **settings)
     require_optimizer(config.optimizer)
-    loaded = None
+    loaded = earlier = None
     if weights is not None:
-        loaded = load_weights(config.backbone, resolve_weights(config.backbone, weights))
+        path = resolve_weights(config.backbone, weights)
+        loaded = load_weights(config.backbone, path)
+        earlier = find_card(path, loaded.sha256)
         config = replace(config, weights=loaded.sha256)
     target = find_device(device)
     if workers is None:
@@ -105,6 +110,7 @@ def plan_pretraining(
         photos=photos,
         bsds=bsds,
         weights=loaded,
+        earlier=earlier,
         workers=workers,
         seconds=seconds,
     )

@@ -387,6 +387,7 @@ class _Pretraining:
             model=self.model,
             device=self.job.device,
             scoring_seconds=time.perf_counter() - began,
+            earlier=self.job.earlier,
         )
         # After the checkpoint, which does not contain these scores: training can still resume from it.
         self._note(scores)

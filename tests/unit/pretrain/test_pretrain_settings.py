@@ -200,12 +200,41 @@ def test_weights_to_start_from(tmp_path):
         device="cpu",
     )
     assert planned.config.weights == first.weights.sha256
+    second = pretrain(planned)
+    # What the earlier weights learned from, and whether they may be shipped, is known by their card.
+    assert second.earlier == first
     assert first.shippable
-    assert not pretrain(planned).shippable
+    assert second.shippable
+    readme = (tmp_path / "next" / "README.md").read_text()
+    assert f"weights of an earlier training ({first.weights.sha256[:8]}): 2 images in" in " ".join(
+        readme.split()
+    )
     assert torch.equal(
         planned.weights.state["image_encoder.pos_embed"],
         state(tmp_path / "first")["average.image_encoder.pos_embed"].half().float(),
     )
+
+
+@pytest.mark.parametrize("card", [None, "{}", "not JSON", "of others", "not to be shipped"])
+def test_weights_without_a_card_that_allows_it_are_not_to_be_shipped(tmp_path, card):
+    pretrain(job(tmp_path / "first", images=2))
+    path = tmp_path / "first" / "card.json"
+    content = json.loads(path.read_text())
+    path.unlink()
+    if card == "of others":
+        content["weights"]["sha256"] = 64 * "0"
+        card = json.dumps(content)
+    elif card == "not to be shipped":
+        card = json.dumps(content | {"shippable": False})
+    if card is not None:
+        path.write_text(card)
+    weights = str(tmp_path / "first" / "weights.safetensors")
+    planned = plan_pretraining(
+        folder=tmp_path / "next", images=2, held_out=2, backbone="sam-toy", weights=weights, device="cpu"
+    )
+    made = pretrain(planned)
+    assert not made.shippable
+    assert made.license.startswith("NOT TO BE SHIPPED before it is checked")
 
 
 @pytest.mark.parametrize(
