@@ -36,7 +36,7 @@ COMMANDS = MappingProxyType(
         "compare": "Test two runs against each other, and show where they differ.",
         "submit": "Pack finished runs, one file each, for others to check.",
         "report": "Write tables and figures from the finished runs.",
-        "demo": "Convert, train, evaluate and report on made-up data, in minutes.",
+        "demo": "Convert, train, evaluate and report on two small sets, in minutes.",
         "synth": "Generate a small raw dataset to try things on.",
     }
 )

@@ -34,12 +34,16 @@ def test_the_readme_names_no_other_content():
 @pytest.mark.parametrize("name", MADE)
 def test_its_commands_make_the_content(aims, tmp_path, name):
     for line in MADE[name]:
-        program, *arguments = shlex.split(line.format(made=tmp_path / "made", data=tmp_path / "data"))
+        program, *arguments = shlex.split(
+            line.format(made=tmp_path / "made", data=tmp_path / "data", suite=ROOT / "benchmarks")
+        )
         assert program == "aims"
         assert aims(*arguments)[0] == 0
     dataset = Dataset.open(tmp_path / "data" / name)
     shown = re.search(
-        rf"^{name}: .*, content (\w+); (\d+) instances in (\d+) test images$", README, re.MULTILINE
+        rf"^{name}: .*, content (\w+); (\d+) instances in (\d+) test images(?: of \d+ groups)?$",
+        README,
+        re.MULTILINE,
     )
     images = dataset.index["test"]
     assert shown[1] == dataset.fingerprint[:8]
