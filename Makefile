@@ -27,7 +27,7 @@ demo: $(INSTALLED) ## Convert, train, evaluate and report on two small sets (min
 test: $(INSTALLED) ## Run the tests, one process a core
 	$(BIN)/python -m pytest -n logical --dist worksteal
 
-test-thorough: $(INSTALLED) ## Run the tests that take ten seconds and more: the README's commands, killed runs, several processes
+test-thorough: $(INSTALLED) ## Run the tests that take about ten seconds and more: the README's commands, killed runs, several processes
 	$(BIN)/python -m pytest -n logical --dist worksteal -m thorough
 
 test-processors: $(INSTALLED) ## Run what compares models with the kernels of MKL for Intel's processors and for others

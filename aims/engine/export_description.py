@@ -126,8 +126,8 @@ def _origin(weights: str) -> dict[str, str | None]:
                 "origin": "SAM's weights by the authors of Segment Anything (Meta AI)",
                 "license": LICENSE,
             }
-    if name := packaged_name(weights):
-        return {"origin": f"the weights {name} that come with AIMS", "license": PACKAGED_LICENSE}
+    if packaged := packaged_name(weights):
+        return {"origin": f"the weights {packaged} that come with AIMS", "license": PACKAGED_LICENSE}
     return {"origin": None, "license": None}
 
 

@@ -265,6 +265,7 @@ def loaded(*args):
     return int(code), set(modules)
 
 
+@pytest.mark.thorough
 def test_nothing_heavy_is_imported():
     code, modules = loaded("--method", "simcmf", "--modality", "nir", *("--backbone", "sam-tiny"))
     assert code == 0

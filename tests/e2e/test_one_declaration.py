@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from aims.synth.shapes import write_shapes
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +72,7 @@ assert "third" in page
 """
 
 
+@pytest.mark.thorough
 def test_a_setting_and_a_protocol_are_a_line_each(aims, tmp_path):
     description = write_shapes(tmp_path / "raw", scenes=9, size=(48, 64), seed=0, rgb=True)
     assert aims("convert", "folder", description, "--out", tmp_path / "data" / "shapes")[0] == 0

@@ -17,6 +17,8 @@ from aims.engine.run import run
 from aims.report.report import write_report
 from helpers import MadeUp
 
+pytestmark = pytest.mark.thorough
+
 NOTHING = {"tuning": "none", "epochs": 0, "lr": 0.0}
 
 

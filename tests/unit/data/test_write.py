@@ -210,6 +210,7 @@ def test_a_killed_worker_is_replaced(raw, tmp_path, image_id, caplog):
     assert verify_dataset(tmp_path / "set") == []
 
 
+@pytest.mark.thorough
 def test_a_worker_that_always_dies_ends_with_an_error_and_nothing_is_lost(raw, tmp_path):
     with pytest.raises(AimsError, match=r"killed 4 times in a row .* train-00003-of-00006.parquet"):
         convert(MadeUp(raw=raw, die_at="a006", deaths=99), tmp_path / "set", jobs=2, rows_per_shard=2)

@@ -159,6 +159,7 @@ for folder, code in {[(str(folder), code_blocks(folder)) for folder in folders]!
     return [load_file(f"{folder}.seen") for folder in folders]
 
 
+@pytest.mark.thorough
 def test_the_card_works_as_written_without_aims(tmp_path):
     runs = [
         made_run(tmp_path / "runs", method="simcmf", options={"depth": 3, "kernel": 5}),

@@ -165,6 +165,7 @@ def test_what_is_drawn_depends_on_seed_epoch_and_place_alone(dataset):
     assert all((other != first).any() for other in others)
 
 
+@pytest.mark.thorough
 def test_worker_processes_read_the_same(dataset):
     made = toys.source(dataset, PAPER)
     data = TrainingSet(made, dataset.index["train"], 16, seed=0)

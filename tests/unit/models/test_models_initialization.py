@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
@@ -78,6 +79,7 @@ def trained_iou(model: Segmenter, steps: int) -> float:
     return sum(ious[-10:]) / 10
 
 
+@pytest.mark.thorough
 def test_training_finds_the_click_at_once() -> None:
     stock, ours = SMALL.build(), made(SMALL)
     assert trained_iou(ours, 30) > 0.3

@@ -263,6 +263,7 @@ def test_scenes_rendered_in_parts_are_the_same():
     assert all(torch.equal(a, b) for a, b in zip(parts, whole, strict=True))
 
 
+@pytest.mark.thorough
 def test_workers_change_nothing():
     stream = PretrainingSet(5, SIZE, 2, photographs=Shapes(((80, 120), (90, 70)), (2, 3)), share=0.5)
     here = [stream[step].unpack(torch.device("cpu")) for step in range(3, 9)]

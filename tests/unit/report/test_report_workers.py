@@ -26,6 +26,7 @@ def fails(number: int) -> int:
     raise OSError(f"cannot read {number}")
 
 
+@pytest.mark.thorough
 def test_only_much_work_is_spread() -> None:
     with Workers(2) as two:
         assert {process for _, process in two.map(process_of, range(499))} == {os.getpid()}
@@ -43,6 +44,7 @@ def test_only_much_work_is_spread() -> None:
         assert {process for _, process in one.map(process_of, range(1000))} == {os.getpid()}
 
 
+@pytest.mark.thorough
 def test_a_report_by_several_processes_is_the_same(
     runs: Path, tmp_path: Path, add_run: AddRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
