@@ -27,7 +27,7 @@ settings.load_profile("aims")
 
 
 def pytest_configure() -> None:
-    """Lets pytest keep the tests that it has compiled: a fifth of the time before the first."""
+    """Lets pytest keep the tests that it has compiled: a third of the time before the first."""
     sys.dont_write_bytecode = False
 
 

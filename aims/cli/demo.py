@@ -18,7 +18,7 @@ _MOST_JOBS = 4
 
 @click.command()
 @path_option("--out", "Folder to make.  [default: demo; demo-quick with --quick]", name="folder")
-@click.option("--quick", is_flag=True, help="Under a minute: one epoch on a few images; scores mean nothing.")
+@click.option("--quick", is_flag=True, help="About a minute: one epoch on a few images; scores mean nothing.")
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [default: one a core, at most 4]")
 def command(folder: Path | None, quick: bool, jobs: int | None) -> None:
     """Convert, train, evaluate and report on two small sets, in minutes.

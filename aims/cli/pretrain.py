@@ -30,7 +30,9 @@ The recipe, its figures, and what may be shipped: docs/pretraining.md.
 @click.option("--out", "folder", type=PATH, required=True, help="Folder of this pretraining.")
 @setting_options(PRETRAIN_SETTINGS, {})
 @click.option(
-    "--weights", metavar="FILE|NAME", help="Start from these weights.  [default: random ones, by the seed]"
+    "--weights",
+    metavar="FILE|NAME|none",
+    help="Start from these weights.  [default: random, by the seed]",
 )
 @path_option("--photos", "Also learn from photographs, in BSDS500's layout.")
 @click.option("--share-of-photos", type=float, help="Share of the images.  [default: 0.3 with --photos]")

@@ -50,23 +50,16 @@ def save_contact_sheet(
         by_image.setdefault(row["image_id"], {})[row["instance_id"]] = row
     scored = [ref for ref in refs if ref.image_id in by_image]
     count = min(pictures, len(scored))
-    drawn = [
-        _draw_row(dataset, modality, scored[round(k)], list(by_image[scored[round(k)].image_id].values()))
-        for k in np.linspace(0, len(scored) - 1, count)
-    ]
-    sheet = Image.new("RGB", (drawn[0].width, sum(part.height for part in drawn)), "white")
-    top = 0
-    for part in drawn:
-        sheet.paste(part, (0, top))
-        top += part.height
+    chosen = [scored[round(k)] for k in np.linspace(0, len(scored) - 1, count)]
+    drawn = [_draw_row(dataset, modality, ref, [*by_image[ref.image_id].values()]) for ref in chosen]
     with atomic_write(path) as beside:
-        sheet.save(beside, format="png")
+        Image.fromarray(np.vstack(drawn)).save(beside, format="png")
 
 
 def _draw_row(
     dataset: Dataset, modality: Modality, ref: ImageRef, rows: Sequence[InstanceRow]
-) -> Image.Image:
-    """Draws the three panels of an image, with a title above each."""
+) -> NDArray[np.uint8]:
+    """Draws the three panels of an image, with a title above each: (height, width, 3)."""
     name = modality.streams[0]
     image = dataset.read(ref, modality.streams)
     height, width = image.instances.shape[0], image.instances.shape[1]
@@ -97,7 +90,7 @@ def _draw_row(
             x, y = click_in_picture(row, (height, width))
             at = left + (x + 0.5) * scale, _TITLE + (y + 0.5) * tall / height
             result.paste(_click(), (round(at[0] - _CLICK / 2), round(at[1] - _CLICK / 2)), _click())
-    return result
+    return np.asarray(result)
 
 
 @functools.cache

@@ -141,8 +141,10 @@ def resolve_weights(backbone: str, given: Path | str | None) -> Path:
     """
     checkpoint = BACKBONES[backbone].checkpoint
     if given is not None or checkpoint is None:
-        own = find_packaged(backbone.partition(":")[0], backbone)
-        packaged = own if given is None else find_packaged(str(given))
+        if given is None:
+            packaged = find_packaged(backbone.partition(":")[0], backbone)
+        else:
+            packaged = find_packaged(str(given))
         if packaged is not None:
             if packaged.backbone != backbone:
                 raise InputError(

@@ -203,7 +203,7 @@ def write_card(
     content = card.as_json()
     write_json(folder / CARD, content)
     rows = [_score_row(name, numbers) for name, numbers in card.scores.items()]
-    chain = [*_chain(content["earlier"])]
+    chain = _chain(content["earlier"])
     readme = render_card(_TEMPLATE, content, rows=rows, kinds=_KINDS, curves=CURVES, chain=chain)
     write_text(folder / README, readme)
     return card

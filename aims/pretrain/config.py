@@ -79,7 +79,7 @@ def plan_pretraining(
         bsds: folder of photographs to score on.
         share_of_photos: share of photographs among the images; None for 0.3 with `photos` and 0 without.
         weights: file of weights that training starts from, or the name of weights that come with AIMS; None
-            for random weights.
+            or "none" for random weights.
         device: "auto", "cpu", "cuda" or "cuda:N".
         workers: number of processes that prepare scenes ahead; None for none on a CPU, where they would take
             cores from the training, and for all cores but one, at most 16, with a GPU.
@@ -95,7 +95,7 @@ def plan_pretraining(
     config = PretrainConfig(share_of_photos=share, **settings)
     require_optimizer(config.optimizer)
     loaded = earlier = None
-    if weights is not None:
+    if weights not in (None, "none"):
         path = resolve_weights(config.backbone, weights)
         loaded = load_weights(config.backbone, path)
         earlier = find_card(path, loaded.sha256)

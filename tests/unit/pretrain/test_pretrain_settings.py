@@ -215,6 +215,13 @@ def test_weights_to_start_from(tmp_path):
     )
 
 
+def test_none_starts_from_random_weights_as_the_message_of_a_missing_file_says(tmp_path):
+    options = {"folder": tmp_path, "images": 2, "backbone": "sam-toy", "device": "cpu"}
+    with pytest.raises(InputError, match="or --weights none for random weights"):
+        plan_pretraining(**options, weights="missing.safetensors")
+    assert plan_pretraining(**options, weights="none") == plan_pretraining(**options)
+
+
 @pytest.mark.parametrize("card", [None, "{}", "not JSON", "of others", "not to be shipped"])
 def test_weights_without_a_card_that_allows_it_are_not_to_be_shipped(tmp_path, card):
     pretrain(job(tmp_path / "first", images=2))
