@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aims.converters.reading.label_maps import numbers
-from aims.converters.reading.pictures import load_picture
 from aims.core.errors import AimsError, InputError
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.instances import MAX_INSTANCES, IntArray, describe_objects, split_instances
@@ -30,7 +29,8 @@ from aims.data.read import ImageRef
 from aims.engine.floors import clicked_map
 from aims.engine.samples import find_targets
 from aims.methods.disc import RADII, radius_scores
-from aims.report.statistics.intervals import clustered_interval
+from aims.reading.pictures import load_picture
+from aims.reports.statistics.intervals import clustered_interval
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -41,10 +41,10 @@ from aims.core.schema import (
     StreamSpec,
     option,
 )
+from aims.reading.pictures import check_sizes, load_picture, load_rgb
 
 from .reading.files import check_split_names, find_set, load_numbers, on_disk
 from .reading.label_maps import class_map, colour_code, colour_codes, show_colour
-from .reading.pictures import check_sizes, load_picture, load_rgb
 from .reading.published import Files, FilesConverter
 from .reading.tables import SPLITS, TableRow, load_mask, read_tables, regions_by_value
 

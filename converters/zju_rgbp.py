@@ -40,6 +40,7 @@ from aims.core.schema import (
     StreamSpec,
     option,
 )
+from aims.reading.pictures import check_sizes, load_picture
 
 from .reading.files import (
     AUTO,
@@ -53,7 +54,6 @@ from .reading.files import (
     load_numbers,
 )
 from .reading.label_maps import class_map, colour_code, colour_codes, show_colour
-from .reading.pictures import check_sizes, load_picture
 from .reading.published import Files, FilesConverter
 
 _URL = "http://www.wangkaiwei.org/dataseteg.html"

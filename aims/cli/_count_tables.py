@@ -11,7 +11,7 @@ from rich.text import Text
 
 from aims.cli._options import option_text
 from aims.cli._terminal import add_columns, plain_table
-from aims.report.tables.markdown import markdown_table
+from aims.reports.tables.markdown import markdown_table
 
 #: Columns of names, which are never broken in the terminal.
 _NAMES = ("method", "tuning", "of", "default", "modality")

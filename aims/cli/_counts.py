@@ -27,7 +27,7 @@ from aims.methods import (
     require_modality,
     require_pair,
 )
-from aims.report.paper.published import PAPER_BACKBONE
+from aims.reports.paper.published import PAPER_BACKBONE
 
 #: The method that the others are compared with; tunings and depths are counted with it.
 REFERENCE = "simcmf"

@@ -25,9 +25,9 @@ def command(first: Path, second: Path, data: Path, target: Path, as_json: bool) 
     (or groups of images), the interval a paired bootstrap. The picture shows the instances on which the
     first run is better by most, then those on which the second is.
     """
-    from aims.report.figures.pair import compare_runs, draw_pair, labels
-    from aims.report.tables.marks import verdict_words
-    from aims.report.tables.numbers import interval, p_value, percent, points
+    from aims.reports.figures.pair import compare_runs, draw_pair, labels
+    from aims.reports.tables.marks import verdict_words
+    from aims.reports.tables.numbers import interval, p_value, percent, points
 
     pair = compare_runs(first, second)
     try:

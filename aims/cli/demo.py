@@ -47,7 +47,7 @@ def command(folder: Path | None, quick: bool, jobs: int | None) -> None:
     out.print(
         f"\nOpen {folder / 'index.html'} in a browser. To go on with a sensor of your own:", markup=False
     )
-    from aims.report.page.page import NEXT_STEPS
+    from aims.reports.page.page import NEXT_STEPS
 
     for _, words in NEXT_STEPS:
         out.print(f"  {words}", markup=False)

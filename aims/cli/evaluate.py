@@ -101,7 +101,7 @@ def _table(rows: list[PromptRow], means: PromptScores) -> Table:
 def _with_interval(rows: list[PromptRow], score: Any) -> str:
     import numpy as np
 
-    from aims.report.statistics.intervals import clustered_interval
+    from aims.reports.statistics.intervals import clustered_interval
 
     ious = np.array([score(row) for row in rows])
     _, groups = np.unique([row["group"] for row in rows], return_inverse=True)

@@ -19,10 +19,10 @@ from aims.cli._terminal import add_columns, err, out, print_json
 from aims.core.errors import AimsError
 
 if TYPE_CHECKING:
-    from aims.report.comparison.table import Comparison
-    from aims.report.report import ReportResult
-    from aims.report.tables.table import Cell
-    from aims.report.tables.table import Table as Described
+    from aims.reports.comparison.table import Comparison
+    from aims.reports.report import ReportResult
+    from aims.reports.tables.table import Cell
+    from aims.reports.tables.table import Table as Described
 
 # Of a table in a terminal: the best stand first, and hundreds of them are read elsewhere.
 _ROWS = 40
@@ -71,7 +71,7 @@ def command(
     `--against paper` adds a list of every published number: ours, its interval, the difference, and the
     command that makes it (paper/against.md).
     """
-    from aims.report.report import write_report
+    from aims.reports.report import write_report
 
     jobs = jobs or os.cpu_count() or 1
     result = write_report(runs, target, against=against, data=data, title=title, jobs=jobs)
@@ -84,7 +84,7 @@ def command(
 
 
 def _print_all(result: ReportResult, runs: Path, target: Path, against: str | None) -> None:
-    from aims.report.paper.layout import paper_table
+    from aims.reports.paper.layout import paper_table
 
     for table in result.comparisons:
         _print_comparison(table)
@@ -130,8 +130,8 @@ def _print_paper(cells: Sequence[Mapping[str, Any]]) -> None:
 
 def _print_comparison(table: Comparison) -> None:
     """Every method beside every sensor; the paired tests are in the files."""
-    from aims.report.comparison.captions import large_note, marks_note
-    from aims.report.comparison.descriptions import scores_table
+    from aims.reports.comparison.captions import large_note, marks_note
+    from aims.reports.comparison.descriptions import scores_table
 
     described = scores_table(table)
     out.print(Text(f"{described.title}; {described.caption.rstrip('.')}"))

@@ -48,7 +48,7 @@ from aims.methods import build_model
 from aims.models.attention import AttentionPath
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
-from aims.report.tables.markdown import markdown_table
+from aims.reports.tables.markdown import markdown_table
 
 from . import harness
 

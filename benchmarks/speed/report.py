@@ -36,7 +36,7 @@ from aims.core.config import RunConfig
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, RUN_VERSION
 from aims.core.schema import StreamSpec
 from aims.core.vocabulary import IOU_GRID
-from aims.report.runs.load import load_runs
+from aims.reports.runs.load import load_runs
 
 from . import harness
 

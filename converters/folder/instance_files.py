@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from aims.core.schema import Array, InstanceMap, SampleError, few
+from aims.reading.pictures import check_sizes
 
 from ..reading.inventory import FEW
 from ..reading.label_maps import class_map, colour_codes, is_coloured, numbers
 from ..reading.masks import Size, draw_masks, encode_mask
-from ..reading.pictures import check_sizes
 from .classes import CodedClasses
 from .files import ImageFiles
 from .label_keys import LabelsEntry

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from aims.core.errors import InputError
 from aims.core.schema import FileCount, InstanceMap, SampleError, SemanticMap
+from aims.reading.pictures import JPEG, MAT, Picture
 
 from ..reading.coco import CocoImage, read_annotations
 from ..reading.label_maps import class_map, colour_codes, numbers, show_colour, show_value
 from ..reading.patterns import composed
-from ..reading.pictures import JPEG, MAT, Picture
 from .classes import CodedClasses
 from .files import ImageFiles
 from .label_keys import LabelsEntry

@@ -13,10 +13,10 @@ import numpy as np
 from aims.core.errors import InputError
 from aims.core.schema import Array, InstanceMap, LeftOut, Sample, SampleError, SemanticMap
 from aims.core.vocabulary import BROKEN_IMAGES
+from aims.reading.pictures import check_sizes, load_picture, load_rgb
 
 from ..reading.files import AUTO, load_numbers, on_disk
 from ..reading.label_maps import class_map
-from ..reading.pictures import check_sizes, load_picture, load_rgb
 from .classes import CLASS_NAMES
 from .hha import compute_hha
 

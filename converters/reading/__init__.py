@@ -1,1 +1,1 @@
-"""What the converters share: finding files, and reading pictures, arrays, label maps and tables."""
+"""What the converters share: finding files, and reading label maps, label files and tables."""

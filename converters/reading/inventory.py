@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from aims.core.schema import FileCount
+from aims.reading.pictures import STREAM_SUFFIXES
 
 from .patterns import Pattern, Tree, part_names
-from .pictures import STREAM_SUFFIXES
 
 #: Files that Windows leaves in folders; those of macOS and Linux begin with a dot.
 _LEFT_BY_WINDOWS = frozenset({"thumbs.db", "desktop.ini"})

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aims.core.schema import Array, SampleError
-
-from .pictures import Picture
+from aims.reading.pictures import Picture
 
 # Undeclared values that a message counts.
 _LISTED = 8

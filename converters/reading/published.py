@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aims.core.schema import Converter, FileCount, Sample
+from aims.reading.headers import check_headers
 
-from .headers import check_headers
 from .inventory import published_kinds, take_inventory
 from .patterns import Tree
 

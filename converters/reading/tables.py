@@ -18,8 +18,7 @@ from typing import NamedTuple, TypeVar
 from aims.core.errors import InputError
 from aims.core.schema import Array, InstanceMap, SampleError
 from aims.data.instances import split_instances
-
-from .pictures import JPEG, RGB_SUFFIXES, Picture, load_picture
+from aims.reading.pictures import JPEG, RGB_SUFFIXES, Picture, load_picture
 
 T = TypeVar("T")
 

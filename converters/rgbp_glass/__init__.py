@@ -45,6 +45,7 @@ from aims.core.schema import (
     StreamSpec,
     option,
 )
+from aims.reading.pictures import check_sizes, load_picture
 
 from ..reading.files import (
     AUTO,
@@ -56,7 +57,6 @@ from ..reading.files import (
     load_channels,
     on_disk,
 )
-from ..reading.pictures import check_sizes, load_picture
 from ..reading.published import Files, FilesConverter
 from .labels import GlassLabels
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from aims.core.errors import InputError
 from aims.core.schema import FileCount, InstanceMap, SampleError, SemanticMap
+from aims.reading.pictures import load_picture
 
 from ..reading.coco import Annotations, CocoImage, read_annotations
 from ..reading.files import choose_source, instance_map, list_suffixed, load_numbers, on_disk
 from ..reading.label_maps import class_map
-from ..reading.pictures import load_picture
 
 FLAG = "--instances"
 #: Folder and file name of each source that has one file per image.

@@ -16,7 +16,7 @@ from aims.core.records import METRICS, RECORD, RESUME
 from aims.core.submissions import open_submission
 from aims.engine.checkpoint import INDEX, load_resume, save_tensors
 from aims.pretrain.settings import PretrainSettings
-from aims.report.runs.load import load_run
+from aims.reports.runs.load import load_run
 from helpers import put
 
 EARLIER = Path(__file__).parent.parent / "earlier"

@@ -74,11 +74,11 @@ def test_the_wheel_holds_everything(wheel):
         "aims/leaderboards/published.toml",
         "aims/models/pretrained/sam-tiny@1/README.md",
         "aims/models/pretrained/sam-tiny@1/weights.safetensors",
-        "aims/report/page/details.html.j2",
-        "aims/report/page/index.html.j2",
-        "aims/report/page/page.css",
-        "aims/report/page/page.js",
-        "aims/report/tables/table.tex.j2",
+        "aims/reports/page/details.html.j2",
+        "aims/reports/page/index.html.j2",
+        "aims/reports/page/page.css",
+        "aims/reports/page/page.js",
+        "aims/reports/tables/table.tex.j2",
         "aims/synth/layouts/nyuv2.py",
     ):
         assert name in names, name

@@ -14,7 +14,7 @@ import toys
 from aims.data.read import Dataset
 from aims.data.write import convert
 from aims.engine.run import run
-from aims.report.report import write_report
+from aims.reports.report import write_report
 from helpers import MadeUp
 
 pytestmark = pytest.mark.thorough

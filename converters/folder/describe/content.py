@@ -18,10 +18,10 @@ from aims.core.errors import AimsError
 from aims.core.isolation import isolated
 from aims.core.schema import Array, SampleError, StreamSpec
 from aims.data.meters import Stray, StreamMeter
+from aims.reading.decoding import Picture, decoder_errors
+from aims.reading.pictures import ARCHIVE_SUFFIXES, JPEG, NPY, NPZ, check_measured, load_picture, load_rgb
 
-from ...reading.decoding import Picture, decoder_errors
 from ...reading.patterns import Tree
-from ...reading.pictures import ARCHIVE_SUFFIXES, JPEG, NPY, NPZ, check_measured, load_picture, load_rgb
 from ..files import ImageFiles
 from ..labels import load_labels
 from .families import Family

@@ -11,8 +11,9 @@ from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from aims.reading.pictures import ARCHIVE_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
+
 from ...reading.patterns import composed, part_names
-from ...reading.pictures import ARCHIVE_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
 from .listing import Member, Place, literal, named_as_folder
 from .words import SPLIT_PARTS, names_labels, split_head, split_tail
 

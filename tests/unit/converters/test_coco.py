@@ -15,13 +15,13 @@ from pycocotools import mask as coco_mask
 from refusals import refused
 
 from aims.converters.coco import CocoConverter
-from aims.converters.reading import headers
 from aims.converters.reading.coco import Annotations, CocoImage, keeps_crowds, read_annotations
 from aims.converters.reading.masks import _decompress
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError, StreamSpec
 from aims.data.manifest import Counts
 from aims.data.write import convert
+from aims.reading import headers
 
 HEIGHT, WIDTH = 6, 8
 # x from 1 to 4, y from 1 to 4.

@@ -17,12 +17,12 @@ from refusals import refused
 
 from aims.cli import main
 from aims.converters.coco import CocoConverter
-from aims.converters.reading.pictures import load_measurement, load_picture
 from aims.core.remarks import collect_remarks
 from aims.core.schema import SampleError
 from aims.data.read import Dataset
 from aims.data.verify import verify_dataset
 from aims.data.write import convert
+from aims.reading.pictures import load_measurement, load_picture
 
 Tag = tuple[int, int, int, Any, bool]
 NIR = ("nir/{id}.png", "nir/{id}.*")

@@ -18,9 +18,9 @@ from raw_folder import HEIGHT, WIDTH, Make, check_dataset, label_map
 from refusals import refused
 
 from aims.converters.reading.label_maps import colour_codes, numbers
-from aims.converters.reading.pictures import load_picture, load_rgb
 from aims.core.schema import SampleError
 from aims.data.format import decode_rgb
+from aims.reading.pictures import load_picture, load_rgb
 
 LAYOUTS: dict[str, dict[str, Any]] = {
     "grey": {"photometric": "minisblack"},

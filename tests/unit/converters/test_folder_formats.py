@@ -14,8 +14,8 @@ from png_bytes import chunk, png
 from raw_folder import HEIGHT, WIDTH, Make, ramp
 from refusals import refused
 
-from aims.converters.reading.pictures import load_picture
 from aims.core.schema import SampleError
+from aims.reading.pictures import load_picture
 
 Read = Callable[[], np.ndarray]
 

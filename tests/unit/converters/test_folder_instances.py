@@ -11,11 +11,11 @@ from raw_folder import HEIGHT, WIDTH, Make, check_dataset, label_map
 from refusals import refused
 
 from aims.converters.folder import FolderConverter
-from aims.converters.reading import headers
 from aims.core.errors import InputError
 from aims.core.schema import InstanceMap, SampleError
 from aims.data.read import Dataset
 from aims.data.write import convert
+from aims.reading import headers
 
 SPLITS = 'train = ["b", "a"]\ntest = ["c"]'
 CLASSES = 'classes = ["weed", "crop"]'

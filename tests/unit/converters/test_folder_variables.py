@@ -414,7 +414,7 @@ class TestHeaders:
 
     @pytest.fixture(autouse=True)
     def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("aims.converters.reading.headers._LARGE_BYTES", 1000)
+        monkeypatch.setattr("aims.reading.headers._LARGE_BYTES", 1000)
 
     def write(self, path: Path, array: np.ndarray, suffix: str) -> None:
         if suffix == ".npz":

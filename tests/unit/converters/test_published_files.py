@@ -16,13 +16,13 @@ from refusals import refused
 
 from aims.converters.ivrg_nir import IVRGNIRConverter
 from aims.converters.nyuv2 import NYUv2Converter
-from aims.converters.reading import headers, pictures
 from aims.converters.rgbp_glass import RGBPGlassConverter
 from aims.converters.thermal_glass import ThermalGlassConverter
 from aims.converters.zju_rgbp import ZJURGBPConverter
 from aims.core.schema import Converter, SampleError
 from aims.data.verify import verify_dataset
 from aims.data.write import convert
+from aims.reading import headers, pictures
 from aims.synth.layouts import ivrg_nir, nyuv2, rgbp_glass, thermal_glass, zju_rgbp
 
 SIZE = (6, 9)

@@ -15,6 +15,7 @@ ARROWS = {
     # data and engine read derived streams and scale them: one arrow more than the design's.
     "data": {"sensors"},
     "sensors": set(),
+    "reading": {"data"},
     "models": set(),
     "methods": {"models"},
     "engine": {"methods", "models", "data", "sensors"},
@@ -22,14 +23,14 @@ ARROWS = {
     "pretrain": {"engine", "methods", "models", "data", "synth"},
     "suites": {"engine"},
     # The page shows what the runs' masks lie on.
-    "report": {"data"},
+    "reports": {"data"},
     "synth": {"sensors", "data"},
     # `aims info` and `aims weights` answer from methods and models alone.
-    "cli": {"suites", "report", "pretrain", "engine", "synth", "data", "methods", "models"},
-    "converters": {"data", "sensors"},
+    "cli": {"suites", "reports", "pretrain", "engine", "synth", "data", "methods", "models"},
+    "converters": {"data", "sensors", "reading"},
 }
 # synth renders its scenes in torch, so that a GPU can make them; its raw layouts stay NumPy.
-TORCHLESS = {"core", "data", "sensors", "report", "converters"}
+TORCHLESS = {"core", "data", "sensors", "reading", "reports", "converters"}
 
 
 def files(package: str) -> list[Path]:

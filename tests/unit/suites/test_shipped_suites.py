@@ -11,8 +11,8 @@ import pytest
 
 from aims.cli.sweep import suite_fields
 from aims.data.write import convert
-from aims.report.figures.mask_figure import FIGURES
-from aims.report.paper.tables import load_paper_tables
+from aims.reports.figures.mask_figure import FIGURES
+from aims.reports.paper.tables import load_paper_tables
 from aims.suites.plan import plan_runs
 from aims.suites.suite import find_suite, packaged_suites, read_suite
 from helpers import MadeUp

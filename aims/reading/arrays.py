@@ -1,0 +1,190 @@
+"""Reads arrays of npy files, npz archives and MATLAB's .mat files.
+
+Nothing is unpickled or executed: of MATLAB's classes, numbers, logicals and fields of a struct are read.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import warnings
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import h5py
+import numpy as np
+import scipy.io
+from scipy.io.matlab import MatReadWarning
+
+from aims.core.errors import unknown_name
+from aims.core.isolation import isolated
+from aims.core.schema import Array, SampleError
+from aims.reading.decoding import AGAIN, decoder_errors
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_USER_BLOCK = 512  # MATLAB writes a text header of this size before the HDF5 content
+# Version 1.0, and "MI" as a 16-bit number, which shows the byte order.
+_BYTE_ORDERS = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}
+_HEADER = 128
+_WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+_NUMBERS = frozenset({"double", "single", "logical", *_WHOLE})
+
+
+def load_npy(path: Path, data: bytes, kind: str = "npy") -> Array:
+    """Decodes the bytes of an npy file; `kind` names it in messages. Pickled objects are refused."""
+    with decoder_errors(path, kind):
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+
+
+def load_npz(path: Path, data: bytes, variable: str) -> Array:
+    """Decodes one array of an npz file and verifies its checksum. Pickled objects are refused.
+
+    Raises:
+        SampleError: the file is damaged or is not npz, or it lacks the array.
+    """
+    with decoder_errors(path, "npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        _known(path, variable, names)
+        if names.count(variable) > 1:
+            raise SampleError(f"{path}: holds variable {variable!r} twice; save it again")
+        with archive.open(f"{variable}.npy") as member:
+            _, size = npy_header(member)
+            end = member.tell() + size
+        if size and archive.getinfo(f"{variable}.npy").file_size > end:
+            raise SampleError(f"{path}: variable {variable!r} is longer than its header says; save it again")
+        # Read to the end, because zipfile verifies the checksum only then.
+        content = archive.read(f"{variable}.npy")
+    return load_npy(path, content, f"npz ({variable!r})")
+
+
+def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], int]:
+    """Reads the header of an npy file; returns the shape that it announces, and the bytes of all numbers."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
+
+
+def load_mat(path: Path, data: bytes, variable: str) -> Array:
+    """Decodes one variable of a .mat file of MATLAB version 5 (also 6 and 7) or 7.3, axes as in MATLAB.
+
+    A child process decodes it, because a damaged file can crash scipy's reader or HDF5. The dtype is that of
+    the MATLAB class, although version 5 may store integral doubles in fewer bits.
+
+    Args:
+        path: the file, for messages.
+        data: its bytes.
+        variable: name of a numeric or logical array; `a.b` is field b of the struct a.
+
+    Raises:
+        SampleError: the file is damaged or is not .mat; the variable is missing or of another class.
+    """
+    with decoder_errors(path, "MATLAB"):
+        return isolated(_load_mat, path, data, variable)
+
+
+def _load_mat(path: Path, data: bytes, variable: str) -> Array:
+    if _HDF5 in (data[: len(_HDF5)], data[_USER_BLOCK : _USER_BLOCK + len(_HDF5)]):
+        with decoder_errors(path, "MATLAB 7.3"), h5py.File(io.BytesIO(data), "r") as file:
+            return _hdf5(path, file, variable)
+    order = _BYTE_ORDERS.get(data[_HEADER - 4 : _HEADER])
+    if order is None:
+        raise SampleError(
+            f"{path}: not a MATLAB file of version 5 to 7.3, or cut short at its start; save it with -v7 or "
+            f"-v7.3, or {AGAIN}"
+        )
+    with decoder_errors(path, "MATLAB 5"):
+        _check_elements(path, data, order)
+        return _mat5(path, data, variable)
+
+
+def _known(path: Path, name: str, names: Iterable[str]) -> None:
+    names = list(names)
+    if name not in names:
+        raise SampleError(str(unknown_name("variable", name, names, where=str(path))))
+
+
+def _refuse(path: Path, variable: str, what: str) -> SampleError:
+    return SampleError(
+        f"{path}: variable {variable!r} is {what}; name a numeric or logical array, or a field of one struct "
+        'as "struct.field"'
+    )
+
+
+def _check_elements(path: Path, data: bytes, order: str) -> None:
+    """Checks that the last element of a version 5 file is complete; scipy reads only what it needs."""
+    position = _HEADER
+    while position + 8 <= len(data):
+        _, size = struct.unpack_from(f"{order}II", data, position)
+        position += 8 + size
+    if position != len(data):
+        raise SampleError(
+            f"{path}: not a whole MATLAB 5 file (it should go on after its {len(data)} bytes); {AGAIN}"
+        )
+
+
+def _mat5(path: Path, data: bytes, variable: str) -> Array:
+    name, *fields = variable.split(".")
+    kinds = [(found, kind) for found, _, kind in scipy.io.whosmat(io.BytesIO(data))]
+    _known(path, name, (found for found, _ in kinds))
+    kind, *others = (kind for found, kind in kinds if found == name)
+    if others:
+        raise SampleError(f"{path}: holds variable {name!r} twice; save it again")
+    if kind not in _NUMBERS and not (kind == "struct" and fields):
+        raise _refuse(path, name, f"of class {kind}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", MatReadWarning)  # content left over
+            # scipy would discard the imaginary part.
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            value: Any = scipy.io.loadmat(io.BytesIO(data), variable_names=[name], mat_dtype=True)[name]
+    except np.exceptions.ComplexWarning:
+        raise _refuse(path, variable, "complex, or beside complex numbers in its struct") from None
+    for field in fields:
+        # Subclasses of ndarray stand for MATLAB objects and functions.
+        if type(value) is not np.ndarray or value.dtype.names is None or value.size != 1:
+            raise _refuse(path, name, "no single struct")
+        _known(path, f"{name}.{field}", (f"{name}.{known}" for known in value.dtype.names))
+        name, value = f"{name}.{field}", value[field].item()
+    if type(value) is not np.ndarray or value.dtype.kind not in "biufc":
+        raise _refuse(path, name, "no array of numbers (a struct, cell, text, sparse matrix or object)")
+    return value
+
+
+def _hdf5(path: Path, file: Any, variable: str) -> Array:
+    item, name = file, ""
+    for field in variable.split("."):
+        if not isinstance(item, h5py.Group) or (name and _class(item) != "struct"):
+            raise _refuse(path, name, f"of class {_class(item)}, no single struct")
+        prefix = f"{name}." if name else ""
+        _known(path, prefix + field, (prefix + known for known in item if not known.startswith("#")))
+        name = prefix + field
+        # Soft and external links could lead to other files; MATLAB does not write them.
+        if not isinstance(item.get(field, getlink=True), h5py.HardLink):
+            raise _refuse(path, name, "a link")
+        item = item[field]
+    kind = _class(item)
+    if not isinstance(item, h5py.Dataset) or kind not in _NUMBERS:
+        raise _refuse(path, name, f"of class {kind}")
+    if item.external or item.is_virtual:
+        raise _refuse(path, name, "stored in other files")
+    if "MATLAB_empty" in item.attrs:
+        raise _refuse(path, name, "empty")
+    array = np.asarray(item[()])
+    if kind == "logical" and array.dtype == np.uint8:
+        array = array.astype(bool)
+    # MATLAB stores arrays in column-major order, so HDF5 has the axes in reverse.
+    return array.T
+
+
+def _class(item: Any) -> str:
+    """Returns the MATLAB class of a variable; structs and sparse matrices are both HDF5 groups."""
+    value = item.attrs.get("MATLAB_class")
+    if "MATLAB_sparse" in item.attrs:
+        return "sparse"
+    if value is None:
+        return "unknown (no MATLAB_class: MATLAB has not written it, so the order of its axes is unknown)"
+    return value.decode() if isinstance(value, bytes) else str(value)

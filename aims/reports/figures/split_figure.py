@@ -1,0 +1,108 @@
+"""Figure 8 of the paper: a label map and its instances."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+
+from aims.core.files import write_text
+from aims.core.vocabulary import BROKEN_IMAGES
+from aims.data.pictures import picture
+from aims.data.read import Dataset
+from aims.reports.figures.image_grid import ImageRow, muted, save_image_grid
+from aims.reports.tables.results_table import write_csv
+
+_RULE = (
+    "Of the test images in which some class has several instances, in order of their number of instances: "
+    "the median."
+)
+_HOW = "Connected pixels of one class are one instance, and answer the clicks inside them alone."
+_FIELDS = ("dataset", "fingerprint", "image_id", "class_id", "class", "instances", "rule")
+
+
+def write_split_figure(datasets: Sequence[Dataset], base: Path) -> list[Path]:
+    """Draws input, classes and instances of one test image per dataset, with a CSV of the shown classes.
+
+    Args:
+        datasets: the datasets to show.
+        base: path of the files without their suffixes.
+
+    Returns:
+        Paths of the PNG and the CSV; empty if no test image has several instances of a class.
+    """
+    rows, lines = [], []
+    for dataset in datasets:
+        image_id = _choose(dataset)
+        if image_id is None:
+            continue
+        row, classes = _row(dataset, image_id)
+        rows.append(row)
+        shared = {"dataset": dataset.name, "fingerprint": dataset.fingerprint, "image_id": image_id}
+        lines += [
+            {
+                **shared,
+                "class_id": class_id,
+                "class": dataset.spec.classes[class_id - 1],
+                "instances": count,
+                "rule": _RULE,
+            }
+            for class_id, count in sorted(classes.items())
+        ]
+    if not rows:
+        return []
+    png, table = base.with_name(f"{base.name}.png"), base.with_name(f"{base.name}.csv")
+    save_image_grid(png, ("input", "classes", "instances"), rows, f"{_HOW} {_RULE}")
+    write_text(table, write_csv(_FIELDS, lines))
+    return [png, table]
+
+
+def _choose(dataset: Dataset) -> str | None:
+    broken = BROKEN_IMAGES.get(dataset.name, {})
+    found: list[tuple[int, str]] = []
+    for file, entry in dataset.manifest.files.items():
+        if entry.split != "test":
+            continue
+        for _, _, value in dataset.rows(file, ["image_id", "objects.list.element.class_id"]):
+            classes = [item["class_id"] for item in value["objects"]]
+            if len(set(classes)) < len(classes) and value["image_id"] not in broken:
+                found.append((len(classes), value["image_id"]))
+    return sorted(found)[(len(found) - 1) // 2][1] if found else None
+
+
+def _row(dataset: Dataset, image_id: str) -> tuple[ImageRow, Counter[int]]:
+    ref = next(ref for ref in dataset.index["test"] if ref.image_id == image_id)
+    stream = next(iter(dataset.streams))
+    image = dataset.read(ref, (stream,))
+    base = picture(image.streams[stream], stream, dataset.streams[stream])
+    classes = Counter(item["class_id"] for item in image.objects)
+    by_class = [
+        np.isin(image.instances, [item["id"] for item in image.objects if item["class_id"] == class_id])
+        for class_id in sorted(classes)
+    ]
+    by_instance = [image.instances == item["id"] for item in image.objects]
+    row = ImageRow(
+        label=dataset.name,
+        pictures=(base, _painted(base, by_class), _painted(base, by_instance)),
+        notes=(
+            f"{stream}, {image_id}",
+            f"{len(classes)} class{'es' * (len(classes) > 1)}",
+            f"{len(image.objects)} instances",
+        ),
+    )
+    return row, classes
+
+
+def _painted(base: NDArray[np.uint8], masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.uint8]:
+    """Paints each mask in a flat colour on a darkened image."""
+    colours: Any = mpl.colormaps["tab20"].colors  # type: ignore[attr-defined]
+    painted = muted(base) // 3
+    for place, mask in enumerate(masks):
+        # tab20 alternates strong and pale colours: use all strong ones first.
+        painted[mask] = np.rint(255 * np.array([*colours[::2], *colours[1::2]][place % len(colours)]))
+    return painted

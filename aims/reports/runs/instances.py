@@ -1,0 +1,200 @@
+"""Reads the scored instances of runs, checks and identifies them, and picks some to show."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from aims.core.errors import AimsError, InputError
+from aims.core.records import INSTANCE_SCHEMA, INSTANCES
+from aims.reports.statistics.intervals import FloatArray
+
+#: Identifies an instance: (image_id, instance_id).
+Key = tuple[str, int]
+#: Rows of `instances.parquet` by instance.
+Scored = Mapping[Key, Mapping[str, Any]]
+
+# Only the columns that scores need: the predicted masks in the same file are many times larger.
+_NAMES = ("image_id", "group", "instance_id", "iou", "area", "click_size")
+_COLUMNS = pa.schema([INSTANCE_SCHEMA.field(name) for name in _NAMES])
+# Optional column: files of earlier versions lack it.
+_PIXELS = INSTANCE_SCHEMA.field("pixels")
+_SMALL_BYTES = 200_000
+# Size of the cache of `sort_names`: a report reads thousands of runs, but of few test sets.
+_TEST_SETS = 32
+
+
+def read_columns(
+    folder: Path, *, clicked: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, FloatArray, np.ndarray, np.ndarray | None]:
+    """Reads image id, group, instance id, IoU and area of every instance, and the size of its image.
+
+    Args:
+        folder: the run's folder.
+        clicked: whether `click_size` is the size of the image, so that it can replace a missing `pixels`.
+
+    Returns:
+        Six arrays of shape (instances,); an instance without a group has its image id as the group. The
+        last is the number of pixels of the instance's image, or None where it is unknown.
+
+    Raises:
+        InputError: the file is missing, unreadable or empty, or lacks a column or a value.
+    """
+    path = folder / INSTANCES
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; the run is not complete, run it again")
+    try:
+        # A small file is read in one system call: from a path, Arrow makes one for every column.
+        small = path.stat().st_size < _SMALL_BYTES
+        with pq.ParquetFile(pa.BufferReader(path.read_bytes()) if small else path) as file:
+            names = file.schema_arrow.names
+            missing = [name for name in _COLUMNS.names if name not in names]
+            if missing:
+                raise InputError(f"{path}: column {missing[0]!r} is missing")
+            # Starting Arrow's threads takes longer than reading these few columns.
+            wanted = pa.schema([*_COLUMNS, *([_PIXELS] if _PIXELS.name in names else [])])
+            table = file.read(columns=wanted.names, use_threads=False)
+        # Skip a cast that changes nothing: it takes half as long as reading the table.
+        if any(table.schema.field(column.name).type != column.type for column in wanted):
+            table = table.select(wanted.names).cast(wanted)
+        columns = [table[name].to_numpy(zero_copy_only=False) for name in _NAMES[:5]]
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"{path}: not readable as Parquet, perhaps cut short ({error})") from None
+    if not len(table):
+        raise InputError(f"{path}: holds no instances")
+    if any(table[name].null_count for name in _NAMES if name != "group"):
+        raise InputError(f"{path}: a value is missing that only group may lack")
+    image_ids, group_ids, instance_ids, iou, areas = columns
+    sides = pc.list_flatten(table["click_size"]).to_numpy()
+    if len(sides) != 2 * len(iou) or sides.min() < 1:
+        raise InputError(f"{path}: a click_size is not a height and a width")
+    if table["group"].null_count:
+        group_ids = np.where(group_ids == None, image_ids, group_ids)  # noqa: E711 (elementwise)
+    # The comparisons are false for NaN, so that it is refused too.
+    if not bool(((iou >= 0) & (iou <= 1)).all()):
+        raise InputError(f"{path}: an iou is not a number from 0 to 1")
+    return image_ids, group_ids, instance_ids, iou, areas, _pixels(path, table, sides if clicked else None)
+
+
+def _pixels(path: Path, table: pa.Table, sides: np.ndarray | None) -> np.ndarray | None:
+    """Number of pixels of every instance's image, shape (instances,); None where it is unknown."""
+    if _PIXELS.name in table.column_names and not table[_PIXELS.name].null_count:
+        pixels: np.ndarray = table[_PIXELS.name].to_numpy()
+        if pixels.min() < 1:
+            raise InputError(f"{path}: {_PIXELS.name} is not a number of pixels")
+        return pixels
+    return None if sides is None else sides.reshape(-1, 2).prod(axis=1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoredNames:
+    """Identity of the scored instances, without their scores: equal for all runs on one test set.
+
+    Attributes:
+        groups: sorted names of the groups.
+        index: (instances,) index into `groups` of each instance.
+        counts: (groups,) number of instances of each group.
+        images: number of images, repeated ones counted as often as they occur.
+        digest: SHA-256 over the sorted image ids, instance ids and groups.
+    """
+
+    groups: tuple[str, ...]
+    index: np.ndarray
+    counts: FloatArray
+    images: int
+    digest: str
+
+
+@lru_cache(maxsize=_TEST_SETS)
+def sort_names(
+    image_ids: tuple[str, ...],
+    group_ids: tuple[str, ...],
+    instance_ids: tuple[int, ...],
+    standing_in: tuple[str, ...],
+) -> ScoredNames:
+    """Groups the scored instances and checks that each occurs as often as it may.
+
+    The arguments are tuples because the result is cached by them.
+
+    Args:
+        image_ids: image id of each instance.
+        group_ids: group of each instance.
+        instance_ids: id of each instance within its image.
+        standing_in: images that replace a broken one; each mention allows one more copy of the image.
+
+    Raises:
+        InputError: an instance occurs too often; the caller puts the file's name before the message.
+    """
+    keys = sorted(zip(image_ids, instance_ids, group_ids, strict=True))
+    often = Counter(key[:2] for key in keys)
+    places: Counter[str] = Counter()
+    for (image_id, _), times in often.items():
+        places[image_id] = max(times, places[image_id])
+    # An image that replaces broken ones is repeated with all its instances (docs/protocols.md).
+    stands_in = Counter(standing_in)
+    for (image_id, instance_id), times in often.items():
+        if times != min(places[image_id], 1 + stands_in[image_id]):
+            how = {1: "once, others more often", 2: "twice"}.get(times, f"{times} times")
+            raise InputError(f"holds instance {instance_id} of image {image_id!r} {how}")
+    groups, index = np.unique(np.array(group_ids, dtype=object), return_inverse=True)
+    return ScoredNames(
+        groups=tuple(groups.tolist()),
+        index=index,
+        counts=np.bincount(index).astype(np.float64),
+        images=places.total(),
+        digest=sha256(json.dumps(keys).encode()).hexdigest(),
+    )
+
+
+def read_instances(path: Path, **options: Any) -> pa.Table:
+    """Reads the instances of a run, masks included unless `options` select other columns.
+
+    Args:
+        path: `instances.parquet` of a run.
+        options: keyword arguments of `pyarrow.parquet.read_table`, such as `columns` and `filters`.
+
+    Raises:
+        AimsError: the file cannot be read.
+    """
+    try:
+        return pq.read_table(path, **options)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise AimsError(f"{path}: its masks cannot be read ({error})") from None
+
+
+def read_scored(path: Path, **options: Any) -> dict[Key, dict[str, Any]]:
+    """Reads instances with `read_instances` into a dict by key; `times` is how often each occurs."""
+    scored: dict[Key, dict[str, Any]] = {}
+    for line in read_instances(path, **options).to_pylist():
+        key = (line["image_id"], line["instance_id"])
+        line["times"] = scored[key]["times"] + 1 if key in scored else 1
+        scored[key] = line
+    return scored
+
+
+def pick_instances(scored: Scored, keys: Iterable[Key], places: Sequence[float]) -> list[Key]:
+    """Picks instances at quantiles of their IoU, among the larger half: small ones show little.
+
+    Args:
+        scored: rows with area and IoU.
+        keys: the instances to pick from.
+        places: quantiles, 0 = lowest IoU, 1 = highest.
+
+    Returns:
+        One key per quantile; keys repeat where there are few instances. Empty if `keys` is.
+    """
+    by_area = sorted(keys, key=lambda key: (-scored[key]["area"], key))
+    larger = by_area[: max(len(places), (len(by_area) + 1) // 2)]
+    order = sorted(larger, key=lambda key: (scored[key]["iou"], key))
+    return [order[round(place * (len(order) - 1))] for place in places] if order else []
