@@ -239,15 +239,37 @@ def predict(
     point_coords: Float[Tensor, "prompts points 2"],
     point_labels: Int[Tensor, "prompts points"],
     boxes: Float[Tensor, "prompts 4"] | None = None,
+    masks: Float[Tensor, "prompts 1 mask mask"] | None = None,
     *,
     precision: str,
 ) -> tuple[Float[Tensor, "prompts mask mask"], Float[Tensor, " prompts"]]:
     """Predicts float32 mask logits and IoU for prompts on one image; their device may differ."""
+    logits, iou = predict_masks(
+        model, embeddings, point_coords, point_labels, boxes, masks, precision=precision, multimask=False
+    )
+    return logits[:, 0], iou[:, 0]
+
+
+def predict_masks(
+    model: Segmenter,
+    embeddings: Tensor,
+    point_coords: Float[Tensor, "prompts points 2"],
+    point_labels: Int[Tensor, "prompts points"],
+    boxes: Float[Tensor, "prompts 4"] | None = None,
+    masks: Float[Tensor, "prompts 1 mask mask"] | None = None,
+    *,
+    precision: str,
+    multimask: bool,
+) -> tuple[Float[Tensor, "prompts masks mask mask"], Float[Tensor, "prompts masks"]]:
+    """Predicts as `predict`; `multimask` asks for the decoder's other masks (`Segmenter.decode`)."""
     device = embeddings.device
-    given = {} if boxes is None else {"boxes": boxes.to(device)}
+    optional = {"boxes": boxes, "masks": masks}
+    given = {name: prompt.to(device) for name, prompt in optional.items() if prompt is not None}
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        logits, iou = model.decode(embeddings, point_coords.to(device), point_labels.to(device), **given)
-    return logits[:, 0].float(), iou[:, 0].float()
+        logits, iou = model.decode(
+            embeddings, point_coords.to(device), point_labels.to(device), multimask=multimask, **given
+        )
+    return logits.float(), iou.float()
 
 
 def threshold(

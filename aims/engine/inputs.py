@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.records import Preprocessing
+from aims.core.schema import Array, StreamSpec
 from aims.core.vocabulary import (
     CLICK_GRID,
     MODALITIES,
@@ -24,7 +25,7 @@ from aims.core.vocabulary import (
     Protocol,
 )
 from aims.data.instances import nearest_indices, stretch_nearest
-from aims.data.read import Dataset, Image, ImageRef
+from aims.data.read import Dataset, ImageRef
 from aims.sensors.scaling import IMAGENET, published_constants, scale, stream_to_read
 
 log = logging.getLogger(__name__)
@@ -86,14 +87,20 @@ def _own_modality(name: str, datasets: Sequence[Dataset]) -> Modality:
 
 
 def stack(
-    image: Image, dataset: Dataset, modality: Modality, protocol: Protocol
+    arrays: Mapping[str, Array], streams: Sequence[str], specs: Mapping[str, StreamSpec], protocol: Protocol
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
-    """Scales the streams of a modality and stacks them along the channels.
+    """Scales streams and stacks them along the channels.
+
+    Args:
+        arrays: (height, width, channels) arrays as stored, by stream.
+        streams: names of the streams in stacking order.
+        specs: descriptions of the streams by name.
+        protocol: rules of scaling.
 
     Returns:
         Values and their validity (False where nothing was measured), both (height, width, channels).
     """
-    parts = [scale(image.streams[name], name, dataset.streams[name], protocol) for name in modality.streams]
+    parts = [scale(arrays[name], name, specs[name], protocol) for name in streams]
     return np.concatenate([part for part, _ in parts], 2), np.concatenate([valid for _, valid in parts], 2)
 
 
@@ -109,9 +116,15 @@ class Channels(NamedTuple):
     valid: Bool[Tensor, "height width channels"]
 
     @classmethod
-    def of(cls, image: Image, dataset: Dataset, modality: Modality, protocol: Protocol) -> Channels:
-        """Scales and stacks the streams of a modality."""
-        return cls(*map(torch.from_numpy, stack(image, dataset, modality, protocol)))
+    def of(
+        cls,
+        arrays: Mapping[str, Array],
+        streams: Sequence[str],
+        specs: Mapping[str, StreamSpec],
+        protocol: Protocol,
+    ) -> Channels:
+        """Scales and stacks streams; arguments are those of `stack`."""
+        return cls(*map(torch.from_numpy, stack(arrays, streams, specs, protocol)))
 
     def pinned(self) -> Channels:
         """Returns a copy in page-locked memory."""
@@ -214,7 +227,7 @@ def survey(
         image = dataset.read(ref, modality.streams)
         if len(usable_instances(image.instances, protocol, dataset.name, training=True)):
             usable.append(ref)
-        values, valid = stack(image, dataset, modality, protocol)
+        values, valid = stack(image.streams, modality.streams, dataset.streams, protocol)
         # The variance is a difference of large sums, for which float32 is not exact enough.
         values = values.astype(np.float64)
         count += valid.sum((0, 1))

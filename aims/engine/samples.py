@@ -121,7 +121,7 @@ class Source:
 
     def channels(self, image: Image) -> Channels:
         """Returns the stacked channels of an image, on the CPU."""
-        return Channels.of(image, self.dataset, self.modality, self.protocol)
+        return Channels.of(image.streams, self.modality.streams, self.dataset.streams, self.protocol)
 
     def inputs(
         self, channels: Sequence[Channels], device: torch.device

@@ -6,7 +6,7 @@ The same layers with the same weights give the same masks up to rounding (parity
   image are folded into those of the tokens (q (W x) = (q W) x), so that the image is multiplied with a few
   vectors and never projected;
 - tensors that all prompts of an image share are multiplied with those of all prompts in one product;
-- only one of the decoder's four masks is needed, so only its token is upscaled to a mask;
+- only those of the decoder's four masks that are asked for are computed;
 - the upscaling's transposed convolutions do not overlap, so they are matrix products per token; pixels are
   rearranged last, when one channel is left.
 
@@ -15,6 +15,7 @@ Layers that a tuning has replaced are called unchanged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -40,8 +41,9 @@ def decode_masks(
     image_pe: Float[Tensor, "1 dim height width"],
     sparse: Float[Tensor, "prompts points dim"],
     dense: Float[Tensor, "dense dim height width"],
-) -> tuple[Float[Tensor, "prompts 1 mask_height mask_width"], Float[Tensor, "prompts 1"]]:
-    """Predicts one mask for every prompt, as the decoder does with `multimask_output=False`.
+    multimask: bool = False,
+) -> tuple[Float[Tensor, "prompts masks mask_height mask_width"], Float[Tensor, "prompts masks"]]:
+    """Predicts the masks of every prompt, as the decoder does with `multimask_output=multimask`.
 
     Args:
         decoder: a stock decoder.
@@ -49,6 +51,7 @@ def decode_masks(
         image_pe: positional encoding of the image's tokens.
         sparse: tokens of the prompts, image by image; all images have the same number of prompts.
         dense: embedding that is added to the image: one for all prompts, or one for each.
+        multimask: predict the decoder's other masks, which answer an ambiguous prompt, in place of its first.
 
     Returns:
         Mask logits, and the IoU predicted for each mask.
@@ -62,7 +65,7 @@ def decode_masks(
     if sparse.device.type == "cpu" and len(image) == 1 and not torch.is_grad_enabled():
         step = max(1, CACHED_PIXELS // image.shape[1])
     outputs = [
-        _decode(decoder, image, positions, sparse[first : first + step], (height, width))
+        _decode(decoder, image, positions, sparse[first : first + step], (height, width), multimask)
         for first in range(0, len(sparse), step)
     ]
     logits, iou = (torch.cat(parts) for parts in zip(*outputs, strict=True))
@@ -75,7 +78,8 @@ def _decode(
     positions: Float[Tensor, "1 pixels dim"],
     sparse: Float[Tensor, "prompts points dim"],
     grid: tuple[int, int],
-) -> tuple[Float[Tensor, "prompts 1 mask_height mask_width"], Float[Tensor, "prompts 1"]]:
+    multimask: bool,
+) -> tuple[Float[Tensor, "prompts masks mask_height mask_width"], Float[Tensor, "prompts masks"]]:
     output = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens = torch.cat([output.expand(len(sparse), -1, -1), sparse], dim=1)
     transformer = decoder.transformer
@@ -85,9 +89,12 @@ def _decode(
     placed = image + positions
     update = _attend_to_image(transformer.final_attn_token_to_image, queries + tokens, image, placed)
     queries = transformer.norm_final_attn(queries + update)
-    hyper = decoder.output_hypernetworks_mlps[0](queries[:, 1])
+    chosen = slice(1, None) if multimask else slice(0, 1)
+    hyper = [
+        network(queries[:, 1 + k]) for k, network in [*enumerate(decoder.output_hypernetworks_mlps)][chosen]
+    ]
     logits = _upscale(decoder.output_upscaling, image, hyper, grid)
-    return logits, decoder.iou_prediction_head(queries[:, 0])[:, :1]
+    return logits, decoder.iou_prediction_head(queries[:, 0])[:, chosen]
 
 
 def _two_way(
@@ -248,22 +255,25 @@ def _per_prompt(per_image: Float[Tensor, "images ..."], prompts: int) -> Float[T
 def _upscale(
     upscaling: Any,
     image: Float[Tensor, "prompts pixels dim"],
-    hyper: Float[Tensor, "prompts channels"],
+    hyper: Sequence[Float[Tensor, "prompts channels"]],
     grid: tuple[int, int],
-) -> Float[Tensor, "prompts 1 mask_height mask_width"]:
-    """Doubles the image's tokens once per convolution and multiplies them with each prompt's vector."""
+) -> Float[Tensor, "prompts masks mask_height mask_width"]:
+    """Doubles the image's tokens once per convolution and multiplies them with each prompt's vectors."""
     first, norm, activation, *later = upscaling
     (prompts, _, _), (height, width) = image.shape, grid
     fine = _spread(image, first)
     fine = activation(F.layer_norm(fine, fine.shape[-1:], norm.weight, norm.bias, norm.eps))
     for convolution, activation in zip(later[::2], later[1::2], strict=True):
         fine = activation(_spread(fine, convolution))
-    logits = torch.einsum("p...c,pc->p...", fine, hyper)
     times = 1 + len(later) // 2
     # Rows of all convolutions first, then their columns.
     rows, columns = range(3, 3 + 2 * times, 2), range(4, 4 + 2 * times, 2)
-    placed = logits.view(prompts, height, width, *[2] * (2 * times)).permute(0, 1, *rows, 2, *columns)
-    return placed.reshape(prompts, 1, height << times, width << times)
+    masks = []
+    for vectors in hyper:
+        logits = torch.einsum("p...c,pc->p...", fine, vectors)
+        placed = logits.view(prompts, height, width, *[2] * (2 * times)).permute(0, 1, *rows, 2, *columns)
+        masks.append(placed.reshape(prompts, 1, height << times, width << times))
+    return masks[0] if len(masks) == 1 else torch.cat(masks, 1)
 
 
 def _spread(values: Float[Tensor, "... inputs"], convolution: Any) -> Float[Tensor, "... 4 outputs"]:

@@ -82,8 +82,10 @@ class Segmenter(nn.Module):
         point_labels: Int[Tensor, "prompts points"],
         boxes: Float[Tensor, "prompts 4"] | None = None,
         masks: Float[Tensor, "prompts 1 mask_height mask_width"] | None = None,
-    ) -> tuple[Float[Tensor, "prompts 1 mask_height mask_width"], Float[Tensor, "prompts 1"]]:
-        """Predicts one mask for every prompt; all images must have the same number of prompts.
+        *,
+        multimask: bool = False,
+    ) -> tuple[Float[Tensor, "prompts masks mask_height mask_width"], Float[Tensor, "prompts masks"]]:
+        """Predicts the mask of every prompt; all images must have the same number of prompts.
 
         Args:
             image_embeddings: from `embed`.
@@ -93,6 +95,8 @@ class Segmenter(nn.Module):
             boxes: (left, top, right, bottom) in pixels of the model input; with boxes, point_coords may be
                 empty, (prompts, 0, 2).
             masks: mask logits of an earlier answer, as prompts.
+            multimask: predict the decoder's other three masks, SAM's whole, part and subpart, instead of the
+                one that AIMS trains.
 
         Returns:
             Mask logits, in SAM 4 pixels a side for every patch (an object is where they are > 0), and the
@@ -118,6 +122,7 @@ class Segmenter(nn.Module):
                 sparse=sparse,
                 # Without mask prompts the dense embedding is the same for all prompts.
                 dense=dense[:1] if masks is None else dense,
+                multimask=multimask,
             )
         each = len(point_coords) // len(image_embeddings)
         # The decoder takes the prompts of one image; on the stock path one at a time, as in
@@ -129,7 +134,7 @@ class Segmenter(nn.Module):
                 image_pe=image_pe,
                 sparse_prompt_embeddings=sparse[first : first + step],
                 dense_prompt_embeddings=dense.expand(len(sparse), -1, -1, -1)[first : first + step],
-                multimask_output=False,
+                multimask_output=multimask,
             )
             for first in range(0, len(point_coords), step)
         ]

@@ -1,0 +1,1 @@
+"""Trained models at work: masks for recordings that no dataset holds."""
