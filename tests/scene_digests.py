@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from aims.cli.convert import load_converter
+from aims.core.converters import load_converter
 from aims.data.read import Dataset
 from aims.data.write import convert
 from aims.synth.datasets import FOLDER, LAYOUTS, write

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -15,43 +13,10 @@ from rich.table import Table
 
 from aims.cli._options import PATH, summary
 from aims.cli._terminal import add_columns, counting, err, out, print_json, warn
-from aims.core.errors import AimsError, unknown_name
+from aims.core.converters import installed_converters, load_converter
 from aims.core.schema import Converter, FileCount
 
-GROUP = "aims.converters"
-#: Entry points of functions that return entry points of converters, one for each file of a folder.
-ZOO_GROUP = "aims.zoo"
 ENGINES = ("local", "ray")
-
-
-def installed_converters() -> Mapping[str, EntryPoint]:
-    """Converters by name, of the entry points `aims.converters` and `aims.zoo`; anyone can ship one."""
-    found = [*entry_points(group=GROUP)]
-    for zoo in entry_points(group=ZOO_GROUP):
-        try:
-            found += zoo.load()()
-        except Exception:
-            found.append(zoo)  # loading it as a converter says why it cannot be used
-    return {entry.name: entry for entry in sorted(found, key=lambda entry: entry.name)}
-
-
-def load_converter(name: str) -> type[Converter]:
-    """Imports a converter.
-
-    Raises:
-        InputError: there is none of that name.
-        AimsError: it cannot be imported.
-    """
-    found = installed_converters()
-    if name not in found:
-        raise unknown_name("converter", name, found)
-    try:
-        converter = found[name].load()
-    except Exception as error:
-        raise AimsError(f"converter {name!r} ({found[name].value}) cannot be imported: {error}") from error
-    if not (inspect.isclass(converter) and issubclass(converter, Converter)):
-        raise AimsError(f"converter {name!r} ({found[name].value}) is not an aims.core.schema.Converter")
-    return converter
 
 
 class _Converters(click.Group):

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from aims.cli._options import PATH, json_option
 from aims.cli._terminal import out, plain_table, print_json
-from aims.cli.convert import load_converter
+from aims.core.converters import load_converter
 from aims.core.errors import InputError
 from aims.core.files import write_text
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from aims.cli._options import data_option, json_option
 from aims.cli._terminal import add_columns, out, plain_table, print_json
-from aims.cli.convert import installed_converters, load_converter
+from aims.core.converters import installed_converters, load_converter
 from aims.core.errors import AimsError, InputError, unknown_name
 from aims.core.schema import RAW
 from aims.core.vocabulary import MODALITIES

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -75,7 +75,7 @@ class Dataset:
     _cache: tuple[tuple[str, int, tuple[str, ...]], pa.Table] | None = field(default=None, repr=False)
 
     @classmethod
-    def open(cls, folder: Path) -> Dataset:
+    def open(cls, folder: Path) -> Self:
         """Opens a dataset folder.
 
         Raises:

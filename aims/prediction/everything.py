@@ -4,14 +4,15 @@ The rules are those of segment-anything's `SamAutomaticMaskGenerator` (Segment A
 regular grid of clicks, masks kept by their predicted IoU and by their stability under another threshold,
 duplicates removed by non-maximum suppression, and crops of the picture for small objects. `SAM_RULES` are its
 defaults. Ours suit models that were trained on single clicks with AIMS: their one mask answers a click rather
-than SAM's three, what they predict of its IoU is rarely near SAM's threshold, and masks rank by the product of
-predicted IoU and stability, which found more instances of validation pictures than either alone.
+than SAM's three, what they predict of its IoU is rarely near SAM's threshold, and masks rank by the product
+of predicted IoU and stability, which found more instances of validation pictures than either alone.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -21,10 +22,9 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from aims.core.errors import InputError
-from aims.core.records import Rle
 from aims.core.schema import Array
-from aims.engine.evaluate import PIXELS, encode_masks, predict_masks
-from aims.prediction.instances import Instances
+from aims.engine.evaluate import PIXELS, predict_masks
+from aims.prediction.instances import Instances, merge
 from aims.prediction.model import Embedding, resize
 
 #: Clicks that are decoded at once; few enough that the masks of large pictures fit into memory.
@@ -130,10 +130,10 @@ def segment_everything(
             }
             part = embedding.model.embed_arrays(cut)
         found.append((crop, _in_crop(part, crop, embedding.size, options)))
-    merged = _merge([instances for _, instances in found], embedding.size)
+    merged = merge([instances for _, instances in found], embedding.size)
     if options.crop_layers:
         # What a smaller crop shows larger is preferred, as in SAM.
-        areas = np.concatenate([np.full(len(each), crop.size[0] * crop.size[1]) for crop, each in found])
+        areas = np.concatenate([np.full(len(each), math.prod(crop.size)) for crop, each in found])
         merged = merged.chosen(_suppress(merged, 1 / areas, options))
     return merged.chosen(np.argsort(-options.ranks(merged), kind="stable"))
 
@@ -169,7 +169,7 @@ def _in_crop(part: Embedding, crop: _Crop, size: tuple[int, int], options: Every
     side = max(1, options.points_per_side // options.crop_points_divisor**crop.layer)
     points = point_grid(side) * np.array(part.size[::-1])
     found = [_click(part, crop, size, clicks, options) for clicks in _batches(points, part.size)]
-    merged = _merge(found, size)
+    merged = merge(found, size)
     return merged.chosen(_suppress(merged, options.ranks(merged), options))
 
 
@@ -206,21 +206,24 @@ def _click(
         large = resize(logits, part.size)
         stability = stability_scores(large, options.stability_offset)
         masks = large > 0
-        kept = (stability >= options.min_stability) & (masks.sum((1, 2)) > max(0, options.min_area - 1))
+        areas = masks.flatten(1).sum(1, dtype=torch.int32)
+        kept = (stability >= options.min_stability) & (areas >= max(1, options.min_area))
         kept &= ~_cut_off(masks, crop, size)
         masks, scores, stability = masks[kept], scores[kept], stability[kept]
-    return Instances(
+    return Instances.of(
+        masks.cpu().numpy(),
+        scores.cpu().numpy(),
+        offset=(crop.left, crop.top),
         size=size,
-        rles=_placed(masks, crop, size),
-        scores=scores.float().cpu().numpy(),
-        stability=stability.float().cpu().numpy(),
+        stability=stability.cpu().numpy(),
         points=points[clicks[kept.cpu()].numpy()] + np.array([crop.left, crop.top]),
     )
 
 
 def stability_scores(logits: Tensor, offset: float) -> Tensor:
     """Computes the IoU of each (objects, height, width) mask at the thresholds `offset` and `-offset`."""
-    inner, outer = ((logits > threshold).sum((1, 2)) for threshold in (offset, -offset))
+    flat = logits.flatten(1)
+    inner, outer = ((flat > threshold).sum(1, dtype=torch.int32) for threshold in (offset, -offset))
     return inner / outer.clamp_min(1)
 
 
@@ -241,40 +244,12 @@ def _cut_off(masks: Tensor, crop: _Crop, size: tuple[int, int]) -> Tensor:
     return cut
 
 
-def _placed(masks: Tensor, crop: _Crop, size: tuple[int, int]) -> list[Rle]:
-    if not len(masks):
-        return []
-    if crop.size != size:
-        whole = torch.zeros(len(masks), *size, dtype=torch.bool, device=masks.device)
-        whole[:, crop.top : crop.bottom, crop.left : crop.right] = masks
-        masks = whole
-    return encode_masks(masks)
-
-
-def _merge(found: list[Instances], size: tuple[int, int]) -> Instances:
-    empty = Instances(
-        size=size,
-        rles=[],
-        scores=np.zeros(0, np.float32),
-        stability=np.zeros(0, np.float32),
-        points=np.zeros((0, 2)),
-    )
-    parts = [empty, *found]
-    return replace(
-        empty,
-        rles=[rle for part in parts for rle in part.rles],
-        scores=np.concatenate([part.scores for part in parts]),
-        stability=np.concatenate([part.stability for part in parts if part.stability is not None]),
-        points=np.concatenate([part.points for part in parts if part.points is not None]),
-    )
-
-
 def _suppress(instances: Instances, priority: NDArray[np.floating], options: Everything) -> NDArray[np.int64]:
     """Returns the places that greedy non-maximum suppression keeps, by falling priority."""
     if not len(instances):
         return np.zeros(0, np.int64)
     if options.nms_on == "box":
-        boxes = instances.boxes
+        boxes = instances.boxes.astype(np.float64)
         # SAM's corners are the outermost pixels, so that its sides are one pixel shorter than COCO's.
         boxes[:, 2:] -= 1
         overlaps = coco_mask.iou(boxes, boxes, [0] * len(boxes))

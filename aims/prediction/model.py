@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aims.core.errors import InputError
-from aims.engine.evaluate import PIXELS, PROMPTS, encode_masks, predict
+from aims.engine.evaluate import PIXELS, PROMPTS, predict
 from aims.engine.samples import to_input_coords
 from aims.models.segmenter import Segmenter
 from aims.prediction.inputs import InputRules, Recording
@@ -53,9 +53,8 @@ class Masks:
         return resize(logits, (self.masks.shape[1], self.masks.shape[2])).numpy()
 
     def instances(self) -> Instances:
-        """Returns the masks as run-length codes."""
-        rles = encode_masks(torch.from_numpy(self.masks)) if len(self) else []
-        return Instances(size=(self.masks.shape[1], self.masks.shape[2]), rles=rles, scores=self.scores)
+        """Returns the masks as objects of the picture."""
+        return Instances.of(self.masks, self.scores)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from bad_inputs import FAULTS, LAYOUTS, SUFFIXES
 from raw_damage import PLANTED, pickles
 
 from aims.cli import main
-from aims.cli.convert import installed_converters, load_converter
 from aims.converters.zoo.converter import ZooConverter
+from aims.core.converters import installed_converters, load_converter
 from aims.data import write
 from helpers import file_digests
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_set import NAMES, Tiny
 
-from aims.cli.convert import installed_converters
+from aims.core.converters import installed_converters
 from aims.data.write import convert
 from helpers import MadeUp
 

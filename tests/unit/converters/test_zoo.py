@@ -13,11 +13,11 @@ import pytest
 from refusals import refused
 from zoo_trees import TREES
 
-from aims.cli.convert import installed_converters, load_converter
 from aims.converters import zoo
 from aims.converters.folder import FolderConverter
 from aims.converters.folder.config import load_config
 from aims.converters.zoo.converter import ZooConverter, zoo_converter
+from aims.core.converters import installed_converters, load_converter
 from aims.core.errors import AimsError, InputError
 from aims.data.read import Dataset
 from aims.data.write import convert

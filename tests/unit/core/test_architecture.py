@@ -25,8 +25,22 @@ ARROWS = {
     # The page shows what the runs' masks lie on.
     "reports": {"data"},
     "synth": {"sensors", "data"},
+    # The commands without a terminal.
+    "prediction": {"engine", "methods", "data", "sensors", "reading"},
+    "api": {"prediction", "reports", "engine", "methods", "data"},
     # `aims info` and `aims weights` answer from methods and models alone.
-    "cli": {"suites", "reports", "pretrain", "engine", "synth", "data", "methods", "models"},
+    "cli": {
+        "api",
+        "prediction",
+        "suites",
+        "reports",
+        "pretrain",
+        "engine",
+        "synth",
+        "data",
+        "methods",
+        "models",
+    },
     "converters": {"data", "sensors", "reading"},
 }
 # synth renders its scenes in torch, so that a GPU can make them; its raw layouts stay NumPy.

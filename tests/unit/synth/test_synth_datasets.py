@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 from skimage import measure
 
-from aims.cli.convert import load_converter
+from aims.core.converters import load_converter
 from aims.core.errors import InputError
 from aims.data.read import Dataset
 from aims.data.read import Image as Row

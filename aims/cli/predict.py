@@ -1,0 +1,165 @@
+"""`aims predict MODEL FILES...`: masks for recordings that no dataset holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aims.cli._options import PATH, device_option, json_option, path_option, weights_option
+from aims.cli._terminal import counting, err, out, print_json
+from aims.core.errors import AimsError, InputError
+
+_EPILOG = """
+\b
+aims predict RUN thermal/*.png --everything
+aims predict RUN thermal/ --prompts clicks.csv      columns image, x, y, and optionally label, object
+aims predict RUN data/aims/mine --split test --everything
+aims predict RUN raw/ --stream rgb='rgb/{id}.jpg' --stream depth='depth/{id}.png' --everything
+"""
+_SHOWN = 5
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("model", type=PATH)
+@click.argument("files", type=str, nargs=-1, required=True)
+@path_option("--out", "Folder for the results.  [default: predictions/MODEL]", name="target")
+@path_option("--prompts", "CSV or JSON file of clicks and boxes, one object each.")
+@click.option("--everything", "find_all", is_flag=True, help="Find all objects from a grid of clicks.")
+@click.option(
+    "--points-per-side", type=click.IntRange(1), default=32, show_default=True, help="Clicks of the grid."
+)
+@click.option(
+    "--min-iou", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Least predicted IoU."
+)
+@click.option(
+    "--min-stability",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Least IoU of a mask at a higher and a lower threshold.",
+)
+@click.option(
+    "--nms", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Largest IoU of two objects."
+)
+@click.option("--min-area", type=click.IntRange(0), default=0, show_default=True, help="Least pixels.")
+@click.option(
+    "--tile", type=click.IntRange(16), metavar="PIXELS", help="Cut pictures into tiles of this side."
+)
+@click.option(
+    "--overlap",
+    type=click.FloatRange(0, 0.9),
+    default=0.25,
+    show_default=True,
+    help="Share of a tile that its neighbours see, too.",
+)
+@click.option("--split", help="Of a converted dataset.  [default: all]")
+@click.option(
+    "--stream", "streams", multiple=True, metavar="NAME=PATTERN", help="Files of each of several streams."
+)
+@click.option("--channels", metavar="N,...", help="Channels of the files to take, from 0.  [default: all]")
+@click.option("--no-pictures", is_flag=True, help="Write no pictures with outlines.")
+@weights_option()
+@device_option()
+@click.option("--precision", type=click.Choice(["float32", "bf16"]), help="[default: the run's on a GPU]")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@click.option("--overwrite", is_flag=True, help="Discard what other options left in --out.")
+@json_option("Print what was written as JSON.")
+def command(
+    model: Path,
+    files: tuple[str, ...],
+    target: Path | None,
+    prompts: Path | None,
+    find_all: bool,
+    tile: int | None,
+    overlap: float,
+    split: str | None,
+    streams: tuple[str, ...],
+    channels: str | None,
+    no_pictures: bool,
+    weights: Path | None,
+    device: str,
+    precision: str | None,
+    jobs: int,
+    overwrite: bool,
+    as_json: bool,
+    **grid: Any,
+) -> None:
+    """Predict masks for files of a trained model's sensor.
+
+    MODEL is the folder of a finished run, or a submission with weights; FILES are pictures, folders, patterns
+    or converted datasets. They are read, scaled and ordered as in the training. Written are masks/NAME.png
+    (16 bits, one number an object), pictures/NAME.png (outlines) and predictions.json (COCO, RLE). The same
+    command goes on after a stop.
+    """
+    if find_all == (prompts is not None):
+        raise click.UsageError("give either --everything or --prompts FILE", click.get_current_context())
+    # Imported here: torch takes seconds.
+    from aims.prediction.everything import Everything
+    from aims.prediction.files import Predicting, predict_files
+    from aims.prediction.load import load
+    from aims.prediction.sources import find_sources
+    from aims.prediction.tiles import Tiling
+
+    if tile is not None and not find_all:
+        raise InputError("--tile is for --everything; a prompt is answered on the whole picture")
+    loaded = load(model, weights=weights, device=device, precision=precision)
+    sources = find_sources(files, loaded.rules, streams=_streams(streams), split=split)
+    plan = Predicting(
+        model=str(model),
+        weights=None if weights is None else str(weights),
+        device=device,
+        precision=precision,
+        prompts=prompts,
+        everything=Everything(**grid),
+        tiling=None if tile is None else Tiling(side=tile, overlap=overlap),
+        channels=_channels(channels),
+        pictures=not no_pictures,
+    )
+    folder = target or Path("predictions") / loaded.name
+    with counting("predict", len(sources), "pictures") as counter:
+        outcome = predict_files(
+            sources, plan, folder, jobs=jobs, overwrite=overwrite, on_picture=counter.advance
+        )
+    if as_json:
+        print_json({**dataclasses.asdict(outcome), "folder": str(outcome.folder)})
+    else:
+        out.print(
+            f"{outcome.objects:,} objects in {outcome.finished:,} pictures  ->  {outcome.folder}",
+            markup=False,
+        )
+    if outcome.skipped:
+        err.print(f"without prompts, left out: {_some(outcome.skipped)}", markup=False, soft_wrap=True)
+    if outcome.failed:
+        for reason in [*outcome.failed.values()][:_SHOWN]:
+            err.print(f"not predicted: {reason}", markup=False, soft_wrap=True)
+        raise AimsError(f"{len(outcome.failed)} of {len(sources)} pictures failed; the others are finished")
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _streams(given: tuple[str, ...]) -> dict[str, str] | None:
+    patterns = {}
+    for text in given:
+        name, equals, pattern = text.partition("=")
+        if not equals or not pattern:
+            raise InputError(f"--stream {text}: give NAME=PATTERN, e.g. depth='depth/{{id}}.png'")
+        patterns[name] = pattern
+    return patterns or None
+
+
+def _channels(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        chosen = tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise InputError(f"--channels {text}: give numbers such as 0 or 0,1,2") from None
+    if min(chosen) < 0:
+        raise InputError(f"--channels {text}: channels are counted from 0")
+    return chosen

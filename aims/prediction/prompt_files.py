@@ -1,0 +1,147 @@
+"""Prompts of many pictures from one CSV or JSON file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from aims.core.errors import InputError
+from aims.core.structs import convert_struct, decode_json
+from aims.prediction.inputs import Recording
+from aims.prediction.instances import Instances, merge
+from aims.prediction.model import Embedding, Model
+
+_IMAGE = ("image", "file", "image_id")
+_BOX = ("left", "top", "right", "bottom")
+
+
+class Prompt(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The prompts of one object, in pixels of the picture.
+
+    Attributes:
+        points: clicks (x, y).
+        labels: 1 for a click on the object, 0 for one beside it; by default 1.
+        box: left, top, right, bottom; None for none.
+    """
+
+    points: list[tuple[float, float]] = []
+    labels: list[int] = []
+    box: tuple[float, float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.points and self.box is None:
+            raise ValueError("an object without points and without a box")
+        if self.labels and len(self.labels) != len(self.points):
+            raise ValueError(f"{len(self.labels)} labels for {len(self.points)} points")
+        if not set(self.labels) <= {0, 1}:
+            raise ValueError("labels are 1 or 0")
+
+
+class _File(msgspec.Struct):
+    pictures: dict[str, list[Prompt]]
+
+
+@dataclass(frozen=True)
+class PromptFile:
+    """Prompts by picture, as a file names it: its path or name, with or without folders and suffix.
+
+    Attributes:
+        path: the file.
+        pictures: the objects of every picture.
+    """
+
+    path: Path
+    pictures: Mapping[str, Sequence[Prompt]]
+
+    @classmethod
+    def read(cls, path: Path) -> PromptFile:
+        """Reads prompts.
+
+        A CSV has the columns `image`, `x`, `y` and optionally `label`, or `left`, `top`, `right`, `bottom`,
+        and optionally `object`: rows of one picture with the same object are prompts of one object, rows
+        without are one each. JSON maps pictures to lists of objects, {"points": [[x, y], ...], "labels":
+        [1, 0, ...], "box": [left, top, right, bottom]}.
+
+        Raises:
+            InputError: the file is missing, of another kind, or holds something else.
+        """
+        if not path.is_file():
+            raise InputError(f"{path}: no such file of prompts")
+        if path.suffix.lower() == ".json":
+            content = decode_json(path.read_bytes(), where=str(path))
+            found = convert_struct({"pictures": content}, _File, where=f"{path}: no prompts").pictures
+        elif path.suffix.lower() == ".csv":
+            found = _read_csv(path)
+        else:
+            raise InputError(f"{path}: prompts are read from .csv and .json")
+        if not any(found.values()):
+            raise InputError(f"{path}: holds no prompt")
+        return cls(path, found)
+
+    def of(self, name: str, file: str) -> Sequence[Prompt]:
+        """Returns the prompts of a picture by its name in the output or its file; empty if there are none."""
+        path = Path(file)
+        for key in dict.fromkeys((name, file, path.name, path.stem)):
+            if key in self.pictures:
+                return self.pictures[key]
+        return ()
+
+
+def answer(model: Model, recording: Recording | Embedding, prompts: Sequence[Prompt]) -> Instances:
+    """Predicts one object for every prompt, in their order."""
+    embedding = recording if isinstance(recording, Embedding) else model.embed(recording)
+    found: list[tuple[int, Instances]] = []
+    # A question has boxes for all of its objects or for none.
+    for boxed in (False, True):
+        places = [k for k, prompt in enumerate(prompts) if (prompt.box is not None) == boxed]
+        if places:
+            masks = _ask(embedding, [prompts[k] for k in places], boxed)
+            found += [(place, masks.chosen(np.array([k]))) for k, place in enumerate(places)]
+    found.sort(key=lambda pair: pair[0])
+    return merge([instances for _, instances in found], embedding.size)
+
+
+def _ask(embedding: Embedding, prompts: Sequence[Prompt], boxed: bool) -> Instances:
+    most = max(len(prompt.points) for prompt in prompts)
+    points, labels = np.zeros((len(prompts), most, 2)), np.full((len(prompts), most), -1)
+    for k, prompt in enumerate(prompts):
+        count = len(prompt.points)
+        points[k, :count] = np.reshape(prompt.points, (-1, 2))
+        labels[k, :count] = prompt.labels or 1
+    clicks = {"points": points, "labels": labels} if most else {}
+    boxes = np.array([prompt.box for prompt in prompts]) if boxed else None
+    return embedding.predict(**clicks, boxes=boxes).instances()
+
+
+def _read_csv(path: Path) -> dict[str, list[Prompt]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        columns = rows.fieldnames or []
+        named = next((name for name in _IMAGE if name in columns), None)
+        if named is None or not ({"x", "y"} <= set(columns) or set(_BOX) <= set(columns)):
+            raise InputError(
+                f"{path}: has the columns {', '.join(columns) or 'none'}; needs image, and x, y (and label) "
+                f"or {', '.join(_BOX)}"
+            )
+        objects: dict[str, dict[Any, dict[str, Any]]] = {}
+        for number, row in enumerate(rows, start=2):
+            key = row.get("object") or ("row", number)
+            prompt = objects.setdefault(row[named], {}).setdefault(
+                key, {"points": [], "labels": [], "box": None}
+            )
+            try:
+                if row.get("x") and row.get("y"):
+                    prompt["points"].append((float(row["x"]), float(row["y"])))
+                    prompt["labels"].append(int(row.get("label") or 1))
+                if row.get("left"):
+                    prompt["box"] = tuple(float(row[name]) for name in _BOX)
+                Prompt(**prompt)
+            except (TypeError, ValueError) as error:
+                raise InputError(f"{path}, line {number}: {error}") from None
+    return {image: [Prompt(**prompt) for prompt in found.values()] for image, found in objects.items()}

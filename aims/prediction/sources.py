@@ -1,0 +1,146 @@
+"""The pictures that files, folders, patterns and converted datasets name."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from aims.core.errors import InputError
+from aims.core.schema import Array
+from aims.data.manifest import MANIFEST
+from aims.data.read import Dataset, ImageRef
+from aims.prediction.inputs import InputRules
+from aims.reading.pictures import STREAM_SUFFIXES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One picture to predict.
+
+    Attributes:
+        name: its name in the output, without suffix; may contain folders.
+        file: where it comes from, for messages and to find its prompts.
+        recording: a file, or files by stream; None for an image of a dataset.
+        dataset: folder of a converted dataset; None for files.
+        ref: the image in the dataset.
+    """
+
+    name: str
+    file: str
+    recording: Path | dict[str, Path] | None = None
+    dataset: Path | None = None
+    ref: ImageRef | None = None
+
+    def read(self, rules: InputRules, channels: Sequence[int] | None = None) -> dict[str, Array]:
+        """Reads its streams; see `InputRules.read`."""
+        if self.dataset is not None and self.ref is not None:
+            return rules.read(Dataset.open(self.dataset).read(self.ref, tuple(rules.streams)))
+        assert self.recording is not None
+        return rules.read(self.recording, channels=channels)
+
+
+def find_sources(
+    given: Sequence[str | Path],
+    rules: InputRules,
+    *,
+    streams: Mapping[str, str] | None = None,
+    split: str | None = None,
+) -> list[Source]:
+    """Finds the pictures that files, folders, patterns or converted datasets name.
+
+    Args:
+        given: files; folders, of which all files that can be streams are taken; patterns with * and ?;
+            converted datasets. With `streams`, one folder.
+        rules: rules of the model, which say its streams.
+        streams: pattern of the files of every stream below the folder, e.g. {"rgb": "rgb/{id}.jpg"}.
+        split: the split of a dataset; None for all.
+
+    Raises:
+        InputError: nothing is found, or the model needs several streams and files of one are given.
+    """
+    if streams is not None:
+        return _by_stream(given, streams)
+    files: list[Path] = []
+    sources: list[Source] = []
+    for text in map(str, given):
+        path = Path(text)
+        if (path / MANIFEST).is_file():
+            sources += _of_dataset(path, split, rules)
+        elif path.is_dir():
+            found = sorted(each for each in path.rglob("*") if each.suffix.lower() in STREAM_SUFFIXES)
+            if not found:
+                raise InputError(f"{path}: holds no picture ({', '.join(STREAM_SUFFIXES)}) and no dataset")
+            files += found
+        elif path.is_file():
+            files.append(path)
+        elif any(sign in text for sign in "*?["):
+            found = sorted(map(Path, glob.glob(text, recursive=True)))
+            if not found:
+                raise InputError(f"{text}: no file fits")
+            files += found
+        else:
+            raise InputError(f"{path}: no such file or folder")
+    if files and len(rules.streams) > 1:
+        names = " and ".join(rules.streams)
+        raise InputError(
+            f"the model sees {names}: give a folder and --stream NAME=PATTERN for each, as in "
+            f"--stream {next(iter(rules.streams))}='{{id}}.png', or a converted dataset"
+        )
+    if split is not None and files:
+        raise InputError("--split is for converted datasets")
+    return sources + [
+        Source(name=name, file=str(file), recording=file)
+        for file, name in zip(files, _names(files), strict=True)
+    ]
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """Names files by their path below the folder that they share, without suffix where that is enough."""
+    whole = [file.absolute() for file in files]
+    shared = Path(os.path.commonpath([file.parent for file in whole]))
+    relative = [file.relative_to(shared) for file in whole]
+    short = Counter(str(path.with_suffix("")) for path in relative)
+    names = [path if short[str(path.with_suffix(""))] > 1 else path.with_suffix("") for path in relative]
+    return [PurePath(name).as_posix() for name in names]
+
+
+def _of_dataset(folder: Path, split: str | None, rules: InputRules) -> list[Source]:
+    dataset = Dataset.open(folder)
+    missing = [name for name in rules.streams if name not in dataset.streams]
+    if missing:
+        held = ", ".join(dataset.streams)
+        raise InputError(f"{folder}: has no stream {', '.join(missing)}; it has {held}")
+    if split is not None and split not in dataset.index:
+        raise InputError(f"{folder}: has no split {split!r}; it has {', '.join(dataset.index)}")
+    splits = dataset.index if split is None else {split: dataset.index[split]}
+    return [
+        Source(name=f"{part}/{ref.image_id}", file=f"{folder}:{ref.image_id}", dataset=folder, ref=ref)
+        for part, refs in splits.items()
+        for ref in refs
+    ]
+
+
+def _by_stream(given: Sequence[str | Path], patterns: Mapping[str, str]) -> list[Source]:
+    """Finds the files of several streams that belong together by their {id}."""
+    folder = Path(given[0])
+    if len(given) > 1 or not folder.is_dir():
+        raise InputError("--stream needs one folder, below which the patterns are")
+    found: dict[str, dict[str, Path]] = {}
+    for stream, pattern in patterns.items():
+        if pattern.count("{id}") != 1:
+            raise InputError(f"--stream {stream}={pattern}: needs {{id}} once, as in {stream}/{{id}}.png")
+        before, after = pattern.split("{id}")
+        for path in sorted(folder.glob(f"{before}*{after}")):
+            name = path.relative_to(folder).as_posix()
+            found.setdefault(name[len(before) : len(name) - len(after)], {})[stream] = path
+    if not found:
+        raise InputError(f"{folder}: no file fits {' or '.join(patterns.values())}")
+    # Pictures without one of the files are refused one by one, when they are read.
+    return [
+        Source(name=name, file=str(next(iter(files.values()))), recording=files)
+        for name, files in found.items()
+    ]
