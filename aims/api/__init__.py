@@ -72,8 +72,8 @@ def open(dataset: str | Path) -> OpenedDataset:
         >>> sorted(dataset.splits)
         ['test', 'train']
         >>> image = dataset[0]
-        >>> image.streams["thermal"].dtype, image.instances.shape == image.streams["thermal"].shape[:2]
-        (dtype('float32'), True)
+        >>> image.streams["thermal"].shape[2], image.instances.shape == image.streams["thermal"].shape[:2]
+        (1, True)
         >>> len(dataset.to_pandas()) == sum(counts.instances for counts in dataset.splits.values())
         True
     """

@@ -44,13 +44,20 @@ _SHOWN = 5
 @click.option(
     "--nms", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Largest IoU of two objects."
 )
+@click.option(
+    "--max-share",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Largest share of the picture; a click beside all objects finds the ground.",
+)
 @click.option("--min-area", type=click.IntRange(0), default=0, show_default=True, help="Least pixels.")
 @click.option(
     "--tile", type=click.IntRange(16), metavar="PIXELS", help="Cut pictures into tiles of this side."
 )
 @click.option(
     "--overlap",
-    type=click.FloatRange(0, 0.9),
+    type=click.FloatRange(0.1, 0.9),
     default=0.25,
     show_default=True,
     help="Share of a tile that its neighbours see, too.",

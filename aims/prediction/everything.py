@@ -46,6 +46,8 @@ class Everything:
         nms_on: what overlaps: "mask" or, as in SAM, "box".
         rank: what decides between two such masks: "product" of predicted IoU and stability, or "iou".
         min_area: least size of an object, in pixels.
+        max_share: largest share of the picture, or of the tile, that an object fills, 0..1. A click beside
+            all objects finds the ground.
         multimask: ask for SAM's three masks of every click instead of the one that AIMS trains.
         crop_layers: times that the picture is cut further: layer k has 2^k x 2^k crops.
         crop_overlap: overlap of neighbouring crops, as a share of the shorter side of the picture in layer 1,
@@ -61,13 +63,14 @@ class Everything:
     nms_on: Literal["mask", "box"] = "mask"
     rank: Literal["product", "iou"] = "product"
     min_area: int = 0
+    max_share: float = 0.5
     multimask: bool = False
     crop_layers: int = 0
     crop_overlap: float = 512 / 1500
     crop_points_divisor: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("min_iou", "min_stability", "nms", "crop_overlap"):
+        for name in ("min_iou", "min_stability", "nms", "max_share", "crop_overlap"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} {getattr(self, name)}: give a number from 0 to 1")
         for name, least in (("points_per_side", 1), ("crop_points_divisor", 1), ("crop_layers", 0)):
@@ -85,7 +88,9 @@ class Everything:
 
 
 #: The defaults of segment-anything's `SamAutomaticMaskGenerator`.
-SAM_RULES = Everything(min_iou=0.88, min_stability=0.95, nms=0.7, nms_on="box", rank="iou", multimask=True)
+SAM_RULES = Everything(
+    min_iou=0.88, min_stability=0.95, nms=0.7, nms_on="box", rank="iou", max_share=1.0, multimask=True
+)
 
 
 class _Crop(NamedTuple):
@@ -208,6 +213,7 @@ def _click(
         masks = large > 0
         areas = masks.flatten(1).sum(1, dtype=torch.int32)
         kept = (stability >= options.min_stability) & (areas >= max(1, options.min_area))
+        kept &= areas <= options.max_share * height * width
         kept &= ~_cut_off(masks, crop, size)
         masks, scores, stability = masks[kept], scores[kept], stability[kept]
     return Instances.of(

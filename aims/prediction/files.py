@@ -119,7 +119,7 @@ def predict_files(
     tasks, skipped = [], []
     for source in sources:
         asked = None if prompts is None else tuple(prompts.of(source.name, source.file))
-        if asked == ():
+        if asked is not None and not asked:
             skipped.append(source.file)
         elif source.name not in done:
             tasks.append((source, asked))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -175,7 +175,7 @@ class Model:
             recording: see `embed`; or its result.
             points: (objects, 2) one click an object, or (objects, points, 2) several.
             labels: (objects,) or (objects, points): 1 for a click on the object, 0 for one beside it, -1 for
-                none; by default 1.
+                padding, which is not without effect on SAM; by default 1.
             boxes: (objects, 4) left, top, right, bottom, in pixels that belong to the object; or (4,).
             mask: (objects, mask, mask) `mask_logits` of an earlier answer, or (objects, height, width) bool.
             channels: see `embed`.
@@ -216,7 +216,7 @@ class _Prompts:
     """Prompts in pixels of the model input, one object each."""
 
     coords: Float[Tensor, "objects points 2"]
-    labels: Float[Tensor, "objects points"]
+    labels: Int[Tensor, "objects points"]
     boxes: Float[Tensor, "objects 4"] | None = None
     masks: Float[Tensor, "objects 1 mask mask"] | None = None
 

@@ -87,35 +87,30 @@ class PromptFile:
     def of(self, name: str, file: str) -> Sequence[Prompt]:
         """Returns the prompts of a picture by its name in the output or its file; empty if there are none."""
         path = Path(file)
-        for key in dict.fromkeys((name, file, path.name, path.stem)):
-            if key in self.pictures:
-                return self.pictures[key]
-        return ()
+        names = {name, file, path.name, path.stem}
+        return [prompt for key, prompts in self.pictures.items() if key in names for prompt in prompts]
 
 
 def answer(model: Model, recording: Recording | Embedding, prompts: Sequence[Prompt]) -> Instances:
     """Predicts one object for every prompt, in their order."""
     embedding = recording if isinstance(recording, Embedding) else model.embed(recording)
-    found: list[tuple[int, Instances]] = []
-    # A question has boxes for all of its objects or for none.
-    for boxed in (False, True):
-        places = [k for k, prompt in enumerate(prompts) if (prompt.box is not None) == boxed]
-        if places:
-            masks = _ask(embedding, [prompts[k] for k in places], boxed)
-            found += [(place, masks.chosen(np.array([k]))) for k, place in enumerate(places)]
-    found.sort(key=lambda pair: pair[0])
-    return merge([instances for _, instances in found], embedding.size)
-
-
-def _ask(embedding: Embedding, prompts: Sequence[Prompt], boxed: bool) -> Instances:
-    most = max(len(prompt.points) for prompt in prompts)
-    points, labels = np.zeros((len(prompts), most, 2)), np.full((len(prompts), most), -1)
+    # Padding is a prompt of its own to SAM: an object's answer must not depend on the clicks of others.
+    kinds: dict[tuple[int, bool], list[int]] = {}
     for k, prompt in enumerate(prompts):
-        count = len(prompt.points)
-        points[k, :count] = np.reshape(prompt.points, (-1, 2))
-        labels[k, :count] = prompt.labels or 1
-    clicks = {"points": points, "labels": labels} if most else {}
-    boxes = np.array([prompt.box for prompt in prompts]) if boxed else None
+        kinds.setdefault((len(prompt.points), prompt.box is not None), []).append(k)
+    found: dict[int, Instances] = {}
+    for places in kinds.values():
+        answers = _ask(embedding, [prompts[k] for k in places])
+        found |= {place: answers.chosen(np.array([k])) for k, place in enumerate(places)}
+    return merge([found[k] for k in sorted(found)], embedding.size)
+
+
+def _ask(embedding: Embedding, prompts: Sequence[Prompt]) -> Instances:
+    """Answers prompts that all have the same number of points, and all a box or none."""
+    points = [prompt.points for prompt in prompts]
+    labels = [prompt.labels or [1] * len(prompt.points) for prompt in prompts]
+    clicks = {"points": points, "labels": labels} if points[0] else {}
+    boxes = None if prompts[0].box is None else [prompt.box for prompt in prompts]
     return embedding.predict(**clicks, boxes=boxes).instances()
 
 

@@ -90,7 +90,9 @@ def find_sources(
             f"the model sees {names}: give a folder and --stream NAME=PATTERN for each, as in "
             f"--stream {next(iter(rules.streams))}='{{id}}.png', or a converted dataset"
         )
-    if split is not None and files:
+    if not files:
+        return sources
+    if split is not None:
         raise InputError("--split is for converted datasets")
     return sources + [
         Source(name=name, file=str(file), recording=file)

@@ -1,8 +1,9 @@
 """Pictures that are larger than a model can see at once: tiles that overlap, and objects across their seams.
 
 Two tiles that share a strip see the same object if, within the strip, the IoU of their masks is at least
-`SAME`; the object is the union of both. Which objects are one is found for all pairs of neighbouring tiles
-first, so that the result does not depend on their order.
+`SAME`; the object is the union of both. What ends at an edge of its tile goes on in the neighbour, which sees
+more of it: it is left out where no neighbour sees the same. All pairs of tiles are compared before any are
+joined, so that the result does not depend on their order.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Tiling:
 
     Attributes:
         side: side of a tile in pixels of the picture.
-        overlap: least share of a side that neighbours have in common, 0..0.9.
+        overlap: least share of a side that neighbours have in common, 0.1..0.9.
     """
 
     side: int
@@ -42,8 +43,8 @@ class Tiling:
     def __post_init__(self) -> None:
         if self.side < 16:
             raise InputError(f"tiles of {self.side} pixels: give at least 16")
-        if not 0 <= self.overlap <= 0.9:
-            raise InputError(f"overlap {self.overlap}: give a number from 0 to 0.9")
+        if not 0.1 <= self.overlap <= 0.9:
+            raise InputError(f"overlap {self.overlap}: give a number from 0.1 to 0.9")
 
 
 class Tile(NamedTuple):
@@ -131,7 +132,9 @@ def join(tiles: list[Tile], found: list[Instances]) -> Instances:
     rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
     graph = coo_array((np.ones(len(pairs), bool), (rows, columns)), shape=(count, count))
     _, groups = connected_components(graph, directed=False) if count else (0, np.zeros(0, np.int64))
-    return merge([_union(together, np.flatnonzero(groups == group)) for group in np.unique(groups)], size)
+    cut = np.concatenate([_cut(tile, each) for tile, each in zip(tiles, found, strict=True)])
+    members = (np.flatnonzero(groups == group) for group in np.unique(groups))
+    return merge([_union(together, each) for each in members if len(each) > 1 or not cut[each[0]]], size)
 
 
 def _spans(length: int, tiling: Tiling) -> list[tuple[int, int]]:
@@ -141,6 +144,18 @@ def _spans(length: int, tiling: Tiling) -> list[tuple[int, int]]:
     count = 1 + -(-(length - side) // step)
     starts = np.linspace(0, length - side, count).round().astype(int).tolist()
     return [(start, start + side) for start in starts]
+
+
+def _cut(tile: Tile, instances: Instances) -> NDArray[np.bool_]:
+    """Returns which objects of a tile end at an edge of it that is none of the picture."""
+    height, width = instances.size
+    first, last = instances.corners, instances.corners + instances.boxes[:, 2:]
+    return (
+        ((first[:, 0] == tile.left) & (tile.left > 0))
+        | ((first[:, 1] == tile.top) & (tile.top > 0))
+        | ((last[:, 0] == tile.right) & (tile.right < width))
+        | ((last[:, 1] == tile.bottom) & (tile.bottom < height))
+    )
 
 
 def _same(one: Instances, other: Instances, strip: Tile) -> list[tuple[int, int]]:

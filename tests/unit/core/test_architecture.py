@@ -26,7 +26,7 @@ ARROWS = {
     "reports": {"data"},
     "synth": {"sensors", "data"},
     # The commands without a terminal.
-    "prediction": {"engine", "methods", "data", "sensors", "reading"},
+    "prediction": {"engine", "methods", "models", "data", "sensors", "reading"},
     "api": {"prediction", "reports", "engine", "methods", "data"},
     # `aims info` and `aims weights` answer from methods and models alone.
     "cli": {

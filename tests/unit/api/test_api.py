@@ -1,0 +1,126 @@
+"""AIMS from Python: the commands without a terminal, and datasets for one's own program."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import toys
+from torch.utils.data import DataLoader
+
+import aims
+import aims.api
+from aims.cli import COMMANDS, cli
+from aims.core.errors import InputError
+from aims.engine.run import run
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory):
+    return toys.made_up_set(tmp_path_factory.mktemp("sets") / "made-up", channels=1, stream=("thermal",))
+
+
+def test_importing_aims_imports_nothing_heavy():
+    code = (
+        "import sys, aims; "
+        "heavy = {'torch', 'numpy', 'pyarrow', 'datasets', 'click', 'pandas'} & set(sys.modules); "
+        "assert not heavy, heavy; dir(aims); aims.load"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_function_is_a_command_or_reads_what_one_wrote():
+    assert set(aims.api.__all__) - {"load", "open"} <= set(COMMANDS)
+    assert set(aims.__all__) == {"__version__", *aims.api.__all__}
+    for name in aims.api.__all__:
+        assert getattr(aims, name) is getattr(aims.api, name)
+        assert inspect.get_annotations(getattr(aims, name))
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        aims.lod  # noqa: B018
+
+
+def test_the_examples_of_the_docstrings_run(made_up, tmp_path):
+    record, _ = run(toys.job(made_up, tmp_path, epochs=1, modality="thermal", protocol="strict-2"))
+    thermal = aims.open(made_up.folder)[0].streams["thermal"][:, :, 0]
+    # The examples' points are of a larger picture.
+    thermal = np.kron(thermal, np.ones((2, 2), np.float32))
+    names = {"aims": aims, "run": record.path, "folder": made_up.folder, "thermal": thermal}
+    finder = doctest.DocTestFinder(recurse=False)
+    found = [test for name in ("load", "open") for test in finder.find(getattr(aims, name), globs=names)]
+    runner = doctest.DocTestRunner()
+    assert [runner.run(test).failed for test in found] == [0, 0]
+    assert all(test.examples for test in found)
+
+
+def test_a_dataset_has_its_images_by_number_and_its_instances_as_a_table(made_up):
+    dataset = aims.open(str(made_up.folder))
+    assert len(dataset) == 12
+    assert [dataset[k].image_id for k in (0, -1)] == ["a000", "b003"]
+    table = dataset.to_pandas()
+    first = table[table.image_id == "a000"]
+    areas = [thing["area"] for thing in dataset[0].objects]
+    assert first.area.tolist() == areas
+    assert set(first["class"]) <= {"box", "can"}
+    instances = dataset[0].instances
+    for row in first.itertuples():
+        assert instances[row.click_y, row.click_x] == row.id
+        assert (instances == row.id).any(1).sum() == row.height
+
+
+def test_torch_items_are_what_a_run_sees(made_up):
+    images = aims.open(made_up.folder).to_torch("test")
+    assert [len(aims.open(made_up.folder).to_torch(part)) for part in ("train", "val")] == [6, 2]
+    item = next(iter(DataLoader(images, batch_size=None)))
+    assert item["image"].shape == (1, 40, 52)
+    assert item["instances"].shape == (40, 52)
+    x, y = item["clicks"].long().T
+    assert torch.equal(item["instances"][y, x], item["ids"])
+    whole = torch.cat([images[k]["image"].flatten() for k in range(len(images))])
+    # Of the training part; the test images are drawn from the same.
+    assert abs(float(whole.mean())) < 0.5
+    with pytest.raises(InputError, match="unknown split 'tset'; did you mean 'test'"):
+        aims.open(made_up.folder).to_torch("tset")
+
+
+def test_wrong_names_are_refused(made_up, tmp_path):
+    with pytest.raises(InputError, match="unknown setting 'epoch'; did you mean 'epochs'"):
+        aims.run("simcmf", "thermal", data=made_up.folder, epoch=3)
+    with pytest.raises(InputError, match="unknown converter 'folde'; did you mean 'folder'"):
+        aims.convert("folde")
+    with pytest.raises(InputError, match="unknown option 'configuration'"):
+        aims.convert("folder", configuration="x")
+    with pytest.raises(InputError, match="needs config"):
+        aims.convert("folder", raw=str(tmp_path))
+
+
+def test_convert_run_evaluate_and_report_are_the_commands(tmp_path):
+    raw = tmp_path / "raw"
+    assert (
+        cli.main(
+            ["synth", "folder", "--out", str(raw), "--scenes", "10", "--size", "48x64"],
+            standalone_mode=False,
+        )
+        is None
+    )
+    made = aims.convert("folder", config=str(raw / "shapes.toml"), out=tmp_path / "set")
+    record = aims.run(
+        "simcmf",
+        "thermal",
+        data=tmp_path / "set",
+        runs=tmp_path / "runs",
+        backbone="sam-toy",
+        weights="none",
+        epochs=1,
+        width=4,
+    )
+    assert record.config.fingerprint == made.manifest.fingerprint
+    assert record.config.options == {"width": 4}
+    scores = aims.evaluate(record.path, data=tmp_path / "set", clicks=2, jitter=1).scores
+    assert scores.miou_clicks[0] == pytest.approx(record.scores.miou)
+    result = aims.report(tmp_path / "runs", out=tmp_path / "report", data=tmp_path / "set")
+    assert (tmp_path / "report" / "index.html") in result.written
