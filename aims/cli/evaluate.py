@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     help="Single clicks drawn anywhere in an instance.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of these.")
+@click.option(
+    "--everything", "find_all", is_flag=True, help="Find all objects without a prompt, in place of prompts."
+)
 @device_option()
 @json_option("Print the means as JSON.")
 def command(
@@ -43,6 +47,7 @@ def command(
     clicks: int,
     jitter: int,
     seed: int,
+    find_all: bool,
     device: str,
     as_json: bool,
 ) -> None:
@@ -51,7 +56,13 @@ def command(
     RUN is the folder of a finished run. Beside its scores go prompts.parquet, one row a test instance, and
     prompts.json, the means: mIoU after each click, the clicks until an IoU of 0.85 and 0.90 (NoC), boxes,
     clicks anywhere, boundary IoU, and mIoU by class, by size and by image.
+
+    With --everything the model finds all objects from a grid of clicks, and everything.json holds COCO's
+    average precision and recall.
     """
+    if find_all:
+        _everything(run, data, weights, device, as_json)
+        return
     # Imported here: torch takes seconds.
     from aims.engine.plan import find_device
     from aims.engine.prompts import PromptPlan, evaluate_run
@@ -71,6 +82,27 @@ def command(
         return
     out.print(_table(rows, report.scores))
     out.print(f"written: {run / 'prompts.parquet'}, {run / 'prompts.json'}", markup=False)
+
+
+def _everything(run: Path, data: Path, weights: Path | None, device: str, as_json: bool) -> None:
+    from aims.prediction.everything import Everything
+    from aims.prediction.scores import EVERYTHING, evaluate_everything
+
+    with counting("evaluate") as counter:
+        scores = evaluate_everything(
+            run, data, Everything(), weights=weights, device=device, on_image=counter.advance
+        )
+    if as_json:
+        print_json(dataclasses.asdict(scores))
+        return
+    table = Table(title=f"{scores.instances:,} instances, {scores.images:,} images, {scores.objects:,} found")
+    add_columns(table, "everything", "%", left=["everything"])
+    table.add_row("average precision", f"{100 * scores.ap:.2f}")
+    table.add_row("at IoU 50 %", f"{100 * scores.ap_50:.2f}")
+    table.add_row("at IoU 75 %", f"{100 * scores.ap_75:.2f}")
+    table.add_row("recall", f"{100 * scores.recall:.2f}")
+    out.print(table)
+    out.print(f"written: {run / EVERYTHING}", markup=False)
 
 
 def _table(rows: list[PromptRow], means: PromptScores) -> Table:
