@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from aims.core.settings import Setting
+from aims.core.vocabulary import TRACKERS
 
 #: Context settings of commands that take options of methods and tunings, which click leaves in `ctx.args`.
 OPEN = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -39,6 +40,15 @@ def data_option(text: str = "A converted folder, or a folder of several.") -> De
 def runs_option() -> Decorator:
     """Declares `--runs`, the folder of runs."""
     return path_option("--runs", "Folder of runs.", "runs")
+
+
+def track_option() -> Decorator:
+    """Declares `--track`, an experiment tracker."""
+    return click.option(
+        "--track",
+        type=click.Choice(TRACKERS),
+        help="Tell an experiment tracker of losses, scores and pictures (extra `tracking`).",
+    )
 
 
 def weights_option() -> Decorator:
