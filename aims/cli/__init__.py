@@ -32,6 +32,7 @@ COMMANDS = MappingProxyType(
         "run": "Train and evaluate one method on one modality.",
         "sweep": "Run what a suite is missing.",
         "export-model": "Fold a run's trained layers into plain SAM weights.",
+        "push": "Send a dataset, a run or an exported model to the Hugging Face Hub.",
         "evaluate": "Evaluate a run's model with more clicks, boxes and jitter.",
         "compare": "Test two runs against each other, and show where they differ.",
         "submit": "Pack finished runs, one file each, for others to check.",

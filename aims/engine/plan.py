@@ -22,6 +22,7 @@ from aims.core.config import (
 )
 from aims.core.errors import InputError
 from aims.core.vocabulary import find_protocol
+from aims.data.hub import local_path
 from aims.data.read import find_datasets
 from aims.engine.distributed import LaunchedGroup, find_process_group
 from aims.engine.initial import Initial, load_initial
@@ -146,7 +147,7 @@ def plan(
     initial: Initial | None = None
     if asked["init"] is not None:
         start = None if weights in (None, "none") else Path(weights)
-        initial = load_initial(Path(asked["init"]), start, **shape)
+        initial = load_initial(local_path(asked["init"]), start, **shape)
         config = replace(config, init=initial.sha256)
     state: Mapping[str, Tensor] | None = None
     if not random:
