@@ -31,6 +31,7 @@ COMMANDS = MappingProxyType(
         "pretrain": "Pretrain sam-tiny on generated scenes.",
         "run": "Train and evaluate one method on one modality.",
         "sweep": "Run what a suite is missing.",
+        "watch": "Watch the runs of a folder: progress, losses, scores, memory.",
         "export-model": "Fold a run's trained layers into plain SAM weights.",
         "push": "Send a dataset, a run or an exported model to the Hugging Face Hub.",
         "evaluate": "Evaluate a run's model with more clicks, boxes and jitter.",

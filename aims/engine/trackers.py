@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from PIL import Image
 
 from aims.core.errors import InputError, unknown_name
@@ -123,9 +124,17 @@ class _MLflow(Tracker):
     def start(self, known: str | None, step: int) -> str:
         import mlflow
 
+        artifacts = None
         if "MLFLOW_TRACKING_URI" not in os.environ:
-            mlflow.set_tracking_uri((self.folder.parent / ".mlflow").resolve().as_uri())
-        run = self._begin(experiment_name=PROJECT, run_id=known, run_name=self.folder.name)
+            store = (self.folder.parent / ".mlflow").resolve()
+            store.mkdir(exist_ok=True)
+            mlflow.set_tracking_uri(f"sqlite:///{store / 'mlflow.db'}")
+            artifacts = (store / "artifacts").as_uri()
+        # Runs of a sweep may start at once: the first makes the store and the experiment.
+        with FileLock(self.folder.parent / ".mlflow.lock"):
+            run = self._begin(
+                experiment_name=PROJECT, logging_dir=artifacts, run_id=known, run_name=self.folder.name
+            )
         found: str = run.info.run_id
         return found
 
