@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -38,11 +38,10 @@ class Overview:
         fit = len(self.runs) if self.height is None else max(1, (self.height - 7) // (1 if wide else 2))
         shown = self.runs[:fit]
         yield Text(_counts(self.runs), style="bold")
-        yield (
-            _table(shown, options.max_width)
-            if wide
-            else Group(*(line for run in shown for line in _lines(run)))
-        )
+        if wide:
+            yield _table(shown, options.max_width)
+        else:
+            yield from (line for run in shown for line in _lines(run))
         if len(shown) < len(self.runs):
             yield Text(f"and {len(self.runs) - len(shown)} more", style="dim")
         yield from self._remarks(shown)

@@ -165,6 +165,12 @@ class _Trackio(Tracker):
 
         self.inner.log({"samples": trackio.Image(str(path))}, step=step)
 
+    def finish(self, *, ok: bool) -> None:
+        import trackio
+
+        # The run's own `finish` would be called once more, with its message, when the program ends.
+        trackio.finish()
+
 
 _KINDS: tuple[type[Tracker], ...] = (_TensorBoard, _WandB, _MLflow, _Trackio)
 _BY_NAME = {kind.name: kind for kind in _KINDS}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from typing import Any
 
 import msgspec
@@ -108,9 +109,10 @@ class _Tracked(RunObserver):
         if path.is_file():
             known = read_struct(path, _Known, what="a list of tracked runs").runs
         try:
-            found = self.tracker.start(known.get(name), self.step)
-            if name not in known:
-                self.tracker.configure(_settings(self.job))
+            with _nothing_on_stdout():
+                found = self.tracker.start(known.get(name), self.step)
+                if name not in known:
+                    self.tracker.configure(_settings(self.job))
         # Trackers raise what their servers and stores do.
         except Exception as error:
             raise AimsError(
@@ -127,10 +129,16 @@ class _Tracked(RunObserver):
         if self.failed:
             return
         try:
-            what()
+            with _nothing_on_stdout():
+                what()
         except Exception as error:
             self.failed = True
             log.warning("--track %s has failed (%s); the run goes on", self.tracker.name, _line(error))
+
+
+def _nothing_on_stdout() -> AbstractContextManager[Any]:
+    # Stdout is for results, such as the record of `--json`, and some trackers print there.
+    return redirect_stdout(sys.stderr)
 
 
 def _settings(job: Job) -> dict[str, Any]:
