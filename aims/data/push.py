@@ -18,6 +18,7 @@ from aims.core.records import (
     WEIGHTS,
     RunRecord,
 )
+from aims.core.submissions import portable_record
 from aims.data.hub import SAFE, Kind, Repository, endpoint, hub_errors
 from aims.data.manifest import MANIFEST, read_manifest
 from aims.data.run_card import run_card
@@ -171,7 +172,12 @@ def _run(folder: Path) -> Parcel:
     facts = record.content.dataset
     license = facts.license if facts and isinstance(facts.license, str) else "not known here"
     free = may_be_passed_on(license)
-    names = [*_RUN_FILES, *([SAMPLES] if free else []), RECORD]
+    names = [*_RUN_FILES, *([SAMPLES] if free else [])]
     files = {name: folder / name for name in names if (folder / name).is_file()}
     left_out = () if free else (f"{SAMPLES}: it shows recordings, whose licence is {license!r}",)
-    return Parcel(kind="model", files=files, texts={CARD: run_card(record, license)}, left_out=left_out)
+    return Parcel(
+        kind="model",
+        files=files,
+        texts={CARD: run_card(record, license), RECORD: portable_record(folder)},
+        left_out=left_out,
+    )

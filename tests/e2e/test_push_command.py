@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import hub_server
 import huggingface_hub
 import pytest
+import torch
+import toys
 from tiny_set import Tiny
 
 from aims.core.errors import AimsError, InputError
+from aims.core.records import RunRecord
 from aims.core.schema import DatasetSpec
-from aims.data.hub import local_folder, parse_reference
+from aims.data.hub import local_folder, local_path, parse_reference
 from aims.data.manifest import MANIFEST, read_manifest
 from aims.data.push import may_be_passed_on
 from aims.data.write import convert
+from aims.engine.restore import load_model
+from aims.engine.run import run
 from helpers import file_digests
 
 # huggingface_hub 2.4 with httpx2, when it sends a large file.
@@ -229,3 +239,70 @@ def test_no_folder_to_push(aims, hub, tmp_path, free):
     code, _, err = aims("push", broken, "me/tiny")
     assert (code, str(shard) in err) == (2, True)
     assert not hub.asked
+
+
+@pytest.fixture
+def a_run(tmp_path):
+    """A run, with what a tracker leaves beside it."""
+    dataset = toys.made_up_set(tmp_path / "made-up")
+    record, _ = run(toys.job(dataset, tmp_path / "runs", epochs=1))
+    (record.path / "tensorboard").mkdir()
+    (record.path / "tensorboard" / "events.json").write_text("{}")
+    return record
+
+
+def test_a_run_there_and_back(aims, hub, a_run, tmp_path):
+    code, _, err = aims("push", a_run.path, "hf://me/model", "--json")
+    assert code == 0, err
+    repo = hub.repos["models", "me/model"]
+    tree = repo.commits[repo.branches["main"]]
+    # The licence of the made-up set is not free: its pictures stay here.
+    assert set(tree) == {
+        *("README.md", "run.json", "metrics.jsonl", "instances.parquet", "weights.safetensors"),
+    }
+    folder = local_folder("hf://me/model")
+    assert RunRecord.load(folder).scores == a_run.scores
+    card = (folder / "README.md").read_text()
+    assert card.startswith("---\n")
+    assert a_run.config.run_name in card
+    assert str(tmp_path) not in (folder / "run.json").read_text()
+    # Everything that reads a run reads it from there.
+    built = load_model(folder).state_dict()
+    assert all(torch.equal(value, built[name]) for name, value in load_model(a_run.path).state_dict().items())
+    assert local_path("hf://me/model") == folder
+    assert local_path("runs/x") == Path("runs/x")
+    code, out, err = aims("watch", folder, "--json")
+    assert json.loads(out)["runs"][0]["state"] == "finished"
+
+
+def test_an_exported_model(aims, hub, tmp_path):
+    for name in (
+        "README.md",
+        "model.json",
+        "model.safetensors",
+        "onnx/encoder.onnx",
+        "notes.txt",
+        "model.pkl",
+    ):
+        path = tmp_path / "exported" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    assert aims("push", tmp_path / "exported", "me/model")[0] == 0
+    found = file_digests(local_folder("hf://me/model"))
+    assert found.keys() == {"README.md", "model.json", "model.safetensors", "onnx/encoder.onnx"}
+    # A dataset and a model of one name are two repositories.
+    with pytest.raises(InputError, match="no such dataset"):
+        local_folder("hf://datasets/me/model")
+
+
+@pytest.mark.thorough
+def test_the_variables_are_enough(hub, free, tmp_path):
+    """In a process of its own, set up as a user does, by variables alone."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_ENDPOINT": hub.url}
+    call = [sys.executable, "-m", "aims"]
+    options = {"env": environment, "capture_output": True, "text": True}
+    sent = subprocess.run([*call, "push", str(free), "me/tiny"], **options)
+    assert sent.returncode == 0, sent.stderr
+    read = subprocess.run([*call, "inspect", "hf://me/tiny", "--json"], **options)
+    assert read.returncode == 0, read.stderr
+    assert json.loads(read.stdout)["name"] == "tiny"
