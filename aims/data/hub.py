@@ -124,9 +124,10 @@ def hub_errors(repository: Repository) -> Iterator[Any]:
     # Imported here because it takes a while, and most commands never speak to the Hub.
     import huggingface_hub
     from huggingface_hub import errors
+    from huggingface_hub.utils import disable_progress_bars
 
     if "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ and not sys.stderr.isatty():
-        huggingface_hub.utils.disable_progress_bars()
+        disable_progress_bars()
     try:
         yield huggingface_hub
     except errors.RevisionNotFoundError:

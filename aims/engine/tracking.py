@@ -110,7 +110,7 @@ class _Tracked(RunObserver):
             known = read_struct(path, _Known, what="a list of tracked runs").runs
         try:
             with _nothing_on_stdout():
-                found = self.tracker.start(known.get(name), self.step)
+                found = self.tracker.start(known.get(name), self.step + 1)
                 if name not in known:
                     self.tracker.configure(_settings(self.job))
         # Trackers raise what their servers and stores do.

@@ -305,4 +305,4 @@ def test_the_variables_are_enough(hub, free, tmp_path):
     assert sent.returncode == 0, sent.stderr
     read = subprocess.run([*call, "inspect", "hf://me/tiny", "--json"], **options)
     assert read.returncode == 0, read.stderr
-    assert json.loads(read.stdout)["name"] == "tiny"
+    assert "CC0-1.0" in read.stdout

@@ -138,7 +138,7 @@ def test_a_resumed_run_goes_on(notes, dataset, untracked, tmp_path):
     assert before.finished == after.finished == 1
     # The settings are those of one run; steps after the last that was saved are told again.
     assert after.config is None
-    assert after.kwargs == {"purge_step": 3}
+    assert after.kwargs == {"purge_step": 4}
     assert next(step for step, values in after.lines if "train/loss" in values) == 4
 
 
