@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from aims.cli._options import PATH, json_option
-from aims.cli._terminal import out, print_json
+from aims.cli._terminal import print_json
 
 
 @click.command()
@@ -30,6 +30,7 @@ def command(runs: Path, once: bool, every: float, as_json: bool) -> None:
     shows runs of other machines on a shared disk; nothing is changed. Ctrl-C ends it, and no run.
     """
     # Imported here: they are not needed for the help page.
+    from rich.console import Console
     from rich.live import Live
 
     from aims.cli._watch_display import Overview
@@ -40,14 +41,15 @@ def command(runs: Path, once: bool, every: float, as_json: bool) -> None:
     if as_json:
         print_json({"runs": [run.as_json() for run in found]})
         return
-    if once or not out.is_terminal:
-        out.print(Overview(found), soft_wrap=False)
+    console = Console(highlight=False)
+    if once or not console.is_terminal:
+        console.print(Overview(found))
         return
-    with Live(Overview(found, out.height), console=out, screen=True, auto_refresh=False) as live:
+    with Live(Overview(found, console.height), console=console, screen=True, auto_refresh=False) as live:
         try:
             while True:
                 time.sleep(every)
-                live.update(Overview(watcher.look(), out.height), refresh=True)
+                live.update(Overview(watcher.look(), console.height), refresh=True)
         except KeyboardInterrupt:
             pass
-    out.print(Overview(watcher.look(), out.height), soft_wrap=False)
+    console.print(Overview(watcher.look(), console.height))

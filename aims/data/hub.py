@@ -23,7 +23,9 @@ PREFIX = "hf://"
 SAFE = ("*.json", "*.jsonl", "*.md", "*.onnx", "*.parquet", "*.png", "*.safetensors")
 
 _NAME = r"[A-Za-z0-9][\w.-]*"
-_REFERENCE = re.compile(rf"(?:(datasets|models)/)?({_NAME}/{_NAME})(?:@([\w][\w./-]*))?", re.ASCII)
+_REFERENCE = re.compile(
+    rf"(?:(datasets|models)/)?(?!(?:datasets|models|spaces)/)({_NAME}/{_NAME})(?:@([\w][\w./-]*))?", re.ASCII
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +126,7 @@ def hub_errors(repository: Repository) -> Iterator[Any]:
     # Imported here because it takes a while, and most commands never speak to the Hub.
     import huggingface_hub
     from huggingface_hub import errors
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     if "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ and not sys.stderr.isatty():
         disable_progress_bars()

@@ -218,7 +218,18 @@ def test_hostile_repositories(hub, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["hf://", "hf://name", "hf://a/b/c", "hf://../b", "hf://a/b@", "hf://a/b@../c", "hf://a/.."]
+    "text",
+    [
+        "hf://",
+        "hf://name",
+        "hf://a/b/c",
+        "hf://../b",
+        "hf://a/b@",
+        "hf://a/b@../c",
+        "hf://a/..",
+        "hf://datasets/a",
+        "hf://spaces/a",
+    ],
 )
 def test_no_references(text):
     with pytest.raises(InputError, match="not a repository of the Hub"):
