@@ -170,11 +170,9 @@ def _check(repository: Repository, folder: Path, api: Any) -> None:
     if (folder / MANIFEST).is_file():
         for name, shard in read_manifest(folder / MANIFEST).files.items():
             path = inside(folder, name, where=f"{repository}/{MANIFEST}")
-            if not path.is_file():
-                raise AimsError(
-                    f"{repository}: {name} is missing, which {MANIFEST} names; push the set again"
-                )
-            _compare(repository, path, name, shard.sha256, sha256_file(path))
+            if not path.is_file() or sha256_file(path) != shard.sha256:
+                what = "is missing" if not path.is_file() else "is not what was pushed with it"
+                raise AimsError(f"{repository}: {name}, which {MANIFEST} names, {what}; push the set again")
 
 
 def _compare(repository: Repository, path: Path, name: str, expected: str, found: str) -> None:

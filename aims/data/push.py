@@ -27,13 +27,14 @@ CARD = "README.md"
 #: What tells an exported model from other folders: AIMS's description, or that of another library.
 DESCRIPTIONS = ("model.json", "config.json")
 _DROPPED = "dropped.jsonl"
+_SHARD = re.compile(r"data/[^/]+\.parquet")
 _RUN_FILES = (METRICS, INSTANCES, WEIGHTS, INITIAL, "prompts.parquet", "prompts.json")
-# Licences that let others pass on what was made of the data. Those with "no derivatives" do not.
+# Licences that let others pass on what was made of the data, and words that take that back.
 _FREE = re.compile(
-    r"\b(CC0|public domain|PDDL|ODC-BY|ODbL|MIT|BSD|Apache|A?GPL|LGPL|CC[- ]BY(?!.*\bND\b)"
-    r"|Attribution(?!.*No-?Deriv))",
+    r"\b(CC0|public domain|PDDL|ODC-BY|ODbL|MIT|BSD|Apache|[AL]?GPL(?:v\d)?|CC[- ]BY|Attribution)(?![A-Za-z])",
     re.IGNORECASE,
 )
+_BUT = re.compile(r"\b(ND|No-?Deriv\w*|no|not|never|only|forbid\w*|prohibit\w*)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class Pushed:
 
 def may_be_passed_on(license: str) -> bool:
     """Returns whether a licence, in the words of a dataset, is known to let others pass its data on."""
-    return all(_FREE.search(part) for part in license.split(";"))
+    return all(_FREE.search(part) and not _BUT.search(part) for part in license.split(";"))
 
 
 def parcel_of(folder: Path) -> Parcel:
@@ -132,7 +133,8 @@ def push(
             api.create_branch(name, repo_type=parcel.kind, branch=revision, exist_ok=True)
         there = api.list_repo_files(name, repo_type=parcel.kind, revision=revision)
         contents = {**parcel.files, **{path: text.encode() for path, text in parcel.texts.items()}}
-        stale = [path for path in there if path not in contents and Path(path).suffix == ".parquet"]
+        # Shards of an earlier state of the set, which its card would name as well.
+        stale = [path for path in there if path not in contents and _SHARD.fullmatch(path)]
         commit = api.create_commit(
             name,
             [hub.CommitOperationAdd(path, content) for path, content in contents.items()]
@@ -147,11 +149,9 @@ def push(
 def _require_license(parcel: Parcel, public: bool, despite_license: bool) -> None:
     if parcel.license is None or may_be_passed_on(parcel.license) or (despite_license and not public):
         return
-    advice = (
-        "a public repository needs a licence that does"
-        if despite_license
-        else ("--despite-licence sends it to a private repository of your own")
-    )
+    advice = "--despite-licence sends it to a private repository of your own"
+    if despite_license:
+        advice = "a public repository needs a licence that does"
     raise InputError(
         f"the licence, {parcel.license!r}, is not known to let others pass the recordings on; {advice}"
     )

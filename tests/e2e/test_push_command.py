@@ -154,14 +154,37 @@ def test_licences(aims, hub, restricted):
     assert repo.branches == before
 
 
-@pytest.mark.parametrize("words", ["CC0-1.0", "CC-BY-4.0", "cc by-nc-sa 4.0", "Apache-2.0", "MIT; ODbL"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CC0-1.0",
+        "CC-BY-4.0",
+        "cc by-nc-sa 4.0",
+        "Apache-2.0",
+        "MIT; ODbL",
+        "BSD-3-Clause",
+        "GPLv3",
+        "Attribution-NonCommercial-ShareAlike License",
+    ],
+)
 def test_free_licences(words):
     assert may_be_passed_on(words)
 
 
 @pytest.mark.parametrize(
     "words",
-    ["non-commercial research", "not stated; research use", "CC-BY-NC-ND-4.0", "MIT; not stated", "", "emit"],
+    [
+        "non-commercial research",
+        "not stated; research use",
+        "CC-BY-NC-ND-4.0",
+        "MIT; not stated",
+        "",
+        "emit",
+        "Mitsubishi",
+        "CC BY 4.0, no redistribution",
+        "Apache; forbidden",
+        "Attribution-NoDerivs License",
+    ],
 )
 def test_other_licences(words):
     assert not may_be_passed_on(words)
@@ -192,11 +215,11 @@ def test_the_manifest_is_checked_too(hub, aims, free):
     oid = hashlib.sha256(other).hexdigest()
     hub.contents[oid] = other
     repo.commit("main", tree | {shard: ("lfs", oid)})
-    with pytest.raises(AimsError, match="has the checksum"):
+    with pytest.raises(AimsError, match=rf"{shard}, which aims.json names, is not what was pushed with it"):
         local_folder("hf://datasets/me/tiny")
     del tree[shard]
     repo.commit("main", tree)
-    with pytest.raises(AimsError, match=rf"{shard} is missing, which aims.json names"):
+    with pytest.raises(AimsError, match=rf"{shard}, which aims.json names, is missing"):
         local_folder("hf://datasets/me/tiny")
 
 
