@@ -31,7 +31,8 @@ _SHARD = re.compile(r"data/[^/]+\.parquet")
 _RUN_FILES = (METRICS, INSTANCES, WEIGHTS, INITIAL, "prompts.parquet", "prompts.json")
 # Licences that let others pass on what was made of the data, and words that take that back.
 _FREE = re.compile(
-    r"\b(CC0|public domain|PDDL|ODC-BY|ODbL|MIT|BSD|Apache|[AL]?GPL(?:v\d)?|CC[- ]BY|Attribution)(?![A-Za-z])",
+    r"\b(CC0|public domain|PDDL|ODC-BY|ODbL|MIT|BSD|Apache|[AL]?GPL(?:v\d)?|CC[- ]BY|Attribution)"
+    r"(?![A-Za-z])",
     re.IGNORECASE,
 )
 _BUT = re.compile(r"\b(ND|No-?Deriv\w*|no|not|never|only|forbid\w*|prohibit\w*)\b", re.IGNORECASE)

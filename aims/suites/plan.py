@@ -13,6 +13,7 @@ from aims.core.config import NO_TUNING, RunConfig
 from aims.core.errors import InputError
 from aims.core.records import RunRecord
 from aims.engine.plan import plan
+from aims.engine.trackers import require_tracker
 from aims.suites.grid import Entry
 
 
@@ -70,6 +71,9 @@ def plan_runs(
     Raises:
         InputError: an entry cannot be run, or two entries are the same run; the message names the table.
     """
+    if track is not None:
+        # Here, so that the message names no entry of the suite.
+        require_tracker(track)
     # One `plan`, which reads weights, serves all seeds and rates: nothing else depends on them.
     resolved: dict[frozenset[Any], tuple[RunConfig, int]] = {}
     first: dict[str, Entry] = {}
