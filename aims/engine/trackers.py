@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 from PIL import Image
+from requests.utils import get_netrc_auth
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.vocabulary import TRACKERS
@@ -94,10 +95,10 @@ class _WandB(Tracker):
     def start(self, known: str | None, step: int) -> str:
         import wandb
 
-        settings = wandb.Settings(silent=True, console="off")
-        asked = os.environ.get("WANDB_MODE")
-        # Without a key wandb would ask for one at the terminal.
-        mode = asked or ("online" if wandb.setup().settings.api_key else "offline")
+        found = wandb.setup().settings
+        # `wandb login` keeps its key in .netrc. Without one W&B would ask for it at the terminal.
+        has_key = found.api_key or get_netrc_auth(found.base_url)
+        mode = os.environ.get("WANDB_MODE") or (found.mode if has_key else "offline")
         known = known or uuid.uuid4().hex[:16]
         self._begin(
             run_name=os.environ.get("WANDB_PROJECT", PROJECT),
@@ -107,7 +108,7 @@ class _WandB(Tracker):
             resume="allow" if mode == "online" else None,
             dir=os.environ.get("WANDB_DIR", str(self.folder)),
             mode=mode,
-            settings=settings,
+            settings=wandb.Settings(silent=True, console="off"),
         )
         return known
 
