@@ -6,25 +6,53 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from aims.core.settings import Setting
+from aims.core.vocabulary import TRACKERS
 
 #: Context settings of commands that take options of methods and tunings, which click leaves in `ctx.args`.
 OPEN = {"ignore_unknown_options": True, "allow_extra_args": True}
 #: Type of an option or argument that is a file or a folder.
 PATH = click.Path(path_type=Path)
+
+
+class Place(click.Path):
+    """A path, or `hf://OWNER/NAME`, which is fetched: the value is its folder in the cache.
+
+    Args:
+        kind: "model" or "dataset", what the reference names where it does not say so itself.
+    """
+
+    def __init__(self, kind: Literal["model", "dataset"]) -> None:
+        super().__init__(path_type=Path)
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Returns the path."""
+        # Imported here: few commands are given a reference.
+        from aims.data.hub import is_reference, local_folder
+
+        if isinstance(value, str) and is_reference(value):
+            return local_folder(value, self.kind)
+        return super().convert(value, param, ctx)
+
+
+#: Types of an argument that is a run or a model, and of one that is a dataset, here or on the Hub.
+MODEL, DATASET = Place("model"), Place("dataset")
 #: Type of click's decorators. `Any`, as they take a function or the command that another one returned.
 Decorator = Callable[[Any], Any]
 
 
-def path_option(flag: str, text: str, default: str | None = None, name: str | None = None) -> Decorator:
+def path_option(
+    flag: str, text: str, default: str | None = None, name: str | None = None, kind: click.Path = PATH
+) -> Decorator:
     """Declares an option that takes a path; `name` is the parameter's name if not derived from the flag."""
     return click.option(
         *filter(None, (flag, name)),
-        type=PATH,
+        type=kind,
         default=None if default is None else Path(default),
         show_default=default is not None,
         help=text,
@@ -33,12 +61,21 @@ def path_option(flag: str, text: str, default: str | None = None, name: str | No
 
 def data_option(text: str = "A converted folder, or a folder of several.") -> Decorator:
     """Declares `--data`, the converted datasets."""
-    return path_option("--data", text, "data/aims")
+    return path_option("--data", text, "data/aims", kind=DATASET)
 
 
 def runs_option() -> Decorator:
     """Declares `--runs`, the folder of runs."""
     return path_option("--runs", "Folder of runs.", "runs")
+
+
+def track_option() -> Decorator:
+    """Declares `--track`, an experiment tracker."""
+    return click.option(
+        "--track",
+        type=click.Choice(TRACKERS),
+        help="Tell an experiment tracker of losses, scores and pictures (extra `tracking`).",
+    )
 
 
 def weights_option() -> Decorator:

@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from aims.cli._options import PATH, json_option
+from aims.cli._options import DATASET, json_option
 from aims.cli._terminal import add_columns, counting, out, print_json
 from aims.core.errors import AimsError
 from aims.data.audit import DISTANCE, Audit, ImagePair, audit_dataset
@@ -19,7 +19,7 @@ _ROWS = 50
 
 
 @click.command()
-@click.argument("folder", type=PATH)
+@click.argument("folder", type=DATASET)
 @click.option(
     "--stream",
     "streams",

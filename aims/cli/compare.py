@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from aims.cli._options import PATH, data_option, json_option, path_option
+from aims.cli._options import MODEL, data_option, json_option, path_option
 from aims.cli._terminal import err, out, print_json
 from aims.core.errors import InputError
 
 
 @click.command()
-@click.argument("first", type=PATH)
-@click.argument("second", type=PATH)
+@click.argument("first", type=MODEL)
+@click.argument("second", type=MODEL)
 @data_option("A converted folder, or a folder of several: for the picture.")
 @path_option("--out", "The picture.", "comparison.png", name="target")
 @json_option()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from aims.cli._options import PATH, data_option, device_option, json_option, weights_option
+from aims.cli._options import MODEL, data_option, device_option, json_option, weights_option
 from aims.cli._terminal import add_columns, counting, out, print_json
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", type=PATH)
+@click.argument("run", type=MODEL)
 @data_option("A converted folder, or a folder of several, with the run's dataset.")
 @weights_option()
 @click.option(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from aims.cli._options import PATH, json_option
+from aims.cli._options import DATASET, PATH, json_option
 from aims.cli._terminal import counting, out, print_json, warn
 
 
 @click.command()
-@click.argument("folder", type=PATH)
+@click.argument("folder", type=DATASET)
 @click.option("--format", "to", type=click.Choice(["coco", "folder"]), required=True, help="What to write.")
 @click.option("--out", "target", type=PATH, required=True, help="Folder to make.")
 @json_option("Print what was written as JSON.")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from aims.cli._options import PATH, json_option, path_option, weights_option
+from aims.cli._options import MODEL, json_option, path_option, weights_option
 from aims.cli._terminal import err, out, print_json
 
 
 @click.command()
-@click.argument("run", type=PATH)
+@click.argument("run", type=MODEL)
 @path_option("--out", "Folder to make.  [default: exported/RUN]", name="target")
 @weights_option()
 @json_option("Print what was written as JSON.")

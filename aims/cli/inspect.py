@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from aims.cli._options import PATH, json_option
+from aims.cli._options import DATASET, json_option
 from aims.cli._terminal import add_columns, counting, err, out, plain_table, print_json
 from aims.core.errors import InputError
 from aims.data.meters import show_number
@@ -31,7 +31,7 @@ _BAR, _UNIT = 24, 20
 
 
 @click.command()
-@click.argument("folder", type=PATH)
+@click.argument("folder", type=DATASET)
 @click.option(
     "--images",
     type=click.IntRange(1),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aims.cli._options import data_option, device_option, json_option, path_option, runs_option
+from aims.cli._options import data_option, device_option, json_option, path_option, runs_option, track_option
 from aims.cli._sweep_display import count_runs, sweep_display
 from aims.cli._sweep_engine import ENGINES, EngineOptions
 from aims.cli._sweep_plan import estimate_json, estimate_missing, print_plan
@@ -69,6 +69,7 @@ Exit code 0: all runs are finished; 1: some failed; 2: the suite or its data can
     type=click.FloatRange(0),
     help="Ray: GPUs of each run; 0.5: two share one.  [default: 1 with --device cuda, else 0]",
 )
+@track_option()
 @click.option("--only", metavar="KEY=VALUE", multiple=True, help="Only such runs; a key twice: either.")
 @click.option(
     "--make-data", is_flag=True, help="First make the datasets that are missing, as the suite says."
@@ -85,6 +86,7 @@ def command(
     only: tuple[str, ...],
     make_data: bool,
     raw: Path | None,
+    track: str | None,
     dry_run: bool,
     as_json: bool,
     **where_options: Any,
@@ -103,7 +105,7 @@ def command(
     if make_data and not dry_run:
         make_missing(read, entries, folders)
     require_datasets(read, entries, folders, suite)
-    planned = plan_runs(entries, data=data, runs=runs, device=where.planning_device)
+    planned = plan_runs(entries, data=data, runs=runs, device=where.planning_device, track=track)
     missing = [run for run in planned if run.record is None]
     before = len(planned) - len(missing)
     err.print(

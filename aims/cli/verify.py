@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from aims.cli._options import PATH, data_option, json_option, path_option
+from aims.cli._options import MODEL, data_option, json_option, path_option
 from aims.cli._terminal import counting, out, print_json
 from aims.core.errors import AimsError, InputError
 
 
 @click.command()
-@click.argument("path", type=PATH)
+@click.argument("path", type=MODEL)
 @data_option("Of a run or a submission: a converted folder, or a folder of several, with its dataset.")
 @path_option("--into", "Of a submission: folder of runs that it is added to, if nothing is wrong.")
 @json_option("Print the findings as JSON.")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from aims.cli._options import PATH, json_option
+from aims.cli._options import DATASET, PATH, json_option
 from aims.cli._terminal import counting, out, print_json
 from aims.core.errors import InputError
 from aims.core.files import write_text
 
 
 @click.command()
-@click.argument("folder", type=PATH)
+@click.argument("folder", type=DATASET)
 @click.option("--out", "target", type=PATH, required=True, help="HTML file to write.")
 @click.option("--images", type=click.IntRange(1), default=24, show_default=True, help="Images at most.")
 @click.option("--split", help="Take images of this split alone.  [default: of all]")

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+import platformdirs
+
 from aims.core.errors import InputError
 
 # With process id and counter it makes names of temporary files unique, also on shared file systems.
@@ -136,6 +138,12 @@ def _is_deep(value: Any) -> bool:
         level = [item for items in nested for item in items if isinstance(item, dict | list)]
         depth += 1
     return bool(level)
+
+
+def cache_folder() -> Path:
+    """Returns the folder of what is fetched: $AIMS_CACHE, or else the user's cache folder."""
+    cache = os.environ.get("AIMS_CACHE")
+    return Path(cache) if cache else platformdirs.user_cache_path("aims")
 
 
 def sha256_file(path: Path) -> str:

@@ -9,6 +9,7 @@ runs/<name>-<hash>/
     resume.safetensors  only while unfinished: the state to resume from
     samples.png         contact sheet of a few test images
     prompts.parquet, prompts.json  only after `aims evaluate`: scores under further prompts
+    tracking.json       only after --track: identifiers of the run in experiment trackers
     failed_batch.safetensors  only after a loss that was not finite: the batch that caused it
 """
 
@@ -37,6 +38,7 @@ WEIGHTS = "weights.safetensors"
 INITIAL = "initial.safetensors"
 RESUME = "resume.safetensors"
 SAMPLES = "samples.png"
+TRACKING = "tracking.json"
 FAILED_BATCH = "failed_batch.safetensors"
 
 _POINT = pa.list_(pa.int32(), 2)
@@ -362,11 +364,11 @@ def is_finished(run: Path) -> bool:
 
 
 def run_folders(runs: Path) -> list[Path]:
-    """Returns all folders in a folder of runs, sorted by name.
+    """Returns all folders in a folder of runs, sorted by name; trackers keep hidden ones beside them.
 
     Raises:
         InputError: `runs` does not exist.
     """
     if not runs.is_dir():
         raise InputError(f"{runs}: no such folder; `aims run` writes runs there, or give --runs")
-    return sorted(path for path in runs.iterdir() if path.is_dir())
+    return sorted(path for path in runs.iterdir() if path.is_dir() and path.name[0] != ".")

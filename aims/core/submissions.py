@@ -124,10 +124,7 @@ def pack(run: Path, to: Path, *, weights: bool = False) -> Path:
     for member in (RECORD, INSTANCES, *(member for member, wanted in also if wanted)):
         if not (run / member).is_file():
             raise InputError(f"{run / member}: no such file; it is needed, make the run again with --fresh")
-    # The raw JSON, not `RunRecord`, so that keys of other versions are kept.
-    said = portable(decode_json((run / RECORD).read_bytes(), where=str(run / RECORD)))
-    text = json.dumps(said, indent=2, ensure_ascii=False) + "\n"
-    contents: dict[str, bytes | Path] = {RECORD: text.encode()}
+    contents: dict[str, bytes | Path] = {RECORD: portable_record(run).encode()}
     kept = [member for member in MEMBERS[1:] if member != WEIGHTS or weights]
     contents |= {member: run / member for member in kept if (run / member).is_file()}
     manifest = _Manifest(
@@ -146,6 +143,13 @@ def pack(run: Path, to: Path, *, weights: bool = False) -> Path:
         for member, content in contents.items():
             _store(archive, f"{name}/{member}", content)
     return path
+
+
+def portable_record(run: Path) -> str:
+    """Returns the text of a run's run.json without folders in its command line (`portable`)."""
+    # The raw JSON, not `RunRecord`, so that keys of other versions are kept.
+    said = portable(decode_json((run / RECORD).read_bytes(), where=str(run / RECORD)))
+    return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
 
 
 def portable(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -178,6 +178,9 @@ def find_protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
+#: Experiment trackers that `--track` names.
+TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
+
 #: Images that are broken in the paper's archive of NYUv2, and those that replace them under `paper`.
 BROKEN_IMAGES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {"nyuv2": MappingProxyType({"398": "1134", "1133": "1134"})}

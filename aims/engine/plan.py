@@ -22,12 +22,14 @@ from aims.core.config import (
 )
 from aims.core.errors import InputError
 from aims.core.vocabulary import find_protocol
+from aims.data.hub import local_path
 from aims.data.read import find_datasets
 from aims.engine.distributed import LaunchedGroup, find_process_group
 from aims.engine.initial import Initial, load_initial
 from aims.engine.inputs import choose_dataset
 from aims.engine.job import Job
 from aims.engine.losses import LOSSES
+from aims.engine.trackers import require_tracker
 from aims.methods import (
     BACKBONES,
     METHODS,
@@ -55,6 +57,7 @@ def plan(
     checkpoint_every: int | None = None,
     path: AttentionPath = "fast",
     runs: Path = Path("runs"),
+    track: str | None = None,
     options: Mapping[str, object] = MappingProxyType({}),
     **settings: Any,
 ) -> Job:
@@ -67,6 +70,8 @@ def plan(
         checkpoint_every: number of steps between checkpoints within an epoch; None for none.
         path: "fast", or "stock": segment-anything's unchanged modules, float32, one prompt at a time.
         runs: folder of runs.
+        track: experiment tracker to tell of the progress, one of `aims.core.vocabulary.TRACKERS`; it changes
+            nothing about the run. None for none.
         options: options of the method and the tuning by name; strings are parsed to the types of the options.
         **settings: settings of `aims.core.config.SETTINGS` by name; those left out have their defaults.
             `tuning`: None for the method's default, "none" for a method that trains nothing. `dataset`: None
@@ -80,6 +85,8 @@ def plan(
         InputError: a name, a file or a number cannot be used; nothing has been written.
     """
     asked = fill_settings(settings)
+    if track is not None:
+        require_tracker(track)
     # Registry look-ups raise for unknown names: before gigabytes of weights are read.
     method, tuning, weights = asked["method"], asked["tuning"], asked["weights"]
     chosen, modelled = METHODS[method], has_model(method)
@@ -140,7 +147,7 @@ def plan(
     initial: Initial | None = None
     if asked["init"] is not None:
         start = None if weights in (None, "none") else Path(weights)
-        initial = load_initial(Path(asked["init"]), start, **shape)
+        initial = load_initial(local_path(asked["init"]), start, **shape)
         config = replace(config, init=initial.sha256)
     state: Mapping[str, Tensor] | None = None
     if not random:
@@ -157,6 +164,7 @@ def plan(
         workers=_workers(workers, target),
         checkpoint_every=checkpoint_every,
         path=path,
+        track=track,
         distributed=distributed,
     )
 

@@ -28,6 +28,7 @@ from aims.engine.job import Job
 from aims.engine.machine import PeakMemory
 from aims.engine.record import begin_record, fail_record, finish_record
 from aims.engine.samples import Source, split_images
+from aims.engine.tracking import tracking
 from aims.engine.train import RunObserver, Stopped, Trainer
 from aims.methods import BACKBONES, METHODS, Method, build_model, count_parameters, describe, has_model
 from aims.methods.options import configure
@@ -57,9 +58,11 @@ def run(job: Job, *, fresh: bool = False, observer: RunObserver | None = None) -
             # An earlier process may have been killed after it wrote the record and before this.
             (job.folder / RESUME).unlink(missing_ok=True)
             return RunRecord.load(job.folder), True
-        record = _make(job, observer or RunObserver(), job.config.epochs)
-        # `_make` returns None only if it stops before the last epoch.
-        assert record is not None
+        with tracking(job, observer or RunObserver()) as told:
+            record = _make(job, told, job.config.epochs)
+            # `_make` returns None only if it stops before the last epoch.
+            assert record is not None
+            told.finished(record)
         return record, False
 
 
@@ -81,7 +84,8 @@ def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: RunObserv
     """
     with _working_on(job, fresh):
         if not job.distributed.any(job.distributed.is_main and is_finished(job.folder)):
-            _make(job, observer or RunObserver(), epochs)
+            with tracking(job, observer or RunObserver()) as told:
+                _make(job, told, epochs)
             job.distributed.barrier()
         lines = read_lines(job.folder / METRICS, EpochLine)
         scores = [line.miou(job.protocol.select_on) for line in lines if line.epoch <= epochs]

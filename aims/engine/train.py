@@ -22,7 +22,7 @@ from aims.core.config import RunConfig
 from aims.core.curve import EpochLine, metrics_text
 from aims.core.errors import AimsError
 from aims.core.files import write_text
-from aims.core.records import FAILED_BATCH, METRICS, RESUME, WEIGHTS
+from aims.core.records import FAILED_BATCH, METRICS, RESUME, WEIGHTS, RunRecord
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.read import ImageRef
 from aims.engine.checkpoint import TrainingState, load_resume, save_batch, save_resume, save_trained
@@ -52,6 +52,9 @@ class RunObserver:
 
     def epoch(self, line: EpochLine) -> None:
         """Called after each epoch with its line of metrics.jsonl."""
+
+    def finished(self, record: RunRecord) -> None:
+        """Called once with the record of a run that has just been finished."""
 
 
 class Stopped(AimsError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import warnings
 import zipfile
@@ -12,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import platformdirs
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from aims.core.errors import InputError
-from aims.core.files import sha256_file
+from aims.core.files import cache_folder, sha256_file
 from aims.core.structs import Digest, read_struct
 from aims.models.backbone import BACKBONES, Checkpoint
 from aims.models.trainable import require_match
@@ -87,8 +85,7 @@ class _Card(msgspec.Struct):
 
 def weights_folder() -> Path:
     """Returns the folder of downloaded weights, below $AIMS_CACHE or else the user's cache folder."""
-    cache = os.environ.get("AIMS_CACHE")
-    return (Path(cache) if cache else platformdirs.user_cache_path("aims")) / "weights"
+    return cache_folder() / "weights"
 
 
 def packaged_weights() -> list[PackagedWeights]:

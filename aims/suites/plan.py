@@ -13,6 +13,7 @@ from aims.core.config import NO_TUNING, RunConfig
 from aims.core.errors import InputError
 from aims.core.records import RunRecord
 from aims.engine.plan import plan
+from aims.engine.trackers import require_tracker
 from aims.suites.grid import Entry
 
 
@@ -55,7 +56,9 @@ class PlannedRun:
         )
 
 
-def plan_runs(entries: Sequence[Entry], *, data: Path, runs: Path, device: str) -> list[PlannedRun]:
+def plan_runs(
+    entries: Sequence[Entry], *, data: Path, runs: Path, device: str, track: str | None = None
+) -> list[PlannedRun]:
     """Resolves the entries of a suite, without writing anything.
 
     Args:
@@ -63,16 +66,20 @@ def plan_runs(entries: Sequence[Entry], *, data: Path, runs: Path, device: str) 
         data: a converted dataset, or a folder of several.
         runs: folder of runs.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        track: experiment tracker to tell of the runs; None for none.
 
     Raises:
         InputError: an entry cannot be run, or two entries are the same run; the message names the table.
     """
+    if track is not None:
+        # Here, so that the message names no entry of the suite.
+        require_tracker(track)
     # One `plan`, which reads weights, serves all seeds and rates: nothing else depends on them.
     resolved: dict[frozenset[Any], tuple[RunConfig, int]] = {}
     first: dict[str, Entry] = {}
     planned = []
     for entry in entries:
-        arguments = {**entry.arguments, "data": data, "runs": runs, "device": device}
+        arguments = {**entry.arguments, "data": data, "runs": runs, "device": device, "track": track}
         # True stands for any seed or rate, so that only their presence counts.
         key = frozenset((name, name in ("seed", "lr") or value) for name, value in entry.fields.items())
         try:

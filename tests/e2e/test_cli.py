@@ -95,8 +95,8 @@ def test_the_registries_are_complete():
     assert list(PROTOCOLS) == ["strict-2", "paper", "strict", "paper-1"]
     assert list(COMMANDS) == [
         *("list", "info", "init", "convert", "inspect", "view", "verify", "audit", "export"),
-        *("weights", "pretrain", "run", "sweep", "export-model", "predict", "evaluate", "compare"),
-        *("submit", "report", "demo", "synth"),
+        *("weights", "pretrain", "run", "sweep", "watch", "export-model", "push", "predict"),
+        *("evaluate", "compare", "submit", "report", "demo", "synth"),
     ]
 
 

@@ -6,6 +6,7 @@ import shlex
 
 import pytest
 import toys
+from accelerate import tracking
 from suite_files import read
 
 from aims.core.errors import InputError
@@ -65,6 +66,19 @@ def test_runs_are_those_of_aims_run(tmp_path, data):
     options = dict(zip(words[2::2], words[3::2], strict=True))
     assert (options["--seed"], options["--data"]) == ("1", str(data))
     assert not (tmp_path / "runs").exists()
+
+
+def test_every_run_is_told_to_the_tracker(tmp_path, data, monkeypatch):
+    entries = read(tmp_path, TOY + '[[grid]]\nmethod = ["disc", "scratch"]\n').entries
+    folders = {"data": data, "runs": tmp_path / "runs", "device": "cpu"}
+    untracked = plan_runs(entries, **folders)
+    monkeypatch.setattr(tracking, "_available_trackers", ["tensorboard"])
+    tracked = plan_runs(entries, **folders, track="tensorboard")
+    assert [item.config for item in tracked] == [item.config for item in untracked]
+    assert [plan(**item.arguments).track for item in tracked] == ["tensorboard"] * 2
+    assert [plan(**item.arguments).track for item in untracked] == [None] * 2
+    with pytest.raises(InputError, match=r"^--track wandb needs the package wandb"):
+        plan_runs(entries, **folders, track="wandb")
 
 
 def test_a_seed_that_is_not_written_is_the_default(tmp_path, data):
