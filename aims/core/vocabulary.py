@@ -196,6 +196,11 @@ class TrainingPrompts:
     further: int = 0
     text: str
 
+    @property
+    def boxes_alone(self) -> bool:
+        """Whether training sees no first click; then boxes select the epoch."""
+        return self.first == ("box",)
+
 
 #: Number of clicks after the first prompt in SAM's training (Segment Anything, appendix A), which found
 #: little gain in more.

@@ -122,6 +122,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.protocol = PROTOCOLS[self.config.protocol]
+        self.prompts = TRAINING_PROMPTS[self.config.prompts]
         self.device = next(self.model.parameters()).device
         self.optimizer = torch.optim.Adam(
             declared_parameters(self.model).values(),
@@ -179,7 +180,7 @@ class Trainer:
             rank=self.distributed.rank,
             world_size=self.distributed.world_size,
             clicks=self.config.clicks,
-            prompts=TRAINING_PROMPTS[self.config.prompts],
+            prompts=self.prompts,
         )
         keys = self.schedule.batches(state.epoch, state.step)
         batches = iter(loader(data, keys, self.workers, self.device.type == "cuda"))
@@ -312,6 +313,7 @@ class Trainer:
             precision=self.config.precision,
             masks=False,
             loss=MaskLoss(self.loss, self.mask_size),
+            boxes=self.prompts.boxes_alone,
             workers=self.workers,
             distributed=self.distributed,
             on_image=self._after_image,

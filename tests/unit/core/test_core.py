@@ -98,7 +98,7 @@ def test_paths_do_not_leave_their_folder(name):
         ({"tuning": "none"}, "nothing is trained: epochs and lr must be 0, not"),
         (
             {"protocol": "strict-2", "prompts": "click,box"},
-            "unknown prompts 'click,box'; .*known: click, clicks",
+            "unknown prompts 'click,box'; .*known: box, click, clicks, mixed",
         ),
         ({"prompts": "mixed"}, "protocol 'paper' trains on single clicks, .*: leave --prompts mixed out"),
     ],
