@@ -172,6 +172,7 @@ def test_csv_has_one_line_a_cell(report: ReportResult) -> None:
         "epochs": "50",
         "batch_size": "4",
         "clicks": "1",
+        "prompts": "click",
         "train_images": "",
         "score_every": "5",
         "init": "",
