@@ -219,15 +219,15 @@ def test_the_real_sensors():
 
 def test_the_training_prompts_beside_runs_of_other_suites():
     """Four kinds on two sets; what is trained on single clicks is a run of another suite."""
-    runs = [entry.fields for entry in suite("prompts").entries]
-    assert Counter((run["dataset"], run["prompts"]) for run in runs) == Counter(
+    runs = {
+        (entry.fields["dataset"], entry.fields["prompts"]): entry.fields for entry in suite("prompts").entries
+    }
+    assert set(runs) == set(
         itertools.product(("rooms", "thermal-udder"), ("click", "clicks", "box", "mixed"))
     )
     for name, dataset in (("embedded", "rooms"), ("real-sensors", "thermal-udder")):
-        others = [entry.fields for entry in suite(name).entries]
-        (single,) = (run for run in runs if (run["dataset"], run["prompts"]) == (dataset, "click"))
-        del single["prompts"]
-        assert single in others
+        others = [{**entry.fields, "prompts": "click"} for entry in suite(name).entries]
+        assert runs[dataset, "click"] in others
 
 
 def test_no_picture_of_the_real_sensors_is_in_two_splits():
