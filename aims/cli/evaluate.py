@@ -11,6 +11,7 @@ from rich.table import Table
 
 from aims.cli._options import MODEL, data_option, device_option, json_option, weights_option
 from aims.cli._terminal import add_columns, counting, out, print_json
+from aims.core.vocabulary import TRAINING_PROMPTS
 
 if TYPE_CHECKING:
     from aims.engine.prompt_scores import PromptRow, PromptScores
@@ -55,7 +56,8 @@ def command(
 
     RUN is the folder of a finished run. Beside its scores go prompts.parquet, one row a test instance, and
     prompts.json, the means: mIoU after each click, the clicks until an IoU of 0.85 and 0.90 (NoC), boxes,
-    clicks anywhere, boundary IoU, and mIoU by class, by size and by image.
+    clicks anywhere, boundary IoU, and mIoU by class, by size and by image. A model answers well to the
+    prompts that it was trained on (`aims run --prompts`), which the first line names.
 
     With --everything the model finds all objects from a grid of clicks, and everything.json holds COCO's
     average precision and recall.
@@ -80,6 +82,7 @@ def command(
     if as_json:
         print_json(report.as_json())
         return
+    out.print(_trained_on(report.trained_on), markup=False)
     out.print(_table(rows, report.scores))
     out.print(f"written: {run / 'prompts.parquet'}, {run / 'prompts.json'}", markup=False)
 
@@ -103,6 +106,12 @@ def _everything(run: Path, data: Path, weights: Path | None, device: str, as_jso
     table.add_row("recall", f"{100 * scores.recall:.2f}")
     out.print(table)
     out.print(f"written: {run / EVERYTHING}", markup=False)
+
+
+def _trained_on(prompts: str | None) -> str:
+    if prompts is None:
+        return "nothing was trained; the model answers with its pretrained weights"
+    return f"trained on {TRAINING_PROMPTS[prompts].text} (--prompts {prompts})"
 
 
 def _table(rows: list[PromptRow], means: PromptScores) -> Table:

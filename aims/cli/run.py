@@ -21,6 +21,7 @@ from aims.cli._options import (
 from aims.cli._terminal import add_columns, err, out, print_json, warn
 from aims.core.config import NO_MODEL, NO_TUNING, SETTINGS
 from aims.core.sizes import LARGE_SHARE
+from aims.core.vocabulary import DEFAULT_PROMPTS, TRAINING_PROMPTS
 
 if TYPE_CHECKING:
     from aims.core.curve import EpochLine
@@ -96,6 +97,8 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
     changed = f" ({config.options_text})" if config.options else ""
     training = "nothing is trained" if config.tuning == NO_TUNING else f"lr {config.lr:g}"
     training = f"lr {RATES[0]:g} to {RATES[-1]:g}" if sweep else training
+    if config.prompts != DEFAULT_PROMPTS:
+        training += f", trained on {TRAINING_PROMPTS[config.prompts].text}"
     start = f"{config.backbone} ({'random' if job.weights is None else 'pretrained'} weights)"
     if config.backbone == NO_MODEL:
         start = "a floor (no sensor is seen, there is no model)"
@@ -126,7 +129,8 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
     table.add_row("mIoU", f"{_percent(scores.miou)} (test, {counts})")
     if config.tuning != NO_TUNING:
         on_test = "the peak on the test split"
-        on = on_test if scores.val_miou is None else f"validation mIoU {_percent(scores.val_miou)}"
+        of = " of boxes" if TRAINING_PROMPTS[config.prompts].boxes_alone else ""
+        on = on_test if scores.val_miou is None else f"validation mIoU{of} {_percent(scores.val_miou)}"
         table.add_row("selected", f"epoch {scores.epoch}, {on}")
     for name, value in (content.chosen or {}).items():
         table.add_row(name, f"{value:g}, the best on {_CHOSEN_ON[content.selected_on or 'test']}")

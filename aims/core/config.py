@@ -11,7 +11,13 @@ from typing import Any
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import sha256_json
 from aims.core.settings import UNSET, declared_settings, setting
-from aims.core.vocabulary import DEFAULT_PROTOCOL, PROTOCOLS, find_protocol
+from aims.core.vocabulary import (
+    DEFAULT_PROMPTS,
+    DEFAULT_PROTOCOL,
+    PROTOCOLS,
+    TRAINING_PROMPTS,
+    find_protocol,
+)
 
 PRECISIONS = ("float32", "bf16")
 RANDOM_WEIGHTS = "random"
@@ -108,12 +114,26 @@ class RunConfig:
         metavar="RUN",
         label="from run's weights {:.8}",
     )
+    prompts: str = setting(
+        "Trained on: click, clicks, box or mixed; the paper's click.",
+        since=DEFAULT_PROMPTS,
+        choices=tuple(TRAINING_PROMPTS),
+        untrained=DEFAULT_PROMPTS,
+        label="prompts {}",
+        place=4,
+    )
     options: Mapping[str, Option] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        find_protocol(self.protocol)
-        if self.precision not in PRECISIONS:
-            raise unknown_name("precision", self.precision, PRECISIONS)
+        protocol = find_protocol(self.protocol)
+        for name in ("precision", "prompts"):
+            if (value := getattr(self, name)) not in SETTINGS[name].choices:
+                raise unknown_name(name, value, SETTINGS[name].choices)
+        if protocol.single_clicks and self.prompts != DEFAULT_PROMPTS:
+            raise InputError(
+                f"protocol {self.protocol!r} trains on single clicks, as its published runs were: leave "
+                f"--prompts {self.prompts} out, or take --protocol {DEFAULT_PROTOCOL}"
+            )
         trains = self.tuning != NO_TUNING
         for name, item in SETTINGS.items():
             value = getattr(self, name)

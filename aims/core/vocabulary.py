@@ -1,4 +1,4 @@
-"""Modalities and protocols, shared by datasets, runs and reports."""
+"""Modalities, protocols and training prompts, shared by datasets, runs and reports."""
 
 from __future__ import annotations
 
@@ -80,6 +80,7 @@ class Protocol:
         folds_angles: whether derived angles of polarization are folded as in the paper.
         select_on: split on which the best epoch is selected.
         shuffle: whether training visits the images in a new order in every epoch.
+        single_clicks: whether training is on single clicks alone; else on any of `TRAINING_PROMPTS`.
         smoothing: term added to intersection and union at 256 x 256.
         recorded_as: name of this protocol in records, if a later protocol has taken over that name; such a
             protocol can only be read, not run.
@@ -100,6 +101,7 @@ class Protocol:
     folds_angles: bool
     select_on: str
     shuffle: bool
+    single_clicks: bool
     smoothing: float
     recorded_as: str = ""
 
@@ -135,6 +137,7 @@ PAPER = Protocol(
     folds_angles=True,
     select_on="test",
     shuffle=False,
+    single_clicks=True,
     smoothing=1e-6,
 )
 #: The rules of `paper` in records of version 1, which reduced the grid differently from the released program.
@@ -156,6 +159,7 @@ STRICT_2 = Protocol(
     folds_angles=False,
     select_on="val",
     shuffle=True,
+    single_clicks=False,
     smoothing=0.0,
 )
 #: The first edition of the strict rules, for runs that were made under it.
@@ -180,6 +184,47 @@ def find_protocol(name: str) -> Protocol:
 
 #: Experiment trackers that `--track` names.
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPrompts:
+    """The prompts that training simulates for each drawn instance.
+
+    Attributes:
+        first: kinds of the first prompt, "click" or "box"; a step draws one of them with equal chances.
+        further: number of clicks that follow, each where the last mask is wrong.
+        text: description for people, which completes "trained on".
+    """
+
+    first: tuple[Literal["click", "box"], ...]
+    further: int = 0
+    text: str
+
+    @property
+    def boxes_alone(self) -> bool:
+        """Whether training sees no first click; then boxes select the epoch."""
+        return self.first == ("box",)
+
+
+#: Number of clicks after the first prompt in SAM's training (Segment Anything, appendix A), which found
+#: little gain in more.
+FURTHER_CLICKS = 8
+#: Training prompts by name, the default first.
+TRAINING_PROMPTS: Mapping[str, TrainingPrompts] = MappingProxyType(
+    {
+        "click": TrainingPrompts(first=("click",), text="single clicks"),
+        "clicks": TrainingPrompts(
+            first=("click",), further=FURTHER_CLICKS, text=f"1 to {FURTHER_CLICKS + 1} clicks"
+        ),
+        "box": TrainingPrompts(first=("box",), text="boxes"),
+        "mixed": TrainingPrompts(
+            first=("click", "box"),
+            further=FURTHER_CLICKS,
+            text=f"clicks and boxes with up to {FURTHER_CLICKS} further clicks",
+        ),
+    }
+)
+DEFAULT_PROMPTS = next(iter(TRAINING_PROMPTS))
 
 #: Images that are broken in the paper's archive of NYUv2, and those that replace them under `paper`.
 BROKEN_IMAGES: Mapping[str, Mapping[str, str]] = MappingProxyType(

@@ -165,8 +165,9 @@ def load_optimizer(
 
 
 def save_batch(path: Path, batch: Batch, metadata: Mapping[str, str]) -> None:
-    """Writes a training batch: values and validity of every image, all clicks and all masks."""
-    tensors = {"point_coords": batch.point_coords, "masks": batch.masks}
+    """Writes a training batch: values and validity of every image, all prompts and all masks."""
+    prompts = batch.prompts._asdict().items()
+    tensors = {name: value for name, value in prompts if isinstance(value, Tensor)}
     for k, channels in enumerate(batch.images):
         tensors |= {f"values.{k}": channels.values, f"valid.{k}": channels.valid}
     save_tensors(path, tensors, {"image_ids": json.dumps(batch.image_ids), **metadata})

@@ -1,4 +1,4 @@
-"""Centre-click evaluation: one positive click per instance, IoU of every instance of every image."""
+"""Evaluation with one prompt per instance, the protocol's click: IoU of every instance of every image."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from aims.core.records import InstanceRow, Rle
 from aims.core.sizes import large_scores
 from aims.core.vocabulary import Protocol
 from aims.data.read import ImageRef
+from aims.engine.boxes import bounding_boxes
 from aims.engine.distributed import ProcessGroup
 from aims.engine.inputs import click_grid, reduce_grid
 from aims.engine.loading import loader, worker_deaths
@@ -44,6 +45,7 @@ def evaluate(
     precision: str,
     masks: bool,
     loss: MaskLoss | None = None,
+    boxes: bool = False,
     workers: int = 0,
     distributed: ProcessGroup | None = None,
     on_image: Callable[[int], None] = lambda images: None,
@@ -57,6 +59,7 @@ def evaluate(
         precision: "float32" or "bf16" (autocast; the logits are thresholded in float32).
         masks: whether rows contain the predicted masks as COCO RLE.
         loss: loss to compute per instance, stored as `loss` in its row; None for none.
+        boxes: whether the prompt is an instance's bounding box in place of its click.
         workers: number of processes that read ahead.
         distributed: the processes that share the images; None for a single process.
         on_image: called with the number of images that this process has finished since the last call.
@@ -73,7 +76,10 @@ def evaluate(
     places = distributed.shard(range(len(refs)))
     for place, item, embeddings in encoded(model, source, refs, places, precision, workers, on_image):
         with torch.inference_mode():
-            scored = list(score_image(model, embeddings, item, source.protocol, precision, masks, loss))
+            given = bounding_boxes(item, source) if boxes else None
+            scored = list(
+                score_image(model, embeddings, item, source.protocol, precision, masks, loss, given)
+            )
         found.append((place, scored))
     found = sorted(distributed.gather(found), key=lambda pair: pair[0])
     return require_rows([row for _, rows in found for row in rows], source.dataset.name, source.protocol)
@@ -142,8 +148,9 @@ def score_image(
     precision: str,
     masks: bool,
     loss: MaskLoss | None = None,
+    boxes: Float[Tensor, "instances 4"] | None = None,
 ) -> Iterator[InstanceRow]:
-    """Scores every instance of one encoded image; arguments are those of `evaluate`.
+    """Scores every instance of one encoded image; arguments are those of `evaluate`, with boxes as a tensor.
 
     Yields:
         Rows of `aims.core.records.INSTANCE_SCHEMA`, in order of the instances.
@@ -155,9 +162,11 @@ def score_image(
     chunk = max(1, min(PROMPTS, PIXELS // (height * width))) if native else PROMPTS
     for start in range(0, len(item.ids), chunk):
         part = slice(start, start + chunk)
-        coords = item.point_coords[part]
+        coords, corners = item.point_coords[part], None
+        if boxes is not None:
+            coords, corners = coords[:, :0], boxes[part]
         labels = torch.ones(coords.shape[:2], dtype=torch.int64)
-        logits, iou_predictions = predict(model, embeddings, coords, labels, precision=precision)
+        logits, iou_predictions = predict(model, embeddings, coords, labels, corners, precision=precision)
         losses = [] if loss is None else loss(item, part, logits, iou_predictions, protocol)
         predicted = [threshold(logits, truth.size) for truth in maps]
         ious = [

@@ -8,6 +8,8 @@ from typing import Any
 
 import jinja2
 
+from aims.core.vocabulary import TRAINING_PROMPTS
+
 _TEMPLATE = Path(__file__).with_name("export_card.md.j2")
 #: Names in `segment_anything.sam_model_registry`; a backbone without one is built from model.json.
 _REGISTERED = {"sam-vit-b": "vit_b", "sam-vit-l": "vit_l", "sam-vit-h": "vit_h"}
@@ -21,6 +23,7 @@ def model_card(description: dict[str, Any]) -> str:
         description,
         registered=_REGISTERED.get(description["backbone"]),
         size=given["size"],
+        trained_on=TRAINING_PROMPTS[description["config"]["prompts"]].text,
         aligned="alignment(images)" if description["alignment"] else "images",
         rows=[_row(stream) for stream in given["streams"]],
         unknown=any("unit" not in stream for stream in given["streams"]),

@@ -19,9 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aims.core.config import NO_TUNING
 from aims.core.files import atomic_write, write_json
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.read import ImageRef
+from aims.engine.boxes import bounding_boxes, click_on_map, scored_map
 from aims.engine.evaluate import (
     PIXELS,
     PROMPTS,
@@ -94,17 +96,21 @@ class PromptReport:
 
     Attributes:
         run: name of the run.
+        trained_on: training prompts of the run (`aims.core.vocabulary.TRAINING_PROMPTS`); None if nothing was
+            trained.
         plan: prompts of the evaluation.
         scores: means over the test instances.
     """
 
     run: str
+    trained_on: str | None
     plan: PromptPlan
     scores: PromptScores
 
     def as_json(self) -> dict[str, Any]:
         """Returns the JSON object with its keys in the order of the file."""
-        return {"run": self.run, **asdict(self.plan), **msgspec.to_builtins(self.scores)}
+        scores = msgspec.to_builtins(self.scores)
+        return {"run": self.run, "trained_on": self.trained_on, **asdict(self.plan), **scores}
 
 
 def evaluate_run(
@@ -146,7 +152,12 @@ def evaluate_run(
     model = load_model(folder, weights).to(device or "cpu")
     refs = split_images(dataset, protocol, config.seed, config.limit)["test"]
     rows = evaluate_prompts(model, source, refs, plan, precision=config.precision, on_image=on_image)
-    report = PromptReport(run=config.run_name, plan=plan, scores=summarize(rows, dataset.spec.classes))
+    report = PromptReport(
+        run=config.run_name,
+        trained_on=None if config.tuning == NO_TUNING else config.prompts,
+        plan=plan,
+        scores=summarize(rows, dataset.spec.classes),
+    )
     with atomic_write(folder / "prompts.parquet") as beside:
         pq.write_table(pa.Table.from_pylist(rows, PROMPT_SCHEMA), beside, compression="zstd")
     write_json(folder / "prompts.json", report.as_json())
@@ -204,9 +215,8 @@ class PromptEvaluator:
         self, model: Segmenter, source: Source, item: EvaluationImage, embeddings: Tensor, precision: str
     ) -> None:
         self.model, self.item, self.embeddings, self.precision = model, item, embeddings, precision
-        self.instances = item.native if source.protocol.at_native else item.grid
+        self.source, self.instances = source, scored_map(item, source)
         self.size = (self.instances.shape[0], self.instances.shape[1])
-        self.input_size = source.input_size
         self.smoothing = source.protocol.smoothing
         self.truth = GroundTruthMap(self.instances, embeddings.device)
 
@@ -263,18 +273,9 @@ class PromptEvaluator:
         return first, curve
 
     def _boxes(self) -> tuple[list[Mask], list[float]]:
-        boxes = []
-        for index, instance_id in enumerate(self.item.ids.tolist()):
-            rows, columns = np.nonzero(self.instances == instance_id)
-            # An instance without a pixel at 256 x 256 has no bounding box: its click takes the place of one.
-            box = (
-                [(columns.min(), rows.min()), (columns.max(), rows.max())]
-                if len(rows)
-                else [tuple(self._click_on_map(index))] * 2
-            )
-            boxes.append(self._coords(np.array(box)).flatten())
+        boxes = bounding_boxes(self.item, self.source)
         no_clicks = torch.zeros(len(boxes), 0, 2), torch.zeros(len(boxes), 0, dtype=torch.int64)
-        return self._predict(*no_clicks, torch.stack(boxes))
+        return self._predict(*no_clicks, boxes)
 
     def _jitter(self, plan: PromptPlan, number: int) -> list[list[float]]:
         """Returns the IoU of single clicks drawn uniformly in the instances, as [draw][instance]."""
@@ -285,7 +286,7 @@ class PromptEvaluator:
                 # A generator for each draw: a click depends on no other instance and on no number of draws.
                 rng = np.random.default_rng((plan.seed, number, instance_id, draw))
                 pixels = np.flatnonzero(self.instances == instance_id)
-                place = self._click_on_map(index)
+                place = click_on_map(self.item, index, self.size)
                 if len(pixels):
                     pixel = int(rng.choice(pixels))
                     place = np.array([pixel % self.size[1], pixel // self.size[1]])
@@ -294,14 +295,8 @@ class PromptEvaluator:
             curves.append(self._predict(coords, torch.ones(coords.shape[:2], dtype=torch.int64))[1])
         return curves
 
-    def _click_on_map(self, index: int) -> NDArray[np.int64]:
-        """Returns the protocol's click of an instance, (x, y) in pixels of the map of the IoU."""
-        scale = np.array(self.size[::-1]) / np.array(self.item.click_size[::-1])
-        pixel: NDArray[np.int64] = ((self.item.clicks[index] + 0.5) * scale).astype(np.int64)
-        return pixel
-
     def _coords(self, pixels: NDArray[np.int64]) -> Tensor:
-        return to_input_coords(pixels, self.size, self.input_size)
+        return to_input_coords(pixels, self.size, self.source.input_size)
 
     def _predict(
         self, coords: Tensor, labels: Tensor, boxes: Tensor | None = None

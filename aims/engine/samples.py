@@ -16,12 +16,22 @@ from torch.utils.data import Dataset as TorchDataset
 
 from aims.core.errors import InputError
 from aims.core.records import Preprocessing
-from aims.core.vocabulary import BROKEN_IMAGES, CLICK_GRID, IOU_GRID, Modality, Protocol
+from aims.core.vocabulary import (
+    BROKEN_IMAGES,
+    CLICK_GRID,
+    DEFAULT_PROMPTS,
+    IOU_GRID,
+    TRAINING_PROMPTS,
+    Modality,
+    Protocol,
+    TrainingPrompts,
+)
 from aims.data.dropped import dropped_lines
 from aims.data.instances import paper_clicks
 from aims.data.manifest import PARTS
 from aims.data.read import Dataset, Image, ImageRef
 from aims.engine.inputs import Channels, click_grid, reduce_grid, to_input, usable_instances
+from aims.engine.training_prompts import Prompts, StepDraws
 
 #: Share of the groups of train that is held out for validation if the dataset has no `val` split.
 VALIDATION_SHARE = 0.2
@@ -67,7 +77,7 @@ def split_images(
 
 
 def _draw(refs: tuple[ImageRef, ...], count: int, seed: int) -> tuple[ImageRef, ...]:
-    """Draws `count` images without replacement, in their original order."""
+    """StepDraws `count` images without replacement, in their original order."""
     if count > len(refs):
         raise InputError(f"--train-images {count}: only {len(refs)} images are there to train on")
     drawn = np.random.default_rng((seed, _TRAIN_IMAGES)).permutation(len(refs))[:count]
@@ -130,7 +140,9 @@ class Source:
         return torch.stack([to_input(each, self.preprocessing, self.input_size, device) for each in channels])
 
 
-def to_input_coords(clicks: NDArray[np.int64], grid: tuple[int, int], input_size: int) -> Tensor:
+def to_input_coords(
+    clicks: NDArray[np.int64] | NDArray[np.float64], grid: tuple[int, int], input_size: int
+) -> Tensor:
     """Maps clicks, (x, y) pixel indices of a (height, width) grid, to pixels of the model input.
 
     Pixel centres map to pixel centres. Half a pixel is subtracted because SAM's prompt encoder adds it.
@@ -140,28 +152,26 @@ def to_input_coords(clicks: NDArray[np.int64], grid: tuple[int, int], input_size
 
 
 class Batch(NamedTuple):
-    """Input of one training step: images, and for each the same number of clicks with their masks.
+    """Input of one training step: images, and for each the same number of prompts with their masks.
 
     Images keep their own size, because resizing on the device is faster than in the workers.
     """
 
     image_ids: tuple[str, ...]
     images: tuple[Channels, ...]
-    point_coords: Float[Tensor, "prompts 1 2"]
-    masks: Float[Tensor, "prompts mask mask"]
+    prompts: Prompts
     whole: int
     """Number of images of the whole batch, of which this may be one process's share."""
 
     def parts(self, size: int) -> Iterator[Batch]:
         """Splits the batch into batches of at most `size` images."""
-        clicks = len(self.masks) // max(1, len(self.images))
+        each = len(self.prompts.masks) // max(1, len(self.images))
         for first in range(0, len(self.images), size):
-            part, prompts = slice(first, first + size), slice(clicks * first, clicks * (first + size))
+            part = slice(first, first + size)
             yield self._replace(
                 image_ids=self.image_ids[part],
                 images=self.images[part],
-                point_coords=self.point_coords[prompts],
-                masks=self.masks[prompts],
+                prompts=self.prompts.part(slice(each * first, each * (first + size))),
             )
 
 
@@ -169,7 +179,7 @@ class Batch(NamedTuple):
 class TrainingSet(TorchDataset[Batch]):
     """Training batches by key (epoch, step, indices).
 
-    Instances and clicks are drawn from the key and the seed alone, whichever worker reads the batch. Each of
+    Instances and prompts are drawn from the key and the seed alone, whichever worker reads the batch. Each of
     several processes reads its share of every batch.
     """
 
@@ -180,46 +190,63 @@ class TrainingSet(TorchDataset[Batch]):
     rank: int = 0
     world_size: int = 1
     clicks: int = 1
+    prompts: TrainingPrompts = TRAINING_PROMPTS[DEFAULT_PROMPTS]
 
     def __getitem__(self, key: tuple[int, int, tuple[int, ...]]) -> Batch:
         epoch, step, indices = key
+        draws = StepDraws(self.prompts, self.seed, epoch, step)
         # The seed contains the place in the whole batch: the number of processes changes no draw.
         share = list(enumerate(indices))[self.rank :: self.world_size]
         entries = [
-            self._entry(self.refs[index], np.random.default_rng((self.seed, epoch, step, place)))
+            self._entry(
+                self.refs[index], draws, place, np.random.default_rng((self.seed, epoch, step, place))
+            )
             for place, index in share
         ]
-        # A share may be empty, and `torch.cat` needs at least one tensor.
-        coords = [torch.empty(0, 1, 2), *(coords for _, coords, _ in entries)]
-        masks = [torch.empty(0, self.mask_size, self.mask_size), *(masks for _, _, masks in entries)]
+        # A share may be empty, and there is nothing to join then.
+        nothing = self._prompts(draws, 0, [], [])
         return Batch(
             image_ids=tuple(self.refs[index].image_id for _, index in share),
-            images=tuple(channels for channels, _, _ in entries),
-            point_coords=torch.cat(coords),
-            masks=torch.cat(masks),
+            images=tuple(channels for channels, _ in entries),
+            prompts=Prompts.joined([nothing, *(prompts for _, prompts in entries)]),
             whole=len(indices),
         )
 
-    def _entry(self, ref: ImageRef, rng: np.random.Generator) -> tuple[Channels, Tensor, Tensor]:
+    def _entry(
+        self, ref: ImageRef, draws: StepDraws, place: int, rng: np.random.Generator
+    ) -> tuple[Channels, Prompts]:
         source = self.source
         image = source.dataset.read(ref, source.modality.streams)
         usable = usable_instances(image.instances, source.protocol, source.dataset.name, training=True)
-        clicks, masks = [], []
+        clicks, drawn = [], []
         for instance_id in _drawn(usable, self.clicks, rng):
             chosen = click_grid(image.instances == instance_id)
             # Training clicks are uniform over the pixels of the instance, as in the paper.
             pixel = rng.choice(np.flatnonzero(chosen))
             clicks.append([pixel % CLICK_GRID, pixel // CLICK_GRID])
-            masks.append(reduce_grid(chosen, self.mask_size, source.protocol))
-        return (
-            source.channels(image),
-            to_input_coords(np.array(clicks), (CLICK_GRID, CLICK_GRID), source.input_size)[:, None],
-            torch.from_numpy(np.stack(masks).astype(np.float32)),
+            drawn.append(chosen)
+        return source.channels(image), self._prompts(draws, place, clicks, drawn)
+
+    def _prompts(
+        self, draws: StepDraws, place: int, clicks: list[list[int]], drawn: list[NDArray[np.bool_]]
+    ) -> Prompts:
+        """Returns the prompts of an image, given clicks and masks of its drawn instances on the grid."""
+        source, grid = self.source, (CLICK_GRID, CLICK_GRID)
+        boxes, lots = draws.of_image(place, drawn)
+        coords = to_input_coords(np.array(clicks, np.int64).reshape(-1, 1, 2), grid, source.input_size)
+        corners = to_input_coords(boxes, grid, source.input_size).flatten(1)
+        masks = [reduce_grid(each, self.mask_size, source.protocol) for each in drawn]
+        return Prompts(
+            point_coords=coords[:, :0] if draws.boxes_first else coords,
+            masks=torch.from_numpy(np.array(masks, np.float32).reshape(-1, self.mask_size, self.mask_size)),
+            boxes=corners if draws.boxes_first else None,
+            lots=torch.from_numpy(lots),
+            with_mask=draws.with_mask,
         )
 
 
 def _drawn(usable: NDArray[np.int64], count: int, rng: np.random.Generator) -> Iterator[int]:
-    """Draws `count` instance ids; none is drawn again before each was drawn once."""
+    """StepDraws `count` instance ids; none is drawn again before each was drawn once."""
     left: list[int] = []
     for _ in range(count):
         left = left or usable.tolist()

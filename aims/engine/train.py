@@ -23,7 +23,7 @@ from aims.core.curve import EpochLine, metrics_text
 from aims.core.errors import AimsError
 from aims.core.files import write_text
 from aims.core.records import FAILED_BATCH, METRICS, RESUME, WEIGHTS, RunRecord
-from aims.core.vocabulary import PROTOCOLS
+from aims.core.vocabulary import PROTOCOLS, TRAINING_PROMPTS
 from aims.data.read import ImageRef
 from aims.engine.checkpoint import TrainingState, load_resume, save_batch, save_resume, save_trained
 from aims.engine.distributed import ProcessGroup
@@ -32,6 +32,7 @@ from aims.engine.loading import loader, worker_deaths
 from aims.engine.losses import LOSSES
 from aims.engine.machine import PeakMemory
 from aims.engine.samples import Batch, Schedule, Source, TrainingSet
+from aims.engine.training_prompts import decode_rounds
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
 
@@ -124,6 +125,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.protocol = PROTOCOLS[self.config.protocol]
+        self.prompts = TRAINING_PROMPTS[self.config.prompts]
         self.device = next(self.model.parameters()).device
         self.optimizer = torch.optim.Adam(
             declared_parameters(self.model).values(),
@@ -181,6 +183,7 @@ class Trainer:
             rank=self.distributed.rank,
             world_size=self.distributed.world_size,
             clicks=self.config.clicks,
+            prompts=self.prompts,
         )
         keys = self.schedule.batches(state.epoch, state.step)
         batches = iter(loader(data, keys, self.workers, self.device.type == "cuda"))
@@ -271,13 +274,11 @@ class Trainer:
 
     def _loss(self, batch: Batch) -> Tensor:
         images = self.source.inputs(batch.images, self.device)
-        masks = batch.masks.to(self.device, non_blocking=True)
-        coords = batch.point_coords.to(self.device, non_blocking=True)
-        labels = torch.ones(coords.shape[:2], dtype=torch.int64, device=self.device)
+        prompts = batch.prompts.to(self.device)
         bf16 = self.config.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            mask_logits, iou = self.model.decode(self.model.embed(images), coords, labels)
-        return self.loss(mask_logits[:, 0].float(), masks, iou[:, 0].float())
+            answers = list(decode_rounds(self.model, self.model.embed(images), prompts))
+        return torch.stack([self.loss(logits, prompts.masks, iou) for logits, iou in answers]).mean()
 
     def _failure(self, what: str, batch: Batch, epoch: int, step: int, *, keep: bool = True) -> AimsError:
         """Saves this process's share of the batch that caused a failure, and returns the error to raise."""
@@ -315,6 +316,7 @@ class Trainer:
             precision=self.config.precision,
             masks=False,
             loss=MaskLoss(self.loss, self.mask_size),
+            boxes=self.prompts.boxes_alone,
             workers=self.workers,
             distributed=self.distributed,
             on_image=self._after_image,

@@ -19,6 +19,7 @@ from aims.core.vocabulary import DEFAULT_PROTOCOL, find_protocol
 from aims.engine.checkpoint import has_sharded
 from aims.engine.loading import loader, worker_deaths
 from aims.engine.train import RunObserver, Stopped, StopRequest
+from aims.engine.training_prompts import decode_rounds
 from aims.methods import BACKBONES
 from aims.models.weights import load_weights
 from aims.pretrain.card import CARD, WEIGHTS, Card, draw_curves, write_card, write_weights
@@ -57,10 +58,10 @@ from aims.pretrain.step import (
     LOSS_NAMES,
     ClickTargets,
     DropPath,
-    decode_rounds,
     draw_targets,
     mask_losses,
     pair_loss,
+    prompts_of,
     steps_of,
 )
 from aims.synth.world.render import scenes_at_once
@@ -259,11 +260,12 @@ class _Pretraining:
             for group in optimizer.param_groups:
                 group["lr"] = self._rate(share)
         self.drop_path.draw(targets.seeds)
-        balance, rounds = max(0.0, 1 - share / RECIPE.balanced_share), self.config.rounds
+        balance = max(0.0, 1 - share / RECIPE.balanced_share)
+        prompts = prompts_of(targets, self.config.rounds)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             embeddings = self.model.embed(targets.images)
-            answers = list(decode_rounds(self.model, embeddings, targets, rounds))
-        losses = [mask_losses(logits, iou, targets.masks, balance) for logits, iou in answers]
+            answers = list(decode_rounds(self.model, embeddings, prompts))
+        losses = [mask_losses(logits, iou, prompts.masks, balance) for logits, iou in answers]
         entropy, dice, iou_error = (torch.stack(parts).mean() for parts in zip(*losses, strict=True))
         pairs = pair_loss(embeddings, targets.regions)
         loss = entropy + dice + iou_error + RECIPE.pair_weight * (1 - share) * pairs

@@ -1,4 +1,4 @@
-"""One step of pretraining: augmentation, random clicks, decoding of all clicks at once, and losses."""
+"""One step of pretraining: augmentation, random clicks, and losses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aims.models.segmenter import Segmenter
+from aims.engine.training_prompts import Prompts, draw_pixels
 from aims.pretrain.augment import augment
 from aims.pretrain.pictures import Pictures, normalize_rgb
 from aims.synth.world.random import uniform
@@ -99,18 +99,7 @@ def draw_clicks(
     turns = torch.arange(clicks, device=flat.device) % usable.sum(1, keepdim=True)
     chosen = lots.topk(min(clicks, area.shape[1]), dim=1).indices.gather(1, turns)
     weights = (flat[:, None] == chosen[..., None]) * _depths(regions).flatten(1)[:, None]
-    return _draw_pixels(weights, uniform(seeds, _PIXEL, (clicks,)), regions.shape[2]), chosen
-
-
-def _draw_pixels(
-    weights: Int[Tensor, "batch clicks pixels"], share: Float[Tensor, "batch clicks"], width: int
-) -> Float[Tensor, "batch clicks 2"]:
-    """Draws pixels with chances proportional to their weights; returns their (x, y)."""
-    # Integer sums are exact, so that every device draws the same pixel.
-    heights = weights.cumsum(2, dtype=torch.int32)
-    mark = (share * heights[..., -1]).to(torch.int32).minimum(heights[..., -1] - 1)
-    pixel = torch.searchsorted(heights, mark[..., None], right=True)[..., 0]
-    return torch.stack([pixel % width, pixel // width], dim=-1).to(torch.float32)
+    return draw_pixels(weights, uniform(seeds, _PIXEL, (clicks,)), regions.shape[2]), chosen
 
 
 def _depths(regions: Tensor) -> Tensor:
@@ -128,100 +117,49 @@ def _depths(regions: Tensor) -> Tensor:
     return depth
 
 
-def decode_batch(
-    model: Segmenter,
-    image_embeddings: Float[Tensor, "batch dim height width"],
-    point_coords: Float[Tensor, "batch clicks points 2"],
-    point_labels: Int[Tensor, "batch clicks points"],
-    masks: Float[Tensor, "batch clicks mask mask"] | None = None,
-) -> tuple[Float[Tensor, "batch clicks mask mask"], Float[Tensor, "batch clicks"]]:
-    """Decodes the same number of prompts on each image, as separate prompts of `Segmenter.decode`."""
-    previous = None if masks is None else masks.flatten(0, 1)[:, None]
-    logits, iou = model.decode(
-        image_embeddings, point_coords.flatten(0, 1), point_labels.flatten(0, 1), masks=previous
+def prompts_of(targets: ClickTargets, rounds: int) -> Prompts:
+    """Returns the prompts of a batch: a click, then in every further round one more and the last mask."""
+    clicks = targets.point_coords.shape[1]
+    further = range(1, rounds)
+    lots = [uniform(targets.seeds, _CORRECTION + number, (clicks,)).flatten() for number in further]
+    coords = targets.point_coords.flatten(0, 1)
+    return Prompts(
+        point_coords=coords[:, None],
+        masks=targets.masks.flatten(0, 1),
+        boxes=None,
+        lots=torch.stack(lots, 1) if lots else coords[:, :0],
+        with_mask=(True,) * len(further),
     )
-    per_image = point_coords.shape[:2]
-    return logits[:, 0].float().view(*per_image, *logits.shape[2:]), iou[:, 0].float().view(per_image)
-
-
-def decode_rounds(
-    model: Segmenter,
-    image_embeddings: Float[Tensor, "batch dim height width"],
-    targets: ClickTargets,
-    rounds: int,
-) -> Iterator[tuple[Float[Tensor, "batch clicks mask mask"], Float[Tensor, "batch clicks"]]]:
-    """Yields logits and predicted IoU of every round of clicks, on one embedding.
-
-    As in SAM's training, every further round has one more click, drawn from the region in which the last mask
-    is wrong, and the logits of the last round as mask prompt, without their gradient.
-    """
-    coords = targets.point_coords[:, :, None]
-    labels = torch.ones(coords.shape[:3], dtype=torch.int64, device=coords.device)
-    previous = None
-    for number in range(rounds):
-        if previous is not None:
-            click, label = correcting_clicks(previous, targets, number)
-            coords = torch.cat([coords, click[:, :, None]], 2)
-            labels = torch.cat([labels, label[:, :, None]], 2)
-        logits, iou = decode_batch(model, image_embeddings, coords, labels, previous)
-        previous = logits.detach()
-        yield logits, iou
-
-
-def correcting_clicks(
-    mask_logits: Float[Tensor, "batch clicks mask mask"], targets: ClickTargets, number: int
-) -> tuple[Float[Tensor, "batch clicks 2"], Int[Tensor, "batch clicks"]]:
-    """Draws a pixel of the mask logits where they are wrong; where they are right, one of the target.
-
-    Args:
-        mask_logits: logits of the round before.
-        targets: the batch.
-        number: number of the round, from 1.
-
-    Returns:
-        Centres (x, y) of these pixels in pixels of the image, and their labels: 1 on the target, else 0.
-    """
-    size, image = mask_logits.shape[-1], targets.images.shape[-1]
-    # A small region may fill no pixel by half: then its fullest ones are the target.
-    fullest = targets.masks.amax((2, 3), keepdim=True).clamp_max(0.5)
-    true = (targets.masks >= fullest).flatten(2)
-    wrong = (mask_logits > 0).flatten(2) != true
-    weights = torch.where(wrong.any(2, keepdim=True), wrong, true).to(torch.int32)
-    share = uniform(targets.seeds, _CORRECTION + number, (mask_logits.shape[1],))
-    pixels = _draw_pixels(weights, share, size)
-    x, y = pixels.to(torch.int64).unbind(-1)
-    labels = true.gather(2, (y * size + x)[..., None])[..., 0].to(torch.int64)
-    return (pixels + 0.5) * (image / size) - 0.5, labels
 
 
 def mask_losses(
-    mask_logits: Float[Tensor, "batch clicks mask mask"],
-    iou_predictions: Float[Tensor, "batch clicks"],
-    masks: Float[Tensor, "batch clicks mask mask"],
+    mask_logits: Float[Tensor, "*prompts mask mask"],
+    iou_predictions: Float[Tensor, "*prompts"],
+    masks: Float[Tensor, "*prompts mask mask"],
     balance: float,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
-    """Computes cross-entropy, Dice, and squared error of the predicted IoU, as means over the clicks.
+    """Computes cross-entropy, Dice, and squared error of the predicted IoU, as means over the prompts.
 
     Args:
-        mask_logits: mask logits of `decode_batch`.
-        iou_predictions: predicted IoU of `decode_batch`.
+        mask_logits: mask logits of `decode_rounds`.
+        iou_predictions: predicted IoU of `decode_rounds`.
         masks: target masks, 0..1.
         balance: interpolates the cross-entropy: 1 weighs object and background equally whatever their size,
             which learns quickly at first but makes masks too large; 0 is the mean over pixels.
     """
     entropy = F.binary_cross_entropy_with_logits(mask_logits, masks, reduction="none")
-    plain = entropy.mean((2, 3))
+    plain = entropy.mean((-2, -1))
     # A small region can cover less than one pixel of the logits, hence `clamp_min`.
-    inside = (entropy * masks).sum((2, 3)) / masks.sum((2, 3)).clamp_min(1)
-    outside = (entropy * (1 - masks)).sum((2, 3)) / (1 - masks).sum((2, 3)).clamp_min(1)
+    inside = (entropy * masks).sum((-2, -1)) / masks.sum((-2, -1)).clamp_min(1)
+    outside = (entropy * (1 - masks)).sum((-2, -1)) / (1 - masks).sum((-2, -1)).clamp_min(1)
     balanced = 0.5 * (inside + outside)
     probability = mask_logits.sigmoid()
-    overlap, sizes = (probability * masks).sum((2, 3)), (probability + masks).sum((2, 3))
+    overlap, sizes = (probability * masks).sum((-2, -1)), (probability + masks).sum((-2, -1))
     dice = 1 - (2 * overlap + _SMOOTH) / (sizes + _SMOOTH)
     with torch.no_grad():
         found, true = mask_logits > 0, masks > 0.5
-        union = (found | true).sum((2, 3)).clamp_min(1)
-        iou = (found & true).sum((2, 3)) / union
+        union = (found | true).sum((-2, -1)).clamp_min(1)
+        iou = (found & true).sum((-2, -1)) / union
     return (
         torch.lerp(plain, balanced, balance).mean(),
         dice.mean(),

@@ -154,7 +154,7 @@ def _measure(
                 read += len(batch.images)
                 if device is not None:
                     source.inputs(batch.images, device)
-                    batch.masks.to(device, non_blocking=True)
+                    batch.prompts.masks.to(device, non_blocking=True)
             if gpu:
                 torch.cuda.synchronize(device)
             where = "" if device is None else f", to the model's input on {device}"

@@ -25,6 +25,7 @@ def test_a_table_and_two_files(aims, folder):
     arguments = ("evaluate", run, "--data", folder / "data", "--clicks", "3", "--jitter", "2")
     code, out, _ = aims(*arguments)
     assert code == 0
+    assert out.startswith("trained on single clicks (--prompts click)\n")
     for part in ("1 click ", "2 clicks", "3 clicks", "box", "1 click anywhere, ±", "clicks until IoU 85 %"):
         assert part in out
     assert "5 clicks" not in out
@@ -32,6 +33,7 @@ def test_a_table_and_two_files(aims, folder):
     means = json.loads(aims(*arguments, "--json")[1])
     assert means == json.loads((run / "prompts.json").read_text())
     assert len(means["miou_clicks"]) == means["clicks"] == 3
+    assert means["trained_on"] == "click"
 
 
 def test_mistakes_get_one_line(aims, folder):

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.gpu
 STEPS = [("simcmf", tuning) for tuning in ("full", "lora", "adapter", "prompt", "prefix", "linear-probe")]
 STEPS += [(method, "lora") for method in ("transformer", "channel-batch", "simcmf-released", "mlp", "cmx")]
 STEPS += [("vipt", "prompt")]
+#: Training prompts beside single clicks, on one pair.
+PROMPTED = [(*step, "click") for step in STEPS] + [("simcmf", "lora", "clicks"), ("simcmf", "lora", "box")]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def dataset(tmp_path_factory):
     return toys.made_up_set(tmp_path_factory.mktemp("sets") / "made-up", rgb=True)
 
 
-def trainer(dataset, folder, device, method, tuning, precision="float32"):
+def trainer(dataset, folder, device, method, tuning, precision="float32", prompts="click"):
     """A trainer of the small backbone, and its batches as a training reads them."""
     made = toys.job(
         dataset,
@@ -37,6 +39,7 @@ def trainer(dataset, folder, device, method, tuning, precision="float32"):
         backbone="sam-toy",
         modality="rgb-signal",
         precision=precision,
+        prompts=prompts,
     )
     source = dataclasses.replace(
         toys.source(dataset, PROTOCOLS[made.config.protocol]), modality=made.modality
@@ -64,17 +67,23 @@ def trainer(dataset, folder, device, method, tuning, precision="float32"):
         mask_size=BACKBONES["sam-toy"].mask_size,
         observer=RunObserver(),
     )
-    data = TrainingSet(source=source, refs=dataset.index["train"], mask_size=made_trainer.mask_size, seed=0)
+    data = TrainingSet(
+        source=source,
+        refs=dataset.index["train"],
+        mask_size=made_trainer.mask_size,
+        seed=0,
+        prompts=made_trainer.prompts,
+    )
     keys = made_trainer.schedule.batches(0, 0)
     return made_trainer, iter(loader(data, keys, 0, device.type == "cuda"))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-@pytest.mark.parametrize(("method", "tuning"), STEPS)
+@pytest.mark.parametrize(("method", "tuning", "prompts"), PROMPTED)
 def test_a_step_waits_for_the_loss_and_nothing_else(
-    device, dataset, tmp_path, monkeypatch, method, tuning, precision
+    device, dataset, tmp_path, monkeypatch, method, tuning, prompts, precision
 ):
-    made, batches = trainer(dataset, tmp_path, device, method, tuning, precision)
+    made, batches = trainer(dataset, tmp_path, device, method, tuning, precision, prompts)
     # The first step copies constants and makes the optimizer's state.
     made._step(next(batches))
     item, reads = torch.Tensor.item, []

@@ -10,7 +10,7 @@ import numpy as np
 
 from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, TELLING_SETTINGS, RunConfig
 from aims.core.errors import InputError
-from aims.core.vocabulary import MODALITIES
+from aims.core.vocabulary import DEFAULT_PROMPTS, MODALITIES
 from aims.reports.comparison.table import MEAN, Comparison, ComparisonRow
 from aims.reports.runs.conditions import Condition, by_start
 from aims.reports.runs.floors import DISC, FLOORS
@@ -245,7 +245,10 @@ def _differences(scores: Sequence[dict[str, Score]], reference: int | None) -> l
 
 
 def _reference(learned: Sequence[Found], condition: Condition, against: str | None) -> Found | None:
-    """The reference row; among several: default tuning, no options, most modalities, best validation."""
+    """The reference row.
+
+    Among several: default tuning, no options, trained on single clicks, most modalities, best validation.
+    """
     method, _, tuning = (against or REFERENCE).partition(":")
     rows = [
         found
@@ -261,7 +264,9 @@ def _reference(learned: Sequence[Found], condition: Condition, against: str | No
         val = [item.val_miou for item in found.values() if item.val_miou is not None]
         validated = float(np.mean(val)) if len(val) == len(found) else -1.0
         config = _first(found).config
-        return config.tuning == default, not config.options, len(found), validated
+        # Validation of runs on boxes alone is by boxes.
+        usual = config.prompts == DEFAULT_PROMPTS
+        return config.tuning == default, not config.options, usual, len(found), validated
 
     return max(rows, key=preference)
 

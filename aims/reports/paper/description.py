@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from aims.core.config import RunConfig
-from aims.core.vocabulary import MODALITIES
+from aims.core.vocabulary import DEFAULT_PROMPTS, MODALITIES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,11 @@ class RunQuery:
         return (config.dataset, config.modality) == (self.place, self.modality)
 
     def fits(self, config: RunConfig) -> bool:
-        """Whether a run is selected; runs that start from another run's weights (`init`) never are."""
+        """Whether a run is selected.
+
+        Runs that start from another run's weights (`init`) or train on other prompts than single clicks never
+        are.
+        """
         return (
             self.is_of(config)
             and config.method == self.method
@@ -55,6 +59,7 @@ class RunQuery:
             and self.lr in (None, config.lr)
             and (self.any_images or config.train_images is None)
             and config.init is None
+            and config.prompts == DEFAULT_PROMPTS
         )
 
     @property

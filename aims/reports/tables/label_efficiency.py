@@ -146,16 +146,18 @@ def _curves(results: Sequence[Result]) -> Iterator[tuple[Point, ...]]:
 def _pairs(
     curves: Sequence[tuple[Point, ...]],
 ) -> Iterator[tuple[tuple[Point, ...], tuple[Point, ...]]]:
-    """Yields every curve but scratch's, with the curve of scratch on the same test instances."""
+    """Yields every curve but scratch's, with scratch's on the same test instances and training prompts."""
     scratch = [curve for curve in curves if curve[0].result.config.method == BASELINE and len(curve) > 1]
     for curve in curves:
-        digest = curve[0].result.runs[0].instances_digest
+        first = curve[0].result
+        digest, prompts = first.runs[0].instances_digest, first.config.prompts
         fitting = [
             other
             for other in scratch
-            if all(point.result.runs[0].instances_digest == digest for point in other)
+            if other[0].result.config.prompts == prompts
+            and all(point.result.runs[0].instances_digest == digest for point in other)
         ]
-        if fitting and curve[0].result.config.method != BASELINE:
+        if fitting and first.config.method != BASELINE:
             # Among several settings the best on validation, with all images.
             yield curve, max(fitting, key=lambda other: (len(other), _validated(other[-1])))
 

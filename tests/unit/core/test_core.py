@@ -96,6 +96,11 @@ def test_paths_do_not_leave_their_folder(name):
         ({"lr": float("nan")}, "lr must be a positive number"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
         ({"tuning": "none"}, "nothing is trained: epochs and lr must be 0, not"),
+        (
+            {"protocol": "strict-2", "prompts": "click,box"},
+            "unknown prompts 'click,box'; .*known: box, click, clicks, mixed",
+        ),
+        ({"prompts": "mixed"}, "protocol 'paper' trains on single clicks, .*: leave --prompts mixed out"),
     ],
 )
 def test_a_wrong_configuration_is_refused(change, message):
@@ -123,11 +128,14 @@ def test_every_field_of_the_configuration_changes_the_hash():
         "train_images": 2,
         "score_every": 2,
         "init": "x",
+        "prompts": "mixed",
         "options": {"kernel": 5},
     }
     assert set(others) == set(asdict(CONFIG))
-    hashes = {replace(CONFIG, **{name: value}).hash for name, value in others.items()}
-    assert len(hashes | {CONFIG.hash}) == len(others) + 1
+    # Under `paper` there are single clicks alone.
+    config = replace(CONFIG, protocol="strict-2")
+    hashes = {replace(config, **{name: value}).hash for name, value in others.items()}
+    assert len(hashes | {config.hash}) == len(others) + 1
     assert read_config(asdict(CONFIG)) == CONFIG
 
 
@@ -171,14 +179,20 @@ def test_options_go_round_and_tell_configurations_apart():
     assert read_config(older) == CONFIG
 
 
-@pytest.mark.parametrize("later", [("clicks",), ("clicks", "train_images", "score_every", "init")])
+@pytest.mark.parametrize("later", [("clicks",), ("clicks", "train_images", "score_every", "init", "prompts")])
 def test_runs_from_before_there_was_a_choice_keep_their_names(later):
     older = asdict(CONFIG)
     for name in later:
         del older[name]
     assert read_config(older) == CONFIG
-    if len(later) == 4:
+    if len(later) == 5:
         assert CONFIG.hash == sha256_json(older)[:10]
+
+
+def test_the_hash_of_a_configuration_stays():
+    """Names of folders that earlier versions gave."""
+    assert CONFIG.hash == "b863374327"
+    assert replace(CONFIG, protocol="strict-2", clicks=8).hash == "ad5d7d00bc"
 
 
 def test_paper_of_earlier_records_is_another_protocol_under_the_same_name(tmp_path):

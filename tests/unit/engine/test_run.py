@@ -149,8 +149,9 @@ class StopAt(RunObserver):
         {"protocol": "strict"},
         {"tuning": "prompt", "options": {"tokens": 4}},  # its dropout draws random numbers
         {"method": "cmx", "modality": "rgb-signal"},  # its norms keep statistics beside the parameters
+        {"prompts": "mixed", "clicks": 2},  # each step draws boxes or clicks, and further clicks
     ],
-    ids=["paper", "strict", "prompt", "cmx"],
+    ids=["paper", "strict", "prompt", "cmx", "mixed"],
 )
 def test_stopped_at_any_unit_it_ends_with_the_same_numbers(dataset, tmp_path, changes):
     whole = run(toys.job(dataset, tmp_path / "whole", epochs=5, **changes))[0]

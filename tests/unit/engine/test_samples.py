@@ -122,45 +122,49 @@ def test_training_clicks_lie_in_the_mask_and_masks_are_one_instance(dataset):
     for k, index in enumerate((0, 4, 7)):
         image = dataset.read(dataset.index["train"][index], ("signal",))
         grid = stretch_nearest(image.instances, (1024, 1024))
-        x, y = batch.point_coords[k, 0].int().tolist()
+        x, y = batch.prompts.point_coords[k, 0].int().tolist()
         assert grid[y, x] > 0
         expected = (grid == grid[y, x])[::4, ::4]
-        np.testing.assert_array_equal(batch.masks[k].numpy() > 0, expected)
+        np.testing.assert_array_equal(batch.prompts.masks[k].numpy() > 0, expected)
 
 
 def test_several_clicks_an_image_are_of_different_instances_first(dataset):
     made = toys.source(dataset, PAPER, size=1024)
     batch = TrainingSet(made, dataset.index["train"], 256, seed=3, clicks=5)[(0, 0, (0, 4))]
-    assert (len(batch.images), batch.point_coords.shape, batch.masks.shape) == (2, (10, 1, 2), (10, 256, 256))
+    assert (len(batch.images), batch.prompts.point_coords.shape, batch.prompts.masks.shape) == (
+        2,
+        (10, 1, 2),
+        (10, 256, 256),
+    )
     for k, index in enumerate((0, 4)):
         grid = stretch_nearest(
             dataset.read(dataset.index["train"][index], ("signal",)).instances, (1024, 1024)
         )
         found = []
         for prompt in range(5 * k, 5 * k + 5):
-            x, y = batch.point_coords[prompt, 0].int().tolist()
+            x, y = batch.prompts.point_coords[prompt, 0].int().tolist()
             found.append(int(grid[y, x]))
             expected = (grid == found[-1])[::4, ::4]
-            np.testing.assert_array_equal(batch.masks[prompt].numpy() > 0, expected)
+            np.testing.assert_array_equal(batch.prompts.masks[prompt].numpy() > 0, expected)
         there = len(np.unique(grid)) - 1
         assert len(set(found[:there])) == min(5, there)
     parts = list(batch.parts(1))
     assert [part.image_ids for part in parts] == [(name,) for name in batch.image_ids]
-    np.testing.assert_array_equal(torch.cat([part.masks for part in parts]), batch.masks)
+    np.testing.assert_array_equal(torch.cat([part.prompts.masks for part in parts]), batch.prompts.masks)
     # The first of several is the one that a single click would have been.
     single = TrainingSet(made, dataset.index["train"], 256, seed=3)[(0, 0, (0, 4))]
-    np.testing.assert_array_equal(single.point_coords, batch.point_coords[::5])
+    np.testing.assert_array_equal(single.prompts.point_coords, batch.prompts.point_coords[::5])
 
 
 def test_what_is_drawn_depends_on_seed_epoch_and_place_alone(dataset):
     made = toys.source(dataset, PAPER)
     data = TrainingSet(made, dataset.index["train"], 16, seed=3)
-    first = data[(1, 2, (5, 6))].point_coords
-    np.testing.assert_array_equal(data[(1, 2, (5, 6))].point_coords, first)
+    first = data[(1, 2, (5, 6))].prompts.point_coords
+    np.testing.assert_array_equal(data[(1, 2, (5, 6))].prompts.point_coords, first)
     others = [
-        data[(2, 2, (5, 6))].point_coords,
-        data[(1, 3, (5, 6))].point_coords,
-        TrainingSet(made, dataset.index["train"], 16, seed=4)[(1, 2, (5, 6))].point_coords,
+        data[(2, 2, (5, 6))].prompts.point_coords,
+        data[(1, 3, (5, 6))].prompts.point_coords,
+        TrainingSet(made, dataset.index["train"], 16, seed=4)[(1, 2, (5, 6))].prompts.point_coords,
     ]
     assert all((other != first).any() for other in others)
 
@@ -177,7 +181,7 @@ def test_worker_processes_read_the_same(dataset):
         for image, same in zip(one.images, other.images, strict=True):
             np.testing.assert_array_equal(image.values, same.values)
             np.testing.assert_array_equal(image.valid, same.valid)
-        np.testing.assert_array_equal(one.point_coords, other.point_coords)
+        np.testing.assert_array_equal(one.prompts.point_coords, other.prompts.point_coords)
 
 
 def test_schedule_goes_on_from_any_step():

@@ -8,6 +8,7 @@ import toys  # noqa: F401  (registers sam-toy)
 
 from aims.core.config import NO_TUNING
 from aims.core.errors import InputError
+from aims.engine.training_prompts import Prompts, decode_rounds
 from aims.methods import (
     BACKBONES,
     METHODS,
@@ -89,7 +90,17 @@ def test_all_pairs() -> None:
     assert len(PAIRS) == 8 * 6 + 4 + 3
 
 
-@pytest.mark.parametrize("most", [False, True], ids=["fewest channels", "most channels"])
+def simulated(*, rounds: bool) -> Prompts:
+    """A click; or a box, and two further clicks of which the first comes with the last mask."""
+    masks = torch.zeros(1, 32, 32)
+    masks[:, 8:18, 8:18] = 1
+    if not rounds:
+        return Prompts(torch.full((1, 1, 2), 25.0), masks, None, torch.empty(1, 0), ())
+    box, lots = torch.tensor([[16.0, 16, 35, 35]]), torch.tensor([[0.2, 0.7]])
+    return Prompts(torch.empty(1, 0, 2), masks, box, lots, (True, False))
+
+
+@pytest.mark.parametrize("most", [False, True], ids=["fewest channels", "most channels, rounds of prompts"])
 @pytest.mark.parametrize(("method", "tuning"), PAIRS)
 def test_a_step_changes_what_is_declared_and_nothing_else(
     method: str, tuning: str, most: bool, weights: dict[str, torch.Tensor]
@@ -111,10 +122,8 @@ def test_a_step_changes_what_is_declared_and_nothing_else(
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     images = torch.randn(1, channels, 64, 64, generator=torch.Generator().manual_seed(0))
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    mask_logits, iou_predictions = model.decode(
-        model.embed(images), torch.full((1, 1, 2), 25.0), torch.ones(1, 1, dtype=torch.long)
-    )
-    (mask_logits.square().mean() + iou_predictions.square().mean()).backward()
+    answers = [*decode_rounds(model, model.embed(images), simulated(rounds=most))]
+    sum(logits.square().mean() + iou.square().mean() for logits, iou in answers).backward()
     optimizer.step()
     assert len(optimizer.state) == sum(p.grad is not None for p in declared.values())
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}

@@ -46,7 +46,6 @@ from aims.pretrain.pictures import (
 from aims.pretrain.run import PretrainConfig, PretrainJob, plan_pretraining, pretrain
 from aims.pretrain.step import (
     SMALLEST,
-    decode_batch,
     draw_clicks,
     draw_targets,
     mask_losses,
@@ -223,23 +222,6 @@ def test_pair_loss_by_hand():
     # All alike: every pair of different regions is taken for the same.
     alike = pair_loss(torch.ones(1, 2, 2, 2), regions).item()
     assert alike == pytest.approx(0.5 * same + 0.5 * math.log(1 + math.exp(5)))
-
-
-def test_decoding_a_batch_is_decoding_each_image():
-    backbone = BACKBONES["sam-toy"]
-    torch.manual_seed(0)
-    model = backbone.build()
-    backbone.initialize(model)
-    embeddings = model.embed(torch.randn(2, 3, SIZE, SIZE))
-    coords = torch.rand(2, 3, 2) * SIZE
-    logits, iou = decode_batch(model, embeddings, coords[:, :, None], torch.ones(2, 3, 1, dtype=torch.int64))
-    labels = torch.ones(3, 1, dtype=torch.int64)
-    for k in range(2):
-        one, one_iou = model.decode(embeddings[k, None], coords[k, :, None], labels)
-        # The same products in another order of batches.
-        torch.testing.assert_close(logits[k], one[:, 0], atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(iou[k], one_iou[:, 0], atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(logits[0], logits[1], atol=1e-3)
 
 
 def pictures_of(stream, step, store=None):

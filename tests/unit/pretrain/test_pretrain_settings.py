@@ -18,7 +18,7 @@ from aims.pretrain.optimizers import make_optimizers
 from aims.pretrain.pictures import PretrainingSet
 from aims.pretrain.run import pretrain
 from aims.pretrain.settings import OPTIMIZERS, PretrainConfig
-from aims.pretrain.step import ClickTargets, DropPath, correcting_clicks, decode_rounds
+from aims.pretrain.step import ClickTargets, DropPath, prompts_of
 
 # PyTorch before 2.9 has no Muon.
 AVAILABLE = [name for name in OPTIMIZERS if name != "muon" or hasattr(torch.optim, "Muon")]
@@ -79,42 +79,19 @@ def test_a_flat_image_stays_finite():
     assert sensor_like(torch.ones(8, 3, 8, 8), torch.arange(8)).isfinite().all()
 
 
-def test_correcting_clicks_lie_where_the_mask_is_wrong():
-    masks = torch.zeros(50, 1, 4, 4)
-    masks[:, :, :2] = 1  # the upper half
-    logits = torch.where(masks > 0, 1.0, -1.0)
-    logits[:, :, 0, 0], logits[:, :, 3, 3] = -1, 1  # one pixel is missing, one too much
-    coords, labels = correcting_clicks(logits, targets_of(masks, 16), 1)
-    found = {(*coords[k, 0].tolist(), int(labels[k, 0])) for k in range(50)}
-    # Centres of pixels of 4 x 4: (0 + 0.5) * 4 - 0.5 = 1.5, (3 + 0.5) * 4 - 0.5 = 13.5.
-    assert found == {(1.5, 1.5, 1), (13.5, 13.5, 0)}
-    # Nothing is wrong: a pixel of the target, also of one that fills no pixel by half.
-    right, right_labels = correcting_clicks(torch.where(masks > 0, 1.0, -1.0), targets_of(masks, 16), 2)
-    assert (right_labels == 1).all()
-    assert right[..., 1].max() < 8
-    small = torch.zeros(1, 1, 4, 4)
-    small[0, 0, 2, 1] = 0.25
-    only, _ = correcting_clicks(torch.full((1, 1, 4, 4), -1.0), targets_of(small, 16), 1)
-    assert only.tolist() == [[[5.5, 9.5]]]
-
-
-def test_rounds_are_separate_prompts_with_the_mask_before():
-    model = model_of()
-    model.path = "fast"
-    embeddings = model.embed(torch.randn(2, 3, 64, 64))
-    masks = torch.zeros(2, 3, 32, 32)
-    masks[:, :, 8:20, 4:16] = 1
+def test_a_region_has_a_lot_for_every_further_click():
+    masks = torch.rand(2, 3, 16, 16)
     targets = targets_of(masks, 64)._replace(point_coords=torch.rand(2, 3, 2) * 60)
-    first, second = decode_rounds(model, embeddings, targets, 2)
-    click, label = correcting_clicks(first[0], targets, 1)
-    model.path = "stock"
-    for image in range(2):
-        coords = torch.stack([targets.point_coords[image], click[image]], 1)
-        labels = torch.stack([torch.ones_like(label[image]), label[image]], 1)
-        expected, _ = model.decode(
-            embeddings[image, None], coords, labels, masks=first[0][image, :, None].detach()
-        )
-        torch.testing.assert_close(second[0][image], expected[:, 0], atol=1e-4, rtol=1e-4)
+    prompts = prompts_of(targets, 3)
+    assert torch.equal(prompts.point_coords.view(2, 3, 2), targets.point_coords)
+    assert torch.equal(prompts.masks.view(2, 3, 16, 16), masks)
+    assert (prompts.boxes, prompts.with_mask, prompts.lots.shape) == (None, (True, True), (6, 2))
+    assert len(prompts.lots.unique()) == 12
+    # Lots come from the seeds of the images, whatever else is in the batch.
+    assert torch.equal(
+        prompts_of(targets_of(masks[1:], 64)._replace(seeds=targets.seeds[1:]), 3).lots, prompts.lots[3:]
+    )
+    assert prompts_of(targets, 1).lots.shape == (6, 0)
 
 
 def test_skipped_blocks_keep_the_mean():

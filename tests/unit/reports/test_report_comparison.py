@@ -154,6 +154,18 @@ def test_settings_of_one_method_are_told_apart(runs: Path, add_run: AddRun) -> N
     ]
 
 
+def test_training_prompts_are_told_apart_and_single_clicks_are_the_reference(
+    runs: Path, add_run: AddRun
+) -> None:
+    add_run(scores(0.5), val_miou=0.5)
+    # Validated on boxes: the higher number says nothing beside the other.
+    add_run(scores(0.2), val_miou=0.9, prompts="box")
+    (table,) = tables(runs)
+    labels = ["simcmf, lora, prompts click", "simcmf, lora, prompts box"]
+    assert [row.label for row in table.rows] == labels
+    assert table.reference == labels[0]
+
+
 def test_other_test_images_are_not_compared(runs: Path, add_run: AddRun) -> None:
     add_run(scores(0.5))
     add_run({"image-00": [0.5, 0.5], "image-01": [0.4, 0.9]}, method="linear")

@@ -172,6 +172,7 @@ def test_csv_has_one_line_a_cell(report: ReportResult) -> None:
         "epochs": "50",
         "batch_size": "4",
         "clicks": "1",
+        "prompts": "click",
         "train_images": "",
         "score_every": "5",
         "init": "",
@@ -252,7 +253,7 @@ def test_names_mean_themselves(runs: Path, tmp_path: Path, add_run: AddRun, name
     assert table[7][0] == f"{name} / {name}"
     assert [len(cells) for cells in table] == [7] * 8
     (table,) = table_cells(text["results.md"])
-    assert [*table[1][:6], table[1][14]] == [name, "f1f1f1f1", name, "simcmf", name, "", name]
+    assert [*table[1][:6], table[1][15]] == [name, "f1f1f1f1", name, "simcmf", name, "", name]
     html = MarkdownIt("commonmark").enable("table").render(text["table1.md"] + text["results.md"])
     assert "<script" not in html
     assert "<a " not in html

@@ -34,6 +34,12 @@ def test_empty_cells_stay_empty(runs: Path, add_run: AddRun) -> None:
     assert table.paper.rows == (*PAPER_ROWS, "average")
 
 
+def test_runs_on_other_prompts_stand_in_no_cell(runs: Path, add_run: AddRun) -> None:
+    add_run(0.4, val_miou=0.4)
+    add_run(0.3, val_miou=0.9, prompts="box")
+    assert filled(table1(runs)[0]) == {("nir", "SimCMF"): 40.0}
+
+
 def test_average_needs_all_five(runs: Path, add_run: AddRun) -> None:
     for value, modality in zip((0.1, 0.2, 0.3, 0.4), PAPER_ROWS, strict=False):
         add_run(value, modality=modality, dataset=MODALITIES[modality].datasets[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -17,7 +18,7 @@ from aims.suites.plan import plan_runs
 from aims.suites.suite import find_suite, packaged_suites, read_suite
 from helpers import MadeUp
 
-OWN = ("demo", "embedded", "real-samples", "real-sensors", "smoke")
+OWN = ("demo", "embedded", "prompts", "real-samples", "real-sensors", "smoke")
 #: How many runs each has: rates x tunings (and scratch, zero-shot) x modalities.
 OF_THE_PAPER = {
     "table1": 7 * 5 * 5,
@@ -214,6 +215,19 @@ def test_the_real_sensors():
                 if images != 32 or "polarization" not in place:
                     expected[*place, method, images] = 3
     assert runs == expected
+
+
+def test_the_training_prompts_beside_runs_of_other_suites():
+    """Four kinds on two sets; what is trained on single clicks is a run of another suite."""
+    runs = {
+        (entry.fields["dataset"], entry.fields["prompts"]): entry.fields for entry in suite("prompts").entries
+    }
+    assert set(runs) == set(
+        itertools.product(("rooms", "thermal-udder"), ("click", "clicks", "box", "mixed"))
+    )
+    for name, dataset in (("embedded", "rooms"), ("real-sensors", "thermal-udder")):
+        others = [{**entry.fields, "prompts": "click"} for entry in suite(name).entries]
+        assert runs[dataset, "click"] in others
 
 
 def test_no_picture_of_the_real_sensors_is_in_two_splits():
