@@ -36,7 +36,7 @@ def load(
     """Loads a trained model, ready for `predict`, `embed` and `everything`.
 
     Args:
-        model: the folder of a finished run, or a submission that holds its weights.
+        model: the folder of a finished run, a submission that holds its weights, or hf://OWNER/NAME.
         weights: the pretrained weights that the run started from; None to find them by their checksum.
         device: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
         precision: "float32" or "bf16"; None for that of the run on a GPU, float32 on a CPU.
@@ -62,7 +62,7 @@ def open(dataset: str | Path) -> OpenedDataset:
     """Opens a converted dataset.
 
     Args:
-        dataset: its folder.
+        dataset: its folder, or hf://OWNER/NAME.
 
     Raises:
         aims.core.errors.InputError: the folder holds no dataset, or one of a newer format.
@@ -78,8 +78,9 @@ def open(dataset: str | Path) -> OpenedDataset:
         True
     """
     from aims.api.datasets import OpenedDataset
+    from aims.data.hub import local_path
 
-    return OpenedDataset.open(Path(dataset))
+    return OpenedDataset.open(local_path(dataset, kind="dataset"))
 
 
 def convert(

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from aims.cli._options import PATH, device_option, json_option, path_option, weights_option
+from aims.cli._options import MODEL, device_option, json_option, path_option, weights_option
 from aims.cli._terminal import counting, err, out, print_json
 from aims.core.errors import AimsError, InputError
 
@@ -23,7 +23,7 @@ _SHOWN = 5
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("model", type=PATH)
+@click.argument("model", type=MODEL)
 @click.argument("files", type=str, nargs=-1, required=True)
 @path_option("--out", "Folder for the results.  [default: predictions/MODEL]", name="target")
 @path_option("--prompts", "CSV or JSON file of clicks and boxes, one object each.")

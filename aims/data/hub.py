@@ -72,9 +72,9 @@ def parse_reference(text: str, kind: Kind = "model") -> Repository:
     return Repository(kind=kinds.get(said, kind), name=name, revision=revision)
 
 
-def local_path(text: str) -> Path:
-    """Returns a path as it is, and the folder of a run or a model on the Hub (`local_folder`)."""
-    return local_folder(text) if is_reference(text) else Path(text)
+def local_path(place: str | Path, kind: Kind = "model") -> Path:
+    """Returns a path as it is, and the folder of what lies on the Hub (`local_folder`)."""
+    return local_folder(place, kind) if isinstance(place, str) and is_reference(place) else Path(place)
 
 
 def local_folder(reference: str, kind: Kind = "model") -> Path:

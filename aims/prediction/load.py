@@ -10,6 +10,7 @@ from aims.core.records import RECORD, WEIGHTS, RunRecord
 from aims.core.schema import StreamSpec
 from aims.core.submissions import SUFFIX, open_submission
 from aims.core.vocabulary import find_protocol
+from aims.data.hub import local_path
 from aims.engine.plan import find_device
 from aims.engine.restore import load_model, load_record, preprocessing_of
 from aims.methods import BACKBONES
@@ -27,7 +28,8 @@ def load(
     """Loads a trained model, ready to answer prompts.
 
     Args:
-        model: the folder of a finished run, or a submission that holds its weights.
+        model: the folder of a finished run, a submission that holds its weights, or either on the Hub as
+            hf://OWNER/NAME.
         weights: the pretrained weights that the run started from; None to find them by their checksum, among
             those that come with AIMS and in the cache folder.
         device: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
@@ -36,7 +38,7 @@ def load(
     Raises:
         InputError: there is no model, it has no weights, or a file of it is damaged.
     """
-    path, target = Path(model), find_device(device)
+    path, target = local_path(model), find_device(device)
     start = None if weights is None else Path(weights)
     if path.name.endswith(SUFFIX):
         loaded = _from_submission(path, start)
