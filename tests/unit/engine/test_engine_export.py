@@ -27,8 +27,9 @@ from aims.core.vocabulary import PROTOCOLS, Modality
 from aims.engine.checkpoint import save_trained
 from aims.engine.evaluate import evaluate, mean_iou
 from aims.engine.export import export_model
-from aims.engine.export_card import model_card
-from aims.engine.export_description import describe
+from aims.engine.export.card import model_card
+from aims.engine.export.description import describe_input
+from aims.engine.export.formats import Origin
 from aims.engine.inputs import Channels, to_input
 from aims.engine.restore import load_model
 from aims.engine.run import run
