@@ -67,7 +67,7 @@ class RawEncoder(nn.Module):
 
 
 def encoder_inputs(given: Mapping[str, Any]) -> list[str]:
-    """Names the inputs of `RawEncoder`: streams, then the full scale of those that are scaled by their type."""
+    """Names the inputs of `RawEncoder`: streams, then full scales of those that are scaled by their type."""
     streams = given["streams"]
     return [stream["name"] for stream in streams] + [
         f"{stream['name']}_full_scale" for stream in streams if stream["scaling"] == "type"
@@ -166,26 +166,25 @@ def trace(origin: Origin, model: Segmenter) -> tuple[ExportedProgram, ExportedPr
     if origin.half:
         for part in (model.alignment, model.image_encoder, model.mask_decoder):
             part.half()
-    height, width = Dim("height", min=2), Dim("width", min=2)
     arrays = [torch.zeros(48, 64, stream["channels"]) for stream in given["streams"]]
     scalars = [torch.tensor(1.0)] * (len(encoder_inputs(given)) - len(arrays))
-    sizes: Sequence[Any] = [{0: height, 1: width}] * len(arrays) + [{}] * len(scalars)
+    sizes: Sequence[Any] = [{0: Dim.DYNAMIC, 1: Dim.DYNAMIC}] * len(arrays) + [{}] * len(scalars)
     encoder = torch.export.export(
         RawEncoder(model, given, half=origin.half).eval(), (*arrays, *scalars), dynamic_shapes=(tuple(sizes),)
     )
-    prompts, points = Dim("prompts"), Dim("points")
-    side, grid = mask_input_side(model), model.prompt_encoder.image_embedding_size
+    side, prompts = mask_input_side(model), 3
     examples = (
-        torch.zeros(1, model.prompt_encoder.embed_dim, *grid),
-        torch.zeros(3, 2, 2),
-        torch.zeros(3, 2),
-        torch.zeros(3, 1, side, side),
+        torch.zeros(1, model.prompt_encoder.embed_dim, *model.prompt_encoder.image_embedding_size),
+        torch.zeros(prompts, 2, 2),
+        torch.zeros(prompts, 2),
+        torch.zeros(prompts, 1, side, side),
         torch.zeros(1),
     )
+    points = {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}
     decoder = torch.export.export(
         PromptDecoder(model, half=origin.half).eval(),
         examples,
-        dynamic_shapes=({}, {0: prompts, 1: points}, {0: prompts, 1: points}, {0: prompts}, {}),
+        dynamic_shapes=({}, points, points, {0: Dim.DYNAMIC}, {}),
     )
     return encoder, decoder
 

@@ -8,8 +8,10 @@ Weights beyond `_INLINE` bytes lie beside their model, as in encoder.onnx.data.
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -40,9 +42,7 @@ class ONNXFormat(TracedFormat):
     def save(self, path: Path, program: ExportedProgram, inputs: list[str], outputs: list[str]) -> None:
         """Converts the program."""
         weights = sum(t.numel() * t.element_size() for t in program.state_dict.values())
-        with warnings.catch_warnings():
-            # torch's exporter warns of functions of torch that it calls itself.
-            warnings.simplefilter("ignore")
+        with _quiet():
             torch.onnx.export(
                 program,
                 f=path.with_suffix(".onnx"),
@@ -64,6 +64,20 @@ class ONNXFormat(TracedFormat):
             return tuple(torch.from_numpy(output) for output in outputs)
 
         return run
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hides what torch's exporter says of itself: deprecations that it uses, and a missing torchvision."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 FORMATS.register("onnx")(ONNXFormat())

@@ -68,9 +68,7 @@ def random_prompts(model: Segmenter) -> list[Prompts]:
         Prompts(point_coords=some(3, 3, 2) * size, point_labels=clicks),
         Prompts(point_coords=some(2, 0, 2), point_labels=one[:, :0], boxes=corners),
         Prompts(point_coords=some(2, 1, 2) * size, point_labels=one, boxes=corners),
-        Prompts(
-            point_coords=some(2, 1, 2) * size, point_labels=one, masks=20 * some(2, 1, side, side) - 10
-        ),
+        Prompts(point_coords=some(2, 1, 2) * size, point_labels=one, masks=20 * some(2, 1, side, side) - 10),
     ]
 
 

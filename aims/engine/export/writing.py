@@ -84,25 +84,25 @@ def _choose(origin: Origin, name: str | None) -> tuple[str, Format]:
     if origin.half and not (name and FORMATS[name].halves):
         halves = " or ".join(each for each in FORMATS if FORMATS[each].halves)
         raise InputError(f"--half goes with --format {halves}; leave it out, or name that format")
-    names = [name] if name else DEFAULTS
+    names = [name] if name else [*DEFAULTS]
     for each in names:
         require_packages(each, FORMATS[each])
     with torch.device("meta"):
         shapes = build_untrained(origin.record, None)
+    objections = {each: FORMATS[each].objection(origin, shapes) for each in {*names, *DEFAULTS}}
     for each in names:
-        objection = FORMATS[each].objection(origin, shapes)
-        if objection is None:
+        if objections[each] is None:
             return each, FORMATS[each]
-    assert objection is not None
-    raise _refusal(origin, each, objection)
+    other = next((each for each in DEFAULTS if objections[each] is None), None)
+    raise _refusal(origin, names[-1], str(objections[names[-1]]), other)
 
 
-def _refusal(origin: Origin, name: str, reason: str) -> InputError:
+def _refusal(origin: Origin, name: str, reason: str, other: str | None = None) -> InputError:
     config = origin.record.config
-    others = "or leave --format out" if name not in DEFAULTS[1:] else "it serves from its run alone"
+    way = f"--format {other} can" if other else "keep the run and load it with aims.engine.restore.load_model"
     return InputError(
         f"{origin.record.path}: {config.method} x {config.tuning} cannot leave AIMS as --format {name}: "
-        f"{reason}; load it with aims.engine.restore.load_model, {others}"
+        f"{reason}; {way}"
     )
 
 
