@@ -8,6 +8,21 @@ README.md               a model card with a loading example
 
 from aims.engine.export import onnx, program, sam, transformers
 from aims.engine.export.formats import FORMATS, Format
-from aims.engine.export.writing import ModelExport, export_model
+from aims.engine.export.sam import ALIGNMENT, MODEL
+from aims.engine.export.writing import CARD, DESCRIPTION, ModelExport, export_model
 
-__all__ = ["FORMATS", "Format", "ModelExport", "export_model", "onnx", "program", "sam", "transformers"]
+__all__ = [
+    "ALIGNMENT",
+    "CARD",
+    "DESCRIPTION",
+    "FORMATS",
+    "MODEL",
+    "Format",
+    "ModelExport",
+    "export_model",
+    # Imported as they register formats.
+    "onnx",
+    "program",
+    "sam",
+    "transformers",
+]

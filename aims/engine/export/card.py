@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
+from aims.engine.cards import render_card
 
 _CARDS = Path(__file__).parent / "cards"
 #: Names in `segment_anything.sam_model_registry`; a backbone without one is built from model.json.
@@ -27,24 +26,6 @@ def model_card(description: dict[str, Any]) -> str:
         unknown=any("unit" not in stream for stream in streams),
         scaled_by_type=[stream["name"] for stream in streams if stream["scaling"] == "type"],
     )
-
-
-def render_card(template: Path, content: Mapping[str, Any], **more: Any) -> str:
-    """Renders the Jinja template of a model card; an undefined variable raises `jinja2.UndefinedError`.
-
-    Args:
-        template: the template; those that it extends or includes lie beside it.
-        content: variables.
-        more: further variables.
-    """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template.parent),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template(template.name).render(content, **more)
 
 
 def _row(stream: dict[str, Any]) -> tuple[str, ...]:
