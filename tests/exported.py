@@ -111,7 +111,9 @@ def outputs(model, images, point_coords):
 
 def code_blocks(folder: Path) -> str:
     """All Python of the card, in order."""
-    return "\n".join(re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL))
+    return "\n".join(
+        re.findall(r"^```python\n(.*?)^```$", (folder / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    )
 
 
 def installed(folder: Path) -> list[str]:
