@@ -31,6 +31,10 @@ class RawEncoder(nn.Module):
         half: whether alignment and encoder compute in float16.
     """
 
+    mean: Tensor
+    std: Tensor
+    order: Tensor
+
     def __init__(self, model: Segmenter, given: Mapping[str, Any], *, half: bool) -> None:
         super().__init__()
         self.model = model

@@ -87,7 +87,7 @@ class TransformersFormat(Format):
         assert isinstance(patches, nn.Conv2d)
         if folded := fold_alignment(layers, patches):
             plain.image_encoder.patch_embed.proj, layers = folded, nn.Sequential()
-        channels = plain.image_encoder.patch_embed.proj.in_channels
+        channels = (folded or patches).in_channels
         with _quiet():
             sam = SamModel(_configuration(origin.backbone, channels))
             sam.load_state_dict(_renamed(plain.state_dict()))
