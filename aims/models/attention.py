@@ -138,7 +138,7 @@ class SplitAttention(nn.Module):
         v: Float[Tensor, "batch keys dim"],
     ) -> Float[Tensor, "batch queries dim"]:
         """Attends; the names of the arguments are those by which segment-anything's blocks call it."""
-        extra_k, extra_v = self.extra.inputs(len(k))
+        extra_k, extra_v = self.extra.inputs(k.shape[0])
         queries = _split_heads(self.q_proj(q), self.num_heads)
         keys = _split_heads(self.k_proj(_append(k, extra_k)), self.num_heads)
         values = _split_heads(self.v_proj(_append(v, extra_v)), self.num_heads)
@@ -223,7 +223,7 @@ def attend(
     """
     if path == "fast" and bias is not None and queries.device.type == "cuda":
         return attend_fused(queries, keys, values, *bias.of(queries), scale=scale)
-    batch = len(queries)
+    batch = queries.shape[0]
     queries, keys, values = (each.flatten(0, 1) for each in (queries, keys, values))
     if path == "fast" and bias is not None and queries.shape[1] >= _LONG:
         attended = attend_in_parts(queries, keys, values, *bias.of(queries), scale=scale)
@@ -240,7 +240,7 @@ def _append(
     tokens: Float[Tensor, "batch tokens dim"], extra: Float[Tensor, "views extra dim"]
 ) -> Float[Tensor, "batch more dim"]:
     """Appends extra tokens, one set for each entry of the batch or one for all, cast to the tokens' dtype."""
-    return torch.cat([tokens, extra.to(tokens.dtype).expand(len(tokens), -1, -1)], dim=1)
+    return torch.cat([tokens, extra.to(tokens.dtype).expand(tokens.shape[0], -1, -1)], dim=1)
 
 
 def _split_heads(

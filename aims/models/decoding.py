@@ -132,7 +132,7 @@ def _two_way(
     queries = block.norm3(normed + update)
     to_prompts = block.cross_attn_image_to_token
     update = _attend_to_prompts(to_prompts, placed, queries + tokens, queries, folded=folded)
-    return queries, block.norm4(_per_prompt(image, len(queries)) + update)
+    return queries, block.norm4(_per_prompt(image, queries.shape[0]) + update)
 
 
 # The subclass is defined at import, so that models that hold it can be pickled. Any, as mypy does not know
@@ -174,7 +174,7 @@ def _attend_to_image(
 ) -> Float[Tensor, "prompts tokens dim"]:
     """Attends from tokens to the image: keys are its tokens with positional encoding, values without."""
     if not (folded and _is_plain(attention)):
-        keys, values = (_per_prompt(tokens, len(queries)) for tokens in (placed, image))
+        keys, values = (_per_prompt(tokens, queries.shape[0]) for tokens in (placed, image))
         replaced: Tensor = attention(q=queries, k=keys, v=values)
         return replaced
     q = _split_heads(attention.q_proj(queries), attention) * _scale(attention)
@@ -196,7 +196,7 @@ def _attend_to_prompts(
 ) -> Float[Tensor, "prompts pixels dim"]:
     """Attends from the image's tokens, with positional encoding, to the prompt's."""
     if not (folded and _is_plain(attention)):
-        replaced: Tensor = attention(q=_per_prompt(placed, len(keys)), k=keys, v=values)
+        replaced: Tensor = attention(q=_per_prompt(placed, keys.shape[0]), k=keys, v=values)
         return replaced
     k, v = (_split_heads(each, attention) for each in (attention.k_proj(keys), attention.v_proj(values)))
     k = k * _scale(attention)
@@ -247,9 +247,9 @@ def _times(
 
 def _per_prompt(per_image: Float[Tensor, "images ..."], prompts: int) -> Float[Tensor, "prompts ..."]:
     """Repeats the tensor of each image for each of its prompts, which are consecutive."""
-    if len(per_image) in (1, prompts):
+    if per_image.shape[0] in (1, prompts):
         return per_image.expand(prompts, *per_image.shape[1:])
-    return per_image.repeat_interleave(prompts // len(per_image), dim=0)
+    return per_image.repeat_interleave(prompts // per_image.shape[0], dim=0)
 
 
 def _upscale(

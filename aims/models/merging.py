@@ -27,6 +27,17 @@ class Foldable(Protocol):
 
 
 @torch.no_grad()
+def fold_layers(model: nn.Module) -> None:
+    """Replaces every `Foldable` linear layer of a model by the equivalent plain one, in place."""
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, Foldable) and isinstance(layer, nn.Linear):
+            plain = nn.Linear(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+            plain.weight = nn.Parameter(layer.folded_weight(), requires_grad=False)
+            plain.bias = layer.bias
+            model.set_submodule(name, plain)
+
+
+@torch.no_grad()
 def folded_state(model: Segmenter) -> dict[str, Tensor]:
     """Collects a model's tensors without its alignment, with every `Foldable` layer folded.
 
@@ -116,6 +127,36 @@ def _as_convolution(alignment: nn.Module, model: Segmenter) -> nn.Conv2d:
     return layer
 
 
+@torch.no_grad()
+def fold_alignment(alignment: nn.Sequential, patches: nn.Conv2d) -> nn.Conv2d | None:
+    """Folds an alignment of one 1 x 1 convolution, or none at all, into the patch embedding after it.
+
+    Returns:
+        The convolution from images to tokens; None if the alignment is another.
+    """
+    if not len(alignment):
+        return patches
+    (layer, *more) = alignment
+    if more or not isinstance(layer, nn.Conv2d) or layer.kernel_size != (1, 1):
+        return None
+    if layer.out_channels != patches.in_channels:
+        return None
+    side, stride = (patches.kernel_size[0], patches.kernel_size[1]), (patches.stride[0], patches.stride[1])
+    folded = nn.Conv2d(layer.in_channels, patches.out_channels, side, stride=stride)
+    folded.weight.copy_(torch.einsum("okhw,kc->ochw", patches.weight, layer.weight[:, :, 0, 0]))
+    assert folded.bias is not None
+    folded.bias.copy_(patches.bias if patches.bias is not None else torch.zeros_like(folded.bias))
+    if layer.bias is not None:
+        folded.bias.add_(torch.einsum("okhw,k->o", patches.weight, layer.bias))
+    return folded
+
+
+def count_views(alignment: nn.Sequential, plain: Segmenter) -> int:
+    """Returns the number of encoder inputs that alignment layers make of one image."""
+    channels = [layer.out_channels for layer in alignment if isinstance(layer, nn.Conv2d)]
+    return channels[-1] // plain.in_channels if channels else 1
+
+
 def layer_source(layer: nn.Module) -> str:
     """Returns the Python expression that builds a stock layer, with `torch.nn` imported as `nn`."""
     if not isinstance(layer, nn.Conv2d):
@@ -158,10 +199,11 @@ def largest_differences(model: Segmenter, plain: Segmenter, alignment: nn.Sequen
         others = plain.embed(views).mean(0, keepdim=True)
         other_logits, _ = plain.decode(others, point_coords, point_labels)
     return {
-        "image_embeddings": _difference(embeddings, others),
-        "mask_logits": _difference(logits, other_logits),
+        "image_embeddings": largest_difference(embeddings, others),
+        "mask_logits": largest_difference(logits, other_logits),
     }
 
 
-def _difference(one: Tensor, other: Tensor) -> float:
+def largest_difference(one: Tensor, other: Tensor) -> float:
+    """Returns the largest absolute difference, divided by the largest magnitude where that is above 1."""
     return float((one - other).abs().max() / one.abs().max().clamp(min=1))

@@ -18,8 +18,8 @@ from aims.core.files import atomic_write, sha256_file, write_json, write_text
 from aims.core.records import Code, Hardware
 from aims.core.structs import Count, Digest, Share, read_struct
 from aims.core.vocabulary import STRICT
+from aims.engine.cards import render_card
 from aims.engine.checkpoint import save_tensors
-from aims.engine.export_card import render_card
 from aims.engine.machine import commit, hardware, peak_memory
 from aims.pretrain.checkpoint import Progress
 from aims.pretrain.photographs import Photographs

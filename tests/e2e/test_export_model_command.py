@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import toys
 from safetensors.torch import load_file
 
 from aims.cli import main
+from aims.engine.export import FORMATS
 from aims.methods import BACKBONES
 
 
@@ -81,6 +85,8 @@ def test_json_and_the_default_folder(aims, made, tmp_path, monkeypatch):
         ("damaged", ("run",), "weights.safetensors: damaged"),
         ("weights", ("run", "--weights", "any.pth"), "started from random weights; leave --weights out"),
         ("option", ("run", "--ouf", "x"), "--ouf"),
+        ("format", ("run", "--format", "onxn"), "unknown format 'onxn'; did you mean 'onnx'?"),
+        ("half", ("run", "--half"), "--half goes with --format onnx; leave it out, or name that format"),
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(aims, made, tmp_path, monkeypatch, what, args, message):
@@ -100,6 +106,33 @@ def test_mistakes_get_one_line_and_exit_code_2(aims, made, tmp_path, monkeypatch
     assert err.count("\n") == 1
     assert message in err
     assert {path.name for path in tmp_path.iterdir()} <= {"run"}
+
+
+def test_the_help_and_the_page_name_every_format(aims):
+    _, out, _ = aims("export-model", "--help")
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    for name in FORMATS:
+        assert re.search(rf"\b{name},", out)
+        assert f"| `{name}` |" in page
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_every_format_is_written_without_a_word_on_stderr(made, tmp_path, name):
+    # In a process of its own, as packages that are imported may write past what a test captures.
+    _, run = made
+    code = "import toys; from aims.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "export-model", run, "--format", name, "--out", "out", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    assert said["model"]["format"] == name
+    assert {"README.md", "model.json"} < said["files"].keys()
 
 
 def test_the_page_loads_a_model(made, monkeypatch):

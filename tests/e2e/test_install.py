@@ -71,6 +71,7 @@ def test_the_wheel_holds_everything(wheel):
         "aims/benchmarks/embedded.toml",
         "aims/benchmarks/real_samples/udder_16.toml",
         "aims/benchmarks/real_sensors/vnc_tiles.toml",
+        "aims/engine/export/cards/card.md.j2",
         "aims/leaderboards/published.toml",
         "aims/models/pretrained/sam-tiny@1/README.md",
         "aims/models/pretrained/sam-tiny@1/weights.safetensors",

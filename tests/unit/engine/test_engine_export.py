@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
-import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,45 +12,19 @@ import numpy as np
 import pytest
 import torch
 import toys
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from aims.core.config import NO_TUNING, RunConfig
 from aims.core.errors import AimsError, InputError
-from aims.core.files import sha256_file, write_json
-from aims.core.records import RUN_VERSION, Preprocessing, RunRecord
+from aims.core.records import Preprocessing, RunRecord
 from aims.core.schema import StreamSpec
 from aims.core.vocabulary import PROTOCOLS, Modality
-from aims.engine.checkpoint import save_trained
-from aims.engine.evaluate import evaluate, mean_iou
 from aims.engine.export import export_model
-from aims.engine.export_card import model_card
-from aims.engine.export_description import describe
+from aims.engine.export.card import model_card
+from aims.engine.export.description import describe_input
+from aims.engine.export.formats import Origin
 from aims.engine.inputs import Channels, to_input
-from aims.engine.restore import load_model
-from aims.engine.run import run
-from aims.methods import BACKBONES, build_model
-from aims.models.merging import alignment_layers, plain_model
-from aims.models.trainable import declared_parameters
-from aims.models.weights import find_packaged
-from aims.models.weights import load_weights as read_weights
-
-CHANNELS = 4
-CONFIG = {
-    "method": "simcmf",
-    "tuning": "lora",
-    "modality": "signal",
-    "dataset": "made-up",
-    "fingerprint": "f" * 64,
-    "backbone": "sam-toy",
-    "weights": "random",
-    "epochs": 3,
-    "lr": 1e-3,
-    "batch_size": 3,
-    "seed": 2,
-    "protocol": "strict",
-    "precision": "float32",
-    "loss": "dice-ce",
-}
+from aims.methods import BACKBONES
+from exported import CHANNELS, changed, code_blocks, describe_streams, made_run, outputs, run_cards
 
 
 @pytest.fixture(scope="module")
@@ -62,117 +32,29 @@ def dataset(tmp_path_factory):
     return toys.made_up_set(tmp_path_factory.mktemp("sets") / "made-up", channels=CHANNELS)
 
 
-def made_run(runs: Path, *, channels: int = CHANNELS, base: Mapping[str, Any] | None = None, **changes: Any):
-    """A run folder as `aims run` leaves it, with random numbers in place of what training would find."""
-    config = RunConfig(**{**CONFIG, **changes})
-    model = build_model(
-        method=config.method,
-        tuning=config.tuning,
-        backbone=config.backbone,
-        channels=channels,
-        weights=base,
-        seed=config.seed,
-        options=config.options,
-    ).eval()
-    generator = torch.Generator().manual_seed(7)
-    for parameter in declared_parameters(model).values():
-        # B of LoRA and relative positions are zero at the start.
-        parameter.data.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    folder = runs / config.run_name
-    folder.mkdir(parents=True)
-    if declared_parameters(model):
-        save_trained(folder / "weights.safetensors", model, {"epoch": "2", "run": config.run_name})
-    preprocessing = Preprocessing(
-        streams=("signal",),
-        mean=tuple(0.5 + k for k in range(channels)),
-        std=tuple(1.5 + k for k in range(channels)),
-        source="training part",
-        channel_order=tuple(reversed(range(channels))),
-    )
-    record = {
-        "version": RUN_VERSION,
-        "status": "finished",
-        "config": dataclasses.asdict(config),
-        "preprocessing": dataclasses.asdict(preprocessing),
-        "options": dict(config.options),
-        "selected_on": "val",
-        "scores": {"miou": 0.4321, "instances": 19, "images": 4, "epoch": 2},
-        "code": {"aims": "0.0.1", "commit": None, "torch": torch.__version__},
-    }
-    write_json(folder / "run.json", record)
-    return folder, model
+def assert_card_computes(seen, model):
+    """The card's outputs are the model's on the card's images and clicks."""
+    seen = {name: torch.tensor(values) for name, values in seen.items()}
+    assert seen["images"].shape == (1, model.in_channels, model.image_size, model.image_size)
+    embeddings, logits = outputs(model, seen["images"], seen["point_coords"])
+    assert torch.allclose(seen["embeddings"], embeddings, rtol=1e-5, atol=1e-5)
+    assert torch.allclose(seen["mask_logits"], logits, rtol=1e-5, atol=1e-5)
+    assert logits.std() > 1e-3  # not all the same, or nothing would be compared
 
 
-def changed(folder: Path, **changes: Any) -> None:
-    """Edits a run record."""
-    content = json.loads((folder / "run.json").read_text())
-    write_json(folder / "run.json", {**content, **changes})
-
-
-def outputs(model, images, point_coords):
-    """Embeddings and mask logits, LoRA's layers unfolded."""
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    embeddings = model.embed(images)
-    logits, _ = model.decode(embeddings, point_coords, torch.ones(point_coords.shape[:2], dtype=torch.long))
-    return embeddings, logits
-
-
-#: Names of the card's code that are compared.
 SEEN = ("images", "point_coords", "embeddings", "mask_logits")
-TORCHVISION = {
-    # segment_anything/__init__.py imports its predictor, which takes these from torchvision, and never calls
-    # them for what a card does; whoever installs segment-anything has torchvision, these tests have not.
-    "torchvision/__init__.py": "",
-    "torchvision/transforms/__init__.py": "",
-    "torchvision/transforms/functional.py": "resize = to_pil_image = None\n",
-    "torchvision/ops/__init__.py": "",
-    "torchvision/ops/boxes.py": "batched_nms = box_area = None\n",
-}
-
-
-def code_blocks(folder: Path) -> str:
-    """All Python of the card, in order."""
-    return "\n".join(re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL))
-
-
-def run_cards(folders: list[Path], tmp_path: Path) -> list[dict[str, torch.Tensor]]:
-    """Runs the cards' code as it stands, in one process in which AIMS cannot be imported."""
-    for name, text in TORCHVISION.items():
-        path = tmp_path / "stub" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    script = f"""
-import os, sys
-sys.path.insert(0, {str(tmp_path / "stub")!r})
-sys.modules["aims"] = None
-from safetensors.torch import save_file
-for folder, code in {[(str(folder), code_blocks(folder)) for folder in folders]!r}:
-    os.chdir(folder)
-    names = {{}}
-    exec(code, names)
-    seen = {{name: names[name].contiguous() for name in {SEEN!r}}}
-    save_file(seen, folder + ".seen")
-"""
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return [load_file(f"{folder}.seen") for folder in folders]
 
 
 @pytest.mark.thorough
-def test_the_card_works_as_written_without_aims(tmp_path):
+def test_the_card_works_where_only_what_it_names_is_installed(tmp_path):
     runs = [
         made_run(tmp_path / "runs", method="simcmf", options={"depth": 3, "kernel": 5}),
         made_run(tmp_path / "runs", method="random-embed", backbone="sam-tiny"),
         made_run(tmp_path / "runs", method="channel-batch", tuning="full"),
     ]
     folders = [export_model(folder, tmp_path / "out" / folder.name).folder for folder, _ in runs]
-    for (_, model), seen in zip(runs, run_cards(folders, tmp_path), strict=True):
-        assert seen["images"].shape == (1, CHANNELS, model.image_size, model.image_size)
-        embeddings, logits = outputs(model, seen["images"], seen["point_coords"])
-        assert torch.allclose(seen["embeddings"], embeddings, rtol=1e-5, atol=1e-5)
-        assert torch.allclose(seen["mask_logits"], logits, rtol=1e-5, atol=1e-5)
-        assert logits.std() > 1e-3  # not all the same, or nothing would be compared
+    for (_, model), seen in zip(runs, run_cards(folders, SEEN, tmp_path), strict=True):
+        assert_card_computes(seen, model)
 
 
 @pytest.mark.slow
@@ -181,19 +63,17 @@ def test_the_card_of_a_backbone_of_real_size_works(tmp_path, method):
     folder, model = made_run(tmp_path / "runs", method=method, backbone="sam-vit-b")
     out = export_model(folder, tmp_path / "out").folder
     assert 'sam_model_registry["vit_b"]()' in code_blocks(out)
-    (seen,) = run_cards([out], tmp_path)
-    embeddings, logits = outputs(model, seen["images"], seen["point_coords"])
-    assert torch.allclose(seen["embeddings"], embeddings, rtol=1e-5, atol=1e-5)
-    assert torch.allclose(seen["mask_logits"], logits, rtol=1e-5, atol=1e-5)
+    (seen,) = run_cards([out], SEEN, tmp_path)
+    assert_card_computes(seen, model)
 
 
-def test_loading_takes_ten_lines_with_the_authors_registry(tmp_path):
+def test_loading_takes_twelve_lines_with_the_authors_registry(tmp_path):
     folder, _ = made_run(tmp_path / "runs", channels=1)
     description = export_model(folder, tmp_path / "out").description
     for backbone, name in (("sam-vit-b", "vit_b"), ("sam-vit-l", "vit_l"), ("sam-vit-h", "vit_h")):
         loading = model_card({**description, "backbone": backbone}).split("```python\n")[1].split("```")[0]
         assert f'sam = sam_model_registry["{name}"]()\n' in loading
-        assert len([line for line in loading.splitlines() if line]) <= 10
+        assert len([line for line in loading.splitlines() if line]) <= 12
         compile(loading, backbone, "exec")
         if backbone == "sam-vit-b":
             # The page shows what a card says.
@@ -331,14 +211,12 @@ def test_the_described_steps_are_those_of_the_run(tmp_path, protocol, rules):
         source="training part",
         channel_order=(2, 0, 1),
     )
-    folder, model = made_run(tmp_path / "runs", protocol=protocol, channels=3)
+    folder, _ = made_run(tmp_path / "runs", protocol=protocol, channels=3)
     facts = {"license": "", "citation": None, "url": None}
     facts["streams"] = {name: dataclasses.asdict(spec) for name, spec in specs.items()}
     changed(folder, preprocessing=dataclasses.asdict(preprocessing), dataset=facts)
     backbone = BACKBONES["sam-toy"]
-    given = describe(RunRecord.load(folder), backbone, plain_model(model, backbone), alignment_layers(model))[
-        "input"
-    ]
+    given = describe_input(Origin(record=RunRecord.load(folder), backbone=backbone))
     assert list(given["rules"]) == rules
     channels = Channels.of(
         SimpleNamespace(streams=arrays),
@@ -350,80 +228,7 @@ def test_the_described_steps_are_those_of_the_run(tmp_path, protocol, rules):
     assert torch.allclose(followed(json.loads(json.dumps(given)), arrays), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("method", "tuning"), [("simcmf", "lora"), ("zero-shot", NO_TUNING)])
-def test_the_loaded_model_scores_what_the_run_scored(dataset, tmp_path, method, tuning):
-    untrained = {"epochs": 0, "lr": 0.0, "batch_size": 1} if tuning == NO_TUNING else {"epochs": 1}
-    record, _ = run(toys.job(dataset, tmp_path / "runs", method=method, tuning=tuning, **untrained))
-    protocol = PROTOCOLS["strict"]
-    source = dataclasses.replace(toys.source(dataset, protocol), preprocessing=record.content.preprocessing)
-    model = load_model(record.path)
-    assert not model.training
-    rows = evaluate(model, source, dataset.index["test"], precision="float32", masks=False)
-    assert mean_iou(rows) == pytest.approx(record.scores.miou, abs=1e-12)
-    export_model(record.path, tmp_path / "out")
-
-
-def test_pretrained_weights_are_needed_again_and_checked(tmp_path, monkeypatch):
-    monkeypatch.setenv("AIMS_CACHE", str(tmp_path / "cache"))
-    base = {name: tensor + 0.01 for name, tensor in BACKBONES["sam-toy"].build().state_dict().items()}
-    save_file(base, tmp_path / "right.safetensors")
-    save_file({name: tensor + 0.01 for name, tensor in base.items()}, tmp_path / "wrong.safetensors")
-    checksum = sha256_file(tmp_path / "right.safetensors")
-    folder, model = made_run(tmp_path / "runs", base=base, weights=checksum)
-    with pytest.raises(
-        InputError, match=rf"weights of its own, SHA-256 {checksum}; give that file with --wei"
-    ):
-        load_model(folder)
-    with pytest.raises(
-        InputError, match=r"gone: no such file of weights; give the file that the run started"
-    ):
-        load_model(folder, tmp_path / "gone")
-    with pytest.raises(InputError, match=r"wrong\.safetensors: not the weights that .* it would be another"):
-        load_model(folder, tmp_path / "wrong.safetensors")
-    loaded = load_model(folder, tmp_path / "right.safetensors")
-    assert all(torch.equal(t, model.state_dict()[name]) for name, t in loaded.state_dict().items())
-    description = export_model(folder, tmp_path / "out", weights=tmp_path / "right.safetensors").description
-    assert description["weights"] == {"start": checksum, "seed": 2, "origin": None, "license": None}
-    authors = BACKBONES["sam-vit-b"].checkpoint.sha256
-    changed(folder, config={**json.loads((folder / "run.json").read_text())["config"], "weights": authors})
-    config = json.loads((folder / "run.json").read_text())["config"]
-    changed(folder, config={**config, "backbone": "sam-vit-b"})
-    with pytest.raises(
-        InputError, match=r"sam_vit_b_01ec64\.pth: no such .* `aims weights sam-vit-b`, or give"
-    ):
-        load_model(folder)
-
-
-def test_weights_that_come_with_aims_are_found_again(tmp_path):
-    path = find_packaged("sam-tiny@1").path
-    loaded = read_weights("sam-tiny", path)
-    folder, model = made_run(tmp_path / "runs", base=loaded.state, weights=loaded.sha256, backbone="sam-tiny")
-    again = load_model(folder)
-    assert all(torch.equal(t, model.state_dict()[name]) for name, t in again.state_dict().items())
-    exported = export_model(folder, tmp_path / "out")
-    assert exported.description["weights"] == {
-        "start": loaded.sha256,
-        "seed": 2,
-        "origin": "the weights sam-tiny@1 that come with AIMS",
-        "license": "Apache-2.0",
-    }
-    card = (exported.folder / "README.md").read_text()
-    assert "It started from the weights sam-tiny@1 that come with AIMS, licence Apache-2.0" in card
-    assert "Meta" not in card
-
-
-def test_random_weights_take_no_file_and_tell_of_another_torch(tmp_path, caplog):
-    folder, _ = made_run(tmp_path / "runs")
-    with pytest.raises(InputError, match="started from random weights; leave --weights out"):
-        load_model(folder, tmp_path / "any")
-    load_model(folder)
-    assert caplog.messages == []
-    changed(folder, code={"aims": "0.0.1", "commit": None, "torch": "1.0"})
-    load_model(folder)
-    (message,) = caplog.messages
-    assert "under torch 1.0; they are drawn again by torch" in message
-
-
+@pytest.mark.parametrize("format", ["sam", "transformers"])
 @pytest.mark.parametrize(
     ("method", "tuning", "reason"),
     [
@@ -432,13 +237,25 @@ def test_random_weights_take_no_file_and_tell_of_another_torch(tmp_path, caplog)
         ("transformer", "lora", "its alignment module, TransformerAlignment, is no sequence of convolutions"),
     ],
 )
-def test_what_is_not_plain_is_refused_before_anything_is_read(tmp_path, method, tuning, reason):
+def test_what_is_not_plain_is_refused_before_anything_is_read(tmp_path, format, method, tuning, reason):
     folder, _ = made_run(tmp_path / "runs", method=method, tuning=tuning)
+    describe_streams(folder)
     (folder / "weights.safetensors").unlink()
-    with pytest.raises(InputError, match=rf"{method} x {tuning} cannot leave AIMS .*{reason}") as caught:
-        export_model(folder, tmp_path / "out")
-    assert str(caught.value).endswith("keep the run and load it with aims.engine.restore.load_model")
+    with pytest.raises(
+        InputError, match=rf"{method} x {tuning} cannot leave AIMS as --format {format}: {reason}"
+    ) as caught:
+        export_model(folder, tmp_path / "out", format=format)
+    assert str(caught.value).endswith("; --format torch can")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("format", [None, "torch", "onnx"])
+def test_a_record_that_does_not_describe_its_streams_makes_no_program(tmp_path, format):
+    folder, _ = made_run(tmp_path / "runs", tuning="adapter")
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(InputError, match="its record does not say how signal was scaled") as caught:
+        export_model(folder, tmp_path / "out", format=format)
+    assert str(caught.value).endswith("; keep the run and load it with aims.engine.restore.load_model")
 
 
 @pytest.mark.parametrize("difference", [float("nan"), 1e-3])
@@ -446,8 +263,8 @@ def test_what_is_not_plain_is_refused_before_anything_is_read(tmp_path, method, 
 def test_what_computes_something_else_is_refused(tmp_path, monkeypatch, name, difference):
     folder, _ = made_run(tmp_path / "runs")
     differences = {"image_embeddings": 0.0, "mask_logits": 0.0, name: difference}
-    monkeypatch.setattr("aims.engine.export.largest_differences", lambda *_: differences)
-    with pytest.raises(InputError, match="its output is not that of its folded weights"):
+    monkeypatch.setattr("aims.engine.export.sam.largest_differences", lambda *_: differences)
+    with pytest.raises(InputError, match="its outputs there are not the run's"):
         export_model(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -462,56 +279,7 @@ def test_nothing_is_overwritten_and_nothing_half_done_stays(tmp_path, monkeypatc
     def fail(description):
         raise AimsError("no card")
 
-    monkeypatch.setattr("aims.engine.export.model_card", fail)
+    monkeypatch.setattr("aims.engine.export.writing.model_card", fail)
     with pytest.raises(AimsError, match="no card"):
         export_model(folder, tmp_path / "elsewhere" / "out")
     assert list((tmp_path / "elsewhere").iterdir()) == []
-
-
-def damage(folder: Path, what: str) -> Path:
-    if what == "gone":
-        return folder.with_name("nowhere")
-    if what == "other":
-        (folder / "run.json").unlink()
-    if what == "unfinished":
-        changed(folder, status="running")
-    if what == "method":
-        changed(folder, config={**json.loads((folder / "run.json").read_text())["config"], "method": "mine"})
-    if what == "preprocessing":
-        changed(folder, preprocessing={"streams": ["signal"]})
-    if what == "order":
-        said = json.loads((folder / "run.json").read_text())["preprocessing"]
-        changed(folder, preprocessing={**said, "channel_order": [0, 1, 1, 3]})
-    weights = folder / "weights.safetensors"
-    if what == "missing":
-        weights.unlink()
-    if what == "truncated":
-        weights.write_bytes(weights.read_bytes()[:-100])
-    if what == "foreign":
-        save_file(load_file(weights), weights, {"epoch": "2", "run": "another"})
-    if what == "shapes":
-        state = load_file(weights)
-        save_file({name: t for name, t in state.items() if "bias" not in name}, weights)
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("what", "message"),
-    [
-        ("gone", "nowhere: no such folder; give the folder of a run"),
-        ("other", r"not a run \(no run\.json\)"),
-        ("unfinished", "the run is running, not finished"),
-        ("method", "unknown method 'mine'"),
-        ("preprocessing", r"run\.json: not a run record: preprocessing: no 'mean'"),
-        ("order", "mean, std and channel_order are not of the same channels"),
-        ("missing", r"weights\.safetensors: missing, and with it what was trained"),
-        ("truncated", r"weights\.safetensors: damaged; make the run again"),
-        ("foreign", "holds what the run another trained, not made-up-signal"),
-        ("shapes", r"tensors do not fit the model: 2 missing \(alignment\.layers\.0\.bias"),
-    ],
-)
-def test_damaged_runs_get_a_line_each(tmp_path, what, message):
-    folder, _ = made_run(tmp_path / "runs")
-    with pytest.raises(InputError, match=message):
-        export_model(damage(folder, what), tmp_path / "out")
-    assert not (tmp_path / "out").exists()

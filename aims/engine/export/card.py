@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from aims.core.vocabulary import TRAINING_PROMPTS
+from aims.engine.cards import render_card
 
-_TEMPLATE = Path(__file__).with_name("export_card.md.j2")
+_CARDS = Path(__file__).parent / "cards"
 #: Names in `segment_anything.sam_model_registry`; a backbone without one is built from model.json.
 _REGISTERED = {"sam-vit-b": "vit_b", "sam-vit-l": "vit_l", "sam-vit-h": "vit_h"}
 
@@ -18,24 +16,18 @@ _REGISTERED = {"sam-vit-b": "vit_b", "sam-vit-l": "vit_l", "sam-vit-h": "vit_h"}
 def model_card(description: dict[str, Any]) -> str:
     """Returns the text of README.md, which depends on the content of model.json alone."""
     given = description["input"]
+    streams = given["streams"]
     return render_card(
-        _TEMPLATE,
+        _CARDS / f"{description['format']}.md.j2",
         description,
         registered=_REGISTERED.get(description["backbone"]),
         size=given["size"],
         trained_on=TRAINING_PROMPTS[description["config"]["prompts"]].text,
-        aligned="alignment(images)" if description["alignment"] else "images",
-        rows=[_row(stream) for stream in given["streams"]],
-        unknown=any("unit" not in stream for stream in given["streams"]),
+        aligned="alignment(images)" if description.get("alignment") else "images",
+        rows=[_row(stream) for stream in streams],
+        unknown=any("unit" not in stream for stream in streams),
+        scaled_by_type=[stream["name"] for stream in streams if stream["scaling"] == "type"],
     )
-
-
-def render_card(template: Path, content: Mapping[str, Any], **more: Any) -> str:
-    """Renders the Jinja template of a model card; an undefined variable raises `jinja2.UndefinedError`."""
-    environment = jinja2.Environment(
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.from_string(template.read_text(encoding="utf-8")).render(content, **more)
 
 
 def _row(stream: dict[str, Any]) -> tuple[str, ...]:

@@ -6,15 +6,12 @@ import dataclasses
 from typing import Any
 
 import msgspec
-from torch import nn
 
-from aims.core.records import DatasetFacts, RunRecord, StreamFacts
+from aims.core.records import StreamFacts
 from aims.core.vocabulary import find_protocol
+from aims.engine.export.formats import Origin
 from aims.engine.restore import preprocessing_of
 from aims.methods import BACKBONES
-from aims.models.merging import layer_source
-from aims.models.sam import SAM
-from aims.models.segmenter import Segmenter
 from aims.models.weights import LICENSE, PACKAGED_LICENSE, packaged_name
 from aims.sensors.scaling import paper_rule
 from aims.version import __version__
@@ -29,16 +26,9 @@ _RULES = {
 }
 
 
-def describe(record: RunRecord, backbone: SAM, plain: Segmenter, layers: nn.Sequential) -> dict[str, Any]:
-    """Returns the content of model.json.
-
-    Args:
-        record: record of the run.
-        backbone: backbone of the run.
-        plain: plain SAM with the run's folded weights.
-        layers: alignment layers in front of it.
-    """
-    config, content = record.config, record.content
+def describe(origin: Origin) -> dict[str, Any]:
+    """Returns the content of model.json that does not depend on the format."""
+    record, config, content = origin.record, origin.record.config, origin.record.content
     # None in the records of earlier versions: ranges and licence are then unknown.
     facts = content.dataset
     return {
@@ -50,12 +40,8 @@ def describe(record: RunRecord, backbone: SAM, plain: Segmenter, layers: nn.Sequ
         "tuning": config.tuning,
         "options": dict(config.options) if content.options is None else content.options,
         "backbone": config.backbone,
-        "modules": _modules(backbone, plain.in_channels),
-        "patch_embedding": layer_source(plain.get_submodule("image_encoder.patch_embed.proj")),
-        "alignment": [layer_source(layer) for layer in layers],
-        "views": _views(layers, plain),
-        "input": _input(record, backbone, facts),
-        "mask_size": backbone.mask_size,
+        "input": describe_input(origin),
+        "mask_size": origin.backbone.mask_size,
         "weights": {"start": config.weights, "seed": config.seed, **_origin(config.weights)},
         "dataset": {
             "name": config.dataset,
@@ -69,52 +55,6 @@ def describe(record: RunRecord, backbone: SAM, plain: Segmenter, layers: nn.Sequ
         "scores": msgspec.to_builtins(record.scores),
         "selected_on": content.selected_on or None,
     }
-
-
-def _modules(backbone: SAM, channels: int) -> dict[str, dict[str, Any]]:
-    """Arguments of segment-anything's classes, without the encoder's norm layer (LayerNorm, eps 1e-6)."""
-    grid = backbone.image_size // backbone.patch_size
-    return {
-        "image_encoder": {
-            "img_size": backbone.image_size,
-            "patch_size": backbone.patch_size,
-            "in_chans": channels,
-            "embed_dim": backbone.width,
-            "depth": backbone.depth,
-            "num_heads": backbone.heads,
-            "mlp_ratio": 4,
-            "out_chans": backbone.prompt_dim,
-            "qkv_bias": True,
-            "use_rel_pos": True,
-            "window_size": backbone.window,
-            "global_attn_indexes": list(backbone.global_blocks),
-        },
-        "prompt_encoder": {
-            "embed_dim": backbone.prompt_dim,
-            "image_embedding_size": [grid, grid],
-            "input_image_size": [backbone.image_size, backbone.image_size],
-            # Fixed in segment-anything, as are the constants below.
-            "mask_in_chans": 16,
-        },
-        "mask_decoder": {
-            "transformer_dim": backbone.prompt_dim,
-            "num_multimask_outputs": 3,
-            "iou_head_depth": 3,
-            "iou_head_hidden_dim": backbone.iou_hidden_dim,
-        },
-        "transformer": {
-            "depth": 2,
-            "embedding_dim": backbone.prompt_dim,
-            "num_heads": 8,
-            "mlp_dim": backbone.decoder_mlp_dim,
-        },
-    }
-
-
-def _views(layers: nn.Sequential, plain: Segmenter) -> int:
-    """Number of encoder inputs that the alignment layers make of one image."""
-    channels = [layer.out_channels for layer in layers if isinstance(layer, nn.Conv2d)]
-    return channels[-1] // plain.in_channels if channels else 1
 
 
 def _origin(weights: str) -> dict[str, str | None]:
@@ -131,8 +71,9 @@ def _origin(weights: str) -> dict[str, str | None]:
     return {"origin": None, "license": None}
 
 
-def _input(record: RunRecord, backbone: SAM, facts: DatasetFacts | None) -> dict[str, Any]:
+def describe_input(origin: Origin) -> dict[str, Any]:
     """Describes how `aims.engine.inputs` turned a raw recording into the model's input in the run."""
+    record, facts = origin.record, origin.record.content.dataset
     preprocessing = preprocessing_of(record)
     stream_facts = (facts.streams or {}) if facts else {}
     streams = [
@@ -140,7 +81,7 @@ def _input(record: RunRecord, backbone: SAM, facts: DatasetFacts | None) -> dict
     ]
     used = sorted({stream["scaling"] for stream in streams} - {None})
     return {
-        "size": backbone.image_size,
+        "size": origin.backbone.image_size,
         "channels": len(preprocessing.channel_order),
         "streams": streams,
         "rules": {name: _RULES[name] for name in used},
