@@ -224,7 +224,7 @@ def outlined(
 
 def _colour(number: int) -> tuple[int, int, int]:
     # Steps of the golden angle keep the hues of neighbouring numbers apart.
-    hue = np.uint8([[[int(number * 137.508) % 360 // 2, 200, 255]]])
+    hue = np.array([[[int(number * 137.508) % 360 // 2, 200, 255]]], np.uint8)
     red, green, blue = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0].tolist()
     return red, green, blue
 

@@ -83,9 +83,9 @@ class Embedding:
         parts = []
         for part in prompts.parts(_at_once(self.size)):
             logits, scores = self.decode(part)
-            parts.append((logits, scores, resize(logits, self.size) > 0))
-        logits, scores, masks = (torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True))
-        return Masks(masks=masks, scores=scores, mask_logits=logits)
+            parts.append((resize(logits, self.size) > 0, scores, logits))
+        masks, ious, low = (torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True))
+        return Masks(masks=masks, scores=ious, mask_logits=low)
 
     def decode(self, prompts: _Prompts) -> tuple[Tensor, Tensor]:
         """Returns mask logits (objects, mask, mask) and predicted IoU (objects,) on the model's device."""

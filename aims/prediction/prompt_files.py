@@ -107,11 +107,13 @@ def answer(model: Model, recording: Recording | Embedding, prompts: Sequence[Pro
 
 def _ask(embedding: Embedding, prompts: Sequence[Prompt]) -> Instances:
     """Answers prompts that all have the same number of points, and all a box or none."""
-    points = [prompt.points for prompt in prompts]
-    labels = [prompt.labels or [1] * len(prompt.points) for prompt in prompts]
-    clicks = {"points": points, "labels": labels} if points[0] else {}
-    boxes = None if prompts[0].box is None else [prompt.box for prompt in prompts]
-    return embedding.predict(**clicks, boxes=boxes).instances()
+    points = labels = boxes = None
+    if prompts[0].points:
+        points = np.array([prompt.points for prompt in prompts])
+        labels = np.array([prompt.labels or [1] * len(prompt.points) for prompt in prompts])
+    if prompts[0].box is not None:
+        boxes = np.array([prompt.box for prompt in prompts], np.float64)
+    return embedding.predict(points, labels, boxes).instances()
 
 
 def _read_csv(path: Path) -> dict[str, list[Prompt]]:

@@ -150,12 +150,10 @@ def _cut(tile: Tile, instances: Instances) -> NDArray[np.bool_]:
     """Returns which objects of a tile end at an edge of it that is none of the picture."""
     height, width = instances.size
     first, last = instances.corners, instances.corners + instances.boxes[:, 2:]
-    return (
-        ((first[:, 0] == tile.left) & (tile.left > 0))
-        | ((first[:, 1] == tile.top) & (tile.top > 0))
-        | ((last[:, 0] == tile.right) & (tile.right < width))
-        | ((last[:, 1] == tile.bottom) & (tile.bottom < height))
-    )
+    cut: NDArray[np.bool_] = (first == (tile.left, tile.top)) & (first > 0)
+    cut |= (last == (tile.right, tile.bottom)) & (last < (width, height))
+    touching: NDArray[np.bool_] = np.any(cut, axis=1)
+    return touching
 
 
 def _same(one: Instances, other: Instances, strip: Tile) -> list[tuple[int, int]]:
