@@ -32,7 +32,7 @@ COMMANDS = MappingProxyType(
         "run": "Train and evaluate one method on one modality.",
         "sweep": "Run what a suite is missing.",
         "watch": "Watch the runs of a folder: progress, losses, scores, memory.",
-        "export-model": "Fold a run's trained layers into plain SAM weights.",
+        "export-model": "Write a run's model for use without AIMS.",
         "push": "Send a dataset, a run or an exported model to the Hugging Face Hub.",
         "predict": "Predict masks for files of a trained model's sensor.",
         "evaluate": "Evaluate a run's model with more clicks, boxes and jitter.",

@@ -273,11 +273,11 @@ def predict_masks(
     """Predicts as `predict`; `multimask` asks for the decoder's other masks (`Segmenter.decode`)."""
     device = embeddings.device
     optional = {"boxes": boxes, "masks": masks}
-    given = {name: prompt.to(device) for name, prompt in optional.items() if prompt is not None}
+    given: dict[str, Any] = {name: each.to(device) for name, each in optional.items() if each is not None}
+    if multimask:
+        given["multimask"] = True
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        logits, iou = model.decode(
-            embeddings, point_coords.to(device), point_labels.to(device), multimask=multimask, **given
-        )
+        logits, iou = model.decode(embeddings, point_coords.to(device), point_labels.to(device), **given)
     return logits.float(), iou.float()
 
 

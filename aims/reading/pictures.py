@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +55,14 @@ _PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 _EXIF_ORIENTATION = 0x0112
 _BAND = 256  # rows
 _NOT_RGB = ("CMYK", "LAB", "HSV", "YCbCr", "F", "I")
+
+
+@contextmanager
+def _large_pictures() -> Iterator[None]:
+    """Accepts images above Pillow's limit, of which it warns; above twice the limit it raises."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def load_picture(path: Path, *, variable: str | None = None, stack: bool = False) -> Picture:
@@ -146,6 +155,7 @@ def load_rgb(path: Path) -> tuple[bytes, tuple[int, int]]:
     return data, (image.height, image.width)
 
 
+@_large_pictures()
 def _seen_alike(image: Image.Image, data: bytes) -> bool:
     """Returns whether OpenCV sees the RGB picture that Pillow has decoded."""
     try:
@@ -173,9 +183,7 @@ def check_sizes(sizes: Collection[tuple[Path | str, tuple[int, int]]]) -> None:
 
 
 def _decode(path: Path, data: bytes, kind: str) -> Image.Image:
-    with decoder_errors(path, kind), warnings.catch_warnings():
-        # Pillow warns about images above its limit, which are accepted; above twice the limit it raises.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with decoder_errors(path, kind), _large_pictures():
         if kind == "PNG":
             Image.open(io.BytesIO(data), formats=[kind]).verify()  # checks the CRCs, which loading skips
         image = Image.open(io.BytesIO(data), formats=[kind])
@@ -189,6 +197,7 @@ def _decode(path: Path, data: bytes, kind: str) -> Image.Image:
     return image
 
 
+@_large_pictures()
 def _as_array(image: Image.Image) -> Array:
     """Returns the pixels of a decoded picture, band by band, as Pillow copies what it converts twice."""
     first = np.asarray(image.crop((0, 0, image.width, min(_BAND, image.height))))

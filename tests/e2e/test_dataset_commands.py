@@ -82,7 +82,7 @@ def test_list_tells_which_sets_are_at_hand(aims, monkeypatch, tmp_path):
 def test_list_goes_on_past_what_is_broken(aims, monkeypatch, folder):
     broken = EntryPoint(name="broken", value="no_such_module:Converter", group="aims.converters")
     known = {**installed_converters(), "broken": broken}
-    monkeypatch.setattr("aims.cli.convert.installed_converters", lambda: known)
+    monkeypatch.setattr("aims.core.converters.installed_converters", lambda: known)
     monkeypatch.setattr("aims.cli.list.installed_converters", lambda: known)
     damaged = folder.parent / "damaged"
     damaged.mkdir()

@@ -79,7 +79,7 @@ def test_a_zoo_that_is_broken_hides_no_other(monkeypatch: pytest.MonkeyPatch) ->
 
     known = list(entry_points(group="aims.converters"))
     lost = EntryPoint(name="mine", value="no_such_zoo:entries", group="aims.zoo")
-    monkeypatch.setattr("aims.cli.convert.entry_points", broken)
+    monkeypatch.setattr("aims.core.converters.entry_points", broken)
     assert "folder" in installed_converters()
     with refused(AimsError, "converter 'mine' (no_such_zoo:entries) cannot be imported"):
         load_converter("mine")

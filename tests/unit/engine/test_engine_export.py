@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from safetensors.torch import load_file
 from aims.core.errors import AimsError, InputError
 from aims.core.records import Preprocessing, RunRecord
 from aims.core.schema import StreamSpec
-from aims.core.vocabulary import PROTOCOLS, Modality
+from aims.core.vocabulary import PROTOCOLS
 from aims.engine.export import export_model
 from aims.engine.export.card import model_card
 from aims.engine.export.description import describe_input
@@ -218,12 +217,7 @@ def test_the_described_steps_are_those_of_the_run(tmp_path, protocol, rules):
     backbone = BACKBONES["sam-toy"]
     given = describe_input(Origin(record=RunRecord.load(folder), backbone=backbone))
     assert list(given["rules"]) == rules
-    channels = Channels.of(
-        SimpleNamespace(streams=arrays),
-        SimpleNamespace(streams=specs),
-        Modality(name="both", streams=preprocessing.streams, channels=3),
-        PROTOCOLS[protocol],
-    )
+    channels = Channels.of(arrays, preprocessing.streams, specs, PROTOCOLS[protocol])
     expected = to_input(channels, preprocessing, 64)[None]
     assert torch.allclose(followed(json.loads(json.dumps(given)), arrays), expected, atol=1e-5)
 

@@ -135,7 +135,9 @@ def test_polarization_is_derived_as_the_protocol_says(tmp_path):
         _, modality = choose_dataset([polarized], "polarization", protocol)
         assert modality.streams == ("intensity", name, "dolp")
         assert modality.channels == 9
-        values, valid = stack(polarized.read(ref, modality.streams), polarized, modality, protocol)
+        values, valid = stack(
+            polarized.read(ref, modality.streams).streams, modality.streams, polarized.streams, protocol
+        )
         assert valid.all()
         # No range is declared for these pictures: only the two angles and the degree have one.
         np.testing.assert_allclose(values[:, :, :3], s0, rtol=1e-6)
