@@ -106,14 +106,11 @@ def command(
     # Imported here: torch takes seconds.
     from aims.prediction.everything import Everything
     from aims.prediction.files import Predicting, predict_files
-    from aims.prediction.load import load
     from aims.prediction.sources import find_sources
     from aims.prediction.tiles import Tiling
 
     if tile is not None and not find_all:
         raise InputError("--tile is for --everything; a prompt is answered on the whole picture")
-    loaded = load(model, weights=weights, device=device, precision=precision)
-    sources = find_sources(files, loaded.rules, streams=_streams(streams), split=split)
     plan = Predicting(
         model=str(model),
         weights=None if weights is None else str(weights),
@@ -125,6 +122,8 @@ def command(
         channels=_channels(channels),
         pictures=not no_pictures,
     )
+    loaded = plan.load()
+    sources = find_sources(files, loaded.rules, streams=_streams(streams), split=split)
     folder = target or Path("predictions") / loaded.name
     with counting("predict", len(sources), "pictures") as counter:
         outcome = predict_files(

@@ -11,9 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 from torch import Tensor
-from torch.nn import functional as F
 
 from aims.core.errors import AimsError
 from aims.core.records import InstanceRow, Rle
@@ -25,6 +23,7 @@ from aims.engine.distributed import ProcessGroup
 from aims.engine.inputs import click_grid, reduce_grid
 from aims.engine.loading import loader, worker_deaths
 from aims.engine.losses import Loss
+from aims.engine.masks import encode_mask, encode_masks, threshold
 from aims.engine.samples import EvaluationImage, EvaluationSet, EvaluationTargets, Source
 from aims.models.segmenter import Segmenter
 
@@ -248,14 +247,11 @@ def predict(
     point_coords: Float[Tensor, "prompts points 2"],
     point_labels: Int[Tensor, "prompts points"],
     boxes: Float[Tensor, "prompts 4"] | None = None,
-    masks: Float[Tensor, "prompts 1 mask mask"] | None = None,
     *,
     precision: str,
 ) -> tuple[Float[Tensor, "prompts mask mask"], Float[Tensor, " prompts"]]:
-    """Predicts float32 mask logits and IoU for prompts on one image; their device may differ."""
-    logits, iou = predict_masks(
-        model, embeddings, point_coords, point_labels, boxes, masks, precision=precision, multimask=False
-    )
+    """Predicts the one mask of each prompt that AIMS trains; see `predict_masks`."""
+    logits, iou = predict_masks(model, embeddings, point_coords, point_labels, boxes, precision=precision)
     return logits[:, 0], iou[:, 0]
 
 
@@ -268,9 +264,12 @@ def predict_masks(
     masks: Float[Tensor, "prompts 1 mask mask"] | None = None,
     *,
     precision: str,
-    multimask: bool,
+    multimask: bool = False,
 ) -> tuple[Float[Tensor, "prompts masks mask mask"], Float[Tensor, "prompts masks"]]:
-    """Predicts as `predict`; `multimask` asks for the decoder's other masks (`Segmenter.decode`)."""
+    """Predicts float32 mask logits and IoU for prompts on one image; their device may differ.
+
+    The prompts are those of `Segmenter.decode`.
+    """
     device = embeddings.device
     optional = {"boxes": boxes, "masks": masks}
     given: dict[str, Any] = {name: each.to(device) for name, each in optional.items() if each is not None}
@@ -279,15 +278,6 @@ def predict_masks(
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         logits, iou = model.decode(embeddings, point_coords.to(device), point_labels.to(device), **given)
     return logits.float(), iou.float()
-
-
-def threshold(
-    logits: Float[Tensor, "prompts mask mask"], size: tuple[int, int]
-) -> Bool[Tensor, "prompts height width"]:
-    """Resizes mask logits bilinearly to `size`, (height, width), if it differs, and thresholds at 0."""
-    if tuple(logits.shape[1:]) != size:
-        logits = F.interpolate(logits[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-    return logits > 0
 
 
 class GroundTruthMap:
@@ -319,25 +309,6 @@ class GroundTruthMap:
             else (intersection + smoothing) / (found + true - intersection + smoothing)
             for intersection, found, true in counts.tolist()
         ]
-
-
-def encode_mask(mask: NDArray[Any]) -> Rle:
-    """Encodes a mask as COCO RLE in the form of `aims.core.records.INSTANCE_SCHEMA`."""
-    return _as_record(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
-
-
-def encode_masks(masks: Bool[Tensor, "prompts height width"]) -> list[Rle]:
-    """Encodes several masks, on any device, as `encode_mask` does.
-
-    COCO RLE runs down the columns. Transposing on the device and encoding in one call takes a third of the
-    time that a CPU needs for one mask after another.
-    """
-    turned = masks.transpose(1, 2).contiguous().cpu().numpy().view(np.uint8)
-    return [_as_record(rle) for rle in coco_mask.encode(turned.transpose(2, 1, 0))]
-
-
-def _as_record(rle: Mapping[str, Any]) -> Rle:
-    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
 @dataclass(frozen=True)

@@ -24,17 +24,10 @@ from aims.core.files import atomic_write, write_json
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.read import ImageRef
 from aims.engine.boxes import bounding_boxes, click_on_map, scored_map
-from aims.engine.evaluate import (
-    PIXELS,
-    PROMPTS,
-    GroundTruthMap,
-    encoded,
-    predict,
-    require_rows,
-    threshold,
-)
+from aims.engine.evaluate import PIXELS, PROMPTS, GroundTruthMap, encoded, predict, require_rows
 from aims.engine.inputs import choose_dataset
 from aims.engine.loading import worker_deaths
+from aims.engine.masks import threshold
 from aims.engine.prompt_scores import (
     GOALS,
     Mask,

@@ -24,8 +24,9 @@ from aims.core.structs import read_lines
 from aims.core.vocabulary import PROTOCOLS, Protocol
 from aims.data.read import Dataset, ImageRef
 from aims.data.verify import verify_dataset
-from aims.engine.evaluate import count_images, encode_mask, large_iou, mean_grid_iou, mean_iou, score_instance
+from aims.engine.evaluate import count_images, large_iou, mean_grid_iou, mean_iou, score_instance
 from aims.engine.inputs import choose_dataset
+from aims.engine.masks import encode_mask
 from aims.engine.restore import dataset_of
 from aims.engine.samples import EvaluationTargets, find_targets, split_images
 from aims.methods import BACKBONES, METHODS, TUNINGS, describe, has_model

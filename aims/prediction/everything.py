@@ -24,8 +24,9 @@ from torch import Tensor
 from aims.core.errors import InputError
 from aims.core.schema import Array
 from aims.engine.evaluate import PIXELS, predict_masks
+from aims.engine.masks import resize
 from aims.prediction.instances import Instances, merge
-from aims.prediction.model import Embedding, resize
+from aims.prediction.model import Embedding
 
 #: Clicks that are decoded at once; few enough that the masks of large pictures fit into memory.
 _CLICKS = 64

@@ -71,6 +71,15 @@ class Predicting:
     channels: tuple[int, ...] | None = None
     pictures: bool = True
 
+    def load(self) -> Model:
+        """Loads the model, or returns that of an earlier call in this process."""
+        return _loaded(self.model, self.weights, self.device, self.precision)
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: str, weights: str | None, device: str, precision: str | None) -> Model:
+    return load(model, weights=weights, device=device, precision=precision)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -168,17 +177,12 @@ def _computed(
             yield source, future.result()
 
 
-@lru_cache(maxsize=1)
-def _loaded(model: str, weights: str | None, device: str, precision: str | None) -> Model:
-    return load(model, weights=weights, device=device, precision=precision)
-
-
 def _predict(task: _Task, plan: Predicting, out: Path, threads: int | None) -> _Result:
     """Predicts one picture and writes its files; runs in a process of its own if there are several."""
     if threads is not None:
         torch.set_num_threads(threads)
     source, prompts = task
-    model = _loaded(plan.model, plan.weights, plan.device, plan.precision)
+    model = plan.load()
     try:
         arrays = source.read(model.rules, plan.channels)
         instances = _find(model, arrays, prompts, plan)

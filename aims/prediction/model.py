@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aims.core.errors import InputError
-from aims.engine.evaluate import PIXELS, PROMPTS, predict
+from aims.engine.evaluate import PIXELS, PROMPTS, predict_masks
+from aims.engine.masks import resize, threshold
 from aims.engine.samples import to_input_coords
 from aims.models.segmenter import Segmenter
 from aims.prediction.inputs import InputRules, Recording
@@ -83,22 +84,23 @@ class Embedding:
         parts = []
         for part in prompts.parts(_at_once(self.size)):
             logits, scores = self.decode(part)
-            parts.append((resize(logits, self.size) > 0, scores, logits))
+            parts.append((threshold(logits, self.size), scores, logits))
         masks, ious, low = (torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True))
         return Masks(masks=masks, scores=ious, mask_logits=low)
 
     def decode(self, prompts: _Prompts) -> tuple[Tensor, Tensor]:
         """Returns mask logits (objects, mask, mask) and predicted IoU (objects,) on the model's device."""
         with torch.inference_mode():
-            return predict(
+            logits, scores = predict_masks(
                 self.model.segmenter,
                 self.features,
                 prompts.coords,
                 prompts.labels,
                 prompts.boxes,
-                masks=prompts.masks,
+                prompts.masks,
                 precision=self.model.precision,
             )
+        return logits[:, 0], scores[:, 0]
 
 
 class Model:
@@ -262,13 +264,6 @@ class _Prompts:
             boxes=None if corners is None else _to_input(corners, size, side).flatten(1),
             masks=masks,
         )
-
-
-def resize(logits: Float[Tensor, "objects mask mask"], size: tuple[int, int]) -> Float[Tensor, "objects h w"]:
-    """Resizes mask logits bilinearly to the (height, width) of a picture."""
-    if tuple(logits.shape[1:]) == size:
-        return logits
-    return F.interpolate(logits[:, None], size, mode="bilinear", align_corners=False)[:, 0]
 
 
 def _at_once(size: tuple[int, int]) -> int:

@@ -16,8 +16,8 @@ from pycocotools.cocoeval import COCOeval
 
 from aims.core.files import write_json
 from aims.core.vocabulary import find_protocol
-from aims.engine.evaluate import encode_mask
 from aims.engine.inputs import usable_instances
+from aims.engine.masks import encode_mask
 from aims.engine.restore import dataset_of, load_record
 from aims.engine.samples import split_images
 from aims.prediction.everything import Everything

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePath
 
 from aims.core.errors import InputError
@@ -38,9 +39,15 @@ class Source:
     def read(self, rules: InputRules, channels: Sequence[int] | None = None) -> dict[str, Array]:
         """Reads its streams; see `InputRules.read`."""
         if self.dataset is not None and self.ref is not None:
-            return rules.read(Dataset.open(self.dataset).read(self.ref, tuple(rules.streams)))
+            return rules.read(_opened(self.dataset).read(self.ref, tuple(rules.streams)))
         assert self.recording is not None
         return rules.read(self.recording, channels=channels)
+
+
+@lru_cache(maxsize=4)
+def _opened(folder: Path) -> Dataset:
+    """Opens a dataset once for all of its images: it keeps the rows that lie beside the last one read."""
+    return Dataset.open(folder)
 
 
 def find_sources(

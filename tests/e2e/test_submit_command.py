@@ -14,7 +14,7 @@ import pytest
 import toys
 
 from aims.core.records import INSTANCE_SCHEMA
-from aims.engine.evaluate import encode_mask
+from aims.engine.masks import encode_mask
 from aims.engine.run import run
 
 

@@ -10,7 +10,8 @@ from gpu_models import tuned
 from pycocotools import mask as coco_mask
 
 from aims.core.vocabulary import PROTOCOLS
-from aims.engine.evaluate import evaluate, predict, threshold
+from aims.engine.evaluate import evaluate, predict
+from aims.engine.masks import threshold
 from aims.engine.prompts import PromptPlan, evaluate_prompts
 
 pytestmark = pytest.mark.gpu

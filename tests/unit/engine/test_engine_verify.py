@@ -16,7 +16,7 @@ from aims.core.errors import InputError
 from aims.core.records import INSTANCE_SCHEMA
 from aims.data.read import Dataset
 from aims.data.write import convert
-from aims.engine.evaluate import encode_mask
+from aims.engine.masks import encode_mask
 from aims.engine.run import run
 from aims.engine.verify import verify_run
 from helpers import MadeUp

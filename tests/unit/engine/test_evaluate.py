@@ -14,16 +14,9 @@ from torch import nn
 from aims.core.errors import AimsError
 from aims.core.vocabulary import PAPER, STRICT
 from aims.data.instances import stretch_nearest
-from aims.engine.evaluate import (
-    MaskLoss,
-    count_images,
-    encode_mask,
-    encode_masks,
-    evaluate,
-    mean_dice,
-    mean_iou,
-)
+from aims.engine.evaluate import MaskLoss, count_images, evaluate, mean_dice, mean_iou
 from aims.engine.losses import LOSSES
+from aims.engine.masks import encode_mask, encode_masks
 from aims.engine.samples import EvaluationSet
 
 
