@@ -35,6 +35,7 @@ COMMANDS = MappingProxyType(
         "export-model": "Write a run's model for use without AIMS.",
         "push": "Send a dataset, a run or an exported model to the Hugging Face Hub.",
         "predict": "Predict masks for files of a trained model's sensor.",
+        "click": "Click on objects in a browser, see a model's masks, and save them as a new set.",
         "evaluate": "Evaluate a run's model with more clicks, boxes and jitter.",
         "compare": "Test two runs against each other, and show where they differ.",
         "submit": "Pack finished runs, one file each, for others to check.",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import click
 
+from aims.core.errors import InputError
 from aims.core.settings import Setting
 from aims.core.vocabulary import TRACKERS
 
@@ -93,6 +94,53 @@ def device_option() -> Decorator:
 def json_option(text: str = "Print everything as JSON.") -> Decorator:
     """Declares `--json`, as the parameter `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help=text)
+
+
+def source_options() -> Decorator:
+    """Declares `--split`, `--stream` (as `streams`) and `--channels`, which say what of FILES is taken."""
+
+    def add(command: Any) -> Any:
+        for option in (
+            click.option(
+                "--channels", metavar="N,...", help="Channels of the files to take, from 0.  [default: all]"
+            ),
+            click.option(
+                "--stream",
+                "streams",
+                multiple=True,
+                metavar="NAME=PATTERN",
+                help="Files of each of several streams.",
+            ),
+            click.option("--split", help="Of a converted dataset.  [default: all]"),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+def parse_streams(given: tuple[str, ...]) -> dict[str, str] | None:
+    """Reads the values of `--stream`. Raises InputError for one that is no NAME=PATTERN."""
+    patterns = {}
+    for text in given:
+        name, equals, pattern = text.partition("=")
+        if not equals or not pattern:
+            raise InputError(f"--stream {text}: give NAME=PATTERN, e.g. depth='depth/{{id}}.png'")
+        patterns[name] = pattern
+    return patterns or None
+
+
+def parse_channels(text: str | None) -> tuple[int, ...] | None:
+    """Reads the value of `--channels`. Raises InputError for one that is no list of numbers."""
+    if text is None:
+        return None
+    try:
+        chosen = tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise InputError(f"--channels {text}: give numbers such as 0 or 0,1,2") from None
+    if min(chosen) < 0:
+        raise InputError(f"--channels {text}: channels are counted from 0")
+    return chosen
 
 
 def setting_options(settings: Mapping[str, Setting], types: Mapping[str, click.ParamType[Any]]) -> Decorator:

@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from aims.cli._options import MODEL, device_option, json_option, path_option, weights_option
+from aims.cli._options import (
+    MODEL,
+    device_option,
+    json_option,
+    parse_channels,
+    parse_streams,
+    path_option,
+    source_options,
+    weights_option,
+)
 from aims.cli._terminal import counting, err, out, print_json
 from aims.core.errors import AimsError, InputError
 
@@ -62,11 +71,7 @@ _SHOWN = 5
     show_default=True,
     help="Share of a tile that its neighbours see, too.",
 )
-@click.option("--split", help="Of a converted dataset.  [default: all]")
-@click.option(
-    "--stream", "streams", multiple=True, metavar="NAME=PATTERN", help="Files of each of several streams."
-)
-@click.option("--channels", metavar="N,...", help="Channels of the files to take, from 0.  [default: all]")
+@source_options()
 @click.option("--no-pictures", is_flag=True, help="Write no pictures with outlines.")
 @weights_option()
 @device_option()
@@ -119,11 +124,11 @@ def command(
         prompts=prompts,
         everything=Everything(**grid),
         tiling=None if tile is None else Tiling(side=tile, overlap=overlap),
-        channels=_channels(channels),
+        channels=parse_channels(channels),
         pictures=not no_pictures,
     )
     loaded = plan.load()
-    sources = find_sources(files, loaded.rules, streams=_streams(streams), split=split)
+    sources = find_sources(files, loaded.rules, streams=parse_streams(streams), split=split)
     folder = target or Path("predictions") / loaded.name
     with counting("predict", len(sources), "pictures") as counter:
         outcome = predict_files(
@@ -147,25 +152,3 @@ def command(
 def _some(names: list[str]) -> str:
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _streams(given: tuple[str, ...]) -> dict[str, str] | None:
-    patterns = {}
-    for text in given:
-        name, equals, pattern = text.partition("=")
-        if not equals or not pattern:
-            raise InputError(f"--stream {text}: give NAME=PATTERN, e.g. depth='depth/{{id}}.png'")
-        patterns[name] = pattern
-    return patterns or None
-
-
-def _channels(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        chosen = tuple(int(number) for number in text.split(","))
-    except ValueError:
-        raise InputError(f"--channels {text}: give numbers such as 0 or 0,1,2") from None
-    if min(chosen) < 0:
-        raise InputError(f"--channels {text}: channels are counted from 0")
-    return chosen

@@ -10,7 +10,7 @@ import os
 import platform
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -91,9 +91,31 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def toml_text(text: str) -> str:
-    """Returns a TOML string: JSON escapes are valid in TOML, which also requires one for DEL."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+def toml_value(value: object) -> str:
+    """Formats a text, a number, a list or a mapping as TOML, in one line."""
+    if isinstance(value, Mapping):
+        pairs = ", ".join(f"{toml_key(key)} = {toml_value(each)}" for key, each in value.items())
+        return f"{{ {pairs} }}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(map(toml_value, value))}]"
+    # JSON's escapes are valid in TOML, which also requires one for DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
+def toml_key(key: str) -> str:
+    """Formats a key of TOML, in quotes where it needs them."""
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else toml_value(key)
+
+
+def toml_tables(tables: Mapping[str, Mapping[str, object]]) -> str:
+    """Formats tables as TOML; the table named "" holds the top-level keys."""
+    parts = []
+    for name, keys in tables.items():
+        lines = [f"[{name}]"] if name else []
+        lines += [f"{toml_key(key)} = {toml_value(value)}" for key, value in keys.items()]
+        parts.append("\n".join([*lines, ""]))
+    return "\n".join(parts)
 
 
 def read_toml(path: Path, *, otherwise: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def picture(array: Array, name: str, spec: StreamSpec) -> NDArray[np.uint8]:
     return draw(array, name, spec).pixels
 
 
-def draw(array: Array, name: str, spec: StreamSpec) -> Drawing:
+def draw(array: Array, name: str, spec: StreamSpec, window: tuple[float, float] | None = None) -> Drawing:
     """Draws a stream as its quantity is usually displayed.
 
     Depth is drawn in viridis and temperature in inferno, windowed to the image's own values; AoLP in a
@@ -89,6 +89,7 @@ def draw(array: Array, name: str, spec: StreamSpec) -> Drawing:
         array: (height, width, channels) as stored.
         name: name of the stream, e.g. "depth"; for an unknown name the unit decides, then the channels.
         spec: the stream's description.
+        window: the values of the first and the last colour; None for those above. Angles have none.
     """
     values = array.astype(np.float64)
     missing = ~np.isfinite(values)
@@ -98,14 +99,15 @@ def draw(array: Array, name: str, spec: StreamSpec) -> Drawing:
     values[unknown] = np.nan
     by_unit = _BY_UNIT.get(spec.unit) if spec.channels == 1 else None
     painter = _BY_NAME.get(name) or by_unit or _paint_generic
-    colours, note, scale = painter(values, spec)
+    colours, note, scale = painter(values, spec, window)
     pixels = np.where(unknown[:, :, None], _hatch(unknown.shape)[:, :, None], colours).astype(np.uint8)
     return Drawing(pixels=pixels, note=note, scale=scale, missing=float(unknown.mean()))
 
 
 # A painter maps (height, width, channels) values, NaN where missing, to colours, a note and the scale.
 _Painted = tuple[NDArray[np.uint8], str, Scale | None]
-_Painter = Callable[[Values, StreamSpec], _Painted]
+_Window = tuple[float, float] | None
+_Painter = Callable[[Values, StreamSpec, _Window], _Painted]
 
 
 def _window(values: Values, *shares: float) -> tuple[float, ...]:
@@ -140,20 +142,25 @@ def _note(values: Values, how: str) -> str:
     return f"{how}, mean of {values.shape[2]} channels" if values.shape[2] > 1 else how
 
 
+def _shown(low: float, high: float) -> str:
+    return f"window {low:.4g} to {high:.4g}"
+
+
 def _paint_mapped(colour_map: str) -> _Painter:
     """Returns a painter that draws the mean of the channels in a colour map, within its window."""
 
-    def paint(values: Values, spec: StreamSpec) -> _Painted:
+    def paint(values: Values, spec: StreamSpec, window: _Window) -> _Painted:
         plane = values.mean(axis=2)
-        low, high = _window(plane, *WINDOW)
+        low, high = window or _window(plane, *WINDOW)
         unit = "°C" if spec.unit in _CELSIUS else spec.unit
         scale = Scale(low=low, high=high, unit=unit, colours=_colours(colour_map))
-        return scale.colours[_bytes(_stretch(plane, low, high))], _note(values, _WINDOWED), scale
+        how = _WINDOWED if window is None else _shown(low, high)
+        return scale.colours[_bytes(_stretch(plane, low, high))], _note(values, how), scale
 
     return paint
 
 
-def _paint_angle(values: Values, spec: StreamSpec) -> _Painted:
+def _paint_angle(values: Values, spec: StreamSpec, window: _Window) -> _Painted:
     # An angle of polarization repeats after half a turn: 0 and 180 degrees must get one colour.
     half_turn = 180.0 if spec.unit.startswith(("deg", "°")) else _top(spec)
     if spec.unit.startswith("rad"):
@@ -170,38 +177,42 @@ def _top(spec: StreamSpec) -> float:
     return spec.valid_range[1] if spec.valid_range and spec.valid_range[1] > 0 else 1.0
 
 
-def _paint_degree(values: Values, spec: StreamSpec) -> _Painted:
-    scale = Scale(low=0, high=1, unit="", colours=_colours("magma"))
-    shown = _stretch(values.mean(axis=2), 0, _top(spec))
+def _paint_degree(values: Values, spec: StreamSpec, window: _Window) -> _Painted:
+    top = _top(spec)
+    low, high = window or (0.0, top)
+    scale = Scale(low=low / top, high=high / top, unit="", colours=_colours("magma"))
+    shown = _stretch(values.mean(axis=2), low, high)
     return scale.colours[_bytes(shown)], _note(values, "degree"), scale
 
 
-def _paint_linear_light(values: Values, spec: StreamSpec) -> _Painted:
+def _paint_linear_light(values: Values, spec: StreamSpec, window: _Window) -> _Painted:
     if values.shape[2] not in (1, 3):
-        return _paint_generic(values, spec)
-    (white,) = _window(values, 99.5)
-    shown = _stretch(values, 0, white) ** (1 / _DISPLAY_GAMMA)
-    note = f"linear light, 0 to {white:.3g}, gamma {_DISPLAY_GAMMA}"
+        return _paint_generic(values, spec, window)
+    black, white = window or (0.0, *_window(values, 99.5))
+    shown = _stretch(values, black, white) ** (1 / _DISPLAY_GAMMA)
+    note = f"linear light, {black:.3g} to {white:.3g}, gamma {_DISPLAY_GAMMA}"
     return np.broadcast_to(_bytes(shown), (*values.shape[:2], 3)), note, None
 
 
-def _paint_unchanged(values: Values, spec: StreamSpec) -> _Painted:
-    if values.shape[2] != 3 or spec.valid_range != (0, 255):
-        return _paint_generic(values, spec)
+def _paint_unchanged(values: Values, spec: StreamSpec, window: _Window) -> _Painted:
+    if values.shape[2] != 3 or spec.valid_range != (0, 255) or window is not None:
+        return _paint_generic(values, spec, window)
     return _bytes(_stretch(values, 0, 255)), "as stored", None
 
 
-def _paint_generic(values: Values, spec: StreamSpec) -> _Painted:
+def _paint_generic(values: Values, spec: StreamSpec, window: _Window) -> _Painted:
     channels = values.shape[2]
     if channels == 1:
-        return _paint_mapped("gray")(values, spec)
+        return _paint_mapped("gray")(values, spec, window)
+    how = _WINDOWED if window is None else _shown(*window)
     if channels == 3:
         # One window for all three channels keeps the colour balance.
-        return _bytes(_stretch(values, *_window(values, *WINDOW))), _WINDOWED, None
+        return _bytes(_stretch(values, *(window or _window(values, *WINDOW)))), how, None
     chosen = {2: (0, 1, 1), 4: (0, 1, 2)}.get(channels, (0, channels // 2, channels - 1))
-    planes = [_stretch(values[:, :, k], *_window(values[:, :, k], *WINDOW)) for k in chosen]
+    planes = [_stretch(values[:, :, k], *(window or _window(values[:, :, k], *WINDOW))) for k in chosen]
     names = "1 red, 2 cyan" if channels == 2 else "{}, {} and {} as RGB".format(*(k + 1 for k in chosen))
-    return _bytes(np.stack(planes, axis=2)), f"channels {names} (of {channels}), each in its window", None
+    each = "each in its window" if window is None else how
+    return _bytes(np.stack(planes, axis=2)), f"channels {names} (of {channels}), {each}", None
 
 
 def _hatch(shape: tuple[int, ...]) -> NDArray[np.uint8]:

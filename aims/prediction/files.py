@@ -13,29 +13,26 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import imagecodecs
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from aims.core.errors import AimsError, InputError
 from aims.core.files import atomic_write, sha256_file, write_json
 from aims.core.processes import process_pool
-from aims.core.schema import Array, SampleError, StreamSpec
+from aims.core.schema import Array, SampleError
 from aims.core.structs import decode_json
-from aims.data.pictures import picture
 from aims.prediction.everything import Everything
 from aims.prediction.instances import Instances
 from aims.prediction.load import load
 from aims.prediction.model import Model
+from aims.prediction.outlines import outlined
 from aims.prediction.prompt_files import Prompt, PromptFile, answer
 from aims.prediction.sources import Source
 from aims.prediction.tiles import Tiling, everything_in_tiles
@@ -208,29 +205,6 @@ def _find(
     if plan.tiling is not None:
         return everything_in_tiles(model, arrays, plan.tiling, plan.everything or Everything())
     return model.everything(arrays, plan.everything)
-
-
-def outlined(
-    arrays: Mapping[str, Array], streams: Mapping[str, StreamSpec], instances: Instances
-) -> NDArray[np.uint8]:
-    """Draws the first stream of a picture with the outlines of objects, each in a colour of its own."""
-    name = next(iter(arrays))
-    drawn = picture(arrays[name], name, streams[name]).copy()
-    width = max(1, round(max(drawn.shape[:2]) / 500))
-    for k, part in enumerate(instances.parts):
-        found, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        colour = _colour(k)
-        # Dark below bright: visible on every ground.
-        for shade, stroke in ((tuple(value // 4 for value in colour), 2 * width + 1), (colour, width)):
-            cv2.drawContours(drawn, found, -1, shade, stroke, offset=tuple(instances.corners[k].tolist()))
-    return drawn
-
-
-def _colour(number: int) -> tuple[int, int, int]:
-    # Steps of the golden angle keep the hues of neighbouring numbers apart.
-    hue = np.array([[[int(number * 137.508) % 360 // 2, 200, 255]]], np.uint8)
-    red, green, blue = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0].tolist()
-    return red, green, blue
 
 
 def _file(out: Path, kind: str, name: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
@@ -10,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from aims.core.errors import InputError
-from aims.core.files import toml_text, write_text
+from aims.core.files import toml_value, write_text
 from aims.core.schema import Array
 from aims.data.export.files import FILE_SUFFIXES, path_name
 from aims.data.read import Dataset
@@ -78,9 +77,7 @@ class FolderDescription:
             group=group,
             splits=self._ids,
             suffixes=self._suffixes,
-            text=toml_text,
-            texts=lambda texts: f"[{', '.join(map(toml_text, texts))}]",
-            number=json.dumps,
+            toml=toml_value,
         )
         write_text(folder / DESCRIPTION, description)
         lost = [

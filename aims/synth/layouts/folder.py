@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aims.core.errors import AimsError
-from aims.core.files import write_json, write_text
+from aims.core.files import toml_tables, write_json, write_text
 from aims.synth.layouts._arrays import write_mat5, write_mat73, write_tiff_stack
 from aims.synth.layouts._coco import CocoFile, class_regions
 
@@ -116,27 +115,8 @@ def write_folder(
         tables["labels"] = {"files": "labels/{id}.png", "kind": "semantic", "palette": palette}
     head = {"name": name, "license": license, "classes": list(palette)}
     lists = {split: f"{split}.txt" for split in splits}
-    write_text(root / f"{name}.toml", _toml({"": head, "splits": lists, **tables}))
+    write_text(root / f"{name}.toml", toml_tables({"": head, "splits": lists, **tables}))
     return root / f"{name}.toml"
-
-
-def _toml(tables: Mapping[str, Mapping[str, object]]) -> str:
-    """Formats tables as TOML; the table named "" holds the top-level keys."""
-    parts = []
-    for name, keys in tables.items():
-        lines = [f"[{name}]"] if name else []
-        lines += [f"{key} = {_toml_value(value)}" for key, value in keys.items()]
-        parts.append("\n".join([*lines, ""]))
-    return "\n".join(parts)
-
-
-def _toml_value(value: object) -> str:
-    if isinstance(value, Mapping):
-        return (
-            f"{{ {', '.join(f'{_toml_value(key)} = {_toml_value(each)}' for key, each in value.items())} }}"
-        )
-    # A JSON string is a valid TOML basic string as long as no character is escaped to a surrogate pair.
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _write_streams(root: Path, image: FolderImage, form: Form) -> dict[str, dict[str, object]]:

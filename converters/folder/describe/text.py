@@ -1,37 +1,20 @@
-"""Formats values, tables and comments of TOML."""
+"""Formats entries and comments of TOML."""
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from aims.core.files import toml_text
+from aims.core.files import toml_key, toml_value
 
 _WIDTH = 100
 #: A value of TOML.
 Value = str | int | float | Sequence["Value"] | Mapping[str, "Value"]
 
 
-def toml(value: Value) -> str:
-    """Formats a value in one line."""
-    if isinstance(value, str):
-        return toml_text(value)
-    if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{_key(key)} = {toml(each)}' for key, each in value.items())} }}"
-    if isinstance(value, Sequence):
-        return f"[{', '.join(map(toml, value))}]"
-    return json.dumps(value)
-
-
-def _key(key: str) -> str:
-    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-    return key if bare else toml(key)
-
-
 def entry(key: str, value: Value, why: str = "") -> str:
     """Formats a key and its value, with a comment behind it."""
-    line = f"{_key(key)} = {toml(value)}"
+    line = f"{toml_key(key)} = {toml_value(value)}"
     return f"{line}{' ' * max(1, 44 - len(line))}# {plain(why)}" if why else line
 
 

@@ -27,10 +27,12 @@ ARROWS = {
     "synth": {"sensors", "data"},
     # The commands without a terminal.
     "prediction": {"engine", "methods", "models", "data", "sensors", "reading"},
+    "labeling": {"prediction", "data", "reading"},
     "api": {"prediction", "reports", "engine", "methods", "data"},
     # `aims info` and `aims weights` answer from methods and models alone.
     "cli": {
         "api",
+        "labeling",
         "prediction",
         "suites",
         "reports",
