@@ -88,7 +88,7 @@ def command(
     sources = find_sources(files, first.rules, streams=parse_streams(streams), split=split)
     labels = LabelFolder(target or Path("labels") / first.name, first.rules.streams, classes)
     session = Session(models, sources, labels, parse_channels(channels))
-    server = PageServer(Page(session).blocks, port)
+    server = PageServer(Page(session).app, port)
     out.print(server.address, markup=False, soft_wrap=True)
     err.print(f"{len(sources):,} pictures; Ctrl-C ends", markup=False)
     if not no_browser:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 from collections.abc import Callable
 from functools import cached_property
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
+# Before gradio is imported, which counts its users otherwise.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
 import gradio as gr
 import imagecodecs
+from starlette.applications import Starlette
 
 from aims.core.errors import AimsError
+from aims.labeling.server import App
 from aims.labeling.session import Answer, Session
 from aims.labeling.view import Region, Shown, View, show, value_range
 
@@ -48,8 +54,6 @@ class Page:
     Args:
         session: pictures, models and labels.
 
-    Attributes:
-        blocks: the application, to be served.
     """
 
     def __init__(self, session: Session) -> None:
@@ -58,7 +62,7 @@ class Page:
         self._last: tuple[tuple[int, View], Shown] | None = None
         # What is seen of the picture with this index.
         self._region: tuple[int, Region] | None = None
-        with gr.Blocks(title="AIMS click", analytics_enabled=False, fill_width=True) as self.blocks:
+        with gr.Blocks(title="AIMS click", analytics_enabled=False, fill_width=True) as self._blocks:
             self._heading = gr.HTML(elem_id="heading")
             with gr.Row():
                 with gr.Column(scale=4, min_width=300):
@@ -67,6 +71,24 @@ class Page:
                     self._build_controls()
                     self._build_display()
             self._connect()
+
+    def app(self, host: str, port: int) -> App:
+        """Returns the application for a server at this address; nothing of it is fetched from elsewhere."""
+        return gr.mount_gradio_app(
+            Starlette(),  # type: ignore[arg-type]
+            self._blocks,
+            path="/",
+            server_name=host,
+            server_port=port,
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            # Fonts of the system: others would be fetched.
+            theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        )
 
     def _build_pictures(self) -> None:
         with gr.Row():
@@ -158,11 +180,13 @@ class Page:
         self._save.click(self._doing(session.save), saving, self._all, **_EVENT)
         self._remove.click(self._doing(self._removed), [self._saved, *view], self._all, **_EVENT)
         self._stream.input(self._other_stream, [self._stream], [self._channel, *self._all], **_EVENT)
-        for control in (self._channel, self._own):
-            control.input(self._render, view, self._all, **_EVENT)
+        # Sliders move faster than pictures come.
+        self._own.input(self._render, view, self._all, **_EVENT)
+        self._channel.input(self._render, view, self._all, trigger_mode="always_last", **_EVENT)
         for slider in (self._low, self._high):
-            slider.release(self._window_moved, view, self._all, **_EVENT)
-        self.blocks.load(self._render, view, self._all, **_EVENT)
+            moved = [self._own, *self._answer]
+            slider.input(self._window_moved, view, moved, trigger_mode="always_last", **_EVENT)
+        self._blocks.load(self._render, view, self._all, **_EVENT)
 
     @cached_property
     def _view(self) -> list[Any]:
@@ -223,7 +247,8 @@ class Page:
         return [slider, *self._render(stream, 0, True, 0, 1)]
 
     def _window_moved(self, stream: str, channel: float, own: bool, low: float, high: float) -> list[Any]:
-        return self._render(stream, channel, False, low, high)
+        """Takes the window of the sliders, which are not set: a person holds one of them."""
+        return [False, *self._answered(self._view_of(stream, channel, False, low, high), "")]
 
     def _render(
         self, stream: str, channel: float, own: bool, low: float, high: float, *, message: str = ""

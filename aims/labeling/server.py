@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -10,12 +9,7 @@ from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
-# Before gradio is imported, which asks its makers for a newer version and counts its users otherwise.
-os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
-
-import gradio as gr
 import uvicorn
-from starlette.applications import Starlette
 
 from aims.core.errors import InputError
 
@@ -27,7 +21,8 @@ _PAGES = frozenset({"/", "/config", "/theme.css", "/gradio_api/app_id", "/gradio
 
 _Scope, _Message = MutableMapping[str, Any], MutableMapping[str, Any]
 _Receive, _Send = Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]
-_App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
+#: An application as ASGI defines it.
+App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 
 class Guard:
@@ -42,7 +37,7 @@ class Guard:
         cookie: name of the cookie; cookies are shared by all ports of a host.
     """
 
-    def __init__(self, app: _App, token: str, cookie: str) -> None:
+    def __init__(self, app: App, token: str, cookie: str) -> None:
         self._app = app
         self._token = token
         self._cookie = cookie
@@ -84,7 +79,7 @@ class PageServer:
     """A server with an address that nobody guesses.
 
     Args:
-        blocks: the page.
+        app: makes what is served, at an address and a port.
         port: the port; 0 for one that is free.
 
     Attributes:
@@ -94,30 +89,18 @@ class PageServer:
         InputError: the port is taken.
     """
 
-    def __init__(self, blocks: gr.Blocks, port: int = 0) -> None:
+    def __init__(self, app: Callable[[str, int], App], port: int = 0) -> None:
         self._socket = socket.socket()
         try:
             self._socket.bind((HOST, port))
         except OSError as error:
+            self._socket.close()
             raise InputError(f"--port {port}: {error.strerror}; leave it out for a free one") from None
         port, token = self._socket.getsockname()[1], secrets.token_urlsafe(16)
         self.address = f"http://{HOST}:{port}/?token={token}"
-        app = gr.mount_gradio_app(
-            Starlette(),
-            blocks,
-            path="/",
-            server_name=HOST,
-            server_port=port,
-            footer_links=[],
-            run_history=False,
-            enable_monitoring=False,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            # Fonts of the system: others would be fetched.
-            theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        config = uvicorn.Config(
+            Guard(app(HOST, port), token, f"aims-click-{port}"), log_level="error", ws="none"
         )
-        config = uvicorn.Config(Guard(app, token, f"aims-click-{port}"), log_level="error", ws="none")
         self._server = uvicorn.Server(config)
 
     def run(self) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import a_browser
 from made_runs import CODE, HARDWARE, parameters, write_run
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from aims.core.records import METRICS
 from aims.data.read import Dataset
@@ -23,7 +23,6 @@ from aims.reports.runs.load import load_runs
 from aims.reports.runs.results import pool_seeds
 from helpers import MadeUp
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # No slash: it is a folder's name, too.
 MARKUP = "<img src=x onerror=document.title={}>"
 SCRIPT = "<script>document.title='hardware'</script>"
@@ -91,12 +90,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)}")
-    with sync_playwright() as playwright:
-        # In a container there is no sandbox to be had.
-        yield playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+    with a_browser() as found:
+        yield found
 
 
 @pytest.fixture
