@@ -90,11 +90,12 @@ def command(
     session = Session(models, sources, labels, parse_channels(channels))
     server = PageServer(Page(session).app, port)
     out.print(server.address, markup=False, soft_wrap=True)
-    err.print(f"{len(sources):,} pictures; Ctrl-C ends", markup=False)
+    err.print(f"{len(sources):,} picture{'s' * (len(sources) > 1)}; Ctrl-C ends", markup=False)
     if not no_browser:
         webbrowser.open(server.address)
     server.run()
     pictures, objects = labels.count()
     if objects:
-        out.print(f"{objects:,} objects in {pictures:,} pictures  ->  {labels.path}", markup=False)
+        what = f"{objects:,} object{'s' * (objects > 1)} in {pictures:,} picture{'s' * (pictures > 1)}"
+        out.print(f"{what}  ->  {labels.path}", markup=False, soft_wrap=True)
         out.print(f"next: {labels.command}", markup=False, soft_wrap=True)

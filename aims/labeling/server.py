@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
@@ -93,6 +94,8 @@ class PageServer:
         self._socket = socket.socket()
         try:
             self._socket.bind((HOST, port))
+            # From here on a browser waits until `run`.
+            self._socket.listen()
         except OSError as error:
             self._socket.close()
             raise InputError(f"--port {port}: {error.strerror}; leave it out for a free one") from None
@@ -105,7 +108,9 @@ class PageServer:
 
     def run(self) -> None:
         """Serves until `stop`, or Ctrl-C."""
-        self._server.run(sockets=[self._socket])
+        # The server ends in order on Ctrl-C, then passes it on.
+        with suppress(KeyboardInterrupt):
+            self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:
         """Ends `run`, from another thread."""

@@ -176,8 +176,8 @@ def test_every_command_of_the_readme(aims, tmp_path, monkeypatch):
     assert sorted(makes) == ["make demo", "make test"]
     assert "aims report --against paper --out paper" in commands
     others = [command for command in commands if command not in makes]
-    # What is pushed goes to the Hub; tests/e2e/test_push_command.py has one of its own.
-    assert {command.split()[1] for command in others} == set(COMMANDS) - {"push"}
+    # What is pushed goes to the Hub, and a page waits for a person: both have tests of their own.
+    assert {command.split()[1] for command in others} == set(COMMANDS) - {"push", "click"}
     for long in SHORTER:
         assert sum(long in command for command in others) == 1
     first, *rest = others
@@ -193,7 +193,8 @@ def test_every_command_of_the_readme(aims, tmp_path, monkeypatch):
     protocol = "made-up-nyuv2: protocol strict-2, backbone sam-tiny"
     for text in (protocol, "nuclei: ", "simcmf, lora"):
         assert text in demo
-    assert demo.splitlines()[-4].strip() == "aims init SENSOR"
+    assert demo.splitlines()[-7].strip() == "aims init SENSOR"
+    assert demo.splitlines()[-1].strip().startswith("aims click demo-quick/runs/nuclei-fluorescence-simcmf-")
     assert len(list((tmp_path / "demo-quick" / "runs").glob("*/samples.png"))) == 4
     assert "<img " in (tmp_path / "demo-quick" / "index.html").read_text()
 

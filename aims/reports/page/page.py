@@ -32,6 +32,7 @@ NEXT_STEPS = (
     ("convert it", "aims convert folder SENSOR.toml --raw SENSOR"),
     ("train and evaluate", "aims run --method simcmf --modality STREAM --backbone sam-tiny"),
     ("tables and this page", "aims report"),
+    ("click on objects in a browser, and label further pictures", "aims click runs/RUN SENSOR"),
 )
 _FILES = ("index.html.j2", "table.html.j2", "details.html.j2", "page.css", "page.js")
 
