@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.resources import files
 from types import MappingProxyType
@@ -17,9 +17,9 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr
 import imagecodecs
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from aims.core.errors import AimsError
-from aims.labeling.server import App
 from aims.labeling.session import Answer, Session
 from aims.labeling.view import Region, Shown, View, show, value_range
 
@@ -38,7 +38,7 @@ _CANVAS = """
 """
 _EMPTY = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 # One person, one session: events take their turns, and none can be called but by the page.
-_EVENT = MappingProxyType(
+_EVENT: Mapping[str, Any] = MappingProxyType(
     {
         "concurrency_id": "session",
         "concurrency_limit": 1,
@@ -72,10 +72,10 @@ class Page:
                     self._build_display()
             self._connect()
 
-    def app(self, host: str, port: int) -> App:
+    def app(self, host: str, port: int) -> ASGIApp:
         """Returns the application for a server at this address; nothing of it is fetched from elsewhere."""
-        return gr.mount_gradio_app(
-            Starlette(),  # type: ignore[arg-type]
+        app: ASGIApp = gr.mount_gradio_app(
+            Starlette(),
             self._blocks,
             path="/",
             server_name=host,
@@ -89,6 +89,7 @@ class Page:
             # Fonts of the system: others would be fetched.
             theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
         )
+        return app
 
     def _build_pictures(self) -> None:
         with gr.Row():
@@ -210,10 +211,13 @@ class Page:
         return self._answered(self._view_of(*view), message)
 
     def _drag(self, event: gr.EventData, *view: Any) -> list[Any]:
-        first, last = (
-            [*pair] for pair in zip(*map(sorted, zip(event.first, event.last, strict=True)), strict=True)
-        )
-        message = _tried(lambda: self._session.drag((*self._seen().pixel(first), *self._seen().pixel(last))))
+        (left, right), (top, bottom) = (sorted(pair) for pair in zip(event.first, event.last, strict=True))
+
+        def drag() -> None:
+            seen = self._seen()
+            self._session.drag((*seen.pixel((left, top)), *seen.pixel((right, bottom))))
+
+        message = _tried(drag)
         return self._answered(self._view_of(*view), message)
 
     def _look(self, event: gr.EventData, *view: Any) -> list[Any]:
@@ -223,7 +227,8 @@ class Page:
             seen, size = self._seen(), self._size()
             if event.zoom:
                 seen = seen.zoomed(_ZOOM**event.zoom, event.at, size)
-            self._region = self._session.index, seen.moved(*event.move, size)
+            right, down = event.move
+            self._region = self._session.index, seen.moved(right, down, size)
 
         message = _tried(look)
         return self._answered(self._view_of(*view), message)
@@ -294,7 +299,7 @@ class Page:
             nothing = {"src": _EMPTY, "name": html.escape(session.name), "answer": ""}
             return [_notice(str(error)), *(nothing for _ in self._canvases)]
         saved = [session.labels.mask(each) for each in session.objects]
-        values = [_notice(message)]
+        values: list[Any] = [_notice(message)]
         for model, answer in zip(session.models, session.answers, strict=True):
             mask = None if answer.instances is None else answer.instances.masks[0]
             drawn = imagecodecs.png_encode(shown.compose(saved, mask, session.asked), level=1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from contextlib import suppress
-from http.cookies import SimpleCookie
-from typing import Any
+from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aims.core.errors import InputError
 
@@ -19,11 +19,6 @@ _NAMES = frozenset({HOST, "localhost"})
 #: What the page asks for; gradio also has routes that read files, take uploads and fetch addresses.
 _ROUTES = ("/assets/", "/static/", "/gradio_api/queue/", "/gradio_api/heartbeat/")
 _PAGES = frozenset({"/", "/config", "/theme.css", "/gradio_api/app_id", "/gradio_api/info", "/favicon.ico"})
-
-_Scope, _Message = MutableMapping[str, Any], MutableMapping[str, Any]
-_Receive, _Send = Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]
-#: An application as ASGI defines it.
-App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 
 class Guard:
@@ -38,12 +33,12 @@ class Guard:
         cookie: name of the cookie; cookies are shared by all ports of a host.
     """
 
-    def __init__(self, app: App, token: str, cookie: str) -> None:
+    def __init__(self, app: ASGIApp, token: str, cookie: str) -> None:
         self._app = app
         self._token = token
         self._cookie = cookie
 
-    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request (ASGI)."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
@@ -57,7 +52,7 @@ class Guard:
         asked = path in _PAGES or path.startswith(_ROUTES)
         if scope["type"] != "http" or not known or not asked:
             await _refuse(send, 404, "there is no such page")
-        elif path == "/" and secrets.compare_digest(query.get("token", [""])[0], self._token):
+        elif path == "/" and self._is_token(query.get("token", [""])[0]):
             cookie = f"{self._cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict"
             await _refuse(send, 303, "", (b"location", b"/"), (b"set-cookie", cookie.encode()))
         elif not self._has_cookie(headers.get("cookie", "")):
@@ -66,11 +61,16 @@ class Guard:
             await self._app(scope, receive, send)
 
     def _has_cookie(self, header: str) -> bool:
-        held = SimpleCookie(header).get(self._cookie)
-        return held is not None and secrets.compare_digest(held.value, self._token)
+        with suppress(CookieError):
+            held = SimpleCookie(header).get(self._cookie)
+            return held is not None and self._is_token(held.value)
+        return False
+
+    def _is_token(self, text: str) -> bool:
+        return secrets.compare_digest(text.encode(), self._token.encode())
 
 
-async def _refuse(send: _Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
+async def _refuse(send: Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
     kind = (b"content-type", b"text/plain; charset=utf-8")
     await send({"type": "http.response.start", "status": status, "headers": [kind, *headers]})
     await send({"type": "http.response.body", "body": text.encode()})
@@ -90,7 +90,7 @@ class PageServer:
         InputError: the port is taken.
     """
 
-    def __init__(self, app: Callable[[str, int], App], port: int = 0) -> None:
+    def __init__(self, app: Callable[[str, int], ASGIApp], port: int = 0) -> None:
         self._socket = socket.socket()
         try:
             self._socket.bind((HOST, port))
