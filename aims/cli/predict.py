@@ -96,7 +96,8 @@ def command(
 ) -> None:
     """Predict masks for files of a trained model's sensor.
 
-    MODEL is the folder of a finished run, or a submission with weights; FILES are pictures, folders, patterns
+    MODEL is the folder of a finished run or of `aims export-model --format sam`, or a submission with
+    weights; FILES are pictures, folders, patterns
     or converted datasets. They are read, scaled and ordered as in the training. Written are masks/NAME.png
     (16 bits, one number an object), pictures/NAME.png (outlines) and predictions.json (COCO, RLE). The same
     command goes on after a stop.

@@ -135,7 +135,7 @@ def test_tiles_join(made, tmp_path):
         (("{run}", "{file}", "--everything", "--prompts", "x.csv"), "give either"),
         (("{run}", "{folder}/nothing", "--everything"), "no such file or folder"),
         (("{run}", "{folder}/*.gif", "--everything"), "no file fits"),
-        (("{folder}", "{file}", "--everything"), "no model (no run.json)"),
+        (("{folder}", "{file}", "--everything"), "no model (no run.json, no model.json)"),
         (("{run}", "{file}", "--prompts", "{folder}/nothing.csv"), "no such file of prompts"),
         (("{run}", "{file}", "--everything", "--channels", "a"), "give numbers such as 0"),
         (("{run}", "{file}", "--everything", "--split", "test"), "--split is for converted datasets"),
