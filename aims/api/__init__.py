@@ -36,13 +36,16 @@ def load(
     """Loads a trained model, ready for `predict`, `embed` and `everything`.
 
     Args:
-        model: the folder of a finished run, a submission that holds its weights, or hf://OWNER/NAME.
-        weights: the pretrained weights that the run started from; None to find them by their checksum.
+        model: the folder of a finished run, one that `aims export-model --format sam` wrote, a submission
+            that holds its weights, or one of these folders on the Hub as hf://OWNER/NAME.
+        weights: the pretrained weights that the run started from; None to find them by their checksum, among
+            those that come with AIMS and in the cache folder.
         device: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
         precision: "float32" or "bf16"; None for that of the run on a GPU, float32 on a CPU.
 
     Raises:
-        aims.core.errors.InputError: there is no model, or its files or weights are missing or damaged.
+        aims.core.errors.InputError: there is no model, it has no weights, or a file of it is missing or
+            damaged.
 
     Examples:
         >>> model = aims.load(run, device="cpu")

@@ -88,7 +88,7 @@ def command(
 
 
 def _everything(run: Path, data: Path, weights: Path | None, device: str, as_json: bool) -> None:
-    from aims.prediction.everything import Everything
+    from aims.prediction.options import Everything
     from aims.prediction.scores import EVERYTHING, evaluate_everything
 
     with counting("evaluate") as counter:

@@ -32,13 +32,13 @@ from aims.core.processes import process_pool
 from aims.core.schema import Array, SampleError, StreamSpec
 from aims.core.structs import decode_json
 from aims.data.pictures import picture
-from aims.prediction.everything import Everything
 from aims.prediction.instances import Instances
 from aims.prediction.load import load
 from aims.prediction.model import Model
+from aims.prediction.options import Everything, Tiling
 from aims.prediction.prompt_files import Prompt, PromptFile, answer
 from aims.prediction.sources import Source
-from aims.prediction.tiles import Tiling, everything_in_tiles
+from aims.prediction.tiles import everything_in_tiles
 
 SETTINGS, OBJECTS, PREDICTIONS = "settings.json", "objects.jsonl", "predictions.json"
 MASKS, PICTURES = "masks", "pictures"

@@ -31,19 +31,7 @@ def load(
     device: str = "auto",
     precision: str | None = None,
 ) -> Model:
-    """Loads a trained model, ready to answer prompts.
-
-    Args:
-        model: the folder of a finished run, one that `aims export-model --format sam` wrote, a submission
-            that holds its weights, or one of these folders on the Hub as hf://OWNER/NAME.
-        weights: the pretrained weights that the run started from; None to find them by their checksum, among
-            those that come with AIMS and in the cache folder.
-        device: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
-        precision: "float32" or "bf16"; None for that of the run on a GPU, float32 on a CPU.
-
-    Raises:
-        InputError: there is no model, it has no weights, or a file of it is damaged.
-    """
+    """Loads a model as `aims.load` does, which says what the arguments are."""
     path, target = local_path(model), find_device(device)
     start = None if weights is None else Path(weights)
     if path.name.endswith(SUFFIX):

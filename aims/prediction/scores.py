@@ -20,9 +20,9 @@ from aims.engine.inputs import usable_instances
 from aims.engine.masks import encode_mask
 from aims.engine.restore import dataset_of, load_record
 from aims.engine.samples import split_images
-from aims.prediction.everything import Everything
 from aims.prediction.instances import Instances
 from aims.prediction.load import load
+from aims.prediction.options import Everything
 
 #: What `aims evaluate --everything` writes beside a run's record.
 EVERYTHING = "everything.json"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,8 +12,6 @@ from pycocotools.coco import COCO
 
 import aims
 from aims.cli import main
-from aims.cli.predict import command
-from aims.prediction.everything import Everything
 
 
 def predict(*words):
@@ -154,10 +151,3 @@ def test_bad_input_is_one_line(made, tmp_path, capsys, words, reason):
     assert reason in err
     assert len(err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
-
-
-def test_the_defaults_of_the_grid_are_those_of_everything():
-    defaults = asdict(Everything())
-    shown = {option.name: option.default for option in command.params if option.name in defaults}
-    assert len(shown) == 6
-    assert shown == {name: defaults[name] for name in shown}
