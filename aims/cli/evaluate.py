@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+import aims.api
 from aims.cli._options import MODEL, data_option, device_option, json_option, weights_option
 from aims.cli._terminal import add_columns, counting, out, print_json
+from aims.core.evaluations import EVERYTHING, PROMPT_MEANS, PROMPT_ROWS, PromptPlan
 from aims.core.vocabulary import TRAINING_PROMPTS
+from aims.prediction.options import Everything
 
 if TYPE_CHECKING:
     from aims.engine.prompt_scores import PromptRow, PromptScores
@@ -24,18 +27,18 @@ if TYPE_CHECKING:
 @click.option(
     "--clicks",
     type=click.IntRange(1, 100),
-    default=20,
+    default=PromptPlan.clicks,
     show_default=True,
     help="At most so many for an instance, each where the error is largest.",
 )
 @click.option(
     "--jitter",
     type=click.IntRange(0, 100),
-    default=5,
+    default=PromptPlan.jitter,
     show_default=True,
     help="Single clicks drawn anywhere in an instance.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of these.")
+@click.option("--seed", type=click.IntRange(0), default=PromptPlan.seed, show_default=True, help="Of these.")
 @click.option(
     "--everything", "find_all", is_flag=True, help="Find all objects without a prompt, in place of prompts."
 )
@@ -65,31 +68,28 @@ def command(
     if find_all:
         _everything(run, data, weights, device, as_json)
         return
-    # Imported here: torch takes seconds.
-    from aims.engine.plan import find_device
-    from aims.engine.prompts import PromptPlan, evaluate_run
-
-    plan = PromptPlan(clicks=clicks, jitter=jitter, seed=seed)
     with counting("evaluate") as counter:
-        rows, report = evaluate_run(
+        report = aims.api.evaluate(
             run,
-            data,
-            plan,
+            data=data,
             weights=weights,
-            device=find_device(device),
+            clicks=clicks,
+            jitter=jitter,
+            seed=seed,
+            device=device,
             on_image=counter.advance,
         )
     if as_json:
         print_json(report.as_json())
         return
     out.print(_trained_on(report.trained_on), markup=False)
-    out.print(_table(rows, report.scores))
-    out.print(f"written: {run / 'prompts.parquet'}, {run / 'prompts.json'}", markup=False)
+    out.print(_table(report.rows, report.scores))
+    out.print(f"written: {run / PROMPT_ROWS}, {run / PROMPT_MEANS}", markup=False)
 
 
 def _everything(run: Path, data: Path, weights: Path | None, device: str, as_json: bool) -> None:
-    from aims.prediction.options import Everything
-    from aims.prediction.scores import EVERYTHING, evaluate_everything
+    # Imported here: torch takes seconds.
+    from aims.prediction.scores import evaluate_everything
 
     with counting("evaluate") as counter:
         scores = evaluate_everything(

@@ -14,6 +14,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+import aims.api
+from aims.api import LEADERBOARDS
 from aims.cli._options import data_option, json_option, path_option, runs_option
 from aims.cli._terminal import add_columns, err, out, print_json
 from aims.core.errors import AimsError
@@ -32,7 +34,7 @@ _NAME_WIDTH, _COLUMN_WIDTH = 18, 11
 
 @click.command()
 @runs_option()
-@path_option("--out", "Folder for the files.", "leaderboards", name="target")
+@path_option("--out", "Folder for the files.", LEADERBOARDS, name="target")
 @click.option(
     "--against",
     metavar="METHOD[:TUNING]|paper",
@@ -71,10 +73,8 @@ def command(
     `--against paper` adds a list of every published number: ours, its interval, the difference, and the
     command that makes it (paper/against.md).
     """
-    from aims.reports.report import write_report
-
     jobs = jobs or os.cpu_count() or 1
-    result = write_report(runs, target, against=against, data=data, title=title, jobs=jobs)
+    result = aims.api.report(runs, out=target, against=against, data=data, title=title, jobs=jobs)
     if as_json:
         print_json(result.as_json())
     else:

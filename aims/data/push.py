@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aims.core.errors import InputError
+from aims.core.evaluations import EVERYTHING, PROMPT_MEANS, PROMPT_ROWS
 from aims.core.files import inside
 from aims.core.records import (
     INITIAL,
@@ -29,7 +30,7 @@ DESCRIPTIONS = ("model.json", "config.json")
 _DROPPED = "dropped.jsonl"
 _WEIGHTS = (".safetensors", ".onnx")
 _SHARD = re.compile(r"data/[^/]+\.parquet")
-_RUN_FILES = (METRICS, INSTANCES, WEIGHTS, INITIAL, "prompts.parquet", "prompts.json")
+_RUN_FILES = (METRICS, INSTANCES, WEIGHTS, INITIAL, PROMPT_ROWS, PROMPT_MEANS, EVERYTHING)
 # Licences that let others pass on what was made of the data, and words that take that back.
 _FREE = re.compile(
     r"\b(CC0|public domain|PDDL|ODC-BY|ODbL|MIT|BSD|Apache|[AL]?GPL(?:v\d)?|CC[- ]BY|Attribution)"

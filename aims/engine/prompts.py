@@ -7,7 +7,7 @@ image under `strict`, 256 x 256 under `paper`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aims.core.config import NO_TUNING
+from aims.core.evaluations import PROMPT_MEANS, PROMPT_ROWS, PromptPlan
 from aims.core.files import atomic_write, write_json
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.read import ImageRef
@@ -69,23 +70,8 @@ PROMPT_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptPlan:
-    """The prompts under which a model is evaluated.
-
-    Attributes:
-        clicks: largest number of clicks per instance; all but the first are at the largest error.
-        jitter: number of single clicks drawn uniformly in the instance.
-        seed: seed of the drawn clicks.
-    """
-
-    clicks: int = 20
-    jitter: int = 5
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class PromptReport:
-    """The content of prompts.json.
+    """The content of prompts.json and prompts.parquet.
 
     Attributes:
         run: name of the run.
@@ -93,15 +79,17 @@ class PromptReport:
             trained.
         plan: prompts of the evaluation.
         scores: means over the test instances.
+        rows: the rows of prompts.parquet, one a test instance.
     """
 
     run: str
     trained_on: str | None
     plan: PromptPlan
     scores: PromptScores
+    rows: list[PromptRow] = field(repr=False)
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the JSON object with its keys in the order of the file."""
+        """Returns the JSON object of prompts.json with its keys in the order of the file."""
         scores = msgspec.to_builtins(self.scores)
         return {"run": self.run, "trained_on": self.trained_on, **asdict(self.plan), **scores}
 
@@ -114,7 +102,7 @@ def evaluate_run(
     weights: Path | None = None,
     device: torch.device | None = None,
     on_image: Callable[[int], None] = lambda images: None,
-) -> tuple[list[PromptRow], PromptReport]:
+) -> PromptReport:
     """Evaluates the model of a finished run under further prompts, and writes the scores to its folder.
 
     Args:
@@ -124,9 +112,6 @@ def evaluate_run(
         weights: the pretrained weights that the run started from; None for the cache folder.
         device: device to compute on; None for the CPU.
         on_image: called with the number of images finished since the last call.
-
-    Returns:
-        The rows of prompts.parquet, and the content of prompts.json.
 
     Raises:
         InputError: the folder holds no finished run with a model, or its dataset or weights are missing.
@@ -150,11 +135,12 @@ def evaluate_run(
         trained_on=None if config.tuning == NO_TUNING else config.prompts,
         plan=plan,
         scores=summarize(rows, dataset.spec.classes),
+        rows=rows,
     )
-    with atomic_write(folder / "prompts.parquet") as beside:
+    with atomic_write(folder / PROMPT_ROWS) as beside:
         pq.write_table(pa.Table.from_pylist(rows, PROMPT_SCHEMA), beside, compression="zstd")
-    write_json(folder / "prompts.json", report.as_json())
-    return rows, report
+    write_json(folder / PROMPT_MEANS, report.as_json())
+    return report
 
 
 @worker_deaths()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from aims.core.evaluations import EVERYTHING
 from aims.core.files import write_json
 from aims.core.vocabulary import find_protocol
 from aims.engine.inputs import usable_instances
@@ -24,8 +25,6 @@ from aims.prediction.instances import Instances
 from aims.prediction.load import load
 from aims.prediction.options import Everything
 
-#: What `aims evaluate --everything` writes beside a run's record.
-EVERYTHING = "everything.json"
 #: Most objects of a picture that count, by falling rank. COCO's is 100, which tiles of cells exceed.
 MOST = 1000
 # Places in COCOeval's arrays.

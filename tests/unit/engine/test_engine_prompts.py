@@ -81,8 +81,8 @@ def asked(request, dataset, tmp_path_factory):
     """A toy run, and what it answers."""
     runs = tmp_path_factory.mktemp(request.param)
     record, _ = run(toys.job(dataset, runs, epochs=6, protocol=request.param))
-    rows, report = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=4, jitter=3, seed=1))
-    return record, rows, report
+    report = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=4, jitter=3, seed=1))
+    return record, report.rows, report
 
 
 def test_the_first_click_scores_what_the_run_scored(asked):
@@ -115,8 +115,8 @@ def test_rows_and_means_agree_and_are_written(asked):
 
 def test_the_same_seed_gives_the_same_clicks(asked, dataset):
     record, rows, _ = asked
-    again, _ = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=1, jitter=3, seed=1))
-    other, _ = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=1, jitter=3, seed=2))
+    again = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=1, jitter=3, seed=1)).rows
+    other = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=1, jitter=3, seed=2)).rows
     jitter = [[row["iou_jitter"] for row in found] for found in (rows, again, other)]
     np.testing.assert_allclose(jitter[0], jitter[1], atol=1e-6)
     assert np.abs(np.array(jitter[0]) - np.array(jitter[2])).max() > 1e-3
