@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 from rich.table import Table
 
 import aims.api
@@ -96,8 +96,9 @@ def _everything(run: Path, data: Path, weights: Path | None, device: str, as_jso
             run, data, Everything(), weights=weights, device=device, on_image=counter.advance
         )
     if as_json:
-        print_json(dataclasses.asdict(scores))
+        print_json(msgspec.to_builtins(scores))
         return
+    out.print(_trained_on(scores.trained_on), markup=False)
     table = Table(title=f"{scores.instances:,} instances, {scores.images:,} images, {scores.objects:,} found")
     add_columns(table, "everything", "%", left=["everything"])
     table.add_row("average precision", f"{100 * scores.ap:.2f}")

@@ -130,7 +130,7 @@ def _print_paper(cells: Sequence[Mapping[str, Any]]) -> None:
 
 def _print_comparison(table: Comparison) -> None:
     """Every method beside every sensor; the paired tests are in the files."""
-    from aims.reports.comparison.captions import large_note, marks_note
+    from aims.reports.comparison.captions import marks_note, more_notes
     from aims.reports.comparison.descriptions import scores_table
 
     described = scores_table(table)
@@ -138,7 +138,7 @@ def _print_comparison(table: Comparison) -> None:
     _print_table(described)
     if len(table.rows) > _ROWS:
         out.print(Text(f"and {len(table.rows) - _ROWS} more rows, in comparison.md and on the page"))
-    for note in (*marks_note(table), *large_note(table), *table.notes):
+    for note in (*marks_note(table), *more_notes(table), *table.notes):
         out.print(Text(note))
     if table.verdicts:
         out.print(Text("The tests behind the marks: comparison.md, paired.csv and the page."))

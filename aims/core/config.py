@@ -169,6 +169,11 @@ class RunConfig:
         return self.backbone == NO_MODEL
 
     @property
+    def trained_on(self) -> str | None:
+        """The prompts of its training; None if nothing is trained."""
+        return None if self.tuning == NO_TUNING else self.prompts
+
+    @property
     def telling(self) -> tuple[Any, ...]:
         """Options and settings that distinguish runs of one method and tuning, as a sorting key."""
         # None becomes the empty value of its type, so that keys can be compared.

@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aims.core.config import NO_TUNING
 from aims.core.evaluations import PROMPT_MEANS, PROMPT_ROWS, PromptPlan
 from aims.core.files import atomic_write, write_json
 from aims.core.vocabulary import PROTOCOLS
@@ -132,7 +131,7 @@ def evaluate_run(
     rows = evaluate_prompts(model, source, refs, plan, precision=config.precision, on_image=on_image)
     report = PromptReport(
         run=config.run_name,
-        trained_on=None if config.tuning == NO_TUNING else config.prompts,
+        trained_on=config.trained_on,
         plan=plan,
         scores=summarize(rows, dataset.spec.classes),
         rows=rows,

@@ -36,6 +36,24 @@ def test_a_table_and_two_files(aims, folder):
     assert means["trained_on"] == "click"
 
 
+def test_everything_is_a_table_and_a_file(aims, folder):
+    (run,) = (folder / "runs").glob("shapes-*scratch*")
+    arguments = ("evaluate", run, "--data", folder / "data", "--everything")
+    code, out, _ = aims(*arguments)
+    assert code == 0
+    assert out.startswith("trained on single clicks (--prompts click)\n")
+    for part in ("average precision", "at IoU 50 %", "recall"):
+        assert part in out
+    assert out.rstrip().endswith(f"written: {run / 'everything.json'}")
+    scores = json.loads(aims(*arguments, "--json")[1])
+    written = json.loads((run / "everything.json").read_text())
+    assert scores.items() <= written.items()
+    assert scores["trained_on"] == "click"
+    code, out, _ = aims("report", "--runs", folder / "runs", "--out", folder / "report", "--data", folder)
+    assert code == 0
+    assert "everything AP" in (folder / "report" / "results.md").read_text()
+
+
 def test_mistakes_get_one_line(aims, folder):
     (disc,) = (folder / "runs").glob("shapes-*disc*")
     (run,) = (folder / "runs").glob("shapes-*scratch*")
