@@ -227,6 +227,7 @@ def evaluate(
     clicks: int = PromptPlan.clicks,
     jitter: int = PromptPlan.jitter,
     seed: int = PromptPlan.seed,
+    last_mask: bool = PromptPlan.last_mask,
     device: str = "auto",
     on_image: Callable[[int], None] = lambda images: None,
 ) -> PromptReport:
@@ -239,6 +240,7 @@ def evaluate(
         clicks: clicks for an instance at most, each where the error is largest.
         jitter: single clicks drawn anywhere in an instance.
         seed: seed of these.
+        last_mask: give the mask of the answer before with every further click, as SAM's own evaluation does.
         device: "auto", "cpu", "cuda" or "cuda:N".
         on_image: called with the number of images finished since the last call.
 
@@ -256,7 +258,7 @@ def evaluate(
     return evaluate_run(
         Path(run),
         Path(data),
-        PromptPlan(clicks=clicks, jitter=jitter, seed=seed),
+        PromptPlan(clicks=clicks, jitter=jitter, seed=seed, last_mask=last_mask),
         weights=None if weights is None else Path(weights),
         device=find_device(device),
         on_image=on_image,

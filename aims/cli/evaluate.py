@@ -17,7 +17,8 @@ from aims.core.vocabulary import TRAINING_PROMPTS
 from aims.prediction.options import Everything
 
 if TYPE_CHECKING:
-    from aims.engine.prompt_scores import PromptRow, PromptScores
+    from aims.engine.prompt_scores import PromptRow
+    from aims.engine.prompts import PromptReport
 
 
 @click.command()
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=click.IntRange(0), default=PromptPlan.seed, show_default=True, help="Of these.")
 @click.option(
+    "--last-mask",
+    is_flag=True,
+    help="Give the mask of the answer before with every further click, as SAM's own evaluation does.",
+)
+@click.option(
     "--everything", "find_all", is_flag=True, help="Find all objects without a prompt, in place of prompts."
 )
 @device_option()
@@ -51,6 +57,7 @@ def command(
     clicks: int,
     jitter: int,
     seed: int,
+    last_mask: bool,
     find_all: bool,
     device: str,
     as_json: bool,
@@ -76,6 +83,7 @@ def command(
             clicks=clicks,
             jitter=jitter,
             seed=seed,
+            last_mask=last_mask,
             device=device,
             on_image=counter.advance,
         )
@@ -83,7 +91,7 @@ def command(
         print_json(report.as_json())
         return
     out.print(_trained_on(report.trained_on), markup=False)
-    out.print(_table(report.rows, report.scores))
+    out.print(_table(report))
     out.print(f"written: {run / PROMPT_ROWS}, {run / PROMPT_MEANS}", markup=False)
 
 
@@ -115,8 +123,10 @@ def _trained_on(prompts: str | None) -> str:
     return f"trained on {TRAINING_PROMPTS[prompts].text} (--prompts {prompts})"
 
 
-def _table(rows: list[PromptRow], means: PromptScores) -> Table:
-    table = Table(title=f"{means.instances:,} instances, {means.images:,} images")
+def _table(report: PromptReport) -> Table:
+    rows, means = report.rows, report.scores
+    further = ", further clicks with the last mask" if report.plan.last_mask else ""
+    table = Table(title=f"{means.instances:,} instances, {means.images:,} images{further}")
     add_columns(table, "prompt", "mIoU, %", left=["prompt"])
     after = means.miou_clicks
     for count in sorted({1, 2, 3, 5, 10, len(after)}):

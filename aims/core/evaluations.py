@@ -28,11 +28,14 @@ class PromptPlan:
         clicks: largest number of clicks per instance; all but the first are at the largest error.
         jitter: number of single clicks drawn uniformly in the instance.
         seed: seed of the drawn clicks.
+        last_mask: whether every further click comes with the mask logits of the answer before, as in SAM's
+            own interactive evaluation. Files without it are of versions that gave the clicks alone.
     """
 
     clicks: int = 20
     jitter: int = 5
     seed: int = 0
+    last_mask: bool = False
 
 
 class EverythingScores(msgspec.Struct, frozen=True, kw_only=True):

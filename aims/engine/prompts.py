@@ -208,7 +208,7 @@ class PromptEvaluator:
         Yields:
             Rows of `PROMPT_SCHEMA`.
         """
-        first, curve = self._clicks(plan.clicks)
+        first, curve = self._clicks(plan)
         box_masks, box_ious = self._boxes()
         jitter = self._jitter(plan, number)
         for k, instance_id in enumerate(self.item.ids.tolist()):
@@ -230,14 +230,14 @@ class PromptEvaluator:
                 "boundary_iou_box": boundary_iou(box_masks[k], truth),
             }
 
-    def _clicks(self, clicks: int) -> tuple[list[Mask], list[list[float]]]:
+    def _clicks(self, plan: PromptPlan) -> tuple[list[Mask], list[list[float]]]:
         """Returns the masks after the first click, and the IoU after each click as [click][instance]."""
         coords = self.item.point_coords
         labels = torch.ones(coords.shape[:2], dtype=torch.int64)
         clicked = [np.zeros(self.size, bool) for _ in self.item.ids]
-        first, ious = self._predict(coords, labels)
+        first, ious, logits = self._predict(coords, labels)
         masks, curve = first, [ious]
-        for _ in range(1, clicks):
+        for _ in range(1, plan.clicks):
             places, signs = [], []
             for mask, instance_id, taken in zip(masks, self.item.ids.tolist(), clicked, strict=True):
                 (x, y), sign = next_click(mask, self.instances == instance_id, taken)
@@ -246,14 +246,16 @@ class PromptEvaluator:
                 signs.append(sign)
             coords = torch.cat([coords, self._coords(np.array(places))[:, None]], dim=1)
             labels = torch.cat([labels, torch.tensor(signs)[:, None]], dim=1)
-            masks, ious = self._predict(coords, labels)
+            before = logits[:, None] if plan.last_mask else None
+            masks, ious, logits = self._predict(coords, labels, before=before)
             curve.append(ious)
         return first, curve
 
     def _boxes(self) -> tuple[list[Mask], list[float]]:
         boxes = bounding_boxes(self.item, self.source)
         no_clicks = torch.zeros(len(boxes), 0, 2), torch.zeros(len(boxes), 0, dtype=torch.int64)
-        return self._predict(*no_clicks, boxes)
+        masks, ious, _ = self._predict(*no_clicks, boxes)
+        return masks, ious
 
     def _jitter(self, plan: PromptPlan, number: int) -> list[list[float]]:
         """Returns the IoU of single clicks drawn uniformly in the instances, as [draw][instance]."""
@@ -277,20 +279,39 @@ class PromptEvaluator:
         return to_input_coords(pixels, self.size, self.source.input_size)
 
     def _predict(
-        self, coords: Tensor, labels: Tensor, boxes: Tensor | None = None
-    ) -> tuple[list[Mask], list[float]]:
-        """Predicts the masks of all instances, one prompt each, and computes their IoU."""
+        self, coords: Tensor, labels: Tensor, boxes: Tensor | None = None, before: Tensor | None = None
+    ) -> tuple[list[Mask], list[float], Tensor]:
+        """Predicts the masks of all instances, one prompt each, and computes their IoU.
+
+        Args:
+            coords: (instances, points, 2) in pixels of the model input.
+            labels: (instances, points).
+            boxes: (instances, 4), or None.
+            before: (instances, 1, mask, mask) mask logits of the answers before, as prompts; or None.
+
+        Returns:
+            Masks on the map of the IoU, their IoU, and (instances, mask, mask) mask logits.
+        """
         # Fewer prompts at once for large images: logits are resized to the resolution of the map.
         step = max(1, min(PROMPTS, PIXELS // self.instances.size))
         masks: list[Mask] = []
         ious: list[float] = []
+        answers: list[Tensor] = []
         for start in range(0, len(coords), step):
             part = slice(start, start + step)
-            prompts = (coords[part], labels[part], None if boxes is None else boxes[part])
-            logits, _ = predict(self.model, self.embeddings, *prompts, precision=self.precision)
+            optional = (None if each is None else each[part] for each in (boxes, before))
+            logits, _ = predict(
+                self.model,
+                self.embeddings,
+                coords[part],
+                labels[part],
+                *optional,
+                precision=self.precision,
+            )
+            answers.append(logits)
             predicted = threshold(logits, self.size)
             found = self.truth.iou(predicted, self.item.ids[part], self.smoothing)
             # An instance without a pixel on the map counts as 0.
             ious += [0.0 if value is None else value for value in found]
             masks += list(predicted.cpu().numpy())
-        return masks, ious
+        return masks, ious, torch.cat(answers)

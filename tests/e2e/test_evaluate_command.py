@@ -34,6 +34,12 @@ def test_a_table_and_two_files(aims, folder):
     assert means == json.loads((run / "prompts.json").read_text())
     assert len(means["miou_clicks"]) == means["clicks"] == 3
     assert means["trained_on"] == "click"
+    assert means["last_mask"] is False
+    assert "further clicks with the last mask" not in out
+    code, out, _ = aims(*arguments, "--last-mask")
+    assert code == 0
+    assert "further clicks with the last mask" in out
+    assert json.loads((run / "prompts.json").read_text())["last_mask"] is True
 
 
 def test_everything_is_a_table_and_a_file(aims, folder):
