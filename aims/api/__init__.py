@@ -1,5 +1,6 @@
-"""AIMS from Python: functions with the names and the defaults of the commands, which call them.
+"""AIMS from Python: functions with the names and the defaults of the commands.
 
+The commands call them, but for `aims run`, which says what it is about to do between planning and training.
 `import aims` gives all of them; each imports what it needs when it is called.
 """
 
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aims.core.config import SETTINGS
+from aims.core.evaluations import PromptPlan
 
 if TYPE_CHECKING:
     from aims.api.datasets import OpenedDataset
@@ -36,13 +38,16 @@ def load(
     """Loads a trained model, ready for `predict`, `embed` and `everything`.
 
     Args:
-        model: the folder of a finished run, a submission that holds its weights, or hf://OWNER/NAME.
-        weights: the pretrained weights that the run started from; None to find them by their checksum.
+        model: the folder of a finished run, one that `aims export-model --format sam` wrote, a submission
+            that holds its weights, or one of these folders on the Hub as hf://OWNER/NAME.
+        weights: the pretrained weights that the run started from; None to find them by their checksum, among
+            those that come with AIMS and in the cache folder.
         device: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
         precision: "float32" or "bf16"; None for that of the run on a GPU, float32 on a CPU.
 
     Raises:
-        aims.core.errors.InputError: there is no model, or its files or weights are missing or damaged.
+        aims.core.errors.InputError: there is no model, it has no weights, or a file of it is missing or
+            damaged.
 
     Examples:
         >>> model = aims.load(run, device="cpu")
@@ -85,6 +90,7 @@ def open(dataset: str | Path) -> OpenedDataset:
 
 def convert(
     name: str,
+    /,
     *,
     out: str | Path | None = None,
     jobs: int | None = None,
@@ -146,6 +152,7 @@ def run(
     workers: int | None = None,
     checkpoint_every: int | None = None,
     attention: str = "fast",
+    track: str | None = None,
     fresh: bool = False,
     observer: RunObserver | None = None,
     **settings: Any,
@@ -163,14 +170,15 @@ def run(
         workers: reading processes; None for none on a CPU and at most eight with a GPU.
         checkpoint_every: steps between checkpoints within an epoch; None for none.
         attention: "fast", or "stock" for segment-anything's modules as they are.
+        track: experiment tracker to tell of the progress (extra `tracking`); None for none.
         fresh: discard what is there of this run.
         observer: receives the progress.
         **settings: other settings of `aims run` (`aims.core.config.SETTINGS`), with underscores, e.g.
             `tuning="lora", epochs=10, backbone="sam-tiny", weights="none"`; and options of the method and the
-            tuning, e.g. `kernel=5, rank=8`.
+            tuning, e.g. `kernel=5, rank=8`. `lr="sweep"` tries the paper's rates.
 
     Returns:
-        The record: `path`, `config`, `scores`.
+        The record: `path`, `config`, `scores`; of a sweep over rates that of the best one.
 
     Raises:
         aims.core.errors.InputError: a name, a file or a number cannot be used; nothing has been written.
@@ -178,6 +186,7 @@ def run(
     """
     from aims.core.errors import unknown_name
     from aims.engine.plan import plan
+    from aims.engine.rates import run_rates
     from aims.engine.run import run as make
     from aims.methods import all_options
 
@@ -189,6 +198,9 @@ def run(
     for name in ("weights", "init"):
         if isinstance(chosen.get(name), Path):
             chosen[name] = str(chosen[name])
+    sweep = chosen.get("lr") == "sweep"
+    if sweep:
+        chosen["lr"] = None
     job = plan(
         data=Path(data),
         runs=Path(runs),
@@ -196,11 +208,14 @@ def run(
         workers=workers,
         checkpoint_every=checkpoint_every,
         path=attention,  # type: ignore[arg-type]
+        track=track,
         options=options,
         method=method,
         modality=modality,
         **chosen,
     )
+    if sweep:
+        return run_rates(job, fresh=fresh, observer=observer).best
     return make(job, fresh=fresh, observer=observer)[0]
 
 
@@ -209,9 +224,10 @@ def evaluate(
     *,
     data: str | Path = DATA,
     weights: str | Path | None = None,
-    clicks: int = 20,
-    jitter: int = 5,
-    seed: int = 0,
+    clicks: int = PromptPlan.clicks,
+    jitter: int = PromptPlan.jitter,
+    seed: int = PromptPlan.seed,
+    last_mask: bool = PromptPlan.last_mask,
     device: str = "auto",
     on_image: Callable[[int], None] = lambda images: None,
 ) -> PromptReport:
@@ -224,28 +240,29 @@ def evaluate(
         clicks: clicks for an instance at most, each where the error is largest.
         jitter: single clicks drawn anywhere in an instance.
         seed: seed of these.
+        last_mask: give the mask of the answer before with every further click, as SAM's own evaluation does.
         device: "auto", "cpu", "cuda" or "cuda:N".
         on_image: called with the number of images finished since the last call.
 
     Returns:
-        The means; `scores` has mIoU after each click, for boxes, by class and by size.
+        The means, and the rows that they are of; `scores` has mIoU after each click, for boxes, by class and
+        by size.
 
     Raises:
         aims.core.errors.InputError: the folder holds no finished run with a model, or its dataset or weights
             are missing.
     """
     from aims.engine.plan import find_device
-    from aims.engine.prompts import PromptPlan, evaluate_run
+    from aims.engine.prompts import evaluate_run
 
-    _, report = evaluate_run(
+    return evaluate_run(
         Path(run),
         Path(data),
-        PromptPlan(clicks=clicks, jitter=jitter, seed=seed),
+        PromptPlan(clicks=clicks, jitter=jitter, seed=seed, last_mask=last_mask),
         weights=None if weights is None else Path(weights),
         device=find_device(device),
         on_image=on_image,
     )
-    return report
 
 
 def report(

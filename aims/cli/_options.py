@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import click
 
+from aims.api import DATA, RUNS
 from aims.core.errors import InputError
 from aims.core.settings import Setting
 from aims.core.vocabulary import TRACKERS
@@ -48,7 +49,7 @@ Decorator = Callable[[Any], Any]
 
 
 def path_option(
-    flag: str, text: str, default: str | None = None, name: str | None = None, kind: click.Path = PATH
+    flag: str, text: str, default: str | Path | None = None, name: str | None = None, kind: click.Path = PATH
 ) -> Decorator:
     """Declares an option that takes a path; `name` is the parameter's name if not derived from the flag."""
     return click.option(
@@ -62,12 +63,12 @@ def path_option(
 
 def data_option(text: str = "A converted folder, or a folder of several.") -> Decorator:
     """Declares `--data`, the converted datasets."""
-    return path_option("--data", text, "data/aims", kind=DATASET)
+    return path_option("--data", text, DATA, kind=DATASET)
 
 
 def runs_option() -> Decorator:
     """Declares `--runs`, the folder of runs."""
-    return path_option("--runs", "Folder of runs.", "runs")
+    return path_option("--runs", "Folder of runs.", RUNS)
 
 
 def track_option() -> Decorator:

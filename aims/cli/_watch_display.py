@@ -1,8 +1,9 @@
-"""The table of `aims watch`: one line a run where the terminal is wide, two where it is not."""
+"""The table of `aims watch`: one line a run where the terminal is wide enough for its name, else two."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
@@ -10,12 +11,11 @@ from rich.text import Text
 
 from aims.cli._sweep_display import duration
 from aims.cli._terminal import add_columns, plain_table
-from aims.core.config import NO_TUNING
+from aims.core.config import NO_TUNING, RunConfig, differing_settings
 from aims.engine.watching import STATES, Watched
 
-#: Columns of the terminal from which on every run has one line.
-WIDE = 100
-_WIDEST = 140
+# Columns of the terminal that a table takes beside the names of its runs, and at most.
+_BESIDE, _WIDEST = 82, 140
 _STYLES = {"running": "green", "starting": "green", "stopped": "yellow", "failed": "red", "unreadable": "red"}
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE = 12
@@ -33,23 +33,24 @@ class Overview:
         self.runs, self.height = runs, height
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        wide = options.max_width >= WIDE
+        names, shared = _names(self.runs)
+        wide = options.max_width >= _BESIDE + max(map(len, names.values()), default=0)
         # Above and below the runs: counts, headings and their line, what is left out, the pictures.
         fit = len(self.runs) if self.height is None else max(1, (self.height - 7) // (1 if wide else 2))
         shown = self.runs[:fit]
-        yield Text(_counts(self.runs), style="bold")
+        yield Text(f"{_counts(self.runs)}{shared}", style="bold")
         if wide:
-            yield _table(shown, options.max_width)
+            yield _table(shown, names, options.max_width)
         else:
-            yield from (line for run in shown for line in _lines(run))
+            yield from (line for run in shown for line in _lines(run, names[run.path], options.max_width))
         if len(shown) < len(self.runs):
             yield Text(f"and {len(self.runs) - len(shown)} more", style="dim")
-        yield from self._remarks(shown)
+        yield from self._remarks(shown, names)
 
-    def _remarks(self, shown: Sequence[Watched]) -> Iterator[RenderableType]:
+    def _remarks(self, shown: Sequence[Watched], names: Mapping[Path, str]) -> Iterator[RenderableType]:
         for run in [run for run in shown if run.reason][:2]:
             reason = " ".join(run.reason.split())
-            yield Text(f"{_name(run)}: {reason}", style="red", no_wrap=True, overflow="ellipsis")
+            yield Text(f"{names[run.path]}: {reason}", style="red", no_wrap=True, overflow="ellipsis")
         newest = max((run for run in self.runs if run.samples), key=lambda run: run.changed, default=None)
         if newest is not None:
             yield Text(f"pictures of the latest: {newest.samples}", style="dim", overflow="fold")
@@ -60,13 +61,13 @@ def _counts(runs: Sequence[Watched]) -> str:
     return ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states) or "no runs yet"
 
 
-def _table(runs: Sequence[Watched], width: int) -> Table:
+def _table(runs: Sequence[Watched], names: Mapping[Path, str], width: int) -> Table:
     table = plain_table(width=min(width, _WIDEST))
     table.add_column("run", no_wrap=True, overflow="ellipsis", ratio=1)
     add_columns(table, "", "epoch", "loss", "", "mIoU", "memory", "time", "left", left=("",), no_wrap=True)
     for run in runs:
         table.add_row(
-            _name(run),
+            names[run.path],
             Text(run.state, style=_STYLES.get(run.state, "")),
             _epoch(run),
             _loss(run),
@@ -79,21 +80,63 @@ def _table(runs: Sequence[Watched], width: int) -> Table:
     return table
 
 
-def _lines(run: Watched) -> Iterator[Text]:
+def _lines(run: Watched, name: str, width: int) -> Iterator[Text]:
+    """The two lines of a run; what matters least is left out where they are too long."""
     left = "" if run.seconds_left is None else f"{duration(run.seconds_left)} left"
-    parts = [_epoch(run), f"{_loss(run)} {_curve(run)}".strip(), _score(run), _memory(run), left]
-    yield Text(_name(run), style="bold", no_wrap=True, overflow="ellipsis")
+    parts = {
+        "epoch": _epoch(run),
+        "loss": _loss(run),
+        "curve": _curve(run),
+        "score": _score(run),
+        "memory": _memory(run),
+        "left": left,
+    }
+    for least in ("curve", "memory"):
+        if 2 + len(run.state) + sum(2 + len(part) for part in parts.values() if part) > width:
+            del parts[least]
+    yield Text(name, style="bold", no_wrap=True, overflow="ellipsis")
     words = Text(f"  {run.state}", style=_STYLES.get(run.state, ""), no_wrap=True, overflow="ellipsis")
-    yield words.append("".join(f"  {part}" for part in parts if part), style="default")
+    yield words.append("".join(f"  {part}" for part in parts.values() if part), style="default")
 
 
-def _name(run: Watched) -> str:
-    config = run.config
-    if config is None:
-        return run.path.name
+def _names(runs: Sequence[Watched]) -> tuple[dict[Path, str], str]:
+    """Names runs by their method, the settings in which runs of one method differ, and their data.
+
+    Returns:
+        Names by folder; and what several runs share, which their names leave out.
+    """
+    configs = [run.config for run in runs if run.config is not None]
+    data = {_data(config) for config in configs}
+    shared = f", {data.pop()}" if len(data) == 1 and len(configs) > 1 else ""
+    names = {}
+    for run in runs:
+        names[run.path] = run.path.name
+        if run.config is not None:
+            name = _method(run.config, [each for each in configs if _kind(each) == _kind(run.config)])
+            where = "" if shared else f"{_data(run.config)}, "
+            names[run.path] = f"{name}, {where}seed {run.config.seed}"
+    return names, shared
+
+
+def _kind(config: RunConfig) -> tuple[str, str, str]:
+    return config.method, config.tuning, _data(config)
+
+
+def _data(config: RunConfig) -> str:
+    return f"{config.modality} of {config.dataset}"
+
+
+def _method(config: RunConfig, alike: Sequence[RunConfig]) -> str:
+    """Returns method and tuning, with the settings in which `alike` differ."""
+    told = [config.options_text] if config.options else []
+    for item in differing_settings(alike):
+        if (value := getattr(config, item.name)) is not None:
+            told.append(item.label.format(value))
+    for name in ("protocol", "backbone"):
+        if len({getattr(each, name) for each in alike}) > 1:
+            told.append(getattr(config, name))
     tuning = "" if config.tuning == NO_TUNING else f" {config.tuning}"
-    changed = f" ({config.options_text})" if config.options else ""
-    return f"{config.method}{tuning}{changed}, {config.modality} of {config.dataset}, seed {config.seed}"
+    return f"{config.method}{tuning}" + (f" ({', '.join(told)})" if told else "")
 
 
 def _epoch(run: Watched) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -11,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import click
 from rich.table import Table
 
+import aims.api
 from aims.cli._options import PATH, summary
 from aims.cli._terminal import add_columns, counting, err, out, print_json, warn
 from aims.core.converters import installed_converters, load_converter
@@ -57,11 +59,8 @@ def _command(name: str, converter: type[Converter]) -> click.Command:
         click.Option(["--json", "as_json"], is_flag=True, help="Print the manifest as JSON."),
     ]
 
-    own = {field.name for field in dataclasses.fields(converter)}
-
-    def call(out: Path | None, as_json: bool, **options: Any) -> None:
-        choices = {option: options.pop(option) for option in tuple(options) if option not in own}
-        _convert(converter(**options), out, as_json, **choices)
+    def call(as_json: bool, **options: Any) -> None:
+        _convert(name, as_json, options)
 
     return click.Command(
         name, callback=call, params=params, help=inspect.getdoc(converter), short_help=summary(converter)
@@ -94,21 +93,13 @@ def _is_union(hint: Any) -> bool:
     return get_origin(hint) in (Union, UnionType)
 
 
-def _convert(converter: Converter, target: Path | None, as_json: bool, **choices: Any) -> None:
-    """Converts; `choices` are further arguments of `aims.data.write.convert`."""
-    # Imported here: the format needs `datasets`, which takes a second.
-    from aims.data.write import convert
-
+def _convert(name: str, as_json: bool, options: Mapping[str, Any]) -> None:
+    """Converts; `options` are arguments of `aims.api.convert`."""
     with counting("convert") as counter:
-        folder = target or Path("data/aims") / converter.description().name
-        result = convert(
-            converter,
-            folder,
-            **choices,
-            on_total=counter.total,
-            on_progress=counter.advance,
-            on_warning=warn,
+        result = aims.api.convert(
+            name, **options, on_total=counter.total, on_progress=counter.advance, on_warning=warn
         )
+    folder = result.folder
     if as_json:
         print_json(result.manifest.as_json())
         return

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 from rich.table import Table
 
+import aims.api
 from aims.cli._options import MODEL, data_option, device_option, json_option, weights_option
 from aims.cli._terminal import add_columns, counting, out, print_json
+from aims.core.evaluations import EVERYTHING, PROMPT_MEANS, PROMPT_ROWS, PromptPlan
 from aims.core.vocabulary import TRAINING_PROMPTS
+from aims.prediction.options import Everything
 
 if TYPE_CHECKING:
-    from aims.engine.prompt_scores import PromptRow, PromptScores
+    from aims.engine.prompt_scores import PromptRow
+    from aims.engine.prompts import PromptReport
 
 
 @click.command()
@@ -24,18 +28,23 @@ if TYPE_CHECKING:
 @click.option(
     "--clicks",
     type=click.IntRange(1, 100),
-    default=20,
+    default=PromptPlan.clicks,
     show_default=True,
     help="At most so many for an instance, each where the error is largest.",
 )
 @click.option(
     "--jitter",
     type=click.IntRange(0, 100),
-    default=5,
+    default=PromptPlan.jitter,
     show_default=True,
     help="Single clicks drawn anywhere in an instance.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of these.")
+@click.option("--seed", type=click.IntRange(0), default=PromptPlan.seed, show_default=True, help="Of these.")
+@click.option(
+    "--last-mask",
+    is_flag=True,
+    help="Give the mask of the answer before with every further click, as SAM's own evaluation does.",
+)
 @click.option(
     "--everything", "find_all", is_flag=True, help="Find all objects without a prompt, in place of prompts."
 )
@@ -48,6 +57,7 @@ def command(
     clicks: int,
     jitter: int,
     seed: int,
+    last_mask: bool,
     find_all: bool,
     device: str,
     as_json: bool,
@@ -65,39 +75,38 @@ def command(
     if find_all:
         _everything(run, data, weights, device, as_json)
         return
-    # Imported here: torch takes seconds.
-    from aims.engine.plan import find_device
-    from aims.engine.prompts import PromptPlan, evaluate_run
-
-    plan = PromptPlan(clicks=clicks, jitter=jitter, seed=seed)
     with counting("evaluate") as counter:
-        rows, report = evaluate_run(
+        report = aims.api.evaluate(
             run,
-            data,
-            plan,
+            data=data,
             weights=weights,
-            device=find_device(device),
+            clicks=clicks,
+            jitter=jitter,
+            seed=seed,
+            last_mask=last_mask,
+            device=device,
             on_image=counter.advance,
         )
     if as_json:
         print_json(report.as_json())
         return
     out.print(_trained_on(report.trained_on), markup=False)
-    out.print(_table(rows, report.scores))
-    out.print(f"written: {run / 'prompts.parquet'}, {run / 'prompts.json'}", markup=False)
+    out.print(_table(report))
+    out.print(f"written: {run / PROMPT_ROWS}, {run / PROMPT_MEANS}", markup=False)
 
 
 def _everything(run: Path, data: Path, weights: Path | None, device: str, as_json: bool) -> None:
-    from aims.prediction.everything import Everything
-    from aims.prediction.scores import EVERYTHING, evaluate_everything
+    # Imported here: torch takes seconds.
+    from aims.prediction.scores import evaluate_everything
 
     with counting("evaluate") as counter:
         scores = evaluate_everything(
             run, data, Everything(), weights=weights, device=device, on_image=counter.advance
         )
     if as_json:
-        print_json(dataclasses.asdict(scores))
+        print_json(msgspec.to_builtins(scores))
         return
+    out.print(_trained_on(scores.trained_on), markup=False)
     table = Table(title=f"{scores.instances:,} instances, {scores.images:,} images, {scores.objects:,} found")
     add_columns(table, "everything", "%", left=["everything"])
     table.add_row("average precision", f"{100 * scores.ap:.2f}")
@@ -114,8 +123,10 @@ def _trained_on(prompts: str | None) -> str:
     return f"trained on {TRAINING_PROMPTS[prompts].text} (--prompts {prompts})"
 
 
-def _table(rows: list[PromptRow], means: PromptScores) -> Table:
-    table = Table(title=f"{means.instances:,} instances, {means.images:,} images")
+def _table(report: PromptReport) -> Table:
+    rows, means = report.rows, report.scores
+    further = ", further clicks with the last mask" if report.plan.last_mask else ""
+    table = Table(title=f"{means.instances:,} instances, {means.images:,} images{further}")
     add_columns(table, "prompt", "mIoU, %", left=["prompt"])
     after = means.miou_clicks
     for count in sorted({1, 2, 3, 5, 10, len(after)}):

@@ -10,6 +10,7 @@ import click
 
 from aims.cli._options import (
     MODEL,
+    Decorator,
     device_option,
     json_option,
     parse_channels,
@@ -20,6 +21,7 @@ from aims.cli._options import (
 )
 from aims.cli._terminal import counting, err, out, print_json
 from aims.core.errors import AimsError, InputError
+from aims.prediction.options import Everything, Tiling
 
 _EPILOG = """
 \b
@@ -29,6 +31,11 @@ aims predict RUN data/aims/mine --split test --everything
 aims predict RUN raw/ --stream rgb='rgb/{id}.jpg' --stream depth='depth/{id}.png' --everything
 """
 _SHOWN = 5
+_SHARE = click.FloatRange(0, 1)
+
+
+def _number(flag: str, kind: click.ParamType[Any], text: str, default: object) -> Decorator:
+    return click.option(flag, type=kind, default=default, show_default=True, help=text)
 
 
 @click.command(epilog=_EPILOG)
@@ -37,39 +44,27 @@ _SHOWN = 5
 @path_option("--out", "Folder for the results.  [default: predictions/MODEL]", name="target")
 @path_option("--prompts", "CSV or JSON file of clicks and boxes, one object each.")
 @click.option("--everything", "find_all", is_flag=True, help="Find all objects from a grid of clicks.")
-@click.option(
-    "--points-per-side", type=click.IntRange(1), default=32, show_default=True, help="Clicks of the grid."
-)
-@click.option(
-    "--min-iou", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Least predicted IoU."
-)
-@click.option(
+@_number("--points-per-side", click.IntRange(1), "Clicks of the grid.", Everything.points_per_side)
+@_number("--min-iou", _SHARE, "Least predicted IoU.", Everything.min_iou)
+@_number(
     "--min-stability",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="Least IoU of a mask at a higher and a lower threshold.",
+    _SHARE,
+    "Least IoU of a mask at a higher and a lower threshold.",
+    Everything.min_stability,
 )
-@click.option(
-    "--nms", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Largest IoU of two objects."
-)
-@click.option(
+@_number("--nms", _SHARE, "Largest IoU of two objects.", Everything.nms)
+@_number(
     "--max-share",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="Largest share of the picture; a click beside all objects finds the ground.",
+    _SHARE,
+    "Largest share of the picture; a click beside all objects finds the ground.",
+    Everything.max_share,
 )
-@click.option("--min-area", type=click.IntRange(0), default=0, show_default=True, help="Least pixels.")
+@_number("--min-area", click.IntRange(0), "Least pixels.", Everything.min_area)
 @click.option(
     "--tile", type=click.IntRange(16), metavar="PIXELS", help="Cut pictures into tiles of this side."
 )
-@click.option(
-    "--overlap",
-    type=click.FloatRange(0.1, 0.9),
-    default=0.25,
-    show_default=True,
-    help="Share of a tile that its neighbours see, too.",
+@_number(
+    "--overlap", click.FloatRange(0.1, 0.9), "Share of a tile that its neighbours see, too.", Tiling.overlap
 )
 @source_options()
 @click.option("--no-pictures", is_flag=True, help="Write no pictures with outlines.")
@@ -101,7 +96,8 @@ def command(
 ) -> None:
     """Predict masks for files of a trained model's sensor.
 
-    MODEL is the folder of a finished run, or a submission with weights; FILES are pictures, folders, patterns
+    MODEL is the folder of a finished run or of `aims export-model --format sam`, or a submission with
+    weights; FILES are pictures, folders, patterns
     or converted datasets. They are read, scaled and ordered as in the training. Written are masks/NAME.png
     (16 bits, one number an object), pictures/NAME.png (outlines) and predictions.json (COCO, RLE). The same
     command goes on after a stop.
@@ -109,10 +105,8 @@ def command(
     if find_all == (prompts is not None):
         raise click.UsageError("give either --everything or --prompts FILE", click.get_current_context())
     # Imported here: torch takes seconds.
-    from aims.prediction.everything import Everything
     from aims.prediction.files import Predicting, predict_files
     from aims.prediction.sources import find_sources
-    from aims.prediction.tiles import Tiling
 
     if tile is not None and not find_all:
         raise InputError("--tile is for --everything; a prompt is answered on the whole picture")

@@ -14,6 +14,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+import aims.api
+from aims.api import LEADERBOARDS
 from aims.cli._options import data_option, json_option, path_option, runs_option
 from aims.cli._terminal import add_columns, err, out, print_json
 from aims.core.errors import AimsError
@@ -32,7 +34,7 @@ _NAME_WIDTH, _COLUMN_WIDTH = 18, 11
 
 @click.command()
 @runs_option()
-@path_option("--out", "Folder for the files.", "leaderboards", name="target")
+@path_option("--out", "Folder for the files.", LEADERBOARDS, name="target")
 @click.option(
     "--against",
     metavar="METHOD[:TUNING]|paper",
@@ -71,10 +73,8 @@ def command(
     `--against paper` adds a list of every published number: ours, its interval, the difference, and the
     command that makes it (paper/against.md).
     """
-    from aims.reports.report import write_report
-
     jobs = jobs or os.cpu_count() or 1
-    result = write_report(runs, target, against=against, data=data, title=title, jobs=jobs)
+    result = aims.api.report(runs, out=target, against=against, data=data, title=title, jobs=jobs)
     if as_json:
         print_json(result.as_json())
     else:
@@ -130,7 +130,7 @@ def _print_paper(cells: Sequence[Mapping[str, Any]]) -> None:
 
 def _print_comparison(table: Comparison) -> None:
     """Every method beside every sensor; the paired tests are in the files."""
-    from aims.reports.comparison.captions import large_note, marks_note
+    from aims.reports.comparison.captions import marks_note, more_notes
     from aims.reports.comparison.descriptions import scores_table
 
     described = scores_table(table)
@@ -138,7 +138,7 @@ def _print_comparison(table: Comparison) -> None:
     _print_table(described)
     if len(table.rows) > _ROWS:
         out.print(Text(f"and {len(table.rows) - _ROWS} more rows, in comparison.md and on the page"))
-    for note in (*marks_note(table), *large_note(table), *table.notes):
+    for note in (*marks_note(table), *more_notes(table), *table.notes):
         out.print(Text(note))
     if table.verdicts:
         out.print(Text("The tests behind the marks: comparison.md, paired.csv and the page."))

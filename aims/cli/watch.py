@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from aims.api import RUNS
 from aims.cli._options import PATH, json_option
 from aims.cli._terminal import print_json
 
 
 @click.command()
-@click.argument("runs", type=PATH, default="runs")
+@click.argument("runs", type=PATH, default=RUNS)
 @click.option("--once", is_flag=True, help="Print once and end; so it is where stdout is no terminal.")
 @click.option(
     "--every",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import sha256_json
-from aims.core.settings import UNSET, declared_settings, setting
+from aims.core.settings import UNSET, Setting, declared_settings, setting
 from aims.core.vocabulary import (
     DEFAULT_PROMPTS,
     DEFAULT_PROTOCOL,
@@ -169,6 +169,11 @@ class RunConfig:
         return self.backbone == NO_MODEL
 
     @property
+    def trained_on(self) -> str | None:
+        """The prompts of its training; None if nothing is trained."""
+        return None if self.tuning == NO_TUNING else self.prompts
+
+    @property
     def telling(self) -> tuple[Any, ...]:
         """Options and settings that distinguish runs of one method and tuning, as a sorting key."""
         # None becomes the empty value of its type, so that keys can be compared.
@@ -209,6 +214,12 @@ SETTINGS = declared_settings(RunConfig)
 TELLING_SETTINGS = tuple(
     sorted((item for item in SETTINGS.values() if item.label), key=lambda item: item.place)
 )
+
+
+def differing_settings(configs: Iterable[RunConfig]) -> list[Setting]:
+    """Returns those of `TELLING_SETTINGS` in which configurations differ."""
+    alike = list(configs)
+    return [item for item in TELLING_SETTINGS if len({getattr(config, item.name) for config in alike}) > 1]
 
 
 def fill_settings(given: Mapping[str, Any]) -> dict[str, Any]:

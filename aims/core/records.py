@@ -9,6 +9,7 @@ runs/<name>-<hash>/
     resume.safetensors  only while unfinished: the state to resume from
     samples.png         contact sheet of a few test images
     prompts.parquet, prompts.json  only after `aims evaluate`: scores under further prompts
+    everything.json                only after `aims evaluate --everything`: scores of all found objects
     tracking.json       only after --track: identifiers of the run in experiment trackers
     failed_batch.safetensors  only after a loss that was not finite: the batch that caused it
 """

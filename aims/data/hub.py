@@ -20,7 +20,7 @@ from aims.data.manifest import MANIFEST, read_manifest
 Kind = Literal["model", "dataset"]
 PREFIX = "hf://"
 #: The files that are sent and fetched. None of them is unpickled or run when it is read.
-SAFE = ("*.json", "*.jsonl", "*.md", "*.onnx", "*.parquet", "*.png", "*.safetensors")
+SAFE = ("*.json", "*.jsonl", "*.md", "*.onnx", "*.onnx.data", "*.parquet", "*.png", "*.safetensors")
 
 _NAME = r"[A-Za-z0-9][\w.-]*"
 _REFERENCE = re.compile(

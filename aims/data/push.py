@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aims.core.errors import InputError
+from aims.core.evaluations import EVERYTHING, PROMPT_MEANS, PROMPT_ROWS
 from aims.core.files import inside
 from aims.core.records import (
     INITIAL,
@@ -27,8 +28,9 @@ CARD = "README.md"
 #: What tells an exported model from other folders: AIMS's description, or that of another library.
 DESCRIPTIONS = ("model.json", "config.json")
 _DROPPED = "dropped.jsonl"
+_WEIGHTS = (".safetensors", ".onnx")
 _SHARD = re.compile(r"data/[^/]+\.parquet")
-_RUN_FILES = (METRICS, INSTANCES, WEIGHTS, INITIAL, "prompts.parquet", "prompts.json")
+_RUN_FILES = (METRICS, INSTANCES, WEIGHTS, INITIAL, PROMPT_ROWS, PROMPT_MEANS, EVERYTHING)
 # Licences that let others pass on what was made of the data, and words that take that back.
 _FREE = re.compile(
     r"\b(CC0|public domain|PDDL|ODC-BY|ODbL|MIT|BSD|Apache|[AL]?GPL(?:v\d)?|CC[- ]BY|Attribution)"
@@ -86,9 +88,7 @@ def parcel_of(folder: Path) -> Parcel:
     if (folder / RECORD).is_file():
         return _run(folder)
     if any((folder / name).is_file() for name in DESCRIPTIONS) and (folder / CARD).is_file():
-        found = {path for pattern in SAFE for path in folder.rglob(pattern)}
-        files = {path.relative_to(folder).as_posix(): path for path in sorted(found) if path.is_file()}
-        return Parcel(kind="model", files=files, texts={})
+        return _export(folder)
     raise InputError(
         f"{folder}: no dataset ({MANIFEST}), no run ({RECORD}) and no exported model ({DESCRIPTIONS[0]}); "
         "give the folder that `aims convert`, `aims run` or `aims export-model` wrote"
@@ -166,6 +166,24 @@ def _dataset(folder: Path) -> Parcel:
         if not path.is_file():
             raise InputError(f"{path}: missing; bring it back, or convert the dataset again")
     return Parcel(kind="dataset", files=files, texts={}, license=manifest.dataset.license)
+
+
+def _export(folder: Path) -> Parcel:
+    safe = {path for pattern in SAFE for path in folder.rglob(pattern)}
+    files: dict[str, Path] = {}
+    left_out: list[str] = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if path in safe:
+            files[name] = path
+        else:
+            left_out.append(f"{name}: not of a kind that is sent (docs/hub.md)")
+    if not any(name.endswith(_WEIGHTS) for name in files):
+        raise InputError(
+            f"{folder}: holds no weights of a kind that is sent ({', '.join(_WEIGHTS)}); `aims export-model` "
+            "writes them with --format sam, onnx or transformers"
+        )
+    return Parcel(kind="model", files=files, texts={}, left_out=tuple(left_out))
 
 
 def _run(folder: Path) -> Parcel:

@@ -247,11 +247,14 @@ def predict(
     point_coords: Float[Tensor, "prompts points 2"],
     point_labels: Int[Tensor, "prompts points"],
     boxes: Float[Tensor, "prompts 4"] | None = None,
+    masks: Float[Tensor, "prompts 1 mask mask"] | None = None,
     *,
     precision: str,
 ) -> tuple[Float[Tensor, "prompts mask mask"], Float[Tensor, " prompts"]]:
     """Predicts the one mask of each prompt that AIMS trains; see `predict_masks`."""
-    logits, iou = predict_masks(model, embeddings, point_coords, point_labels, boxes, precision=precision)
+    logits, iou = predict_masks(
+        model, embeddings, point_coords, point_labels, boxes, masks, precision=precision
+    )
     return logits[:, 0], iou[:, 0]
 
 

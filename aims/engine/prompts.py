@@ -7,7 +7,7 @@ image under `strict`, 256 x 256 under `paper`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aims.core.config import NO_TUNING
+from aims.core.evaluations import PROMPT_MEANS, PROMPT_ROWS, PromptPlan
 from aims.core.files import atomic_write, write_json
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.read import ImageRef
@@ -69,23 +69,8 @@ PROMPT_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptPlan:
-    """The prompts under which a model is evaluated.
-
-    Attributes:
-        clicks: largest number of clicks per instance; all but the first are at the largest error.
-        jitter: number of single clicks drawn uniformly in the instance.
-        seed: seed of the drawn clicks.
-    """
-
-    clicks: int = 20
-    jitter: int = 5
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class PromptReport:
-    """The content of prompts.json.
+    """The content of prompts.json and prompts.parquet.
 
     Attributes:
         run: name of the run.
@@ -93,15 +78,17 @@ class PromptReport:
             trained.
         plan: prompts of the evaluation.
         scores: means over the test instances.
+        rows: the rows of prompts.parquet, one a test instance.
     """
 
     run: str
     trained_on: str | None
     plan: PromptPlan
     scores: PromptScores
+    rows: list[PromptRow] = field(repr=False)
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the JSON object with its keys in the order of the file."""
+        """Returns the JSON object of prompts.json with its keys in the order of the file."""
         scores = msgspec.to_builtins(self.scores)
         return {"run": self.run, "trained_on": self.trained_on, **asdict(self.plan), **scores}
 
@@ -114,7 +101,7 @@ def evaluate_run(
     weights: Path | None = None,
     device: torch.device | None = None,
     on_image: Callable[[int], None] = lambda images: None,
-) -> tuple[list[PromptRow], PromptReport]:
+) -> PromptReport:
     """Evaluates the model of a finished run under further prompts, and writes the scores to its folder.
 
     Args:
@@ -124,9 +111,6 @@ def evaluate_run(
         weights: the pretrained weights that the run started from; None for the cache folder.
         device: device to compute on; None for the CPU.
         on_image: called with the number of images finished since the last call.
-
-    Returns:
-        The rows of prompts.parquet, and the content of prompts.json.
 
     Raises:
         InputError: the folder holds no finished run with a model, or its dataset or weights are missing.
@@ -147,14 +131,15 @@ def evaluate_run(
     rows = evaluate_prompts(model, source, refs, plan, precision=config.precision, on_image=on_image)
     report = PromptReport(
         run=config.run_name,
-        trained_on=None if config.tuning == NO_TUNING else config.prompts,
+        trained_on=config.trained_on,
         plan=plan,
         scores=summarize(rows, dataset.spec.classes),
+        rows=rows,
     )
-    with atomic_write(folder / "prompts.parquet") as beside:
+    with atomic_write(folder / PROMPT_ROWS) as beside:
         pq.write_table(pa.Table.from_pylist(rows, PROMPT_SCHEMA), beside, compression="zstd")
-    write_json(folder / "prompts.json", report.as_json())
-    return rows, report
+    write_json(folder / PROMPT_MEANS, report.as_json())
+    return report
 
 
 @worker_deaths()
@@ -223,7 +208,7 @@ class PromptEvaluator:
         Yields:
             Rows of `PROMPT_SCHEMA`.
         """
-        first, curve = self._clicks(plan.clicks)
+        first, curve = self._clicks(plan)
         box_masks, box_ious = self._boxes()
         jitter = self._jitter(plan, number)
         for k, instance_id in enumerate(self.item.ids.tolist()):
@@ -245,14 +230,14 @@ class PromptEvaluator:
                 "boundary_iou_box": boundary_iou(box_masks[k], truth),
             }
 
-    def _clicks(self, clicks: int) -> tuple[list[Mask], list[list[float]]]:
+    def _clicks(self, plan: PromptPlan) -> tuple[list[Mask], list[list[float]]]:
         """Returns the masks after the first click, and the IoU after each click as [click][instance]."""
         coords = self.item.point_coords
         labels = torch.ones(coords.shape[:2], dtype=torch.int64)
         clicked = [np.zeros(self.size, bool) for _ in self.item.ids]
-        first, ious = self._predict(coords, labels)
+        first, ious, logits = self._predict(coords, labels)
         masks, curve = first, [ious]
-        for _ in range(1, clicks):
+        for _ in range(1, plan.clicks):
             places, signs = [], []
             for mask, instance_id, taken in zip(masks, self.item.ids.tolist(), clicked, strict=True):
                 (x, y), sign = next_click(mask, self.instances == instance_id, taken)
@@ -261,14 +246,16 @@ class PromptEvaluator:
                 signs.append(sign)
             coords = torch.cat([coords, self._coords(np.array(places))[:, None]], dim=1)
             labels = torch.cat([labels, torch.tensor(signs)[:, None]], dim=1)
-            masks, ious = self._predict(coords, labels)
+            before = logits[:, None] if plan.last_mask else None
+            masks, ious, logits = self._predict(coords, labels, before=before)
             curve.append(ious)
         return first, curve
 
     def _boxes(self) -> tuple[list[Mask], list[float]]:
         boxes = bounding_boxes(self.item, self.source)
         no_clicks = torch.zeros(len(boxes), 0, 2), torch.zeros(len(boxes), 0, dtype=torch.int64)
-        return self._predict(*no_clicks, boxes)
+        masks, ious, _ = self._predict(*no_clicks, boxes)
+        return masks, ious
 
     def _jitter(self, plan: PromptPlan, number: int) -> list[list[float]]:
         """Returns the IoU of single clicks drawn uniformly in the instances, as [draw][instance]."""
@@ -292,20 +279,39 @@ class PromptEvaluator:
         return to_input_coords(pixels, self.size, self.source.input_size)
 
     def _predict(
-        self, coords: Tensor, labels: Tensor, boxes: Tensor | None = None
-    ) -> tuple[list[Mask], list[float]]:
-        """Predicts the masks of all instances, one prompt each, and computes their IoU."""
+        self, coords: Tensor, labels: Tensor, boxes: Tensor | None = None, before: Tensor | None = None
+    ) -> tuple[list[Mask], list[float], Tensor]:
+        """Predicts the masks of all instances, one prompt each, and computes their IoU.
+
+        Args:
+            coords: (instances, points, 2) in pixels of the model input.
+            labels: (instances, points).
+            boxes: (instances, 4), or None.
+            before: (instances, 1, mask, mask) mask logits of the answers before, as prompts; or None.
+
+        Returns:
+            Masks on the map of the IoU, their IoU, and (instances, mask, mask) mask logits.
+        """
         # Fewer prompts at once for large images: logits are resized to the resolution of the map.
         step = max(1, min(PROMPTS, PIXELS // self.instances.size))
         masks: list[Mask] = []
         ious: list[float] = []
+        answers: list[Tensor] = []
         for start in range(0, len(coords), step):
             part = slice(start, start + step)
-            prompts = (coords[part], labels[part], None if boxes is None else boxes[part])
-            logits, _ = predict(self.model, self.embeddings, *prompts, precision=self.precision)
+            optional = (None if each is None else each[part] for each in (boxes, before))
+            logits, _ = predict(
+                self.model,
+                self.embeddings,
+                coords[part],
+                labels[part],
+                *optional,
+                precision=self.precision,
+            )
+            answers.append(logits)
             predicted = threshold(logits, self.size)
             found = self.truth.iou(predicted, self.item.ids[part], self.smoothing)
             # An instance without a pixel on the map counts as 0.
             ious += [0.0 if value is None else value for value in found]
             masks += list(predicted.cpu().numpy())
-        return masks, ious
+        return masks, ious, torch.cat(answers)

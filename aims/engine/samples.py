@@ -31,7 +31,7 @@ from aims.data.instances import paper_clicks
 from aims.data.manifest import PARTS
 from aims.data.read import Dataset, Image, ImageRef
 from aims.engine.inputs import Channels, click_grid, reduce_grid, to_input, usable_instances
-from aims.engine.training_prompts import Prompts, StepDraws
+from aims.engine.training_prompts import BoundingBox, Prompts, StepDraws
 
 #: Share of the groups of train that is held out for validation if the dataset has no `val` split.
 VALIDATION_SHARE = 0.2
@@ -204,7 +204,7 @@ class TrainingSet(TorchDataset[Batch]):
             for place, index in share
         ]
         # A share may be empty, and there is nothing to join then.
-        nothing = self._prompts(draws, 0, [], [])
+        nothing = self._prompts(draws, 0, [], [], [], (1, 1))
         return Batch(
             image_ids=tuple(self.refs[index].image_id for _, index in share),
             images=tuple(channels for channels, _ in entries),
@@ -218,23 +218,41 @@ class TrainingSet(TorchDataset[Batch]):
         source = self.source
         image = source.dataset.read(ref, source.modality.streams)
         usable = usable_instances(image.instances, source.protocol, source.dataset.name, training=True)
-        clicks, drawn = [], []
+        bounds = {entry["id"]: entry["bbox"] for entry in image.objects}
+        clicks, drawn, boxes = [], [], []
         for instance_id in _drawn(usable, self.clicks, rng):
             chosen = click_grid(image.instances == instance_id)
             # Training clicks are uniform over the pixels of the instance, as in the paper.
             pixel = rng.choice(np.flatnonzero(chosen))
             clicks.append([pixel % CLICK_GRID, pixel // CLICK_GRID])
             drawn.append(chosen)
-        return source.channels(image), self._prompts(draws, place, clicks, drawn)
+            boxes.append(bounds[instance_id])
+        size = (image.instances.shape[0], image.instances.shape[1])
+        return source.channels(image), self._prompts(draws, place, clicks, drawn, boxes, size)
 
     def _prompts(
-        self, draws: StepDraws, place: int, clicks: list[list[int]], drawn: list[NDArray[np.bool_]]
+        self,
+        draws: StepDraws,
+        place: int,
+        clicks: list[list[int]],
+        drawn: list[NDArray[np.bool_]],
+        bounds: list[BoundingBox],
+        size: tuple[int, int],
     ) -> Prompts:
-        """Returns the prompts of an image, given clicks and masks of its drawn instances on the grid."""
+        """Returns the prompts of an image.
+
+        Args:
+            draws: the random numbers of the step.
+            place: index of the image in the whole batch.
+            clicks: clicks in its drawn instances, (x, y) on the grid.
+            drawn: masks of these instances on the grid.
+            bounds: their bounding boxes in pixels of the image.
+            size: (height, width) of the image.
+        """
         source, grid = self.source, (CLICK_GRID, CLICK_GRID)
-        boxes, lots = draws.of_image(place, drawn)
+        boxes, lots = draws.of_image(place, bounds, size)
         coords = to_input_coords(np.array(clicks, np.int64).reshape(-1, 1, 2), grid, source.input_size)
-        corners = to_input_coords(boxes, grid, source.input_size).flatten(1)
+        corners = to_input_coords(boxes, size, source.input_size).flatten(1)
         masks = [reduce_grid(each, self.mask_size, source.protocol) for each in drawn]
         return Prompts(
             point_coords=coords[:, :0] if draws.boxes_first else coords,

@@ -249,9 +249,7 @@ class Trainer:
         try:
             for part in batch.parts(self._at_once(batch)):
                 # The loss is a mean over the images, so parts are weighted by their share of the batch.
-                loss = self._loss(part) * (len(part.images) / batch.whole)
-                loss.backward()  # type: ignore[no-untyped-call]
-                total += loss.detach()
+                total += self._backward(part, len(part.images) / batch.whole)
         except torch.OutOfMemoryError:
             if self._at_once(batch) == 1:
                 raise
@@ -272,13 +270,31 @@ class Trainer:
             gradients.append(parameter.grad)
         return gradients
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def _backward(self, batch: Batch, share: float) -> Tensor:
+        """Adds the gradients of `share` times the loss of a part of a batch; returns that product.
+
+        Several rounds of prompts go backward one by one, up to the embeddings that they share, so that the
+        memory holds one of them; from there the sum of their gradients goes on to the encoder.
+        """
         images = self.source.inputs(batch.images, self.device)
         prompts = batch.prompts.to(self.device)
-        bf16 = self.config.precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            answers = list(decode_rounds(self.model, self.model.embed(images), prompts))
-        return torch.stack([self.loss(logits, prompts.masks, iou) for logits, iou in answers]).mean()
+        with self._autocast():
+            embeddings = self.model.embed(images)
+        count = 1 + self.prompts.further
+        shared = embeddings.detach().requires_grad_(embeddings.requires_grad) if count > 1 else embeddings
+        rounds, total = decode_rounds(self.model, shared, prompts), torch.zeros((), device=self.device)
+        for _ in range(count):
+            with self._autocast():
+                logits, iou = next(rounds)
+            loss = self.loss(logits, prompts.masks, iou) * (share / count)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        if count > 1 and shared.grad is not None:
+            embeddings.backward(shared.grad)  # type: ignore[no-untyped-call]
+        return total
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     def _failure(self, what: str, batch: Batch, epoch: int, step: int, *, keep: bool = True) -> AimsError:
         """Saves this process's share of the batch that caused a failure, and returns the error to raise."""

@@ -18,7 +18,9 @@ from torch import Tensor
 from aims.core.vocabulary import CLICK_GRID, TrainingPrompts
 from aims.models.segmenter import Segmenter
 
-#: Standard deviation of a box's jitter as a share of its side, and its largest size in pixels of the grid.
+#: (x, y, width, height) in pixels, as datasets store it.
+BoundingBox = tuple[int, int, int, int]
+#: Standard deviation of a box's jitter as a share of its side, and its largest size in pixels of 1024.
 JITTER_SHARE, LARGEST_JITTER = 0.1, 20
 #: Chance that the last mask is a prompt of a further round. SAM always gave it; here as in micro-sam
 #: (Archit et al., Nature Methods, 2025), so that the model needs no mask from those who only click.
@@ -87,43 +89,49 @@ class StepDraws:
         self.with_mask: tuple[bool, ...] = tuple((rng.random(kind.further) < MASK_CHANCE).tolist())
 
     def of_image(
-        self, place: int, instances: list[NDArray[np.bool_]]
+        self, place: int, instances: Sequence[BoundingBox], size: tuple[int, int]
     ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """Draws boxes and the lots of further clicks for the instances of an image.
 
         Args:
             place: index of the image in the whole batch.
-            instances: masks of the drawn instances on the grid of clicks.
+            instances: bounding boxes of the drawn instances.
+            size: (height, width) of the image.
 
         Returns:
-            Boxes, (instances, 2, 2) as corners (x, y) on the grid, and lots, (instances, further).
+            Boxes, (instances, 2, 2) as corners (x, y) in pixels of the image, and lots, (instances, further).
         """
         rng = np.random.default_rng((*self._key, place, _IMAGE))
-        boxes = [jittered_box(each, rng) for each in instances] if self.boxes_first else []
+        boxes = [jittered_box(each, size, rng) for each in instances] if self.boxes_first else []
         # As float32: a float64 below 1 could be rounded up to it.
         lots = rng.random((len(instances), self._kind.further), np.float32)
         return np.array(boxes, np.float64).reshape(-1, 2, 2), lots
 
 
-def jittered_box(instance: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float64]:
+def jittered_box(
+    instance: BoundingBox, size: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Moves every side of an instance's bounding box by a random distance.
 
     The distance is normal, with a standard deviation of 10 % of the box's extent in that direction, and at
-    most 20 pixels of the grid.
+    most 20 / 1024 of the image's, which SAM trains at 1024 pixels.
 
     Args:
-        instance: (1024, 1024) mask with at least one pixel.
+        instance: (x, y, width, height) in pixels.
+        size: (height, width) of the image.
         rng: generator of the distances.
 
     Returns:
-        Corners [[left, top], [right, bottom]], indices of the outermost pixels, inside the grid.
+        Corners [[left, top], [right, bottom]], indices of the outermost pixels, inside the image, as
+        `aims.engine.boxes.bounding_boxes` gives them in evaluation.
     """
-    spans = [np.flatnonzero(instance.any(axis))[[0, -1]] for axis in (0, 1)]
-    corners = np.array(spans, np.float64).T
-    deviation = JITTER_SHARE * (corners[1] - corners[0] + 1)
-    noise = np.clip(rng.normal(size=(2, 2)) * deviation, -LARGEST_JITTER, LARGEST_JITTER)
+    left, top, *extent = instance
+    corners = np.array([[left, top], [left + extent[0] - 1, top + extent[1] - 1]], np.float64)
+    sides = np.array(size[::-1])
+    most = LARGEST_JITTER / CLICK_GRID * sides
+    noise = np.clip(rng.normal(size=(2, 2)) * JITTER_SHARE * np.array(extent), -most, most)
     # Sorted: the sides of a box of a few pixels may change places.
-    moved: NDArray[np.float64] = np.sort(np.clip(corners + noise, 0, CLICK_GRID - 1), axis=0)
+    moved: NDArray[np.float64] = np.sort(np.clip(corners + noise, 0, sides - 1), axis=0)
     return moved
 
 

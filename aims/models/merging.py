@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -67,19 +69,32 @@ def plain_model(model: Segmenter, backbone: Backbone) -> Segmenter:
     Raises:
         InputError: folded tensors are missing in the plain model, or the other way round.
     """
-    state = folded_state(model)
+    return plain_model_of(folded_state(model), backbone, source="its folded weights are not plain")
+
+
+def plain_model_of(state: Mapping[str, Tensor], backbone: Backbone, *, source: str) -> Segmenter:
+    """Builds the backbone's plain model, without alignment, around the tensors of one.
+
+    Args:
+        state: all tensors by name, which the model takes over; the patch embedding may be of other channels.
+        backbone: the backbone.
+        source: where the tensors come from, for the message.
+
+    Raises:
+        InputError: the tensors do not fit.
+    """
     with torch.device("meta"):
         plain = backbone.build()
         old = plain.get_submodule(_PATCHES)
         assert isinstance(old, nn.Conv2d)
         kernel = state.get(f"{_PATCHES}.weight", old.weight)
-        if kernel.shape[1] != old.in_channels:
+        if kernel.ndim == 4 and kernel.shape[1] != old.in_channels:
             side, stride = (old.kernel_size[0], old.kernel_size[1]), (old.stride[0], old.stride[1])
             new = nn.Conv2d(kernel.shape[1], old.out_channels, side, stride=stride)
             plain.image_encoder.patch_embed.proj = new
             plain.in_channels = new.in_channels
     shapes = {name: tensor.shape for name, tensor in plain.state_dict().items()}
-    require_match(shapes, state, source="its folded weights are not plain")
+    require_match(shapes, state, source=source)
     plain.load_state_dict(state, assign=True)
     return plain.eval()
 
@@ -167,6 +182,20 @@ def layer_source(layer: nn.Module) -> str:
     words += [f"{name}={value!r}" for name, value in values.items() if value != plain[name]]
     words += ["bias=False"] if layer.bias is None else []
     return f"nn.Conv2d({', '.join(words)})"
+
+
+def layer_of(source: str) -> nn.Module:
+    """Builds a stock layer from its expression (`layer_source`), of which nothing is run.
+
+    Raises:
+        ValueError, TypeError, SyntaxError: the expression builds no stock layer.
+    """
+    call = ast.parse(source, mode="eval").body
+    kinds = {f"nn.{kind.__name__}": kind for kind in _STOCK}
+    if not isinstance(call, ast.Call) or (name := ast.unparse(call.func)) not in kinds:
+        raise ValueError(f"{source} is none of {', '.join(kinds)}")
+    words = {word.arg or "**": ast.literal_eval(word.value) for word in call.keywords}
+    return kinds[name](*map(ast.literal_eval, call.args), **words)
 
 
 def _short(value: object) -> object:

@@ -28,14 +28,14 @@ from aims.core.files import atomic_write, sha256_file, write_json
 from aims.core.processes import process_pool
 from aims.core.schema import Array, SampleError
 from aims.core.structs import decode_json
-from aims.prediction.everything import Everything
 from aims.prediction.instances import Instances
 from aims.prediction.load import load
 from aims.prediction.model import Model
+from aims.prediction.options import Everything, Tiling
 from aims.prediction.outlines import outlined
 from aims.prediction.prompt_files import Prompt, PromptFile, answer
 from aims.prediction.sources import Source
-from aims.prediction.tiles import Tiling, everything_in_tiles
+from aims.prediction.tiles import everything_in_tiles
 
 SETTINGS, OBJECTS, PREDICTIONS = "settings.json", "objects.jsonl", "predictions.json"
 MASKS, PICTURES = "masks", "pictures"

@@ -1,19 +1,25 @@
-"""Finding a trained model: the folder of a run, or a submission."""
+"""Finding a trained model: the folder of a run, an exported folder, or a submission."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
+
+from aims.core.config import RunConfig
 from aims.core.errors import InputError
-from aims.core.records import RECORD, WEIGHTS, RunRecord
+from aims.core.records import RECORD, WEIGHTS, Preprocessing
 from aims.core.schema import StreamSpec
 from aims.core.submissions import SUFFIX, open_submission
 from aims.core.vocabulary import find_protocol
 from aims.data.hub import local_path
+from aims.engine.export import DESCRIPTION
+from aims.engine.export.reading import Configuration, load_exported
 from aims.engine.plan import find_device
 from aims.engine.restore import load_model, load_record, preprocessing_of
-from aims.methods import BACKBONES
+from aims.models.segmenter import Segmenter
 from aims.prediction.inputs import InputRules
 from aims.prediction.model import Model
 
@@ -25,29 +31,22 @@ def load(
     device: str = "auto",
     precision: str | None = None,
 ) -> Model:
-    """Loads a trained model, ready to answer prompts.
-
-    Args:
-        model: the folder of a finished run, a submission that holds its weights, or either on the Hub as
-            hf://OWNER/NAME.
-        weights: the pretrained weights that the run started from; None to find them by their checksum, among
-            those that come with AIMS and in the cache folder.
-        device: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
-        precision: "float32" or "bf16"; None for that of the run on a GPU, float32 on a CPU.
-
-    Raises:
-        InputError: there is no model, it has no weights, or a file of it is damaged.
-    """
+    """Loads a model as `aims.load` does, which says what the arguments are."""
     path, target = local_path(model), find_device(device)
     start = None if weights is None else Path(weights)
     if path.name.endswith(SUFFIX):
         loaded = _from_submission(path, start)
     elif (path / RECORD).is_file():
         loaded = _from_run(path, start)
+    elif (path / DESCRIPTION).is_file():
+        if start is not None:
+            raise InputError(f"{path}: an exported model holds all of its weights; leave --weights out")
+        loaded = _from_export(path)
     else:
-        what = "no such folder" if not path.exists() else f"no model (no {RECORD})"
+        what = f"no model (no {RECORD}, no {DESCRIPTION})" if path.exists() else "no such folder"
         raise InputError(
-            f"{path}: {what}; give the folder of a run, as `aims run` prints it, or a submission"
+            f"{path}: {what}; give the folder of a run, as `aims run` prints it, an exported one, or a "
+            "submission"
         )
     loaded.segmenter.to(target)
     if precision not in (None, "float32", "bf16"):
@@ -73,41 +72,55 @@ def _from_submission(path: Path, weights: Path | None) -> Model:
 
 def _from_run(folder: Path, weights: Path | None) -> Model:
     record = load_record(folder)
-    return Model(
+    facts = record.content.dataset
+    stored = (facts.streams or {}) if facts else {}
+    return _model(
         load_model(folder, weights),
-        input_rules(record),
+        record.config,
+        preprocessing_of(record),
+        {name: StreamSpec(**msgspec.structs.asdict(each)) for name, each in stored.items()},
         name=record.config.run_name,
-        precision=record.config.precision,
+        where=record.path / RECORD,
     )
 
 
-def input_rules(record: RunRecord) -> InputRules:
-    """Returns the rules by which a run turned recordings into inputs.
+def _from_export(folder: Path) -> Model:
+    segmenter, said = load_exported(folder)
+    return _model(
+        segmenter,
+        said.config,
+        said.input.preprocessing(),
+        said.input.specs(),
+        name=said.run,
+        where=folder / DESCRIPTION,
+    )
+
+
+def _model(
+    segmenter: Segmenter,
+    config: RunConfig | Configuration,
+    preprocessing: Preprocessing,
+    specs: Mapping[str, StreamSpec],
+    *,
+    name: str,
+    where: Path,
+) -> Model:
+    """Puts a network and the rules of its run's inputs together.
 
     Raises:
-        InputError: the record is of an earlier version and does not hold them.
+        InputError: `specs` lacks a stream, as records of early versions do.
     """
-    preprocessing, facts = preprocessing_of(record), record.content.dataset
-    stored = (facts.streams or {}) if facts else {}
-    missing = [name for name in preprocessing.streams if name not in stored]
+    missing = [stream for stream in preprocessing.streams if stream not in specs]
     if missing:
         raise InputError(
-            f"{record.path / RECORD}: says nothing of the range of {', '.join(missing)}, as in earlier "
-            "versions; make the run again with `aims run ... --fresh`"
+            f"{where}: says nothing of the range of {', '.join(missing)}, as in earlier versions; make the "
+            "run again with `aims run ... --fresh`"
         )
-    return InputRules(
-        modality=record.config.modality,
-        streams={
-            name: StreamSpec(
-                channels=stored[name].channels,
-                unit=stored[name].unit,
-                valid_range=stored[name].valid_range,
-                missing=stored[name].missing,
-                wavelength_nm=stored[name].wavelength_nm,
-            )
-            for name in preprocessing.streams
-        },
+    rules = InputRules(
+        modality=config.modality,
+        streams={stream: specs[stream] for stream in preprocessing.streams},
         preprocessing=preprocessing,
-        protocol=find_protocol(record.config.protocol),
-        size=BACKBONES[record.config.backbone].image_size,
+        protocol=find_protocol(config.protocol),
+        size=segmenter.image_size,
     )
+    return Model(segmenter, rules, name=name, precision=config.precision)

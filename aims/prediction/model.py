@@ -23,7 +23,7 @@ from aims.prediction.inputs import InputRules, Recording
 from aims.prediction.instances import Instances
 
 if TYPE_CHECKING:
-    from aims.prediction.everything import Everything
+    from aims.prediction.options import Everything
 
 # Logits of a mask prompt that is given as a mask rather than as logits.
 _SURE = 10.0
@@ -204,7 +204,8 @@ class Model:
             options: grid and thresholds; None for the defaults.
             channels: see `embed`.
         """
-        from aims.prediction.everything import Everything, segment_everything
+        from aims.prediction.everything import segment_everything
+        from aims.prediction.options import Everything
 
         options = options or Everything()
         if isinstance(recording, Embedding):

@@ -5,54 +5,31 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from aims.core.evaluations import EVERYTHING, EverythingScores
 from aims.core.files import write_json
 from aims.core.vocabulary import find_protocol
 from aims.engine.inputs import usable_instances
 from aims.engine.masks import encode_mask
 from aims.engine.restore import dataset_of, load_record
 from aims.engine.samples import split_images
-from aims.prediction.everything import Everything
 from aims.prediction.instances import Instances
 from aims.prediction.load import load
+from aims.prediction.options import Everything
 
-#: What `aims evaluate --everything` writes beside a run's record.
-EVERYTHING = "everything.json"
 #: Most objects of a picture that count, by falling rank. COCO's is 100, which tiles of cells exceed.
 MOST = 1000
 # Places in COCOeval's arrays.
 _ALL_SIZES, _AT_MOST, _IOU_50, _IOU_75 = 0, 2, 0, 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class EverythingScores:
-    """COCO's scores of masks without classes, 0..1; instances below the protocol's size count neither way.
-
-    Attributes:
-        ap: average precision, mean over IoU thresholds 0.5, 0.55, ..., 0.95.
-        ap_50: average precision at IoU 0.5.
-        ap_75: average precision at IoU 0.75.
-        recall: largest recall, mean over the thresholds.
-        instances: number of instances that count.
-        objects: number of objects that were found.
-        images: number of test images.
-    """
-
-    ap: float
-    ap_50: float
-    ap_75: float
-    recall: float
-    instances: int
-    objects: int
-    images: int
 
 
 def evaluate_everything(
@@ -91,7 +68,9 @@ def evaluate_everything(
         found.append(model.everything(image, options))
         on_image(1)
     scores = average_precision(truths, found, options)
-    write_json(folder / EVERYTHING, {"run": config.run_name, **asdict(options), **asdict(scores)})
+    scores = msgspec.structs.replace(scores, trained_on=config.trained_on)
+    said = {"run": config.run_name, **asdict(options), **msgspec.to_builtins(scores)}
+    write_json(folder / EVERYTHING, said)
     return scores
 
 

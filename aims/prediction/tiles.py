@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -18,33 +17,14 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from aims.core.errors import InputError
 from aims.core.schema import Array
-from aims.prediction.everything import Everything, segment_everything
+from aims.prediction.everything import segment_everything
 from aims.prediction.instances import Instances, merge
 from aims.prediction.model import Model
+from aims.prediction.options import Everything, Tiling
 
 #: Least IoU, within the strip that two tiles share, of masks that are one object.
 SAME = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tiling:
-    """How a picture is cut.
-
-    Attributes:
-        side: side of a tile in pixels of the picture.
-        overlap: least share of a side that neighbours have in common, 0.1..0.9.
-    """
-
-    side: int
-    overlap: float = 0.25
-
-    def __post_init__(self) -> None:
-        if self.side < 16:
-            raise InputError(f"tiles of {self.side} pixels: give at least 16")
-        if not 0.1 <= self.overlap <= 0.9:
-            raise InputError(f"overlap {self.overlap}: give a number from 0.1 to 0.9")
 
 
 class Tile(NamedTuple):

@@ -34,6 +34,30 @@ def test_a_table_and_two_files(aims, folder):
     assert means == json.loads((run / "prompts.json").read_text())
     assert len(means["miou_clicks"]) == means["clicks"] == 3
     assert means["trained_on"] == "click"
+    assert means["last_mask"] is False
+    assert "further clicks with the last mask" not in out
+    code, out, _ = aims(*arguments, "--last-mask")
+    assert code == 0
+    assert "further clicks with the last mask" in out
+    assert json.loads((run / "prompts.json").read_text())["last_mask"] is True
+
+
+def test_everything_is_a_table_and_a_file(aims, folder):
+    (run,) = (folder / "runs").glob("shapes-*scratch*")
+    arguments = ("evaluate", run, "--data", folder / "data", "--everything")
+    code, out, _ = aims(*arguments)
+    assert code == 0
+    assert out.startswith("trained on single clicks (--prompts click)\n")
+    for part in ("average precision", "at IoU 50 %", "recall"):
+        assert part in out
+    assert out.rstrip().endswith(f"written: {run / 'everything.json'}")
+    scores = json.loads(aims(*arguments, "--json")[1])
+    written = json.loads((run / "everything.json").read_text())
+    assert scores.items() <= written.items()
+    assert scores["trained_on"] == "click"
+    code, out, _ = aims("report", "--runs", folder / "runs", "--out", folder / "report", "--data", folder)
+    assert code == 0
+    assert "everything AP" in (folder / "report" / "results.md").read_text()
 
 
 def test_mistakes_get_one_line(aims, folder):

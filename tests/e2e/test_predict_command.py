@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,8 +12,6 @@ from pycocotools.coco import COCO
 
 import aims
 from aims.cli import main
-from aims.cli.predict import command
-from aims.prediction.everything import Everything
 
 
 def predict(*words):
@@ -135,7 +132,7 @@ def test_tiles_join(made, tmp_path):
         (("{run}", "{file}", "--everything", "--prompts", "x.csv"), "give either"),
         (("{run}", "{folder}/nothing", "--everything"), "no such file or folder"),
         (("{run}", "{folder}/*.gif", "--everything"), "no file fits"),
-        (("{folder}", "{file}", "--everything"), "no model (no run.json)"),
+        (("{folder}", "{file}", "--everything"), "no model (no run.json, no model.json)"),
         (("{run}", "{file}", "--prompts", "{folder}/nothing.csv"), "no such file of prompts"),
         (("{run}", "{file}", "--everything", "--channels", "a"), "give numbers such as 0"),
         (("{run}", "{file}", "--everything", "--split", "test"), "--split is for converted datasets"),
@@ -154,10 +151,3 @@ def test_bad_input_is_one_line(made, tmp_path, capsys, words, reason):
     assert reason in err
     assert len(err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
-
-
-def test_the_defaults_of_the_grid_are_those_of_everything():
-    defaults = asdict(Everything())
-    shown = {option.name: option.default for option in command.params if option.name in defaults}
-    assert len(shown) == 6
-    assert shown == {name: defaults[name] for name in shown}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import hub_server
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 import toys
@@ -25,8 +26,10 @@ from aims.data.hub import local_folder, local_path, parse_reference
 from aims.data.manifest import MANIFEST, read_manifest
 from aims.data.push import may_be_passed_on
 from aims.data.write import convert
+from aims.engine.export import export_model
 from aims.engine.restore import load_model
 from aims.engine.run import run
+from exported import describe_streams, made_run
 from helpers import file_digests
 
 # huggingface_hub 2.4 with httpx2, when it sends a large file.
@@ -315,18 +318,49 @@ def test_an_exported_model(aims, hub, tmp_path):
         "model.json",
         "model.safetensors",
         "onnx/encoder.onnx",
+        "onnx/encoder.onnx.data",
         "notes.txt",
         "model.pkl",
     ):
         path = tmp_path / "exported" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
-    assert aims("push", tmp_path / "exported", "me/model")[0] == 0
+    code, _, err = aims("push", tmp_path / "exported", "me/model")
+    assert code == 0
+    assert [line.split(":")[1].strip() for line in err.splitlines()] == ["model.pkl", "notes.txt"]
     found = file_digests(local_folder("hf://me/model"))
-    assert found.keys() == {"README.md", "model.json", "model.safetensors", "onnx/encoder.onnx"}
+    onnx = {"onnx/encoder.onnx", "onnx/encoder.onnx.data"}
+    assert found.keys() == {"README.md", "model.json", "model.safetensors", *onnx}
     # A dataset and a model of one name are two repositories.
     with pytest.raises(InputError, match="no such dataset"):
         local_folder("hf://datasets/me/model")
+
+
+def test_programs_are_not_sent(aims, hub, tmp_path):
+    for name in ("README.md", "model.json", "encoder.pt2", "decoder.pt2"):
+        (tmp_path / name).write_bytes(b"{}")
+    code, _, err = aims("push", tmp_path, "me/model")
+    assert code == 2
+    assert "holds no weights of a kind that is sent (.safetensors, .onnx)" in err
+    assert not hub.asked
+
+
+def test_a_pushed_export_answers_prompts(aims, hub, tmp_path):
+    folder, _ = made_run(tmp_path / "runs", channels=1)
+    describe_streams(folder, 1)
+    exported = export_model(folder, tmp_path / "exported").folder
+    assert aims("push", exported, "me/model")[0] == 0
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).uniform(-2, 3, (20, 30)).astype(np.float32))
+    (tmp_path / "clicks.csv").write_text("image,x,y\na.npy,10,10\n")
+    written = []
+    for model in (folder, exported, "hf://me/model"):
+        out = tmp_path / f"out-{len(written)}"
+        words = ("--prompts", tmp_path / "clicks.csv", "--out", out, "--device", "cpu")
+        assert aims("predict", model, tmp_path / "a.npy", *words)[0] == 0
+        written.append((out / "masks" / "a.png").read_bytes())
+    assert len(set(written)) == 1
+    code, _, err = aims("predict", exported, tmp_path / "a.npy", *words, "--weights", "x.pth")
+    assert (code, "leave --weights out" in err) == (2, True)
 
 
 @pytest.mark.thorough

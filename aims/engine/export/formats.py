@@ -40,12 +40,14 @@ class Format(ABC):
 
     Attributes:
         requires: what the card's code needs, as `pip install` takes it.
+        reader: what loads the files outside AIMS, for a message.
         extra: the extra of AIMS that writing needs; None for none.
         packages: the packages of the extra, under the names by which they are imported.
         halves: whether the format takes `Origin.half`.
     """
 
     requires: ClassVar[tuple[str, ...]]
+    reader: ClassVar[str]
     extra: ClassVar[str | None] = None
     packages: ClassVar[tuple[str, ...]] = ()
     halves: ClassVar[bool] = False

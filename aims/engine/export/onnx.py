@@ -31,6 +31,7 @@ class ONNXFormat(TracedFormat):
     """ONNX models, checked with onnxruntime."""
 
     requires = ("onnxruntime",)
+    reader = "onnxruntime.InferenceSession"
     extra = "onnx"
     packages = ("onnx", "onnxruntime", "onnxscript")
     halves = True

@@ -33,6 +33,7 @@ class SAMFormat(Format):
 
     # segment-anything's prompt encoder imports numpy, which neither of them requires.
     requires = ("torch", "numpy", "safetensors", "segment-anything==1.0")
+    reader = "segment-anything"
 
     def objection(self, origin: Origin, shapes: Segmenter) -> str | None:
         """Refuses what is not plain SAM behind stock layers."""

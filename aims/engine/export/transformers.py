@@ -64,6 +64,7 @@ class TransformersFormat(Format):
     """Weights and configuration of `transformers.SamModel`."""
 
     requires = ("torch", "transformers")
+    reader = "transformers.SamModel.from_pretrained"
     extra = "transformers"
     packages = ("transformers",)
 

@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, TELLING_SETTINGS, RunConfig
+from aims.core.config import (
+    NO_TUNING,
+    RANDOM_WEIGHTS,
+    TELLING_SETTINGS,
+    RunConfig,
+    differing_settings,
+)
 from aims.core.errors import InputError
 from aims.core.vocabulary import DEFAULT_PROMPTS, MODALITIES
 from aims.reports.comparison.table import MEAN, Comparison, ComparisonRow
@@ -174,21 +180,14 @@ def _details(learned: Sequence[Found]) -> list[str]:
     configs = [_first(found).config for found in learned]
     for config in configs:
         of_a_kind.setdefault((config.method, config.tuning), []).append(config)
-    differing = {
-        kind: {
-            item.name
-            for item in TELLING_SETTINGS
-            if len({getattr(config, item.name) for config in alike}) > 1
-        }
-        for kind, alike in of_a_kind.items()
-    }
+    differing = {kind: differing_settings(alike) for kind, alike in of_a_kind.items()}
     details = []
     for config in configs:
         parts = [] if config.tuning == NO_TUNING else [config.tuning]
         parts += [config.options_text] if config.options_text else []
         for item in TELLING_SETTINGS:
             value = getattr(config, item.name)
-            differs = item.name in differing[config.method, config.tuning]
+            differs = item in differing[config.method, config.tuning]
             # An optional setting is named wherever it is set, even if all alike rows share it.
             if value is not None and (differs or item.optional):
                 parts.append(item.label.format(value))

@@ -10,6 +10,7 @@ from aims.reports.runs.results import Result
 from aims.reports.statistics.intervals import ALPHA, RESAMPLES
 from aims.reports.statistics.paired import FLIPS, Verdict, fewest_images
 from aims.reports.tables.captions import condition_facts
+from aims.reports.tables.everything import everything_note
 from aims.reports.tables.marks import STAR, marks_words
 from aims.reports.tables.numbers import count, listed
 
@@ -72,7 +73,7 @@ def notes(table: Comparison) -> list[str]:
         ),
         (scratch and pretrained, "scratch starts from random weights, all others from the pretrained ones."),
     ]
-    return [*(text for holds, text in known if holds), *large_note(table), *table.notes]
+    return [*(text for holds, text in known if holds), *more_notes(table), *table.notes]
 
 
 def marks_note(table: Comparison) -> list[str]:
@@ -120,6 +121,12 @@ def large_note(table: Comparison) -> list[str]:
     return [
         f"{LARGE_NAME}: mIoU of the {number} that cover at least {LARGE_SHARE} of the picture{_over(table)}."
     ]
+
+
+def more_notes(table: Comparison) -> list[str]:
+    """Notes on the columns beside the modalities: large instances, and all found objects."""
+    found = everything_note(table.results, _over(table)) if table.has_everything else []
+    return [*large_note(table), *found]
 
 
 def size_note(table: Comparison) -> str:

@@ -16,6 +16,7 @@ from aims.reports.comparison.captions import (
 from aims.reports.comparison.costs import COSTS, cost_notes
 from aims.reports.comparison.table import MEAN, Comparison, ComparisonRow
 from aims.reports.statistics.paired import Difference
+from aims.reports.tables.everything import HEADINGS
 from aims.reports.tables.latex import latex_text
 from aims.reports.tables.markdown import markdown_lines, markdown_text
 from aims.reports.tables.marks import STAR, verdict_words
@@ -71,13 +72,16 @@ def scores_table(table: Comparison, *, costs: bool = False, number: int = 0) -> 
     shown = COSTS if costs else ()
     columns = _columns(table)
     columns += [Column(name=LARGE_NAME)] * bool(table.large_count)
+    everything = HEADINGS if table.has_everything else {}
+    columns += [Column(name=heading) for heading in everything.values()]
     columns += [Column(name="seeds"), *(Column(name=cost.name, short=cost.short) for cost in shown)]
 
     def cells(row: ComparisonRow) -> list[Cell]:
-        large = row.large(table.sized)
+        large, objects = row.large(table.sized), row.everything(table.sized)
         return [
             *(score.cell() if (score := row.cells.get(name)) else Cell() for name in table.columns),
             *[Cell(lines=(percent(large),), value=large)] * bool(table.large_count),
+            *(Cell(lines=(percent(objects.get(name)),), value=objects.get(name)) for name in everything),
             Cell(lines=(span(*row.seeds, str),), value=row.seeds[1]),
             *(Cell(lines=(cost.text(row.costs),), value=cost.value(row.costs)) for cost in shown),
         ]

@@ -8,6 +8,7 @@ from typing import Any
 from aims.reports.comparison.descriptions import column_name
 from aims.reports.comparison.table import MEAN, Comparison, ComparisonRow
 from aims.reports.statistics.paired import Difference, fewest_images
+from aims.reports.tables.everything import FIELDS, has_everything
 from aims.reports.tables.numbers import percent
 from aims.reports.tables.results_table import (
     CONDITION_FIELDS,
@@ -32,6 +33,7 @@ def comparison_csv(tables: Sequence[Comparison]) -> str:
     """
     fields = (*_PLACE, *(name for name in RESULT_FIELDS if name not in _PLACE))
     fields += ("seed_sd", "groups", "rank", "verdict", "mean_over", *COST_FIELDS, "cell_weights")
+    fields += FIELDS if has_everything(result for table in tables for result in table.results) else ()
     return write_csv(fields, _lines(tables, _cell_line))
 
 

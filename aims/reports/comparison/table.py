@@ -76,6 +76,14 @@ class ComparisonRow:
         scores = [each[1] for each in found if each and each[1] is not None]
         return float(np.mean(scores)) if scores and len(scores) == len(modalities) else None
 
+    def everything(self, modalities: Sequence[str]) -> dict[str, float]:
+        """Scores of all found objects, averaged over `modalities`; empty unless it has them on each."""
+        cells = [self.cells.get(name) for name in modalities]
+        scores = [cell.result.everything for cell in cells if cell and cell.result]
+        if len(scores) < len(modalities) or not all(scores):
+            return {}
+        return {name: float(np.mean([each[name] for each in scores])) for name in scores[0]}
+
     @property
     def seeds(self) -> tuple[int, int]:
         """Minimum and maximum number of seeds of its cells."""
@@ -149,6 +157,11 @@ class Comparison:
         return next((number for number, _ in found), None)
 
     @property
+    def has_everything(self) -> bool:
+        """Whether a row has scores of all found objects, which `ComparisonRow.everything` averages."""
+        return any(row.everything(self.sized) for row in self.rows)
+
+    @property
     def tests(self) -> int:
         """Number of comparisons with the reference, which Holm's correction is for."""
         return sum(len(row.differences) for row in self.rows)
@@ -189,6 +202,7 @@ def comparison_json(table: Comparison) -> dict[str, Any]:
                 **dataclasses.asdict(row.costs),
                 "cells": {name: _cell_json(cell) for name, cell in row.cells.items()},
                 "large": row.large(table.sized),
+                **({"everything": found} if (found := row.everything(table.sized)) else {}),
                 "by_size": dict(zip(SIZES, row.by_size(table.sized), strict=False)),
                 "differences": {name: test.as_json() for name, test in row.differences.items()},
             }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from msgspec import UNSET
 
 from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import AimsError, InputError
+from aims.core.evaluations import EverythingScores, read_everything
 from aims.core.records import INSTANCES, RunContent, RunRecord, run_folders
 from aims.core.sizes import LARGE_CLASSES, sums_by_size
 from aims.core.vocabulary import BROKEN_IMAGES, PROTOCOLS
@@ -54,6 +57,8 @@ class Run:
         size_counts: (sizes,) number of instances of each class; None where `size_sums` is.
         instances_digest: equal for two runs if they scored the same instances of the same images.
         curves: training curves.
+        everything: scores of all found objects, where `aims evaluate --everything` has made them, and the
+            grid and thresholds with which they were found.
         content: the whole content of run.json.
     """
 
@@ -69,6 +74,7 @@ class Run:
     size_sums: FloatArray | None
     size_counts: FloatArray | None
     instances_digest: str
+    everything: tuple[EverythingScores, Mapping[str, Any]] | None
     content: RunContent = field(repr=False)
     curves: Curves = field(default=(), repr=False)
 
@@ -218,6 +224,7 @@ def load_run(folder: Path) -> Run:
         size_sums=size_sums,
         size_counts=size_counts,
         instances_digest=names.digest,
+        everything=read_everything(folder, record.config.run_name),
         content=record.content,
         curves=read_curves(folder),
     )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
+from aims.core.evaluations import EVERYTHING_SCORES
 from aims.core.sizes import LARGE_CLASSES
 from aims.reports.runs.costs import Costs
 from aims.reports.runs.floors import DISC, TestKey
@@ -91,6 +92,20 @@ class Result:
         return int(counts[0][LARGE_CLASSES].sum()), float(np.mean(scores)) if scores else None
 
     @property
+    def everything(self) -> dict[str, float]:
+        """Scores over seeds of all objects that are found without a prompt, by name in `EVERYTHING_SCORES`.
+
+        Empty unless every seed has them, found with the same grid and thresholds.
+        """
+        found = [run.everything for run in self.runs]
+        known = [each for each in found if each is not None]
+        if len(known) < len(found) or any(options != known[0][1] for _, options in known):
+            return {}
+        return {
+            name: float(np.mean([getattr(scores, name) for scores, _ in known])) for name in EVERYTHING_SCORES
+        }
+
+    @property
     def seed_sd(self) -> float | None:
         """Sample standard deviation (n - 1) of the mIoU over seeds, or None for a single seed."""
         return float(np.std([run.miou for run in self.runs], ddof=1)) if len(self.runs) > 1 else None
@@ -146,6 +161,8 @@ class Result:
             **self.costs.most,
             "disc": self.disc,
             "below_disc": self.below_disc,
+            # Few runs have them.
+            **({"everything": self.everything} if self.everything else {}),
         }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -15,6 +15,13 @@ from aims.reports.runs.conditions import Condition
 from aims.reports.runs.costs import Costs
 from aims.reports.runs.results import Result
 from aims.reports.tables.captions import condition_title
+from aims.reports.tables.everything import (
+    FIELDS,
+    HEADINGS,
+    everything_fields,
+    everything_note,
+    has_everything,
+)
 from aims.reports.tables.markdown import markdown_lines, markdown_text
 from aims.reports.tables.numbers import interval, percent, seed_list
 from aims.reports.tables.table import text_table
@@ -68,6 +75,7 @@ def result_fields(result: Result | None) -> dict[str, Any]:
         "instances_large": instances_large,
         "disc": percent(result.disc),
         "below_disc": "yes" if result.below_disc else "",
+        **everything_fields(result),
     }
 
 
@@ -88,7 +96,8 @@ def results_csv(results: Sequence[Result]) -> str:
         }
         for item in results
     )
-    return write_csv((*CONDITION_FIELDS, *RESULT_FIELDS, *COST_FIELDS), lines)
+    fields = (*CONDITION_FIELDS, *RESULT_FIELDS, *COST_FIELDS, *(FIELDS if has_everything(results) else ()))
+    return write_csv(fields, lines)
 
 
 def results_markdown(results: Sequence[Result], left_out: int) -> str:
@@ -108,8 +117,10 @@ def results_markdown(results: Sequence[Result], left_out: int) -> str:
         f"Run folders left out: {left_out}" + (" (`aims report` says why)." if left_out else "."),
         "",
     ]
+    lines += [line for note in everything_note(results) for line in (f"{note[0].upper()}{note[1:]}", "")]
     for condition, members in groupby(results, key=_condition):
-        found = [_shown(item) for item in members]
+        together = [*members]
+        found = [_shown(item, HEADINGS if has_everything(together) else {}) for item in together]
         texts = 1 + list(found[0]).index("seeds")
         header, rows = list(found[0]), [[*each.values()] for each in found]
         lines += markdown_lines(text_table(condition_title(condition), header, rows, texts=texts))
@@ -123,8 +134,13 @@ def _condition(result: Result) -> Condition:
     )
 
 
-def _shown(result: Result) -> dict[str, str]:
-    """A line in Markdown as cells by heading: names, then numbers."""
+def _shown(result: Result, everything: Mapping[str, str]) -> dict[str, str]:
+    """A line in Markdown as cells by heading: names, then numbers.
+
+    Args:
+        result: the result.
+        everything: headings of scores of all found objects, by score.
+    """
     config = result.config
     settings = {
         item.name.replace("_", " "): _setting(getattr(config, item.name)) for item in TELLING_SETTINGS
@@ -146,6 +162,7 @@ def _shown(result: Result) -> dict[str, str]:
         "validation mIoU": percent(result.val_miou),
         "instances": str(result.instances),
         "images": str(result.images),
+        **{heading: percent(result.everything.get(name)) for name, heading in everything.items()},
     }
 
 

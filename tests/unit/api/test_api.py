@@ -6,6 +6,7 @@ import doctest
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,3 +125,32 @@ def test_convert_run_evaluate_and_report_are_the_commands(tmp_path):
     assert scores.miou_clicks[0] == pytest.approx(record.scores.miou)
     result = aims.report(tmp_path / "runs", out=tmp_path / "report", data=tmp_path / "set")
     assert (tmp_path / "report" / "index.html") in result.written
+
+
+def test_defaults_are_those_of_the_commands():
+    """What stands in two places: a function's default, and that of the option of the same name."""
+    same = 0
+    for name in ("run", "evaluate", "report"):
+        options = {option.name: option.default for option in cli.get_command(None, name).params}
+        options["out"], options["attention"] = options.get("target"), options.get("path")
+        for argument in inspect.signature(getattr(aims, name)).parameters.values():
+            default = options.get(argument.name)
+            if default is not None and isinstance(default, (int, str, Path)):
+                assert argument.default == default, (name, argument.name)
+                same += 1
+    assert same > 8
+
+
+def test_a_sweep_over_rates_answers_with_the_best(made_up, tmp_path, monkeypatch):
+    monkeypatch.setattr("aims.engine.rates.RATES", (1e-4, 1e-3))
+    record = aims.run(
+        *("simcmf", "thermal"),
+        data=made_up.folder,
+        runs=tmp_path,
+        backbone="sam-toy",
+        weights="none",
+        epochs=1,
+        lr="sweep",
+    )
+    assert set(record.content.learning_rates.scores) == {"0.0001", "0.001"}
+    assert record.config.lr in (1e-4, 1e-3)

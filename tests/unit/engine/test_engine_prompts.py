@@ -7,9 +7,12 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 import toys
 
 from aims.core.errors import InputError
+from aims.engine import evaluate as evaluating
+from aims.engine import prompts
 from aims.engine.prompt_scores import boundary_iou, clicks_until, next_click, summarize
 from aims.engine.prompts import PROMPT_SCHEMA, PromptPlan, evaluate_run
 from aims.engine.run import run
@@ -81,8 +84,8 @@ def asked(request, dataset, tmp_path_factory):
     """A toy run, and what it answers."""
     runs = tmp_path_factory.mktemp(request.param)
     record, _ = run(toys.job(dataset, runs, epochs=6, protocol=request.param))
-    rows, report = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=4, jitter=3, seed=1))
-    return record, rows, report
+    report = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=4, jitter=3, seed=1))
+    return record, report.rows, report
 
 
 def test_the_first_click_scores_what_the_run_scored(asked):
@@ -115,11 +118,40 @@ def test_rows_and_means_agree_and_are_written(asked):
 
 def test_the_same_seed_gives_the_same_clicks(asked, dataset):
     record, rows, _ = asked
-    again, _ = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=1, jitter=3, seed=1))
-    other, _ = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=1, jitter=3, seed=2))
+    again = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=1, jitter=3, seed=1)).rows
+    other = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=1, jitter=3, seed=2)).rows
     jitter = [[row["iou_jitter"] for row in found] for found in (rows, again, other)]
     np.testing.assert_allclose(jitter[0], jitter[1], atol=1e-6)
     assert np.abs(np.array(jitter[0]) - np.array(jitter[2])).max() > 1e-3
+
+
+@pytest.mark.parametrize("last_mask", [True, False])
+def test_further_clicks_come_with_the_answer_before(asked, dataset, monkeypatch, last_mask):
+    record, rows, _ = asked
+    given, before = [], {}
+
+    def predict(model, embeddings, coords, labels, boxes, masks, *, precision):
+        logits, iou = evaluating.predict(model, embeddings, coords, labels, boxes, masks, precision=precision)
+        if boxes is None:
+            given.append(masks is not None)
+            # Of the same image: the clicks of this call begin with those of the one before.
+            if masks is not None:
+                key = coords[:, :-1].numpy().tobytes()
+                assert torch.equal(masks[:, 0], before[key])
+            before[coords.numpy().tobytes()] = logits
+        return logits, iou
+
+    monkeypatch.setattr(prompts, "predict", predict)
+    plan = PromptPlan(clicks=3, jitter=1, seed=1, last_mask=last_mask)
+    report = evaluate_run(record.path, dataset.folder, plan)
+    images = report.scores.images
+    # Of each image: three clicks, of which two are further ones, and a click anywhere.
+    assert given == [False, last_mask, last_mask, False] * images
+    assert report.as_json()["last_mask"] is last_mask
+    found = np.array([row["iou_clicks"] for row in report.rows])
+    usual = np.array([row["iou_clicks"][:3] for row in rows])
+    np.testing.assert_allclose(found[:, 0], usual[:, 0], atol=1e-6)
+    assert np.allclose(found, usual, atol=1e-6) is not last_mask
 
 
 def test_noc_counts_failures_with_all_clicks():

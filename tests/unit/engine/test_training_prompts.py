@@ -10,11 +10,15 @@ import torch
 import toys
 from safetensors.torch import load_file
 
-from aims.core.vocabulary import STRICT, TRAINING_PROMPTS
+from aims.core.vocabulary import STRICT, STRICT_2, TRAINING_PROMPTS
+from aims.engine import training_prompts
+from aims.engine.boxes import bounding_boxes
+from aims.engine.losses import LOSSES
 from aims.engine.run import run
-from aims.engine.samples import TrainingSet
+from aims.engine.samples import EvaluationSet, TrainingSet
+from aims.engine.train import RunObserver, Trainer
 from aims.engine.training_prompts import Prompts, correcting_clicks, decode_rounds, jittered_box
-from aims.methods import BACKBONES
+from aims.methods import BACKBONES, build_model
 
 CLICK, MIXED = TRAINING_PROMPTS["click"], TRAINING_PROMPTS["mixed"]
 
@@ -34,14 +38,12 @@ def model():
 
 
 def block(top, left, bottom, right):
-    mask = np.zeros((1024, 1024), bool)
-    mask[top:bottom, left:right] = True
-    return mask
+    return left, top, right - left, bottom - top
 
 
-def jitters(mask, count=300):
+def jitters(box, count=300, size=(1024, 1024)):
     rng = np.random.default_rng(0)
-    return np.array([jittered_box(mask, rng) for _ in range(count)])
+    return np.array([jittered_box(box, size, rng) for _ in range(count)])
 
 
 def test_sides_move_by_a_tenth_of_the_box_and_by_20_pixels_at_most():
@@ -49,6 +51,9 @@ def test_sides_move_by_a_tenth_of_the_box_and_by_20_pixels_at_most():
     moved = jitters(block(400, 500, 500, 560)) - [[500, 400], [559, 499]]
     assert np.abs(moved).max() <= 20
     np.testing.assert_allclose(moved.std(0), [[6, 9.6], [6, 9.6]], rtol=0.15)
+    # Of a picture of half the size the box moves half as far.
+    half = jitters(block(200, 250, 250, 280), size=(512, 512)) - [[250, 200], [279, 249]]
+    np.testing.assert_allclose(2 * half, moved)
     np.testing.assert_allclose(moved.mean(0), 0, atol=2)
     # Of a large box most sides move by the most.
     large = np.abs(jitters(block(100, 100, 900, 900)) - [[100, 100], [899, 899]])
@@ -57,8 +62,8 @@ def test_sides_move_by_a_tenth_of_the_box_and_by_20_pixels_at_most():
 
 
 def test_boxes_stay_in_the_picture_and_keep_their_sides_in_order():
-    for mask in (block(0, 0, 1024, 1024), block(0, 900, 3, 1024), block(1023, 0, 1024, 1)):
-        boxes = jitters(mask, 50)
+    for box in (block(0, 0, 1024, 1024), block(0, 900, 3, 1024), block(1023, 0, 1024, 1)):
+        boxes = jitters(box, 50)
         assert boxes.min() >= 0
         assert boxes.max() <= 1023
         assert (boxes[:, 0] <= boxes[:, 1]).all()
@@ -146,10 +151,26 @@ def test_a_step_is_of_clicks_or_of_boxes_and_draws_the_same_instances(dataset):
         for mask, box in zip(prompts.masks.numpy(), prompts.boxes.numpy(), strict=True):
             rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
             tight = [4 * columns[0], 4 * rows[0], 4 * columns[-1] + 3, 4 * rows[-1] + 3]
-            # Jitter, and what a pixel of 256 x 256 covers.
-            assert np.abs(box - tight).max() <= 20 + 4
+            # Jitter, what a pixel of 256 x 256 covers, and half a pixel of the picture's 40 rows.
+            assert np.abs(box - tight).max() <= 20 + 4 + 1024 / 40 / 2
     given = [flag for batch in mixed for flag in batch.prompts.with_mask]
     assert 0.3 < np.mean(given) < 0.7
+
+
+def test_boxes_of_training_are_those_of_evaluation_but_for_their_jitter(dataset, monkeypatch):
+    monkeypatch.setattr(training_prompts, "JITTER_SHARE", 0.0)
+    source = toys.source(dataset, STRICT_2)
+    evaluated = EvaluationSet(source, dataset.index["train"])
+    expected = {
+        tuple(box.tolist())
+        for item in (evaluated[k] for k in range(len(evaluated)))
+        for box in bounding_boxes(item, source)
+    }
+    data = TrainingSet(source, dataset.index["train"], 32, 0, prompts=TRAINING_PROMPTS["box"], clicks=3)
+    every = tuple(range(len(data.refs)))
+    given = [tuple(box.tolist()) for k in range(4) for box in data[(0, k, every)].prompts.boxes]
+    assert given
+    assert set(given) <= expected
 
 
 def test_shares_of_processes_and_parts_are_those_of_the_whole(dataset):
@@ -167,6 +188,43 @@ def test_shares_of_processes_and_parts_are_those_of_the_whole(dataset):
         assert shares[3][step].prompts.masks.shape == (0, 256, 256)
         assert (shares[3][step].prompts.boxes is None) == (batch.prompts.boxes is None)
         assert [len(part.prompts.lots) for part in batch.parts(2)] == [4, 2]
+
+
+@pytest.mark.parametrize("tuning", ["full", "linear-probe"])
+def test_rounds_go_backward_one_by_one_with_the_gradients_of_all_together(dataset, tmp_path, tuning):
+    config = toys.job(dataset, tmp_path, prompts="mixed", tuning=tuning, method="random-embed").config
+    source = toys.source(dataset, STRICT)
+    model = build_model(
+        method=config.method,
+        tuning=config.tuning,
+        backbone="sam-toy",
+        channels=len(source.preprocessing.channel_order),
+        weights=None,
+        seed=0,
+    )
+    refs = {"train": dataset.index["train"]}
+    trainer = Trainer(
+        config=config,
+        folder=tmp_path,
+        model=model,
+        source=source,
+        refs=refs,
+        mask_size=32,
+        observer=RunObserver(),
+    )
+    batch = TrainingSet(source, refs["train"], 32, 0, prompts=MIXED)[(0, 0, (0, 1, 2))]
+    total = trainer._backward(batch, 0.5)
+    found = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
+    model.zero_grad()
+    answers = decode_rounds(model, model.embed(source.inputs(batch.images, total.device)), batch.prompts)
+    losses = [LOSSES[config.loss](logits, batch.prompts.masks, iou) for logits, iou in answers]
+    loss = 0.5 * torch.stack(losses).mean()
+    loss.backward()
+    assert len(losses) == 9
+    torch.testing.assert_close(total, loss.detach())
+    expected = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-3)
+    assert any(each.abs().max() > 1e-3 for each in found.values())
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import toys
@@ -16,11 +18,14 @@ from rich.console import Console
 
 from aims.cli import main
 from aims.cli._watch_display import Overview
+from aims.core.config import RunConfig
+from aims.core.curve import EpochLine
 from aims.core.errors import AimsError
+from aims.core.records import RunContent
 from aims.engine import train
 from aims.engine.run import run
 from aims.engine.train import RunObserver, Stopped
-from aims.engine.watching import Watcher
+from aims.engine.watching import Watched, Watcher
 from helpers import file_digests
 
 
@@ -112,8 +117,66 @@ def test_it_fits(runs, width):
     text = console.file.getvalue()
     lines = text.splitlines()
     assert max(map(len, lines)) <= width
-    assert lines[0] == "1 stopped, 1 failed, 1 finished"
+    assert lines[0] == "1 stopped, 1 failed, 1 finished, signal of made-up"[:width]
     assert all(word in text for word in ("2/6", "2/2", "simcmf full"))
+
+
+CONFIG = RunConfig(
+    method="simcmf",
+    tuning="lora",
+    modality="thermal",
+    dataset="shapes",
+    fingerprint="f" * 64,
+    backbone="sam-vit-b",
+    weights="random",
+    epochs=12,
+    lr=1e-3,
+    batch_size=4,
+    seed=0,
+    protocol="strict-2",
+    precision="float32",
+    loss="dice-ce",
+)
+
+
+def shown(runs, width):
+    console = Console(width=width, file=io.StringIO())
+    console.print(Overview(runs))
+    return console.file.getvalue()
+
+
+def watched(number, **changes):
+    run = Watched(path=Path(f"runs/{number}"), state="running", epochs=2.0, seconds=90.0, peak_bytes=10**10)
+    config = dataclasses.replace(CONFIG, **changes)
+    lines = tuple(EpochLine(epoch=k, loss=1 / k, lr=1e-3, val_miou=0.5) for k in range(1, 13))
+    content = RunContent(version=1, status="running", config=config)
+    return dataclasses.replace(run, content=content, lines=lines)
+
+
+@pytest.mark.parametrize("count", [1, 5, 40])
+@pytest.mark.parametrize("width", [60, 120])
+def test_runs_are_told_apart_and_nothing_is_cut(count, width):
+    """What their names need to differ is shown, and what they share is said once."""
+    kinds = ["click", "clicks", "box", "mixed"]
+    runs = [watched(k, prompts=kinds[k % 4], seed=k // 4) for k in range(count)]
+    text = shown(runs, width)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in text
+    assert text.count("thermal of shapes") == 1
+    if count > 1:
+        for k in range(count):
+            assert text.count(f"simcmf lora (prompts {kinds[k % 4]}), seed {k // 4}") == 1
+        assert lines[0] == f"{count} running, thermal of shapes"
+    # In two lines or in a column, how long each still takes.
+    assert text.count("8 min") == count
+
+
+def test_protocols_backbones_and_unset_settings_tell_apart():
+    runs = [watched(0), watched(1, protocol="strict"), watched(2, backbone="sam-vit-l", train_images=8)]
+    text = shown(runs, 60)
+    for part in ("None", "(strict-2, sam-vit-b)", "(strict, sam-vit-b)", "(8 images, strict-2, sam-vit-l)"):
+        assert (part in text) is (part != "None")
 
 
 def test_few_lines(runs):

@@ -17,11 +17,12 @@ from aims.core.schema import StreamSpec
 from aims.core.vocabulary import STRICT
 from aims.methods import BACKBONES
 from aims.models.weights import find_packaged, load_weights
-from aims.prediction.everything import Everything, crop_boxes, point_grid
+from aims.prediction.everything import crop_boxes, point_grid
 from aims.prediction.inputs import InputRules
 from aims.prediction.instances import Instances, encode_part
 from aims.prediction.model import Model
-from aims.prediction.tiles import Tile, Tiling, everything_in_tiles, join, tiles_of
+from aims.prediction.options import Everything, Tiling
+from aims.prediction.tiles import Tile, everything_in_tiles, join, tiles_of
 from aims.sensors.scaling import IMAGENET
 
 

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from aims.prediction.everything import Everything
 from aims.prediction.instances import Instances
+from aims.prediction.options import Everything
 from aims.prediction.scores import EVERYTHING, average_precision, evaluate_everything
 
 TRUTH = np.zeros((20, 30), np.uint16)

@@ -177,7 +177,7 @@ def test_a_submission_with_weights_is_the_same_model(model, array, run_folder, t
 def test_what_is_no_model_is_refused(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         aims.load(tmp_path / "nothing")
-    with pytest.raises(InputError, match=r"no model \(no run.json\)"):
+    with pytest.raises(InputError, match=r"no model \(no run.json, no model.json\)"):
         aims.load(tmp_path)
 
 
