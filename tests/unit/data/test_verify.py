@@ -15,6 +15,7 @@ from aims.core.files import sha256_file
 from aims.data.verify import verify_dataset
 from aims.data.write import convert
 from helpers import MadeUp
+from tiny_set import Tiny
 
 TRAIN = "data/train-00000-of-00001.parquet"
 
@@ -73,6 +74,12 @@ def test_a_changed_value_changes_the_fingerprint(folder):
 
     edit_rows(folder, change)
     assert found(folder) == ["aims.json, fingerprint: does not follow from the content"]
+
+
+def test_a_range_of_whole_numbers_keeps_its_fingerprint(raw, tmp_path):
+    assert Tiny(raw=raw).spec().streams["depth"].valid_range == (0, 10)
+    convert(Tiny(raw=raw), tmp_path / "set")
+    assert found(tmp_path / "set") == []
 
 
 def test_a_changed_unit_changes_the_fingerprint(folder):
