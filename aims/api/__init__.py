@@ -146,6 +146,7 @@ def run(
     workers: int | None = None,
     checkpoint_every: int | None = None,
     attention: str = "fast",
+    trust: bool = False,
     fresh: bool = False,
     observer: RunObserver | None = None,
     **settings: Any,
@@ -163,6 +164,7 @@ def run(
         workers: reading processes; None for none on a CPU and at most eight with a GPU.
         checkpoint_every: steps between checkpoints within an epoch; None for none.
         attention: "fast", or "stock" for segment-anything's modules as they are.
+        trust: take the dataset as it is, without verifying it.
         fresh: discard what is there of this run.
         observer: receives the progress.
         **settings: other settings of `aims run` (`aims.core.config.SETTINGS`), with underscores, e.g.
@@ -196,6 +198,7 @@ def run(
         workers=workers,
         checkpoint_every=checkpoint_every,
         path=attention,  # type: ignore[arg-type]
+        trust=trust,
         options=options,
         method=method,
         modality=modality,
@@ -213,6 +216,7 @@ def evaluate(
     jitter: int = 5,
     seed: int = 0,
     device: str = "auto",
+    trust: bool = False,
     on_image: Callable[[int], None] = lambda images: None,
 ) -> PromptReport:
     """Evaluates a run's model with more clicks, boxes and jitter, as `aims evaluate` does.
@@ -225,6 +229,7 @@ def evaluate(
         jitter: single clicks drawn anywhere in an instance.
         seed: seed of these.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        trust: take the dataset as it is, without verifying it.
         on_image: called with the number of images finished since the last call.
 
     Returns:
@@ -243,6 +248,7 @@ def evaluate(
         PromptPlan(clicks=clicks, jitter=jitter, seed=seed),
         weights=None if weights is None else Path(weights),
         device=find_device(device),
+        trust=trust,
         on_image=on_image,
     )
     return report

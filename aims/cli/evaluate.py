@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from aims.cli._options import MODEL, data_option, device_option, json_option, weights_option
+from aims.cli._options import MODEL, data_option, device_option, json_option, trust_option, weights_option
 from aims.cli._terminal import add_columns, counting, out, print_json
 from aims.core.vocabulary import TRAINING_PROMPTS
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--everything", "find_all", is_flag=True, help="Find all objects without a prompt, in place of prompts."
 )
+@trust_option()
 @device_option()
 @json_option("Print the means as JSON.")
 def command(
@@ -49,6 +50,7 @@ def command(
     jitter: int,
     seed: int,
     find_all: bool,
+    trust: bool,
     device: str,
     as_json: bool,
 ) -> None:
@@ -63,7 +65,7 @@ def command(
     average precision and recall.
     """
     if find_all:
-        _everything(run, data, weights, device, as_json)
+        _everything(run, data, weights, device, trust, as_json)
         return
     # Imported here: torch takes seconds.
     from aims.engine.plan import find_device
@@ -77,6 +79,7 @@ def command(
             plan,
             weights=weights,
             device=find_device(device),
+            trust=trust,
             on_image=counter.advance,
         )
     if as_json:
@@ -87,13 +90,13 @@ def command(
     out.print(f"written: {run / 'prompts.parquet'}, {run / 'prompts.json'}", markup=False)
 
 
-def _everything(run: Path, data: Path, weights: Path | None, device: str, as_json: bool) -> None:
+def _everything(run: Path, data: Path, weights: Path | None, device: str, trust: bool, as_json: bool) -> None:
     from aims.prediction.everything import Everything
     from aims.prediction.scores import EVERYTHING, evaluate_everything
 
     with counting("evaluate") as counter:
         scores = evaluate_everything(
-            run, data, Everything(), weights=weights, device=device, on_image=counter.advance
+            run, data, Everything(), weights=weights, device=device, trust=trust, on_image=counter.advance
         )
     if as_json:
         print_json(dataclasses.asdict(scores))

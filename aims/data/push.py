@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aims.core.errors import InputError
-from aims.core.files import inside
+from aims.core.files import inside, own_file
 from aims.core.records import (
     INITIAL,
     INSTANCES,
@@ -87,7 +87,8 @@ def parcel_of(folder: Path) -> Parcel:
         return _run(folder)
     if any((folder / name).is_file() for name in DESCRIPTIONS) and (folder / CARD).is_file():
         found = {path for pattern in SAFE for path in folder.rglob(pattern)}
-        files = {path.relative_to(folder).as_posix(): path for path in sorted(found) if path.is_file()}
+        own = (own_file(path, folder) for path in sorted(found) if not path.is_dir())
+        files = {path.relative_to(folder).as_posix(): path for path in own}
         return Parcel(kind="model", files=files, texts={})
     raise InputError(
         f"{folder}: no dataset ({MANIFEST}), no run ({RECORD}) and no exported model ({DESCRIPTIONS[0]}); "
@@ -163,7 +164,7 @@ def _dataset(folder: Path) -> Parcel:
     names = [*manifest.files, _DROPPED, CARD, MANIFEST]
     files = {name: inside(folder, name, where=str(folder / MANIFEST)) for name in names}
     for path in files.values():
-        if not path.is_file():
+        if not own_file(path, folder).is_file():
             raise InputError(f"{path}: missing; bring it back, or convert the dataset again")
     return Parcel(kind="dataset", files=files, texts={}, license=manifest.dataset.license)
 
@@ -174,7 +175,7 @@ def _run(folder: Path) -> Parcel:
     license = facts.license if facts and isinstance(facts.license, str) else "not known here"
     free = may_be_passed_on(license)
     names = [*_RUN_FILES, *([SAMPLES] if free else [])]
-    files = {name: folder / name for name in names if (folder / name).is_file()}
+    files = {name: folder / name for name in names if own_file(folder / name).is_file()}
     left_out = () if free else (f"{SAMPLES}: it shows recordings, whose licence is {license!r}",)
     return Parcel(
         kind="model",
