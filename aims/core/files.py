@@ -147,8 +147,12 @@ def cache_folder() -> Path:
 
 
 def sha256_file(path: Path) -> str:
-    """Returns the SHA-256 of a file in hexadecimal, without reading it into memory at once."""
-    with path.open("rb") as file:
+    """Returns the SHA-256 of a file in hexadecimal, without reading it into memory at once.
+
+    Raises:
+        InputError: it is not a regular file.
+    """
+    with regular_file(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
