@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import sys
+import tempfile
 
 # Thread pools cost more than they give on tiny arrays, and worker processes inherit these.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The many processes that are started need not compile AIMS anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# What is fetched and remembered stays out of the user's own cache.
+os.environ["AIMS_CACHE"] = tempfile.mkdtemp(prefix="aims-tests-")
 # Nothing here may reach a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
@@ -29,6 +33,11 @@ settings.load_profile("aims")
 def pytest_configure() -> None:
     """Lets pytest keep the tests that it has compiled: a third of the time before the first."""
     sys.dont_write_bytecode = False
+
+
+def pytest_unconfigure() -> None:
+    """Removes the cache folder of the tests."""
+    shutil.rmtree(os.environ["AIMS_CACHE"], ignore_errors=True)
 
 
 def pytest_collection_finish() -> None:

@@ -153,6 +153,7 @@ def run(
     checkpoint_every: int | None = None,
     attention: str = "fast",
     track: str | None = None,
+    trust: bool = False,
     fresh: bool = False,
     observer: RunObserver | None = None,
     **settings: Any,
@@ -171,6 +172,7 @@ def run(
         checkpoint_every: steps between checkpoints within an epoch; None for none.
         attention: "fast", or "stock" for segment-anything's modules as they are.
         track: experiment tracker to tell of the progress (extra `tracking`); None for none.
+        trust: take the dataset as it is, without verifying it.
         fresh: discard what is there of this run.
         observer: receives the progress.
         **settings: other settings of `aims run` (`aims.core.config.SETTINGS`), with underscores, e.g.
@@ -209,6 +211,7 @@ def run(
         checkpoint_every=checkpoint_every,
         path=attention,  # type: ignore[arg-type]
         track=track,
+        trust=trust,
         options=options,
         method=method,
         modality=modality,
@@ -229,6 +232,7 @@ def evaluate(
     seed: int = PromptPlan.seed,
     last_mask: bool = PromptPlan.last_mask,
     device: str = "auto",
+    trust: bool = False,
     on_image: Callable[[int], None] = lambda images: None,
 ) -> PromptReport:
     """Evaluates a run's model with more clicks, boxes and jitter, as `aims evaluate` does.
@@ -242,6 +246,7 @@ def evaluate(
         seed: seed of these.
         last_mask: give the mask of the answer before with every further click, as SAM's own evaluation does.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        trust: take the dataset as it is, without verifying it.
         on_image: called with the number of images finished since the last call.
 
     Returns:
@@ -261,6 +266,7 @@ def evaluate(
         PromptPlan(clicks=clicks, jitter=jitter, seed=seed, last_mask=last_mask),
         weights=None if weights is None else Path(weights),
         device=find_device(device),
+        trust=trust,
         on_image=on_image,
     )
 

@@ -71,6 +71,11 @@ def runs_option() -> Decorator:
     return path_option("--runs", "Folder of runs.", RUNS)
 
 
+def trust_option() -> Decorator:
+    """Declares `--trust`, which leaves the verification of the dataset out."""
+    return click.option("--trust", is_flag=True, help="Take the dataset as it is, without `aims verify`.")
+
+
 def track_option() -> Decorator:
     """Declares `--track`, an experiment tracker."""
     return click.option(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aims.cli._terminal import err
+from aims.cli._terminal import counting, err
 from aims.core.errors import AimsError, InputError
 from aims.data.manifest import MANIFEST
 from aims.data.read import Dataset, find_datasets
+from aims.data.verified import require_verified
 from aims.suites.grid import Entry
 from aims.suites.suite import Recipe, Suite
 from aims.synth.datasets import DESCRIPTION
@@ -77,6 +78,18 @@ def require_datasets(suite: Suite, entries: Iterable[Entry], folders: Folders, n
         steps = ", then ".join(f"`{shlex.join(words)}`" for words in folders.commands(recipe, suite))
         raw = " --raw PATH" if any("{raw}" in command for command in recipe.make) else ""
         raise InputError(f"{absent}; `aims sweep {name} --make-data{raw}` makes it: {steps}")
+
+
+def verify_datasets(names: Collection[str], data: Path) -> None:
+    """Verifies the datasets with some names before runs side by side each do it.
+
+    Raises:
+        InputError: one of them violates the format.
+    """
+    for name, dataset in _datasets(data).items():
+        if name in names:
+            with counting("verify") as counter:
+                require_verified(dataset, on_total=counter.total, on_progress=counter.advance)
 
 
 def _wanted(entries: Iterable[Entry]) -> list[str]:

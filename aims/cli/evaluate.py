@@ -10,7 +10,7 @@ import msgspec
 from rich.table import Table
 
 import aims.api
-from aims.cli._options import MODEL, data_option, device_option, json_option, weights_option
+from aims.cli._options import MODEL, data_option, device_option, json_option, trust_option, weights_option
 from aims.cli._terminal import add_columns, counting, out, print_json
 from aims.core.evaluations import EVERYTHING, PROMPT_MEANS, PROMPT_ROWS, PromptPlan
 from aims.core.vocabulary import TRAINING_PROMPTS
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--everything", "find_all", is_flag=True, help="Find all objects without a prompt, in place of prompts."
 )
+@trust_option()
 @device_option()
 @json_option("Print the means as JSON.")
 def command(
@@ -59,6 +60,7 @@ def command(
     seed: int,
     last_mask: bool,
     find_all: bool,
+    trust: bool,
     device: str,
     as_json: bool,
 ) -> None:
@@ -73,7 +75,7 @@ def command(
     average precision and recall.
     """
     if find_all:
-        _everything(run, data, weights, device, as_json)
+        _everything(run, data, weights, device, trust, as_json)
         return
     with counting("evaluate") as counter:
         report = aims.api.evaluate(
@@ -85,6 +87,7 @@ def command(
             seed=seed,
             last_mask=last_mask,
             device=device,
+            trust=trust,
             on_image=counter.advance,
         )
     if as_json:
@@ -95,13 +98,13 @@ def command(
     out.print(f"written: {run / PROMPT_ROWS}, {run / PROMPT_MEANS}", markup=False)
 
 
-def _everything(run: Path, data: Path, weights: Path | None, device: str, as_json: bool) -> None:
+def _everything(run: Path, data: Path, weights: Path | None, device: str, trust: bool, as_json: bool) -> None:
     # Imported here: torch takes seconds.
     from aims.prediction.scores import evaluate_everything
 
     with counting("evaluate") as counter:
         scores = evaluate_everything(
-            run, data, Everything(), weights=weights, device=device, on_image=counter.advance
+            run, data, Everything(), weights=weights, device=device, trust=trust, on_image=counter.advance
         )
     if as_json:
         print_json(msgspec.to_builtins(scores))

@@ -17,6 +17,7 @@ from aims.cli._options import (
     runs_option,
     setting_options,
     track_option,
+    trust_option,
 )
 from aims.cli._terminal import add_columns, err, out, print_json, warn
 from aims.core.config import NO_MODEL, NO_TUNING, SETTINGS
@@ -69,6 +70,7 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option("--path", "old_path", type=click.Choice(["fast", "stock"]), hidden=True)
 @runs_option()
+@trust_option()
 @track_option()
 @click.option("--fresh", is_flag=True, help="Discard what is there of this run and start again.")
 @json_option("Print the run record as JSON.")

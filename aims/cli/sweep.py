@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aims.cli._options import data_option, device_option, json_option, path_option, runs_option, track_option
+from aims.cli._options import (
+    data_option,
+    device_option,
+    json_option,
+    path_option,
+    runs_option,
+    track_option,
+    trust_option,
+)
 from aims.cli._sweep_display import count_runs, sweep_display
 from aims.cli._sweep_engine import ENGINES, EngineOptions
 from aims.cli._sweep_plan import estimate_json, estimate_missing, print_plan
@@ -69,6 +77,7 @@ Exit code 0: all runs are finished; 1: some failed; 2: the suite or its data can
     type=click.FloatRange(0),
     help="Ray: GPUs of each run; 0.5: two share one.  [default: 1 with --device cuda, else 0]",
 )
+@trust_option()
 @track_option()
 @click.option("--only", metavar="KEY=VALUE", multiple=True, help="Only such runs; a key twice: either.")
 @click.option(
@@ -86,6 +95,7 @@ def command(
     only: tuple[str, ...],
     make_data: bool,
     raw: Path | None,
+    trust: bool,
     track: str | None,
     dry_run: bool,
     as_json: bool,
@@ -93,7 +103,7 @@ def command(
 ) -> None:
     """Run what a suite is missing."""
     # Imported here: torch takes seconds.
-    from aims.cli._suite_data import Folders, make_missing, require_datasets
+    from aims.cli._suite_data import Folders, make_missing, require_datasets, verify_datasets
     from aims.suites.plan import plan_runs
     from aims.suites.suite import find_suite, read_suite
 
@@ -105,7 +115,7 @@ def command(
     if make_data and not dry_run:
         make_missing(read, entries, folders)
     require_datasets(read, entries, folders, suite)
-    planned = plan_runs(entries, data=data, runs=runs, device=where.planning_device, track=track)
+    planned = plan_runs(entries, data=data, runs=runs, device=where.planning_device, trust=trust, track=track)
     missing = [run for run in planned if run.record is None]
     before = len(planned) - len(missing)
     err.print(
@@ -114,6 +124,9 @@ def command(
     if dry_run:
         _print_plan(planned, runs, where, as_json)
         return
+    if not trust:
+        # Before runs side by side each do it.
+        verify_datasets({run.config.dataset for run in missing}, data)
     outcomes = _make(missing, where)
     if as_json:
         print_json({"suite": str(read.path), "title": read.title, "runs": _as_json(planned, outcomes)})

@@ -169,8 +169,12 @@ def cache_folder() -> Path:
 
 
 def sha256_file(path: Path) -> str:
-    """Returns the SHA-256 of a file in hexadecimal, without reading it into memory at once."""
-    with path.open("rb") as file:
+    """Returns the SHA-256 of a file in hexadecimal, without reading it into memory at once.
+
+    Raises:
+        InputError: it is not a regular file.
+    """
+    with regular_file(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -178,6 +182,50 @@ def sha256_json(value: Any) -> str:
     """Returns the SHA-256, in hexadecimal, of a value's canonical JSON (sorted keys, no spaces)."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def regular_file(path: Path) -> Path:
+    """Returns a path, unless something else than a file is there; a pipe or a device might never end.
+
+    A missing file is for the caller to report.
+
+    Raises:
+        InputError: the path is a folder, a pipe, a device or a socket, or a link to one.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: not a regular file; put the file itself there")
+    return path
+
+
+def own_file(path: Path, folder: Path | None = None) -> Path:
+    """Returns the path of a file of a dataset or a run, unless it is a link that leaves the folder.
+
+    What others wrote may hold any link. The folder itself may be one, and the snapshots in the cache of the
+    Hugging Face Hub consist of links to the folder `blobs` beside them.
+
+    Args:
+        path: the file; a missing one is for the caller to report.
+        folder: the dataset or run; None for the folder of the file.
+
+    Raises:
+        InputError: the link leaves the folder, or the path is not a regular file.
+    """
+    folder = folder or path.parent
+    depth = len(path.relative_to(folder).parts)
+    # Most files are no links: resolving each would take longer than reading a small one.
+    if any(part.is_symlink() for part in (path, *path.parents)[:depth]):
+        home, at = (Path(os.path.realpath(place)) for place in (folder, path))
+        if not any(at.is_relative_to(root) for root in (home, *_hub_blobs(home))):
+            raise InputError(f"{path}: a link to {at}, outside of {home}; put the file itself there")
+    return regular_file(path)
+
+
+def _hub_blobs(home: Path) -> Iterator[Path]:
+    """Yields the folder with the contents of a snapshot of the Hub, CACHE/REPOSITORY/snapshots/COMMIT."""
+    for snapshot in (home, *home.parents):
+        blobs = snapshot.parent.parent / "blobs"
+        if snapshot.parent.name == "snapshots" and not blobs.is_symlink():
+            yield blobs
 
 
 def is_unicode(name: str) -> bool:
@@ -188,8 +236,8 @@ def is_unicode(name: str) -> bool:
 def inside(root: Path, relative: str, *, where: str) -> Path:
     """Joins a relative path, read from a file, to a folder, and refuses one that leaves the folder.
 
-    Links inside the folder may point elsewhere, since large datasets are often linked in; the path itself may
-    not be absolute or contain "..".
+    Links inside the folder may point elsewhere, since large raw datasets are often linked in (`own_file`
+    refuses them in what others wrote); the path itself may not be absolute or contain "..".
 
     Args:
         root: the folder.

@@ -258,6 +258,7 @@ class RunContent(_Part, frozen=True, kw_only=True):
             also missing in records of earlier versions. `config.weights` is their checksum.
         init: run whose weights this run started from.
         path: implementation of attention, "fast" or "stock".
+        trusted: whether the dataset was not verified before the run (`--trust`).
         processes: number of processes that computed the run together.
         command: words of the command line.
         started: start of the run, ISO 8601 in UTC.
@@ -286,6 +287,7 @@ class RunContent(_Part, frozen=True, kw_only=True):
     weights_name: str | None = None
     init: InitialRun | None = None
     path: str | None = None
+    trusted: bool = False
     processes: Annotated[int, msgspec.Meta(ge=1)] | None = None
     command: list[str] | None = None
     started: str | None = None

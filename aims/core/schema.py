@@ -50,19 +50,28 @@ class StreamSpec:
 
     channels: int
     unit: str
-    valid_range: tuple[float, float] | None = None
-    # Not converted to float: the fingerprint is computed from JSON, in which 0 and 0.0 differ.
+    # Integers are not converted: the fingerprint is computed from JSON, in which 0 and 0.0 differ.
+    valid_range: tuple[int | float, int | float] | None = None
     missing: int | float | None = None
-    wavelength_nm: tuple[float, float] | None = None
+    wavelength_nm: tuple[int | float, int | float] | None = None
 
     def __post_init__(self) -> None:
         if self.channels < 1:
             raise InputError(f"a stream has at least one channel, not {self.channels}")
         for name, bounds in (("valid_range", self.valid_range), ("wavelength_nm", self.wavelength_nm)):
-            if bounds is not None and not (all(map(math.isfinite, bounds)) and bounds[0] <= bounds[1]):
+            if bounds is not None and not (all(map(_is_finite, bounds)) and bounds[0] <= bounds[1]):
                 raise InputError(f"{name} {list(bounds)}: give two finite numbers, the lower one first")
+        if isinstance(self.missing, int) and not _is_finite(self.missing):
+            raise InputError("missing: an integer that no float can hold; give another")
         if self.valid_range is not None and self.valid_range[0] == self.valid_range[1]:
             raise InputError(f"valid_range {list(self.valid_range)}: the two numbers must differ")
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # an integer that no float can hold
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)

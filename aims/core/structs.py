@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 import msgspec
 
 from aims.core.errors import InputError, unknown_name
+from aims.core.files import own_file
 
 T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -31,7 +32,7 @@ def read_struct(path: Path, kind: type[T], *, what: str, newest: int | None = No
     """Reads a JSON file into a class.
 
     Args:
-        path: a regular file; a pipe, which might never end, and a folder are refused.
+        path: a file of a dataset or a run; see `own_file`.
         kind: a `msgspec.Struct`, which ignores unknown keys, or a dataclass, which refuses them.
         what: kind of the file, for the message, e.g. "a manifest".
         newest: newest version of such files that can be read; None if they have no version.
@@ -123,9 +124,7 @@ def _holds_dataclass(kind: Any) -> bool:
 
 def _read(path: Path) -> bytes:
     try:
-        if not path.is_file() and path.exists():
-            raise InputError(f"{path}: not a regular file")
-        return path.read_bytes()
+        return own_file(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {os.strerror(error.errno or 0).lower()}") from None
 

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from aims.core.errors import InputError
-from aims.core.files import atomic_write, sha256_file
+from aims.core.files import atomic_write, own_file, regular_file, sha256_file
 from aims.core.records import INSTANCES, METRICS, RECORD, SAMPLES, WEIGHTS, RunRecord
 from aims.core.structs import Count, Digest, decode_json, decode_struct
 
@@ -122,11 +122,11 @@ def pack(run: Path, to: Path, *, weights: bool = False) -> Path:
         raise InputError(f"{run}: the run's name {name!r} cannot be that of a file")
     also = ((METRICS, record.config.epochs), (WEIGHTS, weights))
     for member in (RECORD, INSTANCES, *(member for member, wanted in also if wanted)):
-        if not (run / member).is_file():
+        if not own_file(run / member).is_file():
             raise InputError(f"{run / member}: no such file; it is needed, make the run again with --fresh")
     contents: dict[str, bytes | Path] = {RECORD: portable_record(run).encode()}
     kept = [member for member in MEMBERS[1:] if member != WEIGHTS or weights]
-    contents |= {member: run / member for member in kept if (run / member).is_file()}
+    contents |= {member: run / member for member in kept if own_file(run / member).is_file()}
     manifest = _Manifest(
         version=SUBMISSION_VERSION,
         run=name,
@@ -193,7 +193,7 @@ def open_submission(path: Path) -> Submission:
             names, are duplicated, compressed, overlapping or too large.
     """
     try:
-        with path.open("rb") as file:
+        with regular_file(path).open("rb") as file:
             return _open(path, file)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None

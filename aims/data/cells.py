@@ -72,16 +72,30 @@ def find_wrong_object(row: Mapping[str, Any], classes: int) -> tuple[str, str] |
     return None
 
 
-def check_instances(instances: NDArray[np.uint16], row: Mapping[str, Any]) -> None:
-    """Checks that an instance map has the row's size and the ids 1..n of its n `objects`.
+def find_wrong_instance(instances: NDArray[np.uint16], row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Finds an instance that the map does not hold as `objects` says, in a row that passes the other checks.
 
-    Raises:
-        ValueError: the size or the ids differ.
+    Args:
+        instances: the decoded instance map.
+        row: values by column.
+
+    Returns:
+        The column and what is wrong: the size of the map, its ids, or a click beside its instance; or None if
+        all are valid.
     """
-    size, count = (row["height"], row["width"]), len(row["objects"])
+    size, objects = (row["height"], row["width"]), row["objects"]
     if instances.shape != size:
-        raise ValueError(f"instances: size is {instances.shape}, not {size}")
+        return "instances", f"size is {instances.shape}, not {size}"
     # In linear time; `np.unique` would sort all pixels of every image read.
     found = count_pixels(instances)[1:]
-    if len(found) != count or not found.all():
-        raise ValueError(f"instances: the ids are not those of the {count} objects, 1..{count}")
+    if not found.all():
+        return "instances", f"ids are not dense 1..{np.count_nonzero(found)}"
+    if len(found) != len(objects):
+        return "objects", f"ids 1..{len(objects)} are not the map's 1..{len(found)}"
+    for name in CLICKS:
+        x, y = np.array([item[name] for item in objects], np.int64).reshape(-1, 2).T
+        missed = np.flatnonzero(instances[y, x] != np.arange(1, len(objects) + 1))
+        if missed.size:
+            k = missed[0]
+            return f"objects.{name}", f"click {objects[k][name]} of instance {k + 1} does not lie in it"
+    return None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aims.core.errors import InputError
 from aims.core.evaluations import EVERYTHING, PROMPT_MEANS, PROMPT_ROWS
-from aims.core.files import inside
+from aims.core.files import inside, own_file
 from aims.core.records import (
     INITIAL,
     INSTANCES,
@@ -163,7 +163,7 @@ def _dataset(folder: Path) -> Parcel:
     names = [*manifest.files, _DROPPED, CARD, MANIFEST]
     files = {name: inside(folder, name, where=str(folder / MANIFEST)) for name in names}
     for path in files.values():
-        if not path.is_file():
+        if not own_file(path, folder).is_file():
             raise InputError(f"{path}: missing; bring it back, or convert the dataset again")
     return Parcel(kind="dataset", files=files, texts={}, license=manifest.dataset.license)
 
@@ -172,10 +172,10 @@ def _export(folder: Path) -> Parcel:
     safe = {path for pattern in SAFE for path in folder.rglob(pattern)}
     files: dict[str, Path] = {}
     left_out: list[str] = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
         name = path.relative_to(folder).as_posix()
         if path in safe:
-            files[name] = path
+            files[name] = own_file(path, folder)
         else:
             left_out.append(f"{name}: not of a kind that is sent (docs/hub.md)")
     if not any(name.endswith(_WEIGHTS) for name in files):
@@ -192,7 +192,7 @@ def _run(folder: Path) -> Parcel:
     license = facts.license if facts and isinstance(facts.license, str) else "not known here"
     free = may_be_passed_on(license)
     names = [*_RUN_FILES, *([SAMPLES] if free else [])]
-    files = {name: folder / name for name in names if (folder / name).is_file()}
+    files = {name: folder / name for name in names if own_file(folder / name).is_file()}
     left_out = () if free else (f"{SAMPLES}: it shows recordings, whose licence is {license!r}",)
     return Parcel(
         kind="model",

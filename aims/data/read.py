@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from aims.core.columns import column_types
 from aims.core.errors import AimsError, InputError, unknown_name
-from aims.core.files import inside
+from aims.core.files import inside, own_file
 from aims.core.schema import Array, DatasetSpec, StreamSpec
-from aims.data.cells import OBJECT_FIELD, check_instances, find_misfit, find_wrong_object
+from aims.data.cells import OBJECT_FIELD, find_misfit, find_wrong_instance, find_wrong_object
 from aims.data.format import LARGE_CELL_BYTES, PARTIAL, decode_instances, decode_rgb, decode_tensor
 from aims.data.manifest import MANIFEST, Manifest, read_manifest
 from aims.sensors.derived import POLARIZERS, derive, derived_streams
@@ -47,7 +47,7 @@ class Image:
 class ImageRef:
     """The location of an image, known without reading its pixels.
 
-    `instances` is the number of its instances; `row_group` counts from 0 in `file`, `row` in the row group.
+    `instances` is the number of its instances; `row_group` and `row` count from 0 in `file`.
     """
 
     image_id: str
@@ -57,6 +57,15 @@ class ImageRef:
     file: str
     row_group: int
     row: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RowGroup:
+    """The last row group read: its file, index and columns, the rows before it in the file, and its rows."""
+
+    key: tuple[str, int, tuple[str, ...]]
+    before: int
+    table: pa.Table
 
 
 @dataclass(kw_only=True)
@@ -72,7 +81,7 @@ class Dataset:
     folder: Path
     spec: DatasetSpec
     manifest: Manifest
-    _cache: tuple[tuple[str, int, tuple[str, ...]], pa.Table] | None = field(default=None, repr=False)
+    _cache: _RowGroup | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -141,7 +150,7 @@ class Dataset:
             columns: columns to read; None for all.
 
         Yields:
-            The row group, the row's index in it, and the row's values by column.
+            The row group, the row's index in the file, and the row's values by column.
 
         Raises:
             AimsError: the file is damaged.
@@ -151,24 +160,32 @@ class Dataset:
             before = 0
             for group in range(parquet.num_row_groups):
                 values = read_rows(parquet, group, chosen)
-                for row, value in enumerate(values):
-                    self._check(value, chosen, f"{file}, row {before + row}")
+                for row, value in enumerate(values, start=before):
+                    self._check(value, chosen, f"{file}, row {row}")
                     yield group, row, value
                 before += len(values)
 
     def _check(self, value: Mapping[str, Any], columns: Sequence[str], where: str) -> None:
-        found = find_misfit(value, columns) or find_wrong_object(value, len(self.spec.classes))
-        if found:
-            column, reason = found
-            raise AimsError(f"{self.folder / where}, {column}: {reason}; see `aims verify {self.folder}`")
+        if found := find_misfit(value, columns) or find_wrong_object(value, len(self.spec.classes)):
+            raise self._damaged(where, *found)
+
+    def _damaged(self, where: str, column: str, reason: str) -> AimsError:
+        return AimsError(f"{self.folder / where}, {column}: {reason}; see `aims verify {self.folder}`")
+
+    def path(self, file: str) -> Path:
+        """Returns the path of a file of the manifest, which may be missing.
+
+        Raises:
+            InputError: it is not a regular file, or leads out of the folder.
+        """
+        return own_file(inside(self.folder, file, where=str(self.folder / MANIFEST)), self.folder)
 
     @contextmanager
     def _open(self, file: str) -> Iterator[pq.ParquetFile]:
         """Opens a shard; a damaged file raises AimsError with its path, on opening and while it is read."""
-        path = inside(self.folder, file, where=str(self.folder / MANIFEST))
-        if not path.is_file():  # reading a pipe might never end
-            what = "not a regular file" if path.exists() else "no longer there"
-            raise AimsError(f"{path}: {what}; bring it back, or convert the dataset again")
+        path = self.path(file)
+        if not path.is_file():
+            raise AimsError(f"{path}: no longer there; bring it back, or convert the dataset again")
         try:
             # Without `pre_buffer`, which keeps what it has read until the file is closed.
             with pq.ParquetFile(path, pre_buffer=False) as parquet:
@@ -198,38 +215,52 @@ class Dataset:
         columns = ("image_id", "group", "height", "width", *stored, "instances", "objects")
         key = (ref.file, ref.row_group, stored)
         # Consecutive images share a row group: the last one read is cached for sequential access.
-        if self._cache is None or self._cache[0] != key:
+        if self._cache is None or self._cache.key != key:
             self._cache = None
             with self._open(ref.file) as parquet:
-                self._cache = (key, parquet.read_row_group(ref.row_group, columns=columns))
-        value = self._cache[1].slice(ref.row, 1).to_pylist()[0]
-        if self._cache[1].nbytes >= LARGE_CELL_BYTES:
+                groups = map(parquet.metadata.row_group, range(ref.row_group))
+                self._cache = _RowGroup(
+                    key=key,
+                    before=sum(group.num_rows for group in groups),
+                    table=parquet.read_row_group(ref.row_group, columns=columns),
+                )
+        found = self._cache.table.slice(ref.row - self._cache.before, 1).to_pylist()
+        if self._cache.table.nbytes >= LARGE_CELL_BYTES:
             self._cache = None
             pa.default_memory_pool().release_unused()
-        where = f"{ref.file}: image {ref.image_id!r}"
+        where = f"{ref.file}, row {ref.row}"
+        if not found or found[0]["image_id"] != ref.image_id:
+            raise self._damaged(where, "image_id", f"no longer {ref.image_id!r}: the file was replaced")
+        (value,) = found
         self._check(value, columns, where)
         try:
             instances = decode_instances(value["instances"]["bytes"])
-            check_instances(instances, value)
-            arrays = {name: self._decode(name, value[name], instances.shape) for name in stored}
-            arrays |= {name: derive(name, arrays) for name in derived}
-            return Image(
-                image_id=value["image_id"],
-                group=value["group"],
-                streams={name: arrays[name] for name in streams},
-                instances=instances,
-                objects=value["objects"],
-            )
         except ValueError as error:
-            raise AimsError(f"{self.folder / where}: {error}; see `aims verify {self.folder}`") from None
+            raise self._damaged(where, "instances", str(error)) from None
+        if found := find_wrong_instance(instances, value):
+            raise self._damaged(where, *found)
+        arrays = {}
+        for name in stored:
+            try:
+                arrays[name] = self._decode(name, value[name], instances.shape)
+            except ValueError as error:
+                raise self._damaged(where, name, str(error)) from None
+        arrays |= {name: derive(name, arrays) for name in derived}
+        return Image(
+            image_id=value["image_id"],
+            group=value["group"],
+            streams={name: arrays[name] for name in streams},
+            instances=instances,
+            objects=value["objects"],
+        )
 
     def _decode(self, name: str, value: Mapping[str, Any] | None, size: tuple[int, ...]) -> Array:
         if value is None:
-            raise ValueError(f"{name} is empty")
+            raise ValueError("is empty")
         array = decode_rgb(value["bytes"]) if name == "rgb" else decode_tensor(value)
         expected = (*size, self.streams[name].channels)
         if array.shape != expected:
-            raise ValueError(f"{name} has shape {array.shape}, not {expected}")
+            raise ValueError(f"shape is {array.shape}, not {expected}")
         return array
 
     def __getstate__(self) -> dict[str, Any]:

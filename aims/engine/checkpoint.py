@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from aims.core.curve import EpochLine
 from aims.core.errors import AimsError, InputError
-from aims.core.files import atomic_write, write_json
+from aims.core.files import atomic_write, own_file, write_json
 from aims.core.structs import convert_struct, decode_json, read_struct
 from aims.engine.samples import Batch
 from aims.models.segmenter import Segmenter
@@ -92,8 +92,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises:
         OSError, SafetensorError: the file is missing or damaged.
+        InputError: it is no file of its folder.
     """
-    with safe_open(path, framework="pt") as file:
+    with safe_open(own_file(path), framework="pt") as file:
         names = file.keys()
         return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
 

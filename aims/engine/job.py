@@ -33,6 +33,7 @@ class Job:
         checkpoint_every: number of steps between checkpoints within an epoch; None saves at the end of every
             epoch only.
         path: implementation of attention, "fast" or "stock"; both agree up to rounding.
+        trust: whether the dataset is taken as it is, without being verified.
         track: name of the experiment tracker that is told of the progress; None for none.
         distributed: the processes that compute the run together.
     """
@@ -47,6 +48,7 @@ class Job:
     workers: int = 0
     checkpoint_every: int | None = None
     path: AttentionPath = "fast"
+    trust: bool = False
     track: str | None = None
     distributed: ProcessGroup = dataclasses.field(default_factory=ProcessGroup)
 

@@ -57,6 +57,7 @@ def plan(
     checkpoint_every: int | None = None,
     path: AttentionPath = "fast",
     runs: Path = Path("runs"),
+    trust: bool = False,
     track: str | None = None,
     options: Mapping[str, object] = MappingProxyType({}),
     **settings: Any,
@@ -70,6 +71,7 @@ def plan(
         checkpoint_every: number of steps between checkpoints within an epoch; None for none.
         path: "fast", or "stock": segment-anything's unchanged modules, float32, one prompt at a time.
         runs: folder of runs.
+        trust: whether the dataset is taken as it is, without being verified; the record says so.
         track: experiment tracker to tell of the progress, one of `aims.core.vocabulary.TRACKERS`; it changes
             nothing about the run. None for none.
         options: options of the method and the tuning by name; strings are parsed to the types of the options.
@@ -164,6 +166,7 @@ def plan(
         workers=_workers(workers, target),
         checkpoint_every=checkpoint_every,
         path=path,
+        trust=trust,
         track=track,
         distributed=distributed,
     )

@@ -23,6 +23,7 @@ from aims.core.evaluations import PROMPT_MEANS, PROMPT_ROWS, PromptPlan
 from aims.core.files import atomic_write, write_json
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.read import ImageRef
+from aims.data.verified import require_verified
 from aims.engine.boxes import bounding_boxes, click_on_map, scored_map
 from aims.engine.evaluate import PIXELS, PROMPTS, GroundTruthMap, encoded, predict, require_rows
 from aims.engine.inputs import choose_dataset
@@ -100,6 +101,7 @@ def evaluate_run(
     *,
     weights: Path | None = None,
     device: torch.device | None = None,
+    trust: bool = False,
     on_image: Callable[[int], None] = lambda images: None,
 ) -> PromptReport:
     """Evaluates the model of a finished run under further prompts, and writes the scores to its folder.
@@ -110,6 +112,7 @@ def evaluate_run(
         plan: prompts of the evaluation.
         weights: the pretrained weights that the run started from; None for the cache folder.
         device: device to compute on; None for the CPU.
+        trust: whether the dataset is taken as it is, without being verified.
         on_image: called with the number of images finished since the last call.
 
     Raises:
@@ -117,6 +120,8 @@ def evaluate_run(
     """
     record = load_record(folder)
     dataset, config = dataset_of(record, data), record.config
+    if not trust:
+        require_verified(dataset)
     protocol = PROTOCOLS[config.protocol]
     _, modality = choose_dataset([dataset], config.modality, protocol, None)
     source = Source(

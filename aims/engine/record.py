@@ -82,6 +82,7 @@ def begin_record(
         weights_name=packaged_name(job.config.weights),
         init=None if initial is None else InitialRun(run=initial.run, weights=initial.sha256),
         path=job.path,
+        trusted=job.trust,
         processes=job.distributed.world_size,
         command=sys.argv,
         started=_now(),

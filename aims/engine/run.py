@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from aims.core.errors import AimsError, Busy
 from aims.core.records import METRICS, RESUME, WEIGHTS, InstanceRow, RunContent, RunRecord, is_finished
 from aims.core.structs import read_lines
 from aims.data.read import ImageRef
+from aims.data.verified import require_verified
 from aims.engine.checkpoint import TrainingState, load_trained
 from aims.engine.evaluate import evaluate
 from aims.engine.floors import run_floor
@@ -50,8 +52,10 @@ def run(job: Job, *, fresh: bool = False, observer: RunObserver | None = None) -
 
     Raises:
         Stopped: on Ctrl-C or SIGTERM, after saving.
+        InputError: the dataset violates its format.
         AimsError: training failed, or another process works on the same run.
     """
+    _verify(job, fresh, observer)
     with _working_on(job, fresh):
         # All processes must take the same branch: they follow the main one, which alone holds the lock.
         if job.distributed.any(job.distributed.is_main and is_finished(job.folder)):
@@ -80,8 +84,10 @@ def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: RunObserv
 
     Raises:
         Stopped: on Ctrl-C or SIGTERM, after saving.
+        InputError: the dataset violates its format.
         AimsError: training failed, or another process works on the same run.
     """
+    _verify(job, fresh, observer)
     with _working_on(job, fresh):
         if not job.distributed.any(job.distributed.is_main and is_finished(job.folder)):
             with tracking(job, observer or RunObserver()) as told:
@@ -90,6 +96,14 @@ def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: RunObserv
         lines = read_lines(job.folder / METRICS, EpochLine)
         scores = [line.miou(job.protocol.select_on) for line in lines if line.epoch <= epochs]
         return max(score for score in scores if score is not None)
+
+
+def _verify(job: Job, fresh: bool, observer: RunObserver | None) -> None:
+    """Checks the dataset before anything is written, unless the run is finished or trusts it."""
+    if job.trust or not job.distributed.is_main or (is_finished(job.folder) and not fresh):
+        return
+    told = observer or RunObserver()
+    require_verified(job.dataset, on_total=partial(told.stage, "verify"), on_progress=told.advance)
 
 
 @contextmanager

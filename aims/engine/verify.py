@@ -19,6 +19,7 @@ from pycocotools import mask as coco_mask
 from aims.core.config import NO_TUNING
 from aims.core.curve import EpochLine
 from aims.core.errors import InputError
+from aims.core.files import own_file
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, InstanceRow, Rle, RunRecord, Scores
 from aims.core.structs import read_lines
 from aims.core.vocabulary import PROTOCOLS, Protocol
@@ -117,7 +118,7 @@ def read_rows(path: Path) -> list[InstanceRow]:
     rows: list[InstanceRow] = []
     held = 0
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(own_file(path)) as file:
             there = file.schema_arrow.names
             # Files of earlier versions have no `pixels`.
             names = [name for name in INSTANCE_SCHEMA.names if name in there or name != "pixels"]

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from aims.core.config import RunConfig
 from aims.core.curve import EpochLine
 from aims.core.errors import InputError
+from aims.core.files import own_file, regular_file
 from aims.core.records import METRICS, RECORD, RESUME, SAMPLES, RunContent, read_content, run_folders
 from aims.core.structs import read_lines
 
@@ -167,10 +168,10 @@ def _read(folder: Path, *, locked: bool, changed: float) -> Watched | None:
 def _saved_state(path: Path) -> Mapping[str, Any]:
     """Returns the training state of a checkpoint without its tensors; {} where there is none."""
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(own_file(path), framework="numpy") as file:
             state = json.loads((file.metadata() or {})["state"])
     # It is replaced while it is read, or of another program: the display goes on without it.
-    except (OSError, SafetensorError, KeyError, ValueError):
+    except (OSError, SafetensorError, KeyError, ValueError, InputError):
         return {}
     return state if isinstance(state, dict) else {}
 
@@ -185,10 +186,10 @@ def _changed(path: Path) -> float:
 def _is_locked(folder: Path) -> bool:
     """Returns whether a process works on a run, by its lock, which is shared for a moment and not taken."""
     try:
-        with folder.with_name(f".{folder.name}.lock").open("rb") as file:
+        with regular_file(folder.with_name(f".{folder.name}.lock")).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:
+    except (OSError, InputError):
         return False
     return False

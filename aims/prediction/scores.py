@@ -18,6 +18,7 @@ from pycocotools.cocoeval import COCOeval
 from aims.core.evaluations import EVERYTHING, EverythingScores
 from aims.core.files import write_json
 from aims.core.vocabulary import find_protocol
+from aims.data.verified import require_verified
 from aims.engine.inputs import usable_instances
 from aims.engine.masks import encode_mask
 from aims.engine.restore import dataset_of, load_record
@@ -39,6 +40,7 @@ def evaluate_everything(
     *,
     weights: Path | None = None,
     device: str = "auto",
+    trust: bool = False,
     on_image: Callable[[int], None] = lambda images: None,
 ) -> EverythingScores:
     """Finds all objects of the test images of a run and scores them; writes `EVERYTHING` beside its record.
@@ -49,6 +51,7 @@ def evaluate_everything(
         options: grid and thresholds.
         weights: the pretrained weights that the run started from; None to find them.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        trust: whether the dataset is taken as it is, without being verified.
         on_image: called with the number of images finished since the last call.
 
     Raises:
@@ -56,6 +59,8 @@ def evaluate_everything(
     """
     record = load_record(folder)
     dataset, config = dataset_of(record, data), record.config
+    if not trust:
+        require_verified(dataset)
     protocol = find_protocol(config.protocol)
     model = load(folder, weights=weights, device=device)
     refs = split_images(dataset, protocol, config.seed, config.limit)["test"]

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from aims.core.errors import OutOfMemory
+from aims.core.errors import InputError, OutOfMemory
+from aims.core.files import regular_file
 from aims.core.schema import Array, SampleError
 
 AGAIN = "copy or download it again"
@@ -40,11 +41,13 @@ class Picture:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Reads the bytes of a file; raises SampleError if it is missing, unreadable or empty."""
+    """Reads the bytes of a file; raises SampleError if it is missing, no file, unreadable or empty."""
     try:
-        data = path.read_bytes()
+        data = regular_file(path).read_bytes()
     except FileNotFoundError:
         raise SampleError(f"{path}: no such file; {AGAIN}") from None
+    except InputError as error:
+        raise SampleError(str(error)) from None
     except OSError as error:
         raise SampleError(f"{path}: not readable ({error.strerror}); check its rights") from error
     if not data:

@@ -16,6 +16,7 @@ import scipy.io
 import tifffile
 from PIL import Image
 
+from aims.core.files import regular_file
 from aims.core.isolation import isolated
 from aims.core.schema import SampleError
 from aims.reading.arrays import npy_header
@@ -67,6 +68,7 @@ def read_header(path: Path, variable: str | None) -> Announced | None:
     """Reads what the header of a file announces; None of formats without one, and of damaged ones."""
     suffix = path.suffix.lower()
     with suppress(Exception):
+        regular_file(path)
         if suffix in NPY:
             with path.open("rb") as file:
                 return npy_header(file)

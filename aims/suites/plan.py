@@ -57,7 +57,13 @@ class PlannedRun:
 
 
 def plan_runs(
-    entries: Sequence[Entry], *, data: Path, runs: Path, device: str, track: str | None = None
+    entries: Sequence[Entry],
+    *,
+    data: Path,
+    runs: Path,
+    device: str,
+    trust: bool = False,
+    track: str | None = None,
 ) -> list[PlannedRun]:
     """Resolves the entries of a suite, without writing anything.
 
@@ -66,6 +72,7 @@ def plan_runs(
         data: a converted dataset, or a folder of several.
         runs: folder of runs.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        trust: whether datasets are taken as they are, without being verified.
         track: experiment tracker to tell of the runs; None for none.
 
     Raises:
@@ -79,7 +86,14 @@ def plan_runs(
     first: dict[str, Entry] = {}
     planned = []
     for entry in entries:
-        arguments = {**entry.arguments, "data": data, "runs": runs, "device": device, "track": track}
+        arguments = {
+            **entry.arguments,
+            "data": data,
+            "runs": runs,
+            "device": device,
+            "trust": trust,
+            "track": track,
+        }
         # True stands for any seed or rate, so that only their presence counts.
         key = frozenset((name, name in ("seed", "lr") or value) for name, value in entry.fields.items())
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aims.core.errors import InputError, unknown_name
-from aims.core.files import inside
+from aims.core.files import inside, regular_file
 from aims.core.schema import SPLIT_PATTERN
 
 from ..reading.fields import Fields, is_list_of
@@ -170,7 +170,7 @@ def _column(table: Fields, split: str) -> TableColumn:
 def table_rows(path: Path, name: str, where: str) -> Iterator[tuple[int, list[str]]]:
     """Returns the line numbers and cells of a table's rows; columns are separated by ",", ";" or tabs."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = regular_file(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{where}: {name!r} names no file ({path}); give a table") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from aims.core.errors import InputError
+from aims.core.files import regular_file
 from aims.core.schema import Array, InstanceMap, LeftOut, Sample, SampleError, SemanticMap
 from aims.core.vocabulary import BROKEN_IMAGES
 from aims.reading.pictures import check_sizes, load_picture, load_rgb
@@ -139,7 +140,7 @@ class FolderLayout:
     def _listed(self, split: str, seen: dict[str, str]) -> list[str]:
         path = self.root / f"{split}.txt"
         try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            lines = regular_file(path).read_text(encoding="utf-8-sig").splitlines()
         except FileNotFoundError:
             raise InputError(f"{path}: no such file; it lists the images of the split {split!r}") from None
         except (OSError, UnicodeDecodeError) as error:

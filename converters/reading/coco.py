@@ -9,6 +9,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from aims.core.errors import InputError
+from aims.core.files import regular_file
 from aims.core.schema import FileCount, InstanceMap
 from aims.core.structs import decode_json
 
@@ -196,7 +197,7 @@ def _read_once(path: Path, size: int, modified: int) -> Annotations:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = decode_json(path.read_bytes(), where=str(path))
+        content = decode_json(regular_file(path).read_bytes(), where=str(path))
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or 'not readable').lower()}") from None
     if not isinstance(content, dict) or not all(

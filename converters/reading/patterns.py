@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from aims.core.errors import InputError, unknown_name
-from aims.core.files import inside, is_unicode
+from aims.core.files import inside, is_unicode, regular_file
 
 #: The values of the named parts of one image's files, "split" among them.
 Parts = Mapping[str, str]
@@ -266,7 +266,7 @@ def read_ids(path: Path, name: str, *, where: str) -> list[tuple[str, str]]:
         InputError: the file is missing, or is not UTF-8 text.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = regular_file(path).read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise InputError(f'{where}: {name!r} names no file ({path}); give ids, "*" or a text file') from None
     except (OSError, UnicodeDecodeError) as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from aims.core.errors import InputError
+from aims.core.files import regular_file
 from aims.core.schema import Array, InstanceMap, SampleError
 from aims.data.instances import split_instances
 from aims.reading.pictures import JPEG, RGB_SUFFIXES, Picture, load_picture
@@ -130,7 +131,7 @@ def regions_by_value(values: Array) -> InstanceMap:
 
 def _gbk_text(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        data = regular_file(path).read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; it lists the pictures of a split, get it again") from None
     except OSError as error:

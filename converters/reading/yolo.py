@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from aims.core.files import regular_file
 from aims.core.schema import SampleError
 
 from .fields import shorten
@@ -26,7 +27,7 @@ def read_yolo(path: Path) -> ObjectFile:
         SampleError: the file is not readable as text, or a line does not begin with the number of a class.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = regular_file(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SampleError(f"{path}: not readable as text ({error}); copy it again") from None
     objects = []

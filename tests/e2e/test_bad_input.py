@@ -41,7 +41,7 @@ def aims(capsys):
     """Runs a command line, at most half a minute; returns exit code, stdout, stderr."""
 
     def stop(number, frame):
-        raise TimeoutError(f"still running after {_LIMIT_S} s")
+        pytest.fail(f"still running after {_LIMIT_S} s")
 
     def call(*args):
         before = signal.signal(signal.SIGALRM, stop)
@@ -167,6 +167,15 @@ def test_what_was_finished_is_not_read_again(name, home, made, aims, monkeypatch
     code, _, err = aims(*command, "--out", folder / "afresh")
     assert code == 0, err
     assert file_digests(folder / "new") == file_digests(folder / "afresh")
+
+
+@pytest.mark.parametrize("name", [name for name, entry in LAYOUTS.items() if entry.last])
+def test_a_pipe_is_not_waited_for(name, home, aims):
+    folder, command = home(name)
+    path = folder / "raw" / LAYOUTS[name].last
+    path.unlink()
+    os.mkfifo(path)
+    assert path.name in one_error(aims(*command, "--out", folder / "new"))
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 
 from aims.core.curve import EpochLine
+from aims.core.errors import InputError
+from aims.core.files import own_file
 from aims.core.records import METRICS
 
 #: Curves that the page draws over epochs: field of `metrics.jsonl`, axis label, factor to the label's unit.
@@ -26,8 +28,8 @@ def read_metrics(run: Path) -> list[EpochLine]:
     """Reads a run's metrics.jsonl up to the first line that cannot be parsed; empty without the file."""
     # A missing or damaged curve must not fail the report: the scores do not depend on it.
     try:
-        data = (run / METRICS).read_bytes()
-    except OSError:
+        data = own_file(run / METRICS).read_bytes()
+    except (OSError, InputError):
         return []
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _LINES.decode_lines(data)

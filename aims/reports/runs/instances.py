@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aims.core.errors import AimsError, InputError
+from aims.core.files import own_file
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES
 from aims.reports.statistics.intervals import FloatArray
 
@@ -51,7 +52,7 @@ def read_columns(
     Raises:
         InputError: the file is missing, unreadable or empty, or lacks a column or a value.
     """
-    path = folder / INSTANCES
+    path = own_file(folder / INSTANCES)
     if not path.is_file():
         raise InputError(f"{path}: no such file; the run is not complete, run it again")
     try:
@@ -168,7 +169,7 @@ def read_instances(path: Path, **options: Any) -> pa.Table:
         AimsError: the file cannot be read.
     """
     try:
-        return pq.read_table(path, **options)
+        return pq.read_table(own_file(path), **options)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise AimsError(f"{path}: its masks cannot be read ({error})") from None
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from raw_folder import problems
 from refusals import refused
 
 from aims.converters.ivrg_nir import IVRGNIRConverter
@@ -20,7 +21,6 @@ from aims.converters.rgbp_glass import RGBPGlassConverter
 from aims.converters.thermal_glass import ThermalGlassConverter
 from aims.converters.zju_rgbp import ZJURGBPConverter
 from aims.core.schema import Converter, SampleError
-from aims.data.verify import verify_dataset
 from aims.data.write import convert
 from aims.reading import headers, pictures
 from aims.synth.layouts import ivrg_nir, nyuv2, rgbp_glass, thermal_glass, zju_rgbp
@@ -111,7 +111,7 @@ def test_pictures_that_no_table_lists(tmp_path: Path, make: Any) -> None:
     assert {(count.found, count.used) for count in made.manifest.inventory} == {(3, 2)}
     lines = [line for line in made.manifest.warnings if "3 files, but 2 belong to an image" in line]
     assert len(lines) == len(made.manifest.inventory)
-    assert verify_dataset(tmp_path / "out") == []
+    assert problems(tmp_path / "out") == []
 
 
 def test_tables_with_names_that_no_file_can_have(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from aims.core.errors import AimsError, InputError
@@ -56,7 +58,7 @@ def test_a_picture_that_is_promised_and_absent(dataset):
     promised = Dataset(
         folder=dataset.folder, spec=dataclasses.replace(dataset.spec, has_rgb=True), manifest=dataset.manifest
     )
-    with pytest.raises(AimsError, match="rgb is empty"):
+    with pytest.raises(AimsError, match="rgb: is empty"):
         promised.read(promised.index["train"][0], ("rgb",))
 
 
@@ -78,3 +80,29 @@ def test_neighbours_share_a_row_group_and_are_told_apart(dataset):
     ids = [dataset.read(ref, ()).image_id for ref in dataset.index["train"]]
     assert ids == [ref.image_id for ref in dataset.index["train"]]
     assert len({(ref.file, ref.row_group) for ref in dataset.index["train"]}) < len(ids)
+
+
+def test_a_bad_row_is_named_by_shard_and_row(raw, tmp_path):
+    convert(MadeUp(raw=raw, images=66), tmp_path / "set", rows_per_shard=66)
+    path = tmp_path / "set" / TRAIN
+    with pq.ParquetFile(path) as file:
+        assert file.num_row_groups == 2
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[65]["objects"][0]["click_strict"] = rows[65]["objects"][1]["click_strict"]
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path, row_group_size=64)
+    dataset = Dataset.open(tmp_path / "set")
+    *others, last = dataset.index["train"]
+    dataset.read(others[-1], ())
+    said = rf"{path}, row 65, objects.click_strict: click \[\d+, \d+\] of instance 1 does not lie in it"
+    with pytest.raises(AimsError, match=said):
+        dataset.read(last, ())
+
+
+def test_a_file_that_was_replaced_meanwhile_is_noticed(dataset):
+    ref = dataset.index["train"][3]
+    table = pq.read_table(dataset.folder / TRAIN)
+    for replaced in (table.slice(0, 2), table.take(list(range(len(table)))[::-1])):
+        pq.write_table(replaced, dataset.folder / TRAIN)
+        with pytest.raises(AimsError, match=rf"{TRAIN}, row 3, image_id: no longer 'a003'"):
+            Dataset.open(dataset.folder).read(ref, ())

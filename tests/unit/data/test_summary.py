@@ -129,7 +129,7 @@ def test_an_image_that_contradicts_the_manifest_is_named(dataset):
         (dataset.folder / "aims.json").write_text(json.dumps(wrong))
         again = Dataset.open(dataset.folder)
         for look in (summarize, lambda again: render_page(again, choose_images(again, 3))):
-            with pytest.raises(AimsError, match=r"gas has shape|class 2 of the 1 that the set lists"):
+            with pytest.raises(AimsError, match=r"gas: shape is|class 2 of the 1 that the set lists"):
                 look(again)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tiny_set import Tiny
 
 from aims.core.errors import InputError
 from aims.core.files import sha256_file
@@ -75,6 +77,12 @@ def test_a_changed_value_changes_the_fingerprint(folder):
     assert found(folder) == ["aims.json, fingerprint: does not follow from the content"]
 
 
+def test_a_range_of_whole_numbers_keeps_its_fingerprint(raw, tmp_path):
+    assert Tiny(raw=raw).spec().streams["depth"].valid_range == (0, 10)
+    convert(Tiny(raw=raw), tmp_path / "set")
+    assert found(tmp_path / "set") == []
+
+
 def test_a_changed_unit_changes_the_fingerprint(folder):
     edit_manifest(folder, lambda m: m["dataset"]["streams"]["signal"].update(unit="mV"))
     assert found(folder) == ["aims.json, fingerprint: does not follow from the content"]
@@ -88,14 +96,14 @@ def test_a_changed_unit_changes_the_fingerprint(folder):
         (
             "objects.click_strict",
             lambda row: row["objects"][0].update(click_strict=[99, 0]),
-            "click [99, 0] does not lie in the instance",
+            "[99, 0] of instance 1 lies outside the picture",
         ),
         (
             "objects.click_paper",
             lambda row: row["objects"][0].update(click_paper=[0, 0]),
-            "click [0, 0] does not lie in the instance",
+            "click [0, 0] of instance 1 does not lie in it",
         ),
-        ("objects.class_id", lambda row: row["objects"][0].update(class_id=3), "class 3 of 2"),
+        ("objects.class_id", lambda row: row["objects"][0].update(class_id=3), "class 3 of the 2"),
         ("objects", lambda row: row["objects"].pop(), "are not the map's"),
         ("signal", lambda row: row["signal"].update(shape=[24, 32, 1]), "not a tensor"),
         ("signal", lambda row: row["signal"].update(dtype="object"), "not a number"),
@@ -125,6 +133,24 @@ def test_an_image_in_two_splits_is_named(folder):
     edit_rows(folder, lambda rows: rows.append(train[0]), "data/test-00000-of-00001.parquet")
     lines = found(folder)
     assert any("row 6, image_id: image 'a000' is in split 'train' and in 'test'" in line for line in lines)
+
+
+def test_a_picture_in_two_splits_is_named_whatever_it_is_called(folder):
+    train = {**pq.read_table(folder / TRAIN).to_pylist()[2], "image_id": "b100"}
+    edit_rows(folder, lambda rows: rows.append(train), "data/test-00000-of-00001.parquet")
+    said = f"row 6: the same picture as {TRAIN}, row 2, of split 'train'"
+    assert any(said in line for line in found(folder))
+
+
+def test_instances_are_counted_by_file(folder):
+    edit_manifest(folder, lambda m: m["files"][TRAIN].update(instances=1))
+    (line,) = found(folder)
+    assert re.fullmatch(rf"{TRAIN}: \d+ instances, the manifest says 1", line)
+
+
+def test_hidden_files_are_passed_over(folder):
+    (folder / "data" / ".DS_Store").write_bytes(b"")
+    assert found(folder) == []
 
 
 def test_a_wrong_schema_is_named(folder):

@@ -454,8 +454,10 @@ def test_a_dataset_that_has_vanished_is_named(tmp_path):
     shards = sorted(dataset.folder.rglob("*.parquet"))
     for shard in shards:
         shard.rename(shard.with_suffix(".away"))
-    with pytest.raises(AimsError, match=r"made-up/.*\.parquet: no longer there; bring it back"):
+    with pytest.raises(InputError, match=r"made-up: data/.*\.parquet: listed in the manifest but missing"):
         run(job)
+    with pytest.raises(AimsError, match=r"made-up/.*\.parquet: no longer there; bring it back"):
+        run(replace(job, trust=True))
     for shard in shards:
         shard.with_suffix(".away").rename(shard)
     assert run(job)[0].scores.instances > 0

@@ -46,7 +46,7 @@ def spoil(runs: Path, add_run: AddRun) -> dict[str, str]:
         "newer": f"run.json: version {RUN_VERSION + 1}; update AIMS to read it",
         "deep": "run.json: not readable as JSON",
         "unreadable-record": "run.json: not a regular file",
-        "unreadable-instances": "instances.parquet: no such file; the run is not complete",
+        "unreadable-instances": "instances.parquet: not a regular file",
         "binary": "run.json: not readable as JSON",
         "twin": "same configuration as ivrg-nir-nir-simcmf-lora-strict-s7-",
         "empty": "run.json: no such file",
