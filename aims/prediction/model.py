@@ -117,7 +117,7 @@ class Model:
 
     Examples:
         >>> import aims, numpy as np
-        >>> model = aims.load("runs/shapes-thermal-simcmf-lora-strict-2-s0-0763e25398")  # doctest: +SKIP
+        >>> model = aims.load("runs/shapes-thermal-simcmf-lora-strict-2-s0-02bd82f848")  # doctest: +SKIP
         >>> found = model.predict("thermal/0001.png", points=[[60, 40]])  # doctest: +SKIP
         >>> found.masks.shape, found.scores  # doctest: +SKIP
         ((1, 96, 128), array([0.87], dtype=float32))

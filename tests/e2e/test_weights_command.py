@@ -142,7 +142,7 @@ def test_wrong_input(aims, server, cache, args, words):
 
 def test_weights_that_come_with_aims_are_shown(aims, server, cache):
     code, out, err = aims("weights", "sam-tiny")
-    assert (code, err) == (0, "sam-tiny@1 comes with AIMS; its model card lies beside it\n")
+    assert (code, err) == (0, "sam-tiny@2 comes with AIMS; its model card lies beside it\n")
     path = Path(out.strip().partition("  ->  ")[2])
     assert (path.parent / "README.md").is_file()
     shown = json.loads(aims("weights", "sam-tiny", "--json")[1])
