@@ -142,8 +142,8 @@ class _Check:
                 groups = () if wrong else range(parquet.num_row_groups)
                 rows = (value for group in groups for value in read_rows(parquet, group))
                 for row, value in enumerate(rows):
-                    for column, message in self._check_row(f"{file}, row {row}", value, entry.split):
-                        yield Problem(file, message, row=row, column=column)
+                    for place, message in self._check_row(f"{file}, row {row}", value, entry.split):
+                        yield Problem(file, message, row=row, column=place)
                     self.on_progress(1)
                 found = self._counts(entry.split)["instances"] - before
                 if groups and found != entry.instances:
@@ -230,7 +230,7 @@ def _digest(pictures: Sequence[Array]) -> bytes:
     digest = hashlib.sha256()
     for picture in pictures:
         digest.update(f"{picture.dtype} {picture.shape}".encode())
-        digest.update(np.ascontiguousarray(picture))
+        digest.update(np.ascontiguousarray(picture).data)
     return digest.digest()
 
 
