@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from types import MappingProxyType
 
-import click
+import click as _click  # `aims click`, once imported, is the `click` of this package
 
 from aims.cli._terminal import WarningHandler
 from aims.core.errors import AimsError, explain, unknown_name
@@ -46,29 +46,29 @@ COMMANDS = MappingProxyType(
 )
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(_click.Group):
     """Knows its commands by name and imports a command's file only when it is called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: _click.Context) -> list[str]:
         # Not list(...): once `aims list` is imported, that name means its module here.
         return [*COMMANDS]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: _click.Context, cmd_name: str) -> _click.Command | None:
         if cmd_name not in COMMANDS:
             raise unknown_name("command", cmd_name, COMMANDS)
         module = importlib.import_module(f"aims.cli.{cmd_name.replace('-', '_')}")
-        command: click.Command = module.command
+        command: _click.Command = module.command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: _click.Context, formatter: _click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([*COMMANDS.items()])
 
 
-@click.group(
+@_click.group(
     cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(__version__, prog_name="aims")
+@_click.version_option(__version__, prog_name="aims")
 def cli() -> None:
     """AIMS: any image modality segmentation.
 
@@ -87,14 +87,14 @@ def _run(args: Sequence[str] | None) -> int:
         cli.main(args, prog_name="aims", standalone_mode=False)
     except AimsError as error:
         return _fail(str(error), error.exit_code)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+    except _click.exceptions.NoArgsIsHelpError as error:
+        _click.echo(error.format_message(), err=True)
         return 2
-    except click.ClickException as error:
+    except _click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context else ""
         return _fail(f"{error.format_message()}{hint}", 2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, _click.Abort):
         return _fail("interrupted; what was finished is kept", 130)
     except BrokenPipeError:
         # The reader of our output went away (`aims ... | head`): nothing is wrong. Python's flush at exit

@@ -51,10 +51,10 @@ def command(folder: Path | None, quick: bool, jobs: int | None) -> None:
 
     for _, words in NEXT_STEPS:
         out.print(f"  {words}", markup=False)
-    trained = next(iter(sorted(runs.glob("nuclei-*-simcmf-*"))))
-    out.print("To click on the demo's own pictures in a browser (extra `click`):", markup=False)
-    words = shlex.join(["aims", "click", str(trained), "--data", str(data)])
-    out.print(f"  {words}", markup=False, soft_wrap=True)
+    for trained in sorted(runs.glob("nuclei-*-simcmf-*"))[:1]:
+        out.print("To click on the demo's own pictures in a browser (extra `click`):", markup=False)
+        words = shlex.join(["aims", "click", str(trained), "--data", str(data)])
+        out.print(f"  {words}", markup=False, soft_wrap=True)
 
 
 def _require_own(folder: Path) -> None:

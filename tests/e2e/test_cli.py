@@ -95,7 +95,7 @@ def test_the_registries_are_complete():
     assert list(PROTOCOLS) == ["strict-2", "paper", "strict", "paper-1"]
     assert list(COMMANDS) == [
         *("list", "info", "init", "convert", "inspect", "view", "verify", "audit", "export"),
-        *("weights", "pretrain", "run", "sweep", "watch", "export-model", "push", "predict"),
+        *("weights", "pretrain", "run", "sweep", "watch", "export-model", "push", "predict", "click"),
         *("evaluate", "compare", "submit", "report", "demo", "synth"),
     ]
 

@@ -148,6 +148,7 @@ def test_commands_that_look_at_several_runs(aims, whole, folder, tmp_path):
     config = record["config"]
     names = ("method", "modality", "tuning", "backbone", "epochs")
     words = [word for name in names for word in (f"--{name}", config[name])]
+    words += ["--weights", "sam-tiny@1"]
     code, _, err = aims("run", *words, "--data", EARLIER / "dataset", "--runs", folder.parent)
     assert (code, err.splitlines()[-1]) == (2, f"error: {said}")
 

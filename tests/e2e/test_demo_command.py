@@ -49,6 +49,7 @@ def test_the_steps_are_commands_that_are_shown(aims, steps, tmp_path, monkeypatc
         ["aims", "convert"],
         ["aims", "run"],
         ["aims", "report"],
+        ["aims", "click"],
     ]
 
 

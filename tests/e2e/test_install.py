@@ -178,8 +178,10 @@ def test_every_command_of_the_readme(aims, tmp_path, monkeypatch):
     # `make demo` has a test of its own, and these are run by `make test`.
     assert sorted(makes) == ["make demo", "make test"]
     assert "aims report --against paper --out paper" in commands
-    others = [command for command in commands if command not in makes]
     # What is pushed goes to the Hub, and a page waits for a person: both have tests of their own.
+    waiting = [command for command in commands if command.startswith("aims click ")]
+    assert len(waiting) == 1
+    others = [command for command in commands if command not in (*makes, *waiting)]
     assert {command.split()[1] for command in others} == set(COMMANDS) - {"push", "click"}
     for long in SHORTER:
         assert sum(long in command for command in others) == 1

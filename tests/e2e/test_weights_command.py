@@ -181,7 +181,7 @@ def test_the_list(aims, server, cache):
     assert "Only sizes were compared" in out
     assert any("sam-tiny" in line and "comes with AIMS" in line for line in out.splitlines())
     listed = json.loads(aims("weights", "--json")[1])
-    assert [row["backbone"] for row in listed["packaged"]] == ["sam-tiny"]
+    assert [row["backbone"] for row in listed["packaged"]] == ["sam-tiny"] * 3
     assert [row["in_cache_by_size"] for row in listed["weights"]] == [True, False, False]
     assert server.asked == []
 
