@@ -229,6 +229,7 @@ def evaluate(
     seed: int = PromptPlan.seed,
     last_mask: bool = PromptPlan.last_mask,
     device: str = "auto",
+    on_total: Callable[[int], None] = lambda images: None,
     on_image: Callable[[int], None] = lambda images: None,
 ) -> PromptReport:
     """Evaluates a run's model with more clicks, boxes and jitter, as `aims evaluate` does.
@@ -242,6 +243,7 @@ def evaluate(
         seed: seed of these.
         last_mask: give the mask of the answer before with every further click, as SAM's own evaluation does.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        on_total: called once with the number of images.
         on_image: called with the number of images finished since the last call.
 
     Returns:
@@ -261,6 +263,7 @@ def evaluate(
         PromptPlan(clicks=clicks, jitter=jitter, seed=seed, last_mask=last_mask),
         weights=None if weights is None else Path(weights),
         device=find_device(device),
+        on_total=on_total,
         on_image=on_image,
     )
 

@@ -85,6 +85,7 @@ def command(
             seed=seed,
             last_mask=last_mask,
             device=device,
+            on_total=counter.total,
             on_image=counter.advance,
         )
     if as_json:
@@ -101,7 +102,13 @@ def _everything(run: Path, data: Path, weights: Path | None, device: str, as_jso
 
     with counting("evaluate") as counter:
         scores = evaluate_everything(
-            run, data, Everything(), weights=weights, device=device, on_image=counter.advance
+            run,
+            data,
+            Everything(),
+            weights=weights,
+            device=device,
+            on_total=counter.total,
+            on_image=counter.advance,
         )
     if as_json:
         print_json(msgspec.to_builtins(scores))

@@ -100,6 +100,7 @@ def evaluate_run(
     *,
     weights: Path | None = None,
     device: torch.device | None = None,
+    on_total: Callable[[int], None] = lambda images: None,
     on_image: Callable[[int], None] = lambda images: None,
 ) -> PromptReport:
     """Evaluates the model of a finished run under further prompts, and writes the scores to its folder.
@@ -110,6 +111,7 @@ def evaluate_run(
         plan: prompts of the evaluation.
         weights: the pretrained weights that the run started from; None for the cache folder.
         device: device to compute on; None for the CPU.
+        on_total: called once with the number of images.
         on_image: called with the number of images finished since the last call.
 
     Raises:
@@ -128,6 +130,7 @@ def evaluate_run(
     )
     model = load_model(folder, weights).to(device or "cpu")
     refs = split_images(dataset, protocol, config.seed, config.limit)["test"]
+    on_total(len(refs))
     rows = evaluate_prompts(model, source, refs, plan, precision=config.precision, on_image=on_image)
     report = PromptReport(
         run=config.run_name,
