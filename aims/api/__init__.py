@@ -233,6 +233,7 @@ def evaluate(
     last_mask: bool = PromptPlan.last_mask,
     device: str = "auto",
     trust: bool = False,
+    on_total: Callable[[int], None] = lambda images: None,
     on_image: Callable[[int], None] = lambda images: None,
 ) -> PromptReport:
     """Evaluates a run's model with more clicks, boxes and jitter, as `aims evaluate` does.
@@ -247,6 +248,7 @@ def evaluate(
         last_mask: give the mask of the answer before with every further click, as SAM's own evaluation does.
         device: "auto", "cpu", "cuda" or "cuda:N".
         trust: take the dataset as it is, without verifying it.
+        on_total: called once with the number of images.
         on_image: called with the number of images finished since the last call.
 
     Returns:
@@ -267,6 +269,7 @@ def evaluate(
         weights=None if weights is None else Path(weights),
         device=find_device(device),
         trust=trust,
+        on_total=on_total,
         on_image=on_image,
     )
 

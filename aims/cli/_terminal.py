@@ -23,7 +23,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 #: Results go to stdout, progress and remarks to stderr.
@@ -32,7 +32,10 @@ err = Console(stderr=True, highlight=False)
 
 
 class _Speed(ProgressColumn):
-    """Column with the units per second."""
+    """Column with the units per second, in one line however narrow the terminal is."""
+
+    def __init__(self) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed

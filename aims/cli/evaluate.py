@@ -88,6 +88,7 @@ def command(
             last_mask=last_mask,
             device=device,
             trust=trust,
+            on_total=counter.total,
             on_image=counter.advance,
         )
     if as_json:
@@ -104,7 +105,14 @@ def _everything(run: Path, data: Path, weights: Path | None, device: str, trust:
 
     with counting("evaluate") as counter:
         scores = evaluate_everything(
-            run, data, Everything(), weights=weights, device=device, trust=trust, on_image=counter.advance
+            run,
+            data,
+            Everything(),
+            weights=weights,
+            device=device,
+            trust=trust,
+            on_total=counter.total,
+            on_image=counter.advance,
         )
     if as_json:
         print_json(msgspec.to_builtins(scores))

@@ -132,15 +132,24 @@ def command(
         print_json({**dataclasses.asdict(outcome), "folder": str(outcome.folder)})
     else:
         out.print(
-            f"{outcome.objects:,} objects in {outcome.finished:,} pictures  ->  {outcome.folder}",
+            f"{_count(outcome.objects, 'object')} in {_count(outcome.finished, 'picture')}  ->  "
+            f"{outcome.folder}",
             markup=False,
         )
     if outcome.skipped:
         err.print(f"without prompts, left out: {_some(outcome.skipped)}", markup=False, soft_wrap=True)
     if outcome.failed:
-        for reason in [*outcome.failed.values()][:_SHOWN]:
-            err.print(f"not predicted: {reason}", markup=False, soft_wrap=True)
-        raise AimsError(f"{len(outcome.failed)} of {len(sources)} pictures failed; the others are finished")
+        for file, reason in [*outcome.failed.items()][:_SHOWN]:
+            named = reason if file in reason else f"{file}: {reason}"
+            err.print(f"not predicted: {named}", markup=False, soft_wrap=True)
+        if (more := len(outcome.failed) - _SHOWN) > 0:
+            err.print(f"and {more} more, which --json lists", markup=False)
+        rest = "; the others are finished" if outcome.finished else ""
+        raise AimsError(f"{len(outcome.failed)} of {len(sources)} pictures failed{rest}")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'s' * (number != 1)}"
 
 
 def _some(names: list[str]) -> str:

@@ -2,16 +2,52 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from threading import Thread
 
 
-def process_pool(jobs: int) -> ProcessPoolExecutor:
-    """Creates a pool of `jobs` processes.
+class ProcessPool(ProcessPoolExecutor):
+    """A pool whose processes end with the one that made it, however that ends.
 
     Processes are spawned, because forking a process with running threads (Arrow, BLAS) can deadlock. They
-    ignore Ctrl-C, so that only the process that made the pool reports it. Each imports the main module: a
-    script that uses a pool needs `if __name__ == "__main__"`.
+    ignore Ctrl-C, so that only the process that made the pool reports it.
+
+    Args:
+        jobs: number of processes.
     """
-    return ProcessPoolExecutor(jobs, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+
+    def __init__(self, jobs: int) -> None:
+        context = get_context("spawn")
+        # Its writing end is in this process alone, and closes with it.
+        self._reader, self._writer = context.Pipe(duplex=False)
+        super().__init__(jobs, context, _begin, (self._reader,))
+
+    def end(self) -> None:
+        """Ends the processes at once; tasks that have not finished are lost."""
+        self.shutdown(wait=False, cancel_futures=True)
+        self._writer.close()
+
+
+def process_pool(jobs: int) -> ProcessPool:
+    """Creates a pool of `jobs` processes.
+
+    Each imports the main module: a script that uses a pool needs `if __name__ == "__main__"`.
+    """
+    return ProcessPool(jobs)
+
+
+def _begin(lifeline: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+
+
+def _end_with(lifeline: Connection) -> None:
+    """Ends this process once the other end is closed; nothing is ever sent."""
+    with suppress(EOFError, OSError):
+        lifeline.recv_bytes()
+    os._exit(1)

@@ -102,6 +102,7 @@ def evaluate_run(
     weights: Path | None = None,
     device: torch.device | None = None,
     trust: bool = False,
+    on_total: Callable[[int], None] = lambda images: None,
     on_image: Callable[[int], None] = lambda images: None,
 ) -> PromptReport:
     """Evaluates the model of a finished run under further prompts, and writes the scores to its folder.
@@ -113,6 +114,7 @@ def evaluate_run(
         weights: the pretrained weights that the run started from; None for the cache folder.
         device: device to compute on; None for the CPU.
         trust: whether the dataset is taken as it is, without being verified.
+        on_total: called once with the number of images.
         on_image: called with the number of images finished since the last call.
 
     Raises:
@@ -133,6 +135,7 @@ def evaluate_run(
     )
     model = load_model(folder, weights).to(device or "cpu")
     refs = split_images(dataset, protocol, config.seed, config.limit)["test"]
+    on_total(len(refs))
     rows = evaluate_prompts(model, source, refs, plan, precision=config.precision, on_image=on_image)
     report = PromptReport(
         run=config.run_name,

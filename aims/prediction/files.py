@@ -3,7 +3,7 @@
 OUT/
     settings.json       model, prompts and options, with which other ones are refused in the same folder
     masks/NAME.png      16-bit map of the objects: 0 = nothing, else the object's number
-    pictures/NAME.png   the sensor's picture with outlines
+    pictures/NAME.png   the sensor's picture with outlines, smaller where it is huge
     objects.jsonl       one line a finished picture: its objects as COCO annotations; what a stop leaves
     predictions.json    all of them as COCO's JSON, written at the end
 """
@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -120,20 +122,20 @@ def predict_files(
         InputError: `out` holds predictions of other settings, or something else.
     """
     prompts = PromptFile.read(plan.prompts) if plan.prompts is not None else None
-    _prepare(out, plan, overwrite)
-    done = _finished(out)
-    tasks, skipped = [], []
-    for source in sources:
-        asked = None if prompts is None else tuple(prompts.of(source.name, source.file))
-        if asked is not None and not asked:
-            skipped.append(source.file)
-        elif source.name not in done:
-            tasks.append((source, asked))
+    asked = [None if prompts is None else tuple(prompts.of(each.name, each.file)) for each in sources]
+    skipped = [source.file for source, own in zip(sources, asked, strict=True) if own == ()]
     if prompts is not None and len(skipped) == len(sources):
         named = next(iter(prompts.pictures))
         raise InputError(
             f"{prompts.path}: names none of the pictures (e.g. {named!r}, not {sources[0].name!r})"
         )
+    _prepare(out, plan, overwrite)
+    done = _finished(out)
+    tasks = [
+        (source, own)
+        for source, own in zip(sources, asked, strict=True)
+        if own != () and source.name not in done
+    ]
     on_picture(len(sources) - len(skipped) - len(tasks))
     failed: dict[str, str] = {}
     with (out / OBJECTS).open("a", encoding="utf-8") as lines:
@@ -162,8 +164,9 @@ def _computed(
             yield task[0], _predict(task, plan, out, None)
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with process_pool(min(jobs, max(1, len(tasks)))) as pool:
-        waiting: deque[tuple[Source, Future[_Result]]] = deque()
+    pool = process_pool(min(jobs, max(1, len(tasks))))
+    waiting: deque[tuple[Source, Future[_Result]]] = deque()
+    try:
         # A few tasks ahead: neither they nor their results pile up.
         for task in tasks:
             waiting.append((task[0], pool.submit(_predict, task, plan, out, threads)))
@@ -172,6 +175,14 @@ def _computed(
                 yield source, future.result()
         for source, future in waiting:
             yield source, future.result()
+    except BrokenProcessPool:
+        raise AimsError(
+            "a process was killed, most often as memory lacked; finished pictures are kept: the same command "
+            f"goes on, with fewer than {jobs} --jobs or smaller --tile"
+        ) from None
+    finally:
+        # After an interruption nobody waits for a picture that may take minutes.
+        pool.end()
 
 
 def _predict(task: _Task, plan: Predicting, out: Path, threads: int | None) -> _Result:
@@ -223,7 +234,8 @@ def _prepare(out: Path, plan: Predicting, overwrite: bool) -> None:
     del settings["device"], settings["weights"]
     value = json.loads(json.dumps(settings))
     path = out / SETTINGS
-    if path.is_file() and not overwrite:
+    # Other settings may follow ones with which nothing was predicted.
+    if path.is_file() and not overwrite and _finished(out):
         if decode_json(path.read_bytes(), where=str(path)) != value:
             raise InputError(
                 f"{out}: holds predictions of another model or other options; give another --out, or "
@@ -235,6 +247,9 @@ def _prepare(out: Path, plan: Predicting, overwrite: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in (OBJECTS, PREDICTIONS):
         (out / name).unlink(missing_ok=True)
+    for name in (MASKS, PICTURES):
+        # Only ours: the folder had settings of ours, or nothing.
+        shutil.rmtree(out / name, ignore_errors=True)
     write_json(path, value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import cv2
@@ -13,18 +14,27 @@ from aims.data.pictures import picture
 from aims.prediction.instances import Instances
 
 Colour = tuple[int, int, int]
+#: Most pixels of a picture with outlines.
+DRAWN = 2**24
 
 
 def outlined(
     arrays: Mapping[str, Array], streams: Mapping[str, StreamSpec], instances: Instances
 ) -> NDArray[np.uint8]:
-    """Draws the first stream of a picture with the outlines of objects, each in a colour of its own."""
+    """Draws the first stream of a picture with the outlines of objects, each in a colour of its own.
+
+    A picture of more than `DRAWN` pixels is drawn smaller, by a whole factor.
+    """
     name = next(iter(arrays))
-    drawn = picture(arrays[name], name, streams[name]).copy()
+    # Drawing takes about 40 bytes a pixel, many times what prediction does.
+    step = math.ceil(math.sqrt(math.prod(instances.size) / DRAWN))
+    drawn = picture(arrays[name][::step, ::step], name, streams[name]).copy()
     width = max(1, round(max(drawn.shape[:2]) / 500))
     for k, part in enumerate(instances.parts):
         x, y = instances.corners[k].tolist()
-        outline(drawn, part, number_colour(k), width=width, offset=(x, y))
+        # The rows and columns of the part that the smaller picture has.
+        seen, offset = part[-y % step :: step, -x % step :: step], (-(-x // step), -(-y // step))
+        outline(drawn, seen, number_colour(k), width=width, offset=offset)
     return drawn
 
 

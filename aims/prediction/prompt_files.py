@@ -77,7 +77,10 @@ class PromptFile:
             content = decode_json(path.read_bytes(), where=str(path))
             found = convert_struct({"pictures": content}, _File, where=f"{path}: no prompts").pictures
         elif path.suffix.lower() == ".csv":
-            found = _read_csv(path)
+            try:
+                found = _read_csv(path)
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise InputError(f"{path}: not readable as CSV in UTF-8 ({error})") from None
         else:
             raise InputError(f"{path}: prompts are read from .csv and .json")
         if not any(found.values()):
@@ -128,6 +131,8 @@ def _read_csv(path: Path) -> dict[str, list[Prompt]]:
             )
         objects: dict[str, dict[Any, dict[str, Any]]] = {}
         for number, row in enumerate(rows, start=2):
+            if not row[named]:
+                raise InputError(f"{path}, line {number}: names no picture")
             key = row.get("object") or ("row", number)
             prompt = objects.setdefault(row[named], {}).setdefault(
                 key, {"points": [], "labels": [], "box": None}

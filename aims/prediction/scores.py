@@ -41,6 +41,7 @@ def evaluate_everything(
     weights: Path | None = None,
     device: str = "auto",
     trust: bool = False,
+    on_total: Callable[[int], None] = lambda images: None,
     on_image: Callable[[int], None] = lambda images: None,
 ) -> EverythingScores:
     """Finds all objects of the test images of a run and scores them; writes `EVERYTHING` beside its record.
@@ -52,6 +53,7 @@ def evaluate_everything(
         weights: the pretrained weights that the run started from; None to find them.
         device: "auto", "cpu", "cuda" or "cuda:N".
         trust: whether the dataset is taken as it is, without being verified.
+        on_total: called once with the number of images.
         on_image: called with the number of images finished since the last call.
 
     Raises:
@@ -64,6 +66,7 @@ def evaluate_everything(
     protocol = find_protocol(config.protocol)
     model = load(folder, weights=weights, device=device)
     refs = split_images(dataset, protocol, config.seed, config.limit)["test"]
+    on_total(len(refs))
     truths: list[tuple[NDArray[np.uint16], NDArray[np.int64]]] = []
     found: list[Instances] = []
     for ref in refs:

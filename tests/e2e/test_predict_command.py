@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
+from rich.console import Console
 
 import aims
-from aims.cli import main
+from aims.cli import _terminal, main
+from aims.prediction.files import outlined
+from aims.prediction.instances import Instances
 
 
 def predict(*words):
@@ -107,6 +117,75 @@ def test_what_cannot_be_read_is_named_and_the_others_are_finished(made, tmp_path
     assert (tmp_path / "out" / "masks" / "a.png").is_file()
 
 
+def test_wrong_prompts_leave_nothing_that_stands_in_the_way_of_right_ones(made, tmp_path, capsys):
+    _, run, files = made
+    out, clicks = tmp_path / "out", tmp_path / "clicks.csv"
+    clicks.write_text("image,x,y\nanother,3,3\n")
+    assert predict(run, files[0], "--prompts", clicks, "--out", out) == 2
+    assert not out.exists()
+    clicks.write_text(f"image,x,y\n{files[0].name},3000,3\n")
+    assert predict(run, files[0], "--prompts", clicks, "--out", out) == 1
+    err = capsys.readouterr().err
+    assert f"not predicted: {files[0]}: point (3000, 3) lies outside the picture" in err
+    assert "error: 1 of 1 pictures failed\n" in err
+    clicks.write_text(f"image,x,y\n{files[0].name},30,3\n")
+    assert predict(run, files[0], "--prompts", clicks, "--out", out) == 0
+
+
+def test_overwriting_leaves_no_file_of_other_settings(made, tmp_path):
+    _, run, files = made
+    out = tmp_path / "out"
+    assert predict(run, *files[:2], *GRID, "--out", out) == 0
+    assert (
+        predict(run, files[1], *GRID, "--max-share", 0.4, "--out", out, "--overwrite", "--no-pictures") == 0
+    )
+    assert [path.name for path in out.rglob("*.png")] == [f"{files[1].stem}.png"]
+
+
+def test_of_many_failures_some_are_named(made, tmp_path, capsys):
+    _, run, files = made
+    for number in range(7):
+        (tmp_path / f"{number}.npy").write_bytes(b"no array")
+    shutil.copy(files[0], tmp_path / files[0].name)
+    assert predict(run, tmp_path, *GRID, "--out", tmp_path / "out") == 1
+    err = capsys.readouterr().err
+    assert err.count("not predicted: ") == 5
+    assert "and 2 more, which --json lists" in err
+    assert "error: 7 of 8 pictures failed; the others are finished" in err
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interruption_ends_all_processes_and_the_command_goes_on(made, tmp_path, number):
+    """Ctrl-C reaches all processes of a terminal; the system kills one that takes too much memory."""
+    folder, run, _ = made
+    out = tmp_path / "out"
+    words = [*("predict", run, folder / "set", "--everything", "--points-per-side", 12), "--out", out]
+    command = [sys.executable, "-m", "aims", *map(str, words), "--jobs", "2"]
+    options = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, **options) as stopped:
+        while not (out / "objects.jsonl").is_file() or not (out / "objects.jsonl").read_bytes():
+            assert stopped.poll() is None
+            time.sleep(0.02)
+        children = [child.pid for child in psutil.Process(stopped.pid).children()]
+        if number == signal.SIGINT:
+            os.killpg(stopped.pid, number)
+        else:
+            workers = [pid for pid in children if "spawn_main" in " ".join(psutil.Process(pid).cmdline())]
+            os.kill(workers[0], number)
+        _, err = stopped.communicate(timeout=60)
+    assert stopped.returncode == (130 if number == signal.SIGINT else 1)
+    assert len(err.strip().splitlines()) == 1
+    assert "what was finished is kept" in err or "finished pictures are kept: the same command goes on" in err
+    psutil.wait_procs([psutil.Process(pid) for pid in children if psutil.pid_exists(pid)], timeout=30)
+    assert not [pid for pid in children if psutil.pid_exists(pid)]
+    lines = (out / "objects.jsonl").read_text().count("\n")
+    assert 0 < lines < 12
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "in 12 pictures" in done.stdout
+    assert not list(out.rglob(".*"))
+
+
 @pytest.mark.thorough
 def test_two_processes_and_a_dataset_give_what_one_process_gives_for_the_files(made, tmp_path):
     folder, run, _ = made
@@ -123,6 +202,33 @@ def test_tiles_join(made, tmp_path):
     _, run, files = made
     assert predict(run, files[0], *GRID, "--tile", 32, "--out", tmp_path / "out", "--json") == 0
     assert (tmp_path / "out" / "masks" / f"{files[0].stem}.png").is_file()
+
+
+def test_huge_pictures_are_drawn_smaller(made, tmp_path, monkeypatch):
+    _, run, files = made
+    model = aims.load(run, device="cpu")
+    arrays = model.rules.read(files[0])
+    mask = np.zeros((1, 48, 64), bool)
+    mask[0, 8:20, 20:40] = True
+    found = Instances.of(mask, np.ones(1, np.float32))
+    whole = outlined(arrays, model.rules.streams, found)
+    monkeypatch.setattr("aims.prediction.outlines.DRAWN", 48 * 64 // 4)
+    half = outlined(arrays, model.rules.streams, found)
+    assert (whole.shape, half.shape) == ((48, 64, 3), (24, 32, 3))
+    for drawn, (top, bottom, left, right) in ((whole, (8, 19, 20, 39)), (half, (4, 9, 10, 19))):
+        rows, columns = np.nonzero((drawn == drawn[top, left]).all(2))
+        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (top, bottom, left, right)
+
+
+def test_progress_takes_one_line_at_60_columns(monkeypatch):
+    monkeypatch.setattr("rich.progress.Task.speed", 4.1)
+    console = Console(width=60, file=io.StringIO())
+    with _terminal.progress_bar() as progress:
+        _terminal.Counter(progress, "predict", 1000, "pictures").advance(999)
+        console.print(progress.get_renderable())
+    text = console.file.getvalue()
+    assert "4.1 pictures/s" in text
+    assert len(text.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

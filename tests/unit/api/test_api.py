@@ -121,7 +121,16 @@ def test_convert_run_evaluate_and_report_are_the_commands(tmp_path):
     )
     assert record.config.fingerprint == made.manifest.fingerprint
     assert record.config.options == {"width": 4}
-    scores = aims.evaluate(record.path, data=tmp_path / "set", clicks=2, jitter=1).scores
+    total, images = [], []
+    scores = aims.evaluate(
+        record.path,
+        data=tmp_path / "set",
+        clicks=2,
+        jitter=1,
+        on_total=total.append,
+        on_image=images.append,
+    ).scores
+    assert total == [sum(images)] == [scores.images]
     assert scores.miou_clicks[0] == pytest.approx(record.scores.miou)
     result = aims.report(tmp_path / "runs", out=tmp_path / "report", data=tmp_path / "set")
     assert (tmp_path / "report" / "index.html") in result.written

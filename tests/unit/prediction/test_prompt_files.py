@@ -61,12 +61,15 @@ def test_json_says_the_same(tmp_path):
         ("a.json", "[", "a.json"),
         ("a.json", '{"a": [{"point": [1, 2]}]}', "point"),
         ("a.json", '{"a": [{"points": [[1, 2]], "labels": [1, 1]}]}', "2 labels for 1 points"),
+        ("a.csv", "image,x,y\n,1,2\n", "line 2: names no picture"),
+        ("a.csv", "image,x,y\nü,1,2\n", "not readable as CSV in UTF-8"),
+        ("a.csv", "image,x,y\na,1,2" + "0" * 200_000 + "\n", "not readable as CSV in UTF-8"),
         ("a.txt", "", "read from .csv and .json"),
     ],
 )
 def test_files_that_say_something_else_are_refused(tmp_path, name, text, reason):
     with pytest.raises(InputError, match=reason):
-        PromptFile.read(written(tmp_path, name, text))
+        PromptFile.read(written(tmp_path, name, text, "latin-1"))
 
 
 def test_no_file_is_refused(tmp_path):

@@ -1,0 +1,63 @@
+"""Pools of processes: their processes end with them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+from aims.core.processes import process_pool
+
+
+def gone(process: int) -> bool:
+    """Whether a process has ended; one that nobody has waited for yet has."""
+    for _ in range(200):
+        try:
+            with open(f"/proc/{process}/stat") as file:
+                if file.read().rpartition(")")[2].split()[0] == "Z":
+                    return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_tasks_are_computed():
+    with process_pool(2) as pool:
+        assert [*pool.map(abs, [-1, -2, 3])] == [1, 2, 3]
+
+
+def test_end_waits_for_no_task():
+    pool = process_pool(1)
+    process = pool.submit(os.getpid).result()
+    running = pool.submit(time.sleep, 600)
+    pool.end()
+    assert gone(process)
+    with pytest.raises((BrokenProcessPool, CancelledError)):
+        running.result(timeout=60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_one_that_made_the_pool(number):
+    code = (
+        "import os, time\n"
+        "from aims.core.processes import process_pool\n"
+        "if __name__ == '__main__':\n"
+        "    pool = process_pool(1)\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    pool.submit(time.sleep, 600)\n"
+        "    time.sleep(600)\n"
+    )
+    main = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert main.stdout is not None
+    process = int(main.stdout.readline())
+    main.send_signal(number)
+    main.wait()
+    main.stdout.close()
+    assert gone(process)
