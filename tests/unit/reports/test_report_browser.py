@@ -185,7 +185,7 @@ def test_filters_hide_tables_columns_and_rows(open_page):
     expect(shown).to_have_text("0 of 6 rows in 0 of 2 tables")
     expect(page.get_by_text("No row fits these filters.")).to_be_visible()
     page.get_by_role("button", name="Show all").click()
-    page.wait_for_function("document.querySelector('output').value.startsWith('6 of 6')")
+    expect(shown).to_have_text("6 of 6 rows in 2 of 2 tables")
     assert page.get_by_label("backbone").evaluate(
         "select => [...select.options].map((one) => one.value)"
     ) == [
@@ -260,9 +260,8 @@ def test_the_gallery_rises_from_the_worst_to_the_best(open_page):
     page = open_page()
     cell(page, "simcmf, lora", "signal").click()
     gallery = page.locator("dialog .gallery")
-    page.wait_for_function(
-        "[...document.querySelectorAll('dialog img')].every((one) => one.naturalWidth > 0)"
-    )
+    for image in page.locator("dialog img").all():
+        expect(image).not_to_have_js_property("naturalWidth", 0)
     found = [float(text.removeprefix("IoU ")) for text in gallery.locator("span").all_inner_texts()]
     assert len(found) == 9
     assert found == sorted(found)
