@@ -237,12 +237,14 @@ def outlined(
     drawn = picture(arrays[name][::step, ::step], name, streams[name]).copy()
     width = max(1, round(max(drawn.shape[:2]) / 500))
     for k, part in enumerate(instances.parts):
-        found, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        colour = _colour(k)
-        lines = [(line + instances.corners[k]) // step for line in found]
+        x, y = instances.corners[k].tolist()
+        # The rows and columns of the part that the smaller picture has.
+        seen = part[-y % step :: step, -x % step :: step]
+        found, _ = cv2.findContours(seen.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        colour, offset = _colour(k), (-(-x // step), -(-y // step))
         # Dark below bright: visible on every ground.
         for shade, stroke in ((tuple(value // 4 for value in colour), 2 * width + 1), (colour, width)):
-            cv2.drawContours(drawn, lines, -1, shade, stroke)
+            cv2.drawContours(drawn, found, -1, shade, stroke, offset=offset)
     return drawn
 
 

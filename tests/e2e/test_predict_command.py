@@ -212,8 +212,12 @@ def test_huge_pictures_are_drawn_smaller(made, tmp_path, monkeypatch):
     mask[0, 8:20, 20:40] = True
     found = Instances.of(mask, np.ones(1, np.float32))
     whole = outlined(arrays, model.rules.streams, found)
+    thin = np.zeros((1, 48, 64), bool)
+    thin[0, 1:30, 1] = True  # between the columns of the smaller picture
     monkeypatch.setattr("aims.prediction.files.DRAWN", 48 * 64 // 4)
     half = outlined(arrays, model.rules.streams, found)
+    nothing = outlined(arrays, model.rules.streams, Instances.of(thin, np.ones(1, np.float32)))
+    assert nothing.shape == half.shape
     assert (whole.shape, half.shape) == ((48, 64, 3), (24, 32, 3))
     for drawn, (top, bottom, left, right) in ((whole, (8, 19, 20, 39)), (half, (4, 9, 10, 19))):
         rows, columns = np.nonzero((drawn == drawn[top, left]).all(2))
