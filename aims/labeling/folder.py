@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import imagecodecs
@@ -41,13 +41,15 @@ class LabeledObject:
 
     Attributes:
         class_name: its class.
-        number: its number in the picture, from 1; numbers are not used again before a restart.
+        number: its number in the picture, from 1.
         path: file of its mask.
+        prompt: what it was found by; None where the folder does not say it.
     """
 
     class_name: str
     number: int
     path: Path
+    prompt: Prompt | None = None
 
 
 class LabelFolder:
@@ -66,7 +68,8 @@ class LabelFolder:
         self.path = path
         self._streams = dict(streams)
         self._classes: list[str] = []
-        self._prompts: dict[str, dict[str, Prompt]] = {}
+        # By picture, in the order of their numbers.
+        self._objects: dict[str, list[LabeledObject]] = {}
         if (path / DESCRIPTION).is_file():
             self._open()
         elif path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -86,17 +89,25 @@ class LabelFolder:
 
     def count(self) -> tuple[int, int]:
         """Returns the numbers of pictures and of objects."""
-        pictures = list((self.path / OBJECTS).glob("*/"))
-        return len(pictures), sum(1 for each in pictures for _ in each.glob("*/*.png"))
+        return len(self._objects), sum(map(len, self._objects.values()))
 
-    def objects(self, name: str) -> list[LabeledObject]:
+    def objects(self, name: str) -> Sequence[LabeledObject]:
         """Returns the objects of a picture, in the order in which they were saved."""
-        found = [
-            LabeledObject(class_name=path.parent.name, number=int(path.stem), path=path)
-            for path in (self.path / OBJECTS / image_id(name)).glob("*/*.png")
-            if path.stem.isdecimal()
-        ]
-        return sorted(found, key=lambda each: each.number)
+        return tuple(self._objects.get(image_id(name), ()))
+
+    def require_same(self, name: str, arrays: Mapping[str, Array]) -> None:
+        """Raises InputError if the folder holds another picture of this name."""
+        picture = image_id(name)
+        for stream, array in arrays.items():
+            path = self._stream_file(stream, picture)
+            if path.is_file():
+                held = load_picture(path).array
+                if held.dtype != array.dtype or not np.array_equal(
+                    held, array, equal_nan=held.dtype.kind == "f"
+                ):
+                    raise InputError(
+                        f"{path}: another picture of this name; rename the file, or give another --out"
+                    )
 
     def add(
         self,
@@ -121,18 +132,20 @@ class LabelFolder:
         if not mask.any():
             raise InputError("the mask is empty; click again")
         self._declare(class_name)
+        self.require_same(name, arrays)
         picture = image_id(name)
         for stream, array in arrays.items():
             self._write_stream(stream, picture, array)
         self._describe()
-        number = max((each.number for each in self.objects(name)), default=0) + 1
+        objects = self._objects.setdefault(picture, [])
+        number = objects[-1].number + 1 if objects else 1
         path = self.path / OBJECTS / picture / class_name / f"{number:04d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as beside:
             beside.write_bytes(imagecodecs.png_encode(mask.astype(np.uint8) * 255))
-        self._prompts.setdefault(picture, {})[f"{number}"] = prompt
+        objects.append(LabeledObject(class_name=class_name, number=number, path=path, prompt=prompt))
         self._write_prompts()
-        return LabeledObject(class_name=class_name, number=number, path=path)
+        return objects[-1]
 
     def remove(self, name: str, number: int) -> None:
         """Removes an object, and with the last one its picture.
@@ -141,17 +154,19 @@ class LabelFolder:
             InputError: the picture has no such object.
         """
         picture = image_id(name)
-        found = next((each for each in self.objects(name) if each.number == number), None)
+        objects = self._objects.get(picture, [])
+        found = next((each for each in objects if each.number == number), None)
         if found is None:
             raise InputError(f"{name}: has no object {number}")
         found.path.unlink()
         if not any(found.path.parent.iterdir()):
             found.path.parent.rmdir()
-        if not self.objects(name):
+        objects.remove(found)
+        if not objects:
+            del self._objects[picture]
             shutil.rmtree(self.path / OBJECTS / picture)
             for stream in self._streams:
                 self._stream_file(stream, picture).unlink(missing_ok=True)
-        self._prompts.get(picture, {}).pop(str(number), None)
         self._write_prompts()
 
     def mask(self, saved: LabeledObject) -> NDArray[np.bool_]:
@@ -170,13 +185,22 @@ class LabelFolder:
             )
         for name in content.get("classes", ()):
             self._declare(str(name))
+        for folder in sorted((self.path / OBJECTS).glob("*/")):
+            found = [
+                LabeledObject(class_name=file.parent.name, number=int(file.stem), path=file)
+                for file in folder.glob("*/*.png")
+                if file.stem.isdecimal()
+            ]
+            if found:
+                self._objects[folder.name] = sorted(found, key=lambda each: each.number)
         prompts = self.path / PROMPTS
-        pictures = PromptFile.read(prompts).pictures if prompts.is_file() else {}
-        for picture, found in pictures.items():
-            # Prompts are listed in the order of the objects; without their files they mean nothing.
-            numbers = [str(each.number) for each in self.objects(picture)]
-            if len(numbers) == len(found):
-                self._prompts[picture] = dict(zip(numbers, found, strict=True))
+        for picture, known in (PromptFile.read(prompts).pictures if prompts.is_file() else {}).items():
+            objects = self._objects.get(picture, [])
+            # Prompts are listed in the order of the objects; of other objects they mean nothing.
+            if len(objects) == len(known):
+                self._objects[picture] = [
+                    replace(each, prompt=prompt) for each, prompt in zip(objects, known, strict=True)
+                ]
 
     def _declare(self, name: str) -> None:
         """Adds a class, whose name is also that of a folder."""
@@ -249,9 +273,9 @@ class LabelFolder:
 
     def _write_prompts(self) -> None:
         pictures = {
-            picture: msgspec.to_builtins([each[1] for each in sorted(found.items(), key=_by_number)])
-            for picture, found in sorted(self._prompts.items())
-            if found
+            picture: msgspec.to_builtins([each.prompt for each in objects])
+            for picture, objects in sorted(self._objects.items())
+            if all(each.prompt for each in objects)
         }
         if pictures:
             write_json(self.path / PROMPTS, pictures)
@@ -262,10 +286,6 @@ class LabelFolder:
 def image_id(name: str) -> str:
     """Returns a picture's name as one file name: the folders in it are joined."""
     return name.replace("/", "--")
-
-
-def _by_number(entry: tuple[str, Prompt]) -> int:
-    return int(entry[0])
 
 
 def _dataset_name(path: Path) -> str:

@@ -298,11 +298,10 @@ class Page:
         except AimsError as error:
             nothing = {"src": _EMPTY, "name": html.escape(session.name), "answer": ""}
             return [_notice(str(error)), *(nothing for _ in self._canvases)]
-        saved = [session.labels.mask(each) for each in session.objects]
         values: list[Any] = [_notice(message)]
         for model, answer in zip(session.models, session.answers, strict=True):
             mask = None if answer.instances is None else answer.instances.masks[0]
-            drawn = imagecodecs.png_encode(shown.compose(saved, mask, session.asked), level=1)
+            drawn = imagecodecs.png_encode(shown.compose(session.masks, mask, session.asked), level=1)
             values.append(
                 {
                     "src": f"data:image/png;base64,{base64.b64encode(drawn).decode()}",
@@ -319,17 +318,16 @@ class Page:
         return self._last[1]
 
     def _view_of(self, stream: str, channel: float, own: bool, low: float, high: float) -> View:
-        region = None
-        if self._region is not None and self._region[0] == self._session.index:
-            region = self._region[1]
         window = None if own else (low, high)
-        return View(stream=stream, channel=int(channel), window=window, region=region)
+        return View(stream=stream, channel=int(channel), window=window, region=self._part())
+
+    def _part(self) -> Region | None:
+        """Returns the part of the picture that is seen; None for the whole."""
+        index, region = self._region or (None, None)
+        return region if index == self._session.index else None
 
     def _seen(self) -> Region:
-        """Returns the part of the picture that is seen."""
-        if self._region is not None and self._region[0] == self._session.index:
-            return self._region[1]
-        return Region.whole(self._size())
+        return self._part() or Region.whole(self._size())
 
     def _size(self) -> tuple[int, int]:
         array = next(iter(self._session.arrays.values()))

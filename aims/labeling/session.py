@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from aims.core.errors import AimsError, InputError
 from aims.core.schema import Array, few
 from aims.labeling.folder import LabeledObject, LabelFolder, image_id
-from aims.prediction.instances import Instances
+from aims.prediction.instances import Instances, Mask
 from aims.prediction.model import Embedding, Model
 from aims.prediction.prompt_files import Prompt, answer
 from aims.prediction.sources import Source
@@ -82,6 +82,8 @@ class _Opened:
     arrays: dict[str, Array]
     embeddings: list[Embedding]
     asked: Asked = Asked()
+    # Masks of the saved objects by number: they are drawn after every click.
+    masks: dict[int, Mask] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     steps: list[_Step] = field(default_factory=list)
 
@@ -158,6 +160,11 @@ class Session:
         """The objects of the picture that are saved."""
         return self.labels.objects(self.name)
 
+    @property
+    def masks(self) -> Sequence[Mask]:
+        """(height, width) masks of these objects."""
+        return tuple(self._picture().masks.values())
+
     def open(self, index: int) -> None:
         """Opens a picture and encodes it by every model.
 
@@ -168,9 +175,12 @@ class Session:
         with self._lock:
             if not 0 <= index < len(self.sources):
                 raise InputError(f"picture {index + 1}: there are {len(self.sources)}")
-            arrays = self.sources[index].read(self.models[0].rules, self._channels)
+            source = self.sources[index]
+            arrays = source.read(self.models[0].rules, self._channels)
+            self.labels.require_same(source.name, arrays)
+            masks = {each.number: self.labels.mask(each) for each in self.labels.objects(source.name)}
             embeddings = [model.embed_arrays(arrays) for model in self.models]
-            self._opened = _Opened(index, arrays, embeddings)
+            self._opened = _Opened(index, arrays, embeddings, masks=masks)
             self._ask(Asked())
 
     def move(self, by: int) -> None:
@@ -228,9 +238,9 @@ class Session:
             found = opened.answers[model].instances
             if found is None:
                 raise InputError("nothing to save: click on an object first")
-            saved = self.labels.add(
-                self.name, opened.arrays, found.masks[0], class_name.strip(), opened.asked.prompt()
-            )
+            mask, prompt = found.masks[0], opened.asked.prompt()
+            saved = self.labels.add(self.name, opened.arrays, mask, class_name.strip(), prompt)
+            opened.masks[saved.number] = mask
             opened.steps.append(_Step(opened.asked, saved))
             self._ask(Asked())
             return saved
@@ -242,7 +252,7 @@ class Session:
             InputError: there is no such object.
         """
         with self._lock:
-            self.labels.remove(self.name, number)
+            self._remove(number)
             self._picture().steps.clear()
 
     def undo(self) -> None:
@@ -253,8 +263,12 @@ class Session:
                 return
             step = opened.steps.pop()
             if step.saved is not None:
-                self.labels.remove(self.name, step.saved.number)
+                self._remove(step.saved.number)
             self._ask(step.before)
+
+    def _remove(self, number: int) -> None:
+        self.labels.remove(self.name, number)
+        del self._picture().masks[number]
 
     def _step(self, asked: Asked) -> None:
         before = self._picture().asked

@@ -147,3 +147,19 @@ def test_folders_of_something_else_are_refused(tmp_path, labels):
 
 def test_names_are_one_file_name():
     assert image_id("test/scene/1") == "test--scene--1"
+
+
+def test_another_picture_of_a_known_name_is_refused(labels):
+    labels.add("a", ARRAYS, box((6, 9), 0, 0, 3, 3), "weed", CLICK)
+    before = file_digests(labels.path)
+    for other in (ARRAYS["signal"] + 1, ARRAYS["signal"].astype(np.float64), ARRAYS["signal"][:5]):
+        with refused(InputError, "a.tif: another picture of this name"):
+            labels.add("a", {"signal": other}, box(other.shape[:2], 0, 0, 3, 3), "weed", CLICK)
+    assert file_digests(labels.path) == before
+
+
+def test_missing_values_are_the_same_picture(labels):
+    arrays = {"signal": np.where(ARRAYS["signal"] > 5, np.nan, ARRAYS["signal"]).astype(np.float32)}
+    labels.add("a", arrays, box((6, 9), 0, 0, 3, 3), "weed", CLICK)
+    labels.add("a", arrays, box((6, 9), 3, 3, 6, 6), "weed", CLICK)
+    assert labels.count() == (1, 2)

@@ -129,3 +129,32 @@ def test_names_that_would_be_one_are_refused(session, model):
     twice = [first, Source(name=first.name.replace("/", "--"), file="x", recording=None)]
     with refused(InputError, "two pictures", first.name.replace("/", "--")):
         Session([model], twice, session.labels)
+
+
+def test_a_picture_of_a_known_name_must_be_the_same(session, model, made_up, tmp_path):
+    session.drag((2, 3, 40, 30))
+    session.save("box")
+    first, other = session.sources[0], session.sources[1]
+    renamed = replace(other, name=first.name)
+    again = Session([model], [renamed], LabelFolder(session.labels.path, model.rules.streams))
+    with refused(InputError, "another picture of this name"):
+        again.open(0)
+    assert again.labels.count() == (1, 1)
+
+
+def test_saved_masks_are_those_that_are_drawn(session, model):
+    session.drag((2, 3, 40, 30))
+    session.save("box")
+    session.drag((10, 3, 50, 20))
+    session.save("can")
+    kept = session.masks
+    assert [each.class_name for each in session.objects] == ["box", "can"]
+    again = Session([model], session.sources, LabelFolder(session.labels.path, model.rules.streams))
+    again.open(session.index)
+    assert all(np.array_equal(one, two) for one, two in zip(kept, again.masks, strict=True))
+    session.undo()
+    assert np.array_equal(session.masks[0], kept[0])
+    assert len(session.masks) == 1
+    again.remove(1)
+    assert np.array_equal(again.masks[0], kept[1])
+    assert len(again.masks) == 1
