@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 
 from aims.core.errors import InputError
+from aims.core.files import inside
 from aims.core.schema import Array
 from aims.data.manifest import MANIFEST
 from aims.data.read import Dataset, ImageRef
@@ -35,6 +36,10 @@ class Source:
     recording: Path | dict[str, Path] | None = None
     dataset: Path | None = None
     ref: ImageRef | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError if the name leads out of the folder of results: an image id may be anything."""
+        inside(Path(), self.name, where=self.file)
 
     def read(self, rules: InputRules, channels: Sequence[int] | None = None) -> dict[str, Array]:
         """Reads its streams; see `InputRules.read`."""
