@@ -129,8 +129,7 @@ def predict_files(
         raise InputError(
             f"{prompts.path}: names none of the pictures (e.g. {named!r}, not {sources[0].name!r})"
         )
-    _prepare(out, plan, overwrite)
-    done = _finished(out)
+    done = _prepare(out, plan, overwrite)
     tasks = [
         (source, own)
         for source, own in zip(sources, asked, strict=True)
@@ -224,8 +223,8 @@ def _file(out: Path, kind: str, name: str) -> Path:
     return path
 
 
-def _prepare(out: Path, plan: Predicting, overwrite: bool) -> None:
-    """Makes the folder, or checks that it is one of the same settings."""
+def _prepare(out: Path, plan: Predicting, overwrite: bool) -> set[str]:
+    """Makes the folder, or checks that it is one of the same settings; returns the pictures that are done."""
     settings = asdict(plan) | {
         # The name of a run says its configuration; where it lies does not matter.
         "model": Path(plan.model).name,
@@ -235,13 +234,13 @@ def _prepare(out: Path, plan: Predicting, overwrite: bool) -> None:
     value = json.loads(json.dumps(settings))
     path = out / SETTINGS
     # Other settings may follow ones with which nothing was predicted.
-    if path.is_file() and not overwrite and _finished(out):
+    if path.is_file() and not overwrite and (done := _finished(out)):
         if decode_json(path.read_bytes(), where=str(path)) != value:
             raise InputError(
                 f"{out}: holds predictions of another model or other options; give another --out, or "
                 "--overwrite"
             )
-        return
+        return done
     if out.exists() and not path.is_file() and any(out.iterdir()):
         raise InputError(f"{out}: holds something else; give another --out")
     out.mkdir(parents=True, exist_ok=True)
@@ -251,6 +250,7 @@ def _prepare(out: Path, plan: Predicting, overwrite: bool) -> None:
         # Only ours: the folder had settings of ours, or nothing.
         shutil.rmtree(out / name, ignore_errors=True)
     write_json(path, value)
+    return set()
 
 
 def _finished(out: Path) -> set[str]:

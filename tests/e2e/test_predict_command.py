@@ -20,8 +20,8 @@ from rich.console import Console
 
 import aims
 from aims.cli import _terminal, main
-from aims.prediction.files import outlined
 from aims.prediction.instances import Instances
+from aims.prediction.outlines import outlined
 
 
 def predict(*words):
