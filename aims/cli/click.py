@@ -19,6 +19,7 @@ from aims.cli._options import (
 )
 from aims.cli._terminal import err, out
 from aims.core.errors import InputError
+from aims.core.words import count
 
 _EPILOG = """
 \b
@@ -90,12 +91,12 @@ def command(
     session = Session(models, sources, labels, parse_channels(channels))
     server = PageServer(Page(session).app, port)
     out.print(server.address, markup=False, soft_wrap=True)
-    err.print(f"{len(sources):,} picture{'s' * (len(sources) > 1)}; Ctrl-C ends", markup=False)
+    err.print(f"{count(len(sources), 'picture')}; Ctrl-C ends", markup=False)
     if not no_browser:
         webbrowser.open(server.address)
     server.run()
     pictures, objects = labels.count()
     if objects:
-        what = f"{objects:,} object{'s' * (objects > 1)} in {pictures:,} picture{'s' * (pictures > 1)}"
+        what = f"{count(objects, 'object')} in {count(pictures, 'picture')}"
         out.print(f"{what}  ->  {labels.path}", markup=False, soft_wrap=True)
         out.print(f"next: {labels.command}", markup=False, soft_wrap=True)

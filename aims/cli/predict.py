@@ -21,6 +21,7 @@ from aims.cli._options import (
 )
 from aims.cli._terminal import counting, err, out, print_json
 from aims.core.errors import AimsError, InputError
+from aims.core.words import count
 from aims.prediction.options import Everything, Tiling
 
 _EPILOG = """
@@ -97,10 +98,9 @@ def command(
     """Predict masks for files of a trained model's sensor.
 
     MODEL is the folder of a finished run or of `aims export-model --format sam`, or a submission with
-    weights; FILES are pictures, folders, patterns
-    or converted datasets. They are read, scaled and ordered as in the training. Written are masks/NAME.png
-    (16 bits, one number an object), pictures/NAME.png (outlines) and predictions.json (COCO, RLE). The same
-    command goes on after a stop.
+    weights; FILES are pictures, folders, patterns or converted datasets. They are read, scaled and ordered as
+    in the training. Written are masks/NAME.png (16 bits, one number an object), pictures/NAME.png (outlines)
+    and predictions.json (COCO, RLE). The same command goes on after a stop.
     """
     if find_all == (prompts is not None):
         raise click.UsageError("give either --everything or --prompts FILE", click.get_current_context())
@@ -132,7 +132,7 @@ def command(
         print_json({**dataclasses.asdict(outcome), "folder": str(outcome.folder)})
     else:
         out.print(
-            f"{_count(outcome.objects, 'object')} in {_count(outcome.finished, 'picture')}  ->  "
+            f"{count(outcome.objects, 'object')} in {count(outcome.finished, 'picture')}  ->  "
             f"{outcome.folder}",
             markup=False,
         )
@@ -146,10 +146,6 @@ def command(
             err.print(f"and {more} more, which --json lists", markup=False)
         rest = "; the others are finished" if outcome.finished else ""
         raise AimsError(f"{len(outcome.failed)} of {len(sources)} pictures failed{rest}")
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'s' * (number != 1)}"
 
 
 def _some(names: list[str]) -> str:

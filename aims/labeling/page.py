@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from aims.core.errors import AimsError
+from aims.core.words import count
 from aims.labeling.session import Answer, Session
 from aims.labeling.view import Region, Shown, View, show, value_range
 
@@ -264,10 +265,10 @@ class Page:
         least, most = self._range(view)
         window = view.window or (least, most)
         place = f"picture {session.index + 1:,} of {len(session.sources):,}"
-        count = f"{objects:,} object{'s' * (objects != 1)} in {pictures:,} saved to {session.labels.path}"
+        kept = f"{count(objects, 'object')} in {count(pictures, 'picture')} saved to {session.labels.path}"
         return [
             *self._answered(view, message),
-            f"<b>{html.escape(session.name)}</b> &middot; {place} &middot; {html.escape(count)}",
+            f"<b>{html.escape(session.name)}</b> &middot; {place} &middot; {html.escape(kept)}",
             gr.Dropdown(value=session.index),
             gr.Dropdown(choices=[*session.labels.classes]),
             gr.Dropdown(

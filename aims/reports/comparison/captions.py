@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.core.sizes import LARGE_NAME, LARGE_SHARE
+from aims.core.words import count
 from aims.reports.comparison.table import Comparison
 from aims.reports.runs.floors import DISC
 from aims.reports.runs.results import Result
@@ -12,7 +13,7 @@ from aims.reports.statistics.paired import FLIPS, Verdict, fewest_images
 from aims.reports.tables.captions import condition_facts
 from aims.reports.tables.everything import everything_note
 from aims.reports.tables.marks import STAR, marks_words
-from aims.reports.tables.numbers import count, listed
+from aims.reports.tables.numbers import listed
 
 
 def comparison_title(table: Comparison) -> str:

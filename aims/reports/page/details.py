@@ -11,6 +11,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 from aims.core.config import RunConfig
 from aims.core.sizes import LARGE_NAME
+from aims.core.words import count
 from aims.reports.comparison.captions import comparison_title
 from aims.reports.comparison.costs import COSTS
 from aims.reports.comparison.table import MEAN, Comparison, ComparisonRow
@@ -19,7 +20,7 @@ from aims.reports.runs.costs import Costs
 from aims.reports.runs.curves import Curves
 from aims.reports.runs.load import Run
 from aims.reports.runs.results import Result
-from aims.reports.tables.numbers import count, interval, percent, seed_list, short
+from aims.reports.tables.numbers import interval, percent, seed_list, short
 from aims.reports.tables.scores import Score
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from aims.core.config import RANDOM_WEIGHTS
 from aims.core.vocabulary import PROTOCOLS
+from aims.core.words import count
 from aims.reports.paper.cells import PERCENT, FilledCell, FilledTable
 from aims.reports.paper.description import PaperTable
 from aims.reports.paper.published import PAPER_BACKBONE, PAPER_PROTOCOL
@@ -15,7 +16,7 @@ from aims.reports.tables.captions import condition_title
 from aims.reports.tables.latex import latex_text
 from aims.reports.tables.markdown import escape_markdown, markdown_lines, markdown_text
 from aims.reports.tables.marks import marks_words
-from aims.reports.tables.numbers import count, decimals, seed_list
+from aims.reports.tables.numbers import decimals, seed_list
 from aims.reports.tables.results_table import (
     CONDITION_FIELDS,
     RESULT_FIELDS,

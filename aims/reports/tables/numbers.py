@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from aims.core.words import count
+
 #: Lower and upper end of an interval; None where there is none.
 Ends = tuple[float, float] | None
 
@@ -32,11 +34,6 @@ def p_value(p: float) -> str:
 def decimals(value: float | None) -> str:
     """A number with two decimals; empty for None."""
     return "" if value is None else f"{value:.2f}"
-
-
-def count(number: int, word: str) -> str:
-    """A number and what it counts, e.g. "1 image" or "2,400 images"."""
-    return f"{number:,} {word}" + ("" if number == 1 else "s")
 
 
 def short(number: float) -> str:

@@ -139,7 +139,7 @@ def test_a_person_labels_pictures(clicker, session, made_up, tmp_path):
     page.locator("#class input").fill("grüner Baum")
     page.locator("#class input").press("Enter")
     clicker.press("save")
-    expect(page.locator("#heading")).to_contain_text("1 object in 1")
+    expect(page.locator("#heading")).to_contain_text("1 object in 1 picture saved")
     expect(page.locator("#saved input")).to_have_value("1: grüner Baum")
     clicker.press("next")
     assert session.index == 1
