@@ -6,12 +6,14 @@ import dataclasses
 import hashlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 
 from aims.core.schema import (
     Converter,
@@ -31,6 +33,22 @@ DTYPES = ("uint8", "uint16", "int16", "int32", "float16", "float32", "float64")
 def seeded(*parts: object) -> np.random.Generator:
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
+
+
+@contextmanager
+def time_limit(seconds: int) -> Iterator[None]:
+    """Fails a test that is still running after so many seconds."""
+
+    def stop(number: int, frame: object) -> None:
+        pytest.fail(f"still running after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def file_digests(folder: Path) -> dict[str, str]:

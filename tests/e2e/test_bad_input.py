@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from aims.cli import main
 from aims.converters.zoo.converter import ZooConverter
 from aims.core.converters import installed_converters, load_converter
 from aims.data import write
-from helpers import file_digests
+from helpers import file_digests, time_limit
 
 # The sets made here are tiny; that their counts differ from the published ones is said, and is no error. How
 # many pictures are missing is said before the first of them ends the conversion.
@@ -37,23 +36,12 @@ CELLS = [
 
 
 @pytest.fixture
-def aims(capsys):
-    """Runs a command line, at most half a minute; returns exit code, stdout, stderr."""
-
-    def stop(number, frame):
-        pytest.fail(f"still running after {_LIMIT_S} s")
+def aims(aims):
+    """Runs a command line as everywhere, at most half a minute."""
 
     def call(*args):
-        before = signal.signal(signal.SIGALRM, stop)
-        signal.alarm(_LIMIT_S)
-        try:
-            with pytest.raises(SystemExit) as exited:
-                main([str(arg) for arg in args])
-        finally:
-            signal.alarm(0)
-            signal.signal(signal.SIGALRM, before)
-        out, err = capsys.readouterr()
-        return exited.value.code or 0, out, err
+        with time_limit(_LIMIT_S):
+            return aims(*args)
 
     return call
 

@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import toys
+from earlier_runs import EARLIER
 
 from aims.core.errors import InputError
 from aims.core.files import own_file, sha256_file
-from aims.core.submissions import open_submission
 from aims.data.format import decode_instances
-from aims.data.write import convert
-from helpers import MadeUp
+from helpers import time_limit
 
 TRAIN, TEST = (f"data/{split}-00000-of-00001.parquet" for split in ("train", "test"))
-EARLIER = Path(__file__).parent.parent / "earlier"
 _LIMIT_S = 20
 
 
@@ -98,10 +95,7 @@ BELIEVED = {
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    root = tmp_path_factory.mktemp("believed")
-    (root / "raw").mkdir()
-    convert(MadeUp(raw=root / "raw", images=6), root / "set")
-    return root / "set"
+    return toys.made_up_set(tmp_path_factory.mktemp("believed") / "set", images=6, size=(24, 32)).folder
 
 
 @pytest.fixture
@@ -171,17 +165,9 @@ def test_a_sweep_refuses_before_its_first_run(aims, folder, tmp_path):
 def in_time(aims):
     """Runs a command line as `aims` does, and fails where it waits."""
 
-    def stop(number, frame):
-        pytest.fail(f"still running after {_LIMIT_S} s")
-
     def call(*arguments):
-        before = signal.signal(signal.SIGALRM, stop)
-        signal.alarm(_LIMIT_S)
-        try:
+        with time_limit(_LIMIT_S):
             return aims(*arguments)
-        finally:
-            signal.alarm(0)
-            signal.signal(signal.SIGALRM, before)
 
     return call
 
@@ -237,19 +223,10 @@ def test_no_command_follows_what_leads_out_of_a_dataset(in_time, folder, tmp_pat
     assert refused == expected.get(name, {*commands})
 
 
-@pytest.fixture(scope="module")
-def whole_run(tmp_path_factory):
-    (path,) = EARLIER.glob("version-2/*vipt*.zip")
-    submission = open_submission(path)
-    folder = tmp_path_factory.mktemp("runs") / submission.run
-    assert submission.unpack(folder) == []
-    return folder
-
-
 @UNSAFE
 @pytest.mark.parametrize("name", ["run.json", "instances.parquet", "metrics.jsonl", "weights.safetensors"])
-def test_no_command_follows_what_leads_out_of_a_run(in_time, whole_run, tmp_path, name, replace):
-    run = shutil.copytree(whole_run, tmp_path / "outer" / "runs" / whole_run.name)
+def test_no_command_follows_what_leads_out_of_a_run(in_time, earlier, tmp_path, name, replace):
+    run = shutil.copytree(earlier, tmp_path / "outer" / "runs" / earlier.name)
     replace(run / name)
     data = ("--data", EARLIER / "dataset")
     commands = {
@@ -258,7 +235,7 @@ def test_no_command_follows_what_leads_out_of_a_run(in_time, whole_run, tmp_path
         "export-model": ("export-model", run, "--to", tmp_path / "model.pth"),
         "submit": ("submit", run, "--to", tmp_path, "--weights"),
         "push": ("push", run, "me/run"),
-        "compare": ("compare", run, whole_run, "--out", tmp_path / "pair.png"),
+        "compare": ("compare", run, earlier, "--out", tmp_path / "pair.png"),
     }
     expected = {
         "run.json": {*commands},
@@ -278,8 +255,8 @@ def test_no_command_follows_what_leads_out_of_a_run(in_time, whole_run, tmp_path
     in_time("report", "--runs", run.parent, "--out", tmp_path / "report", *data)
 
 
-def test_the_lock_of_a_run_may_be_a_pipe(in_time, whole_run, tmp_path):
-    run = shutil.copytree(whole_run, tmp_path / "runs" / whole_run.name)
+def test_the_lock_of_a_run_may_be_a_pipe(in_time, earlier, tmp_path):
+    run = shutil.copytree(earlier, tmp_path / "runs" / earlier.name)
     os.mkfifo(run.with_name(f".{run.name}.lock"))
     assert in_time("watch", run.parent, "--json")[0] == 0
 

@@ -25,21 +25,8 @@ def click(*words):
     return ended.value.code
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A set of made-up thermal pictures, and an untrained model of it whose backbone every process knows."""
-    folder = tmp_path_factory.mktemp("made")
-    with pytest.raises(SystemExit):
-        main(["synth", "folder", "--out", f"{folder}/raw", "--scenes", "6", "--size", "48x64"])
-    aims.convert("folder", config=folder / "raw" / "shapes.toml", out=folder / "set")
-    record = aims.run(
-        "zero-shot", "thermal", data=folder / "set", runs=folder / "runs", backbone="sam-tiny", device="cpu"
-    )
-    return folder, record.path
-
-
-def test_it_serves_until_ctrl_c(made, tmp_path):
-    folder, run = made
+def test_it_serves_until_ctrl_c(thermal_run, tmp_path):
+    folder, run, _ = thermal_run
     model = aims.load(run, device="cpu")
     labels = LabelFolder(tmp_path / "labels", model.rules.streams)
     picture = aims.open(folder / "set")[0]
@@ -86,8 +73,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_refused(made, case, capsys, tmp_path):
-    folder, run = made
+def test_what_is_refused(thermal_run, case, capsys, tmp_path):
+    folder, run, _ = thermal_run
     words, message = REFUSED[case]
     places = {"run": run, "raw": folder / "raw" / "thermal", "empty": tmp_path}
     assert click(*(word.format(**places) for word in words)) == 2
@@ -96,8 +83,8 @@ def test_what_is_refused(made, case, capsys, tmp_path):
     assert err.count("\n") == 1
 
 
-def test_without_its_extra_it_names_it(made, tmp_path):
-    folder, run = made
+def test_without_its_extra_it_names_it(thermal_run, tmp_path):
+    folder, run, _ = thermal_run
     # Python itself takes an entry of None for a module that cannot be imported.
     write_text(
         tmp_path / "without.py",

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import toys
 
 from aims.data.format import encode_instances
-from aims.data.write import convert
-from helpers import MadeUp, put
+from helpers import put
 
 HUGE_PNG = encode_instances(np.zeros((4, 4), np.uint16))
 HUGE_PNG = HUGE_PNG[:16] + (40_000).to_bytes(4, "big") * 2 + HUGE_PNG[24:]
@@ -79,10 +79,7 @@ COMMANDS = ("verify", "inspect", "view", "audit", "export", "run")
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    root = tmp_path_factory.mktemp("damaged")
-    (root / "raw").mkdir()
-    convert(MadeUp(raw=root / "raw", images=2), root / "set")
-    return root / "set"
+    return toys.made_up_set(tmp_path_factory.mktemp("damaged") / "set", images=2, size=(24, 32)).folder
 
 
 @pytest.fixture

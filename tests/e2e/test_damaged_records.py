@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from pathlib import Path
 
 import msgspec
 import pytest
 import torch
+from earlier_runs import EARLIER
 
 from aims.core.errors import AimsError, InputError
 from aims.core.records import METRICS, RECORD, RESUME
-from aims.core.submissions import open_submission
 from aims.engine.checkpoint import INDEX, load_resume, save_tensors
 from aims.pretrain.settings import PretrainSettings
 from aims.reports.runs.load import load_run
 from helpers import put
 
-EARLIER = Path(__file__).parent.parent / "earlier"
 NAN, INFINITE = float("nan"), float("inf")
 
 #: Place in run.json -> the values that are put there; `...` takes the key away.
@@ -80,19 +78,9 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run as it was left, with its weights."""
-    (path,) = EARLIER.glob("version-2/*vipt*.zip")
-    submission = open_submission(path)
-    folder = tmp_path_factory.mktemp("runs") / submission.run
-    assert submission.unpack(folder) == []
-    return folder
-
-
 @pytest.fixture
-def folder(whole, tmp_path):
-    return shutil.copytree(whole, tmp_path / "runs" / whole.name)
+def folder(earlier, tmp_path):
+    return shutil.copytree(earlier, tmp_path / "runs" / earlier.name)
 
 
 def one_line(aims, *arguments):
@@ -137,12 +125,12 @@ def test_what_is_no_regular_file_is_not_waited_for(aims, folder):
     one_line(aims, "evaluate", folder, "--data", EARLIER / "dataset")
 
 
-def test_commands_that_look_at_several_runs(aims, whole, folder, tmp_path):
+def test_commands_that_look_at_several_runs(aims, earlier, folder, tmp_path):
     record = json.loads((folder / RECORD).read_text())
     record["scores"]["miuo"] = record["scores"].pop("miou")
     (folder / RECORD).write_text(json.dumps(record))
     said = f"{folder / RECORD}: not a run record: scores: no 'miou'; is 'miuo' meant for it?"
-    assert said in one_line(aims, "compare", whole, folder, "--out", tmp_path / "pair.png")
+    assert said in one_line(aims, "compare", earlier, folder, "--out", tmp_path / "pair.png")
     assert said in one_line(aims, "submit", folder, "--to", tmp_path)
     # The same run again answers from what is there.
     config = record["config"]

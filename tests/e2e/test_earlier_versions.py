@@ -10,11 +10,10 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from pathlib import Path
 
 import pytest
+from earlier_runs import EARLIER
 
-EARLIER = Path(__file__).parent.parent / "earlier"
 SUBMISSIONS = sorted(EARLIER.glob("version-*/*.aims.zip"))
 #: mIoU in per cent as `aims run` printed it when each was made.
 PRINTED = {

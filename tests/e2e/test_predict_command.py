@@ -30,25 +30,11 @@ def predict(*words):
     return ended.value.code
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A set of made-up thermal pictures, and an untrained model of it whose backbone every process knows."""
-    folder = tmp_path_factory.mktemp("made")
-    with pytest.raises(SystemExit):
-        main(["synth", "folder", "--out", f"{folder}/raw", "--scenes", "12", "--size", "48x64"])
-    aims.convert("folder", config=folder / "raw" / "shapes.toml", out=folder / "set")
-    record = aims.run(
-        "zero-shot", "thermal", data=folder / "set", runs=folder / "runs", backbone="sam-tiny", device="cpu"
-    )
-    files = sorted((folder / "raw").glob("thermal/*"))
-    return folder, record.path, files
-
-
 GRID = ("--everything", "--points-per-side", 4, "--min-stability", 0.3)
 
 
-def test_files_become_masks_outlines_and_coco(made, tmp_path, capsys):
-    _, run, files = made
+def test_files_become_masks_outlines_and_coco(thermal_run, tmp_path, capsys):
+    _, run, files = thermal_run
     out = tmp_path / "out"
     assert predict(run, *files[:3], *GRID, "--out", out) == 0
     assert f"in 3 pictures  ->  {out}" in capsys.readouterr().out
@@ -68,8 +54,8 @@ def test_files_become_masks_outlines_and_coco(made, tmp_path, capsys):
         assert drawn.shape == (48, 64, 3)
 
 
-def test_prompts_answer_the_objects_that_they_name(made, tmp_path, capsys):
-    _, run, files = made
+def test_prompts_answer_the_objects_that_they_name(thermal_run, tmp_path, capsys):
+    _, run, files = thermal_run
     clicks = tmp_path / "clicks.csv"
     clicks.write_text(f"image,x,y\n{files[0].name},10,10\n{files[0].stem},30,20\n{files[1].stem},5,5\n")
     assert predict(run, files[0].parent, "--prompts", clicks, "--out", tmp_path / "out") == 0
@@ -82,8 +68,8 @@ def test_prompts_answer_the_objects_that_they_name(made, tmp_path, capsys):
     assert np.array_equal(coco.annToMask(coco.imgToAnns[1][0]), expected)
 
 
-def test_a_stopped_prediction_goes_on_and_other_options_are_refused(made, tmp_path, capsys):
-    _, run, files = made
+def test_a_stopped_prediction_goes_on_and_other_options_are_refused(thermal_run, tmp_path, capsys):
+    _, run, files = thermal_run
     out = tmp_path / "out"
     assert predict(run, *files[:2], *GRID, "--out", out) == 0
     before = (out / "objects.jsonl").read_bytes()
@@ -102,8 +88,8 @@ def test_a_stopped_prediction_goes_on_and_other_options_are_refused(made, tmp_pa
     assert "holds something else" in capsys.readouterr().err
 
 
-def test_what_cannot_be_read_is_named_and_the_others_are_finished(made, tmp_path, capsys):
-    _, run, files = made
+def test_what_cannot_be_read_is_named_and_the_others_are_finished(thermal_run, tmp_path, capsys):
+    _, run, files = thermal_run
     raw = tmp_path / "raw"
     raw.mkdir()
     shutil.copy(files[0], raw / f"a{files[0].suffix}")
@@ -117,8 +103,8 @@ def test_what_cannot_be_read_is_named_and_the_others_are_finished(made, tmp_path
     assert (tmp_path / "out" / "masks" / "a.png").is_file()
 
 
-def test_wrong_prompts_leave_nothing_that_stands_in_the_way_of_right_ones(made, tmp_path, capsys):
-    _, run, files = made
+def test_wrong_prompts_leave_nothing_that_stands_in_the_way_of_right_ones(thermal_run, tmp_path, capsys):
+    _, run, files = thermal_run
     out, clicks = tmp_path / "out", tmp_path / "clicks.csv"
     clicks.write_text("image,x,y\nanother,3,3\n")
     assert predict(run, files[0], "--prompts", clicks, "--out", out) == 2
@@ -132,8 +118,8 @@ def test_wrong_prompts_leave_nothing_that_stands_in_the_way_of_right_ones(made, 
     assert predict(run, files[0], "--prompts", clicks, "--out", out) == 0
 
 
-def test_overwriting_leaves_no_file_of_other_settings(made, tmp_path):
-    _, run, files = made
+def test_overwriting_leaves_no_file_of_other_settings(thermal_run, tmp_path):
+    _, run, files = thermal_run
     out = tmp_path / "out"
     assert predict(run, *files[:2], *GRID, "--out", out) == 0
     assert (
@@ -142,8 +128,8 @@ def test_overwriting_leaves_no_file_of_other_settings(made, tmp_path):
     assert [path.name for path in out.rglob("*.png")] == [f"{files[1].stem}.png"]
 
 
-def test_of_many_failures_some_are_named(made, tmp_path, capsys):
-    _, run, files = made
+def test_of_many_failures_some_are_named(thermal_run, tmp_path, capsys):
+    _, run, files = thermal_run
     for number in range(7):
         (tmp_path / f"{number}.npy").write_bytes(b"no array")
     shutil.copy(files[0], tmp_path / files[0].name)
@@ -156,9 +142,9 @@ def test_of_many_failures_some_are_named(made, tmp_path, capsys):
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_interruption_ends_all_processes_and_the_command_goes_on(made, tmp_path, number):
+def test_an_interruption_ends_all_processes_and_the_command_goes_on(thermal_run, tmp_path, number):
     """Ctrl-C reaches all processes of a terminal; the system kills one that takes too much memory."""
-    folder, run, _ = made
+    folder, run, _ = thermal_run
     out = tmp_path / "out"
     words = [*("predict", run, folder / "set", "--everything", "--points-per-side", 12), "--out", out]
     command = [sys.executable, "-m", "aims", *map(str, words), "--jobs", "2"]
@@ -187,8 +173,8 @@ def test_an_interruption_ends_all_processes_and_the_command_goes_on(made, tmp_pa
 
 
 @pytest.mark.thorough
-def test_two_processes_and_a_dataset_give_what_one_process_gives_for_the_files(made, tmp_path):
-    folder, run, _ = made
+def test_two_processes_and_a_dataset_give_what_one_process_gives_for_the_files(thermal_run, tmp_path):
+    folder, run, _ = thermal_run
     assert predict(run, folder / "set", "--split", "test", *GRID, "--out", tmp_path / "one") == 0
     assert predict(run, folder / "set", "--split", "test", *GRID, "--out", tmp_path / "two", "--jobs", 2) == 0
     one, two = (sorted((tmp_path / name / "masks").rglob("*.png")) for name in ("one", "two"))
@@ -198,14 +184,14 @@ def test_two_processes_and_a_dataset_give_what_one_process_gives_for_the_files(m
         assert left.read_bytes() == right.read_bytes()
 
 
-def test_tiles_join(made, tmp_path):
-    _, run, files = made
+def test_tiles_join(thermal_run, tmp_path):
+    _, run, files = thermal_run
     assert predict(run, files[0], *GRID, "--tile", 32, "--out", tmp_path / "out", "--json") == 0
     assert (tmp_path / "out" / "masks" / f"{files[0].stem}.png").is_file()
 
 
-def test_huge_pictures_are_drawn_smaller(made, tmp_path, monkeypatch):
-    _, run, files = made
+def test_huge_pictures_are_drawn_smaller(thermal_run, tmp_path, monkeypatch):
+    _, run, files = thermal_run
     model = aims.load(run, device="cpu")
     arrays = model.rules.read(files[0])
     mask = np.zeros((1, 48, 64), bool)
@@ -248,8 +234,8 @@ def test_progress_takes_one_line_at_60_columns(monkeypatch):
         (("{run}", "{file}", "--prompts", "x.csv", "--tile", "64"), "--tile is for --everything"),
     ],
 )
-def test_bad_input_is_one_line(made, tmp_path, capsys, words, reason):
-    folder, run, files = made
+def test_bad_input_is_one_line(thermal_run, tmp_path, capsys, words, reason):
+    folder, run, files = thermal_run
     out = ("--out", tmp_path / "out")
     told = [word.replace("{run}", str(run)).replace("{file}", str(files[0])) for word in words]
     assert predict(*[word.replace("{folder}", str(folder)) for word in told], *out) == 2

@@ -7,23 +7,20 @@ import os
 import shutil
 
 import pytest
+import toys
 
 from aims.core.errors import InputError
 from aims.data import verified
 from aims.data.read import Dataset
 from aims.data.verified import require_verified
-from aims.data.write import convert
-from helpers import MadeUp, file_digests
+from helpers import file_digests
 
 TRAIN = "data/train-00000-of-00001.parquet"
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    root = tmp_path_factory.mktemp("verified")
-    (root / "raw").mkdir()
-    convert(MadeUp(raw=root / "raw", images=2), root / "set")
-    return root / "set"
+    return toys.made_up_set(tmp_path_factory.mktemp("verified") / "set", images=2, size=(24, 32)).folder
 
 
 @pytest.fixture
