@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from aims.core.columns import COLUMNS
@@ -65,6 +66,11 @@ class StreamSpec:
             raise InputError("missing: an integer that no float can hold; give another")
         if self.valid_range is not None and self.valid_range[0] == self.valid_range[1]:
             raise InputError(f"valid_range {list(self.valid_range)}: the two numbers must differ")
+
+    def measured(self, array: Array) -> NDArray[np.bool_]:
+        """Returns where an array holds measurements: finite values other than `missing`, of its shape."""
+        found: NDArray[np.bool_] = np.isfinite(array)
+        return found if self.missing is None else found & (array != self.missing)
 
 
 def _is_finite(number: float) -> bool:

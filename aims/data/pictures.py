@@ -92,10 +92,7 @@ def draw(array: Array, name: str, spec: StreamSpec, window: tuple[float, float] 
         window: the values of the first and the last colour; None for those above. Angles have none.
     """
     values = array.astype(np.float64)
-    missing = ~np.isfinite(values)
-    if spec.missing is not None:
-        missing |= array == spec.missing
-    unknown: NDArray[np.bool_] = np.asarray(missing.any(axis=2))
+    unknown: NDArray[np.bool_] = np.asarray(~spec.measured(array).all(axis=2))
     values[unknown] = np.nan
     by_unit = _BY_UNIT.get(spec.unit) if spec.channels == 1 else None
     painter = _BY_NAME.get(name) or by_unit or _paint_generic

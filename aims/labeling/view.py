@@ -186,10 +186,8 @@ def value_range(
     arrays: Mapping[str, Array], streams: Mapping[str, StreamSpec], view: View
 ) -> tuple[float, float]:
     """Returns the least and the largest measured value of what is shown; 0 and 1 without any."""
-    values, missing = view.plane(arrays[view.stream]), streams[view.stream].missing
-    measured = np.isfinite(values)
-    if missing is not None:
-        measured &= values != missing
+    values = view.plane(arrays[view.stream])
+    measured = streams[view.stream].measured(values)
     if not measured.any():
         return 0.0, 1.0
     low, high = float(values[measured].min()), float(values[measured].max())

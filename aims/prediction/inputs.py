@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from aims.core.errors import InputError, unknown_name
@@ -142,9 +142,7 @@ class InputRules:
 
     def _check(self, name: str, array: Array, spec: StreamSpec, where: str) -> None:
         """Raises InputError if nothing was measured, or most values are none of the stream's."""
-        measured: NDArray[np.bool_] = np.isfinite(array)
-        if spec.missing is not None:
-            measured &= array != spec.missing
+        measured = spec.measured(array)
         where = f"{where}: " if where else ""
         if not measured.any():
             raise InputError(f"{where}{name} holds no measurement: every value is missing")
