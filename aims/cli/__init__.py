@@ -6,13 +6,18 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from types import MappingProxyType
 
 import click as _click  # `aims click`, once imported, is the `click` of this package
 
-from aims.cli._terminal import WarningHandler
+from aims.cli._terminal import WarningHandler, discard, tolerate_any_text
 from aims.core.errors import AimsError, explain, unknown_name
+from aims.core.faults import DEBUG, describe_fault
+from aims.core.files import is_unicode
+from aims.core.texts import one_line
 from aims.version import __version__
 
 #: Command -> what it does, in the order of the help page. Kept here so that help imports no torch.
@@ -66,7 +71,10 @@ class _LazyGroup(_click.Group):
 
 
 @_click.group(
-    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"Exit code 0; 1: a failure; 2: wrong input; 70: a fault of AIMS ({DEBUG}=1 shows its traceback); "
+    "130: stopped.",
 )
 @_click.version_option(__version__, prog_name="aims")
 def cli() -> None:
@@ -77,14 +85,24 @@ def cli() -> None:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs the command line and exits: 0, 1 for a failure, 2 for wrong input, 130 when interrupted."""
+    """Runs the command line and exits.
+
+    The exit code is 0, 1 for a failure, 2 for wrong input, 70 for a fault of AIMS, 130 when interrupted.
+    """
+    tolerate_any_text()
     logging.basicConfig(level=logging.WARNING, handlers=[WarningHandler()])
     sys.exit(_run(args))
 
 
 def _run(args: Sequence[str] | None) -> int:
+    for word in sys.argv[1:] if args is None else args:
+        if not is_unicode(word):
+            # Neither JSON nor the libraries that read and write the files can name it.
+            coding = sys.getfilesystemencoding()
+            return _fail(f"{word}: not valid {coding} text; rename it, or choose another LC_ALL", 2)
     try:
         cli.main(args, prog_name="aims", standalone_mode=False)
+        _flush()
     except AimsError as error:
         return _fail(str(error), error.exit_code)
     except _click.exceptions.NoArgsIsHelpError as error:
@@ -94,19 +112,57 @@ def _run(args: Sequence[str] | None) -> int:
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context else ""
         return _fail(f"{error.format_message()}{hint}", 2)
-    except (KeyboardInterrupt, _click.Abort):
+    except (KeyboardInterrupt, _click.Abort) as error:
+        # No command asks for input, so nobody pressed Ctrl-D.
+        if isinstance(error.__cause__, EOFError):
+            return _fail(describe_fault(error.__cause__), os.EX_SOFTWARE)
         return _fail("interrupted; what was finished is kept", 130)
     except BrokenPipeError:
         # The reader of our output went away (`aims ... | head`): nothing is wrong. Python's flush at exit
         # would complain about the closed pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
+    except SystemExit as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        # click exits by itself where a pipe is closed, and only there.
+        if frame.f_globals["__name__"] != "click.core":
+            raise
     except MemoryError:
         return _fail("out of memory; what was finished is kept", 1)
     except OSError as error:
-        return _fail(explain(error), 1)
+        # Libraries derive exceptions of their own from it, which come from no system call.
+        if error.errno is None:
+            return _fail(describe_fault(error), os.EX_SOFTWARE)
+        return _fail(explain(_named(error)), 1)
+    except Exception as error:
+        return _fail(describe_fault(error), os.EX_SOFTWARE)
     return 0
 
 
+def _flush() -> None:
+    """Writes what is left of the output; a full disk behind it is an error with a name."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # Python's own flush at exit would fail again.
+        discard(sys.stdout)
+        raise OSError(error.errno, error.strerror, "standard output") from None
+
+
+def _named(error: OSError) -> OSError:
+    """Returns the error with the name of the output if it was the output that could not be written."""
+    try:
+        _flush()
+    except OSError as named:
+        return named
+    return error
+
+
 def _fail(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    with suppress(OSError):
+        _flush()
+    # The reader of stderr may be gone, or the terminal.
+    with suppress(OSError):
+        print(f"error: {one_line(message)}", file=sys.stderr)
     return code

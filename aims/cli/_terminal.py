@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import os
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,12 +25,51 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
 
+from aims.core.texts import one_line, printable
+
+
+class Terminal(Console):
+    """A console that shows what a terminal would obey, and goes on where nobody reads stderr any more."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Renders an object; names in files may hold escape sequences, which only rich itself may send."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Makes a text of a string; before the layout, which counts letters."""
+        return super().render_str(printable(text), **options)
+
+    def on_broken_pipe(self) -> None:
+        """Ends a command whose results nobody reads; one whose remarks nobody reads goes on.
+
+        Raises:
+            BrokenPipeError: the reader of stdout went away.
+        """
+        if not self.stderr:
+            raise BrokenPipeError
+        discard(sys.stderr)
+
+
 #: Results go to stdout, progress and remarks to stderr.
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
+out = Terminal(highlight=False, soft_wrap=True)
+err = Terminal(stderr=True, highlight=False)
+
+
+def discard(stream: TextIO) -> None:
+    """Lets everything that is written to a standard stream from now on vanish."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def tolerate_any_text() -> None:
+    """Lets the standard streams escape letters that their encoding lacks, and names that are no text."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class _Speed(ProgressColumn):
@@ -128,10 +169,11 @@ class WarningHandler(logging.Handler):
 
 def warn(message: str) -> None:
     """Writes one warning to stderr, above a progress display."""
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {one_line(message)}", file=sys.stderr)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Writes one JSON document to stdout."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    # JSON has escapes of its own for letters that the encoding lacks.
+    text = json.dumps(value, indent=2, ensure_ascii=not (sys.stdout.encoding or "").lower().startswith("utf"))
+    sys.stdout.write(f"{printable(text)}\n")

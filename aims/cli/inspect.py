@@ -17,6 +17,7 @@ from rich.text import Text
 from aims.cli._options import DATASET, json_option
 from aims.cli._terminal import add_columns, counting, err, out, plain_table, print_json
 from aims.core.errors import InputError
+from aims.core.texts import one_line
 from aims.data.meters import show_number
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def command(folder: Path, images: int | None, everything: bool, as_json: bool) -
     for part in _report(dataset, summary):
         out.print(part, soft_wrap=False)
     for warning in dataset.manifest.warnings:
-        err.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
+        err.print(Text(f"warning: {one_line(warning)}", style="yellow"), soft_wrap=True)
 
 
 def _json(dataset: Dataset, summary: Summary) -> dict[str, Any]:

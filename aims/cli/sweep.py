@@ -25,6 +25,7 @@ from aims.cli._sweep_plan import estimate_json, estimate_missing, print_plan
 from aims.cli._terminal import err, out, print_json
 from aims.core.config import NO_TUNING, SETTINGS
 from aims.core.errors import AimsError, InputError
+from aims.engine.stopping import Stopped
 from aims.suites.tasks import RETRIES
 
 if TYPE_CHECKING:
@@ -166,8 +167,6 @@ def _make(missing: Sequence[PlannedRun], where: EngineOptions) -> Mapping[str, O
 
 
 def _raise_unless_all(planned: Sequence[PlannedRun], outcomes: Mapping[str, Outcome]) -> None:
-    from aims.engine.train import Stopped
-
     states = [_state(run, outcomes) for run in planned]
     if "stopped" in states or "missing" in states:
         left = states.count("stopped") + states.count("missing")

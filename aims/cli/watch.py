@@ -9,7 +9,7 @@ import click
 
 from aims.api import RUNS
 from aims.cli._options import PATH, json_option
-from aims.cli._terminal import print_json
+from aims.cli._terminal import Terminal, print_json
 
 
 @click.command()
@@ -31,7 +31,6 @@ def command(runs: Path, once: bool, every: float, as_json: bool) -> None:
     shows runs of other machines on a shared disk; nothing is changed. Ctrl-C ends it, and no run.
     """
     # Imported here: they are not needed for the help page.
-    from rich.console import Console
     from rich.live import Live
 
     from aims.cli._watch_display import Overview
@@ -42,7 +41,7 @@ def command(runs: Path, once: bool, every: float, as_json: bool) -> None:
     if as_json:
         print_json({"runs": [run.as_json() for run in found]})
         return
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if once or not console.is_terminal:
         console.print(Overview(found))
         return

@@ -9,23 +9,27 @@ import json
 import os
 import platform
 import re
+import secrets
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import platformdirs
 
 from aims.core.errors import InputError
+from aims.core.texts import printable
 
-# With process id and counter it makes names of temporary files unique, also on shared file systems.
-_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _WRITERS = itertools.count()
 
 _DEEPEST = 100
 # A key of more parts than that: tomllib takes time in the square of their number.
 _LONG_KEY = re.compile(rf"(?<![\w.-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{_DEEPEST}}}", re.ASCII)
+# As safetensors and HDF5 write it.
+_SYSTEM_ERROR = re.compile(r"\b(?:os error|errno =) (\d+)")
 # Strings of several lines, strings and quoted keys of one, and comments; one without an end goes on to the
 # end of the text, or of its line.
 _QUOTED = re.compile(
@@ -41,23 +45,51 @@ def atomic_write(path: Path) -> Iterator[Path]:
     An interruption at any moment leaves either the old file or the new one. Every writer has its own file, so
     the later of two concurrent writers wins. Temporary files of dead processes on this host are removed.
     """
-    prefix = f".{path.name}.{_HOST}-"
-    beside = path.with_name(f"{prefix}{os.getpid()}-{next(_WRITERS)}.tmp")
+    prefix = f".{path.name}.{_host()}-"
+    # On a shared disk another machine may have this one's name, and its process this one's number.
+    beside = path.with_name(f"{prefix}{os.getpid()}-{next(_WRITERS)}-{secrets.token_hex(4)}.tmp")
     for left in path.parent.glob(f"{glob.escape(prefix)}*.tmp"):
         if not _is_alive(left.name.removeprefix(prefix).partition("-")[0]):
             left.unlink(missing_ok=True)
     try:
-        yield beside
-        sync(beside)
-        os.replace(beside, path)
-    except OSError as error:
-        # The error has no file name, or that of the temporary file: report `path` instead.
-        if error.errno is None or error.filename not in (None, str(beside), beside):
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from None
+        with naming(path, beside):
+            yield beside
+            sync(beside)
+            os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
     sync(path.parent)
+
+
+@cache
+def _host() -> str:
+    """Returns a name of this machine, or of this container, whose process numbers are its own."""
+    parts = [platform.node()]
+    with suppress(OSError, ValueError):
+        parts.append(Path("/etc/machine-id").read_text("ascii"))
+    with suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+
+
+@contextmanager
+def naming(path: Path, beside: Path | None = None) -> Iterator[None]:
+    """Gives the name `path` to errors of writing that have none, or that of the temporary file `beside`.
+
+    Python names the file where it cannot be opened, and not where the disk is full. Libraries in C and Rust
+    give the number of the system's error in their message alone.
+
+    Raises:
+        OSError: with number and name, in place of the error.
+    """
+    try:
+        yield
+    except Exception as error:
+        said = _SYSTEM_ERROR.search(str(error))
+        number = getattr(error, "errno", None) or (int(said[1]) if said else None)
+        if number is None or getattr(error, "filename", None) not in (None, str(beside), beside):
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from None
 
 
 def _is_alive(process: str) -> bool:
@@ -99,7 +131,7 @@ def toml_value(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{', '.join(map(toml_value, value))}]"
     # JSON's escapes are valid in TOML, which also requires one for DEL.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+    return printable(json.dumps(value, ensure_ascii=False))
 
 
 def toml_key(key: str) -> str:
@@ -208,8 +240,11 @@ def own_file(path: Path, folder: Path | None = None) -> Path:
         folder: the dataset or run; None for the folder of the file.
 
     Raises:
-        InputError: the link leaves the folder, or the path is not a regular file.
+        InputError: the link leaves the folder, the path is not a regular file, or its name is no text, which
+            JSON and Parquet's readers cannot handle.
     """
+    if not is_unicode(str(path)):
+        raise InputError(f"{path}: its name is not valid {sys.getfilesystemencoding()} text; rename it")
     folder = folder or path.parent
     depth = len(path.relative_to(folder).parts)
     # Most files are no links: resolving each would take longer than reading a small one.

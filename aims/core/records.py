@@ -27,6 +27,7 @@ from msgspec import UNSET, UnsetType
 from aims.core.config import Option, RunConfig
 from aims.core.errors import InputError
 from aims.core.files import write_json
+from aims.core.schema import STREAM_PATTERN
 from aims.core.structs import Count, Share, read_struct
 from aims.core.vocabulary import PAPER, PAPER_1
 
@@ -234,6 +235,10 @@ class Preprocessing:
     channel_order: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        for name in self.streams:
+            # They become Python names in the example of an exported model.
+            if not STREAM_PATTERN.fullmatch(name):
+                raise InputError(f"preprocessing: {name!r} is no name of a stream")
         channels = list(range(len(self.mean)))
         if len(self.std) != len(channels) or sorted(self.channel_order) != channels:
             raise InputError("preprocessing: mean, std and channel_order are not of the same channels")

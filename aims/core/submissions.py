@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from aims.core.errors import InputError
-from aims.core.files import atomic_write, own_file, regular_file, sha256_file
+from aims.core.files import atomic_write, naming, own_file, regular_file, sha256_file
 from aims.core.records import INSTANCES, METRICS, RECORD, SAMPLES, WEIGHTS, RunRecord
 from aims.core.structs import Count, Digest, decode_json, decode_struct
 
@@ -89,7 +89,11 @@ class Submission:
             for name, member in self.members.items():
                 digest = hashlib.sha256()
                 try:
-                    with archive.open(f"{self.run}/{name}") as source, (folder / name).open("wb") as target:
+                    with (
+                        archive.open(f"{self.run}/{name}") as source,
+                        naming(folder / name),
+                        (folder / name).open("wb") as target,
+                    ):
                         while piece := source.read(_PIECE):
                             digest.update(piece)
                             target.write(piece)

@@ -142,7 +142,7 @@ def hub_errors(repository: Repository) -> Iterator[Any]:
         code = error.response.status_code
         login = "; log in with `hf auth login`" if code in (401, 403) else ""
         raise AimsError(f"{repository}: the Hub answered with {code} ({_line(error)}){login}") from None
-    except errors.LocalEntryNotFoundError as error:
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise AimsError(f"{repository}: the Hub cannot be reached ({_line(error)})") from None
     except (RuntimeError, ValueError) as error:
         # The package's own words for a failed upload hide why.

@@ -7,6 +7,7 @@ from typing import Any
 
 import jinja2
 
+from aims.core.texts import escape_markdown, finalize_html, markdown_code
 from aims.data.meters import show_number
 
 
@@ -23,11 +24,12 @@ def render_template(template: str, /, *, autoescape: bool = False, **context: An
     """
     environment = jinja2.Environment(
         autoescape=autoescape,
+        finalize=finalize_html if autoescape else None,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["show_number"] = show_number
+    environment.filters |= {"show_number": show_number, "markdown": escape_markdown, "code": markdown_code}
     text = files("aims.data").joinpath(template).read_text("utf-8")
     return environment.from_string(text).render(context)

@@ -8,6 +8,8 @@ from typing import Any
 
 import jinja2
 
+from aims.core.texts import escape_markdown, markdown_code
+
 
 def render_card(template: Path, content: Mapping[str, Any], **more: Any) -> str:
     """Renders the Jinja template of a model card; an undefined variable raises `jinja2.UndefinedError`.
@@ -24,4 +26,5 @@ def render_card(template: Path, content: Mapping[str, Any], **more: Any) -> str:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters |= {"markdown": escape_markdown, "code": markdown_code}
     return environment.get_template(template.name).render(content, **more)

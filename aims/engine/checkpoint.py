@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,18 +68,29 @@ class TrainingState:
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Writes a safetensors file atomically: after an interruption it is either complete or absent.
 
+    Equal tensors and metadata give equal bytes.
+
     Raises:
         OSError: the file cannot be written, for example because the disk is full.
     """
     with atomic_write(path) as beside:
-        try:
-            # safetensors stores contiguous tensors only.
-            save_file({name: t.detach().contiguous() for name, t in tensors.items()}, beside, dict(metadata))
-        except SafetensorError as error:
-            # safetensors wraps the operating system's error and keeps its number in the message only.
-            if code := re.search(r"os error (\d+)", str(error)):
-                raise OSError(int(code[1]), os.strerror(int(code[1]))) from None
-            raise
+        # safetensors stores contiguous tensors only.
+        save_file({name: t.detach().contiguous() for name, t in tensors.items()}, beside, dict(metadata))
+        _sort_metadata(beside)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Sorts the metadata of a safetensors file, which the library writes in an order of chance."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        if "__metadata__" in header:
+            header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+            # The header ends in spaces, up to a multiple of eight bytes.
+            text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(size)
+            assert len(text) == size
+            file.seek(8)
+            file.write(text)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

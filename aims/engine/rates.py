@@ -13,7 +13,8 @@ from aims.core.records import RunRecord, TriedRates
 from aims.core.vocabulary import PROTOCOLS
 from aims.engine.job import Job
 from aims.engine.run import run, run_until
-from aims.engine.train import RunObserver, Stopped
+from aims.engine.stopping import Stopped
+from aims.engine.train import RunObserver
 
 #: Learning rates of the paper's sweep (Table 5).
 RATES = (3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
@@ -52,7 +53,7 @@ def run_rates(job: Job, *, fresh: bool = False, observer: RunObserver | None = N
         The best run, whose record lists the rates that were tried, and the scores of all rates.
 
     Raises:
-        Stopped: on Ctrl-C or SIGTERM, after saving.
+        Stopped: on a signal (`StopRequest`), after saving.
         InputError: the method trains nothing.
         AimsError: training failed with every rate.
     """

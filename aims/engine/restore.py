@@ -17,7 +17,7 @@ from aims.data.read import Dataset, find_datasets
 from aims.engine.checkpoint import load_tensors, load_trained
 from aims.methods import BACKBONES, build_model
 from aims.models.segmenter import Segmenter
-from aims.models.trainable import declared_parameters
+from aims.models.trainable import declared_parameters, require_finite, require_match
 from aims.models.weights import find_packaged, load_weights, packaged_weights, weights_folder
 
 log = logging.getLogger(__name__)
@@ -166,13 +166,17 @@ def _load_initial(record: RunRecord, model: Segmenter) -> None:
     path = record.path / INITIAL
     if not path.is_file():
         raise InputError(f"{path}: missing, and with it what the run started from; {_AGAIN}")
-    tensors = dict(model.state_dict())
+    tensors = model.state_dict()
     try:
-        for name, tensor in load_tensors(path)[0].items():
-            # `state_dict` shares memory with the model, so this changes the model.
-            tensors[name].copy_(tensor)
-    except (OSError, SafetensorError, KeyError, RuntimeError):
+        initial = load_tensors(path)[0]
+    except (OSError, SafetensorError):
         raise InputError(f"{path}: damaged; {_AGAIN}") from None
+    expected = {name: tensors[name] for name in initial if name in tensors}
+    require_match({name: tensor.shape for name, tensor in expected.items()}, initial, source=str(path))
+    require_finite(expected, initial, source=str(path))
+    for name, tensor in initial.items():
+        # `state_dict` shares memory with the model, so this changes the model.
+        expected[name].copy_(tensor)
 
 
 def _load_trained(record: RunRecord, model: Segmenter) -> None:

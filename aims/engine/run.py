@@ -30,8 +30,9 @@ from aims.engine.job import Job
 from aims.engine.machine import PeakMemory
 from aims.engine.record import begin_record, fail_record, finish_record
 from aims.engine.samples import Source, split_images
+from aims.engine.stopping import Stopped
 from aims.engine.tracking import tracking
-from aims.engine.train import RunObserver, Stopped, Trainer
+from aims.engine.train import RunObserver, Trainer
 from aims.methods import BACKBONES, METHODS, Method, build_model, count_parameters, describe, has_model
 from aims.methods.options import configure
 from aims.models.flops import count_flops
@@ -51,7 +52,7 @@ def run(job: Job, *, fresh: bool = False, observer: RunObserver | None = None) -
         The run's record, and whether it had been finished before the call.
 
     Raises:
-        Stopped: on Ctrl-C or SIGTERM, after saving.
+        Stopped: on a signal (`StopRequest`), after saving.
         InputError: the dataset violates its format.
         AimsError: training failed, or another process works on the same run.
     """
@@ -83,7 +84,7 @@ def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: RunObserv
         The best mIoU up to that epoch, 0..1, on the split that the protocol selects on.
 
     Raises:
-        Stopped: on Ctrl-C or SIGTERM, after saving.
+        Stopped: on a signal (`StopRequest`), after saving.
         InputError: the dataset violates its format.
         AimsError: training failed, or another process works on the same run.
     """

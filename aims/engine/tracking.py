@@ -17,8 +17,9 @@ from aims.core.files import write_json
 from aims.core.records import SAMPLES, TRACKING, RunRecord
 from aims.core.structs import read_struct
 from aims.engine.job import Job
+from aims.engine.stopping import Stopped
 from aims.engine.trackers import Tracker, find_tracker
-from aims.engine.train import RunObserver, Stopped
+from aims.engine.train import RunObserver
 
 log = logging.getLogger(__name__)
 

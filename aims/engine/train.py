@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import torch
@@ -32,6 +28,7 @@ from aims.engine.loading import loader, worker_deaths
 from aims.engine.losses import LOSSES
 from aims.engine.machine import PeakMemory
 from aims.engine.samples import Batch, Schedule, Source, TrainingSet
+from aims.engine.stopping import Stopped, StopRequest
 from aims.engine.training_prompts import decode_rounds
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
@@ -56,40 +53,6 @@ class RunObserver:
 
     def finished(self, record: RunRecord) -> None:
         """Called once with the record of a run that has just been finished."""
-
-
-class Stopped(AimsError):
-    """Raised when a run was asked to stop and has saved its state."""
-
-    # What a shell reports after Ctrl-C: 128 plus SIGINT.
-    exit_code = 130
-
-
-class StopRequest:
-    """Records Ctrl-C and SIGTERM until the current step ends. A second signal interrupts at once."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Catches the signals inside the `with` block, if it runs in the main thread."""
-        # Python allows signal handlers in the main thread only.
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._set) for number in signals}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _set(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number
 
 
 @dataclass(kw_only=True)
@@ -153,7 +116,7 @@ class Trainer:
             The state after training; its `best` is the line of the best epoch.
 
         Raises:
-            Stopped: on Ctrl-C or SIGTERM, after saving.
+            Stopped: on a signal (`StopRequest`), after saving.
             AimsError: the loss or the weights became NaN or infinite.
         """
         resume = self.folder / RESUME

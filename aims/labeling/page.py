@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from aims.core.errors import AimsError
+from aims.core.texts import printable
 from aims.core.words import count
 from aims.labeling.session import Answer, Session
 from aims.labeling.view import Region, Shown, View, show, value_range
@@ -111,7 +112,7 @@ class Page:
     def _build_controls(self) -> None:
         session = self._session
         self._picture = gr.Dropdown(
-            [(source.name, k) for k, source in enumerate(session.sources)],
+            [(printable(source.name), k) for k, source in enumerate(session.sources)],
             value=session.index,
             label="Picture",
             elem_id="picture",
@@ -124,7 +125,7 @@ class Page:
             self._undo = gr.Button("Undo", elem_id="undo", min_width=80)
             self._clear = gr.Button("Clear", elem_id="clear", min_width=80)
         self._chosen = gr.Radio(
-            [(model.name, k) for k, model in enumerate(session.models)],
+            [(printable(model.name), k) for k, model in enumerate(session.models)],
             value=0,
             label="Mask of",
             elem_id="chosen",
@@ -268,7 +269,7 @@ class Page:
         kept = f"{count(objects, 'object')} in {count(pictures, 'picture')} saved to {session.labels.path}"
         return [
             *self._answered(view, message),
-            f"<b>{html.escape(session.name)}</b> &middot; {place} &middot; {html.escape(kept)}",
+            f"<b>{_html(session.name)}</b> &middot; {place} &middot; {_html(kept)}",
             gr.Dropdown(value=session.index),
             gr.Dropdown(choices=[*session.labels.classes]),
             gr.Dropdown(
@@ -297,7 +298,7 @@ class Page:
         try:
             shown = self._shown(view)
         except AimsError as error:
-            nothing = {"src": _EMPTY, "name": html.escape(session.name), "answer": ""}
+            nothing = {"src": _EMPTY, "name": _html(session.name), "answer": ""}
             return [_notice(str(error)), *(nothing for _ in self._canvases)]
         values: list[Any] = [_notice(message)]
         for model, answer in zip(session.models, session.answers, strict=True):
@@ -306,8 +307,8 @@ class Page:
             values.append(
                 {
                     "src": f"data:image/png;base64,{base64.b64encode(drawn).decode()}",
-                    "name": html.escape(f"{model.name} ({shown.note})"),
-                    "answer": html.escape(_said(answer)),
+                    "name": _html(f"{model.name} ({shown.note})"),
+                    "answer": _html(_said(answer)),
                 }
             )
         return values
@@ -344,8 +345,13 @@ def _tried(act: Callable[[], object]) -> str:
     return ""
 
 
+def _html(text: str) -> str:
+    """Escapes a text from files for the page."""
+    return html.escape(printable(text))
+
+
 def _notice(message: str) -> str:
-    return f'<p role="alert"><b>{html.escape(message)}</b></p>' if message else f"<p>{html.escape(_HINT)}</p>"
+    return f'<p role="alert"><b>{_html(message)}</b></p>' if message else f"<p>{_html(_HINT)}</p>"
 
 
 def _said(answer: Answer) -> str:

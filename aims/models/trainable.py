@@ -142,10 +142,12 @@ def load_trainable_state(model: nn.Module, state: Mapping[str, Tensor], *, sourc
         source: origin of the state, for the error message.
 
     Raises:
-        InputError: names or shapes differ from what the model declares; nothing is copied then.
+        InputError: names or shapes differ from what the model declares, or a tensor does not hold finite
+            numbers of its kind; nothing is copied then.
     """
     declared = _declared(model)
     require_match({name: tensor.shape for name, tensor in declared.items()}, state, source=source)
+    require_finite(declared, state, source=source)
     for name, tensor in declared.items():
         tensor.copy_(state[name])
 
@@ -172,6 +174,33 @@ def require_match(shapes: Mapping[str, torch.Size], state: Mapping[str, Tensor],
     ]
     if findings:
         raise InputError(f"{source}: tensors do not fit the model: {'; '.join(findings)}")
+
+
+def require_finite(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], *, source: str) -> None:
+    """Checks that a state holds finite numbers of the kind that a model computes with; none is cast to it.
+
+    Args:
+        expected: tensors of the model by name, perhaps without data; of these only the dtype counts.
+        state: dense tensors by name, all of them expected.
+        source: origin of the state, for the error message.
+
+    Raises:
+        InputError: a tensor holds integers where floating-point numbers are expected, or the reverse, or
+            numbers that are not finite in the model's dtype.
+    """
+    for name, tensor in state.items():
+        dtype = expected[name].dtype
+        if tensor.is_complex() or tensor.is_floating_point() != dtype.is_floating_point:
+            raise InputError(f"{source}: {name} holds {_dtype(tensor.dtype)}, the model {_dtype(dtype)}")
+        numbers = tensor.to(dtype)
+        # Their sum is finite if all are; it needs no memory beside them.
+        if numbers.is_floating_point() and not torch.isfinite(numbers.sum(dtype=torch.float64)):
+            lost = numbers.numel() - int(torch.isfinite(numbers).sum())
+            raise InputError(f"{source}: {lost:,} of {numbers.numel():,} numbers of {name} are not finite")
+
+
+def _dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def count_parameters(model: Segmenter) -> ParameterCounts:

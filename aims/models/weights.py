@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -20,7 +19,7 @@ from aims.core.errors import InputError
 from aims.core.files import cache_folder, sha256_file
 from aims.core.structs import Digest, read_struct
 from aims.models.backbone import BACKBONES, Checkpoint
-from aims.models.trainable import require_match
+from aims.models.trainable import require_finite, require_match
 
 #: Weights that come with AIMS: a folder NAME@EDITION for each, as `aims pretrain` writes it.
 PACKAGED = Path(__file__).parent / "pretrained"
@@ -171,17 +170,19 @@ def load_weights(backbone: str, path: Path) -> LoadedWeights:
 
     Raises:
         InputError: the file is not the one that it is named after, is damaged, holds anything but tensors,
-            or its tensors do not fit the backbone.
+            or its tensors do not fit the backbone or hold other numbers than finite floating-point ones.
     """
     with torch.device("meta"):
-        shapes = {name: tensor.shape for name, tensor in BACKBONES[backbone].build().state_dict().items()}
+        expected = BACKBONES[backbone].build().state_dict()
     try:
         sha256 = sha256_file(path)
     except OSError as error:
         raise InputError(f"{path}: not readable ({error.strerror}); {_ALTERNATIVES}") from None
     _require_authors_file(path, sha256)
     state = _read(path)
-    require_match(shapes, state, source=f"{path} for {backbone}")
+    source = f"{path} for {backbone}"
+    require_match({name: tensor.shape for name, tensor in expected.items()}, state, source=source)
+    require_finite(expected, state, source=source)
     # Shipped files are in half precision to be small; everything computes in float32.
     whole = {
         name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in state.items()
@@ -210,22 +211,47 @@ def _read(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             state: Any = load_file(path)
         else:
+            _require_pytorch(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Its advice on foreign pickles; the error says enough.
                 # Only the zip format, the default since PyTorch 1.6, can be memory-mapped.
                 mapped = zipfile.is_zipfile(path)
                 state = torch.load(path, weights_only=True, map_location="cpu", mmap=mapped)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # bytes that are no pickle make torch's reader raise whatever comes of them
         raise InputError(
             f"{path}: refused: it is damaged, or it holds more than tensors and would run code when read "
-            f"({_first_line(error)})"
+            f"({_reason(error)})"
         ) from None
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     ):
         raise InputError(f"{path}: refused: not a dictionary of tensors by name, as `state_dict()` gives it")
+    for name, tensor in state.items():
+        if kind := _sparse_kind(tensor):
+            raise InputError(f"{path}: refused: {name} is {kind}, not a dense tensor of numbers")
     return state
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _require_pytorch(path: Path) -> None:
+    """Refuses what begins neither like a zip file nor like a pickle, such as a page that a server sent."""
+    with path.open("rb") as file:
+        begin = file.read(16)
+    if begin and not begin.startswith((b"PK", b"\x80")):
+        raise InputError(f"{path}: refused: no file of PyTorch; it begins with {begin!r}")
+
+
+def _sparse_kind(tensor: Tensor) -> str:
+    """Returns what a tensor is if it does not hold a number for each of its places; else ""."""
+    if tensor.is_meta:
+        return "a meta tensor"
+    if tensor.is_quantized or tensor.is_nested:
+        return "quantized" if tensor.is_quantized else "nested"
+    return "" if tensor.layout is torch.strided else f"sparse ({str(tensor.layout).removeprefix('torch.')})"
+
+
+def _reason(error: Exception) -> str:
+    """Returns the line of an error that names the cause; torch's own begins with how to run the code."""
+    found = re.search(r"WeightsUnpickler error: (.*)", str(error))
+    return found[1] if found else (str(error).splitlines() or [type(error).__name__])[0]

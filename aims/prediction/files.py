@@ -26,7 +26,7 @@ import imagecodecs
 import torch
 
 from aims.core.errors import AimsError, InputError
-from aims.core.files import atomic_write, sha256_file, write_json
+from aims.core.files import atomic_write, naming, sha256_file, write_json
 from aims.core.processes import process_pool
 from aims.core.schema import Array, SampleError
 from aims.core.structs import decode_json
@@ -137,7 +137,7 @@ def predict_files(
     ]
     on_picture(len(sources) - len(skipped) - len(tasks))
     failed: dict[str, str] = {}
-    with (out / OBJECTS).open("a", encoding="utf-8") as lines:
+    with naming(out / OBJECTS), (out / OBJECTS).open("a", encoding="utf-8") as lines:
         for source, result in _computed(tasks, plan, out, jobs):
             if isinstance(result, AimsError):
                 failed[source.file] = str(result)

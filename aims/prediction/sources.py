@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 
 from aims.core.errors import InputError
-from aims.core.files import inside
+from aims.core.files import inside, is_unicode
 from aims.core.schema import Array
 from aims.data.manifest import MANIFEST
 from aims.data.read import Dataset, ImageRef
@@ -38,8 +39,16 @@ class Source:
     ref: ImageRef | None = None
 
     def __post_init__(self) -> None:
-        """Raises InputError if the name leads out of the folder of results: an image id may be anything."""
+        """Raises InputError if the files of its results cannot have its name."""
+        # An image id of a dataset may be anything.
         inside(Path(), self.name, where=self.file)
+        try:
+            named = is_unicode(self.name) and b"\0" not in os.fsencode(self.name)
+        except UnicodeEncodeError:  # file names have another encoding here
+            named = False
+        if not named:
+            coding = sys.getfilesystemencoding()
+            raise InputError(f"{self.file}: no result can have its name, which is not valid {coding} text")
 
     def read(self, rules: InputRules, channels: Sequence[int] | None = None) -> dict[str, Array]:
         """Reads its streams; see `InputRules.read`."""

@@ -12,13 +12,14 @@ import msgspec
 import torch
 from filelock import FileLock, Timeout
 
-from aims.core.errors import AimsError, InputError
+from aims.core.errors import AimsError, Busy, InputError
 from aims.core.files import write_json
 from aims.core.structs import read_struct
 from aims.core.vocabulary import DEFAULT_PROTOCOL, find_protocol
 from aims.engine.checkpoint import has_sharded
 from aims.engine.loading import loader, worker_deaths
-from aims.engine.train import RunObserver, Stopped, StopRequest
+from aims.engine.stopping import Stopped, StopRequest
+from aims.engine.train import RunObserver
 from aims.engine.training_prompts import decode_rounds
 from aims.methods import BACKBONES
 from aims.models.weights import load_weights
@@ -94,8 +95,9 @@ def pretrain(job: PretrainJob, *, finish: bool = False, observer: PretrainObserv
         observer: receives the progress.
 
     Raises:
-        InputError: the folder holds something else, photographs are missing, or another process works there.
-        Stopped: on Ctrl-C or SIGTERM, after saving.
+        InputError: the folder holds something else, or photographs are missing.
+        Busy: another process works there.
+        Stopped: on a signal (`StopRequest`), after saving.
         AimsError: a loss became NaN or infinite.
     """
     began = time.perf_counter()
@@ -114,7 +116,7 @@ def pretrain(job: PretrainJob, *, finish: bool = False, observer: PretrainObserv
                 card = trainer.finish()
             return card
     except Timeout:
-        raise InputError(f"{job.folder}: another process is working here") from None
+        raise Busy(f"{job.folder}: another process is working here") from None
 
 
 class _Pretraining:

@@ -18,6 +18,7 @@ from typing import Any
 
 from aims.core.errors import AimsError, Busy, InputError
 from aims.core.records import RunRecord
+from aims.engine.stopping import StopRequest
 from aims.suites.tasks import (
     Ending,
     Message,
@@ -178,8 +179,6 @@ class _Cluster:
 
     def run(self) -> list[Outcome]:
         import ray
-
-        from aims.engine.train import StopRequest
 
         stop = StopRequest()
         with stop.listening():

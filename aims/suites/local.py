@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from aims.engine.stopping import StopRequest
 from aims.suites.tasks import (
     Ending,
     Message,
@@ -29,7 +30,7 @@ from aims.suites.tasks import (
 )
 
 _POLL_SECONDS = 0.2
-_HELD = (signal.SIGINT, signal.SIGTERM)
+_HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_here(
@@ -78,9 +79,6 @@ class _Processes:
         self.stopping = False
 
     def run(self) -> list[Outcome]:
-        # Imported here because it imports torch, which some callers of this module do not need.
-        from aims.engine.train import StopRequest
-
         stop = StopRequest()
         with stop.listening():
             try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from aims.core.errors import AimsError, explain
+from aims.core.faults import describe_fault
 from aims.core.records import RunRecord
+from aims.engine.stopping import Stopped
 
 #: Default number of restarts of a crashed run within a sweep.
 RETRIES = 2
@@ -144,9 +145,10 @@ def perform(work: Work, task: Task, tell: Tell) -> Ending:
     logging.basicConfig(level=logging.WARNING, handlers=[_Warnings(tell)], force=True)
     try:
         return "finished", work(task, tell)
+    except Stopped as error:
+        return "stopped", str(error)
     except AimsError as error:
-        # The exit code of `aims.engine.train.Stopped`, whose module imports torch.
-        return "stopped" if error.exit_code == 128 + signal.SIGINT else "failed", str(error)
+        return "failed", str(error)
     except BrokenPipeError:
         raise
     except MemoryError:
@@ -154,7 +156,7 @@ def perform(work: Work, task: Task, tell: Tell) -> Ending:
     except OSError as error:
         return "failed", explain(error)
     except Exception as error:
-        return "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return "failed", describe_fault(error)
 
 
 def outcome_of(task: Task, ending: Ending, tries: int) -> Outcome:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aims.core.errors import InputError, unknown_name
-from aims.core.files import write_json
+from aims.core.files import naming, write_json
 from aims.core.schema import MADE_UP
 from aims.sensors.polarization import aolp, dolp, stokes
 from aims.synth.layouts import folder, ivrg_nir, nyuv2, rgbp_glass, thermal_glass, zju_rgbp
@@ -96,7 +96,8 @@ def write(
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        LAYOUTS[layout].write(work, seen, scenes - testing, on_progress)
+        with naming(out):
+            LAYOUTS[layout].write(work, seen, scenes - testing, on_progress)
         for path in sorted(work.iterdir()):
             path.rename(out / path.name)
     finally:

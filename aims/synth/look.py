@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from aims.core.schema import StreamSpec
+from aims.core.texts import finalize_html
 from aims.data.instances import describe_objects, stretch_nearest
 from aims.data.page import class_colours
 from aims.data.pictures import HATCH, Drawing, Scale, draw
@@ -84,7 +85,11 @@ def render_page(recording: Recording, *, seed: int) -> str:
     scale = _GRID / max(height, width)
     grid = max(1, round(height * scale)), max(1, round(width * scale))
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        finalize=finalize_html,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     template = environment.from_string(files("aims.synth").joinpath("look.html.j2").read_text("utf-8"))
     objects = _objects(recording, grid)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from aims.core.errors import AimsError
 from aims.core.files import write_json, write_text
-from aims.engine.train import Stopped
+from aims.engine.stopping import Stopped
 from aims.pretrain.config import plan_pretraining
 from aims.pretrain.run import PretrainObserver, pretrain
 from aims.pretrain.scores import ClickScores, DiscScores

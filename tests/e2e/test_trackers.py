@@ -27,7 +27,8 @@ import toys
 
 from aims.engine.run import run
 from aims.engine.trackers import require_tracker
-from aims.engine.train import RunObserver, Stopped
+from aims.engine.stopping import Stopped
+from aims.engine.train import RunObserver
 
 class StopAt(RunObserver):
     steps = 0

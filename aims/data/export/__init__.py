@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 
 from aims.core.columns import CLICKS
 from aims.core.errors import AimsError, InputError, unknown_name
-from aims.core.files import sync
+from aims.core.files import naming, sync
 from aims.data.export.coco import AnnotationFile, compress_masks
 from aims.data.export.files import FlatNames, encode_stream, path_name, picture_suffix
 from aims.data.export.folder import FolderDescription
@@ -165,7 +165,7 @@ class _Writer:
             path = self.folder / paths[key]
             path.parent.mkdir(parents=True, exist_ok=True)
             # Mode "x" never overwrites: a file system that ignores case may take two names for one.
-            with path.open("xb") as file:
+            with naming(path), path.open("xb") as file:
                 file.write(content)
         self.images += 1
         self.instances += len(row["objects"])

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from aims.core.files import naming
 from aims.core.schema import FORMAT_VERSION
 from aims.data.read import Dataset
 from aims.version import __version__
@@ -47,7 +48,7 @@ class AnnotationFile:
             },
         }
         path.parent.mkdir(exist_ok=True)
-        with path.open("x", encoding="utf-8", newline="\n") as file:
+        with naming(path), path.open("x", encoding="utf-8", newline="\n") as file:
             lines = "".join(f"{_json(key)}: {_json(value)},\n" for key, value in header.items())
             file.write(f'{{{lines}"annotations": [')
             writer = cls(file)

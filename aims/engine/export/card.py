@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from aims.core.texts import escape_markdown
 from aims.core.vocabulary import TRAINING_PROMPTS
 from aims.engine.cards import render_card
 
@@ -40,7 +41,7 @@ def _row(stream: dict[str, Any]) -> tuple[str, ...]:
     return (
         name,
         str(stream["channels"]),
-        stream["unit"].replace("|", "\\|"),
+        escape_markdown(stream["unit"]),
         "none" if bounds is None else f"{bounds[0]} to {bounds[1]}",
         "none" if missing is None else str(missing),
         rule,

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from aims.core.files import naming
 from aims.engine.export.formats import FORMATS, TOLERANCE, Origin
 from aims.engine.export.program import Runnable, TracedFormat
 
@@ -43,7 +44,7 @@ class ONNXFormat(TracedFormat):
     def save(self, path: Path, program: ExportedProgram, inputs: list[str], outputs: list[str]) -> None:
         """Converts the program."""
         weights = sum(t.numel() * t.element_size() for t in program.state_dict.values())
-        with _quiet():
+        with _quiet(), naming(path.with_suffix(".onnx")):
             torch.onnx.export(
                 program,
                 f=path.with_suffix(".onnx"),

@@ -6,6 +6,7 @@ decoder.pt2   embeddings and prompts to masks
 
 from __future__ import annotations
 
+import io
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from aims.core.files import naming
 from aims.engine.export import probes
 from aims.engine.export.description import describe_input
 from aims.engine.export.formats import DIFFERENCES, FORMATS, Format, Origin
@@ -84,7 +86,11 @@ class TorchFormat(TracedFormat):
         """Writes the program; its inputs are positional."""
         # The examples would be saved with torch's own pickles beside the weights.
         program.example_inputs = None
-        torch.export.save(program, path.with_suffix(".pt2"))
+        # In memory first: torch ends the process where it cannot write to a file.
+        content = io.BytesIO()
+        torch.export.save(program, content)
+        with naming(path.with_suffix(".pt2")):
+            path.with_suffix(".pt2").write_bytes(content.getbuffer())
 
     def load(self, path: Path) -> Runnable:
         """Loads the program."""

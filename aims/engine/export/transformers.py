@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from aims.core.files import write_json
+from aims.core.files import naming, write_json
 from aims.engine.export import probes
 from aims.engine.export.formats import DIFFERENCES, FORMATS, Format, Origin
 from aims.engine.export.sam import ALIGNMENT, plain_objection, save_module
@@ -92,7 +92,8 @@ class TransformersFormat(Format):
         with _quiet():
             sam = SamModel(_configuration(origin.backbone, channels))
             sam.load_state_dict(_renamed(plain.state_dict()))
-            sam.save_pretrained(folder)
+            with naming(folder):
+                sam.save_pretrained(folder)
             loaded = SamModel.from_pretrained(folder, local_files_only=True).eval()
         write_json(folder / "preprocessor_config.json", _preprocessor(origin.backbone))
         if layers.state_dict():

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from aims.core.files import atomic_write
+from aims.core.texts import printable
+from aims.reports.figures.style import save_figure
 
 # In inches: width of an image, height of the note below it, height of a line of the caption.
 _WIDTH, _NOTE, _LINE = 2.0, 0.2, 0.15
@@ -79,7 +81,7 @@ def save_image_grid(path: Path, columns: Sequence[str], rows: Sequence[ImageRow]
                 axes.set_anchor("N")
                 axes.set_axis_off()
             at = (left + 0.03) / width, (top - tall + _NOTE - 0.13) / height
-            figure.text(*at, _shortened(note), fontsize=7.5, color="#333333", parse_math=False)
+            figure.text(*at, _shortened(printable(note)), fontsize=7.5, color="#333333", parse_math=False)
         top -= tall
     for place, name in enumerate(columns):
         at = (_LABEL + place * _WIDTH + 0.03) / width, 1 - 0.17 / height
@@ -90,7 +92,7 @@ def save_image_grid(path: Path, columns: Sequence[str], rows: Sequence[ImageRow]
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as beside:
         # Without matplotlib's version in the file, which would change its bytes.
-        figure.savefig(beside, format="png", metadata={"Software": None})
+        save_figure(figure, beside, format="png", metadata={"Software": None})
 
 
 def muted(shown: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -12,9 +12,11 @@ from aims.core.config import SETTINGS, TELLING_SETTINGS, RunConfig
 from aims.core.errors import InputError
 from aims.core.files import atomic_write
 from aims.core.records import INSTANCES
+from aims.core.texts import printable
 from aims.data.overlays import click_in_picture, predicted_mask
 from aims.data.pictures import picture
 from aims.reports.figures.panels import draw_mask, open_datasets, sensor_stream
+from aims.reports.figures.style import save_figure
 from aims.reports.runs.instances import Key, read_scored
 from aims.reports.runs.load import Run, load_run
 from aims.reports.statistics.paired import Difference, compare, sample_scores
@@ -148,10 +150,10 @@ def draw_pair(path: Path, pair: Pair, data: Path) -> None:
         titles += [f"{label}: IoU {row['iou']:.2f}" for label, row in zip(labels(pair), rows, strict=True)]
         for panel, shown, title in zip(axes, drawn, titles, strict=True):
             panel.imshow(shown)
-            panel.set_title(title, fontsize=8, loc="left", parse_math=False)
+            panel.set_title(printable(title), fontsize=8, loc="left", parse_math=False)
             panel.set_axis_off()
     with atomic_write(path) as beside:
-        figure.savefig(beside, format="png", metadata={"Software": None})
+        save_figure(figure, beside, format="png", metadata={"Software": None})
 
 
 def labels(pair: Pair) -> tuple[str, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Any
+import warnings
+from pathlib import Path
+from typing import IO, Any
 
 from matplotlib.figure import Figure
 
@@ -25,6 +27,19 @@ FIGURE_STYLE: dict[Any, Any] = {
 _INK = "#16191f"
 
 
+def save_figure(figure: Figure, to: Path | IO[Any], **options: Any) -> None:
+    """Saves a figure; a letter that matplotlib's fonts lack is drawn as a box, without a warning.
+
+    Args:
+        figure: the figure.
+        to: the file.
+        options: keyword arguments of `Figure.savefig`.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(to, **options)
+
+
 def svg_and_png(figure: Figure, *, dpi: int, transparent: bool = False) -> tuple[str, bytes]:
     """Renders a figure as SVG and PNG, without date and program, so that equal figures give equal bytes.
 
@@ -34,10 +49,10 @@ def svg_and_png(figure: Figure, *, dpi: int, transparent: bool = False) -> tuple
         transparent: whether the SVG has no background.
     """
     svg, png = io.StringIO(), io.BytesIO()
-    figure.savefig(svg, format="svg", transparent=transparent, metadata={"Date": None, "Creator": None})
+    save_figure(figure, svg, format="svg", transparent=transparent, metadata={"Date": None, "Creator": None})
     # Keep the layout of the first rendering: computing it again takes as long as drawing.
     figure.set_layout_engine("none")
-    figure.savefig(png, format="png", dpi=dpi, metadata={"Software": None})
+    save_figure(figure, png, format="png", dpi=dpi, metadata={"Software": None})
     return svg.getvalue(), png.getvalue()
 
 

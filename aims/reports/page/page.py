@@ -13,6 +13,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from aims.core.texts import finalize_html
 from aims.core.vocabulary import MODALITIES
 from aims.reports.comparison.captions import comparison_facts
 from aims.reports.comparison.descriptions import detail_tables, scores_table
@@ -77,6 +78,7 @@ def render_page(
     environment = jinja2.Environment(
         loader=jinja2.DictLoader(texts),
         autoescape=True,
+        finalize=finalize_html,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aims.core.config import RANDOM_WEIGHTS
+from aims.core.texts import escape_markdown
 from aims.core.vocabulary import PROTOCOLS
 from aims.core.words import count
 from aims.reports.paper.cells import PERCENT, FilledCell, FilledTable
@@ -14,7 +15,7 @@ from aims.reports.paper.published import PAPER_BACKBONE, PAPER_PROTOCOL
 from aims.reports.runs.conditions import Condition
 from aims.reports.tables.captions import condition_title
 from aims.reports.tables.latex import latex_text
-from aims.reports.tables.markdown import escape_markdown, markdown_lines, markdown_text
+from aims.reports.tables.markdown import markdown_lines, markdown_text
 from aims.reports.tables.marks import marks_words
 from aims.reports.tables.numbers import decimals, seed_list
 from aims.reports.tables.results_table import (

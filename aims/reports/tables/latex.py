@@ -8,6 +8,7 @@ from importlib import resources
 
 import jinja2
 
+from aims.core.texts import printable
 from aims.reports.statistics.paired import Verdict
 from aims.reports.tables.marks import MARKS
 from aims.reports.tables.table import Cell, Table
@@ -46,7 +47,7 @@ _RANKS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
 
 def escape_latex(text: str) -> str:
     """Escapes text for LaTeX, including dashes, minus signs and the marks of verdicts."""
-    text = text.translate(_ESCAPES).replace("–", "--")
+    text = printable(" ".join(text.split())).translate(_ESCAPES).replace("–", "--")
     for sign, macro in _SIGNS.items():
         text = text.replace(sign, f"${macro}$")
     return text

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
+from aims.core.texts import escape_markdown, markdown_code
 from aims.reports.tables.table import Cell, Table
 
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _RANKS = {"best": "**%s**", "second": "<u>%s</u>", "": "%s"}
-
-
-def escape_markdown(text: str) -> str:
-    """Escapes text for Markdown, also inside the cell of a table."""
-    # A closing bracket makes a link only before one of ( [ :, so others need no escape.
-    text = re.sub(r"[\\`*_|~$#]|\](?=[(\[:])", lambda match: "\\" + match[0], text)
-    return re.sub(r"[&<>]", lambda match: _ENTITIES[match[0]], text)
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> list[str]:
@@ -35,7 +27,7 @@ def markdown_lines(table: Table, heading: str = "##") -> list[str]:
         [
             escape_markdown(row.label),
             *(
-                f"`{cell.lines[0]}`" if column.code else _cell(cell, letters)
+                markdown_code(cell.lines[0]) if column.code else _cell(cell, letters)
                 for column, cell in zip(table.columns, row.cells, strict=True)
             ),
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ import pandas as pd
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+
+from aims.core.files import naming
 
 _Picture = TypeVar("_Picture")
 #: Images: split -> name -> image.
@@ -51,12 +54,16 @@ def write_picture(path: Path, array: NDArray[Any], **options: Any) -> None:
         options: keyword arguments of Pillow's `Image.save`; other formats ignore them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
     if path.suffix == ".npy":
-        np.save(path, array)
+        np.save(content, array)
     elif path.suffix == ".tiff" and array.ndim == 3:
-        tifffile.imwrite(path, array, photometric="rgb")
+        tifffile.imwrite(content, array, photometric="rgb")
     else:
-        Image.fromarray(array).save(path, **options)
+        Image.fromarray(array).save(content, Image.registered_extensions()[path.suffix.lower()], **options)
+    # In memory first: of a full disk these libraries speak each in its own way, or not at all.
+    with naming(path):
+        path.write_bytes(content.getbuffer())
 
 
 def label_map(labels: NDArray[np.integer]) -> NDArray[Any]:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from aims.core.errors import AimsError
-from aims.core.files import toml_tables, write_json, write_text
+from aims.core.files import naming, toml_tables, write_json, write_text
 from aims.synth.layouts._arrays import write_mat5, write_mat73, write_tiff_stack
 from aims.synth.layouts._coco import CocoFile, class_regions
+from aims.synth.layouts._pictures import write_picture
 
 Colour = tuple[int, int, int]
 #: How streams are written: "picture" is PNG where that can hold the array, else npy; "tiff" has one page per
@@ -144,9 +144,11 @@ def _write_picture(folder: Path, image_id: str, array: NDArray[Any]) -> dict[str
     suffix = ".png" if array.dtype in (np.uint8, np.uint16) and channels in (1, 3) else ".npy"
     path = folder / f"{image_id}{suffix}"
     if suffix == ".npy":
-        np.save(path, array)
-    elif not cv2.imwrite(str(path), array[..., ::-1] if channels == 3 else array):
-        raise AimsError(f"{path}: cannot be written; check the disk and its rights")
+        write_picture(path, array)
+    else:
+        _, png = cv2.imencode(suffix, array[..., ::-1] if channels == 3 else array)
+        with naming(path):
+            path.write_bytes(png.tobytes())
     return {"files": f"{folder.name}/{{id}}{suffix}"}
 
 
@@ -154,4 +156,5 @@ def _write_labels(folder: Path, image: FolderImage, palette: Mapping[str, Colour
     folder.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(image.labels.astype(np.uint8))
     picture.putpalette([0, 0, 0, *(level for colour in palette.values() for level in colour)])
-    picture.save(folder / f"{image.image_id}.png")
+    with naming(path := folder / f"{image.image_id}.png"):
+        picture.save(path)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from refusals import refused
 
+from aims.core import files
 from aims.core.config import RunConfig
 from aims.core.errors import AimsError, InputError, explain, unknown_name
 from aims.core.files import atomic_write, inside, read_toml, sha256_json, write_json
@@ -337,6 +338,15 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
         assert target.read_text() == "second"
     assert target.read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["scores"]
+
+
+def test_a_namesake_on_a_shared_disk_has_a_file_of_its_own(tmp_path, monkeypatch):
+    # Another machine of the same name, whose process has the same number and writes as often.
+    monkeypatch.setattr(files, "_WRITERS", iter([0, 0]))
+    with atomic_write(tmp_path / "scores") as one, atomic_write(tmp_path / "scores") as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
 
 
 KILLED = """

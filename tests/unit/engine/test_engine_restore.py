@@ -128,6 +128,11 @@ def damage(folder: Path, what: str) -> Path:
     if what == "shapes":
         state = load_file(weights)
         save_file({name: t for name, t in state.items() if "bias" not in name}, weights)
+    if what in ("integers", "infinite"):
+        state = load_file(weights)
+        name = sorted(state)[0]
+        state[name] = state[name].long() if what == "integers" else state[name] / 0
+        save_file(state, weights, {"run": folder.name})
     return folder
 
 
@@ -143,6 +148,8 @@ def damage(folder: Path, what: str) -> Path:
         ("missing", r"weights\.safetensors: missing, and with it what was trained"),
         ("truncated", r"weights\.safetensors: damaged; make the run again"),
         ("foreign", "holds what the run another trained, not made-up-signal"),
+        ("integers", r"weights\.safetensors: alignment\.layers\.0\.bias holds int64, the model float32"),
+        ("infinite", r"weights\.safetensors: 64 of 64 numbers of alignment\.layers\.0\.bias are not finite"),
         ("shapes", r"tensors do not fit the model: 2 missing \(alignment\.layers\.0\.bias"),
     ],
 )

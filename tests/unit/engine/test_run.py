@@ -25,7 +25,8 @@ from aims.engine import train
 from aims.engine.checkpoint import TrainingState
 from aims.engine.machine import PeakMemory
 from aims.engine.run import run
-from aims.engine.train import RunObserver, Stopped
+from aims.engine.stopping import Stopped
+from aims.engine.train import RunObserver
 from aims.methods.simcmf import SimCMF
 from aims.models.trainable import declared_parameters
 

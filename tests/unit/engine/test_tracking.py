@@ -19,8 +19,9 @@ from aims.core.records import RECORD, TRACKING, WEIGHTS
 from aims.core.vocabulary import TRACKERS
 from aims.engine.rates import RATES, run_rates
 from aims.engine.run import run
+from aims.engine.stopping import Stopped
 from aims.engine.trackers import require_tracker
-from aims.engine.train import RunObserver, Stopped
+from aims.engine.train import RunObserver
 from helpers import file_digests
 
 

@@ -24,7 +24,8 @@ from aims.core.errors import AimsError
 from aims.core.records import RunContent
 from aims.engine import train
 from aims.engine.run import run
-from aims.engine.train import RunObserver, Stopped
+from aims.engine.stopping import Stopped
+from aims.engine.train import RunObserver
 from aims.engine.watching import Watched, Watcher
 from helpers import file_digests
 

@@ -119,6 +119,17 @@ def clicker(browser, address):
     }
 
 
+def test_a_name_is_shown_and_not_obeyed(clicker, session):
+    page = clicker.page
+    clicker.drag((0.75, 0.75), (0.25, 0.25))
+    page.locator("#class input").fill("<img src=x onerror=alert(1)> \u202ejpg")
+    page.locator("#class input").press("Enter")
+    page.locator("#save").click()
+    expect(page.locator("#message [role=alert]")).to_contain_text(r"<img src=x onerror=alert(1)> \u202ejpg")
+    assert page.locator("img[src=x]").count() == 0
+    assert session.objects == ()
+
+
 def test_a_person_labels_pictures(clicker, session, made_up, tmp_path):
     page, (height, width) = clicker.page, session.arrays["signal"].shape[:2]
     first = session.name

@@ -217,3 +217,56 @@ def test_tensors_that_do_not_fit_are_named(state: dict[str, torch.Tensor], tmp_p
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not readable"):
         load_weights("sam-tiny", tmp_path / "none.pth")
+
+
+NAME = "image_encoder.pos_embed"
+#: What a file holds in place of a tensor -> what is said of it.
+UNUSABLE = {
+    "sparse": (lambda tensor: tensor.to_sparse(), "refused: .*pos_embed is sparse .sparse_coo., not a dense"),
+    "meta": (lambda tensor: tensor.to("meta"), "refused: .*pos_embed is a meta tensor, not a dense"),
+    "integers": (lambda tensor: tensor.long(), "for sam-tiny: .*pos_embed holds int64, the model float32"),
+    "truths": (lambda tensor: tensor > 0, "pos_embed holds bool, the model float32"),
+    "complex": (lambda tensor: tensor.to(torch.complex64), "pos_embed holds complex64, the model float32"),
+    "one NaN": (
+        lambda tensor: tensor.index_put((torch.tensor([0]),) * 4, torch.tensor(float("nan"))),
+        "1 of [0-9,]+ numbers of .*pos_embed are not finite",
+    ),
+    "infinite": (
+        lambda tensor: tensor + float("inf"),
+        r"([0-9,]+) of \1 numbers of .*pos_embed are not finite",
+    ),
+    "too large": (lambda tensor: tensor.double() + 1e300, r"([0-9,]+) of \1 numbers of .*pos_embed are not"),
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_what_is_no_finite_number_is_refused_and_not_cast(
+    tmp_path: Path, state: dict[str, torch.Tensor], what: str
+) -> None:
+    change, said = UNUSABLE[what]
+    torch.save({**state, NAME: change(state[NAME])}, tmp_path / "own.pth")
+    with pytest.raises(InputError, match=said):
+        load_weights("sam-tiny", tmp_path / "own.pth")
+
+
+def test_other_floating_point_numbers_are_taken(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        torch.save({name: tensor.to(dtype) for name, tensor in state.items()}, tmp_path / "own.pth")
+        assert load_weights("sam-tiny", tmp_path / "own.pth").state.keys() == state.keys()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(f"{letter}ello, these are weights\n".encode() * 9 for letter in "hearjqstu(N."),
+        b"<!DOCTYPE html><html>404</html>",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\n",
+        b"",
+        b"\x80\x02hello",
+        b"PK\x03\x04hello",
+    ],
+)
+def test_text_is_no_file_of_weights(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "own.pth").write_bytes(content)
+    with pytest.raises(InputError, match=r"\A.*own\.pth: refused: .*\Z"):
+        load_weights("sam-tiny", tmp_path / "own.pth")

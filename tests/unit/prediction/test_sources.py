@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 from refusals import refused
 
 import aims
 from aims.core.errors import InputError
 from aims.data.write import convert
-from aims.prediction.sources import find_sources
+from aims.prediction.sources import Source, find_sources
 from helpers import MadeUp
 
 
@@ -28,3 +29,9 @@ def test_results_stay_in_their_folder(run_folder, raw, tmp_path):
     rules = aims.load(run_folder, device="cpu").rules
     with refused(InputError, "../../a000", "leaves its folder"):
         find_sources([tmp_path / "set"], rules)
+
+
+@pytest.mark.parametrize("name", ["/x", "a\0b", "caf\udce9"])
+def test_no_result_is_outside_or_has_a_name_that_is_no_text(name):
+    with pytest.raises(InputError, match=r"leaves its folder|no result can have its name"):
+        Source(name=name, file="set:x")

@@ -11,20 +11,23 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 import scipy.io
 import torch
 import toys  # noqa: F401  (registers sam-toy)
+from filelock import FileLock
 from flat_scene import plane
 from safetensors.torch import load_file, save_file
 
-from aims.core.errors import AimsError, InputError
+from aims.core.errors import AimsError, Busy, InputError
 from aims.core.vocabulary import STRICT, STRICT_2
 from aims.data.instances import split_instances, stretch_nearest, strict_clicks
 from aims.engine import checkpoint
 from aims.engine.loading import loader
-from aims.engine.train import RunObserver, Stopped
+from aims.engine.stopping import Stopped
+from aims.engine.train import RunObserver
 from aims.methods import BACKBONES
 from aims.models.weights import load_weights
 from aims.pretrain import checkpoint as state_module
@@ -809,3 +812,10 @@ def test_planning(tmp_path, photos):
     assert plain.workers == 0
     with pytest.raises(InputError, match="use auto, cpu, cuda"):
         plan_pretraining(folder=tmp_path, images=8, device="gpu")
+
+
+def test_two_processes_do_not_work_in_one_folder(tmp_path):
+    settings = msgspec.to_builtins(module.settings_of(job(tmp_path)))
+    (tmp_path / module.SETTINGS).write_text(json.dumps(settings))
+    with FileLock(tmp_path / ".lock"), pytest.raises(Busy, match="another process is working here"):
+        pretrain(job(tmp_path))

@@ -10,7 +10,7 @@ import toys  # noqa: F401  (registers sam-toy)
 from test_pretrain import Stopping, job, state
 
 from aims.core.errors import InputError
-from aims.engine.train import Stopped
+from aims.engine.stopping import Stopped
 from aims.methods import BACKBONES
 from aims.pretrain.augment import augment, recolour, sensor_like
 from aims.pretrain.config import plan_pretraining

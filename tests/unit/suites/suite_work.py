@@ -9,13 +9,8 @@ import time
 from pathlib import Path
 
 from aims.core.errors import AimsError
+from aims.engine.stopping import Stopped
 from aims.suites.tasks import RunProgress
-
-
-class Stopped(AimsError):
-    """As aims.engine.train.Stopped."""
-
-    exit_code = 130
 
 
 def act(task, tell):
