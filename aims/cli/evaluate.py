@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 from rich.table import Table
 
 import aims.api
@@ -75,6 +76,7 @@ def command(
     average precision and recall.
     """
     if find_all:
+        _refuse_prompts(click.get_current_context())
         _everything(run, data, weights, device, trust, as_json)
         return
     with counting("evaluate") as counter:
@@ -97,6 +99,14 @@ def command(
     out.print(_trained_on(report.trained_on), markup=False)
     out.print(_table(report))
     out.print(f"written: {run / PROMPT_ROWS}, {run / PROMPT_MEANS}", markup=False)
+
+
+def _refuse_prompts(context: click.Context) -> None:
+    """Raises UsageError if an option of prompts was given: a grid of clicks takes none."""
+    for name in ("clicks", "jitter", "seed", "last_mask"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            option = name.replace("_", "-")
+            raise click.UsageError(f"--{option} is of prompts; leave it or --everything out", context)
 
 
 def _everything(run: Path, data: Path, weights: Path | None, device: str, trust: bool, as_json: bool) -> None:

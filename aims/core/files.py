@@ -53,7 +53,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
             left.unlink(missing_ok=True)
     try:
         with naming(path, beside):
+            beside.touch()
+            mode = beside.stat().st_mode
             yield beside
+            # Some writers make the file anew, which its owner alone could read then (safetensors).
+            beside.chmod(mode)
             sync(beside)
             os.replace(beside, path)
     finally:

@@ -151,7 +151,11 @@ def resolve_weights(backbone: str, given: Path | str | None) -> Path:
         if given is None:
             raise InputError(f"no pretrained weights of {backbone} exist yet; {_ALTERNATIVES}")
         if not Path(given).is_file():
-            raise InputError(f"{given}: no such file of weights; {_ALTERNATIVES}")
+            shipped = ", ".join(each.full_name for each in packaged_weights())
+            raise InputError(
+                f"{given}: no such file of weights, nor a name of those that come with AIMS ({shipped}); "
+                f"{_ALTERNATIVES}"
+            )
         return Path(given)
     cached = weights_folder() / checkpoint.file_name
     if not cached.is_file():

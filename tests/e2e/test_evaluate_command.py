@@ -68,6 +68,8 @@ def test_mistakes_get_one_line(aims, folder):
         ((run, "--data", folder / "nothing"), "no such folder"),
         ((folder / "data",), "not a run"),
         ((run, "--clicks", "0"), "--clicks"),
+        ((run, "--everything", "--clicks", "5"), "--clicks is of prompts"),
+        ((run, "--everything", "--last-mask"), "--last-mask is of prompts"),
     ):
         code, _, err = aims("evaluate", *arguments)
         assert code == 2

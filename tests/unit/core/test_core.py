@@ -11,7 +11,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import torch
 from refusals import refused
+from safetensors.torch import save_file
 
 from aims.core import files
 from aims.core.config import RunConfig
@@ -316,6 +318,7 @@ def test_a_file_that_cannot_be_written_is_named_as_its_reader_knows_it(tmp_path)
 
     def write_to_a_device_that_is_full():
         with atomic_write(target) as beside:
+            beside.unlink()
             beside.symlink_to("/dev/full")
             beside.write_text("new")
 
@@ -401,3 +404,15 @@ def test_toml_of_texts_without_an_end(tmp_path: Path, content: str):
     (tmp_path / "a.toml").write_text(content)
     with refused(InputError, "a.toml: not TOML ("):
         read_toml(tmp_path / "a.toml", otherwise="write it")
+
+
+def test_files_are_readable_for_whom_the_umask_lets(tmp_path):
+    tensors = tmp_path / "a.safetensors"
+    before = os.umask(0o027)
+    try:
+        with atomic_write(tensors) as beside:
+            save_file({"a": torch.zeros(1)}, beside)
+        write_json(tmp_path / "a.json", {})
+    finally:
+        os.umask(before)
+    assert [file.stat().st_mode & 0o777 for file in (tensors, tmp_path / "a.json")] == [0o640, 0o640]
