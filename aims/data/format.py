@@ -214,6 +214,16 @@ def row_digest(split: str, row: Mapping[str, Any], instances: NDArray[Any], stre
     return digest.hexdigest()
 
 
+def picture_digest(row: Mapping[str, Any], streams: tuple[str, ...]) -> str:
+    """Returns the SHA-256 of a row's pictures alone."""
+    digest = hashlib.sha256(b"" if row["rgb"] is None else row["rgb"]["bytes"])
+    for name in streams:
+        value = row[name]
+        digest.update(f"{value['dtype']} {value['shape']}".encode())
+        digest.update(value["data"])
+    return digest.hexdigest()
+
+
 def fingerprint(spec: DatasetSpec, digests: list[str]) -> str:
     """Returns the SHA-256 of a dataset's description and of the digests of its rows, in order."""
     digest = hashlib.sha256(json.dumps(asdict(spec), sort_keys=True).encode())

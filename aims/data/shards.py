@@ -18,20 +18,16 @@ import pyarrow.parquet as pq
 from aims.core.errors import OutOfMemory
 from aims.core.files import atomic_write, sha256_file, write_json
 from aims.core.remarks import collect_remarks
-from aims.core.schema import Converter, DatasetSpec, SampleError, few
+from aims.core.schema import Converter, DatasetSpec, SampleError
 from aims.core.structs import read_struct
 from aims.data.depths import UsedBits
-from aims.data.format import LARGE_CELL_BYTES, dense_instances, encode_row, row_digest
+from aims.data.format import LARGE_CELL_BYTES, dense_instances, encode_row, picture_digest, row_digest
 from aims.data.manifest import DroppedLine
 
 RECORDS = ".records"
 # A row group is the smallest unit that can be read, so it is kept small for random access in training.
 _ROW_GROUP_BYTES = 2 << 20
 _ROW_GROUP_ROWS = 64
-# More remarks than this are summed up, as when every file has a scale of its own.
-_REMARKS = 50
-# Groups that are named.
-_GROUPS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +46,7 @@ class ShardRecord(msgspec.Struct, kw_only=True):
         files: `file_stats` of the source files; if they change, the shard is written again.
         sources: SHA-256 of each of these files by its name in the manifest.
         digests: digest of every row, in order (`row_digest`).
+        pictures: digest of the pictures of every row and its image id, in order (`picture_digest`).
         instances: number of instances.
         dropped: the images and objects that were left out.
         remarks: the files of each remark of the readers.
@@ -61,6 +58,7 @@ class ShardRecord(msgspec.Struct, kw_only=True):
     files: list[tuple[str, int, int]]
     sources: dict[str, str] = {}
     digests: list[str] = []
+    pictures: list[tuple[str, str]] = []
     instances: int = 0
     dropped: list[DroppedLine] = []
     remarks: dict[str, list[str]] = {}
@@ -224,7 +222,9 @@ class ShardWriter:
                     bits = record.bits.setdefault(name, UsedBits())
                     bits.add(array, self.spec.streams[name].missing)
                 if row["objects"]:
-                    record.digests.append(row_digest(shard.split, row, instances, tuple(self.spec.streams)))
+                    streams = tuple(self.spec.streams)
+                    record.digests.append(row_digest(shard.split, row, instances, streams))
+                    record.pictures.append((picture_digest(row, streams), image_id))
                     record.instances += len(row["objects"])
                     if sample.group not in record.groups:
                         record.groups.append(sample.group)
@@ -288,39 +288,3 @@ def source_name(converter: Converter, path: Path) -> str:
     """Returns the name of a source file in the manifest: its path below the raw folder, else its own name."""
     root = converter.root
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-
-
-def group_lines(written: Mapping[Shard, ShardRecord]) -> list[str]:
-    """Returns a line that names the groups with images in several splits, if there are any."""
-    splits: dict[str, dict[str, None]] = {}
-    for shard, record in written.items():
-        for group in record.groups:
-            splits.setdefault(group, {})[shard.split] = None
-    found = [f"{group} ({', '.join(places)})" for group, places in splits.items() if len(places) > 1]
-    what = "a group has" if len(found) == 1 else f"{len(found):,} groups have"
-    text = few(found[:_GROUPS], len(found))
-    return [f"{what} images in several splits, which are then not independent: {text}"] if found else []
-
-
-def depth_lines(records: Sequence[ShardRecord], spec: DatasetSpec) -> list[str]:
-    """Returns a line for each stream whose numbers seem to have fewer bits than are stored."""
-    found = {name: UsedBits() for name in spec.streams}
-    for record in records:
-        for name, bits in record.bits.items():
-            found[name].merge(bits)
-    remarks = ((name, bits.remark(spec.streams[name])) for name, bits in found.items())
-    return [f"stream {name}: {text}" for name, text in remarks if text]
-
-
-def remark_lines(records: Sequence[ShardRecord]) -> list[str]:
-    """Returns a line for each remark of the readers, and one for those beyond the first `_REMARKS`."""
-    files: dict[str, list[str]] = {}
-    for record in records:
-        for text, names in record.remarks.items():
-            files.setdefault(text, []).extend(names)
-    lines = [
-        f"{names[0]}: {text}" + (f" ({len(names):,} files)" if len(names) > 1 else "")
-        for text, names in files.items()
-    ]
-    more = len(lines) - _REMARKS
-    return lines if more <= 0 else [*lines[:_REMARKS], f"and {more:,} more remarks of the same kinds"]

@@ -24,6 +24,7 @@ from aims.core.files import sha256_json, sync, write_json, write_text
 from aims.core.schema import FORMAT_VERSION, SPLIT_PATTERN, Converter, DatasetSpec, FileCount
 from aims.core.structs import read_struct
 from aims.data.card import dataset_card
+from aims.data.conversion_remarks import remark_on
 from aims.data.dropped import dropped_lines
 from aims.data.engines import choose_engine
 from aims.data.format import CARD, DROPPED, PARTIAL, arrow_schema, check_text, fingerprint
@@ -45,11 +46,8 @@ from aims.data.shards import (
     ShardRecord,
     ShardWriter,
     checksums,
-    depth_lines,
     file_stats,
-    group_lines,
     plan_shards,
-    remark_lines,
 )
 from aims.version import __version__
 
@@ -153,7 +151,7 @@ def convert(
             )
             records = writer.write_all(shards, run, on_progress)
             written = dict(zip(shards, records, strict=True))
-            remarks = [*remark_lines(records), *depth_lines(records, spec), *group_lines(written)]
+            remarks = remark_on(written, spec)
             for line in remarks:
                 on_warning(line)
             warnings += remarks

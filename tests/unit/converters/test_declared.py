@@ -40,9 +40,11 @@ def nodata(text: str) -> list[Tag]:
     return [ascii_tag(42113, text)]
 
 
-def write(path: Path, dtype: Any = np.float32, tags: list[Tag] | None = None, **options: Any) -> None:
+def write(
+    path: Path, dtype: Any = np.float32, tags: list[Tag] | None = None, *, start: int = 0, **options: Any
+) -> None:
     options = {"photometric": "minisblack", "metadata": None, **options}
-    array = ramp(0, 1, dtype)[..., 0]
+    array = ramp(0, 1, dtype)[..., 0] + np.dtype(dtype).type(start)
     tifffile.imwrite(path.with_suffix(".tif"), array, extratags=tags or [], **options)
 
 
@@ -204,8 +206,8 @@ def test_no_data_that_a_converter_cannot_declare(path: Path, number: str, remark
 
 class TestWarnings:
     def test_on_screen_and_in_the_manifest(self, make: Make, raw: Path, tmp_path: Path) -> None:
-        for name in "abc":
-            write(raw / "nir" / name, np.uint16, description="scale=0.5")
+        for number, name in enumerate("abc"):
+            write(raw / "nir" / name, np.uint16, start=number, description="scale=0.5")
         lines: list[str] = []
         converter = make(("nir/{id}.png", "nir/{id}.tif"))
         made = convert(converter, tmp_path / "set", rows_per_shard=1, on_warning=lines.append)
@@ -217,8 +219,8 @@ class TestWarnings:
         self, make: Make, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for number, name in enumerate("bac", start=2):
-            write(raw / "nir" / name, np.uint16, description=f"scale={number}")
-        monkeypatch.setattr("aims.data.shards._REMARKS", 1)
+            write(raw / "nir" / name, np.uint16, start=number, description=f"scale={number}")
+        monkeypatch.setattr("aims.data.conversion_remarks._REMARKS", 1)
         made = convert(make(("nir/{id}.png", "nir/{id}.tif")), tmp_path / "set")
         assert made.manifest.warnings == (
             "nir/b.tif: ImageDescription gives scale 2",

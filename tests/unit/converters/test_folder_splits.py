@@ -7,8 +7,10 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
-from raw_folder import Make
+from raw_folder import HEIGHT, WIDTH, Make
 from refusals import refused
 
 from aims.converters.folder import FolderConverter
@@ -26,6 +28,9 @@ def many(raw: Path) -> Path:
     for folder in ("nir", "labels"):
         for name in NAMES:
             shutil.copy(raw / folder / "a.png", raw / folder / f"{name}.png")
+    for number, name in enumerate(NAMES):
+        cv2.imwrite(str(raw / "nir" / f"{name}.png"), np.full((HEIGHT, WIDTH), number, np.uint8))
+    for folder in ("nir", "labels"):
         for name in "abc":
             (raw / folder / f"{name}.png").unlink()
     return raw

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,7 @@ def test_stops_at_a_broken_image_and_keeps_what_is_finished(raw, tmp_path, jobs)
 def test_keep_going_does_not_hide_a_broken_image_from_a_later_call(raw, tmp_path):
     converter = MadeUp(raw=raw, broken=("a001",), die_at="b000")
     call = f"""
+from dataclasses import replace
 from pathlib import Path
 from helpers import MadeUp
 from aims.data.write import convert
@@ -155,6 +157,7 @@ convert(converter, Path({str(tmp_path / "set")!r}), keep_going=True)
 def test_killed_at_any_image_it_goes_on_with_the_same_bytes(raw, tmp_path, image):
     target = tmp_path / "set"
     call = f"""
+from dataclasses import replace
 from pathlib import Path
 from helpers import MadeUp
 from aims.data.write import convert
@@ -175,6 +178,7 @@ convert(MadeUp(raw=Path({str(raw)!r}), die_at={image!r}), Path({str(target)!r}),
 def test_killed_while_the_folder_gets_its_name(raw, tmp_path):
     call = f"""
 import os, signal
+from dataclasses import replace
 from pathlib import Path
 from helpers import MadeUp
 import aims.data.write as write
@@ -341,6 +345,7 @@ def test_other_programs_read_it_without_aims(raw, tmp_path):
 import sys
 sys.modules["aims"] = None  # importing aims now fails
 import datasets, numpy as np, pandas as pd
+from dataclasses import replace
 from pathlib import Path
 folder, cache = sys.argv[1:]
 def array(stream):
@@ -376,3 +381,21 @@ except ImportError:
 def run_until_killed(program):
     path = {"PYTHONPATH": str(Path(__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", program], env={**os.environ, **path}).returncode == -9
+
+
+class Twins(MadeUp):
+    """The first test picture is the first of train, with other labels."""
+
+    def read(self, split, image_id):
+        sample = super().read(split, image_id)
+        other = super().read("train", "a000")
+        return replace(sample, streams=other.streams, rgb=other.rgb) if image_id == "b000" else sample
+
+
+def test_a_picture_in_two_splits_is_named_before_a_run_refuses_it(raw, tmp_path):
+    warned = []
+    convert(Twins(raw=raw, images=4), tmp_path / "set", rows_per_shard=1, on_warning=warned.append)
+    line = "a picture is in several splits, which `aims run` refuses: a000 of train is b000 of test"
+    assert line in warned
+    assert line in Dataset.open(tmp_path / "set").manifest.warnings
+    assert any("the same picture as" in problem.message for problem in verify_dataset(tmp_path / "set"))
