@@ -20,7 +20,7 @@ from aims.engine.checkpoint import has_sharded
 from aims.engine.loading import loader, worker_deaths
 from aims.engine.stopping import Stopped, StopRequest
 from aims.engine.train import RunObserver
-from aims.engine.training_prompts import decode_rounds
+from aims.engine.training_prompts import StepDraws, decode_rounds
 from aims.methods import BACKBONES
 from aims.models.weights import load_weights
 from aims.pretrain.card import CARD, WEIGHTS, Card, draw_curves, write_card, write_weights
@@ -263,7 +263,7 @@ class _Pretraining:
                 group["lr"] = self._rate(share)
         self.drop_path.draw(targets.seeds)
         balance = max(0.0, 1 - share / RECIPE.balanced_share)
-        prompts = prompts_of(targets, self.config.rounds)
+        prompts = prompts_of(targets, StepDraws(self.config.prompts, self.config.seed, 0, self.progress.step))
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             embeddings = self.model.embed(targets.images)
             answers = list(decode_rounds(self.model, embeddings, prompts))

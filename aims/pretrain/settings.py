@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from aims.core.config import PRECISIONS, RANDOM_WEIGHTS
 from aims.core.errors import InputError, unknown_name
 from aims.core.settings import declared_settings, setting
+from aims.core.vocabulary import TRAINING_PROMPTS, TrainingPrompts
 
 #: Seed of all held-out scenes; training with it is refused.
 HELD_OUT_SEED = 2_026
 OPTIMIZERS = ("adamw", "muon")
 AUGMENTATIONS = ("none", "sensor")
+#: What the first prompt of a region is: a click, or in half of the steps a box.
+FIRST_PROMPTS = ("click", "mixed")
 
 
 class PretrainRecipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +68,9 @@ class PretrainConfig:
     weights: str = RANDOM_WEIGHTS
     batch_size: int = setting("Images in a step.", since=8, least=1)
     clicks: int = setting("Regions of an image that are clicked.", since=6, least=1)
+    first: str = setting(
+        "Prompt of each: click, or mixed: in half of the steps a box.", since="click", choices=FIRST_PROMPTS
+    )
     rounds: int = setting("Answers to each; every further click corrects the last.", since=1, least=1)
     lr: float = setting("Highest learning rate.", since=5e-4)
     optimizer: str = setting(" or ".join(OPTIMIZERS) + ".", since="adamw", choices=OPTIMIZERS)
@@ -108,6 +114,11 @@ class PretrainConfig:
             raise InputError(f"--object-size must be above 0.14 and at most 5, not {self.object_size}")
         if self.seed == HELD_OUT_SEED:
             raise InputError(f"--seed must not be {HELD_OUT_SEED}, that of the held-out scenes")
+
+    @property
+    def prompts(self) -> TrainingPrompts:
+        """The prompts that are simulated for each region."""
+        return replace(TRAINING_PROMPTS[self.first], further=self.rounds - 1)
 
 
 #: The settings of a pretraining, in the order of `PretrainConfig`.

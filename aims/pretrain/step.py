@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aims.engine.training_prompts import Prompts, draw_pixels
+from aims.core.vocabulary import CLICK_GRID
+from aims.engine.training_prompts import (
+    JITTER_SHARE,
+    LARGEST_JITTER,
+    Prompts,
+    StepDraws,
+    draw_pixels,
+)
 from aims.pretrain.augment import augment
 from aims.pretrain.pictures import Pictures, normalize_rgb
 from aims.synth.world.random import uniform
@@ -23,7 +31,7 @@ SMALLEST = 0.0025
 LOSS_NAMES = ("entropy", "dice", "iou", "pairs")
 
 # Streams of `aims.synth.world.random`, distinct from those of sensors, families and `aims.pretrain.augment`.
-_FLIP, _REGION, _PIXEL, _DROP, _CORRECTION = 900, 903, 904, 910, 920
+_FLIP, _REGION, _PIXEL, _DROP, _CORRECTION, _JITTER = 900, 903, 904, 910, 920, 990
 # Distances from the boundary are clipped here: farther inside, pixels are equally likely to be clicked.
 _DEPTHS = 8
 # A pair's logit is scale * (cosine - middle).
@@ -117,19 +125,46 @@ def _depths(regions: Tensor) -> Tensor:
     return depth
 
 
-def prompts_of(targets: ClickTargets, rounds: int) -> Prompts:
-    """Returns the prompts of a batch: a click, then in every further round one more and the last mask."""
+def prompts_of(targets: ClickTargets, draws: StepDraws) -> Prompts:
+    """Returns the prompts of a batch: clicks or boxes, then in every further round one more click."""
     clicks = targets.point_coords.shape[1]
-    further = range(1, rounds)
+    further = range(len(draws.with_mask))
     lots = [uniform(targets.seeds, _CORRECTION + number, (clicks,)).flatten() for number in further]
     coords = targets.point_coords.flatten(0, 1)
     return Prompts(
-        point_coords=coords[:, None],
+        point_coords=coords[:, None][:, : 0 if draws.boxes_first else 1],
         masks=targets.masks.flatten(0, 1),
-        boxes=None,
+        boxes=draw_boxes(targets).flatten(0, 1) if draws.boxes_first else None,
         lots=torch.stack(lots, 1) if lots else coords[:, :0],
-        with_mask=(True,) * len(further),
+        with_mask=draws.with_mask,
     )
+
+
+def draw_boxes(targets: ClickTargets) -> Float[Tensor, "batch clicks 4"]:
+    """Returns the bounding boxes of the clicked regions, with their sides moved at random.
+
+    The distances are as in `aims.engine.training_prompts.jittered_box`, but uniform, as uniform numbers are
+    the same on every device.
+
+    Returns:
+        (left, top, right, bottom), the outermost pixels, inside the image.
+    """
+    x, y = targets.point_coords.to(torch.int64).unbind(-1)
+    size = targets.regions.shape[-1]
+    labels = targets.regions.flatten(1).gather(1, y * size + x)
+    inside = targets.regions[:, None] == labels[:, :, None, None]
+    ends = []
+    for dim in (2, 3):  # over the rows: left and right; over the columns: top and bottom
+        there = inside.any(dim).to(torch.uint8)
+        ends.append((there.argmax(-1), size - 1 - there.flip(-1).argmax(-1)))
+    corners = torch.stack([ends[0][0], ends[1][0], ends[0][1], ends[1][1]], -1).to(torch.float32)
+    extent = (corners[..., 2:] - corners[..., :2] + 1).repeat(1, 1, 2)
+    # A uniform number from -a to a has the standard deviation a / sqrt(3).
+    most = (math.sqrt(3) * JITTER_SHARE * extent).clamp_max(LARGEST_JITTER / CLICK_GRID * size)
+    moved = corners + most * (2 * uniform(targets.seeds, _JITTER, (labels.shape[1], 4)) - 1)
+    moved = moved.clamp(0, size - 1)
+    # The sides of a box of a few pixels may change places.
+    return torch.cat([moved[..., :2].minimum(moved[..., 2:]), moved[..., :2].maximum(moved[..., 2:])], -1)
 
 
 def mask_losses(

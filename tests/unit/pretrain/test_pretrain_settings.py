@@ -11,6 +11,7 @@ from test_pretrain import Stopping, job, state
 
 from aims.core.errors import InputError
 from aims.engine.stopping import Stopped
+from aims.engine.training_prompts import StepDraws
 from aims.methods import BACKBONES
 from aims.pretrain.augment import augment, recolour, sensor_like
 from aims.pretrain.config import plan_pretraining
@@ -79,19 +80,54 @@ def test_a_flat_image_stays_finite():
     assert sensor_like(torch.ones(8, 3, 8, 8), torch.arange(8)).isfinite().all()
 
 
+def draws_of(first, rounds, *, boxes=False):
+    """The draws of the first step in which boxes come first, or clicks."""
+    kind = PretrainConfig(images=1, first=first, rounds=rounds).prompts
+    return next(each for step in range(99) if (each := StepDraws(kind, 0, 0, step)).boxes_first == boxes)
+
+
 def test_a_region_has_a_lot_for_every_further_click():
     masks = torch.rand(2, 3, 16, 16)
     targets = targets_of(masks, 64)._replace(point_coords=torch.rand(2, 3, 2) * 60)
-    prompts = prompts_of(targets, 3)
+    draws = draws_of("click", 3)
+    prompts = prompts_of(targets, draws)
     assert torch.equal(prompts.point_coords.view(2, 3, 2), targets.point_coords)
     assert torch.equal(prompts.masks.view(2, 3, 16, 16), masks)
-    assert (prompts.boxes, prompts.with_mask, prompts.lots.shape) == (None, (True, True), (6, 2))
+    assert (prompts.boxes, prompts.with_mask, prompts.lots.shape) == (None, draws.with_mask, (6, 2))
+    assert len(prompts.with_mask) == 2
     assert len(prompts.lots.unique()) == 12
     # Lots come from the seeds of the images, whatever else is in the batch.
-    assert torch.equal(
-        prompts_of(targets_of(masks[1:], 64)._replace(seeds=targets.seeds[1:]), 3).lots, prompts.lots[3:]
+    alone = targets_of(masks[1:], 64)._replace(seeds=targets.seeds[1:])
+    assert torch.equal(prompts_of(alone, draws).lots, prompts.lots[3:])
+    assert prompts_of(targets, draws_of("click", 1)).lots.shape == (6, 0)
+
+
+def test_boxes_lie_around_the_clicked_regions():
+    regions = torch.ones(400, 64, 64, dtype=torch.int32)
+    regions[:, 20:30, 8:48] = 2
+    regions[:, 63, 63] = 3
+    targets = targets_of(torch.rand(400, 3, 16, 16), 64)._replace(
+        regions=regions,
+        point_coords=torch.tensor([[9.0, 25], [63, 63], [0, 0]]).expand(400, 3, 2),
+        seeds=torch.arange(400),
     )
-    assert prompts_of(targets, 1).lots.shape == (6, 0)
+    prompts = prompts_of(targets, draws_of("mixed", 2, boxes=True))
+    assert prompts.point_coords.shape == (1200, 0, 2)
+    boxes = prompts.boxes.view(400, 3, 4)
+    # At most 20 pixels of 1024, which are 1.25 of 64: uniform within that, the standard deviation is 0.72.
+    for side, middle in enumerate([8, 20, 47, 29]):
+        assert abs(float(boxes[:, 0, side].mean()) - middle) < 0.15
+        assert 0.6 < float(boxes[:, 0, side].std()) < 0.8
+    assert (boxes[:, 0] - torch.tensor([8, 20, 47, 29])).abs().max() <= 1.25
+    assert (boxes[..., :2] <= boxes[..., 2:]).all()
+    assert boxes.min() >= 0
+    assert boxes.max() <= 63
+    assert (boxes[:, 2] - torch.tensor([0, 0, 63, 63])).abs().max() <= 1.25
+
+
+def test_half_of_the_steps_of_mixed_prompts_begin_with_boxes():
+    kind = PretrainConfig(images=1, first="mixed").prompts
+    assert 900 < sum(StepDraws(kind, 0, 0, step).boxes_first for step in range(2000)) < 1100
 
 
 def test_skipped_blocks_keep_the_mean():
@@ -127,6 +163,7 @@ def test_muon_needs_a_newer_torch(tmp_path, monkeypatch):
 def test_all_settings_together_resume_to_the_same_bits(tmp_path):
     settings = {
         "images": 6,
+        "first": "mixed",
         "rounds": 2,
         "optimizer": AVAILABLE[-1],
         "drop_path": 0.5,
@@ -153,7 +190,7 @@ def test_a_pretraining_of_an_earlier_version_goes_on(tmp_path):
     with pytest.raises(Stopped):
         pretrain(job(folder, images=4), observer=Stopping(1))
     settings = json.loads((folder / "pretraining.json").read_text())
-    for name in ("weights", "rounds", "optimizer", "drop_path", "average_decay", "augment"):
+    for name in ("weights", "first", "rounds", "optimizer", "drop_path", "average_decay", "augment"):
         del settings[name]
     settings["recipe"]["average_decay"] = 0.999
     (folder / "pretraining.json").write_text(json.dumps(settings))
