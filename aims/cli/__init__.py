@@ -106,8 +106,7 @@ def _run(args: Sequence[str] | None) -> int:
     except AimsError as error:
         return _fail(str(error), error.exit_code)
     except _click.exceptions.NoArgsIsHelpError as error:
-        _click.echo(error.format_message(), err=True)
-        return 2
+        _click.echo(error.format_message())
     except _click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -11,9 +12,10 @@ from torch import Tensor
 
 from aims.core.config import RunConfig
 from aims.core.vocabulary import PROTOCOLS, Modality, Protocol
-from aims.data.read import Dataset
+from aims.data.read import Dataset, ImageRef
 from aims.engine.distributed import ProcessGroup
 from aims.engine.initial import Initial
+from aims.engine.samples import split_images
 from aims.models.attention import AttentionPath
 
 
@@ -61,3 +63,9 @@ class Job:
     def protocol(self) -> Protocol:
         """The protocol of the configuration."""
         return PROTOCOLS[self.config.protocol]
+
+    @cached_property
+    def splits(self) -> Mapping[str, tuple[ImageRef, ...]]:
+        """The images of train, test and, where the protocol has one, val."""
+        config = self.config
+        return split_images(self.dataset, self.protocol, config.seed, config.limit, config.train_images)

@@ -29,7 +29,7 @@ from aims.engine.inputs import survey
 from aims.engine.job import Job
 from aims.engine.machine import PeakMemory
 from aims.engine.record import begin_record, fail_record, finish_record
-from aims.engine.samples import Source, split_images
+from aims.engine.samples import Source
 from aims.engine.stopping import Stopped
 from aims.engine.tracking import tracking
 from aims.engine.train import RunObserver, Trainer
@@ -132,10 +132,9 @@ def _working_on(job: Job, fresh: bool) -> Iterator[None]:
 def _make(job: Job, observer: RunObserver, until: int) -> RunRecord | None:
     """Computes a run; None, without a record, if `until` ends its training early."""
     peak = PeakMemory(job.device)
-    refs = split_images(job.dataset, job.protocol, job.config.seed, job.config.limit, job.config.train_images)
     if not has_model(job.config.method):
-        return _make_floor(job, refs, observer, peak)
-    plan = _plan(job, refs, observer)
+        return _make_floor(job, job.splits, observer, peak)
+    plan = _plan(job, job.splits, observer)
     try:
         state = _train(job, plan, observer, until, peak)
         if until < job.config.epochs:
