@@ -104,7 +104,10 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
     start = f"{config.backbone} ({'random' if job.weights is None else 'pretrained'} weights)"
     if config.backbone == NO_MODEL:
         start = "a floor (no sensor is seen, there is no model)"
-    images = ", ".join(f"{len(refs):,} {split}" for split, refs in job.splits.items())
+    parts = job.splits
+    images = ", ".join(
+        f"{len(parts[split]):,} {split}" for split in ("train", "val", "test") if split in parts
+    )
     err.print(
         f"{config.method} x {config.tuning}{changed}, {start}, {config.modality} of "
         f"{config.dataset} ({images} images), protocol {config.protocol}, {training}, on {job.device}",
