@@ -20,7 +20,7 @@ IntArray = NDArray[np.integer[Any]]
 #: Instance maps are stored as 16-bit PNG.
 MAX_INSTANCES = 65_535
 # Larger maps are worked through in bands of rows, as most steps need 8 to 32 bytes a pixel.
-_BAND_PIXELS = 1 << 22
+_BAND_PIXELS = 1 << 21
 
 
 def split_instances(

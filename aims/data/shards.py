@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import msgspec
@@ -153,6 +155,7 @@ class ShardWriter:
             writer = None
             for group in self._groups(shard, record, on_progress):
                 writer = writer or stack.enter_context(_open(beside, self.schema, group))
+                _spill(group, path.parent)
                 writer.write_table(_table(group, self.schema))
                 # Before the next images are read.
                 group.clear()
@@ -229,7 +232,7 @@ class ShardWriter:
                     if sample.group not in record.groups:
                         record.groups.append(sample.group)
                     # A large picture and its labels would take memory while the row is written.
-                    del sample, labels, instances
+                    del sample, labels, instances, array
                     yield row
                     del row
                 else:
@@ -252,6 +255,23 @@ def _open(path: Path, schema: pa.Schema, group: Sequence[Mapping[str, Any]]) -> 
     if max(_cell_sizes(group), default=0) < LARGE_CELL_BYTES:
         return pq.ParquetWriter(path, schema, compression="zstd")
     return pq.ParquetWriter(path, schema, compression="none", use_dictionary=False, write_statistics=False)
+
+
+def _spill(group: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Moves the tensors of a large row to unnamed files in `folder`, mapped for reading.
+
+    Parquet's writer holds two copies of a cell beside the cell itself, whose memory the system can then take
+    back at any time.
+    """
+    if max(_cell_sizes(group)) < LARGE_CELL_BYTES:
+        return
+    for row in group:
+        for value in row.values():
+            if isinstance(value, dict) and "data" in value:
+                with TemporaryFile(dir=folder) as file:
+                    file.write(value["data"])
+                    file.flush()
+                    value["data"] = mmap(file.fileno(), 0, access=ACCESS_READ)
 
 
 def _table(group: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:

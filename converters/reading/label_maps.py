@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aims.core.schema import Array, SampleError
+from aims.data.instances import count_pixels
 from aims.reading.pictures import Picture
 
 # Undeclared values that a message counts.
@@ -128,7 +130,7 @@ def class_map(
         SampleError: a value is not declared; the message counts its pixels and locates the first.
     """
     result = np.zeros(values.shape, np.min_scalar_type(max(classes.values())))
-    found, counts = (item.tolist() for item in np.unique(values, return_counts=True))
+    found, counts = (item.tolist() for item in _occurring(values))
     unknown = [(value, count) for value, count in zip(found, counts, strict=True) if value not in classes]
     if unknown:
         (value, count), *others = unknown
@@ -142,3 +144,13 @@ def class_map(
     for value in found:
         result[values == value] = classes[value]
     return result
+
+
+def _occurring(values: Array) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Returns the values that occur, sorted, and the number of pixels of each."""
+    if values.dtype not in (np.uint8, np.uint16):
+        return np.unique(values, return_counts=True)
+    # `np.unique` copies and sorts all pixels of a large picture.
+    count = count_pixels(values)
+    found = np.flatnonzero(count)
+    return found, count[found]
