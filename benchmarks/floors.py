@@ -25,7 +25,7 @@ from aims.converters.reading.label_maps import numbers
 from aims.core.errors import AimsError, InputError
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.instances import MAX_INSTANCES, IntArray, describe_objects, split_instances
-from aims.data.read import ImageRef
+from aims.data.refs import ImageRef
 from aims.engine.floors import clicked_map
 from aims.engine.samples import find_targets
 from aims.methods.disc import RADII, radius_scores

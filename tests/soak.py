@@ -20,7 +20,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import os
+import pkgutil
 import random
 import resource
 import shutil
@@ -35,9 +37,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
+import aims.cli
+
 #: Exit codes that `aims --help` names, less that of a fault.
 DOCUMENTED = (0, 1, 2, 130)
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: Imported before processes are forked.
+PACKAGES = tuple(
+    f"aims.{name}" for name in ("api", "cli", "converters", "data", "engine", "prediction", "reports")
+)
 #: Seconds after which a command hangs.
 LONGEST = 300
 #: Files that a later command may write again.
@@ -142,12 +150,12 @@ def _become(arguments: list[str], ends: list[int], size: int | None) -> None:
         for number, end in enumerate(ends, start=1):
             os.dup2(end, number)
         os.closerange(3, 256)
+        # As at the start of a program, whatever this one's output is.
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
         if size is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
         sys.argv = ["aims", *arguments]
-        from aims.cli import main
-
-        main(arguments)
+        aims.cli.main(arguments)
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException:
@@ -452,9 +460,9 @@ def step(soak: Soak) -> None:
 
 def again(soak: Soak, command: Command) -> None:
     """Gives an interrupted command again, which must succeed."""
-    if command.name == "export":
-        # An export needs a folder that is not there.
-        shutil.rmtree(soak.folder / "exported", ignore_errors=True)
+    # These commands refuse what is there already, as where the signal came too late.
+    for name in ("exported", "added", "model"):
+        shutil.rmtree(soak.folder / name, ignore_errors=True)
     ended = execute(command.arguments)
     note(soak, command, "again", ended, command.codes)
     _register(soak, command)
@@ -539,13 +547,15 @@ def table(ends: Counter[tuple[str, str, int]]) -> Iterator[str]:
 def prepare(soak: Soak) -> None:
     """Writes the raw folders, and imports what every command would import."""
     import datasets  # noqa: F401
-    import matplotlib.pyplot  # noqa: F401
-    import skimage.measure  # noqa: F401
     import torch
     import toys  # noqa: F401  (registers the backbone)
 
     from aims.synth.shapes import write_shapes
 
+    for package in PACKAGES:
+        path = importlib.import_module(package).__path__
+        for module in pkgutil.walk_packages(path, f"{package}."):
+            importlib.import_module(module.name)
     # No thread may exist in a process that is forked.
     torch.set_num_threads(1)
     write_shapes(soak.folder / "raw", scenes=150, size=(40, 48), seed=0)
@@ -569,7 +579,9 @@ def main(arguments: list[str] | None = None) -> int:
         step(soak)
     print(*table(soak.ends), sep="\n")
     count = soak.ends.total()
-    print(f"{count:,} commands in {options.minutes:g} minutes, seed {options.seed}: {len(soak.failures)} failed")
+    print(
+        f"{count:,} commands in {options.minutes:g} minutes, seed {options.seed}: {len(soak.failures)} failed"
+    )
     if not soak.failures:
         shutil.rmtree(folder)
     return int(bool(soak.failures))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
@@ -17,7 +16,8 @@ from torch.utils.data import Dataset as TorchDataset
 from aims.core.errors import InputError, unknown_name
 from aims.core.vocabulary import DEFAULT_PROTOCOL, find_protocol
 from aims.data.manifest import Counts
-from aims.data.read import Dataset, Image, ImageRef
+from aims.data.read import Dataset, Image
+from aims.data.refs import ImageRef
 from aims.engine.inputs import choose_dataset, survey
 from aims.engine.samples import EvaluationSet, Source, split_images
 
@@ -53,11 +53,6 @@ class OpenedDataset(Dataset):
     `len(dataset)` and `dataset[i]` count the images of all splits, in the order of the files; `dataset[i]`
     has all streams and, where the dataset has it, "rgb".
     """
-
-    @cached_property
-    def refs(self) -> tuple[ImageRef, ...]:
-        """The images of all splits."""
-        return tuple(ref for refs in self.index.values() for ref in refs)
 
     @property
     def splits(self) -> Mapping[str, Counts]:

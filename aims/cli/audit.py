@@ -13,7 +13,8 @@ from aims.cli._options import DATASET, json_option
 from aims.cli._terminal import add_columns, counting, out, print_json
 from aims.core.errors import AimsError
 from aims.data.audit import DISTANCE, Audit, ImagePair, audit_dataset
-from aims.data.read import Dataset, ImageRef
+from aims.data.read import Dataset
+from aims.data.refs import ImageRef
 
 _ROWS = 50
 

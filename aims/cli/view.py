@@ -47,14 +47,17 @@ def command(
     chosen = "evenly spaced over splits and groups" if seed is None else f"chosen at random (seed {seed})"
     with counting("draw", len(refs)) as counter:
         page = render_page(dataset, refs, chosen=chosen, on_progress=counter.advance)
-    write_text(target, page)
+    write_text(target, page.html)
     if as_json:
-        ids = [ref.image_id for ref in refs]
+        ids = [ref.image_id for ref in page.refs]
         print_json({"page": str(target), "bytes": target.stat().st_size, "images": ids})
         return
-    total = sum(map(len, dataset.index.values()))
-    size = target.stat().st_size / 1e6
-    out.print(f"{target}: {len(refs):,} of {total:,} images, {chosen}; {size:.1f} MB", markup=False)
+    total, size = dataset.manifest.images, target.stat().st_size / 1e6
+    left_out = len(refs) - len(page.refs)
+    more = f"; {left_out:,} more would not fit" if left_out else ""
+    out.print(
+        f"{target}: {len(page.refs):,} of {total:,} images, {chosen}; {size:.1f} MB{more}", markup=False
+    )
 
 
 def _prepare(target: Path) -> None:

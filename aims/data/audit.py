@@ -14,7 +14,8 @@ from scipy.fft import dctn
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.schema import Array
-from aims.data.read import Dataset, ImageRef
+from aims.data.read import Dataset
+from aims.data.refs import ImageRef
 
 #: Hamming distance up to which two images count as near-duplicates; `perceptual_hash` gives the evidence.
 DISTANCE = 6
@@ -155,7 +156,7 @@ def audit_dataset(
         if name not in known:
             raise unknown_name("stream", name, known, where=str(folder))
     chosen = tuple(dict.fromkeys(streams)) or known
-    refs = [ref for images in dataset.index.values() for ref in images]
+    refs = dataset.refs
     # By stream, one entry per image: the bits of its hash (None without one), and its checksum.
     hashes: dict[str, list[NDArray[np.bool_] | None]] = {name: [] for name in chosen}
     checksums: dict[str, list[bytes]] = {name: [] for name in chosen}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,7 +15,8 @@ from scipy import ndimage
 from aims.core.errors import InputError, unknown_name
 from aims.data.instances import stretch_nearest
 from aims.data.pictures import HATCH, Scale, draw
-from aims.data.read import Dataset, Image, ImageRef
+from aims.data.read import Dataset, Image
+from aims.data.refs import ImageRef
 from aims.data.summary import evenly
 from aims.data.templates import render_template
 
@@ -33,6 +34,19 @@ _OUTLINE_TOLERANCE = 0.6
 # Distinct on greys, viridis, inferno and magma; cyan first, which the warm maps lack.
 _PALETTE = ("#22d3ee", "#ffb020", "#ff5cd6", "#7dea54", "#ff6b5e", "#a78bfa", "#ffe94a", "#5b9dff")
 _GOLDEN_ANGLE = 137.508
+#: Size of a page: browsers become slow with larger ones.
+MOST_BYTES = 20_000_000
+# Of an image; more are no longer seen one by one.
+_MOST_OUTLINES = 1000
+# Bytes of HTML around what a card holds: of an outline with its clicks, a class, and a stream.
+_AROUND_OUTLINE, _AROUND_CLASS, _AROUND_PANEL = 700, 200, 1500
+
+
+class Page(NamedTuple):
+    """A page, and the images that it shows."""
+
+    html: str
+    refs: list[ImageRef]
 
 
 def choose_images(
@@ -95,7 +109,7 @@ def render_page(
     *,
     chosen: str = "",
     on_progress: Callable[[int], None] = lambda images: None,
-) -> str:
+) -> Page:
     """Renders images on one page that embeds all it needs; equal datasets give equal pages.
 
     Args:
@@ -105,7 +119,8 @@ def render_page(
         on_progress: called with the number of images drawn since the last call.
 
     Returns:
-        HTML. Names from the dataset are escaped.
+        HTML, in which names from the dataset are escaped, and the images on it: evenly spaced ones of `refs`
+        where all would take more than `MOST_BYTES`.
 
     Raises:
         InputError: an image contradicts the manifest.
@@ -116,10 +131,11 @@ def render_page(
     for ref in refs:
         cards.append(_card(dataset, ref, names, colours))
         on_progress(1)
+    cards = _fitting(cards)
     shown = Counter[str]()
     for card in cards:
         shown.update({name: count for name, _, count in card["classes"]})
-    return render_template(
+    html = render_template(
         "page.html.j2",
         autoescape=True,
         name=dataset.name,
@@ -145,8 +161,27 @@ def render_page(
             if shown[name]
         ],
         cards=cards,
+        left_out=len(refs) - len(cards),
         hatch=HATCH,
     )
+    return Page(html, [card["ref"] for card in cards])
+
+
+def _fitting(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns all cards, or as many evenly spaced ones as fit on a page, and at least one."""
+    # What is not in a card: the style, the classes' colours, warnings.
+    most, sizes = MOST_BYTES - 1_000_000, [_size(card) for card in cards]
+    count = len(cards)
+    while count > 1 and sum(sizes[k] for k in evenly(range(len(cards)), count)) > most:
+        count -= 1
+    return evenly(cards, count)
+
+
+def _size(card: dict[str, Any]) -> int:
+    """Estimates the bytes of a card in HTML; each outline is drawn twice."""
+    outlines = sum(2 * len(item["path"]) + _AROUND_OUTLINE for item in card["outlines"])
+    panels = sum(len(panel["uri"]) + _AROUND_PANEL for panel in card["panels"])
+    return outlines + panels + _AROUND_CLASS * len(card["classes"])
 
 
 def class_colours(count: int) -> list[str]:
@@ -171,6 +206,7 @@ def _card(dataset: Dataset, ref: ImageRef, names: tuple[str, ...], colours: Sequ
         "grid": grid,
         "panels": [_panel(dataset, name, array, grid) for name, array in image.streams.items()],
         "outlines": _outlines(dataset, image, grid, colours),
+        "instances": len(image.objects),
         "classes": [
             (dataset.spec.classes[class_id - 1], colours[class_id - 1], count)
             for class_id, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -210,7 +246,7 @@ def _gradient(scale: Scale) -> str:
 def _outlines(
     dataset: Dataset, image: Image, grid: tuple[int, int], colours: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Returns the instances of an image in grid pixels, large ones first, so that small ones lie on top."""
+    """Returns the largest instances of an image in grid pixels, in order, so that small ones lie on top."""
     instances = stretch_nearest(image.instances, grid)
     # An instance thinner than a grid pixel may vanish on the grid; its clicks are still shown.
     boxes = dict(enumerate(ndimage.find_objects(instances), start=1))
@@ -230,7 +266,7 @@ def _outlines(
             "strict": place(item["click_strict"]),
             "paper": place(item["click_paper"]),
         }
-        for item in sorted(image.objects, key=lambda item: -item["area"])
+        for item in sorted(image.objects, key=lambda item: -item["area"])[:_MOST_OUTLINES]
     ]
 
 

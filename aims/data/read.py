@@ -21,6 +21,7 @@ from aims.core.schema import Array, DatasetSpec, StreamSpec
 from aims.data.cells import OBJECT_FIELD, find_misfit, find_wrong_instance, find_wrong_object
 from aims.data.format import LARGE_CELL_BYTES, PARTIAL, decode_instances, decode_rgb, decode_tensor
 from aims.data.manifest import MANIFEST, Manifest, read_manifest
+from aims.data.refs import ImageRef, ImageRefs
 from aims.sensors.derived import POLARIZERS, derive, derived_streams
 
 
@@ -41,22 +42,6 @@ class Image:
     streams: Mapping[str, Array]
     instances: NDArray[np.uint16]
     objects: list[dict[str, Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageRef:
-    """The location of an image, known without reading its pixels.
-
-    `instances` is the number of its instances; `row_group` and `row` count from 0 in `file`.
-    """
-
-    image_id: str
-    group: str
-    split: str
-    instances: int
-    file: str
-    row_group: int
-    row: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,26 +104,41 @@ class Dataset:
         return {**({"rgb": rgb} if self.spec.has_rgb else {}), **self.spec.streams, **self.derived}
 
     @cached_property
-    def index(self) -> Mapping[str, tuple[ImageRef, ...]]:
-        """The images of every split, in the order written; the first access reads every file's id columns."""
-        refs: dict[str, list[ImageRef]] = {split: [] for split in self.manifest.splits}
-        columns = ("image_id", "group", f"{OBJECT_FIELD}id")
+    def index(self) -> Mapping[str, ImageRefs]:
+        """The images of every split, in the order written; see `ImageRefs` for when files are read."""
+        files: dict[str, dict[str, int]] = {split: {} for split in self.manifest.splits}
         for file, entry in self.manifest.files.items():
-            if entry.split not in refs:
-                raise unknown_name("split", entry.split, refs, where=str(self.folder / MANIFEST))
-            refs[entry.split] += [
-                ImageRef(
-                    image_id=value["image_id"],
-                    group=value["group"],
-                    split=entry.split,
-                    instances=len(value["objects"]),
-                    file=file,
-                    row_group=group,
-                    row=row,
-                )
-                for group, row, value in self.rows(file, columns)
-            ]
-        return {split: tuple(images) for split, images in refs.items()}
+            if entry.split not in files:
+                raise unknown_name("split", entry.split, files, where=str(self.folder / MANIFEST))
+            files[entry.split][file] = entry.images
+        return {split: ImageRefs(own, self._read_refs) for split, own in files.items()}
+
+    @cached_property
+    def refs(self) -> ImageRefs:
+        """The images of all splits, in the order of `index`."""
+        entries = self.manifest.files
+        files = (file for split in self.index for file in entries if entries[file].split == split)
+        return ImageRefs({file: entries[file].images for file in files}, self._read_refs)
+
+    def _read_refs(self, file: str) -> tuple[ImageRef, ...]:
+        columns = ("image_id", "group", f"{OBJECT_FIELD}id")
+        entry = self.manifest.files[file]
+        refs = tuple(
+            ImageRef(
+                image_id=value["image_id"],
+                group=value["group"],
+                split=entry.split,
+                instances=len(value["objects"]),
+                file=file,
+                row_group=group,
+                row=row,
+            )
+            for group, row, value in self.rows(file, columns)
+        )
+        if len(refs) != entry.images:
+            count = f"{len(refs)} images, and {entry.images} in {MANIFEST}"
+            raise AimsError(f"{self.folder / file}: {count}; see `aims verify {self.folder}`")
+        return refs
 
     def rows(
         self, file: str, columns: Sequence[str] | None = None
@@ -264,15 +264,17 @@ class Dataset:
         return array
 
     def __getstate__(self) -> dict[str, Any]:
-        # Without the cached table, which every worker process would otherwise receive.
-        return {**self.__dict__, "_cache": None}
+        # Without what was read, which every worker process would otherwise receive.
+        read = ("index", "refs")
+        return {**{name: value for name, value in self.__dict__.items() if name not in read}, "_cache": None}
 
 
 def read_rows(
     parquet: pq.ParquetFile, group: int, columns: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
     """Returns the rows of a row group by column, and gives back the memory that reading large ones took."""
-    table = parquet.read_row_group(group, columns=columns)
+    # Threads cost more than they gain where a row group is small.
+    table = parquet.read_row_group(group, columns=columns, use_threads=False)
     large = table.nbytes >= LARGE_CELL_BYTES
     if large:
         pa.default_memory_pool().release_unused()

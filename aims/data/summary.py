@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from aims.data.cells import OBJECT_FIELD
 from aims.data.dropped import Dropped, read_dropped
 from aims.data.meters import StreamMeter, StreamSummary
-from aims.data.read import Dataset, ImageRef
+from aims.data.read import Dataset
+from aims.data.refs import ImageRef
 
 #: Number of images whose pixels are read by default.
 DEFAULT_IMAGES = 200
 #: Quantiles of the instance sizes that are listed.
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _BINS = 10
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +116,7 @@ def summarize(
         AimsError: a shard is damaged.
     """
     dropped = read_dropped(dataset.folder)
-    refs = [ref for refs in dataset.index.values() for ref in refs]
+    refs = dataset.refs
     chosen = evenly(refs, len(refs) if images is None else images)
     on_total(len(chosen))
     images_by_split = _read_light(dataset)
@@ -134,10 +137,10 @@ def summarize(
     )
 
 
-def evenly(refs: Sequence[ImageRef], count: int) -> list[ImageRef]:
-    """Returns at most `count` evenly spaced images; from two on, the first and the last are included."""
-    count = min(count, len(refs))
-    return [refs[round(k)] for k in np.linspace(0, len(refs) - 1, count)]
+def evenly(items: Sequence[T], count: int) -> list[T]:
+    """Returns at most `count` evenly spaced items; from two on, the first and the last are included."""
+    count = min(count, len(items))
+    return [items[round(k)] for k in np.linspace(0, len(items) - 1, count)]
 
 
 def area_bins(areas: NDArray[np.int64]) -> list[Bin]:

@@ -16,7 +16,8 @@ from aims.core.records import InstanceRow
 from aims.core.vocabulary import Modality
 from aims.data.overlays import click_in_picture, predicted_mask, tinted
 from aims.data.pictures import picture
-from aims.data.read import Dataset, ImageRef
+from aims.data.read import Dataset
+from aims.data.refs import ImageRef
 
 PICTURES = 6
 

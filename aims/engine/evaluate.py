@@ -17,7 +17,7 @@ from aims.core.errors import AimsError
 from aims.core.records import InstanceRow, Rle
 from aims.core.sizes import large_scores
 from aims.core.vocabulary import Protocol
-from aims.data.read import ImageRef
+from aims.data.refs import ImageRef
 from aims.engine.boxes import bounding_boxes
 from aims.engine.distributed import ProcessGroup
 from aims.engine.inputs import click_grid, reduce_grid

@@ -9,7 +9,8 @@ from aims.core.config import RunConfig
 from aims.core.errors import InputError
 from aims.core.records import InstanceRow
 from aims.core.vocabulary import IOU_GRID, PROTOCOLS, Protocol
-from aims.data.read import Dataset, ImageRef
+from aims.data.read import Dataset
+from aims.data.refs import ImageRef
 from aims.engine.evaluate import mean_iou, require_rows, score_instance
 from aims.engine.samples import EvaluationTargets, find_targets
 from aims.engine.train import RunObserver

@@ -25,7 +25,8 @@ from aims.core.vocabulary import (
     Protocol,
 )
 from aims.data.instances import nearest_indices, stretch_nearest
-from aims.data.read import Dataset, ImageRef
+from aims.data.read import Dataset
+from aims.data.refs import ImageRef
 from aims.sensors.scaling import IMAGENET, published_constants, scale, stream_to_read
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from torch import Tensor
 from aims.core.evaluations import PROMPT_MEANS, PROMPT_ROWS, PromptPlan
 from aims.core.files import atomic_write, write_json
 from aims.core.vocabulary import PROTOCOLS
-from aims.data.read import ImageRef
+from aims.data.refs import ImageRef
 from aims.data.verified import require_verified
 from aims.engine.boxes import bounding_boxes, click_on_map, scored_map
 from aims.engine.evaluate import PIXELS, PROMPTS, GroundTruthMap, encoded, predict, require_rows

@@ -33,7 +33,7 @@ from aims.core.records import (
     Scores,
     StreamFacts,
 )
-from aims.data.read import ImageRef
+from aims.data.refs import ImageRef
 from aims.engine.checkpoint import TrainingState
 from aims.engine.contact_sheet import save_contact_sheet
 from aims.engine.evaluate import count_images, large_iou, mean_grid_iou, mean_iou

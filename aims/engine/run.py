@@ -19,7 +19,7 @@ from aims.core.curve import EpochLine
 from aims.core.errors import AimsError, Busy
 from aims.core.records import METRICS, RESUME, WEIGHTS, InstanceRow, RunContent, RunRecord, is_finished
 from aims.core.structs import read_lines
-from aims.data.read import ImageRef
+from aims.data.refs import ImageRef
 from aims.data.verified import require_verified
 from aims.engine.checkpoint import TrainingState, load_trained
 from aims.engine.evaluate import evaluate

@@ -29,7 +29,8 @@ from aims.core.vocabulary import (
 from aims.data.dropped import dropped_lines
 from aims.data.instances import paper_clicks
 from aims.data.manifest import PARTS
-from aims.data.read import Dataset, Image, ImageRef
+from aims.data.read import Dataset, Image
+from aims.data.refs import ImageRef
 from aims.engine.inputs import Channels, click_grid, reduce_grid, to_input, usable_instances
 from aims.engine.training_prompts import BoundingBox, Prompts, StepDraws
 
@@ -85,7 +86,7 @@ def _draw(refs: tuple[ImageRef, ...], count: int, seed: int) -> tuple[ImageRef, 
 
 
 def _without_broken(dataset: Dataset, split: str, protocol: Protocol) -> tuple[ImageRef, ...]:
-    refs, broken = dataset.index[split], BROKEN_IMAGES.get(dataset.name, {})
+    refs, broken = tuple(dataset.index[split]), BROKEN_IMAGES.get(dataset.name, {})
     if not broken:
         return refs
     if not protocol.replaces_broken:

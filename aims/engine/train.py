@@ -20,7 +20,7 @@ from aims.core.errors import AimsError
 from aims.core.files import write_text
 from aims.core.records import FAILED_BATCH, METRICS, RESUME, WEIGHTS, RunRecord
 from aims.core.vocabulary import PROTOCOLS, TRAINING_PROMPTS
-from aims.data.read import ImageRef
+from aims.data.refs import ImageRef
 from aims.engine.checkpoint import TrainingState, load_resume, save_batch, save_resume, save_trained
 from aims.engine.distributed import ProcessGroup
 from aims.engine.evaluate import MaskLoss, evaluate, mean_dice, mean_iou

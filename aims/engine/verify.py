@@ -23,7 +23,8 @@ from aims.core.files import own_file
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, InstanceRow, Rle, RunRecord, Scores
 from aims.core.structs import read_lines
 from aims.core.vocabulary import PROTOCOLS, Protocol
-from aims.data.read import Dataset, ImageRef
+from aims.data.read import Dataset
+from aims.data.refs import ImageRef
 from aims.data.verify import verify_dataset
 from aims.engine.evaluate import count_images, large_iou, mean_grid_iou, mean_iou, score_instance
 from aims.engine.inputs import choose_dataset

@@ -15,7 +15,8 @@ from aims.core.errors import InputError
 from aims.core.files import inside, is_unicode
 from aims.core.schema import Array
 from aims.data.manifest import MANIFEST
-from aims.data.read import Dataset, ImageRef
+from aims.data.read import Dataset
+from aims.data.refs import ImageRef
 from aims.prediction.inputs import InputRules
 from aims.reading.pictures import STREAM_SUFFIXES
 

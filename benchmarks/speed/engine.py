@@ -39,7 +39,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aims.core.vocabulary import IOU_GRID, STRICT
 from aims.data.instances import stretch_nearest
-from aims.data.read import ImageRef
+from aims.data.refs import ImageRef
 from aims.engine.evaluate import score_image
 from aims.engine.losses import LOSSES
 from aims.engine.machine import PeakMemory, hardware

@@ -33,7 +33,7 @@ class FolderDescription:
     def __init__(self, dataset: Dataset) -> None:
         self._spec = dataset.spec
         self._ids = {split: [ref.image_id for ref in refs] for split, refs in dataset.index.items()}
-        self._groups = {ref.image_id: ref.group for refs in dataset.index.values() for ref in refs}
+        self._groups = {ref.image_id: ref.group for ref in dataset.refs}
         _check_ids(self._groups)
         self._first: dict[str, tuple[str, str]] = {}
         self._suffixes: dict[str, str] = {}

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from aims.core.records import INSTANCES
 from aims.data.overlays import click_in_picture, predicted_mask
 from aims.data.pictures import picture
-from aims.data.read import Dataset, ImageRef
+from aims.data.read import Dataset
+from aims.data.refs import ImageRef
 from aims.reports.figures.panels import Shot, draw_click, sensor_stream, webp
 from aims.reports.runs.instances import read_instances
 from aims.reports.runs.results import Result
@@ -95,7 +96,7 @@ class _Pictures:
 
     @cached_property
     def refs(self) -> dict[str, ImageRef]:
-        return {ref.image_id: ref for images in self.dataset.index.values() for ref in images}
+        return {ref.image_id: ref for ref in self.dataset.refs}
 
     def read(self, image_id: str, stream: str) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         key = (image_id, stream)

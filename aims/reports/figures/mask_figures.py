@@ -113,7 +113,7 @@ def _row(
 ) -> tuple[ImageRow, list[dict[str, Any]]]:
     """The row of images of one instance, and the lines of the CSV for it, one per method with a run."""
     dataset, condition = figure.dataset, figure.table.condition
-    ref = next(ref for images in dataset.index.values() for ref in images if ref.image_id == key[0])
+    ref = next(ref for ref in dataset.refs if ref.image_id == key[0])
     streams = tuple(dict.fromkeys((figure.stream, *(column.stream for column in figure.columns.values()))))
     image = dataset.read(ref, streams)
     bases = {name: picture(image.streams[name], name, dataset.streams[name]) for name in streams}

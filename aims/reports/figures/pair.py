@@ -128,7 +128,7 @@ def draw_pair(path: Path, pair: Pair, data: Path) -> None:
     if not keys:
         raise InputError("the runs do not differ on any instance: there is nothing to draw")
     scored = [read_scored(run.path / INSTANCES) for run in pair.runs]
-    refs = {ref.image_id: ref for images in dataset.index.values() for ref in images}
+    refs = {ref.image_id: ref for ref in dataset.refs}
     streams = [sensor_stream(run.config.modality, dataset) for run in pair.runs]
     images = [dataset.read(refs[key[0]], tuple(dict.fromkeys(streams))) for key in keys]
     # A panel is 2.6 inches wide; its height follows the pictures.

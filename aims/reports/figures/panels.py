@@ -107,7 +107,7 @@ def _panel(table: Comparison, modality: str, dataset: Dataset) -> Panel | None:
     common = set.intersection(*(set(found) for found in scored))
     keys = dict.fromkeys(pick_instances(scored[first], common, PLACES))
     stream = sensor_stream(modality, dataset)
-    refs = {ref.image_id: ref for images in dataset.index.values() for ref in images}
+    refs = {ref.image_id: ref for ref in dataset.refs}
     shots = []
     for key in keys:
         image = dataset.read(refs[key[0]], (stream,))

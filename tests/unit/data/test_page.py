@@ -63,7 +63,7 @@ def dataset(raw, tmp_path):
 
 @pytest.fixture
 def text(dataset):
-    return render_page(dataset, choose_images(dataset, 24), chosen="all of them")
+    return render_page(dataset, choose_images(dataset, 24), chosen="all of them").html
 
 
 def test_well_formed_and_complete(text):
@@ -100,7 +100,7 @@ def test_names_are_escaped(text):
 
 def test_the_same_dataset_gives_the_same_bytes(dataset, text):
     again = Dataset.open(dataset.folder)
-    assert render_page(again, choose_images(again, 24), chosen="all of them") == text
+    assert render_page(again, choose_images(again, 24), chosen="all of them").html == text
 
 
 def test_small_pictures_are_the_streams_pixel_for_pixel(text):
@@ -167,7 +167,7 @@ def test_pictures_in_colour_come_first(raw, tmp_path):
     convert(MadeUp(raw=raw, rgb=True, size=(300, 600)), tmp_path / "set")
     dataset = Dataset.open(tmp_path / "set")
     done = []
-    page = Page(render_page(dataset, choose_images(dataset, 1), on_progress=done.append))
+    page = Page(render_page(dataset, choose_images(dataset, 1), on_progress=done.append).html)
     assert done == [1]
     first, second = page.all("img")
     assert (first["alt"], second["alt"]) == ("rgb of a000", "signal of a000")
@@ -179,3 +179,26 @@ def test_pictures_in_colour_come_first(raw, tmp_path):
 def test_classes_have_colours_of_their_own():
     assert len(set(class_colours(8))) == 8
     assert len(set(class_colours(40))) == 40
+
+
+def test_a_page_shows_as_many_images_as_fit(dataset, monkeypatch):
+    refs = choose_images(dataset, 24)
+    assert len(render_page(dataset, refs).refs) == len(refs) > 2
+    monkeypatch.setattr("aims.data.page._size", lambda card: 10)
+    monkeypatch.setattr("aims.data.page.MOST_BYTES", 1_000_000 + 29)
+    two = render_page(dataset, refs)
+    assert two.refs == [refs[0], refs[-1]]
+    assert f"; {len(refs) - 2} more would not fit." in two.html
+    monkeypatch.setattr("aims.data.page.MOST_BYTES", 1)
+    assert len(render_page(dataset, refs).refs) == 1
+
+
+def test_the_largest_instances_are_outlined(dataset, monkeypatch):
+    (ref,) = choose_images(dataset, 1)
+    assert ref.instances > 1
+    monkeypatch.setattr("aims.data.page._MOST_OUTLINES", 1)
+    html = render_page(dataset, [ref]).html
+    assert f"outlined: the 1 largest of {ref.instances} instances" in html
+    areas = sorted((item["area"] for item in dataset.read(ref, ()).objects), reverse=True)
+    titles = re.findall(r"instance \d+, ([\d,]+) px", html)
+    assert [int(text.replace(",", "")) for text in titles] == areas[:1]
