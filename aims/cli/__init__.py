@@ -50,6 +50,8 @@ COMMANDS = MappingProxyType(
     }
 )
 
+_INTERRUPTED = "interrupted; what was finished is kept"
+
 
 class _LazyGroup(_click.Group):
     """Knows its commands by name and imports a command's file only when it is called."""
@@ -89,9 +91,13 @@ def main(args: Sequence[str] | None = None) -> None:
 
     The exit code is 0, 1 for a failure, 2 for wrong input, 70 for a fault of AIMS, 130 when interrupted.
     """
-    tolerate_any_text()
-    logging.basicConfig(level=logging.WARNING, handlers=[WarningHandler()])
-    sys.exit(_run(args))
+    try:
+        tolerate_any_text()
+        logging.basicConfig(level=logging.WARNING, handlers=[WarningHandler()])
+        code = _run(args)
+    except KeyboardInterrupt:  # before a command began, or while its end was reported
+        code = _fail(_INTERRUPTED, 130)
+    sys.exit(code)
 
 
 def _run(args: Sequence[str] | None) -> int:
@@ -115,7 +121,7 @@ def _run(args: Sequence[str] | None) -> int:
         # No command asks for input, so nobody pressed Ctrl-D.
         if isinstance(error.__cause__, EOFError):
             return _fail(describe_fault(error.__cause__), os.EX_SOFTWARE)
-        return _fail("interrupted; what was finished is kept", 130)
+        return _fail(_INTERRUPTED, 130)
     except BrokenPipeError:
         # The reader of our output went away (`aims ... | head`): nothing is wrong. Python's flush at exit
         # would complain about the closed pipe.

@@ -188,6 +188,26 @@ def write_run(runs: Path, config: RunConfig, instances: Instances) -> None:
     (folder / RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
 
 
+def measure(count: int, images: int = 40, instances: int = 3, folder: Path | None = None) -> float:
+    """Writes run folders, reads them and reports them; returns the seconds of `aims report`."""
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        runs, shared = Path(made) / "runs", Instances(images, instances)
+        began = time.perf_counter()
+        for config in itertools.islice(configurations(), count):
+            write_run(runs, config, shared)
+        print(f"{count} runs written: {time.perf_counter() - began:.1f} s", file=sys.stderr)
+        # Otherwise the disk would still write the run folders while reading is timed.
+        os.sync()
+        (loaded, left_out), seconds = harness.clock(lambda: load_runs(runs))
+        assert (len(loaded), left_out) == (count, [])
+        print(f"load_runs: {seconds:.1f} s", file=sys.stderr)
+        command = (sys.executable, "-m", "aims", "report", "--runs", runs, "--out", Path(made) / "out")
+        report = partial(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)
+        _, seconds = harness.clock(report)
+        print(f"aims report, the whole process: {seconds:.1f} s", file=sys.stderr)
+    return seconds
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = harness.parser(__doc__)
     parser.add_argument("--runs", type=int, default=LIMIT_RUNS)
@@ -195,25 +215,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--instances", type=int, default=3, help="of each image")
     parser.add_argument("--folder", type=Path, help="where to write; a temporary folder by default")
     options = parser.parse_args(arguments)
-    configs = list(itertools.islice(configurations(), options.runs))
-    if len(configs) < options.runs:
-        parser.error(f"the study has {len(configs)} runs; give fewer --runs")
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        runs, instances = Path(folder) / "runs", Instances(options.images, options.instances)
-        began = time.perf_counter()
-        for config in configs:
-            write_run(runs, config, instances)
-        seconds = time.perf_counter() - began
-        print(f"{options.runs} runs written: {seconds:.1f} s")
-        # Otherwise the disk would still write the run folders while reading is timed.
-        os.sync()
-        (loaded, left_out), seconds = harness.clock(lambda: load_runs(runs))
-        assert (len(loaded), left_out) == (options.runs, [])
-        print(f"load_runs: {seconds:.1f} s")
-        command = (sys.executable, "-m", "aims", "report", "--runs", runs, "--out", Path(folder) / "out")
-        report = partial(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)
-        _, seconds = harness.clock(report)
-        print(f"aims report, the whole process: {seconds:.1f} s")
+    if options.runs > sum(1 for _ in configurations()):
+        parser.error("the study has fewer runs; give fewer --runs")
+    seconds = measure(options.runs, options.images, options.instances, options.folder)
     return int(seconds > LIMIT * options.runs / LIMIT_RUNS)
 
 

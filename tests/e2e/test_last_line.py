@@ -112,3 +112,11 @@ def test_a_fault_in_a_run_of_a_sweep(monkeypatch, tmp_path):
     kind, line = perform(lambda task, tell: broken(0), Task(name="a", arguments={}, threads=1), print)
     assert kind == "failed"
     assert re.match(r"ZeroDivisionError: .* \(aims\.suites\.tasks:\d+\); this is a fault of AIMS: send", line)
+
+
+def test_an_interruption_before_the_command_begins_is_one_line(aims, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aims.cli.tolerate_any_text", interrupted)
+    assert aims("list", "datasets") == (130, "", "error: interrupted; what was finished is kept\n")

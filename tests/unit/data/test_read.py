@@ -13,6 +13,7 @@ from aims.data.write import convert
 from aims.sensors.derived import POLARIZERS
 from aims.sensors.polarization import dolp, stokes
 from helpers import MadeUp
+from refusals import refused
 
 TRAIN = "data/train-00000-of-00001.parquet"
 
@@ -106,3 +107,27 @@ def test_a_file_that_was_replaced_meanwhile_is_noticed(dataset):
         pq.write_table(replaced, dataset.folder / TRAIN)
         with pytest.raises(AimsError, match=rf"{TRAIN}, row 3, image_id: no longer 'a003'"):
             Dataset.open(dataset.folder).read(ref, ())
+
+
+def test_a_file_is_read_when_one_of_its_images_is_asked_for(raw, tmp_path):
+    folder = convert(MadeUp(raw=raw), tmp_path / "set", rows_per_shard=5).folder
+    dataset = Dataset.open(folder)
+    train = dataset.index["train"]
+    ids = [ref.image_id for ref in Dataset.open(folder).index["train"]]
+    (folder / "data/train-00001-of-00003.parquet").unlink()
+    assert (len(train), len(dataset.refs)) == (12, 18)
+    assert [train[k].image_id for k in (0, 4, 10, -1)] == [ids[k] for k in (0, 4, 10, -1)]
+    assert [ref.image_id for ref in train[:5]] == ids[:5]
+    assert dataset.refs[12].split == "test"
+    for place in (12, -13):
+        with pytest.raises(IndexError, match=f"image {place} of 12"):
+            train[place]
+    with refused(AimsError, "train-00001-of-00003.parquet: no longer there"):
+        list(train)
+
+
+def test_other_images_than_the_manifest_counts_are_refused(dataset):
+    path = dataset.folder / TRAIN
+    pq.write_table(pq.read_table(path).slice(0, 3), path)
+    with refused(AimsError, f"{path}: 3 images, and 12 in aims.json; see `aims verify"):
+        list(dataset.index["train"])
