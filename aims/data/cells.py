@@ -16,6 +16,8 @@ from aims.data.instances import count_pixels
 
 #: Prefix of the Parquet path of a single field of `objects`, for reading that field alone.
 OBJECT_FIELD = "objects.list.element."
+# Ids that a message lists.
+_SHOWN = 20
 
 
 @lru_cache
@@ -62,7 +64,8 @@ def find_wrong_object(row: Mapping[str, Any], classes: int) -> tuple[str, str] |
     for number, item in enumerate(row.get("objects", ()), start=1):
         if item.get("id", number) != number:
             ids = [entry["id"] for entry in row["objects"]]
-            return "objects.id", f"ids {ids} are not 1..{len(ids)}"
+            shown = str(ids) if len(ids) <= _SHOWN else f"{str(ids[:_SHOWN])[:-1]}, ...]"
+            return "objects.id", f"ids {shown} are not 1..{len(ids)}"
         if item.get("class_id", 1) > classes:
             return "objects.class_id", f"class {item['class_id']} of the {classes} that the set lists"
         for name in CLICKS:

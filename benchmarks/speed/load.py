@@ -13,9 +13,10 @@
 | runs | 2,000 and 10,000 run folders, reported |
 
 The commands are those of a user's day, from `aims convert` to `aims report`; training and evaluation are of a
-SAM so small that AIMS itself is measured. Prints seconds, the peak of the memory of all processes (without
-pages of files, which the system takes back where it needs them) and bytes, each beside its limit. Limits of
-time are those of two idle cores. The exit code is 1 where a limit is missed.
+SAM so small that AIMS itself is measured. Prints the seconds of processor time, so that other programs do not
+count, the peak of the memory of all processes (without pages of files, which the system takes back where it
+needs them) and bytes, each beside its limit. Reports are timed by the clock, on two idle cores. The exit code
+is 1 where a limit is missed.
 """
 
 from __future__ import annotations
@@ -44,8 +45,6 @@ from . import conversion, harness, report
 OPEN_SECONDS, MILLION = 2.0, 1_000_000
 #: Bytes of the page of `aims view`.
 PAGE_BYTES = 20_000_000
-#: Seconds of each command for the large picture.
-PICTURE_SECONDS = 60
 _ROWS = 64
 # Arguments that tell commands of one name apart.
 _TOLD = ("coco", "folder", "disc", "simcmf")
@@ -83,10 +82,10 @@ _OPEN = """
 import sys, time
 import aims.api
 import aims
-began = time.perf_counter()
+began = time.process_time()
 dataset = aims.open(sys.argv[1])
 images = len(dataset), dataset[0].image_id, dataset[-1].image_id
-print(time.perf_counter() - began, *images)
+print(time.process_time() - began, *images)
 """
 
 
@@ -100,7 +99,7 @@ class Load:
         channels: of the stream.
         classes: of the set.
         draw: returns the (height, width) classes of an image.
-        seconds: the limit for any one command.
+        seconds: the limit of processor time for any one command.
         megabytes: the limit of memory for any one command.
     """
 
@@ -230,7 +229,7 @@ def every_command(table: Table, case: str, folder: Path) -> None:
             seconds, peak, _ = conversion.watch(command, 0, output)
         after = os.times()
         used = sum(after[2:4]) - sum(before[2:4])
-        table.add(case, what, seconds, load.seconds, "s", f"processor: {used:,.1f} s")
+        table.add(case, what, used, load.seconds, "s", f"clock: {seconds:,.1f} s")
         table.add(case, what, peak / 1e6, load.megabytes, "MB")
     _page(table, case, folder / "page.html")
 
@@ -240,9 +239,8 @@ def _page(table: Table, case: str, page: Path) -> None:
 
 
 def picture(table: Table, folder: Path) -> None:
-    """Converts, verifies and views one large picture; above the peak with a small one."""
-    for command, seconds, times in conversion.measure_large((9000, 12_000), folder):
-        table.add("picture", command, seconds, PICTURE_SECONDS, "s")
+    """Converts, verifies and views one large picture; memory is that above a small one."""
+    for command, _, times in conversion.measure_large((9000, 12_000), folder):
         table.add("picture", command, times, conversion.LARGE_LIMIT, "times the picture")
     _page(table, "picture", folder / "large" / "page")
 
