@@ -5,7 +5,7 @@
 | case | load |
 | --- | --- |
 | images | 20,000 images of 16 x 20 pixels, of which 4,000 are tested, through every command |
-| instances | 20,000 instances in each of a training and a test image, through every command |
+| instances | 20,000 instances in each of two training images and a test image, through every command |
 | channels | 32 images of 64 channels, through every command |
 | classes | 32 images of a set of 1,000 classes, through every command |
 | picture | one picture of 9,000 x 12,000 pixels, 16 bits, converted, verified and viewed |
@@ -131,7 +131,7 @@ def grid(rng: np.random.Generator, load: Load) -> np.ndarray:
 
 LOADS = {
     "images": Load(train=16_000, test=4_000, size=(16, 20), draw=blobs, seconds=600, megabytes=1500),
-    "instances": Load(train=1, test=1, size=(1250, 1600), draw=grid, seconds=300, megabytes=3000),
+    "instances": Load(train=2, test=1, size=(1250, 1600), draw=grid, seconds=300, megabytes=3000),
     "channels": Load(train=24, test=8, size=(64, 80), channels=64, draw=blobs, seconds=60, megabytes=1000),
     "classes": Load(train=24, test=8, size=(64, 80), classes=1000, draw=blobs, seconds=60, megabytes=1000),
 }

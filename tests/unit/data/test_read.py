@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from refusals import refused
 
 from aims.core.errors import AimsError, InputError
 from aims.data.read import Dataset
@@ -13,7 +14,6 @@ from aims.data.write import convert
 from aims.sensors.derived import POLARIZERS
 from aims.sensors.polarization import dolp, stokes
 from helpers import MadeUp
-from refusals import refused
 
 TRAIN = "data/train-00000-of-00001.parquet"
 
