@@ -5,9 +5,12 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from aims.cli._terminal import counting, err
 from aims.core.errors import AimsError, InputError
@@ -41,14 +44,38 @@ class Folders:
 def make_missing(suite: Suite, entries: Iterable[Entry], folders: Folders) -> None:
     """Makes the datasets that runs need and that are missing, with the recipes in the suite's `[[data]]`.
 
+    Of several sweeps one makes them and the others wait for it.
+
     Raises:
         AimsError: a command failed; its own message is on stderr.
     """
-    there, wanted = _datasets(folders.data), _wanted(entries)
-    for recipe in suite.recipes:
-        if recipe.dataset in wanted and recipe.dataset not in there:
-            for words in folders.commands(recipe, suite):
-                _run(words, recipe)
+    wanted = _wanted(entries)
+
+    def missing() -> list[Recipe]:
+        there = _datasets(folders.data)
+        return [each for each in suite.recipes if each.dataset in wanted and each.dataset not in there]
+
+    if missing():
+        with _making_data(folders.data):
+            for recipe in missing():
+                for words in folders.commands(recipe, suite):
+                    _run(words, recipe)
+
+
+@contextmanager
+def _making_data(folder: Path) -> Iterator[None]:
+    """Waits until no other sweep makes datasets in a folder, and keeps others from it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".make-data.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        err.print(f"{folder}: waiting for another process, which makes data there", markup=False)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def require_datasets(suite: Suite, entries: Iterable[Entry], folders: Folders, name: str) -> None:

@@ -117,12 +117,21 @@ def sweep_display(runs: Mapping[str, PlannedRun]) -> Iterator[SweepObserver]:
 
     class Display(SweepObserver):
         def __init__(self, bar: _Bar) -> None:
-            self.bar, self.states = bar, Counter[str]()
+            self.bar, self.states, self.waits = bar, Counter[str](), set[str]()
             self.left = _TimeLeft({name: run.config.epochs or _EVALUATION for name, run in runs.items()})
             self.task = bar.add_task("", total=len(runs), counts="", ends=None)
 
         def started(self, task: Task) -> None:
+            self.waits.discard(task.name)
             self.progress(task, RunProgress(stage="starts"))
+
+        def waiting(self, task: Task) -> None:
+            self.waits.add(task.name)
+            words = f"{runs[task.name].words}: waiting for another process, which makes it"
+            self.bar.now[task.name] = words
+            if not err.is_terminal:
+                err.print(words, markup=False, soft_wrap=True)
+            self.update()
 
         def progress(self, task: Task, progress: RunProgress) -> None:
             self.bar.now[task.name] = f"{runs[task.name].words}: {progress.words}"
@@ -154,7 +163,8 @@ def sweep_display(runs: Mapping[str, PlannedRun]) -> Iterator[SweepObserver]:
             err.print(f"{number}  {runs[name].words}: {how}{counts}", markup=False, soft_wrap=True)
 
         def stopping(self, running: int) -> None:
-            err.print(f"stopping: {count_runs(running)} to be saved ...", markup=False)
+            if running:
+                err.print(f"stopping: {count_runs(running)} to be saved ...", markup=False)
 
         @property
         def count(self) -> int:
@@ -162,7 +172,8 @@ def sweep_display(runs: Mapping[str, PlannedRun]) -> Iterator[SweepObserver]:
 
         def counts(self) -> list[str]:
             kinds = {
-                "running": len(self.bar.now),
+                "running": len(self.bar.now) - len(self.waits),
+                "waiting": len(self.waits),
                 **{kind: self.states[kind] for kind in ("failed", "tried again")},
             }
             return [f"{number} {kind}" for kind, number in kinds.items() if number]

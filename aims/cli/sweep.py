@@ -39,7 +39,8 @@ SUITE is the name of one that comes with AIMS (embedded, real-sensors, smoke, ta
 to figure7) or a TOML file of your own: docs/suites.md. A run that is finished is not made again, one
 that was stopped goes on, and one that fails stops no other: the same command does what is left. One
 whose process dies without a word (for lack of memory, most often) is tried again at the end; one that
-fails by itself, as by a loss that is not finite, is not.
+fails by itself, as by a loss that is not finite, is not. One that another process makes is waited
+for, and gone on with if that process dies; other runs come first.
 \b
 --engine ray makes the runs on a Ray cluster (the extra `ray`); a run whose node is lost goes on on
 another one. The folders of --data and --runs must be storage that all nodes share, under one path.

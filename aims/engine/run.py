@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from msgspec.structs import replace
 from torch import Tensor
 
@@ -27,6 +27,7 @@ from aims.engine.floors import run_floor
 from aims.engine.initial import save_initial
 from aims.engine.inputs import survey
 from aims.engine.job import Job
+from aims.engine.lock import run_lock
 from aims.engine.machine import PeakMemory
 from aims.engine.record import begin_record, fail_record, finish_record
 from aims.engine.samples import Source
@@ -112,12 +113,9 @@ def _working_on(job: Job, fresh: bool) -> Iterator[None]:
     """Locks the run's folder, and restores the state of PyTorch's global generators at the end."""
     folder = job.folder
     folder.mkdir(parents=True, exist_ok=True)
-    lock = (
-        # Beside the folder, which `fresh` deletes. Only the main process writes, so it alone locks.
-        FileLock(job.runs / f".{folder.name}.lock", timeout=0) if job.distributed.is_main else nullcontext()
-    )
     try:
-        with lock:
+        # Only the main process writes, so it alone locks.
+        with run_lock(folder) if job.distributed.is_main else nullcontext():
             if fresh and job.distributed.is_main:
                 shutil.rmtree(folder)
                 folder.mkdir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from safetensors import SafetensorError, safe_open
 from aims.core.config import RunConfig
 from aims.core.curve import EpochLine
 from aims.core.errors import InputError
-from aims.core.files import own_file, regular_file
+from aims.core.files import own_file
 from aims.core.records import METRICS, RECORD, RESUME, SAMPLES, RunContent, read_content, run_folders
 from aims.core.structs import read_lines
+from aims.engine.lock import is_locked
 
 #: States in the order in which they are shown. A run is "stopped" if no process works on it (it
 #: goes on when it is asked for again), and "starting" before its record is written.
@@ -125,7 +125,7 @@ class Watcher:
     def _look_at(self, folder: Path) -> Watched | None:
         stamps = {name: _changed(folder / name) for name in (RECORD, METRICS, RESUME)}
         # The lock of a finished run tells nothing.
-        key = (stamps, _is_locked(folder))
+        key = (stamps, is_locked(folder))
         known = self._known.get(folder)
         if known is None or known[0] != key:
             run = _read(folder, locked=key[1], changed=max(stamps.values()))
@@ -181,15 +181,3 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _is_locked(folder: Path) -> bool:
-    """Returns whether a process works on a run, by its lock, which is shared for a moment and not taken."""
-    try:
-        with regular_file(folder.with_name(f".{folder.name}.lock")).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except (OSError, InputError):
-        return False
-    return False

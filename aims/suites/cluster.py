@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from aims.core.errors import AimsError, Busy, InputError
+from aims.core.errors import AimsError, InputError
 from aims.core.records import RunRecord
 from aims.engine.stopping import StopRequest
 from aims.suites.tasks import (
@@ -36,8 +36,6 @@ log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.3
 _CONNECT_SECONDS = 10.0
-#: Longest wait for the lock of a run whose node was lost, until a shared file system frees it.
-_BUSY_SECONDS = 120.0
 
 
 def require_ray() -> None:
@@ -61,7 +59,8 @@ def run_on_ray(
     """Computes runs as tasks of a Ray cluster; a failed run does not stop the others.
 
     A run whose process or node is lost is restarted and resumes from its checkpoint. All nodes must see the
-    working directory, data and runs under the same paths, and have AIMS installed.
+    working directory, data and runs under the same paths, and have AIMS installed. A run that another process
+    works on is submitted when that process has ended.
 
     On Ctrl-C or SIGTERM running runs save their state and no other starts. A second Ctrl-C ends everything at
     once.
@@ -170,6 +169,7 @@ class _Cluster:
         actor: Any = ray.remote(num_cpus=0)(_Mailbox)
         self.mailbox: Any = actor.options(scheduling_strategy=here).remote()
         self.tasks = {task.name: task for task in tasks}
+        self.waiting, self.busy = [*tasks], set[str]()
         self.retries, self.observer, self.work = retries, observer, work
         self.pending: dict[Any, Task] = {}
         self.begun: set[str] = set()
@@ -183,11 +183,13 @@ class _Cluster:
         stop = StopRequest()
         with stop.listening():
             try:
-                for task in self.tasks.values():
-                    self._submit(task)
-                while self.pending:
+                while self.pending or (self.waiting and not self.stopping):
                     if stop.signal is not None and not self.stopping:
                         self._stop()
+                    self._submit_free()
+                    if not self.pending:
+                        time.sleep(_POLL_SECONDS)
+                        continue
                     ended, _ = ray.wait([*self.pending], timeout=_POLL_SECONDS)
                     self._read_mail()
                     for reference in ended:
@@ -198,11 +200,25 @@ class _Cluster:
                 raise
         return self.outcomes
 
+    def _submit_free(self) -> None:
+        """Submits the waiting tasks that no other process works on."""
+        for task in [] if self.stopping else [*self.waiting]:
+            if task.is_busy():
+                self._wait_for(task)
+            else:
+                self.waiting.remove(task)
+                self._submit(task)
+
+    def _wait_for(self, task: Task) -> None:
+        if task.name not in self.busy:
+            self.busy.add(task.name)
+            self.observer.waiting(task)
+
     def _submit(self, task: Task) -> None:
-        again = self.tries[task.name] > 0
         self.tries[task.name] += 1
+        self.busy.discard(task.name)
         remote = self.remote.options(name=task.name)
-        self.pending[remote.remote(self.work, task, str(Path.cwd()), self.mailbox, again)] = task
+        self.pending[remote.remote(self.work, task, str(Path.cwd()), self.mailbox)] = task
 
     def _stop(self) -> None:
         import ray
@@ -232,6 +248,13 @@ class _Cluster:
 
     def _end(self, task: Task, ending: Ending) -> None:
         kind, content = ending
+        if kind == "busy":
+            # Another process has come first, or that of a lost node, or its lock, still lives for a moment.
+            self.tries[task.name] -= 1
+            self.begun.discard(task.name)
+            self.waiting.append(task)
+            self._wait_for(task)
+            return
         if self.stopping and kind in ("died", "stopped"):
             if task.name not in self.begun:
                 return
@@ -273,13 +296,13 @@ def _ending(reference: Any) -> Ending:
     return ending
 
 
-def _run_on_node(work: Work, task: Task, place: str, mailbox: Any, again: bool) -> Ending:
+def _run_on_node(work: Work, task: Task, place: str, mailbox: Any) -> Ending:
     """Performs a task in a process on a node, in the working directory of the sweep."""
 
     def tell(message: Message | None) -> None:
         mailbox.put.remote(task.name, message)
 
-    def patiently(task: Task, tell: Tell) -> RunRecord:
+    def in_place(task: Task, tell: Tell) -> RunRecord:
         try:
             os.chdir(place)
         except OSError:
@@ -287,15 +310,7 @@ def _run_on_node(work: Work, task: Task, place: str, mailbox: Any, again: bool) 
                 f"node {socket.gethostname()} has no folder {place}; a Ray cluster needs the working "
                 "directory, data and runs on storage that all nodes share"
             ) from None
-        until = time.monotonic() + _BUSY_SECONDS * again
-        while True:
-            try:
-                return work(task, tell)
-            except Busy:
-                # The previous process, or its lock, can outlive the loss of its node for a moment.
-                if time.monotonic() > until:
-                    raise
-                time.sleep(1)
+        return work(task, tell)
 
     tell(None)
-    return perform(patiently, task, tell)
+    return perform(in_place, task, tell)

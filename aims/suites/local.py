@@ -46,6 +46,9 @@ def run_here(
     A run whose process dies without an error, most often for lack of memory, is restarted alone after all
     others and resumes from its checkpoint. A run that raises an error is not restarted.
 
+    A run that another process works on waits until that process ends: its record is then taken over, or the
+    run is resumed. Other runs go first.
+
     On Ctrl-C or SIGTERM running runs save their state and no other starts. A second Ctrl-C ends everything at
     once.
 
@@ -73,6 +76,7 @@ class _Processes:
     ) -> None:
         self.waiting, self.jobs, self.observer, self.work = deque(tasks), jobs, observer, work
         self.crashed: deque[Task] = deque()
+        self.busy: set[str] = set()
         self.retries, self.tries = retries, Counter[str]()
         self.running: dict[Connection, tuple[Task, SpawnProcess]] = {}
         self.outcomes: list[Outcome] = []
@@ -85,10 +89,8 @@ class _Processes:
                 while self.running or ((self.waiting or self.crashed) and not self.stopping):
                     if stop.signal is not None and not self.stopping:
                         self._stop()
-                    while self.waiting and len(self.running) < self.jobs and not self.stopping:
-                        self._start(self.waiting.popleft())
-                    if self.crashed and not self.running and not self.stopping:
-                        self._start(self.crashed.popleft())
+                    while len(self.running) < self.jobs and (task := self._next()) is not None:
+                        self._start(task)
                     for connection in wait(list(self.running), timeout=_POLL_SECONDS):
                         assert isinstance(connection, Connection)
                         self._hear(connection)
@@ -100,6 +102,24 @@ class _Processes:
                 for _, process in self.running.values():
                     process.terminate()
         return self.outcomes
+
+    def _next(self) -> Task | None:
+        """Takes the first task that no other process works on; None if none is to start now."""
+        if self.stopping:
+            return None
+        if self.crashed and not self.waiting and not self.running:
+            self.waiting.append(self.crashed.popleft())
+        for task in self.waiting:
+            if not task.is_busy():
+                self.waiting.remove(task)
+                return task
+            self._wait_for(task)
+        return None
+
+    def _wait_for(self, task: Task) -> None:
+        if task.name not in self.busy:
+            self.busy.add(task.name)
+            self.observer.waiting(task)
 
     def _start(self, task: Task) -> None:
         context = get_context("spawn")
@@ -113,6 +133,7 @@ class _Processes:
         theirs.close()
         self.running[ours] = (task, process)
         self.tries[task.name] += 1
+        self.busy.discard(task.name)
         self.observer.started(task)
 
     def _stop(self) -> None:
@@ -138,6 +159,12 @@ class _Processes:
 
     def _end(self, task: Task, ending: Ending) -> None:
         kind, content = ending
+        if kind == "busy":
+            # The other process has come first, after the lock was looked at.
+            self.tries[task.name] -= 1
+            self.waiting.append(task)
+            self._wait_for(task)
+            return
         if kind == "died" and self.stopping:
             # Where a run does not catch SIGTERM, as while it reads, it ends at once and nothing is lost.
             ending = "stopped", "stopped"

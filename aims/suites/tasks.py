@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from aims.core.errors import AimsError, explain
+from aims.core.errors import AimsError, Busy, explain
 from aims.core.faults import describe_fault
 from aims.core.records import RunRecord
+from aims.engine.lock import is_locked
 from aims.engine.stopping import Stopped
 
 #: Default number of restarts of a crashed run within a sweep.
@@ -29,6 +31,10 @@ class Task:
     name: str
     arguments: Mapping[str, Any]
     threads: int
+
+    def is_busy(self) -> bool:
+        """Returns whether a process works on the run."""
+        return is_locked(Path(self.arguments.get("runs", "runs")) / self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,8 @@ class Warned:
 Message = RunProgress | Warned
 Tell = Callable[[Message], None]
 Work = Callable[[Task, Tell], RunRecord]
-#: How a task ended: "finished" with its record; "failed", "stopped" or "died" with a line of reason.
+#: How a task ended: "finished" with its record; "failed", "stopped", "died", or "busy" if another process
+#: works on the run, with a line of reason.
 Ending = tuple[str, Any]
 
 
@@ -90,6 +97,9 @@ class SweepObserver:
 
     def started(self, task: Task) -> None:
         """Called when a task starts."""
+
+    def waiting(self, task: Task) -> None:
+        """Called when a task waits for another process, which works on its run."""
 
     def progress(self, task: Task, progress: RunProgress) -> None:
         """Called when a task enters a stage or an epoch."""
@@ -147,6 +157,8 @@ def perform(work: Work, task: Task, tell: Tell) -> Ending:
         return "finished", work(task, tell)
     except Stopped as error:
         return "stopped", str(error)
+    except Busy as error:
+        return "busy", str(error)
     except AimsError as error:
         return "failed", str(error)
     except BrokenPipeError:

@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from aims.core.errors import AimsError
+from aims.core.errors import AimsError, Busy
 from aims.engine.stopping import Stopped
 from aims.suites.tasks import RunProgress
 
@@ -21,6 +21,8 @@ def act(task, tell):
     begun.write_text(str(os.getpid()))
     if what == "fail":
         raise AimsError("the loss is nan")
+    if what == "busy-once" and not again:
+        raise Busy("another process is working on this run")
     if what == "bug":
         raise ZeroDivisionError("two\nlines")
     if what == "die" or (what == "die-once" and not again):

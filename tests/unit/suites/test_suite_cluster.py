@@ -33,9 +33,9 @@ def task(tmp_path, monkeypatch):
     return Task(name="a", arguments={}, threads=1)
 
 
-def on_node(work, task: Task, place: Path, again: bool = False):
+def on_node(work, task: Task, place: Path):
     mailbox = Mailbox()
-    return cluster._run_on_node(work, task, str(place), mailbox, again), mailbox.letters
+    return cluster._run_on_node(work, task, str(place), mailbox), mailbox.letters
 
 
 def test_work_is_done_in_the_folder_of_the_call(task, tmp_path):
@@ -59,29 +59,11 @@ def test_a_node_without_the_folder_says_so(task, tmp_path):
     assert f"has no folder {tmp_path / 'gone'}; a Ray cluster needs the working directory" in reason
 
 
-def test_a_run_that_is_begun_again_waits_for_the_lost_process(task, tmp_path, monkeypatch):
-    tried = []
-
-    def work(task, tell):
-        tried.append(task.name)
-        if len(tried) < 3:
-            raise Busy("another process is working on this run")
-        return {}
-
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    # The first time somebody else is really at work on it.
-    assert on_node(work, task, tmp_path)[0] == ("failed", "another process is working on this run")
-    assert on_node(work, task, tmp_path, again=True)[0] == ("finished", {})
-    assert len(tried) == 3
-
-
-def test_its_patience_ends(task, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "_BUSY_SECONDS", 0.0)
-
+def test_a_run_that_another_process_makes_is_busy(task, tmp_path):
     def work(task, tell):
         raise Busy("another process is working on this run")
 
-    assert on_node(work, task, tmp_path, again=True)[0][0] == "failed"
+    assert on_node(work, task, tmp_path)[0] == ("busy", "another process is working on this run")
 
 
 def test_what_work_raises_is_told(task, tmp_path):

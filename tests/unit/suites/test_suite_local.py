@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 import suite_work
+from filelock import FileLock
 
+from aims.engine.lock import is_locked, run_lock
 from aims.suites.local import run_here
 from aims.suites.tasks import Outcome, RunProgress, SweepObserver, Task
 
@@ -22,6 +26,11 @@ class Told(SweepObserver):
 
     def started(self, task: Task) -> None:
         self.log.append(("started", task.name))
+
+    def waiting(self, task: Task) -> None:
+        self.log.append(("waiting", task.name))
+        if self.signals:
+            os.kill(os.getpid(), self.signals.pop(0))
 
     def progress(self, task: Task, progress: RunProgress) -> None:
         self.log.append(("progress", task.name, progress.words))
@@ -46,7 +55,8 @@ class Told(SweepObserver):
 def sweep(
     folder: Path, *what: str, jobs: int = 1, retries: int = 0, told: SweepObserver | None = None
 ) -> dict[str, Outcome]:
-    tasks = [(f"{k}-{name}", {"what": name, "folder": str(folder)}) for k, name in enumerate(what)]
+    arguments = {"folder": str(folder), "runs": folder}
+    tasks = [(f"{k}-{name}", {"what": name, **arguments}) for k, name in enumerate(what)]
     outcomes = run_here(tasks, jobs=jobs, retries=retries, observer=told, work=suite_work.act)
     return {outcome.task.name: outcome for outcome in outcomes}
 
@@ -143,6 +153,57 @@ def test_a_second_ctrl_c_ends_all_at_once(tmp_path):
     pid = int((tmp_path / "0-save.begun").read_text())
     # A child that has ended and was not waited for still has its number.
     assert os.waitid(os.P_PID, pid, os.WEXITED).si_status == signal.SIGKILL
+
+
+class Releasing(Told):
+    """Lets go of a lock when a run has ended."""
+
+    def __init__(self, lock: FileLock) -> None:
+        super().__init__()
+        self.lock = lock
+
+    def ended(self, outcome: Outcome) -> None:
+        super().ended(outcome)
+        self.lock.release()
+
+
+def test_a_run_that_another_process_makes_is_waited_for_while_others_are_made(tmp_path):
+    lock = run_lock(tmp_path / "0-good")
+    with lock:
+        told = Releasing(lock)
+        outcomes = sweep(tmp_path, "good", "good", told=told)
+    assert [(o.status, o.tries) for o in outcomes.values()] == [("finished", 1)] * 2
+    assert [entry[:2] for entry in told.log if entry[0] != "progress"] == [
+        *(("waiting", "0-good"), ("started", "1-good"), ("ended", "1-good")),
+        *(("started", "0-good"), ("ended", "0-good")),
+    ]
+
+
+def test_another_process_that_comes_first_in_the_last_moment_is_waited_for(tmp_path):
+    told = Told()
+    (outcome,) = sweep(tmp_path, "busy-once", told=told).values()
+    assert (outcome.status, outcome.tries) == ("finished", 1)
+    assert [entry[0] for entry in told.log] == ["started", "waiting", "started", "progress", "ended"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_ends_the_waiting(tmp_path, number):
+    with run_lock(tmp_path / "0-good"):
+        told = Told(number)
+        assert sweep(tmp_path, "good", told=told) == {}
+    assert told.log == [("waiting", "0-good"), ("stopping", "0")]
+
+
+def test_looking_at_a_lock_keeps_no_run_from_starting(tmp_path):
+    """Who looks shares the lock for a moment."""
+    lock = run_lock(tmp_path / "run")
+    lock.acquire()
+    lock.release()
+    with (tmp_path / ".run.lock").open("rb") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.1, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
+        with lock:
+            assert is_locked(tmp_path / "run")
 
 
 def test_nothing_to_do():
