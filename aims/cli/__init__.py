@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 
 import click as _click  # `aims click`, once imported, is the `click` of this package
@@ -17,6 +19,7 @@ from aims.cli._terminal import WarningHandler, discard, tolerate_any_text
 from aims.core.errors import AimsError, explain, unknown_name
 from aims.core.faults import DEBUG, describe_fault
 from aims.core.files import is_unicode
+from aims.core.processes import share_cores
 from aims.core.texts import one_line
 from aims.version import __version__
 
@@ -89,15 +92,32 @@ def cli() -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line and exits.
 
-    The exit code is 0, 1 for a failure, 2 for wrong input, 70 for a fault of AIMS, 130 when interrupted.
+    The exit code is 0, 1 for a failure, 2 for wrong input, 70 for a fault of AIMS, 130 when interrupted by
+    Ctrl-C or SIGTERM.
     """
+    share_cores()
     try:
-        tolerate_any_text()
-        logging.basicConfig(level=logging.WARNING, handlers=[WarningHandler()])
-        code = _run(args)
+        with _terminated_as_interrupted():
+            tolerate_any_text()
+            logging.basicConfig(level=logging.WARNING, handlers=[WarningHandler()])
+            code = _run(args)
     except KeyboardInterrupt:  # before a command began, or while its end was reported
         code = _fail(_INTERRUPTED, 130)
     sys.exit(code)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Lets SIGTERM interrupt as Ctrl-C does: pools of processes are closed, of which Python complains else."""
+    # Python allows signal handlers in the main thread only.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(args: Sequence[str] | None) -> int:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from aims.core.errors import AimsError, Busy, explain
 from aims.core.faults import describe_fault
+from aims.core.processes import share_cores
 from aims.core.records import RunRecord
 from aims.engine.lock import is_locked
 from aims.engine.stopping import Stopped
@@ -152,6 +153,7 @@ def perform(work: Work, task: Task, tell: Tell) -> Ending:
     Raises:
         BrokenPipeError: the sweep has ended.
     """
+    share_cores()
     logging.basicConfig(level=logging.WARNING, handlers=[_Warnings(tell)], force=True)
     try:
         return "finished", work(task, tell)

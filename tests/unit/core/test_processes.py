@@ -61,3 +61,24 @@ def test_no_process_outlives_the_one_that_made_the_pool(number):
     main.wait()
     main.stdout.close()
     assert gone(process)
+
+
+@pytest.mark.parametrize(
+    ("asked", "waiting"),
+    [
+        ({}, "OMP_WAIT_POLICY = 'PASSIVE'"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "OMP_WAIT_POLICY = 'ACTIVE'"),
+        ({"GOMP_SPINCOUNT": "1234"}, "GOMP_SPINCOUNT = '1234'"),
+    ],
+)
+def test_threads_that_wait_leave_their_cores_to_others(asked, waiting):
+    """As torch's OpenMP says itself when it is loaded; what the user sets prevails."""
+    others = {name: value for name, value in os.environ.items() if "SPINCOUNT" not in name}
+    done = subprocess.run(
+        [sys.executable, "-m", "aims", "info", "--method", "simcmf", "--modality", "nir"],
+        env={**others, "OMP_DISPLAY_ENV": "VERBOSE", **asked},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert waiting in done.stderr
