@@ -108,7 +108,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """Lets SIGTERM interrupt as Ctrl-C does: pools of processes are closed, of which Python complains else."""
+    """Lets SIGTERM interrupt as Ctrl-C does: Python complains of pools of processes that are not closed."""
     # Python allows signal handlers in the main thread only.
     if threading.current_thread() is not threading.main_thread():
         yield

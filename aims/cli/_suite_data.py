@@ -19,7 +19,7 @@ from aims.data.read import Dataset, find_datasets
 from aims.data.verified import require_verified
 from aims.suites.grid import Entry
 from aims.suites.suite import Recipe, Suite
-from aims.synth.datasets import DESCRIPTION
+from aims.synth.datasets import is_written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +144,7 @@ def _run(words: Sequence[str], recipe: Recipe) -> None:
     """Runs one command of a recipe; its output goes to stderr, as stdout is for the sweep's results."""
     if words[:2] == ["aims", "synth"] and "--out" in words:
         out = Path(words[words.index("--out") + 1])
-        if (out / DESCRIPTION).is_file():
+        if is_written(out):
             # `aims convert` skips what exists already; `aims synth` does not.
             err.print(f"{out}: there already", markup=False)
             return

@@ -8,11 +8,14 @@ up to the order of summation: batches are the same, and every instance is scored
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+from aims.core.errors import AimsError
 
 _Item = TypeVar("_Item")
 
@@ -50,6 +53,23 @@ class ProcessGroup:
 
     def barrier(self) -> None:
         """Waits until every process has reached this line."""
+
+    @contextmanager
+    def failing_together(self) -> Iterator[None]:
+        """Waits for every process at the end of the block, and raises in all of them if it raised in one.
+
+        The others would wait forever at the next barrier for the one that failed.
+
+        Raises:
+            AimsError: another process failed.
+        """
+        failure: Exception | None = None
+        try:
+            yield
+        except Exception as error:
+            failure = error
+        if self.any(failure is not None):
+            raise failure or AimsError("another process of this run failed; its message says why")
 
 
 class LaunchedGroup(ProcessGroup):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aims.core.config import RunConfig
 from aims.core.errors import InputError
@@ -28,10 +28,10 @@ class FloorOutcome:
         rows: scored test instances, with masks.
     """
 
-    chosen: Mapping[str, float]
-    chosen_on: str | None
-    val_miou: float | None
-    rows: list[InstanceRow]
+    chosen: Mapping[str, float] = field(default_factory=dict)
+    chosen_on: str | None = None
+    val_miou: float | None = None
+    rows: list[InstanceRow] = field(default_factory=list)
 
 
 def run_floor(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from aims.core.errors import AimsError, InputError
+from aims.core.errors import AimsError, Busy, InputError
 from aims.core.records import RunRecord, TriedRates
 from aims.core.vocabulary import PROTOCOLS
 from aims.engine.job import Job
@@ -55,6 +55,7 @@ def run_rates(job: Job, *, fresh: bool = False, observer: RunObserver | None = N
     Raises:
         Stopped: on a signal (`StopRequest`), after saving.
         InputError: the method trains nothing.
+        Busy: another process works on one of the runs.
         AimsError: training failed with every rate.
     """
     if not job.config.epochs:
@@ -76,8 +77,8 @@ def run_rates(job: Job, *, fresh: bool = False, observer: RunObserver | None = N
     for rate in sorted(kept):
         try:
             records[rate], _ = run(jobs[rate], fresh=fresh, observer=observer)
-        except Stopped:
-            # An `AimsError`, too, but not a failure of this rate.
+        except (Stopped, Busy):
+            # Each is an `AimsError`, too, but not a failure of this rate.
             raise
         except AimsError:
             scores[rate] = None
@@ -94,7 +95,7 @@ def run_rates(job: Job, *, fresh: bool = False, observer: RunObserver | None = N
 def _until(job: Job, epochs: int, fresh: bool, observer: RunObserver | None) -> float | None:
     try:
         return run_until(job, epochs, fresh=fresh, observer=observer)
-    except Stopped:
+    except (Stopped, Busy):
         raise
     except AimsError:
         return None
@@ -112,7 +113,7 @@ def _noted(
     tried = TriedRates(
         scores={f"{rate:g}": score for rate, score in scores.items()}, stopped_early=list(stopped)
     )
-    if job.distributed.is_main:
-        replace(record.content, learning_rates=tried).write(record.path)
-    job.distributed.barrier()
+    with job.distributed.failing_together():
+        if job.distributed.is_main:
+            replace(record.content, learning_rates=tried).write(record.path)
     return RunRecord.load(record.path)

@@ -130,24 +130,24 @@ def finish_record(
         rows: scored test instances (`aims.core.records.INSTANCE_SCHEMA`), with masks.
     """
     assert state.best is not None  # the last epoch is always scored
-    if job.distributed.is_main:
-        save_contact_sheet(job.folder / SAMPLES, job.dataset, job.modality, refs["test"], rows)
-        with atomic_write(job.folder / INSTANCES) as beside:
-            table = pa.Table.from_pylist(list(rows), INSTANCE_SCHEMA)
-            pq.write_table(table, beside, compression="zstd")
-        finished = replace(
-            record,
-            status="finished",
-            scores=_scores(state.best, rows),
-            seconds=round(state.seconds, 3),
-            peak_memory_bytes=state.peak_bytes,
-            micro_batch=state.micro_batch,
-            finished=_now(),
-        )
-        # Last: once the record says "finished", the run is never trained further.
-        _write(job, finished)
-        (job.folder / RESUME).unlink(missing_ok=True)
-    job.distributed.barrier()
+    with job.distributed.failing_together():
+        if job.distributed.is_main:
+            save_contact_sheet(job.folder / SAMPLES, job.dataset, job.modality, refs["test"], rows)
+            with atomic_write(job.folder / INSTANCES) as beside:
+                table = pa.Table.from_pylist(list(rows), INSTANCE_SCHEMA)
+                pq.write_table(table, beside, compression="zstd")
+            finished = replace(
+                record,
+                status="finished",
+                scores=_scores(state.best, rows),
+                seconds=round(state.seconds, 3),
+                peak_memory_bytes=state.peak_bytes,
+                micro_batch=state.micro_batch,
+                finished=_now(),
+            )
+            # Last: once the record says "finished", the run is never trained further.
+            _write(job, finished)
+            (job.folder / RESUME).unlink(missing_ok=True)
     return RunRecord.load(job.folder)
 
 

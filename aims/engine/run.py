@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from aims.data.refs import ImageRef
 from aims.data.verified import require_verified
 from aims.engine.checkpoint import TrainingState, load_trained
 from aims.engine.evaluate import evaluate
-from aims.engine.floors import run_floor
+from aims.engine.floors import FloorOutcome, run_floor
 from aims.engine.initial import save_initial
 from aims.engine.inputs import survey
 from aims.engine.job import Job
@@ -102,29 +102,31 @@ def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: RunObserv
 
 def _verify(job: Job, fresh: bool, observer: RunObserver | None) -> None:
     """Checks the dataset before anything is written, unless the run is finished or trusts it."""
-    if job.trust or not job.distributed.is_main or (is_finished(job.folder) and not fresh):
-        return
     told = observer or RunObserver()
-    require_verified(job.dataset, on_total=partial(told.stage, "verify"), on_progress=told.advance)
+    with job.distributed.failing_together():
+        if job.distributed.is_main and not job.trust and (fresh or not is_finished(job.folder)):
+            require_verified(job.dataset, on_total=partial(told.stage, "verify"), on_progress=told.advance)
 
 
 @contextmanager
 def _working_on(job: Job, fresh: bool) -> Iterator[None]:
     """Locks the run's folder, and restores the state of PyTorch's global generators at the end."""
     folder = job.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        # Only the main process writes, so it alone locks.
-        with run_lock(folder) if job.distributed.is_main else nullcontext():
+    with ExitStack() as stack:
+        with job.distributed.failing_together():
+            folder.mkdir(parents=True, exist_ok=True)
+            # Only the main process writes, so it alone locks.
+            if job.distributed.is_main:
+                try:
+                    stack.enter_context(run_lock(folder))
+                except Timeout:
+                    raise Busy(f"{folder}: another process is working on this run") from None
             if fresh and job.distributed.is_main:
                 shutil.rmtree(folder)
                 folder.mkdir()
-            job.distributed.barrier()
-            # Dropout and data loaders draw from torch's global generators.
-            with torch.random.fork_rng([job.device] if job.device.type == "cuda" else []):
-                yield
-    except Timeout:
-        raise Busy(f"{folder}: another process is working on this run") from None
+        # Dropout and data loaders draw from torch's global generators.
+        with torch.random.fork_rng([job.device] if job.device.type == "cuda" else []):
+            yield
 
 
 def _make(job: Job, observer: RunObserver, until: int) -> RunRecord | None:
@@ -154,14 +156,14 @@ def _make_floor(
     began = time.perf_counter()
     counted = describe(**_method(job))
     record = begin_record(job, refs, counted.parameters, counted.flops)
-    if not job.distributed.is_main:
-        # A floor is computed by the main process alone; `finish_record` has the matching barrier.
-        job.distributed.barrier()
-        return RunRecord.load(job.folder)
-    try:
-        outcome = run_floor(job.config, job.dataset, refs, observer)
-    except AimsError as error:
-        raise fail_record(job, record, error) from None
+    with job.distributed.failing_together():
+        # A floor is computed by the main process alone, and the others only wait for its record.
+        outcome = FloorOutcome()
+        if job.distributed.is_main:
+            try:
+                outcome = run_floor(job.config, job.dataset, refs, observer)
+            except AimsError as error:
+                raise fail_record(job, record, error) from None
     record = replace(record, selected_on=outcome.chosen_on, chosen=dict(outcome.chosen))
     best = EpochLine(epoch=0, val_miou=outcome.val_miou)
     state = TrainingState(seconds=time.perf_counter() - began, best=best, peak_bytes=peak.read())

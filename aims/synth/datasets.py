@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     # The renderer imports torch, which takes seconds to load.
     from aims.synth.recordings import Recording, Recordings
 
-#: Subfolder in which `write` works; an interrupted call leaves it behind, and the next one deletes it.
+#: Subfolder in which `write` works, and without which the dataset is whole. A killed call leaves it behind,
+#: and the next one deletes it.
 UNFINISHED = ".unfinished"
-#: File that records the arguments of `write`; it is written last.
+#: File that records the arguments of `write`, and without which a converter takes the pictures for real ones.
 DESCRIPTION = MADE_UP
 
 #: The layout that holds all sensors.
@@ -98,18 +99,28 @@ def write(
     try:
         with naming(out):
             LAYOUTS[layout].write(work, seen, scenes - testing, on_progress)
-        for path in sorted(work.iterdir()):
-            path.rename(out / path.name)
-    finally:
+        about = {"layout": layout, "family": family, "seed": seed, "scenes": scenes, "test": testing}
+        about |= {"size": list(size)}
+        write_json(work / DESCRIPTION, {"made_up": f"rendered by AIMS {__version__}", **about})
+    except BaseException:
         shutil.rmtree(work, ignore_errors=True)
-    about = {"layout": layout, "family": family, "seed": seed, "scenes": scenes, "test": testing}
-    about |= {"size": list(size)}
-    write_json(out / DESCRIPTION, {"made_up": f"rendered by AIMS {__version__}", **about})
+        raise
+    # The description first: whatever is there says that it is made up.
+    for path in sorted(work.iterdir(), key=lambda path: path.name != DESCRIPTION):
+        path.rename(out / path.name)
+    work.rmdir()
     return out
+
+
+def is_written(out: Path) -> bool:
+    """Returns whether a folder holds a dataset that `write` has finished."""
+    return (out / DESCRIPTION).is_file() and not (out / UNFINISHED).exists()
 
 
 def check_empty(out: Path) -> None:
     """Raises InputError if a path is no folder, or holds anything but what an interrupted `write` leaves."""
+    if (out / DESCRIPTION).is_file() and (out / UNFINISHED).exists():
+        raise InputError(f"{out}: holds a part of a dataset whose writing was stopped; delete it")
     if out.exists() and (not out.is_dir() or any(path.name != UNFINISHED for path in out.iterdir())):
         raise InputError(f"{out}: is not empty; give a new folder with --out")
 

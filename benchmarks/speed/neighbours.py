@@ -57,6 +57,8 @@ def commands(folder: Path, scenes: int, epochs: int) -> dict[str, Callable[[Path
     finish(aims(*training, "--epochs", 1, "--runs", folder / "runs"))
     (trained,) = (folder / "runs").glob("*/")
 
+    pictures = (folder / "data", "--split", "test")
+
     def evaluate(out: Path) -> list[object]:
         shutil.copytree(trained, out / trained.name)
         return ["evaluate", out / trained.name, "--data", folder / "data", "--trust"]
@@ -64,16 +66,7 @@ def commands(folder: Path, scenes: int, epochs: int) -> dict[str, Callable[[Path
     return {
         "run": lambda out: [*training, "--epochs", epochs, "--runs", out],
         "pretrain": lambda out: ["pretrain", "--images", 48 * epochs, "--held-out", 8, "--out", out],
-        "predict": lambda out: [
-            "predict",
-            trained,
-            folder / "data",
-            "--split",
-            "test",
-            "--everything",
-            "--out",
-            out,
-        ],
+        "predict": lambda out: ["predict", trained, *pictures, "--everything", "--out", out],
         "evaluate": evaluate,
     }
 

@@ -58,9 +58,7 @@ class Builder:
         self._materials = {material.name: (row, material) for row, material in enumerate(materials)}
         self._classes = {name: 1 + index for index, name in enumerate(classes)}
         self._textures = {name: index for index, name in enumerate(textures)}
-        self._instance, self._class_id, self._warmth = 0, 0, 0.0
-        self._origin: Triple = (0.0, 0.0, 0.0)
-        self._yaw, self._cos, self._sin = 0.0, 1.0, 0.0
+        self._leave()
 
     @contextmanager
     def thing(self, name: str | None, spot: Spot) -> Iterator[None]:
@@ -76,9 +74,15 @@ class Builder:
         self._warmth = self.rng.within(-1.0, 1.0)
         self._origin = (spot.x, spot.base, spot.z)
         self._yaw, self._cos, self._sin = spot.yaw, math.cos(spot.yaw), math.sin(spot.yaw)
-        yield
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Returns to the background and the world's frame."""
         self._instance, self._class_id, self._warmth = 0, 0, 0.0
-        self._origin = (0.0, 0.0, 0.0)
+        self._origin: Triple = (0.0, 0.0, 0.0)
         self._yaw, self._cos, self._sin = 0.0, 1.0, 0.0
 
     def surface(

@@ -82,3 +82,29 @@ def test_threads_that_wait_leave_their_cores_to_others(asked, waiting):
     )
     assert done.returncode == 0
     assert waiting in done.stderr
+
+
+def test_a_terminated_command_closes_its_pools():
+    """Python's resource tracker complains of pools that are not."""
+    code = (
+        "import os, time\n"
+        "from aims import cli\n"
+        "from aims.core.processes import process_pool\n"
+        "def work(*_, **__):\n"
+        "    pool = process_pool(1)\n"
+        "    try:\n"
+        "        print(pool.submit(os.getpid).result(), flush=True)\n"
+        "        time.sleep(600)\n"
+        "    finally:\n"
+        "        pool.end()\n"
+        "if __name__ == '__main__':\n"
+        "    cli.cli.main = work\n"
+        "    cli.main([])\n"
+    )
+    pipe = subprocess.PIPE
+    main = subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True)
+    assert main.stdout is not None
+    main.stdout.readline()
+    main.terminate()
+    _, err = main.communicate()
+    assert (main.returncode, err) == (130, "error: interrupted; what was finished is kept\n")

@@ -8,8 +8,9 @@ import json
 import pytest
 import toys
 
-from aims.core.errors import AimsError, InputError
+from aims.core.errors import AimsError, Busy, InputError
 from aims.core.records import RunRecord
+from aims.engine.lock import run_lock
 from aims.engine.rates import RATES, run_rates
 from aims.engine.run import run
 
@@ -91,4 +92,13 @@ def test_without_training_there_is_no_rate(dataset, tmp_path):
     nothing = dict.fromkeys(("tuning", "weights", "backbone", "loss"), "none")
     job = toys.job(dataset, tmp_path, method="disc", epochs=0, lr=0.0, batch_size=1, **nothing)
     with pytest.raises(InputError, match="'disc' trains nothing"):
+        run_rates(job)
+
+
+@pytest.mark.usefixtures("three_rates")
+@pytest.mark.parametrize("protocol", ["paper", "strict-2"])
+def test_a_rate_that_another_process_trains_has_not_failed(dataset, tmp_path, protocol):
+    job = toys.job(dataset, tmp_path, **SHORT, protocol=protocol)
+    lowest = dataclasses.replace(job, config=dataclasses.replace(job.config, lr=1e-5))
+    with run_lock(lowest.folder), pytest.raises(Busy):
         run_rates(job)

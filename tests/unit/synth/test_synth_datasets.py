@@ -20,7 +20,15 @@ from aims.data.write import convert
 from aims.sensors.hha import Camera, encode_hha
 from aims.sensors.polarization import aolp, dolp, stokes
 from aims.synth import recordings
-from aims.synth.datasets import DESCRIPTION, FOLDER, LAYOUTS, UNFINISHED, convert_arguments, write
+from aims.synth.datasets import (
+    DESCRIPTION,
+    FOLDER,
+    LAYOUTS,
+    UNFINISHED,
+    convert_arguments,
+    is_written,
+    write,
+)
 from aims.synth.recordings import Recording, record
 from helpers import file_digests
 
@@ -222,6 +230,35 @@ def test_a_stopped_sweep_leaves_nothing_and_a_killed_one_does_not_hinder(tmp_pat
     assert "stale" not in file_digests(tmp_path)
     with pytest.raises(InputError, match="is not empty; give a new folder"):
         write("nyuv2", tmp_path, **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("moves", [0, 1, 2])
+def test_a_dataset_that_a_kill_cut_short_never_passes_for_a_real_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    """The last moment: the pictures are written and are moved to their place one after the other."""
+    move, left = Path.rename, iter(range(moves))
+
+    def dies(path: Path, target: Path) -> Path:
+        if path.parent.name == UNFINISHED and next(left, None) is None:
+            raise KeyboardInterrupt
+        return move(path, target)
+
+    arguments = {"scenes": 3, "size": (32, 32), "seed": 0}
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", dies)
+        with pytest.raises(KeyboardInterrupt):
+            write("thermal-glass", tmp_path, **arguments)  # type: ignore[arg-type]
+    there = {path.name for path in tmp_path.iterdir()} - {UNFINISHED}
+    assert len(there) == moves
+    assert not there or DESCRIPTION in there
+    assert not is_written(tmp_path)
+    if moves:
+        with pytest.raises(InputError, match="holds a part of a dataset whose writing was stopped"):
+            write("thermal-glass", tmp_path, **arguments)  # type: ignore[arg-type]
+    else:
+        write("thermal-glass", tmp_path, **arguments)  # type: ignore[arg-type]
+        assert is_written(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,14 @@ def rays(size=SIZE) -> np.ndarray:
     return np.stack([(x - cx) / fx, (y - cy) / fy, np.ones(size)], axis=-1)
 
 
+def test_what_follows_a_thing_that_failed_is_background():
+    world = Studio()
+    with pytest.raises(ZeroDivisionError), world.builder.thing("ball", Spot(1, 2, 0.5)):
+        raise ZeroDivisionError
+    world.builder.surface("plaster", "plain")
+    assert (world.spec.surfaces[-1].instance, world.spec.surfaces[-1].class_id) == (0, 0)
+
+
 def test_intrinsics_scale_about_the_picture_edges():
     assert scaled_intrinsics((480, 640)) == pytest.approx((518.857901, 519.469611, 324.582449, 252.736166))
     # A fifth across and a half down: the principal point keeps its share of the picture.
