@@ -19,7 +19,7 @@ from aims.cli._terminal import WarningHandler, discard, tolerate_any_text
 from aims.core.errors import AimsError, explain, unknown_name
 from aims.core.faults import DEBUG, describe_fault
 from aims.core.files import is_unicode
-from aims.core.processes import share_cores
+from aims.core.processes import interrupted_by_signals, share_cores
 from aims.core.texts import one_line
 from aims.version import __version__
 
@@ -97,27 +97,13 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     share_cores()
     try:
-        with _terminated_as_interrupted():
+        with interrupted_by_signals():
             tolerate_any_text()
             logging.basicConfig(level=logging.WARNING, handlers=[WarningHandler()])
             code = _run(args)
     except KeyboardInterrupt:  # before a command began, or while its end was reported
         code = _fail(_INTERRUPTED, 130)
     sys.exit(code)
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Lets SIGTERM interrupt as Ctrl-C does: Python complains of pools of processes that are not closed."""
-    # Python allows signal handlers in the main thread only.
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _run(args: Sequence[str] | None) -> int:

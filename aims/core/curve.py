@@ -9,6 +9,9 @@ import msgspec
 
 from aims.core.structs import Count, Share
 
+#: Largest size of metrics.jsonl in bytes, whatever the number of epochs.
+LARGEST_CURVE = 1 << 24
+
 
 class EpochLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A line of metrics.jsonl.
@@ -39,6 +42,11 @@ class EpochLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Returns the mean IoU on a split, "val" or "test"; None if the epoch was not scored on it."""
         found: float | None = getattr(self, f"{split}_miou")
         return found
+
+
+def largest_curve(epochs: int) -> int:
+    """Returns the largest size of metrics.jsonl in bytes after so many epochs; a line has some 300."""
+    return min(LARGEST_CURVE, 1024 * (epochs + 1))
 
 
 def metrics_text(lines: Sequence[EpochLine]) -> str:

@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,12 +46,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     An interruption at any moment leaves either the old file or the new one. Every writer has its own file, so
     the later of two concurrent writers wins. Temporary files of dead processes on this host are removed.
     """
-    prefix = f".{path.name}.{_host()}-"
-    # On a shared disk another machine may have this one's name, and its process this one's number.
-    beside = path.with_name(f"{prefix}{os.getpid()}-{next(_WRITERS)}-{secrets.token_hex(4)}.tmp")
-    for left in path.parent.glob(f"{glob.escape(prefix)}*.tmp"):
-        if not _is_alive(left.name.removeprefix(prefix).partition("-")[0]):
-            left.unlink(missing_ok=True)
+    beside = path.with_name(_own_name(f".{path.name}."))
+    for left in _left_behind(path.parent, f".{path.name}."):
+        left.unlink(missing_ok=True)
     try:
         with naming(path, beside):
             beside.touch()
@@ -63,6 +61,41 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         beside.unlink(missing_ok=True)
     sync(path.parent)
+
+
+@contextmanager
+def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Yields a new hidden folder in an existing one, and removes it with all that is in it.
+
+    Such folders of dead processes on this host are removed, too. SIGTERM and SIGHUP end a process without
+    cleaning up, unless they raise (`aims.core.processes.interrupted_by_signals`).
+
+    Args:
+        parent: the existing folder.
+        name: what the folder is for, a part of its name.
+    """
+    for left in _left_behind(parent, f".{name}-"):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = parent / _own_name(f".{name}-")
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own_name(start: str) -> str:
+    """Returns the name of a temporary file or folder of this process, which begins with `start`."""
+    # On a shared disk another machine may have this one's name, and its process this one's number.
+    return f"{start}{_host()}-{os.getpid()}-{next(_WRITERS)}-{secrets.token_hex(4)}.tmp"
+
+
+def _left_behind(parent: Path, start: str) -> Iterator[Path]:
+    """Yields temporary files or folders of dead processes on this host whose names begin with `start`."""
+    prefix = f"{start}{_host()}-"
+    for left in parent.glob(f"{glob.escape(prefix)}*.tmp"):
+        if not _is_alive(left.name.removeprefix(prefix).partition("-")[0]):
+            yield left
 
 
 @cache

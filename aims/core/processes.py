@@ -1,14 +1,42 @@
-"""Pools of worker processes, and how processes beside each other share the cores."""
+"""Pools of worker processes, signals that end a process, and how processes share the cores."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from threading import Thread
+from threading import Thread, current_thread, main_thread
+from types import FrameType
+from typing import NoReturn
+
+
+@contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """Lets SIGTERM and SIGHUP raise KeyboardInterrupt inside the `with` block, so that it cleans up.
+
+    Nothing changes outside the main thread, where Python allows no signal handlers, and for signals that are
+    ignored, as SIGHUP is under `nohup`.
+    """
+    wanted = (signal.SIGTERM, signal.SIGHUP) if current_thread() is main_thread() else ()
+    before = {
+        number: handler for number in wanted if (handler := signal.getsignal(number)) is not signal.SIG_IGN
+    }
+    for number in before:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
 
 #: Each decides how threads of OpenMP (GNU's, Intel's, LLVM's) wait; the last two belong to one runtime each.
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")

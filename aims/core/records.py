@@ -43,6 +43,9 @@ SAMPLES = "samples.png"
 TRACKING = "tracking.json"
 FAILED_BATCH = "failed_batch.safetensors"
 
+#: Largest size of run.json in bytes: JSON is parsed as a whole and takes many times its length in memory.
+LARGEST_RECORD = 1 << 20
+
 _POINT = pa.list_(pa.int32(), 2)
 _RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
 
@@ -211,9 +214,10 @@ class TriedRates(_Part, frozen=True, kw_only=True):
     stopped_early: list[float]
 
     def __post_init__(self) -> None:
-        # Refuses keys that are not numbers while a record is read.
+        # Refuses keys that are no learning rates while a record is read.
         for rate in self.scores:
-            float(rate)
+            if not 0 < float(rate) < float("inf"):
+                raise ValueError(f"{rate!r} is no learning rate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,7 +328,9 @@ def read_content(run: Path) -> RunContent:
     Raises:
         InputError: the file is missing, does not have the form of a record, or has a newer version.
     """
-    return read_struct(run / RECORD, RunContent, what="a run record", newest=RUN_VERSION)
+    return read_struct(
+        run / RECORD, RunContent, what="a run record", newest=RUN_VERSION, largest=LARGEST_RECORD
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

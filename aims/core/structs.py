@@ -28,7 +28,9 @@ class _Versioned(msgspec.Struct):
     version: int
 
 
-def read_struct(path: Path, kind: type[T], *, what: str, newest: int | None = None) -> T:
+def read_struct(
+    path: Path, kind: type[T], *, what: str, newest: int | None = None, largest: int | None = None
+) -> T:
     """Reads a JSON file into a class.
 
     Args:
@@ -36,12 +38,13 @@ def read_struct(path: Path, kind: type[T], *, what: str, newest: int | None = No
         kind: a `msgspec.Struct`, which ignores unknown keys, or a dataclass, which refuses them.
         what: kind of the file, for the message, e.g. "a manifest".
         newest: newest version of such files that can be read; None if they have no version.
+        largest: largest size of the file in bytes; None for any.
 
     Raises:
-        InputError: the file is missing, is not JSON, has a newer version, or does not fit `kind`; the message
-            names the place in the file.
+        InputError: the file is missing, too large, is not JSON, has a newer version, or does not fit `kind`;
+            the message names the place in the file.
     """
-    return decode_struct(_read(path), kind, where=str(path), what=what, newest=newest)
+    return decode_struct(_read(path, largest), kind, where=str(path), what=what, newest=newest)
 
 
 def decode_struct(data: bytes, kind: type[T], *, where: str, what: str, newest: int | None = None) -> T:
@@ -78,9 +81,10 @@ def _dataclass_parts(kind: Any) -> Any:
     return TypedDict("Parts", dict.fromkeys(_dataclass_fields(kind), Any), total=False)  # type: ignore[operator]
 
 
-def read_lines(path: Path, kind: type[T]) -> list[T]:
+def read_lines(path: Path, kind: type[T], *, largest: int | None = None) -> list[T]:
     """Reads a file with one JSON object per line; see `read_struct`."""
-    places = ((f"{path}, line {number}", line) for number, line in enumerate(_read(path).splitlines(), 1))
+    lines = _read(path, largest).splitlines()
+    places = ((f"{path}, line {number}", line) for number, line in enumerate(lines, 1))
     return [convert_struct(decode_json(line, where=where), kind, where=where) for where, line in places]
 
 
@@ -147,11 +151,15 @@ def _holds_dataclass(kind: Any) -> bool:
     return dataclasses.is_dataclass(kind) or any(map(_holds_dataclass, inner))
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, largest: int | None = None) -> bytes:
     try:
-        return own_file(path).read_bytes()
+        with own_file(path).open("rb") as file:
+            data = file.read(-1 if largest is None else largest + 1)
     except OSError as error:
         raise InputError(f"{path}: {os.strerror(error.errno or 0).lower()}") from None
+    if largest is not None and len(data) > largest:
+        raise InputError(f"{path}: larger than the {largest:,} bytes that it can have")
+    return data
 
 
 def locate_misfit(value: Any, kind: Any, place: str = "") -> tuple[str, str]:

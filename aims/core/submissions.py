@@ -12,19 +12,21 @@ The same run gives the same bytes. Members are stored without compression, so no
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import msgspec
 
+from aims.core.curve import LARGEST_CURVE
 from aims.core.errors import InputError
 from aims.core.files import atomic_write, naming, own_file, regular_file, sha256_file
-from aims.core.records import INSTANCES, METRICS, RECORD, SAMPLES, WEIGHTS, RunRecord
+from aims.core.records import INSTANCES, LARGEST_RECORD, METRICS, RECORD, SAMPLES, WEIGHTS, RunRecord
 from aims.core.structs import Count, Digest, decode_json, decode_struct
 
 SUBMISSION_VERSION = 1
@@ -35,8 +37,17 @@ MEMBERS = (RECORD, INSTANCES, METRICS, SAMPLES, WEIGHTS)
 
 # The name becomes that of a folder, so it must not be a path.
 _NAME = re.compile(r"\w[\w.-]{0,254}")
-# Size limits in bytes: JSON is parsed as a whole and takes many times its length in memory.
-_LARGEST = {MANIFEST: 1 << 16, RECORD: 1 << 24, METRICS: 1 << 26}
+# Size limits of the members in bytes.
+_LARGEST = {
+    MANIFEST: 1 << 16,
+    RECORD: LARGEST_RECORD,
+    INSTANCES: 1 << 30,
+    METRICS: LARGEST_CURVE,
+    SAMPLES: 1 << 26,
+    WEIGHTS: 1 << 35,
+}
+# Size limit of the zip file's directory in bytes: every entry of it takes ten times its length in memory.
+_DIRECTORY = 1 << 17
 _PIECE = 1 << 20
 
 
@@ -197,7 +208,7 @@ def open_submission(path: Path) -> Submission:
             names, are duplicated, compressed, overlapping or too large.
     """
     try:
-        with regular_file(path).open("rb") as file:
+        with _Bounded(regular_file(path)) as file:
             return _open(path, file)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
@@ -207,7 +218,19 @@ def open_submission(path: Path) -> Submission:
     raise InputError(f"{path}: no submission of a run ({reason}); `aims submit` makes them")
 
 
-def _open(path: Path, file: BinaryIO) -> Submission:
+class _Bounded(io.FileIO):
+    """A file of which no more is read at once than a directory can be long: zipfile reads it as a whole."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Reads `size` bytes, or all if it is negative or None. Raises ValueError if these are too many."""
+        most = _DIRECTORY + 1
+        data = super().read(most if size is None or size < 0 else min(size, most))
+        if len(data) == most:
+            raise ValueError("its directory is too large")
+        return data
+
+
+def _open(path: Path, file: IO[bytes]) -> Submission:
     size = file.seek(0, 2)
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
@@ -220,7 +243,7 @@ def _open(path: Path, file: BinaryIO) -> Submission:
             # The only flag allowed, 0x800, marks a name in UTF-8.
             if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & ~0x800:
                 raise ValueError(f"{name} is compressed or encrypted")
-            if entry.file_size != entry.compress_size or entry.file_size > _LARGEST.get(name, size):
+            if entry.file_size != entry.compress_size or entry.file_size > _LARGEST[name]:
                 raise ValueError(f"{name} is too large")
             if not 0 <= entry.header_offset < size:
                 raise ValueError(f"{name} begins outside the file")

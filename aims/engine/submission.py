@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 
 from aims.core.errors import AimsError, InputError
-from aims.core.records import INSTANCES, RECORD, RunRecord
+from aims.core.files import temporary_folder
+from aims.core.processes import interrupted_by_signals
+from aims.core.records import RECORD, RunRecord
 from aims.core.submissions import SUFFIX, open_submission
-from aims.engine.evaluate import count_images
-from aims.engine.verify import read_rows, verify_rows
+from aims.engine.verify import verify_run
 
 
 def verify_submission(
@@ -42,8 +43,9 @@ def verify_submission(
             raise InputError(f"{into / submission.run}: is there already; remove it, or give another --into")
         into.mkdir(parents=True, exist_ok=True)
     # Inside `into`, so that the rename below stays on one file system.
-    with TemporaryDirectory(prefix=".unpacked-", dir=into) as temporary:
-        folder = Path(temporary) / submission.run
+    parent = Path(gettempdir()) if into is None else into
+    with interrupted_by_signals(), temporary_folder(parent, "unpacked") as temporary:
+        folder = temporary / submission.run
         if problems := submission.unpack(folder):
             return problems, {}
         try:
@@ -59,11 +61,10 @@ def verify_submission(
 def _check(folder: Path, data: Path, on_progress: Callable[[int], None]) -> tuple[list[str], dict[str, int]]:
     try:
         record = RunRecord.load(folder)
-        rows = read_rows(folder / INSTANCES)
     except InputError as error:
         # The checksums match, so this is what the submitter wrote: a problem of the run, not of the input.
         return [str(error)], {}
     if record.config.run_name != folder.name:
         return [f"{RECORD}: its configuration is that of {record.config.run_name}{SUFFIX}"], {}
-    counts = {"instances": len(rows), "images": count_images(rows)}
-    return verify_rows(record, rows, data, on_progress=on_progress), counts
+    counts = {"instances": record.scores.instances, "images": record.scores.images}
+    return verify_run(folder, data, on_progress=on_progress), counts

@@ -11,7 +11,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from aims.core.config import RunConfig
-from aims.core.curve import EpochLine
+from aims.core.curve import EpochLine, largest_curve
 from aims.core.errors import InputError
 from aims.core.files import own_file
 from aims.core.records import METRICS, RECORD, RESUME, SAMPLES, RunContent, read_content, run_folders
@@ -141,7 +141,9 @@ def _read(folder: Path, *, locked: bool, changed: float) -> Watched | None:
         return Watched(path=folder, state="starting") if locked else None
     try:
         content = read_content(folder)
-        lines = tuple(read_lines(folder / METRICS, EpochLine)) if (folder / METRICS).is_file() else ()
+        largest = largest_curve(content.config.epochs)
+        there = (folder / METRICS).is_file()
+        lines = tuple(read_lines(folder / METRICS, EpochLine, largest=largest)) if there else ()
     except InputError as error:
         return Watched(path=folder, state="unreadable", reason=str(error), changed=changed)
     saved = _saved_state(folder / RESUME)

@@ -127,8 +127,7 @@ def _row(
             pictures.append(None)
             notes.append("no run")
             continue
-        only = [("image_id", "==", key[0]), ("instance_id", "==", key[1])]
-        scores = read_instances(column.run.path / INSTANCES, filters=only).to_pylist()[0]
+        scores = read_instances(column.run.path / INSTANCES, key=key).to_pylist()[0]
         config = column.run.config
         click = click_in_picture(scores, size)
         pictures.append(draw_mask(muted(bases[column.stream]), predicted_mask(scores, size), truth, click))

@@ -141,7 +141,7 @@ def _curves(axes: Axes, table: FilledTable, _: Sequence[Result]) -> None:
             axes.axhline(filled.cell.published, color=colour, linestyle=":", linewidth=1)
         by_epoch: dict[int, list[float]] = {}
         for run in filled.result.runs if filled.result else ():
-            for line in read_metrics(run.path):
+            for line in read_metrics(run.path, run.config.epochs):
                 score = line.test_miou if line.val_miou is None else line.val_miou
                 if score is not None:
                     by_epoch.setdefault(line.epoch, []).append(100 * score)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from aims.core.curve import EpochLine
+from aims.core.curve import EpochLine, largest_curve
 from aims.core.errors import InputError
 from aims.core.files import own_file
 from aims.core.records import METRICS
@@ -24,12 +24,19 @@ _DIGITS = 4
 _LINES = msgspec.json.Decoder(EpochLine)
 
 
-def read_metrics(run: Path) -> list[EpochLine]:
-    """Reads a run's metrics.jsonl up to the first line that cannot be parsed; empty without the file."""
+def read_metrics(run: Path, epochs: int) -> list[EpochLine]:
+    """Reads metrics.jsonl of a run of so many epochs up to the first line that cannot be parsed.
+
+    Empty without the file, or if it is larger than it can be.
+    """
     # A missing or damaged curve must not fail the report: the scores do not depend on it.
+    largest = largest_curve(epochs)
     try:
-        data = own_file(run / METRICS).read_bytes()
+        with own_file(run / METRICS).open("rb") as file:
+            data = file.read(largest + 1)
     except (OSError, InputError):
+        return []
+    if len(data) > largest:
         return []
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _LINES.decode_lines(data)
@@ -41,9 +48,9 @@ def read_metrics(run: Path) -> list[EpochLine]:
     return lines
 
 
-def read_curves(run: Path) -> Curves:
-    """Reads the curves of a run that the page draws, in the order of `CURVES`."""
-    lines = read_metrics(run)
+def read_curves(run: Path, epochs: int) -> Curves:
+    """Reads the curves of a run of so many epochs that the page draws, in the order of `CURVES`."""
+    lines = read_metrics(run, epochs)
     curves = []
     for name, _, factor in CURVES:
         points = [

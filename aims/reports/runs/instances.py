@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from aims.core.errors import AimsError, InputError
+from aims.core.errors import InputError
 from aims.core.files import own_file
+from aims.core.instance_files import read_batches, unreadable
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES
 from aims.reports.statistics.intervals import FloatArray
 
@@ -31,19 +31,19 @@ _NAMES = ("image_id", "group", "instance_id", "iou", "area", "click_size")
 _COLUMNS = pa.schema([INSTANCE_SCHEMA.field(name) for name in _NAMES])
 # Optional column: files of earlier versions lack it.
 _PIXELS = INSTANCE_SCHEMA.field("pixels")
-_SMALL_BYTES = 200_000
 # Size of the cache of `sort_names`: a report reads thousands of runs, but of few test sets.
 _TEST_SETS = 32
 
 
 def read_columns(
-    folder: Path, *, clicked: bool
+    folder: Path, *, clicked: bool, most: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, FloatArray, np.ndarray, np.ndarray | None]:
     """Reads image id, group, instance id, IoU and area of every instance, and the size of its image.
 
     Args:
         folder: the run's folder.
         clicked: whether `click_size` is the size of the image, so that it can replace a missing `pixels`.
+        most: largest number of rows, checked before any is read.
 
     Returns:
         Six arrays of shape (instances,); an instance without a group has its image id as the group. The
@@ -55,23 +55,16 @@ def read_columns(
     path = own_file(folder / INSTANCES)
     if not path.is_file():
         raise InputError(f"{path}: no such file; the run is not complete, run it again")
+    batches = [*read_batches(path, _NAMES, optional=[_PIXELS.name], most=most)]
     try:
-        # A small file is read in one system call: from a path, Arrow makes one for every column.
-        small = path.stat().st_size < _SMALL_BYTES
-        with pq.ParquetFile(pa.BufferReader(path.read_bytes()) if small else path) as file:
-            names = file.schema_arrow.names
-            missing = [name for name in _COLUMNS.names if name not in names]
-            if missing:
-                raise InputError(f"{path}: column {missing[0]!r} is missing")
-            # Starting Arrow's threads takes longer than reading these few columns.
-            wanted = pa.schema([*_COLUMNS, *([_PIXELS] if _PIXELS.name in names else [])])
-            table = file.read(columns=wanted.names, use_threads=False)
+        table = pa.Table.from_batches(batches)
+        wanted = pa.schema([*_COLUMNS, *([_PIXELS] if _PIXELS.name in table.column_names else [])])
         # Skip a cast that changes nothing: it takes half as long as reading the table.
         if any(table.schema.field(column.name).type != column.type for column in wanted):
             table = table.select(wanted.names).cast(wanted)
         columns = [table[name].to_numpy(zero_copy_only=False) for name in _NAMES[:5]]
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"{path}: not readable as Parquet, perhaps cut short ({error})") from None
+    except (ValueError, pa.ArrowException) as error:
+        raise unreadable(path, error) from None
     if not len(table):
         raise InputError(f"{path}: holds no instances")
     if any(table[name].null_count for name in _NAMES if name != "group"):
@@ -158,26 +151,29 @@ def sort_names(
     )
 
 
-def read_instances(path: Path, **options: Any) -> pa.Table:
-    """Reads the instances of a run, masks included unless `options` select other columns.
+def read_instances(path: Path, columns: Sequence[str] | None = None, key: Key | None = None) -> pa.Table:
+    """Reads the instances of a run.
 
     Args:
         path: `instances.parquet` of a run.
-        options: keyword arguments of `pyarrow.parquet.read_table`, such as `columns` and `filters`.
+        columns: the columns to read; None for all, masks included.
+        key: the only instance to read; None for all.
 
     Raises:
-        AimsError: the file cannot be read.
+        InputError: the file cannot be read.
     """
-    try:
-        return pq.read_table(own_file(path), **options)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise AimsError(f"{path}: its masks cannot be read ({error})") from None
+    names = [name for name in INSTANCE_SCHEMA.names if name != _PIXELS.name] if columns is None else columns
+    batches = read_batches(path, names, optional=[_PIXELS.name] if columns is None else [])
+    if key is not None:
+        only = (pc.field("image_id") == key[0]) & (pc.field("instance_id") == key[1])
+        batches = (batch.filter(only) for batch in batches)
+    return pa.Table.from_batches(batches)
 
 
-def read_scored(path: Path, **options: Any) -> dict[Key, dict[str, Any]]:
+def read_scored(path: Path, columns: Sequence[str] | None = None) -> dict[Key, dict[str, Any]]:
     """Reads instances with `read_instances` into a dict by key; `times` is how often each occurs."""
     scored: dict[Key, dict[str, Any]] = {}
-    for line in read_instances(path, **options).to_pylist():
+    for line in read_instances(path, columns).to_pylist():
         key = (line["image_id"], line["instance_id"])
         line["times"] = scored[key]["times"] + 1 if key in scored else 1
         scored[key] = line

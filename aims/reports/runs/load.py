@@ -13,6 +13,7 @@ from msgspec import UNSET
 from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import AimsError, InputError
 from aims.core.evaluations import EverythingScores, read_everything
+from aims.core.instance_files import MOST_ROWS
 from aims.core.records import INSTANCES, RunContent, RunRecord, run_folders
 from aims.core.sizes import LARGE_CLASSES, sums_by_size
 from aims.core.vocabulary import BROKEN_IMAGES, PROTOCOLS
@@ -190,7 +191,9 @@ def load_run(folder: Path) -> Run:
     # Rows of earlier versions lack the size of the image; `click_size` is that size except under protocols
     # that give clicks on the paper's grid.
     clicked = protocol.click == "deepest"
-    image_ids, group_ids, instance_ids, iou, areas, pixels = read_columns(folder, clicked=clicked)
+    image_ids, group_ids, instance_ids, iou, areas, pixels = read_columns(
+        folder, clicked=clicked, most=min(MOST_ROWS, scores.instances)
+    )
     if len(iou) != scores.instances:
         raise InputError(
             f"{folder}: {INSTANCES} holds {len(iou)} instances, run.json says {scores.instances}"
@@ -226,7 +229,7 @@ def load_run(folder: Path) -> Run:
         instances_digest=names.digest,
         everything=read_everything(folder, record.config.run_name),
         content=record.content,
-        curves=read_curves(folder),
+        curves=read_curves(folder, record.config.epochs),
     )
 
 

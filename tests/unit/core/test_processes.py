@@ -9,9 +9,11 @@ import sys
 import time
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 
+from aims.core.files import temporary_folder
 from aims.core.processes import process_pool
 
 
@@ -108,3 +110,35 @@ def test_a_terminated_command_closes_its_pools():
     main.terminate()
     _, err = main.communicate()
     assert (main.returncode, err) == (130, "error: interrupted; what was finished is kept\n")
+
+
+LEAVES = """
+import pathlib, sys, time
+from aims.core.files import temporary_folder
+from aims.core.processes import interrupted_by_signals
+with interrupted_by_signals(), temporary_folder(pathlib.Path(sys.argv[1]), "unpacked") as folder:
+    (folder / "file").touch()
+    print(folder, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_a_temporary_folder_goes_however_its_process_ends(tmp_path, number):
+    with subprocess.Popen(
+        [sys.executable, "-c", LEAVES, tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as main:
+        assert main.stdout is not None
+        folder = Path(main.stdout.readline().strip())
+        assert (folder / "file").exists()
+        # That of a living process stays.
+        with temporary_folder(tmp_path, "unpacked"):
+            assert folder.exists()
+        main.send_signal(number)
+    assert folder.exists() == (number == signal.SIGKILL)
+    with temporary_folder(tmp_path, "unpacked"):
+        assert not folder.exists()
+    assert [*tmp_path.iterdir()] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -282,3 +283,21 @@ def test_damage_of_any_kind_is_refused_or_named(run, tmp_path_factory, data):
     for name in submission.members:
         if not problems and name != "run.json":
             assert (into / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_a_directory_of_millions_of_entries_is_not_read(run, tmp_path):
+    """zipfile makes an object of each of them."""
+    path = pack(run, tmp_path)
+    with zipfile.ZipFile(path, "a") as archive:
+        for number in range(3000):
+            archive.writestr(f"{NAME}/{number}", b"")
+    with pytest.raises(InputError, match="its directory is too large"):
+        open_submission(path)
+
+
+@pytest.mark.parametrize(("name", "size"), [("samples.png", 1 << 26), ("metrics.jsonl", 1 << 24)])
+def test_members_larger_than_any_run_has(run, tmp_path, name, size):
+    with (run / name).open("wb") as file:
+        file.truncate(size + 1)
+    with pytest.raises(InputError, match=rf"{re.escape(name)} is too large"):
+        open_submission(pack(run, tmp_path))

@@ -5,12 +5,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from made_runs import AddRun, edit_record
 from markdown_it import MarkdownIt
 
 from aims.cli import main
-from aims.core.records import INSTANCES, METRICS, RECORD, RUN_VERSION
+from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, RUN_VERSION
 from aims.reports.report import write_report
 from aims.reports.runs.load import load_runs
 
@@ -38,16 +40,23 @@ def spoil(runs: Path, add_run: AddRun) -> dict[str, str]:
         path.mkdir()
     binary = add_run(folder="binary", seed=6) / RECORD
     binary.write_bytes(b"\x80\x81" * 50)
+    # A row of nulls takes no space in the file, and any in memory.
+    nulls = {field.name: pa.nulls(1_000_000, field.type) for field in INSTANCE_SCHEMA}
+    pq.write_table(pa.table(nulls, INSTANCE_SCHEMA), add_run(folder="nulls", seed=8) / INSTANCES)
+    with (add_run(folder="large", seed=9) / RECORD).open("ab") as file:
+        file.truncate(2 << 20)
     shutil.copytree(add_run(seed=7), runs / "twin")
     (runs / "empty").mkdir()
     return {
         "cut-record": "run.json: not readable as JSON",
-        "cut-instances": "instances.parquet: not readable as Parquet, perhaps cut short",
+        "cut-instances": "instances.parquet: not readable as the instances of a run, perhaps cut short",
         "newer": f"run.json: version {RUN_VERSION + 1}; update AIMS to read it",
         "deep": "run.json: not readable as JSON",
         "unreadable-record": "run.json: not a regular file",
         "unreadable-instances": "instances.parquet: not a regular file",
         "binary": "run.json: not readable as JSON",
+        "nulls": "instances.parquet: holds 1,000,000 rows, more than the 3 instances that there can be",
+        "large": "run.json: larger than the 1,048,576 bytes that it can have",
         "twin": "same configuration as ivrg-nir-nir-simcmf-lora-strict-s7-",
         "empty": "run.json: no such file",
     }

@@ -32,11 +32,11 @@ def write(run: Path, *lines: object) -> None:
     ],
 )
 def test_damaged_curves_end_where_they_are_damaged(tmp_path: Path, text: str, epochs: list[int]) -> None:
-    assert read_metrics(tmp_path) == []
+    assert read_metrics(tmp_path, 200) == []
     (tmp_path / METRICS).write_text(text)
-    assert [line.epoch for line in read_metrics(tmp_path)] == epochs
+    assert [line.epoch for line in read_metrics(tmp_path, 200)] == epochs
     (tmp_path / METRICS).write_bytes(b"\xff" + text.encode())
-    assert read_metrics(tmp_path) == []
+    assert read_metrics(tmp_path, 200) == []
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, "0.5", [1], 1.5])
@@ -44,7 +44,7 @@ def test_curves_end_where_a_score_is_none(tmp_path: Path, value: object) -> None
     lines = [{"epoch": k, "loss": 1 / k, "val_miou": one} for k, one in enumerate([None, 0.123456, value], 1)]
     write(tmp_path, *lines, {"epoch": 4, "loss": 1})
     # In percent, to four digits.
-    assert read_curves(tmp_path) == [([1, 2], [1, 0.5]), ([2], [12.35])]
+    assert read_curves(tmp_path, 200) == [([1, 2], [1, 0.5]), ([2], [12.35])]
 
 
 def test_every_row_with_curves_is_drawn_with_all_its_seeds(runs: Path, add_run: AddRun) -> None:

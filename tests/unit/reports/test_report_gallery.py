@@ -52,7 +52,7 @@ def test_masks_that_cannot_be_read_are_said(add_run: AddRun) -> None:
     path = add_run()
     data = (path / INSTANCES).read_bytes()
     (path / INSTANCES).write_bytes(data[: len(data) // 2])
-    with pytest.raises(AimsError, match="its masks cannot be read"):
+    with pytest.raises(AimsError, match="not readable as the instances of a run"):
         choose(path / INSTANCES, 5)
 
 

@@ -80,7 +80,7 @@ def test_missing_instances(runs: Path, bad: Path) -> None:
 def test_truncated_instances(runs: Path, bad: Path, part: float) -> None:
     data = (bad / INSTANCES).read_bytes()
     (bad / INSTANCES).write_bytes(data[: int(len(data) * part)])
-    assert "not readable as Parquet" in only_reason(runs, bad)
+    assert "not readable as the instances" in only_reason(runs, bad)
 
 
 def test_count_differs(runs: Path, bad: Path) -> None:
