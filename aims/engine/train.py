@@ -39,6 +39,11 @@ log = logging.getLogger(__name__)
 HALVE_EVERY = 10
 
 
+def learning_rate(peak: float, epoch: int) -> float:
+    """Returns the learning rate of an epoch, counted from 1."""
+    return peak * 0.5 ** ((epoch - 1) // HALVE_EVERY)
+
+
 class RunObserver:
     """Receives the progress of a run. This base class ignores it; subclasses override what they show."""
 
@@ -271,7 +276,7 @@ class Trainer:
 
     def _set_rate(self) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr * 0.5 ** (self.state.epoch // HALVE_EVERY)
+            group["lr"] = learning_rate(self.config.lr, self.state.epoch + 1)
 
     def _finish_epoch(self, clock: _Clock) -> EpochLine:
         """Evaluates in epochs that are scored, saves the best weights, and returns the epoch's line."""

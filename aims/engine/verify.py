@@ -12,31 +12,21 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from msgspec import UNSET
 from pycocotools import mask as coco_mask
 
-from aims.core.config import NO_TUNING
-from aims.core.curve import EpochLine
 from aims.core.errors import InputError
-from aims.core.files import own_file
-from aims.core.records import INSTANCE_SCHEMA, INSTANCES, METRICS, RECORD, InstanceRow, Rle, RunRecord, Scores
-from aims.core.structs import read_lines
+from aims.core.instance_files import read_batches, unreadable
+from aims.core.records import INSTANCE_SCHEMA, INSTANCES, RECORD, InstanceRow, Rle, RunRecord, Scores
 from aims.core.vocabulary import PROTOCOLS, Protocol
 from aims.data.read import Dataset
 from aims.data.refs import ImageRef
 from aims.data.verify import verify_dataset
+from aims.engine.claims import check_claims, same
 from aims.engine.evaluate import count_images, large_iou, mean_grid_iou, mean_iou, score_instance
-from aims.engine.inputs import choose_dataset
 from aims.engine.masks import encode_mask
 from aims.engine.restore import dataset_of
 from aims.engine.samples import EvaluationTargets, find_targets, split_images
-from aims.methods import BACKBONES, METHODS, TUNINGS, describe, has_model
-
-#: Scores are sums and quotients of integers, so they differ by the order of summation of a mean at most.
-TOLERANCE = 1e-9
-#: Limit of the instances in memory, in bytes: a small file can decompress to any size.
-LARGEST = 4 << 30
 
 # Fields of a row from `score_instance` that are compared; masks are its input.
 _COMPARED = ("group", "class_id", "area", "pixels", "click", "click_size", "iou", "iou_grid", "iou_native")
@@ -45,8 +35,6 @@ _LATER_SCORES = ("miou_large", "instances_large")
 # COCO counts: each character has five bits of a number and one that says whether it continues. pycocotools
 # does not check that the last number ends.
 _RLE = re.compile(r"(?:[P-o]{0,5}[0-O])+")
-# Rows read at once, between two checks of `LARGEST`.
-_ROWS = 256
 
 
 def verify_run(
@@ -54,7 +42,8 @@ def verify_run(
 ) -> list[str]:
     """Recomputes the score of every test instance from the stored masks and the dataset's ground truth.
 
-    The dataset is verified first, because scores against a damaged one mean nothing.
+    The dataset is verified first, because scores against a damaged one mean nothing, and says how many rows
+    are read at most.
 
     Args:
         folder: folder of a finished run.
@@ -65,73 +54,68 @@ def verify_run(
         Discrepancies, one line each: instance, field, stored and recomputed value. Empty if there are none.
 
     Raises:
-        InputError: the folder holds no finished run, a file cannot be read, or the dataset is missing.
+        InputError: the folder holds no finished run, or the dataset is missing.
     """
     record = RunRecord.load(folder)
-    return verify_rows(record, read_rows(folder / INSTANCES), data, on_progress=on_progress)
-
-
-def verify_rows(
-    record: RunRecord,
-    stored: Sequence[InstanceRow],
-    data: Path,
-    *,
-    on_progress: Callable[[int], None] = lambda images: None,
-) -> list[str]:
-    """Verifies a record and rows in memory; see `verify_run`."""
     dataset = dataset_of(record, data)
     if damaged := verify_dataset(dataset.folder):
         return [f"dataset {dataset.folder}: {problem}" for problem in damaged]
-    problems: list[str] = []
     config, protocol = record.config, PROTOCOLS[record.config.protocol]
     splits = split_images(dataset, protocol, config.seed, config.limit, config.train_images)
-    refs = splits["test"]
+    try:
+        stored = read_rows(folder / INSTANCES, sum(ref.instances for ref in splits["test"]))
+    except InputError as error:
+        return [str(error)]
+    return [
+        *_check_rows(stored, dataset, splits["test"], protocol, on_progress),
+        *_check_scores(record, stored),
+        *check_claims(record, dataset, splits),
+    ]
+
+
+def _check_rows(
+    stored: Sequence[InstanceRow],
+    dataset: Dataset,
+    refs: Sequence[ImageRef],
+    protocol: Protocol,
+    on_progress: Callable[[int], None],
+) -> Iterator[str]:
     places = _by_place(stored)
     seen: Counter[str] = Counter()
     for ref in refs:
         image = dataset.read(ref, ())
         targets = find_targets(ref, image.instances, image.objects, dataset.name, protocol)
-        problems += _check_image(targets, places.pop((ref.image_id, seen[ref.image_id]), {}), protocol)
+        yield from _check_image(targets, places.pop((ref.image_id, seen[ref.image_id]), {}), protocol)
         seen[ref.image_id] += 1
         on_progress(1)
     for (image_id, place), rows in places.items():
         if image_id in seen:
             often = "twice" if place == 1 else f"{place + 1} times"
-            problems += [f"{INSTANCES}: {_name(row)} is there {often}" for row in rows.values()]
+            yield from (f"{INSTANCES}: {_name(row)} is there {often}" for row in rows.values())
         else:
             strangers = f"image {image_id!r} ({len(rows)} instances)"
-            problems.append(f"{INSTANCES}: {strangers} is not of the test split")
-    return [
-        *problems,
-        *_check_scores(record, stored),
-        *_check_selection(record),
-        *_check_images(record, splits),
-        *_check_parameters(record, dataset),
-    ]
+            yield f"{INSTANCES}: {strangers} is not of the test split"
 
 
-def read_rows(path: Path) -> list[InstanceRow]:
+def read_rows(path: Path, most: int) -> list[InstanceRow]:
     """Reads the rows of instances.parquet; `pixels` is None in files of earlier versions.
 
+    Args:
+        path: the file.
+        most: largest number of rows, checked before any is read.
+
     Raises:
-        InputError: the file cannot be read, or takes more than `LARGEST` bytes in memory.
+        InputError: the file cannot be read, or exceeds a bound (`aims.core.instance_files`).
     """
+    required = [name for name in INSTANCE_SCHEMA.names if name != "pixels"]
     rows: list[InstanceRow] = []
-    held = 0
     try:
-        with pq.ParquetFile(own_file(path)) as file:
-            there = file.schema_arrow.names
-            # Files of earlier versions have no `pixels`.
-            names = [name for name in INSTANCE_SCHEMA.names if name in there or name != "pixels"]
-            schema = pa.schema([INSTANCE_SCHEMA.field(name) for name in names])
-            for batch in file.iter_batches(_ROWS):
-                held += batch.nbytes
-                if held > LARGEST:
-                    raise InputError(f"{path}: holds more than {LARGEST >> 30} GiB; no run's instances do")
-                read = [{"pixels": None, **row} for row in batch.select(names).cast(schema).to_pylist()]
-                rows += msgspec.convert(read, list[InstanceRow])
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise InputError(f"{path}: not readable as the instances of a run ({error})") from None
+        for batch in read_batches(path, required, optional=["pixels"], most=most):
+            schema = pa.schema([INSTANCE_SCHEMA.field(name) for name in batch.schema.names])
+            read = [{"pixels": None, **row} for row in batch.cast(schema).to_pylist()]
+            rows += msgspec.convert(read, list[InstanceRow])
+    except (ValueError, pa.ArrowException) as error:
+        raise unreadable(path, error) from None
     return rows
 
 
@@ -170,7 +154,7 @@ def _check_image(
         row["pixels"] = found["pixels"] if row["pixels"] is None else row["pixels"]
         for name in _COMPARED:
             said, value = row.get(name), found.get(name)
-            if not _equal(said, value):
+            if not same(said, value):
                 yield f"{INSTANCES}: {_name(row)}: {name} is {said}, recomputed {value}"
 
 
@@ -204,72 +188,9 @@ def _check_scores(record: RunRecord, rows: Sequence[InstanceRow]) -> Iterator[st
     unknown = () if number is not None and said_large else _LATER_SCORES
     for name in (name for name in Scores.__struct_fields__ if name not in unknown):
         said, value = (getattr(scores, name) for scores in (record.scores, found))
-        if not _equal(said, value):
+        if not same(said, value):
             yield f"{RECORD}: {name} is {said}, recomputed {value}"
-
-
-def _check_images(record: RunRecord, splits: Mapping[str, Sequence[ImageRef]]) -> Iterator[str]:
-    said = record.content.images or {}
-    for split, refs in splits.items():
-        count = said.get(split)
-        # Training images without an instance of sufficient size are not counted.
-        possible = range(1, len(refs) + 1) if split == "train" else (len(refs),)
-        if count not in possible:
-            yield f"{RECORD}: {count} images of {split}, the dataset has {len(refs)}"
-
-
-def _check_parameters(record: RunRecord, dataset: Dataset) -> Iterator[str]:
-    """Recounts the parameters, unless the method belongs to another package that is not installed."""
-    config, protocol = record.config, PROTOCOLS[record.config.protocol]
-    known = config.method in METHODS and (not has_model(config.method) or config.backbone in BACKBONES)
-    if not known or config.tuning not in (*TUNINGS, NO_TUNING):
-        return
-    try:
-        _, modality = choose_dataset([dataset], config.modality, protocol)
-        found = describe(
-            method=config.method,
-            tuning=config.tuning,
-            backbone=config.backbone,
-            channels=modality.channels or 0,
-            options=config.options,
-        ).parameters.as_json()
-    except InputError as error:
-        yield f"{RECORD}: its configuration cannot be built ({error})"
-        return
-    said = msgspec.to_builtins(record.content.parameters)
-    if said != found:
-        yield f"{RECORD}: parameters are {said}, recomputed {found}"
-
-
-def _check_selection(record: RunRecord) -> Iterator[str]:
-    """Checks that the selected epoch has the best score in metrics.jsonl; ties go to the earlier one."""
-    path = record.path / METRICS
-    if not path.is_file():
-        if record.config.epochs:
-            yield f"{METRICS}: is missing"
-        return
-    try:
-        lines = read_lines(path, EpochLine)
-    except InputError as error:
-        yield str(error)
-        return
-    split = "test" if record.content.selected_on == "test" else "val"
-    scored = [(miou, -line.epoch) for line in lines if (miou := line.miou(split)) is not None]
-    if not scored:
-        yield f"{METRICS}: no epoch was scored on {split}"
-        return
-    miou, epoch = max(scored)
-    if record.scores.epoch != -epoch:
-        yield f"{RECORD}: epoch is {record.scores.epoch}, the best of {METRICS} has {-epoch}"
-    if record.scores.val_miou is not None and not _equal(record.scores.val_miou, miou):
-        yield f"{RECORD}: val_miou is {record.scores.val_miou}, the best of {METRICS} has {miou}"
 
 
 def _name(row: InstanceRow) -> str:
     return f"instance {row['instance_id']} of {row['image_id']!r}"
-
-
-def _equal(stored: Any, found: Any) -> bool:
-    if isinstance(stored, float) and isinstance(found, float):
-        return abs(stored - found) <= TOLERANCE
-    return bool(stored == found)

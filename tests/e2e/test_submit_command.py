@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import signal
 import zipfile
 
 import numpy as np
@@ -16,6 +18,7 @@ import toys
 from aims.core.records import INSTANCE_SCHEMA
 from aims.engine.masks import encode_mask
 from aims.engine.run import run
+from aims.engine.submission import verify_submission
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +150,7 @@ def test_with_weights_the_model_comes_back(aims, made, tmp_path):
         ("run.json", lambda file: file.write_bytes(b"[" * 9000), "not readable as JSON"),
         (
             "metrics.jsonl",
-            lambda file: file.write_bytes(b"[" * 9000),
+            lambda file: file.write_bytes(b"[" * 2500),
             "metrics.jsonl, line 1: not readable as JSON",
         ),
         ("instances.parquet", lambda file: file.write_bytes(b"PAR1"), "not readable as the instances"),
@@ -155,7 +158,8 @@ def test_with_weights_the_model_comes_back(aims, made, tmp_path):
         ("instances.parquet", rows(painted), "iou is 0."),
         ("instances.parquet", rows(moved), "click is [0, 0], recomputed ["),
         ("instances.parquet", rows(lambda found: found.pop()), "is missing"),
-        ("instances.parquet", rows(lambda found: found.append(found[0])), "is there twice"),
+        ("instances.parquet", rows(lambda found: found.append(found.pop(0) | found[0])), "is there twice"),
+        ("instances.parquet", rows(lambda found: found.extend(found * 9)), "more than the"),
     ],
 )
 def test_what_was_changed_is_refused(aims, made, submission, tmp_path, name, edit, reason):
@@ -175,6 +179,20 @@ def test_what_was_changed_is_refused(aims, made, submission, tmp_path, name, edi
     code, out, err = aims(*arguments)
     assert (code, f"{name}: SHA-256 is" in out) in {(1, True), (2, False)}
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_is_left_of_what_was_interrupted(made, submission, tmp_path, number):
+    into, before = tmp_path / "theirs", signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        verify_submission(
+            submission,
+            made[0] / "data",
+            into=into,
+            on_progress=lambda images: os.kill(os.getpid(), number),
+        )
+    assert list(into.iterdir()) == []
+    assert signal.getsignal(number) == before
 
 
 def test_a_changed_dataset_is_named(aims, made, submission, tmp_path):
