@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from types import MappingProxyType
 
 import click as _click  # `aims click`, once imported, is the `click` of this package

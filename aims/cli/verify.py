@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
 
-from aims.cli._options import MODEL, data_option, json_option, path_option
+from aims.cli._options import MODEL, data_option, device_option, json_option, path_option, weights_option
 from aims.cli._terminal import counting, out, print_json
 from aims.core.errors import AimsError, InputError
 
@@ -16,38 +18,69 @@ from aims.core.errors import AimsError, InputError
 @click.argument("path", type=MODEL)
 @data_option("Of a run or a submission: a converted folder, or a folder of several, with its dataset.")
 @path_option("--into", "Of a submission: folder of runs that it is added to, if nothing is wrong.")
+@click.option(
+    "--rerun",
+    "again",
+    is_flag=True,
+    help="Of a run or a submission with weights: predict every mask again, too. Nothing is trained.",
+)
+@weights_option()
+@device_option()
 @json_option("Print the findings as JSON.")
-def command(path: Path, data: Path, into: Path | None, as_json: bool) -> None:
+def command(
+    path: Path,
+    data: Path,
+    into: Path | None,
+    again: bool,
+    weights: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
     """Check a dataset's format, or the scores of a run or a submission.
 
     Of a dataset: schema, checksums, fingerprint, instances, clicks and splits. Of a run: every IoU
-    and every mean, computed again from the stored masks and the dataset. Of a submission (a file
-    of `aims submit`): the same, its checksums and its name. Names every failure and where it is;
-    the exit code is 1 if there is one.
+    and every mean, computed again from the stored masks and the dataset, and every claim that
+    follows from these. Of a submission (a file of `aims submit`): the same, its checksums and its
+    name. With --rerun the model predicts every mask again, on --device, from the weights that the
+    run trained and --weights that it started from. Names every failure and where it is; the exit
+    code is 1 if there is one. The level of check that a run has passed is kept beside it, in the
+    folder .checks, for `aims report`.
     """
     from aims.core.records import RECORD
 
-    if path.is_file():
-        problems, summary = _verify_submission(path, data, into)
-    elif into is not None:
+    is_run = (path / RECORD).is_file()
+    if into is not None and not path.is_file():
         raise InputError(f"{path}: no submission (a file of `aims submit`); leave --into out")
-    else:
-        problems, summary = (_verify_run if (path / RECORD).is_file() else _verify_dataset)(path, data)
-    if as_json:
-        found = [text if isinstance(text, str) else vars(text) for text in problems]
-        print_json({"path": str(path), **summary, "problems": found})
-    else:
-        for problem in problems:
-            out.print(str(problem), markup=False)
-    if problems:
-        raise AimsError(f"{path}: {len(problems)} problem{'s' * (len(problems) > 1)} found")
-    if not as_json:
-        counted = " and ".join(f"{number:,} {name}" for name, number in summary.items())
-        added = f"; added to {into}" if into is not None else ""
-        out.print(f"{path}: {counted} verified, no problem found{added}", markup=False)
+    if not path.is_file() and not is_run:
+        if again:
+            raise InputError(f"{path}: no run and no submission; leave --rerun out")
+        problems, counts = _verify_dataset(path)
+        _tell(path, problems, counts, [], as_json)
+        return
+    from aims.core.checks import LEVELS, keep_check
+    from aims.engine.plan import find_device
+    from aims.engine.rerun import Rerun
+    from aims.engine.submission import check_run, verify_submission
+
+    how = Rerun(weights=weights, device=find_device(device)) if again else None
+    with counting("verify") as counter:
+        if path.is_file():
+            outcome = verify_submission(path, data, into=into, again=how, on_progress=counter.advance)
+        else:
+            outcome = check_run(path, data, again=how, on_progress=counter.advance)
+    lines, facts = [], {}
+    if (check := outcome.check) is not None:
+        # An own run stays one.
+        check = check if path.is_file() else keep_check(path, check)
+        unchecked = [name.replace("_", " ") for name in check.not_checked]
+        lines = [f"check: {check.level} ({LEVELS[check.level]})"]
+        lines += [f"not checked: {', '.join(unchecked)}"] if unchecked else []
+        lines += [f"added to {into}"] if into is not None else []
+        facts = {"check": check.level, "not_checked": list(check.not_checked)}
+    _tell(path, outcome.problems, outcome.counts, lines, as_json, facts)
 
 
-def _verify_dataset(folder: Path, _: Path) -> tuple[list[Any], dict[str, int]]:
+def _verify_dataset(folder: Path) -> tuple[Sequence[Any], Mapping[str, int]]:
     from aims.data.read import Dataset
     from aims.data.verify import verify_dataset
 
@@ -56,19 +89,24 @@ def _verify_dataset(folder: Path, _: Path) -> tuple[list[Any], dict[str, int]]:
         return verify_dataset(folder, on_progress=counter.advance), {"images": images}
 
 
-def _verify_run(folder: Path, data: Path) -> tuple[list[Any], dict[str, int]]:
-    from aims.core.records import RunRecord
-    from aims.engine.verify import verify_run
-
-    scores = RunRecord.load(folder).scores
-    counts = {"instances": scores.instances, "images": scores.images}
-    with counting("verify", scores.images) as counter:
-        return verify_run(folder, data, on_progress=counter.advance), counts
-
-
-def _verify_submission(path: Path, data: Path, into: Path | None) -> tuple[list[Any], dict[str, int]]:
-    from aims.engine.submission import verify_submission
-
-    with counting("verify") as counter:
-        problems, counts = verify_submission(path, data, into=into, on_progress=counter.advance)
-    return list(problems), counts
+def _tell(
+    path: Path,
+    problems: Sequence[Any],
+    counts: Mapping[str, int],
+    lines: Sequence[str],
+    as_json: bool,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Prints what was found. Raises AimsError if there are problems."""
+    if as_json:
+        found = [text if isinstance(text, str) else vars(text) for text in problems]
+        print_json({"path": str(path), **counts, **facts, "problems": found})
+    else:
+        for problem in problems:
+            out.print(str(problem), markup=False)
+    if problems:
+        raise AimsError(f"{path}: {len(problems)} problem{'s' * (len(problems) > 1)} found")
+    if not as_json:
+        counted = " and ".join(f"{number:,} {name}" for name, number in counts.items())
+        for line in (f"{path}: {counted} verified, no problem found", *lines):
+            out.print(line, markup=False)

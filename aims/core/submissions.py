@@ -4,7 +4,7 @@
     <run name>/submission.json    name of the run; size and SHA-256 of every other member
     <run name>/run.json           the record; its command line without folders
     <run name>/metrics.jsonl, instances.parquet, samples.png    unchanged, if the run has them
-    <run name>/weights.safetensors    only on request
+    <run name>/weights.safetensors, initial.safetensors    only on request
 
 The same run gives the same bytes. Members are stored without compression, so none is larger than the file.
 """
@@ -26,14 +26,16 @@ import msgspec
 from aims.core.curve import LARGEST_CURVE
 from aims.core.errors import InputError
 from aims.core.files import atomic_write, naming, own_file, regular_file, sha256_file
-from aims.core.records import INSTANCES, LARGEST_RECORD, METRICS, RECORD, SAMPLES, WEIGHTS, RunRecord
+from aims.core.records import INITIAL, INSTANCES, LARGEST_RECORD, METRICS, RECORD, SAMPLES, WEIGHTS, RunRecord
 from aims.core.structs import Count, Digest, decode_json, decode_struct
 
 SUBMISSION_VERSION = 1
 SUFFIX = ".aims.zip"
 MANIFEST = "submission.json"
 #: Members beside the manifest, in order; the first two are required.
-MEMBERS = (RECORD, INSTANCES, METRICS, SAMPLES, WEIGHTS)
+MEMBERS = (RECORD, INSTANCES, METRICS, SAMPLES, WEIGHTS, INITIAL)
+# Members that are packed on request only, and make a model together.
+_MODEL = (WEIGHTS, INITIAL)
 
 # The name becomes that of a folder, so it must not be a path.
 _NAME = re.compile(r"\w[\w.-]{0,254}")
@@ -44,7 +46,7 @@ _LARGEST = {
     INSTANCES: 1 << 30,
     METRICS: LARGEST_CURVE,
     SAMPLES: 1 << 26,
-    WEIGHTS: 1 << 35,
+    **dict.fromkeys(_MODEL, 1 << 35),
 }
 # Size limit of the zip file's directory in bytes: every entry of it takes ten times its length in memory.
 _DIRECTORY = 1 << 17
@@ -123,7 +125,7 @@ def pack(run: Path, to: Path, *, weights: bool = False) -> Path:
     Args:
         run: folder of the run.
         to: folder of the submission; created if it does not exist.
-        weights: whether to include the trained weights.
+        weights: whether to include the trained weights, and what `--init` took from another run.
 
     Returns:
         Path of the file, which replaces an earlier one of the same name.
@@ -140,7 +142,7 @@ def pack(run: Path, to: Path, *, weights: bool = False) -> Path:
         if not own_file(run / member).is_file():
             raise InputError(f"{run / member}: no such file; it is needed, make the run again with --fresh")
     contents: dict[str, bytes | Path] = {RECORD: portable_record(run).encode()}
-    kept = [member for member in MEMBERS[1:] if member != WEIGHTS or weights]
+    kept = [member for member in MEMBERS[1:] if member not in _MODEL or weights]
     contents |= {member: run / member for member in kept if own_file(run / member).is_file()}
     manifest = _Manifest(
         version=SUBMISSION_VERSION,

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import UNSET
 
+from aims.core.checks import MEASURED, RECOUNTED, SELECTION, Check
 from aims.core.config import NO_TUNING
 from aims.core.curve import EpochLine, largest_curve
 from aims.core.errors import InputError
@@ -28,8 +29,8 @@ from aims.models.weights import packaged_weights
 #: Scores are sums and quotients of integers, so they differ by the order of summation of a mean at most.
 TOLERANCE = 1e-9
 
-# The scores of one model on one split, computed twice: on a GPU the order of summation is not fixed.
-_TWICE = 1e-3
+#: Difference of the scores of one model on one split, computed twice: a GPU fixes no order of summation.
+TWICE = 1e-3
 # Larger numbers are no measurement: a lifetime in seconds, an exbibyte.
 _LONGEST, _MOST_BYTES = 3e9, 1 << 60
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -59,7 +60,18 @@ def check_claims(
     yield from _check_samples(record.path / SAMPLES)
 
 
-def is_known(record: RunRecord) -> bool:
+def passed(record: RunRecord, *, again: bool) -> Check:
+    """Returns the check of a run in which nothing was found.
+
+    Args:
+        record: record of the run.
+        again: whether its masks were predicted again.
+    """
+    names = (*(() if _is_known(record) else RECOUNTED), *MEASURED, *(() if again else (SELECTION,)))
+    return Check(level="rerun" if again else "dataset", not_checked=names)
+
+
+def _is_known(record: RunRecord) -> bool:
     """Returns whether method, tuning and backbone are installed, so that parameters can be recounted."""
     config = record.config
     known = config.method in METHODS and (not has_model(config.method) or config.backbone in BACKBONES)
@@ -122,7 +134,7 @@ def _check_selection(record: RunRecord, lines: Sequence[EpochLine]) -> Iterator[
     expected = miou if split == "val" else None
     if scores.val_miou is not None and not same(scores.val_miou, expected):
         yield f"{RECORD}: val_miou is {scores.val_miou}, the best of {METRICS} has {expected}"
-    if split == "test" and abs(scores.miou - miou) > _TWICE:
+    if split == "test" and abs(scores.miou - miou) > TWICE:
         yield f"{METRICS}: epoch {-epoch} scores {miou} on test, its masks {scores.miou}"
 
 
@@ -175,11 +187,11 @@ def _check_start(record: RunRecord) -> Iterator[str]:
 
 
 def _check_model(record: RunRecord, dataset: Dataset) -> Iterator[str]:
-    """Checks the loss, and parameters, operations and options of what is installed (`is_known`)."""
+    """Checks the loss, and parameters, operations and options of what is installed (`_is_known`)."""
     config, content = record.config, record.content
     if not config.is_floor and config.loss not in LOSSES:
         yield f"{RECORD}: loss is {config.loss!r}, which is none of {', '.join(LOSSES)}"
-    if not is_known(record):
+    if not _is_known(record):
         return
     try:
         _, modality = choose_dataset([dataset], config.modality, PROTOCOLS[config.protocol])

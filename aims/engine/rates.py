@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from aims.core.checks import find_check, keep_check
 from aims.core.errors import AimsError, Busy, InputError
 from aims.core.records import RunRecord, TriedRates
 from aims.core.vocabulary import PROTOCOLS
@@ -115,5 +116,7 @@ def _noted(
     )
     with job.distributed.failing_together():
         if job.distributed.is_main:
+            made_here = find_check(record.path)
             replace(record.content, learning_rates=tried).write(record.path)
+            keep_check(record.path, made_here)
     return RunRecord.load(record.path)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import torch
 from msgspec.structs import replace
 
+from aims.core.checks import Check, keep_check
 from aims.core.curve import EpochLine
 from aims.core.errors import AimsError
 from aims.core.files import atomic_write
@@ -147,6 +148,7 @@ def finish_record(
             )
             # Last: once the record says "finished", the run is never trained further.
             _write(job, finished)
+            keep_check(job.folder, Check(level="own run"))
             (job.folder / RESUME).unlink(missing_ok=True)
     return RunRecord.load(job.folder)
 

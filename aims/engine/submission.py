@@ -1,18 +1,52 @@
-"""Verification of a submission: its files, then its scores against the dataset."""
+"""Verification of a run or a submission: its files, its scores against the dataset, its model."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import gettempdir
 
+from aims.core.checks import Check, keep_check
 from aims.core.errors import AimsError, InputError
 from aims.core.files import temporary_folder
 from aims.core.processes import interrupted_by_signals
 from aims.core.records import RECORD, RunRecord
 from aims.core.submissions import SUFFIX, open_submission
+from aims.engine.claims import passed
+from aims.engine.rerun import Rerun
 from aims.engine.verify import verify_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What was found of a run or a submission.
+
+    Attributes:
+        problems: one line each.
+        counts: number of "instances" and "images" that the run scored; empty if its files cannot be read.
+        check: the check that it has passed; None with problems.
+    """
+
+    problems: Sequence[str]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    check: Check | None = None
+
+
+def check_run(
+    folder: Path,
+    data: Path,
+    *,
+    again: Rerun | None = None,
+    on_progress: Callable[[int], None] = lambda images: None,
+) -> Outcome:
+    """Verifies a run (`aims.engine.verify.verify_run`, which has the arguments and errors)."""
+    record = RunRecord.load(folder)
+    counts = {"instances": record.scores.instances, "images": record.scores.images}
+    if problems := verify_run(folder, data, again=again, on_progress=on_progress):
+        return Outcome(problems=problems, counts=counts)
+    return Outcome(problems=(), counts=counts, check=passed(record, again=again is not None))
 
 
 def verify_submission(
@@ -20,22 +54,22 @@ def verify_submission(
     data: Path,
     *,
     into: Path | None = None,
+    again: Rerun | None = None,
     on_progress: Callable[[int], None] = lambda images: None,
-) -> tuple[list[str], dict[str, int]]:
-    """Unpacks a submission into a temporary folder, and verifies it as `aims.engine.verify.verify_run` does.
+) -> Outcome:
+    """Unpacks a submission into a temporary folder, and verifies it as a run.
 
     Args:
         path: submission file.
         data: a converted dataset or a folder of several, one of which is the run's.
-        into: folder of runs to which the run is added if there is no problem; None for none.
+        into: folder of runs to which the run is added if there is no problem, where its check is kept; None
+            for none.
+        again: how the run's masks are predicted again, if nothing else is wrong; None for not at all.
         on_progress: called with the number of images finished since the last call.
 
-    Returns:
-        Problems, one line each; and the number of "instances" and of "images" that the run scored, empty if
-        its files could not be read.
-
     Raises:
-        InputError: the file is no submission, `into` has the run already, or the dataset is missing.
+        InputError: the file is no submission, `into` has the run already, the dataset is missing, or weights
+            that `again` needs.
     """
     submission = open_submission(path)
     if into is not None:
@@ -47,24 +81,25 @@ def verify_submission(
     with interrupted_by_signals(), temporary_folder(parent, "unpacked") as temporary:
         folder = temporary / submission.run
         if problems := submission.unpack(folder):
-            return problems, {}
+            return Outcome(problems=problems)
         try:
-            problems, counts = _check(folder, data, on_progress)
+            outcome = _check(folder, data, again, on_progress)
         except AimsError as error:
             # Messages name the submission: the temporary folder means nothing to the user.
             raise type(error)(str(error).replace(str(folder), str(path))) from None
-        if not problems and into is not None:
+        if outcome.check is not None and into is not None:
             os.rename(folder, into / submission.run)
-    return [problem.replace(f"{folder}/", "").replace(str(folder), str(path)) for problem in problems], counts
+            keep_check(into / submission.run, outcome.check)
+    named = [each.replace(f"{folder}/", "").replace(str(folder), str(path)) for each in outcome.problems]
+    return replace(outcome, problems=named)
 
 
-def _check(folder: Path, data: Path, on_progress: Callable[[int], None]) -> tuple[list[str], dict[str, int]]:
+def _check(folder: Path, data: Path, again: Rerun | None, on_progress: Callable[[int], None]) -> Outcome:
     try:
         record = RunRecord.load(folder)
     except InputError as error:
         # The checksums match, so this is what the submitter wrote: a problem of the run, not of the input.
-        return [str(error)], {}
+        return Outcome(problems=[str(error)])
     if record.config.run_name != folder.name:
-        return [f"{RECORD}: its configuration is that of {record.config.run_name}{SUFFIX}"], {}
-    counts = {"instances": record.scores.instances, "images": record.scores.images}
-    return verify_run(folder, data, on_progress=on_progress), counts
+        return Outcome(problems=[f"{RECORD}: its configuration is that of {record.config.run_name}{SUFFIX}"])
+    return check_run(folder, data, again=again, on_progress=on_progress)

@@ -25,6 +25,7 @@ from aims.data.verify import verify_dataset
 from aims.engine.claims import check_claims, same
 from aims.engine.evaluate import count_images, large_iou, mean_grid_iou, mean_iou, score_instance
 from aims.engine.masks import encode_mask
+from aims.engine.rerun import Rerun, require_weights, rerun
 from aims.engine.restore import dataset_of
 from aims.engine.samples import EvaluationTargets, find_targets, split_images
 
@@ -38,7 +39,11 @@ _RLE = re.compile(r"(?:[P-o]{0,5}[0-O])+")
 
 
 def verify_run(
-    folder: Path, data: Path, *, on_progress: Callable[[int], None] = lambda images: None
+    folder: Path,
+    data: Path,
+    *,
+    again: Rerun | None = None,
+    on_progress: Callable[[int], None] = lambda images: None,
 ) -> list[str]:
     """Recomputes the score of every test instance from the stored masks and the dataset's ground truth.
 
@@ -48,15 +53,19 @@ def verify_run(
     Args:
         folder: folder of a finished run.
         data: a converted dataset or a folder of several, one of which is the run's.
-        on_progress: called with the number of images finished since the last call.
+        again: how the run's masks are predicted again, if nothing else is wrong; None for not at all.
+        on_progress: called with the number of images finished since the last call: each once, or twice with
+            `again`.
 
     Returns:
         Discrepancies, one line each: instance, field, stored and recomputed value. Empty if there are none.
 
     Raises:
-        InputError: the folder holds no finished run, or the dataset is missing.
+        InputError: the folder holds no finished run, the dataset is missing, or weights that `again` needs.
     """
     record = RunRecord.load(folder)
+    if again is not None:
+        require_weights(record)
     dataset = dataset_of(record, data)
     if damaged := verify_dataset(dataset.folder):
         return [f"dataset {dataset.folder}: {problem}" for problem in damaged]
@@ -66,11 +75,14 @@ def verify_run(
         stored = read_rows(folder / INSTANCES, sum(ref.instances for ref in splits["test"]))
     except InputError as error:
         return [str(error)]
-    return [
+    problems = [
         *_check_rows(stored, dataset, splits["test"], protocol, on_progress),
         *_check_scores(record, stored),
         *check_claims(record, dataset, splits),
     ]
+    if problems or again is None:
+        return problems
+    return rerun(record, stored, dataset, splits, again, on_progress=on_progress)
 
 
 def _check_rows(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 
 import msgspec
 
 from aims.core.config import RunConfig
 from aims.core.errors import InputError
+from aims.core.files import temporary_folder
+from aims.core.processes import interrupted_by_signals
 from aims.core.records import RECORD, WEIGHTS, Preprocessing
 from aims.core.schema import StreamSpec
 from aims.core.submissions import SUFFIX, open_submission
@@ -59,8 +61,8 @@ def _from_submission(path: Path, weights: Path | None) -> Model:
     submission = open_submission(path)
     if WEIGHTS not in submission.members:
         raise InputError(f"{path}: holds no weights; pack the run again with `aims submit --weights`")
-    with TemporaryDirectory() as temporary:
-        folder = Path(temporary) / submission.run
+    with interrupted_by_signals(), temporary_folder(Path(gettempdir()), "unpacked") as temporary:
+        folder = temporary / submission.run
         if problems := submission.unpack(folder):
             raise InputError(f"{path}: {'; '.join(problems)}")
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -101,8 +102,9 @@ def test_there_and_back(aims, made, submission, tmp_path):
     theirs = tmp_path / "theirs"
     code, out, err = aims("verify", submission, "--data", folder / "data", "--into", theirs)
     assert code == 0, err
-    assert "images verified, no problem found; added to" in out
-    assert [entry.name for entry in theirs.iterdir()] == [path.name]
+    assert "images verified, no problem found\ncheck: dataset (every score follows from" in out
+    assert f"\nadded to {theirs}\n" in out
+    assert {entry.name for entry in theirs.iterdir()} == {path.name, ".checks"}
     assert not (theirs / path.name / "weights.safetensors").exists()
     # It stands in their tables, is verified as a run, and is packed to the same bytes.
     code, out, err = aims("report", "--runs", theirs, "--out", tmp_path / "report", "--data", tmp_path)
@@ -224,3 +226,49 @@ def test_the_wrong_file(aims, made, submission, tmp_path):
         assert code == 2
         assert "run.json" in err
     assert not (tmp_path / "none").exists()
+
+
+def test_levels_of_check(aims, made, tmp_path):
+    """Own files, the dataset, the model: each verification says and keeps how far it got."""
+    folder, path = made
+    data = ("--data", folder / "data")
+
+    def level(runs):
+        report = tmp_path / "report"
+        assert aims("report", "--runs", runs, "--out", report)[0] == 0
+        with (report / "results.csv").open() as file:
+            (line,) = csv.DictReader(file)
+        return line["check"]
+
+    assert level(path.parent) == "own run"
+    code, _, err = aims("submit", path, "--to", tmp_path, "--weights")
+    assert code == 0, err
+    file = tmp_path / f"{path.name}.aims.zip"
+    code, out, err = aims("verify", file, *data, "--rerun", "--into", tmp_path / "in", "--device", "cpu")
+    assert code == 0, err
+    assert "check: rerun (its weights give its masks here)\nnot checked: seconds, device" in out
+    theirs = tmp_path / "in"
+    assert level(theirs) == "rerun"
+    # Verified less, it keeps its level, and changed, it has none.
+    code, out, err = aims("verify", theirs / path.name, *data, "--json")
+    assert (code, json.loads(out)["check"]) == (0, "rerun")
+    with (theirs / path.name / "run.json").open("a") as record_file:
+        record_file.write(" ")
+    assert level(theirs) == "files"
+    assert aims("verify", theirs / path.name, *data)[0] == 0
+    assert level(theirs) == "dataset"
+    # Unpacked by hand it is what it says, whatever it brings along.
+    by_hand = shutil.copytree(path, tmp_path / "hand" / path.name)
+    shutil.copytree(path.parent / ".checks", by_hand / ".checks")
+    assert level(by_hand.parent) == "files"
+
+
+def test_a_rerun_needs_the_weights(aims, made, submission, tmp_path):
+    folder, _ = made
+    into = tmp_path / "in"
+    code, out, err = aims("verify", submission, "--data", folder / "data", "--rerun", "--into", into)
+    assert (code, out) == (2, "")
+    assert f"error: {submission}: holds no weights, so that its masks cannot be predicted again" in err
+    assert list(into.iterdir()) == []
+    code, _, err = aims("verify", folder / "data" / "made-up", "--rerun")
+    assert (code, "no run and no submission; leave --rerun out" in err) == (2, True)

@@ -12,7 +12,7 @@ from aims.reports.statistics.intervals import ALPHA, RESAMPLES
 from aims.reports.statistics.paired import FLIPS, Verdict, fewest_images
 from aims.reports.tables.captions import condition_facts
 from aims.reports.tables.everything import everything_note
-from aims.reports.tables.marks import STAR, marks_words
+from aims.reports.tables.marks import STAR, check_words, marks_words
 from aims.reports.tables.numbers import listed
 
 
@@ -73,6 +73,7 @@ def notes(table: Comparison) -> list[str]:
             f"A score below {DISC} is marked.",
         ),
         (scratch and pretrained, "scratch starts from random weights, all others from the pretrained ones."),
+        (True, check_words({row.check.level for row in table.rows})),
     ]
     return [*(text for holds, text in known if holds), *more_notes(table), *table.notes]
 

@@ -9,6 +9,7 @@ from typing import Any
 from aims.core.config import NO_TUNING
 from aims.reports.comparison.table import Comparison
 from aims.reports.runs.costs import Costs
+from aims.reports.tables.marks import NOT_CHECKED, marked
 from aims.reports.tables.numbers import listed, short, span
 
 #: Unit of device hours by torch's device type; every other type is a GPU (see `device_unit`).
@@ -38,7 +39,8 @@ class Cost:
             return ""
         low, high = value if isinstance(value, tuple) else (value, value)
         text = span(low, high, self.show)
-        return f"{text} {device_unit(costs.device)}" if self.field == "device_hours" else text
+        text = f"{text} {device_unit(costs.device)}" if self.field == "device_hours" else text
+        return marked(text, self.field in costs.not_checked.split())
 
     def value(self, costs: Costs) -> float | None:
         """The value to sort by and to plot, the maximum of a range; None where unknown."""
@@ -84,6 +86,8 @@ def cost_notes(table: Comparison) -> list[str]:
             "Learning rates tried: all else but the seed being equal, as runs of this report or in a sweep "
             "that stopped them early."
         )
+    if any(row.costs.not_checked for row in table.rows):
+        notes.append(NOT_CHECKED)
     return notes
 
 

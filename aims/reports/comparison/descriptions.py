@@ -74,7 +74,11 @@ def scores_table(table: Comparison, *, costs: bool = False, number: int = 0) -> 
     columns += [Column(name=LARGE_NAME)] * bool(table.large_count)
     everything = HEADINGS if table.has_everything else {}
     columns += [Column(name=heading) for heading in everything.values()]
-    columns += [Column(name="seeds"), *(Column(name=cost.name, short=cost.short) for cost in shown)]
+    columns += [
+        Column(name="seeds"),
+        Column(name="check"),
+        *(Column(name=cost.name, short=cost.short) for cost in shown),
+    ]
 
     def cells(row: ComparisonRow) -> list[Cell]:
         large, objects = row.large(table.sized), row.everything(table.sized)
@@ -83,6 +87,7 @@ def scores_table(table: Comparison, *, costs: bool = False, number: int = 0) -> 
             *[Cell(lines=(percent(large),), value=large)] * bool(table.large_count),
             *(Cell(lines=(percent(objects.get(name)),), value=objects.get(name)) for name in everything),
             Cell(lines=(span(*row.seeds, str),), value=row.seeds[1]),
+            Cell(lines=(row.check.level,), value=row.check.rank),
             *(Cell(lines=(cost.text(row.costs),), value=cost.value(row.costs)) for cost in shown),
         ]
 

@@ -39,7 +39,7 @@ def comparison_csv(tables: Sequence[Comparison]) -> str:
 
 def cost_csv(tables: Sequence[Comparison]) -> str:
     """Score in the table's main column and costs, one line per row that has such a score."""
-    fields = (*_PLACE, "row", "method", "tuning", "modality", "miou", "low", "high", *COST_FIELDS)
+    fields = (*_PLACE, "row", "method", "tuning", "modality", "miou", "low", "high", "check", *COST_FIELDS)
     lines = (
         {
             **_place(table),
@@ -48,6 +48,7 @@ def cost_csv(tables: Sequence[Comparison]) -> str:
             "tuning": row.tuning,
             "modality": column_name(table.main_column),
             **_score_fields(score),
+            "check": row.check.level,
             **cost_fields(row.costs),
         }
         for table in tables
@@ -113,6 +114,7 @@ def _cell_line(table: Comparison, row: ComparisonRow, column: str) -> dict[str, 
         **result_fields(result),
         **_setting(table, row, column),
         **_score_fields(cell),
+        "check": result.check.level if result else row.check.level,
         "seed_sd": percent(cell.seed_sd),
         "disc": percent(cell.disc),
         "below_disc": "yes" if cell.below_disc else "",

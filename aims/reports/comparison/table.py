@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from aims.core.checks import Check, lowest
 from aims.core.sizes import SIZES
 from aims.reports.runs.conditions import Condition
 from aims.reports.runs.costs import Costs
@@ -53,6 +54,11 @@ class ComparisonRow:
     def results(self) -> list[Result]:
         """The results of its cells; a mean has none."""
         return [cell.result for cell in self.cells.values() if cell.result]
+
+    @property
+    def check(self) -> Check:
+        """The check that all its runs have passed."""
+        return lowest([result.check for result in self.results])
 
     @cached_property
     def costs(self) -> Costs:
@@ -199,6 +205,7 @@ def comparison_json(table: Comparison) -> dict[str, Any]:
             {
                 "label": row.label,
                 "method": row.method,
+                "check": row.check.level,
                 **dataclasses.asdict(row.costs),
                 "cells": {name: _cell_json(cell) for name, cell in row.cells.items()},
                 "large": row.large(table.sized),

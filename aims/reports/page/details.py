@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
+from aims.core.checks import SELECTION
 from aims.core.config import RunConfig
 from aims.core.sizes import LARGE_NAME
 from aims.core.words import count
@@ -20,6 +21,7 @@ from aims.reports.runs.costs import Costs
 from aims.reports.runs.curves import Curves
 from aims.reports.runs.load import Run
 from aims.reports.runs.results import Result
+from aims.reports.tables.marks import marked
 from aims.reports.tables.numbers import interval, percent, seed_list, short
 from aims.reports.tables.scores import Score
 
@@ -54,8 +56,8 @@ class Detail:
 
 
 RUN_COLUMNS = (
-    *("run", "modality", "seed", "mIoU", LARGE_NAME, "validation", "epoch", "seconds", "memory", "at once"),
-    "finished",
+    *("run", "check", "modality", "seed", "mIoU", LARGE_NAME, "validation", "epoch", "seconds", "memory"),
+    *("at once", "finished"),
 )
 
 
@@ -164,17 +166,18 @@ def _costs(costs: Costs) -> tuple[tuple[str, str], ...]:
 
 
 def _run_line(run: Run) -> tuple[str, ...]:
-    content, peak = run.content, run.peak_bytes
+    content, peak, unchecked = run.content, run.peak_bytes, run.check.not_checked
     return (
         run.folder,
+        run.check.level,
         run.config.modality,
         str(run.config.seed),
         percent(run.miou),
         percent(run.miou_large),
-        percent(run.val_miou),
+        marked(percent(run.val_miou), SELECTION in unchecked),
         "" if content.scores is None else str(content.scores.epoch),
-        "" if content.seconds is None else f"{content.seconds:,.1f}",
-        "" if peak is None else f"{short(peak)}B",
+        marked("" if content.seconds is None else f"{content.seconds:,.1f}", "seconds" in unchecked),
+        marked("" if peak is None else f"{short(peak)}B", "peak_memory_bytes" in unchecked),
         _at_once(run),
         (content.finished or "").replace("T", " ")[:16],
     )

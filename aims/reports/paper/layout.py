@@ -16,7 +16,7 @@ from aims.reports.runs.conditions import Condition
 from aims.reports.tables.captions import condition_title
 from aims.reports.tables.latex import latex_text
 from aims.reports.tables.markdown import markdown_lines, markdown_text
-from aims.reports.tables.marks import marks_words
+from aims.reports.tables.marks import check_words, marks_words
 from aims.reports.tables.numbers import decimals, seed_list
 from aims.reports.tables.results_table import (
     CONDITION_FIELDS,
@@ -163,6 +163,8 @@ def _caption(table: FilledTable) -> str:
         on_test = PROTOCOLS[condition.protocol].select_on == "test"
         rule = "test split (the paper's rule)" if on_test else "validation part"
         sentences.append(f"Over several settings, ours is the one that is highest on the {rule}.")
+        levels = {score.result.check.level for score in scores if score.result}
+        sentences += [check_words(levels)] if levels else []
     if condition is not None and (differences := _differences(condition)):
         sentences.append(f"Ours differs from the published column in {' and '.join(differences)}.")
     return " ".join([*sentences, *paper.notes])

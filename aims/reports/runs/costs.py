@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from aims.core.checks import lowest
 from aims.reports.runs.load import Run
 
 T = TypeVar("T")
@@ -25,6 +26,7 @@ class Costs:
         peak_memory_bytes: maximum over the runs.
         learning_rates: minimum and maximum, over the results, of the number of learning rates tried, as
             separate runs or in a sweep that stopped them early; 0 where nothing is trained.
+        not_checked: the names of those that the maker of a run alone says, separated by spaces.
     """
 
     trained_parameters: tuple[int, int] | None
@@ -34,6 +36,7 @@ class Costs:
     device_hours: float | None
     peak_memory_bytes: int | None
     learning_rates: tuple[int, int]
+    not_checked: str = ""
 
     @classmethod
     def of(cls, runs: Sequence[Run], learning_rates: Sequence[int]) -> Costs:
@@ -55,6 +58,7 @@ class Costs:
             device_hours=sum(hours) / len(hours) if hours and device else None,
             peak_memory_bytes=int(max(peaks)) if peaks else None,
             learning_rates=(min(learning_rates), max(learning_rates)),
+            not_checked=" ".join(lowest([run.check for run in runs]).not_checked),
         )
 
     @property

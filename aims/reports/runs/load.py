@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from msgspec import UNSET
 
+from aims.core.checks import Check, find_check
 from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import AimsError, InputError
 from aims.core.evaluations import EverythingScores, read_everything
@@ -60,6 +61,7 @@ class Run:
         curves: training curves.
         everything: scores of all found objects, where `aims evaluate --everything` has made them, and the
             grid and thresholds with which they were found.
+        check: the check that it has passed, as far as it is kept here.
         content: the whole content of run.json.
     """
 
@@ -76,6 +78,7 @@ class Run:
     size_counts: FloatArray | None
     instances_digest: str
     everything: tuple[EverythingScores, Mapping[str, Any]] | None
+    check: Check
     content: RunContent = field(repr=False)
     curves: Curves = field(default=(), repr=False)
 
@@ -228,6 +231,7 @@ def load_run(folder: Path) -> Run:
         size_counts=size_counts,
         instances_digest=names.digest,
         everything=read_everything(folder, record.config.run_name),
+        check=find_check(folder),
         content=record.content,
         curves=read_curves(folder, record.config.epochs),
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from aims.core.checks import Check, lowest
 from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
 from aims.core.evaluations import EVERYTHING_SCORES
 from aims.core.sizes import LARGE_CLASSES
@@ -110,6 +111,11 @@ class Result:
         """Sample standard deviation (n - 1) of the mIoU over seeds, or None for a single seed."""
         return float(np.std([run.miou for run in self.runs], ddof=1)) if len(self.runs) > 1 else None
 
+    @property
+    def check(self) -> Check:
+        """The check that all its runs have passed."""
+        return lowest([run.check for run in self.runs])
+
     @cached_property
     def costs(self) -> Costs:
         """Costs of its runs."""
@@ -158,6 +164,7 @@ class Result:
             "images": self.images,
             "groups": len(self.counts),
             "seed_sd": self.seed_sd,
+            "check": self.check.level,
             **self.costs.most,
             "disc": self.disc,
             "below_disc": self.below_disc,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from aims.core.checks import LEVELS, Level
 from aims.reports.statistics.intervals import ALPHA
 from aims.reports.statistics.paired import Difference, Verdict, fewest_images
 
@@ -14,8 +15,22 @@ MARKS = {
     Verdict.TOO_FEW: f"n<{fewest_images()}",
     Verdict.NOT_TESTED: "†",
 }
+#: Mark behind a number that the maker of a run alone says, and its explanation.
+UNCHECKED = "?"
+NOT_CHECKED = f"{UNCHECKED}: not checked, as said by who made the run."
 #: Mark behind a difference whose Holm-adjusted p-value is below the level.
 STAR = "*"
+
+
+def marked(text: str, unchecked: bool) -> str:
+    """Adds the mark of a number that is not checked, unless there is no number."""
+    return f"{text} {UNCHECKED}" if text and unchecked else text
+
+
+def check_words(levels: Collection[Level]) -> str:
+    """Explains the levels of check that occur in a table, in one sentence."""
+    words = "; ".join(f"{level}, {proved}" for level, proved in LEVELS.items() if level in levels)
+    return f"Check: {words}."
 
 
 def marks_words(verdicts: Collection[Verdict | None], groups: Collection[int]) -> list[str]:

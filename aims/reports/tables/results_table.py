@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from aims.core.checks import SELECTION
 from aims.core.config import TELLING_SETTINGS
 from aims.core.sizes import LARGE_NAME
 from aims.reports.runs.conditions import Condition
@@ -23,6 +24,7 @@ from aims.reports.tables.everything import (
     has_everything,
 )
 from aims.reports.tables.markdown import markdown_lines, markdown_text
+from aims.reports.tables.marks import NOT_CHECKED, check_words, marked
 from aims.reports.tables.numbers import interval, percent, seed_list
 from aims.reports.tables.table import text_table
 
@@ -33,7 +35,7 @@ SETTING_FIELDS = ("method", "tuning", "options", *(item.name for item in TELLING
 RESULT_FIELDS = (
     *("dataset", "modality", "fingerprint", *SETTING_FIELDS),
     *("seeds", "miou", "low", "high", "val_miou", "instances", "images", "miou_large", "instances_large"),
-    *("disc", "below_disc"),
+    *("disc", "below_disc", "check"),
 )
 #: CSV fields of a result's costs, after its other fields.
 COST_FIELDS = tuple(item.name for item in dataclasses.fields(Costs))
@@ -75,6 +77,7 @@ def result_fields(result: Result | None) -> dict[str, Any]:
         "instances_large": instances_large,
         "disc": percent(result.disc),
         "below_disc": "yes" if result.below_disc else "",
+        "check": result.check.level,
         **everything_fields(result),
     }
 
@@ -114,6 +117,7 @@ def results_markdown(results: Sequence[Result], left_out: int) -> str:
         f"{LARGE_NAME}: of the instances that cover at least so much of their picture. "
         "Disc: what one disc around every click scores on the same test instances without seeing anything; a "
         "method below it is marked. "
+        f"{check_words({item.check.level for item in results})} {NOT_CHECKED} "
         f"Run folders left out: {left_out}" + (" (`aims report` says why)." if left_out else "."),
         "",
     ]
@@ -159,9 +163,10 @@ def _shown(result: Result, everything: Mapping[str, str]) -> dict[str, str]:
         "95 % interval": interval(result.interval),
         f"mIoU, {LARGE_NAME}": percent(result.large[1] if result.large else None),
         "disc": f"{below}{percent(result.disc)}",
-        "validation mIoU": percent(result.val_miou),
+        "validation mIoU": marked(percent(result.val_miou), SELECTION in result.check.not_checked),
         "instances": str(result.instances),
         "images": str(result.images),
+        "check": result.check.level,
         **{heading: percent(result.everything.get(name)) for name, heading in everything.items()},
     }
 

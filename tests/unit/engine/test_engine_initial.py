@@ -15,10 +15,13 @@ from safetensors.torch import load_file
 from aims.core.errors import InputError
 from aims.core.files import sha256_file
 from aims.core.records import INITIAL, WEIGHTS, InitialRun, RunRecord
+from aims.core.submissions import open_submission, pack
 from aims.engine.initial import load_initial
 from aims.engine.job import Job
+from aims.engine.rerun import Rerun
 from aims.engine.restore import load_model
 from aims.engine.run import run
+from aims.engine.verify import verify_run
 from aims.methods.simcmf import SimCMF
 from aims.models.segmenter import Segmenter
 
@@ -153,3 +156,14 @@ def test_a_model_of_the_earlier_adapter_is_not_loaded(dataset, trained, tmp_path
     (trained["adapter"] / "run.json").write_text(json.dumps({**record.content.as_json(), "version": 1}))
     with pytest.raises(InputError, match="its scores stay readable, for its model make the run again"):
         load_model(trained["adapter"])
+
+
+def test_what_it_started_from_is_submitted_with_its_weights(dataset, trained, tmp_path):
+    """Without it the model could not be made again."""
+    path = run(started_from(dataset, tmp_path / "runs", trained["lora"], tuning="linear-probe"))[0].path
+    assert "initial.safetensors" not in open_submission(pack(path, tmp_path)).members
+    submission = open_submission(pack(path, tmp_path, weights=True))
+    assert "initial.safetensors" in submission.members
+    unpacked = tmp_path / submission.run
+    assert submission.unpack(unpacked) == []
+    assert verify_run(unpacked, dataset.folder, again=Rerun(device=torch.device("cpu"))) == []

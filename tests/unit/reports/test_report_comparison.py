@@ -212,7 +212,7 @@ def test_large_instances_have_a_column(runs: Path, add_run: AddRun) -> None:
         in text
     )
     latex = files["comparison.tex"].read_text("utf-8")
-    assert r"& mean & $\ge$ 1 \% & seeds \\" in latex
+    assert r"& mean & $\ge$ 1 \% & seeds & check \\" in latex
     assert "& 55.00 & 1--2 " in latex
     cells = {line["modality"]: line for line in lines(files["comparison.csv"])}
     assert [
@@ -395,7 +395,7 @@ def test_files_hold_what_the_tables_hold(two_sensors: Path) -> None:
     assert latex.count(r"\begin{table}") == 3
     assert r"\textbf{61.00}" in latex
     scores, tests, costs = latex.split(r"\end{table}")[:3]
-    assert {line.count("&") for line in scores.splitlines() if line.rstrip().endswith(r"\\")} == {4}
+    assert {line.count("&") for line in scores.splitlines() if line.rstrip().endswith(r"\\")} == {5}
     assert {line.count("&") for line in tests.splitlines() if line.rstrip().endswith(r"\\")} == {3}
     assert {line.count("&") for line in costs.splitlines() if line.rstrip().endswith(r"\\")} == {6}
 

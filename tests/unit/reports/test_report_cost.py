@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from made_runs import HARDWARE, AddRun, parameters
 
+from aims.core.checks import UNKNOWN, Check, keep_check
 from aims.reports.comparison.build import build_comparisons
 from aims.reports.comparison.captions import comparison_title
 from aims.reports.comparison.costs import COSTS, cost_notes
@@ -82,6 +83,7 @@ def test_costs_of_a_result(runs: Path, add_run: AddRun) -> None:
         "device_hours": "0.2",
         "peak_memory_bytes": "800000000",
         "learning_rates": "1",
+        "not_checked": " ".join(UNKNOWN.not_checked),
     }
     assert result.as_json()["device_hours"] == pytest.approx(0.2)
 
@@ -147,9 +149,14 @@ def test_a_sweep_tells_of_the_rates_that_it_stopped(
 
 
 def test_columns_of_the_comparison(runs: Path, add_run: AddRun) -> None:
-    add_run(record=record())
-    add_run(modality="thermal", record=record(flops={"forward": 2_000_000_000, "alignment": 0}, seconds=27.0))
-    add_run(0.2, method="linear")
+    for path in (
+        add_run(record=record()),
+        add_run(
+            modality="thermal", record=record(flops={"forward": 2_000_000_000, "alignment": 0}, seconds=27.0)
+        ),
+        add_run(0.2, method="linear"),
+    ):
+        keep_check(path, Check(level="own run"))
     found = table(runs)
     first, second = found.rows
     assert texts(first) == {
@@ -163,10 +170,12 @@ def test_columns_of_the_comparison(runs: Path, add_run: AddRun) -> None:
     assert texts(second) == {**dict.fromkeys(texts(first), ""), "lrs tried": "1"}
     head = next(line for line in comparison_markdown([found]).splitlines() if line.startswith("| method"))
     assert head.endswith(
-        "| seeds | trained parameters | FLOPs an image | seconds a run | device hours a run | peak memory | "
-        "learning rates tried |"
+        "| seeds | check | trained parameters | FLOPs an image | seconds a run | device hours a run | "
+        "peak memory | learning rates tried |"
     )
-    assert "| 1 | 755 k | 1.82–2 G | 58.5 | 0.065 core-h | 788 MB | 1 |" in comparison_markdown([found])
+    assert "| 1 | own run | 755 k | 1.82–2 G | 58.5 | 0.065 core-h | 788 MB | 1 |" in comparison_markdown(
+        [found]
+    )
     costs = comparison_latex([found]).split(r"\end{table}")[2]
     assert r"simcmf, lora & 755 k & 1.82--2 G & 58.5 & 0.065 core-h & 788 MB & 1 \\" in costs
     cells = {(line["method"], line["modality"]): line for line in lines(comparison_csv([found]))}

@@ -189,6 +189,7 @@ def test_csv_has_one_line_a_cell(report: ReportResult) -> None:
         "instances_large": "0",
         "disc": "",
         "below_disc": "",
+        "check": "files",
         "cell_weights": SHA,
         "published": "50.36",
     }

@@ -148,4 +148,4 @@ def test_provenance_says_everything_once(runs: Path, add_run: AddRun) -> None:
     assert said["hardware"] == ("a processor, cpu, 4 threads",)
     assert "licence" not in said
     assert ("seed", "3 seeds: 0, 1, 2") in detail.settings
-    assert [line[2] for line in detail.runs] == ["0", "1", "2"]
+    assert [line[3] for line in detail.runs] == ["0", "1", "2"]

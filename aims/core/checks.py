@@ -1,0 +1,136 @@
+"""How well a run is checked: the levels, and what this machine keeps of them.
+
+RUNS/.checks/RUN.json is written by who made or verified the run, with the SHA-256 of its files. It lies
+beside the run's folder, where nothing of a submission is ever unpacked, and counts for these files only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import msgspec
+
+from aims.core.errors import InputError, explain
+from aims.core.files import own_file, sha256_file, write_json
+from aims.core.records import INSTANCES, METRICS, RECORD
+from aims.core.structs import Count, Digest, read_struct
+
+log = logging.getLogger(__name__)
+
+Level = Literal["files", "dataset", "rerun", "own run"]
+#: The levels, lowest first, and what each proves.
+LEVELS: Mapping[Level, str] = MappingProxyType(
+    {
+        "files": "the score is the mean over its own instances",
+        "dataset": "every score follows from its masks and the dataset",
+        "rerun": "its weights give its masks here",
+        "own run": "made here",
+    }
+)
+#: Numbers of a run that nobody but its maker can vouch for: fields of `aims.reports.runs.costs.Costs`.
+MEASURED = ("seconds", "device", "device_hours", "peak_memory_bytes", "learning_rates")
+#: Numbers that are counted again where the method is installed.
+RECOUNTED = ("trained_parameters", "flops")
+#: The score by which the epoch was selected: that of another model than the last, which a rerun has.
+SELECTION = "val_miou"
+
+_FOLDER = ".checks"
+_VERSION = 1
+_LARGEST = 1 << 16
+# Files that reports read.
+_FILES = (RECORD, INSTANCES, METRICS)
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """The check that a run has passed.
+
+    Attributes:
+        level: a key of `LEVELS`.
+        not_checked: names of `MEASURED`, `RECOUNTED` and `SELECTION` that the run's maker alone says.
+        signer: who signed the list of its files, by the verifier's allowed signers; None for nobody.
+    """
+
+    level: Level
+    not_checked: tuple[str, ...] = ()
+    signer: str | None = None
+
+    @property
+    def rank(self) -> int:
+        """Place of the level in `LEVELS`."""
+        return [*LEVELS].index(self.level)
+
+
+#: The check of a run that nothing is kept of.
+UNKNOWN = Check(level="files", not_checked=(*RECOUNTED, *MEASURED, SELECTION))
+
+
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of a file below RUNS/.checks."""
+
+    version: Count
+    files: dict[str, Digest]
+    check: Check
+
+
+def keep_check(run: Path, check: Check) -> Check:
+    """Keeps the check of a run, unless a higher one is kept of the same files.
+
+    Args:
+        run: folder of the run.
+        check: what was found by who calls this.
+
+    Returns:
+        The check that is kept now.
+    """
+    known = find_check(run)
+    # One that is as high replaces the other: it may name a signer.
+    if known.rank > check.rank:
+        return known
+    kept = _Kept(version=_VERSION, files=_digests(run), check=check)
+    path = _path(run)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, msgspec.to_builtins(kept))
+    except OSError as error:
+        # Nothing of the run depends on it, which may lie in somebody else's folder.
+        log.warning("%s: that its check is %r is not kept: %s", run, check.level, explain(error))
+        return known
+    return check
+
+
+def find_check(run: Path) -> Check:
+    """Returns the check that is kept of a run; `UNKNOWN` if there is none, or the run's files are others."""
+    path = _path(run)
+    try:
+        if not own_file(path).is_file():
+            return UNKNOWN
+        kept = read_struct(path, _Kept, what="a check of a run", newest=_VERSION, largest=_LARGEST)
+        return kept.check if kept.files == _digests(run) else UNKNOWN
+    except (InputError, OSError):
+        return UNKNOWN
+
+
+def lowest(checks: Sequence[Check]) -> Check:
+    """Returns the check that holds for all of several runs: the lowest level, and all that is not checked."""
+    names = {name for check in checks for name in check.not_checked}
+    signers = {check.signer for check in checks}
+    return Check(
+        level=min(checks, key=lambda check: check.rank).level,
+        not_checked=tuple(name for name in UNKNOWN.not_checked if name in names),
+        signer=signers.pop() if len(signers) == 1 else None,
+    )
+
+
+def _path(run: Path) -> Path:
+    # Not resolved: a run's folder may be a link, and the check is of the name in this folder of runs.
+    folder = Path(os.path.abspath(run))
+    return folder.parent / _FOLDER / f"{folder.name}.json"
+
+
+def _digests(run: Path) -> dict[str, str]:
+    return {name: sha256_file(own_file(run / name)) for name in _FILES if (run / name).is_file()}
