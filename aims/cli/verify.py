@@ -24,6 +24,10 @@ from aims.core.errors import AimsError, InputError
     is_flag=True,
     help="Of a run or a submission with weights: predict every mask again, too. Nothing is trained.",
 )
+@path_option(
+    "--allowed-signers",
+    "Of a submission: names and public SSH keys of those who may have signed it (man ssh-keygen).",
+)
 @weights_option()
 @device_option()
 @json_option("Print the findings as JSON.")
@@ -32,6 +36,7 @@ def command(
     data: Path,
     into: Path | None,
     again: bool,
+    allowed_signers: Path | None,
     weights: Path | None,
     device: str,
     as_json: bool,
@@ -42,15 +47,17 @@ def command(
     and every mean, computed again from the stored masks and the dataset, and every claim that
     follows from these. Of a submission (a file of `aims submit`): the same, its checksums and its
     name. With --rerun the model predicts every mask again, on --device, from the weights that the
-    run trained and --weights that it started from. Names every failure and where it is; the exit
+    run trained and --weights that it started from. With --allowed-signers one of these must have
+    signed the submission. Names every failure and where it is; the exit
     code is 1 if there is one. The level of check that a run has passed is kept beside it, in the
     folder .checks, for `aims report`.
     """
     from aims.core.records import RECORD
 
     is_run = (path / RECORD).is_file()
-    if into is not None and not path.is_file():
-        raise InputError(f"{path}: no submission (a file of `aims submit`); leave --into out")
+    for option, given in (("--into", into), ("--allowed-signers", allowed_signers)):
+        if given is not None and not path.is_file():
+            raise InputError(f"{path}: no submission (a file of `aims submit`); leave {option} out")
     if not path.is_file() and not is_run:
         if again:
             raise InputError(f"{path}: no run and no submission; leave --rerun out")
@@ -65,7 +72,9 @@ def command(
     how = Rerun(weights=weights, device=find_device(device)) if again else None
     with counting("verify") as counter:
         if path.is_file():
-            outcome = verify_submission(path, data, into=into, again=how, on_progress=counter.advance)
+            outcome = verify_submission(
+                path, data, into=into, again=how, allowed=allowed_signers, on_progress=counter.advance
+            )
         else:
             outcome = check_run(path, data, again=how, on_progress=counter.advance)
     lines, facts = [], {}
@@ -75,8 +84,12 @@ def command(
         unchecked = [name.replace("_", " ") for name in check.not_checked]
         lines = [f"check: {check.level} ({LEVELS[check.level]})"]
         lines += [f"not checked: {', '.join(unchecked)}"] if unchecked else []
+        if check.signer is not None:
+            lines.append(f"signed by {check.signer}")
+        elif outcome.signed:
+            lines.append("signed, it is not checked by whom: give --allowed-signers")
         lines += [f"added to {into}"] if into is not None else []
-        facts = {"check": check.level, "not_checked": list(check.not_checked)}
+        facts = {"check": check.level, "not_checked": list(check.not_checked), "signer": check.signer}
     _tell(path, outcome.problems, outcome.counts, lines, as_json, facts)
 
 

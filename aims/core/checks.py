@@ -88,9 +88,10 @@ def keep_check(run: Path, check: Check) -> Check:
         The check that is kept now.
     """
     known = find_check(run)
-    # One that is as high replaces the other: it may name a signer.
     if known.rank > check.rank:
         return known
+    # The files are the same, so that who signed them is, too.
+    check = msgspec.structs.replace(check, signer=check.signer or known.signer)
     kept = _Kept(version=_VERSION, files=_digests(run), check=check)
     path = _path(run)
     try:

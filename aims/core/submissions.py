@@ -2,6 +2,7 @@
 
 <run name>.aims.zip
     <run name>/submission.json    name of the run; size and SHA-256 of every other member
+    <run name>/submission.json.sig    SSH signature of submission.json, if somebody signed it
     <run name>/run.json           the record; its command line without folders
     <run name>/metrics.jsonl, instances.parquet, samples.png    unchanged, if the run has them
     <run name>/weights.safetensors, initial.safetensors    only on request
@@ -27,11 +28,13 @@ from aims.core.curve import LARGEST_CURVE
 from aims.core.errors import InputError
 from aims.core.files import atomic_write, naming, own_file, regular_file, sha256_file
 from aims.core.records import INITIAL, INSTANCES, LARGEST_RECORD, METRICS, RECORD, SAMPLES, WEIGHTS, RunRecord
+from aims.core.signatures import sign
 from aims.core.structs import Count, Digest, decode_json, decode_struct
 
 SUBMISSION_VERSION = 1
 SUFFIX = ".aims.zip"
 MANIFEST = "submission.json"
+SIGNATURE = f"{MANIFEST}.sig"
 #: Members beside the manifest, in order; the first two are required.
 MEMBERS = (RECORD, INSTANCES, METRICS, SAMPLES, WEIGHTS, INITIAL)
 # Members that are packed on request only, and make a model together.
@@ -42,6 +45,7 @@ _NAME = re.compile(r"\w[\w.-]{0,254}")
 # Size limits of the members in bytes.
 _LARGEST = {
     MANIFEST: 1 << 16,
+    SIGNATURE: 1 << 16,
     RECORD: LARGEST_RECORD,
     INSTANCES: 1 << 30,
     METRICS: LARGEST_CURVE,
@@ -81,11 +85,15 @@ class Submission:
         path: path of the file.
         run: name of the run, valid as the name of a folder.
         members: entries of the manifest by name.
+        manifest: the bytes of submission.json, which list all other files.
+        signature: signature of these bytes, not yet verified; None if nobody signed them.
     """
 
     path: Path
     run: str
     members: Mapping[str, Member]
+    manifest: bytes
+    signature: bytes | None
 
     def unpack(self, folder: Path) -> list[str]:
         """Writes the members into a new folder; only the names in `MEMBERS` occur.
@@ -119,19 +127,20 @@ class Submission:
         return problems
 
 
-def pack(run: Path, to: Path, *, weights: bool = False) -> Path:
+def pack(run: Path, to: Path, *, weights: bool = False, key: Path | None = None) -> Path:
     """Writes a finished run as a submission.
 
     Args:
         run: folder of the run.
         to: folder of the submission; created if it does not exist.
         weights: whether to include the trained weights, and what `--init` took from another run.
+        key: SSH key to sign the list of files with (`aims.core.signatures.sign`); None to sign nothing.
 
     Returns:
         Path of the file, which replaces an earlier one of the same name.
 
     Raises:
-        InputError: the folder holds no finished run, or a required file is missing.
+        InputError: the folder holds no finished run, a required file is missing, or the key cannot be used.
     """
     record = RunRecord.load(run)
     name = record.config.run_name
@@ -149,8 +158,9 @@ def pack(run: Path, to: Path, *, weights: bool = False) -> Path:
         run=name,
         files={member: _described(content) for member, content in contents.items()},
     )
-    text = json.dumps(msgspec.to_builtins(manifest), indent=2) + "\n"
-    contents = {MANIFEST: text.encode(), **contents}
+    text = (json.dumps(msgspec.to_builtins(manifest), indent=2) + "\n").encode()
+    signature = {} if key is None else {SIGNATURE: sign(text, key)}
+    contents = {MANIFEST: text, **signature, **contents}
     try:
         to.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
@@ -240,7 +250,7 @@ def _open(path: Path, file: IO[bytes]) -> Submission:
         found: dict[str, zipfile.ZipInfo] = {}
         for entry in entries:
             folder, _, name = entry.filename.partition("/")
-            if name not in (MANIFEST, *MEMBERS) or folder != run or name in found:
+            if name not in (MANIFEST, SIGNATURE, *MEMBERS) or folder != run or name in found:
                 raise ValueError(f"it holds {entry.filename!r}")
             # The only flag allowed, 0x800, marks a name in UTF-8.
             if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & ~0x800:
@@ -256,6 +266,7 @@ def _open(path: Path, file: IO[bytes]) -> Submission:
         if sum(entry.file_size for entry in entries) > size:
             raise ValueError("its members lie over each other")
         text = archive.read(found.pop(MANIFEST))
+        signature = archive.read(found.pop(SIGNATURE)) if SIGNATURE in found else None
     manifest = decode_struct(
         text, _Manifest, where=f"{path}, {MANIFEST}", what="a list of members", newest=SUBMISSION_VERSION
     )
@@ -264,4 +275,4 @@ def _open(path: Path, file: IO[bytes]) -> Submission:
         raise ValueError(f"{MANIFEST} describes other members")
     if not {RECORD, INSTANCES} <= set(found):
         raise ValueError(f"it has no {RECORD} or no {INSTANCES}")
-    return Submission(path=path, run=run, members=manifest.files)
+    return Submission(path=path, run=run, members=manifest.files, manifest=text, signature=signature)

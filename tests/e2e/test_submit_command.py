@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import zipfile
 
 import numpy as np
@@ -272,3 +273,60 @@ def test_a_rerun_needs_the_weights(aims, made, submission, tmp_path):
     assert list(into.iterdir()) == []
     code, _, err = aims("verify", folder / "data" / "made-up", "--rerun")
     assert (code, "no run and no submission; leave --rerun out" in err) == (2, True)
+
+
+@pytest.fixture
+def signed(aims, made, tmp_path):
+    """A signed submission, and the file of those who may sign."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key], check=True)
+    code, _, err = aims("submit", made[1], "--to", tmp_path / "signed", "--sign", key)
+    assert code == 0, err
+    (tmp_path / "allowed").write_text(f"alice@example.org {key.with_suffix('.pub').read_text()}")
+    return tmp_path / "signed" / f"{made[1].name}.aims.zip", tmp_path / "allowed"
+
+
+def test_a_signed_submission(aims, made, signed, tmp_path, monkeypatch):
+    (file, allowed), data = signed, ("--data", made[0] / "data")
+    into = tmp_path / "in"
+    code, out, err = aims("verify", file, *data, "--allowed-signers", allowed, "--into", into)
+    assert code == 0, out + err
+    assert "\nsigned by alice@example.org\n" in out
+    assert aims("report", "--runs", into, "--out", tmp_path / "report")[0] == 0
+    assert "alice@example.org" in (tmp_path / "report" / "index.html").read_text("utf-8")
+    # Its name stays when the run is verified later.
+    code, out, _ = aims("verify", into / made[1].name, *data, "--json")
+    assert json.loads(out)["signer"] == "alice@example.org"
+    # Who does not ask is told that there is something to ask, with and without ssh-keygen.
+    for path in (os.environ["PATH"], str(tmp_path)):
+        monkeypatch.setenv("PATH", path)
+        code, out, err = aims("verify", file, *data)
+        assert code == 0, out + err
+        assert "signed, it is not checked by whom: give --allowed-signers" in out
+    code, out, err = aims("verify", file, *data, "--allowed-signers", allowed)
+    assert (code, out, err.startswith("error: ssh-keygen: not installed"), err.count("\n")) == (
+        2,
+        "",
+        True,
+        1,
+    )
+
+
+def test_what_was_changed_after_it_was_signed_is_refused(aims, made, signed, submission, tmp_path):
+    (file, allowed), into = signed, tmp_path / "in"
+    change(file, "run.json", record("seconds", value=1.0), manifest=True)
+    for options in ((), ("--allowed-signers", allowed)):
+        code, out, _ = aims("verify", file, "--data", made[0] / "data", "--into", into, *options)
+        assert (code, out) == (1, "submission.json.sig: no signature of submission.json\n")
+    # Nor does one without a signature pass.
+    code, out, _ = aims("verify", submission, "--data", made[0] / "data", "--allowed-signers", allowed)
+    assert (code, out) == (1, f"{submission}: nobody signed it\n")
+    code, _, err = aims("verify", made[1], "--allowed-signers", allowed)
+    assert (code, "leave --allowed-signers out" in err) == (2, True)
+
+
+def test_a_signer_who_is_not_allowed(aims, made, signed, tmp_path):
+    (file, _), nobody = signed, tmp_path / "nobody"
+    nobody.write_text("")
+    code, out, _ = aims("verify", file, "--data", made[0] / "data", "--allowed-signers", nobody)
+    assert (code, out) == (1, f"submission.json.sig: of no signer whom {nobody} allows\n")

@@ -202,6 +202,7 @@ def _provenance(runs: Sequence[Run]) -> tuple[tuple[str, tuple[str, ...]], ...]:
         "dataset": lambda run: f"{run.config.dataset}, content {run.config.fingerprint}",
         "licence": lambda run: run.content.dataset.license or None if run.content.dataset else None,
         "source": lambda run: run.content.dataset.url or None if run.content.dataset else None,
+        "signed by": lambda run: run.check.signer,
         "epoch chosen on": lambda run: run.content.selected_on or None,
     }
     found = ((name, tuple(dict.fromkeys(filter(None, map(of, runs))))) for name, of in facts.items())
