@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aims.cli._options import MODEL, data_option, device_option, json_option, path_option, weights_option
 from aims.cli._terminal import counting, out, print_json
 from aims.core.errors import AimsError, InputError
+
+if TYPE_CHECKING:
+    from aims.engine.rerun import Rerun
+    from aims.engine.submission import Outcome
 
 
 @click.command()
@@ -62,35 +67,53 @@ def command(
         if again:
             raise InputError(f"{path}: no run and no submission; leave --rerun out")
         problems, counts = _verify_dataset(path)
-        _tell(path, problems, counts, [], as_json)
+        _tell(path, problems, counts, as_json)
         return
-    from aims.core.checks import LEVELS, keep_check
     from aims.engine.plan import find_device
     from aims.engine.rerun import Rerun
-    from aims.engine.submission import check_run, verify_submission
+    from aims.engine.submission import verify_submission
 
     how = Rerun(weights=weights, device=find_device(device)) if again else None
-    with counting("verify") as counter:
-        if path.is_file():
+    if is_run:
+        outcome = _verify_run(path, data, how)
+    else:
+        with counting("verify") as counter:
             outcome = verify_submission(
                 path, data, into=into, again=how, allowed=allowed_signers, on_progress=counter.advance
             )
-        else:
-            outcome = check_run(path, data, again=how, on_progress=counter.advance)
-    lines, facts = [], {}
-    if (check := outcome.check) is not None:
-        # An own run stays one.
-        check = check if path.is_file() else keep_check(path, check)
-        unchecked = [name.replace("_", " ") for name in check.not_checked]
-        lines = [f"check: {check.level} ({LEVELS[check.level]})"]
-        lines += [f"not checked: {', '.join(unchecked)}"] if unchecked else []
-        if check.signer is not None:
-            lines.append(f"signed by {check.signer}")
-        elif outcome.signed:
-            lines.append("signed, it is not checked by whom: give --allowed-signers")
-        lines += [f"added to {into}"] if into is not None else []
-        facts = {"check": check.level, "not_checked": list(check.not_checked), "signer": check.signer}
-    _tell(path, outcome.problems, outcome.counts, lines, as_json, facts)
+    lines, facts = _described(outcome)
+    lines += [f"added to {into}"] if into is not None else []
+    _tell(path, outcome.problems, outcome.counts, as_json, lines, facts)
+
+
+def _verify_run(path: Path, data: Path, how: Rerun | None) -> Outcome:
+    """Verifies a run, and keeps the check that it passes unless a higher one is kept."""
+    from aims.core.checks import keep_check
+    from aims.core.records import RunRecord
+    from aims.engine.submission import check_run
+
+    images = RunRecord.load(path).scores.images
+    with counting("verify", images * (1 if how is None else 2)) as counter:
+        outcome = check_run(path, data, again=how, on_progress=counter.advance)
+    if outcome.check is None:
+        return outcome
+    return replace(outcome, check=keep_check(path, outcome.check))
+
+
+def _described(outcome: Outcome) -> tuple[list[str], dict[str, Any]]:
+    """Returns the check that was passed as lines of text, and as JSON; both are empty without one."""
+    from aims.core.checks import LEVELS
+
+    if (check := outcome.check) is None:
+        return [], {}
+    lines = [f"check: {check.level} ({LEVELS[check.level]})"]
+    if check.not_checked:
+        lines.append(f"not checked: {', '.join(name.replace('_', ' ') for name in check.not_checked)}")
+    if check.signer is not None:
+        lines.append(f"signed by {check.signer}")
+    elif outcome.signed:
+        lines.append("signed, it is not checked by whom: give --allowed-signers")
+    return lines, {"check": check.level, "not_checked": list(check.not_checked), "signer": check.signer}
 
 
 def _verify_dataset(folder: Path) -> tuple[Sequence[Any], Mapping[str, int]]:
@@ -106,8 +129,8 @@ def _tell(
     path: Path,
     problems: Sequence[Any],
     counts: Mapping[str, int],
-    lines: Sequence[str],
     as_json: bool,
+    lines: Sequence[str] = (),
     facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Prints what was found. Raises AimsError if there are problems."""

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
@@ -69,11 +69,34 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 UNKNOWN = Check(level="files", not_checked=(*RECOUNTED, *MEASURED, SELECTION))
 
 
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a run as it was checked.
+
+    Attributes:
+        sha256: SHA-256 of its content.
+        state: its size, times and number, with which it need not be read again, as Git does it.
+    """
+
+    sha256: Digest
+    state: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Describes a file."""
+        # First, because a change while it is read must not pass.
+        state = _state(path)
+        return cls(sha256=sha256_file(own_file(path)), state=state)
+
+    def is_at(self, path: Path) -> bool:
+        """Returns whether the file is unchanged."""
+        return self.state == _state(path) or self.sha256 == sha256_file(own_file(path))
+
+
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     """The content of a file below RUNS/.checks."""
 
     version: Count
-    files: dict[str, Digest]
+    files: dict[str, _File]
     check: Check
 
 
@@ -88,11 +111,13 @@ def keep_check(run: Path, check: Check) -> Check:
         The check that is kept now.
     """
     known = find_check(run)
-    if known.rank > check.rank:
+    # A snapshot of the Hugging Face Hub is in a cache, and in no folder of runs.
+    if known.rank > check.rank or _path(run).parents[1].name == "snapshots":
         return known
     # The files are the same, so that who signed them is, too.
     check = msgspec.structs.replace(check, signer=check.signer or known.signer)
-    kept = _Kept(version=_VERSION, files=_digests(run), check=check)
+    files = {path.name: _File.of(path) for path in _files(run)}
+    kept = _Kept(version=_VERSION, files=files, check=check)
     path = _path(run)
     try:
         path.parent.mkdir(exist_ok=True)
@@ -111,7 +136,9 @@ def find_check(run: Path) -> Check:
         if not own_file(path).is_file():
             return UNKNOWN
         kept = read_struct(path, _Kept, what="a check of a run", newest=_VERSION, largest=_LARGEST)
-        return kept.check if kept.files == _digests(run) else UNKNOWN
+        there = {path.name: path for path in _files(run)}
+        same = there.keys() == kept.files.keys()
+        return kept.check if same and all(kept.files[name].is_at(there[name]) for name in there) else UNKNOWN
     except (InputError, OSError):
         return UNKNOWN
 
@@ -133,5 +160,10 @@ def _path(run: Path) -> Path:
     return folder.parent / _FOLDER / f"{folder.name}.json"
 
 
-def _digests(run: Path) -> dict[str, str]:
-    return {name: sha256_file(own_file(run / name)) for name in _FILES if (run / name).is_file()}
+def _files(run: Path) -> list[Path]:
+    return [run / name for name in _FILES if (run / name).is_file()]
+
+
+def _state(path: Path) -> str:
+    found = path.stat()
+    return " ".join(map(str, (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)))

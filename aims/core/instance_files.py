@@ -73,7 +73,8 @@ def _check_footer(footer: pq.FileMetaData, path: Path, most: int) -> int:
         )
     groups = [footer.row_group(place) for place in range(footer.num_row_groups)]
     # The groups are what is read, whatever the file says of all of them.
-    if (rows := sum(group.num_rows for group in groups)) > most:
+    rows: int = sum(group.num_rows for group in groups)
+    if rows > most:
         raise InputError(f"{path}: holds {rows:,} rows, more than the {most:,} instances that there can be")
     sizes = [0]
     for group in groups:
@@ -87,16 +88,16 @@ def _check_footer(footer: pq.FileMetaData, path: Path, most: int) -> int:
 
 
 def _batches(file: pq.ParquetFile, columns: Sequence[str], rows: int, path: Path) -> Iterator[pa.RecordBatch]:
-    if not file.metadata.num_rows:
-        fields = [file.schema_arrow.field(name) for name in columns]
-        yield pa.RecordBatch.from_pylist([], schema=pa.schema(fields))
-    held = 0
+    held, batch = 0, None
     # Threads take longer to start than most runs take to read.
     for batch in file.iter_batches(rows, columns=list(columns), use_threads=False):
         held += batch.nbytes
         if held > LARGEST:
             raise _too_large(path)
         yield batch.select(columns)
+    if batch is None:
+        fields = [file.schema_arrow.field(name) for name in columns]
+        yield pa.RecordBatch.from_pylist([], schema=pa.schema(fields))
 
 
 def _too_large(path: Path) -> InputError:

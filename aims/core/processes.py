@@ -19,12 +19,11 @@ def interrupted_by_signals() -> Iterator[None]:
     """Lets SIGTERM and SIGHUP raise KeyboardInterrupt inside the `with` block, so that it cleans up.
 
     Nothing changes outside the main thread, where Python allows no signal handlers, and for signals that are
-    ignored, as SIGHUP is under `nohup`.
+    ignored, as SIGHUP is under `nohup`, or handled by other than Python.
     """
     wanted = (signal.SIGTERM, signal.SIGHUP) if current_thread() is main_thread() else ()
-    before = {
-        number: handler for number in wanted if (handler := signal.getsignal(number)) is not signal.SIG_IGN
-    }
+    handlers = {number: signal.getsignal(number) for number in wanted}
+    before = {number: found for number, found in handlers.items() if found not in (None, signal.SIG_IGN)}
     for number in before:
         signal.signal(number, _interrupt)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from aims.data.instances import stretch_nearest
 
 # Opacity of a mask.
 _TINT = 0.55
+
+# Pixels of a mask: what others wrote may state any size, and the decoder takes its memory at once.
+_LARGEST = 1 << 28
 
 
 def predicted_mask(row: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -32,8 +36,10 @@ def predicted_mask(row: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.
     """
     try:
         rle = row["rle_native"] or row["rle_grid"]
+        if min(rle["size"]) < 1 or math.prod(rle["size"]) > _LARGEST:
+            raise ValueError
         mask = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError):
         which = f"instance {row['instance_id']} of {row['image_id']!r}"
         raise AimsError(f"{which}: its mask cannot be read; `aims verify RUN` says of which run") from None
     return stretch_nearest(mask, size).astype(bool)

@@ -117,8 +117,7 @@ def _evaluate(
         input_size=BACKBONES[config.backbone].image_size,
     )
     model: Segmenter = load_model(record.path, how.weights).to(how.device)
-    if record.content.path in ("fast", "stock"):
-        model.path = record.content.path
+    model.path = "stock" if record.content.path == "stock" else "fast"
     given: dict[str, Any] = {"precision": config.precision}
     rows = evaluate(model, source, splits["test"], masks=True, on_image=on_progress, **given)
     if record.scores.val_miou is None or "val" not in splits:
@@ -131,7 +130,7 @@ def _compare(stored: Sequence[InstanceRow], found: Sequence[InstanceRow], most: 
     """Compares every mask with that of the rerun."""
     for said, row in zip(_in_order(stored), _in_order(found), strict=True):
         for size in ("rle_grid", "rle_native"):
-            share = _difference(said[size], row[size])  # type: ignore[literal-required]
+            share = _difference(said[size], row[size])
             if share > most:
                 yield (
                     f"{INSTANCES}: instance {row['instance_id']} of {row['image_id']!r}: {100 * share:.1f} % "

@@ -161,6 +161,8 @@ def _check_image(
             yield f"{INSTANCES}: {_name(row)}: its masks are not readable, or of another size"
             continue
         grid, *native = masks
+        if not native and row["rle_native"] is not None:
+            yield f"{INSTANCES}: {_name(row)}: has a mask at a size at which its protocol scores none"
         found = score_instance(targets, index, grid, native[0] if native else None, protocol, False)
         # Earlier versions did not write `pixels`, which the scores of large instances need.
         row["pixels"] = found["pixels"] if row["pixels"] is None else row["pixels"]

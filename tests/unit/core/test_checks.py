@@ -53,6 +53,35 @@ def test_it_holds_for_these_files_only(run, name):
     assert keep_check(run, DATASET) == DATASET == find_check(run)
 
 
+def test_a_copy_of_the_runs_keeps_their_checks(run, tmp_path):
+    """Its files have other times and numbers, and the same content."""
+    keep_check(run, OWN)
+    copied = shutil.copytree(run.parent, tmp_path / "copied")
+    assert find_check(copied / run.name) == OWN
+
+
+def test_files_of_the_same_size_and_time_are_told_apart(run):
+    keep_check(run, OWN)
+    path = run / "metrics.jsonl"
+    before = path.stat()
+    path.write_text(path.read_text().upper())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert find_check(run) == UNKNOWN
+
+
+def test_unchanged_files_are_not_read_again(run, monkeypatch):
+    keep_check(run, OWN)
+    monkeypatch.setattr("aims.core.checks.sha256_file", None)
+    assert find_check(run) == OWN
+
+
+def test_nothing_is_kept_in_a_cache_of_the_hub(tmp_path):
+    snapshot = tmp_path / "snapshots" / "c0ffee"
+    snapshot.mkdir(parents=True)
+    assert keep_check(snapshot, OWN) == UNKNOWN
+    assert [path.name for path in snapshot.parent.iterdir()] == ["c0ffee"]
+
+
 def test_what_a_run_brings_with_it_says_nothing(run, tmp_path):
     """Whatever lies in the run's own folder is the submitter's."""
     keep_check(run, OWN)

@@ -146,6 +146,14 @@ def test_a_mask_that_cannot_be_read(copied, dataset, counts):
     assert problem.endswith("its masks are not readable, or of another size")
 
 
+def test_a_mask_where_the_protocol_scores_none(copied, dataset):
+    """Under `paper` there is none at the picture's own size, and reports would draw it."""
+    change_rows(copied, lambda rows: rows[0].update(rle_native={"size": [9, 9], "counts": "PPPP"}))
+    (problem,) = verify_run(copied, dataset.folder)
+    scored = "its masks are not readable, or of another size"
+    assert problem.endswith(scored if "strict" in copied.name else "at which its protocol scores none")
+
+
 def test_fewer_more_and_doubled_instances(copied, dataset):
     def shuffled(rows):
         stranger = {**rows[-1], "image_id": "nobody", "instance_id": 1}
