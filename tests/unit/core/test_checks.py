@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +124,13 @@ def test_a_link_out_of_the_folder_says_nothing(run, tmp_path):
     path.rename(tmp_path / "elsewhere.json")
     os.symlink(tmp_path / "elsewhere.json", path)
     assert find_check(run) == UNKNOWN
+
+
+def test_the_documentation_lists_the_levels():
+    text = (Path(__file__).parents[3] / "docs" / "submissions.md").read_text("utf-8")
+    table = text.partition("## Levels of check")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("|")]
+    assert rows == ["level", "---", *LEVELS]
 
 
 def test_of_several_runs_the_lowest_holds():
