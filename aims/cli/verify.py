@@ -54,8 +54,8 @@ def command(
     name. With --rerun the model predicts every mask again, on --device, from the weights that the
     run trained and --weights that it started from. With --allowed-signers one of these must have
     signed the submission. Names every failure and where it is; the exit
-    code is 1 if there is one. The level of check that a run has passed is kept beside it, in the
-    folder .checks, for `aims report`.
+    code is 1 if there is one. The level of check that a run has passed is kept beside it for
+    `aims report`.
     """
     from aims.core.records import RECORD
 

@@ -1,6 +1,6 @@
 """How well a run is checked: the levels, and what this machine keeps of them.
 
-RUNS/.checks/RUN.json is written by who made or verified the run, with the SHA-256 of its files. It lies
+RUNS/.RUN.check.json is written by who made or verified the run, with the SHA-256 of its files. It lies
 beside the run's folder, where nothing of a submission is ever unpacked, and counts for these files only.
 """
 
@@ -39,7 +39,6 @@ RECOUNTED = ("trained_parameters", "flops")
 #: The score by which the epoch was selected: that of another model than the last, which a rerun has.
 SELECTION = "val_miou"
 
-_FOLDER = ".checks"
 _VERSION = 1
 _LARGEST = 1 << 16
 # Files that reports read.
@@ -93,7 +92,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of a file below RUNS/.checks."""
+    """The content of the file."""
 
     version: Count
     files: dict[str, _File]
@@ -112,16 +111,14 @@ def keep_check(run: Path, check: Check) -> Check:
     """
     known = find_check(run)
     # A snapshot of the Hugging Face Hub is in a cache, and in no folder of runs.
-    if known.rank > check.rank or _path(run).parents[1].name == "snapshots":
+    if known.rank > check.rank or _path(run).parent.name == "snapshots":
         return known
     # The files are the same, so that who signed them is, too.
     check = msgspec.structs.replace(check, signer=check.signer or known.signer)
     files = {path.name: _File.of(path) for path in _files(run)}
     kept = _Kept(version=_VERSION, files=files, check=check)
-    path = _path(run)
     try:
-        path.parent.mkdir(exist_ok=True)
-        write_json(path, msgspec.to_builtins(kept))
+        write_json(_path(run), msgspec.to_builtins(kept))
     except OSError as error:
         # Nothing of the run depends on it, which may lie in somebody else's folder.
         log.warning("%s: that its check is %r is not kept: %s", run, check.level, explain(error))
@@ -157,7 +154,7 @@ def lowest(checks: Sequence[Check]) -> Check:
 def _path(run: Path) -> Path:
     # Not resolved: a run's folder may be a link, and the check is of the name in this folder of runs.
     folder = Path(os.path.abspath(run))
-    return folder.parent / _FOLDER / f"{folder.name}.json"
+    return folder.parent / f".{folder.name}.check.json"
 
 
 def _files(run: Path) -> list[Path]:

@@ -14,6 +14,8 @@ import shutil
 import pytest
 from earlier_runs import EARLIER
 
+from aims.core.records import run_folders
+
 SUBMISSIONS = sorted(EARLIER.glob("version-*/*.aims.zip"))
 #: mIoU in per cent as `aims run` printed it when each was made.
 PRINTED = {
@@ -52,7 +54,7 @@ def test_submissions_are_verified_and_reported_with_their_scores(aims, data, tmp
     for submission in SUBMISSIONS:
         code, out, err = aims("verify", submission, "--data", data, "--into", runs)
         assert code == 0, out + err
-    for folder in runs.iterdir():
+    for folder in run_folders(runs):
         code, out, err = aims("verify", folder, "--data", data)
         assert code == 0, out + err
     code, _, err = aims("report", "--runs", runs, "--out", tmp_path / "report")
@@ -67,7 +69,7 @@ def test_the_weights_of_a_submission_are_used(aims, data, tmp_path):
     (submission,) = EARLIER.glob("version-2/*vipt*.zip")
     code, out, err = aims("verify", submission, "--data", data, "--into", tmp_path)
     assert code == 0, out + err
-    (folder,) = tmp_path.iterdir()
+    folder = tmp_path / submission.name.removesuffix(".aims.zip")
     code, out, err = aims("evaluate", folder, "--data", data, "--clicks", 1, "--jitter", 0, "--json")
     assert code == 0, err
     _, miou = PRINTED[name_of(submission)]

@@ -105,7 +105,7 @@ def test_there_and_back(aims, made, submission, tmp_path):
     assert code == 0, err
     assert "images verified, no problem found\ncheck: dataset (every score follows from" in out
     assert f"\nadded to {theirs}\n" in out
-    assert {entry.name for entry in theirs.iterdir()} == {path.name, ".checks"}
+    assert {entry.name for entry in theirs.iterdir()} == {path.name, f".{path.name}.check.json"}
     assert not (theirs / path.name / "weights.safetensors").exists()
     # It stands in their tables, is verified as a run, and is packed to the same bytes.
     code, out, err = aims("report", "--runs", theirs, "--out", tmp_path / "report", "--data", tmp_path)
@@ -260,7 +260,7 @@ def test_levels_of_check(aims, made, tmp_path):
     assert level(theirs) == "dataset"
     # Unpacked by hand it is what it says, whatever it brings along.
     by_hand = shutil.copytree(path, tmp_path / "hand" / path.name)
-    shutil.copytree(path.parent / ".checks", by_hand / ".checks")
+    shutil.copy(path.parent / f".{path.name}.check.json", by_hand)
     assert level(by_hand.parent) == "files"
 
 

@@ -87,8 +87,8 @@ def test_what_a_run_brings_with_it_says_nothing(run, tmp_path):
     """Whatever lies in the run's own folder is the submitter's."""
     keep_check(run, OWN)
     theirs = shutil.copytree(run, tmp_path / "theirs" / run.name)
-    shutil.copytree(run.parent / ".checks", theirs / ".checks")
-    shutil.copy(run.parent / ".checks" / "a-run.json", theirs / "check.json")
+    for name in (".a-run.check.json", "check.json"):
+        shutil.copy(run.parent / ".a-run.check.json", theirs / name)
     assert find_check(theirs) == UNKNOWN
 
 
@@ -104,7 +104,7 @@ def test_what_a_run_brings_with_it_says_nothing(run, tmp_path):
 )
 def test_a_damaged_file_says_nothing(run, change):
     keep_check(run, OWN)
-    path = run.parent / ".checks" / "a-run.json"
+    path = run.parent / ".a-run.check.json"
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
@@ -112,15 +112,15 @@ def test_a_damaged_file_says_nothing(run, change):
 
 
 def test_where_nothing_can_be_written_the_check_is_not_kept(run, caplog):
-    # As root writes everywhere, a file in place of the folder stands for one that may not be written.
-    (run.parent / ".checks").write_text("")
+    # As root writes everywhere, a folder in place of the file stands for one that may not be written.
+    (run.parent / ".a-run.check.json").mkdir()
     assert keep_check(run, OWN) == UNKNOWN
     assert "that its check is 'own run' is not kept" in caplog.text
 
 
 def test_a_link_out_of_the_folder_says_nothing(run, tmp_path):
     keep_check(run, OWN)
-    path = run.parent / ".checks" / "a-run.json"
+    path = run.parent / ".a-run.check.json"
     path.rename(tmp_path / "elsewhere.json")
     os.symlink(tmp_path / "elsewhere.json", path)
     assert find_check(run) == UNKNOWN
