@@ -162,8 +162,10 @@ def read_instances(path: Path, columns: Sequence[str] | None = None, key: Key | 
     Raises:
         InputError: the file cannot be read.
     """
-    names = [name for name in INSTANCE_SCHEMA.names if name != _PIXELS.name] if columns is None else columns
-    batches = read_batches(path, names, optional=[_PIXELS.name] if columns is None else [])
+    names = INSTANCE_SCHEMA.names if columns is None else columns
+    # Who draws a mask that a row lacks says of which instance it is.
+    required, optional = ([name for name in names if (name in _NAMES) is kind] for kind in (True, False))
+    batches = read_batches(path, required, optional=optional)
     if key is not None:
         only = (pc.field("image_id") == key[0]) & (pc.field("instance_id") == key[1])
         batches = (batch.filter(only) for batch in batches)
