@@ -12,7 +12,8 @@ from torch import Tensor
 
 from aims.core.config import RunConfig
 from aims.core.vocabulary import PROTOCOLS, Modality, Protocol
-from aims.data.read import Dataset, ImageRef
+from aims.data.read import Dataset
+from aims.data.refs import ImageRef
 from aims.engine.distributed import ProcessGroup
 from aims.engine.initial import Initial
 from aims.engine.samples import split_images
@@ -65,7 +66,7 @@ class Job:
         return PROTOCOLS[self.config.protocol]
 
     @cached_property
-    def splits(self) -> Mapping[str, tuple[ImageRef, ...]]:
+    def splits(self) -> dict[str, tuple[ImageRef, ...]]:
         """The images of train, test and, where the protocol has one, val."""
         config = self.config
         return split_images(self.dataset, self.protocol, config.seed, config.limit, config.train_images)

@@ -16,7 +16,8 @@ from aims.core.config import NO_TUNING
 from aims.core.errors import InputError
 from aims.core.records import INSTANCES, RECORD, WEIGHTS, InstanceRow, Rle, RunRecord
 from aims.core.vocabulary import PROTOCOLS, TRAINING_PROMPTS
-from aims.data.read import Dataset, ImageRef
+from aims.data.read import Dataset
+from aims.data.refs import ImageRef
 from aims.engine.claims import TWICE
 from aims.engine.evaluate import evaluate, mean_iou
 from aims.engine.floors import run_floor

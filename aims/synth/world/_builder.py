@@ -72,7 +72,7 @@ class Builder:
             self.spec.instances += 1
             self._instance, self._class_id = self.spec.instances, self._classes[name]
         self._warmth = self.rng.within(-1.0, 1.0)
-        self._origin = (spot.x, spot.base, spot.z)
+        self._origin: Triple = (spot.x, spot.base, spot.z)
         self._yaw, self._cos, self._sin = spot.yaw, math.cos(spot.yaw), math.sin(spot.yaw)
         try:
             yield
@@ -82,7 +82,7 @@ class Builder:
     def _leave(self) -> None:
         """Returns to the background and the world's frame."""
         self._instance, self._class_id, self._warmth = 0, 0, 0.0
-        self._origin: Triple = (0.0, 0.0, 0.0)
+        self._origin = (0.0, 0.0, 0.0)
         self._yaw, self._cos, self._sin = 0.0, 1.0, 0.0
 
     def surface(
