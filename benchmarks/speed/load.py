@@ -80,8 +80,8 @@ values = {{ {values} }}
 
 _OPEN = """
 import sys, time
-import aims.api
 import aims
+import aims.api.datasets
 began = time.process_time()
 dataset = aims.open(sys.argv[1])
 images = len(dataset), dataset[0].image_id, dataset[-1].image_id
@@ -165,7 +165,7 @@ def commands(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Yields the name and the arguments of every command, in the order of a user's day."""
     raw, out, runs = folder / "raw", folder / "set", folder / "runs"
     data = ["--data", f"{out}"]
-    run = ["--modality", "signal", *data, "--runs", f"{runs}", "--device", "cpu"]
+    run = ["--modality", "signal", *data, "--runs", f"{runs}", "--device", "cpu", "--protocol", "paper"]
     toy = [
         "--method",
         "simcmf",
@@ -214,7 +214,7 @@ class Table:
         missed = measured > limit
         self.missed += missed
         last = "MISSED" if missed else note
-        print(f"| {case} | {what} | {measured:,.1f} | {limit:,g} | {unit} | {last} |", flush=True)
+        print(f"| {case} | {what} | {measured:,.2f} | {limit:,g} | {unit} | {last} |", flush=True)
 
 
 def every_command(table: Table, case: str, folder: Path) -> None:
@@ -249,7 +249,7 @@ def million(table: Table, folder: Path) -> None:
     """Opens a set of a million images: their number, the first and the last."""
     pixel = Load(
         train=_ROWS,
-        test=0,
+        test=1,
         size=(1, 1),
         draw=lambda rng, load: np.ones((1, 1), np.uint16),
         seconds=0,
@@ -260,7 +260,7 @@ def million(table: Table, folder: Path) -> None:
     conversion.watch([sys.executable, "-c", _PROGRAM, "convert", *arguments], 0)
     made = folder / "set"
     manifest = json.loads((made / MANIFEST).read_text("utf-8"))
-    (file,) = (name for name, entry in manifest["files"].items() if entry["images"])
+    file = next(name for name, entry in manifest["files"].items() if entry["split"] == "train")
     rows, count = pq.read_table(made / file), MILLION // _ROWS
     place = rows.schema.get_field_index("image_id")
     manifest["files"] = {}
