@@ -63,10 +63,11 @@ def _decode_directly(data: bytes, kind: type[T], newest: int | None) -> T | None
 
     A set of a million images names its sources in 200 MB, which take as long again as nested dictionaries.
     """
+    hashable: Any = kind  # for mypy: a class is
     try:
         text = data.removeprefix(codecs.BOM_UTF8)
         result = msgspec.json.decode(text, type=kind)
-        parts = msgspec.json.decode(text, type=_dataclass_parts(kind))
+        parts = msgspec.json.decode(text, type=_dataclass_parts(hashable))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InputError):
         return None
     too_new = newest is not None and getattr(result, "version", newest + 1) > newest
