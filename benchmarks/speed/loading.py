@@ -131,7 +131,7 @@ def _measure(
             preprocessing=preprocessing,
             input_size=1024,
         )
-        data = TrainingSet(source=source, refs=dataset.index["train"], mask_size=256, seed=0)
+        data = TrainingSet(source=source, refs=tuple(dataset.index["train"]), mask_size=256, seed=0)
 
         def from_parquet(index: int, data: TrainingSet = data) -> object:
             return data[(0, 0, (index,))]
