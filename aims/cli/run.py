@@ -104,13 +104,9 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
     start = f"{config.backbone} ({'random' if job.weights is None else 'pretrained'} weights)"
     if config.backbone == NO_MODEL:
         start = "a floor (no sensor is seen, there is no model)"
-    parts = job.splits
-    images = ", ".join(
-        f"{len(parts[split]):,} {split}" for split in ("train", "val", "test") if split in parts
-    )
     err.print(
         f"{config.method} x {config.tuning}{changed}, {start}, {config.modality} of "
-        f"{config.dataset} ({images} images), protocol {config.protocol}, {training}, on {job.device}",
+        f"{config.dataset}, protocol {config.protocol}, {training}, on {job.device}",
         markup=False,
         soft_wrap=True,
     )
@@ -133,6 +129,8 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
     scores, content = record.scores, record.content
     counts = f"{scores.instances:,} instances, {scores.images:,} images"
     table.add_row("mIoU", f"{_percent(scores.miou)} (test, {counts})")
+    parts = (split for split in ("train", "val", "test") if split in content.images)
+    table.add_row("images", ", ".join(f"{content.images[split]:,} {split}" for split in parts))
     if config.tuning != NO_TUNING:
         on_test = "the peak on the test split"
         of = " of boxes" if TRAINING_PROMPTS[config.prompts].boxes_alone else ""

@@ -221,9 +221,9 @@ class ShardWriter:
                     drop(image_id, "overlap", reason)
                 for reason in sample.cuts:
                     drop(image_id, "cut", reason)
-                for name, array in sample.streams.items():
-                    bits = record.bits.setdefault(name, UsedBits())
-                    bits.add(array, self.spec.streams[name].missing)
+                for name, stream in self.spec.streams.items():
+                    # No array gets a name here, which would keep it in memory while the row is written.
+                    record.bits.setdefault(name, UsedBits()).add(sample.streams[name], stream.missing)
                 if row["objects"]:
                     streams = tuple(self.spec.streams)
                     record.digests.append(row_digest(shard.split, row, instances, streams))
@@ -232,7 +232,7 @@ class ShardWriter:
                     if sample.group not in record.groups:
                         record.groups.append(sample.group)
                     # A large picture and its labels would take memory while the row is written.
-                    del sample, labels, instances, array
+                    del sample, labels, instances
                     yield row
                     del row
                 else:

@@ -142,7 +142,7 @@ def test_wrong_input(aims, server, cache, args, words):
 
 def test_weights_that_come_with_aims_are_shown(aims, server, cache):
     code, out, err = aims("weights", "sam-tiny")
-    assert (code, err) == (0, "sam-tiny@2 comes with AIMS; its model card lies beside it\n")
+    assert (code, err) == (0, "sam-tiny@3 comes with AIMS; its model card lies beside it\n")
     path = Path(out.strip().partition("  ->  ")[2])
     assert (path.parent / "README.md").is_file()
     shown = json.loads(aims("weights", "sam-tiny", "--json")[1])
@@ -181,7 +181,7 @@ def test_the_list(aims, server, cache):
     assert "Only sizes were compared" in out
     assert any("sam-tiny" in line and "comes with AIMS" in line for line in out.splitlines())
     listed = json.loads(aims("weights", "--json")[1])
-    assert [row["backbone"] for row in listed["packaged"]] == ["sam-tiny"] * 3
+    assert [row["backbone"] for row in listed["packaged"]] == ["sam-tiny"] * 4
     assert [row["in_cache_by_size"] for row in listed["weights"]] == [True, False, False]
     assert server.asked == []
 
