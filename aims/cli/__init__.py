@@ -66,6 +66,8 @@ class _LazyGroup(_click.Group):
             raise unknown_name("command", cmd_name, COMMANDS)
         module = importlib.import_module(f"aims.cli.{cmd_name.replace('-', '_')}")
         command: _click.Command = module.command
+        # Its function is called `command`, and so would the reference of the commands call it.
+        command.name = cmd_name
         return command
 
     def format_commands(self, ctx: _click.Context, formatter: _click.HelpFormatter) -> None:
