@@ -182,7 +182,7 @@ def draw_method(name: str, rows: Sequence[Sequence[Box]], *, arrows: bool = True
     axis.axis("off")
     figure.subplots_adjust(0, 0, 1, 1)
     # Neither dates nor random ids: the same figure has the same bytes.
-    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
+    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         figure.savefig(OUT / f"{name}.svg", transparent=True, metadata={"Date": None})
     plt.close(figure)
 

@@ -34,7 +34,7 @@ def views(scene: Recording) -> dict[str, Picture]:
         "near infrared": np.repeat(scene.nir[..., None], 3, axis=2),
         "thermal": _stream(scene.thermal_c, "thermal", unit="degree Celsius"),
         "depth": _stream(scene.depth_m, "depth", unit="m", valid_range=(0.0, 10.0), missing=0.0),
-        "HHA (of depth)": scene.hha,
+        "HHA of depth": scene.hha,
         "polarization: intensity": draw(
             np.minimum(s0, 1), "intensity", StreamSpec(channels=3, unit="fraction", valid_range=(0.0, 1.0))
         ).pixels,
@@ -57,22 +57,22 @@ def one_scene(family: str, number: int, out: Path) -> None:
     figure, axes = plt.subplots(2, 4, figsize=(13.2, 5.35), layout="constrained")
     for axis, (name, picture) in zip(axes.flat, views(scene).items(), strict=True):
         axis.imshow(picture, interpolation="nearest")
-        axis.set_title(name, fontsize=12)
+        axis.set_title(name, fontsize=16)
         axis.axis("off")
     _save(figure, out)
 
 
 def gallery(family: str, numbers: list[int], out: Path) -> None:
-    """Draws several scenes, one a row, under all sensors."""
-    rows = [views(scene) for scene in record(family, 0, numbers, (120, 160))]
-    names = list(rows[0])
-    figure, axes = plt.subplots(len(rows), len(names), figsize=(15, 1.5 * len(rows)), layout="constrained")
-    for row, pictures in zip(axes, rows, strict=True):
-        for axis, name in zip(row, names, strict=True):
+    """Draws several scenes, one a column, under all sensors."""
+    columns = [views(scene) for scene in record(family, 0, numbers, (120, 160))]
+    names = list(columns[0])
+    figure, axes = plt.subplots(len(names), len(columns), figsize=(8, 10.8), layout="constrained")
+    for row, name in zip(axes, names, strict=True):
+        for axis, pictures in zip(row, columns, strict=True):
             axis.imshow(pictures[name], interpolation="nearest")
-            axis.axis("off")
-    for axis, name in zip(axes[0], names, strict=True):
-        axis.set_title(name.replace("polarization: ", ""), fontsize=10)
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        row[0].set_ylabel(name.replace(" ", "\n").replace("\nof", " of"), fontsize=12)
     _save(figure, out)
 
 
