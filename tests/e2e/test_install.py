@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from documentation import START, commands
 
 from aims.cli import COMMANDS
 from aims.synth.layouts.nyuv2 import NYUv2Image, write_official
@@ -23,8 +24,7 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 OFFLINE = ("--no-deps", "--no-build-isolation", "--no-index")
-README = (ROOT / "README.md").read_text("utf-8")
-# What takes long of the README's commands, and what is tested in its place.
+# What takes long of the commands in README, start and own-sensor, and what is tested in its place.
 SHORTER = {
     "--scenes 60": "--scenes 12",
     "--epochs 10": "--epochs 1",
@@ -140,21 +140,8 @@ def test_make_demo_is_the_command(tmp_path):
 
 def test_every_make_target_has_help():
     out = run(["make", "help"], cwd=ROOT)
-    for target in ("demo", "test", "lint", "help"):
+    for target in ("demo", "test", "lint", "docs", "help"):
         assert re.search(rf"^{target} ", out, re.MULTILINE)
-
-
-def readme_blocks():
-    return re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-
-
-def readme_commands():
-    return [
-        line.removeprefix("$ ").split("  #")[0].strip()
-        for block in readme_blocks()
-        for line in block.splitlines()
-        if line.startswith("$ ")
-    ]
 
 
 def shorter(command):
@@ -164,24 +151,30 @@ def shorter(command):
 
 
 @pytest.mark.thorough
-def test_every_command_of_the_readme(aims, tmp_path, monkeypatch):
+def test_every_command_of_readme_and_start(aims, tmp_path, monkeypatch):
     """Runs them in order in an empty folder, beside the files that the README tells one to write.
 
     The first is run by a shell, as a user does; the others in this process, which has imported torch already.
     """
-    toml = re.search(r"```toml\n(.*?)```", README, re.DOTALL)[1]
+    (toml,) = set(re.findall(r"```toml\n(name = .*?)```", START, re.DOTALL))
     (tmp_path / "sensor.toml").write_text(toml)
     write_own_pictures(tmp_path / "recordings")
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
-    commands = readme_commands()
-    makes = [command for command in commands if command.startswith("make ")]
+    every = commands(START)
     # `make demo` has a test of its own, and these are run by `make test`.
-    assert sorted(makes) == ["make demo", "make test"]
-    assert "aims report --against paper --out paper" in commands
+    setup = [command for command in every if not command.startswith("aims ")]
+    assert setup == [
+        "git clone ADDRESS aims && cd aims",
+        "make demo",
+        "make test",
+        "make install",
+        "source .venv/bin/activate",
+    ]
+    assert "aims report --against paper --out paper" in every
     # What is pushed goes to the Hub, and a page waits for a person: both have tests of their own.
-    waiting = [command for command in commands if command.startswith("aims click ")]
+    waiting = [command for command in every if command.startswith("aims click ")]
     assert len(waiting) == 1
-    others = [command for command in commands if command not in (*makes, *waiting)]
+    others = [command for command in every if command not in (*setup, *waiting)]
     assert {command.split()[1] for command in others} == set(COMMANDS) - {"push", "click"}
     for long in SHORTER:
         assert sum(long in command for command in others) == 1
@@ -206,7 +199,7 @@ def test_every_command_of_the_readme(aims, tmp_path, monkeypatch):
 
 @pytest.mark.thorough
 def test_every_command_in_the_readmes_text(wheel, tmp_path):
-    text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    text = re.sub(r"```.*?```", "", START, flags=re.DOTALL)
     assert set(re.findall(r"`((?:aims|make|pip|python) [^`]+)`", text)) == {
         "pip install -c constraints.txt .",
         "aims run --method simcmf --modality depth",
@@ -218,7 +211,11 @@ def test_every_command_in_the_readmes_text(wheel, tmp_path):
         "aims init",
         "aims list datasets",
         "aims convert cwfid --raw FOLDER",
-        "python -m aims.benchmarks.gpu",
+        # Others tell of commands and targets that are run above and in other tests.
+        "aims synth",
+        "aims COMMAND --help",
+        "make demo",
+        "make docs",
     }
     # From the wheel that another test has built of the folder.
     options = ("--no-deps", "--no-index", "--target", tmp_path / "site", "-c", "constraints.txt")

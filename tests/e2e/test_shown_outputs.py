@@ -1,0 +1,52 @@
+"""What README and docs/start.md show is what their commands print, scores included."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from glob import glob
+
+import pytest
+from documentation import START, commands, require_same, sessions
+
+#: Command -> all that the pages show of its output.
+SHOWN = {
+    command: {printed for line, printed in sessions(START) if line == command and printed.strip()}
+    for command in commands(START)
+}
+
+
+def test_the_pages_agree():
+    assert {command: texts for command, texts in SHOWN.items() if len(texts) > 1} == {}
+
+
+@pytest.mark.thorough
+def test_the_job_prints_what_is_shown(aims, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    shown = [command for command, texts in SHOWN.items() if texts]
+    assert len(shown) == 11
+    for command in shown:
+        _, *words = shlex.split(command)
+        code, out, err = aims(*(path for word in words for path in sorted(glob(word)) or [word]))
+        assert code == 0, f"{command}\n{err}"
+        (text,) = SHOWN[command]
+        # Progress comes first, and the pages leave most of it out.
+        require_same(err + out if command.startswith("aims run") else out, text)
+
+
+@pytest.mark.slow
+def test_the_demo_prints_what_is_shown(aims, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    (shown,) = re.findall(r"```text\n(Demo: .*?)```", START, re.DOTALL)
+    code, out, err = aims("demo", "--out", "demo")
+    assert code == 0, err
+    runs, _, tables = shown.partition("12 runs: 12 finished\n")
+    for line in runs.splitlines()[1:]:
+        number = re.escape(line.partition(",")[0])
+        (done,) = re.findall(rf"^{number},.*$", err + out, re.MULTILINE)
+        require_same(done, line)
+    start = out.index("made-up-nyuv2: protocol")
+    expected = tables[tables.index("made-up-nyuv2: protocol") :]
+    require_same(out[start:].partition("\nnext:")[0][: len(out)], expected)
