@@ -8,7 +8,7 @@ DEMO := demo
 DEMO_OPTIONS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-thorough test-processors lint format clean
+.PHONY: help install demo test test-thorough test-processors lint format docs docs-links clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -42,5 +42,15 @@ format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+$(VENV)/.docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+docs: $(VENV)/.docs ## Build the documentation site in docs/_build/html (strict: a link that leads nowhere is an error)
+	$(BIN)/python -m sphinx -n -W --keep-going -q -E -d docs/_build/doctrees docs docs/_build/html
+
+docs-links: $(VENV)/.docs ## Follow the links of the documentation that leave it (needs a network)
+	$(BIN)/python -m sphinx -b linkcheck -q -d docs/_build/doctrees docs docs/_build/links
+
 clean: ## Remove the virtual environment, caches and the demo
-	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(DEMO) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
