@@ -115,13 +115,21 @@ def _read_page(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = json.dumps(notebook)
 
 
+def _mathml(node: nodes.math | nodes.math_block, display: str) -> str:
+    formula: str = convert(node.astext(), display=display)
+    # A command that the converter does not know is left as it was.
+    if "\\" in formula:
+        _log.warning("a formula that cannot be drawn: %s", node.astext(), location=node)
+    return formula
+
+
 def _inline_math(translator: Any, node: nodes.math) -> None:
-    translator.body.append(convert(node.astext()))
+    translator.body.append(_mathml(node, "inline"))
     raise nodes.SkipNode
 
 
 def _block_math(translator: Any, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>\n')
+    translator.body.append(f'<div class="math">{_mathml(node, "block")}</div>\n')
     raise nodes.SkipNode
 
 
