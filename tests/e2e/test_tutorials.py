@@ -8,7 +8,6 @@ from documentation import require_same
 
 
 @pytest.mark.thorough
-@pytest.mark.filterwarnings("default")  # those of other people's code in a notebook's own process
 @pytest.mark.parametrize("path", notebooks.TUTORIALS, ids=lambda path: path.stem)
 def test_a_tutorial_prints_what_it_shows(path, tmp_path):
     notebook = notebooks.read(path)
