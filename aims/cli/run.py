@@ -129,8 +129,9 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
     scores, content = record.scores, record.content
     counts = f"{scores.instances:,} instances, {scores.images:,} images"
     table.add_row("mIoU", f"{_percent(scores.miou)} (test, {counts})")
-    parts = (split for split in ("train", "val", "test") if split in content.images)
-    table.add_row("images", ", ".join(f"{content.images[split]:,} {split}" for split in parts))
+    images = content.images or {}
+    parts = (split for split in ("train", "val", "test") if split in images)
+    table.add_row("images", ", ".join(f"{images[split]:,} {split}" for split in parts))
     if config.tuning != NO_TUNING:
         on_test = "the peak on the test split"
         of = " of boxes" if TRAINING_PROMPTS[config.prompts].boxes_alone else ""
