@@ -21,12 +21,10 @@ from torch import Tensor
 
 from aims.core.evaluations import PROMPT_MEANS, PROMPT_ROWS, PromptPlan
 from aims.core.files import atomic_write, write_json
-from aims.core.vocabulary import PROTOCOLS
 from aims.data.refs import ImageRef
 from aims.data.verified import require_verified
 from aims.engine.boxes import bounding_boxes, click_on_map, scored_map
 from aims.engine.evaluate import PIXELS, PROMPTS, GroundTruthMap, encoded, predict, require_rows
-from aims.engine.inputs import choose_dataset
 from aims.engine.loading import worker_deaths
 from aims.engine.masks import threshold
 from aims.engine.prompt_scores import (
@@ -39,14 +37,13 @@ from aims.engine.prompt_scores import (
     next_click,
     summarize,
 )
-from aims.engine.restore import dataset_of, load_model, load_record, preprocessing_of
+from aims.engine.restore import dataset_of, load_model, load_record, source_of
 from aims.engine.samples import (
     EvaluationImage,
     Source,
     split_images,
     to_input_coords,
 )
-from aims.methods import BACKBONES
 from aims.models.segmenter import Segmenter
 
 #: Arrow types of `PromptRow`, for prompts.parquet.
@@ -124,17 +121,9 @@ def evaluate_run(
     dataset, config = dataset_of(record, data), record.config
     if not trust:
         require_verified(dataset)
-    protocol = PROTOCOLS[config.protocol]
-    _, modality = choose_dataset([dataset], config.modality, protocol, None)
-    source = Source(
-        dataset=dataset,
-        modality=modality,
-        protocol=protocol,
-        preprocessing=preprocessing_of(record),
-        input_size=BACKBONES[config.backbone].image_size,
-    )
+    source = source_of(record, dataset)
     model = load_model(folder, weights).to(device or "cpu")
-    refs = split_images(dataset, protocol, config.seed, config.limit)["test"]
+    refs = split_images(dataset, source.protocol, config.seed, config.limit)["test"]
     on_total(len(refs))
     rows = evaluate_prompts(model, source, refs, plan, precision=config.precision, on_image=on_image)
     report = PromptReport(

@@ -15,17 +15,14 @@ from pycocotools import mask as coco_mask
 from aims.core.config import NO_TUNING
 from aims.core.errors import InputError
 from aims.core.records import INSTANCES, RECORD, WEIGHTS, InstanceRow, Rle, RunRecord
-from aims.core.vocabulary import PROTOCOLS, TRAINING_PROMPTS
+from aims.core.vocabulary import TRAINING_PROMPTS
 from aims.data.read import Dataset
 from aims.data.refs import ImageRef
 from aims.engine.claims import TWICE
 from aims.engine.evaluate import evaluate, mean_iou
 from aims.engine.floors import run_floor
-from aims.engine.inputs import choose_dataset
-from aims.engine.restore import load_model, preprocessing_of
-from aims.engine.samples import Source
+from aims.engine.restore import load_model, source_of
 from aims.engine.train import RunObserver
-from aims.methods import BACKBONES
 from aims.models.segmenter import Segmenter
 
 #: Share of the pixels of two masks' union that may differ, by precision: other hardware rounds otherwise.
@@ -108,15 +105,7 @@ def _evaluate(
     on_progress: Callable[[int], None],
 ) -> tuple[list[InstanceRow], float | None]:
     """Returns the rows of the test split, and the validation score if the record has one."""
-    config, protocol = record.config, PROTOCOLS[record.config.protocol]
-    _, modality = choose_dataset([dataset], config.modality, protocol)
-    source = Source(
-        dataset=dataset,
-        modality=modality,
-        protocol=protocol,
-        preprocessing=preprocessing_of(record),
-        input_size=BACKBONES[config.backbone].image_size,
-    )
+    config, source = record.config, source_of(record, dataset)
     model: Segmenter = load_model(record.path, how.weights).to(how.device)
     model.path = "stock" if record.content.path == "stock" else "fast"
     given: dict[str, Any] = {"precision": config.precision}

@@ -13,8 +13,11 @@ from torch import Tensor
 from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.core.errors import AimsError, InputError
 from aims.core.records import INITIAL, RECORD, WEIGHTS, Preprocessing, RunRecord
+from aims.core.vocabulary import PROTOCOLS
 from aims.data.read import Dataset, find_datasets
 from aims.engine.checkpoint import load_tensors, load_trained
+from aims.engine.inputs import choose_dataset
+from aims.engine.samples import Source
 from aims.methods import BACKBONES, build_model
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters, require_finite, require_match
@@ -91,6 +94,23 @@ def preprocessing_of(record: RunRecord) -> Preprocessing:
     if not record.content.preprocessing:
         raise InputError(f"{record.path / RECORD}: says nothing of the preprocessing; {_AGAIN}")
     return record.content.preprocessing
+
+
+def source_of(record: RunRecord, dataset: Dataset) -> Source:
+    """Returns the source of a run's images, from its dataset, as the run saw them.
+
+    Raises:
+        InputError: the record does not contain the preprocessing, or the dataset lacks a stream.
+    """
+    config, protocol = record.config, PROTOCOLS[record.config.protocol]
+    _, modality = choose_dataset([dataset], config.modality, protocol)
+    return Source(
+        dataset=dataset,
+        modality=modality,
+        protocol=protocol,
+        preprocessing=preprocessing_of(record),
+        input_size=BACKBONES[config.backbone].image_size,
+    )
 
 
 def build_untrained(record: RunRecord, weights: Mapping[str, Tensor] | None) -> Segmenter:
