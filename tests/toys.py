@@ -51,6 +51,11 @@ if "sam-toy" not in BACKBONES:
     )
 
 
+#: Changes of a `job` that trains nothing, and of one without a model.
+UNTRAINED = {"tuning": "none", "epochs": 0, "lr": 0.0, "batch_size": 1}
+FLOOR = {"method": "disc", "weights": "none", "backbone": "none", "loss": "none", **UNTRAINED}
+
+
 def made_up_set(folder: Path, **options: Any) -> Dataset:
     """Converts a made-up set into `folder` unless it is there."""
     raw = folder.with_name(f"{folder.name}-raw")

@@ -93,7 +93,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line and exits.
 
     The exit code is 0, 1 for a failure, 2 for wrong input, 70 for a fault of AIMS, 130 when interrupted by
-    Ctrl-C or SIGTERM.
+    Ctrl-C, SIGTERM or a closed terminal.
     """
     share_cores()
     try:

@@ -12,9 +12,6 @@ from aims.engine.run import run
 from aims.engine.verify import verify_run
 from aims.models.weights import packaged_weights
 
-NOTHING = {"tuning": "none", "epochs": 0, "lr": 0.0, "batch_size": 1}
-FLOOR = {"method": "disc", "weights": "none", "backbone": "none", "loss": "none", **NOTHING}
-
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
@@ -27,8 +24,8 @@ def made(dataset, tmp_path_factory):
     kinds = {
         "trained": {"epochs": 12, "score_every": 4},
         "paper": {"epochs": 2, "protocol": "paper"},
-        "zero-shot": {"method": "zero-shot", "modality": "rgb-signal", **NOTHING},
-        "floor": FLOOR,
+        "zero-shot": {"method": "zero-shot", "modality": "rgb-signal", **toys.UNTRAINED},
+        "floor": toys.FLOOR,
     }
     folder = tmp_path_factory.mktemp("runs")
     return {name: run(toys.job(dataset, folder, **changes))[0].path for name, changes in kinds.items()}

@@ -23,7 +23,6 @@ from aims.engine.run import run
 from aims.engine.samples import find_targets
 from aims.engine.verify import verify_run
 
-NOTHING = {"tuning": "none", "epochs": 0, "lr": 0.0, "batch_size": 1}
 AGAIN = Rerun(device=torch.device("cpu"))
 
 
@@ -38,8 +37,8 @@ def made(dataset, tmp_path_factory):
     kinds = {
         "trained": {"epochs": 2},
         "paper": {"epochs": 1, "protocol": "paper"},
-        "zero-shot": {"method": "zero-shot", "modality": "rgb-signal", **NOTHING},
-        "disc": {"method": "disc", "weights": "none", "backbone": "none", "loss": "none", **NOTHING},
+        "zero-shot": {"method": "zero-shot", "modality": "rgb-signal", **toys.UNTRAINED},
+        "disc": toys.FLOOR,
     }
     folder = tmp_path_factory.mktemp("runs")
     return {name: run(toys.job(dataset, folder, **changes))[0].path for name, changes in kinds.items()}
