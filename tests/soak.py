@@ -20,11 +20,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
 import os
-import pkgutil
 import random
-import resource
 import shutil
 import signal
 import sys
@@ -35,34 +32,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
 
-import aims.cli
+import forked
 
-#: Exit codes that `aims --help` names, less that of a fault.
-DOCUMENTED = (0, 1, 2, 130)
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-#: Imported before processes are forked.
-PACKAGES = tuple(
-    f"aims.{name}" for name in ("api", "cli", "converters", "data", "engine", "prediction", "reports")
-)
-#: Seconds after which a command hangs.
-LONGEST = 300
 #: Files that a later command may write again.
 _REWRITTEN = ("prompts.parquet", "prompts.json", "everything.json", "everything.parquet")
 _SMALL_DISK = 1 << 30
 _KEPT = 6
-
-
-@dataclass
-class Ended:
-    """How a command ended: its exit code (128 + number of a signal), output, and seconds."""
-
-    code: int
-    stdout: str
-    stderr: str
-    seconds: float
-    left_behind: bool = False
 
 
 @dataclass
@@ -96,7 +73,7 @@ def digests(path: Path) -> dict[str, str]:
 
 def execute(
     arguments: list[str], *, signal_after: tuple[int, float] | None = None, size: int | None = None
-) -> Ended:
+) -> forked.Ended:
     """Gives arguments to AIMS in a forked process.
 
     Args:
@@ -104,74 +81,13 @@ def execute(
         signal_after: a signal, and the seconds after which it is sent.
         size: bytes that a file may have.
     """
-    pipes = [os.pipe(), os.pipe()]
-    sys.stdout.flush()
-    began = time.perf_counter()
-    child = os.fork()
-    if child == 0:
-        _become(arguments, [end for _, end in pipes], size)
-    readers, texts = [], [bytearray(), bytearray()]
-    for (end, other), text in zip(pipes, texts, strict=True):
-        os.close(other)
-        readers.append(Thread(target=_drain, args=(end, text), daemon=True))
-        readers[-1].start()
-    status = None
-    while status is None:
-        done, found = os.waitpid(child, os.WNOHANG)
-        passed = time.perf_counter() - began
-        if done:
-            status = found
-        elif signal_after is not None and passed >= signal_after[1]:
-            os.kill(child, signal_after[0])
-            signal_after = None
-        elif passed > LONGEST:
-            os.kill(child, signal.SIGKILL)
-            status = os.waitpid(child, 0)[1]
-            texts[1] += b"\nTraceback: the command did not end\n"
-        else:
-            time.sleep(0.002)
-    seconds = time.perf_counter() - began
-    for reader in readers:
-        reader.join(20)
-    # Whoever is left holds the pipes open; all are in the group of the command.
-    left_behind = any(reader.is_alive() for reader in readers)
-    if left_behind:
-        os.killpg(child, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(status)
-    outputs = [text.decode(errors="replace") for text in texts]
-    return Ended(code if code >= 0 else 128 - code, *outputs, seconds, left_behind)
+    command, due = forked.Process(arguments, size), [signal_after] if signal_after else []
 
+    def interrupt() -> None:
+        if due and command.seconds >= due[0][1]:
+            command.send(due.pop()[0])
 
-def _become(arguments: list[str], ends: list[int], size: int | None) -> None:
-    """Turns this process into the command; never returns."""
-    code = 99
-    try:
-        os.setpgid(0, 0)
-        for number, end in enumerate(ends, start=1):
-            os.dup2(end, number)
-        os.closerange(3, 256)
-        # As at the start of a program, whatever this one's output is.
-        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
-        if size is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-        sys.argv = ["aims", *arguments]
-        aims.cli.main(arguments)
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _drain(end: int, text: bytearray) -> None:
-    with open(end, "rb", buffering=0) as pipe:
-        while part := pipe.read(1 << 16):
-            text += part
+    return command.wait(interrupt)
 
 
 @dataclass(frozen=True)
@@ -432,7 +348,7 @@ def step(soak: Soak) -> None:
     if damaged is not None:
         command, how = damaged
         ended = execute(command.arguments)
-        note(soak, command, "damage", ended, DOCUMENTED[:3], how)
+        note(soak, command, "damage", ended, forked.DOCUMENTED[:3], how)
         return
     command = draw(soak)
     if fate == "signal":
@@ -474,23 +390,13 @@ def _is_small(folder: Path) -> bool:
 
 
 def note(
-    soak: Soak, command: Command, fate: str, ended: Ended, codes: tuple[int, ...], how: str = ""
+    soak: Soak, command: Command, fate: str, ended: forked.Ended, codes: tuple[int, ...], how: str = ""
 ) -> None:
     """Counts how a command ended, and keeps what is wrong with it."""
     soak.ends[command.name, fate, ended.code] += 1
-    lines = [line for line in ended.stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("error: ")]
-    wrongs = []
+    wrongs = ended.wrongs
     if ended.code not in codes:
         wrongs.append(f"exit code {ended.code}, not one of {codes}")
-    if "Traceback" in ended.stdout + ended.stderr:
-        wrongs.append("a traceback")
-    if ended.code in (1, 2) and (len(errors) != 1 or lines[-1] != errors[0]):
-        wrongs.append("a refusal that is not one line")
-    if ended.code == 0 and errors:
-        wrongs.append("an error with exit code 0")
-    if ended.left_behind:
-        wrongs.append("a process is left behind")
     for path, before in [*soak.finished.items()]:
         after = digests(path) if path.exists() else {}
         lost = [name for name, digest in before.items() if after.get(name) != digest]
@@ -505,7 +411,7 @@ def note(
         kept = soak.folder / "damaged"
         if fate == "damage" and kept.exists():
             shutil.copytree(kept, soak.folder / f"failure-{number}")
-        print(what, *lines[-3:], sep="\n  ", flush=True)
+        print(what, *ended.stderr.splitlines()[-3:], sep="\n  ", flush=True)
 
 
 def _register(soak: Soak, command: Command) -> None:
@@ -546,18 +452,9 @@ def table(ends: Counter[tuple[str, str, int]]) -> Iterator[str]:
 
 def prepare(soak: Soak) -> None:
     """Writes the raw folders, and imports what every command would import."""
-    import datasets  # noqa: F401
-    import torch
-    import toys  # noqa: F401  (registers the backbone)
-
     from aims.synth.shapes import write_shapes
 
-    for package in PACKAGES:
-        path = importlib.import_module(package).__path__
-        for module in pkgutil.walk_packages(path, f"{package}."):
-            importlib.import_module(module.name)
-    # No thread may exist in a process that is forked.
-    torch.set_num_threads(1)
+    forked.prepare()
     write_shapes(soak.folder / "raw", scenes=150, size=(40, 48), seed=0)
     write_shapes(soak.folder / "raw-rgb", scenes=12, size=(40, 48), seed=1, rgb=True)
 

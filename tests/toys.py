@@ -50,6 +50,22 @@ if "sam-toy" not in BACKBONES:
         )
     )
 
+_PACKAGE = f"""
+from aims.methods import BACKBONES
+from aims.models.sam import SAM
+if "sam-toy" not in BACKBONES:
+    BACKBONES.register("sam-toy")({BACKBONES["sam-toy"]!r})
+"""
+
+
+def install(site: Path) -> None:
+    """Makes a folder of packages with one that registers the toy backbone, as an installation would."""
+    metadata = site / "toy_backbone-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (site / "toy_backbone.py").write_text(_PACKAGE)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-backbone\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[aims.methods]\ntoy = toy_backbone\n")
+
 
 #: Changes of a `job` that trains nothing, and of one without a model.
 UNTRAINED = {"tuning": "none", "epochs": 0, "lr": 0.0, "batch_size": 1}

@@ -89,7 +89,7 @@ def _converter(name: str, converted: Collection[str]) -> dict[str, Any]:
 def _converted(data: Path) -> list[dict[str, Any]]:
     """The datasets in a folder as JSON; a damaged one with the reason under "error"."""
     # Imported here: the format needs `datasets`, which takes a second.
-    from aims.data.format import PARTIAL
+    from aims.core.staging import PARTIAL
     from aims.data.manifest import MANIFEST
     from aims.data.read import Dataset
 

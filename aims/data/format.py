@@ -26,8 +26,6 @@ from aims.data.instances import (
 
 DROPPED = "dropped.jsonl"
 CARD = "README.md"
-#: Suffix of a folder in which a dataset is being made.
-PARTIAL = ".partial"
 #: Pictures of this size or more are written and read with as few copies as possible.
 LARGE_CELL_BYTES = 128 << 20
 

@@ -18,8 +18,9 @@ from aims.core.columns import column_types
 from aims.core.errors import AimsError, InputError, unknown_name
 from aims.core.files import inside, own_file
 from aims.core.schema import Array, DatasetSpec, StreamSpec
+from aims.core.staging import PARTIAL
 from aims.data.cells import OBJECT_FIELD, find_misfit, find_wrong_instance, find_wrong_object
-from aims.data.format import LARGE_CELL_BYTES, PARTIAL, decode_instances, decode_rgb, decode_tensor
+from aims.data.format import LARGE_CELL_BYTES, decode_instances, decode_rgb, decode_tensor
 from aims.data.manifest import MANIFEST, Manifest, read_manifest
 from aims.data.refs import ImageRef, ImageRefs
 from aims.sensors.derived import POLARIZERS, derive, derived_streams

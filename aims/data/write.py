@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from aims.core.errors import InputError
 from aims.core.files import sha256_json, sync, write_json, write_text
 from aims.core.schema import FORMAT_VERSION, SPLIT_PATTERN, Converter, DatasetSpec, FileCount
+from aims.core.staging import PARTIAL, held
 from aims.core.structs import read_struct
 from aims.data.card import dataset_card
 from aims.data.conversion_remarks import remark_on
 from aims.data.dropped import dropped_lines
 from aims.data.engines import choose_engine
-from aims.data.format import CARD, DROPPED, PARTIAL, arrow_schema, check_text, fingerprint
+from aims.data.format import CARD, DROPPED, arrow_schema, check_text, fingerprint
 from aims.data.manifest import (
     MANIFEST,
     ConverterEntry,
@@ -115,6 +116,7 @@ def convert(
 
     Raises:
         InputError: the source cannot be read, or `out` holds anything but this dataset.
+        Busy: another process converts into `out`.
         AimsError: worker processes were killed repeatedly.
     """
     run = choose_engine(engine, jobs)
@@ -128,42 +130,40 @@ def convert(
     warnings = [*counts, *converter.warnings()]
     for line in warnings:
         on_warning(line)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        # Checked before `overwrite`, which must never delete a folder that is not an AIMS dataset.
-        if not (out / MANIFEST).is_file():
-            raise InputError(f"{out}: exists and is no AIMS dataset; give another --out")
-        if not overwrite:
-            return _finished(converter, spec, splits, out)
+    # Asked whatever `overwrite` is: a folder that is no dataset must never be deleted.
+    if _is_taken(out) and not overwrite:
+        return _finished(converter, spec, splits, out)
     key = _conversion_key(converter, spec, splits, rows_per_shard)
     on_total(sum(len(ids) for ids in splits.values()))
     partial = out.with_name(f"{out.name}{PARTIAL}")
     partial.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(partial / ".lock", timeout=0):
-            _prepare(partial, key)
-            shards = plan_shards(splits, rows_per_shard)
-            writer = ShardWriter(
-                converter=converter,
-                spec=spec,
-                schema=arrow_schema(spec),
-                folder=partial,
-                keep_going=keep_going,
-            )
-            records = writer.write_all(shards, run, on_progress)
-            written = dict(zip(shards, records, strict=True))
-            remarks = remark_on(written, spec)
-            for line in remarks:
-                on_warning(line)
-            warnings += remarks
-            dropped = [
-                DroppedLine(split=line.split, image_id=line.image_id, kind="unusable", reason=line.reason)
-                for line in converter.left_out()
-            ]
-            dropped += [line for record in records for line in record.dropped]
-            manifest = _manifest(converter, spec, written, dropped, warnings, inventory)
-            _publish(partial, out, manifest, dropped)
-    except Timeout:
-        raise InputError(f"{partial}: another process is converting into it; wait for it") from None
+    with held(FileLock(partial / ".lock", timeout=0), partial, "converting into it; wait for it"):
+        # Another process may have ended since.
+        if _is_taken(out) and not overwrite:
+            shutil.rmtree(partial)
+            return _finished(converter, spec, splits, out)
+        _prepare(partial, key)
+        shards = plan_shards(splits, rows_per_shard)
+        writer = ShardWriter(
+            converter=converter,
+            spec=spec,
+            schema=arrow_schema(spec),
+            folder=partial,
+            keep_going=keep_going,
+        )
+        records = writer.write_all(shards, run, on_progress)
+        written = dict(zip(shards, records, strict=True))
+        remarks = remark_on(written, spec)
+        for line in remarks:
+            on_warning(line)
+        warnings += remarks
+        dropped = [
+            DroppedLine(split=line.split, image_id=line.image_id, kind="unusable", reason=line.reason)
+            for line in converter.left_out()
+        ]
+        dropped += [line for record in records for line in record.dropped]
+        manifest = _manifest(converter, spec, written, dropped, warnings, inventory)
+        _publish(partial, out, manifest, dropped)
     return Conversion(folder=out, manifest=manifest, dropped=dropped)
 
 
@@ -212,6 +212,15 @@ def _origin(converter: Converter, spec: DatasetSpec) -> dict[str, Any]:
         "dataset": spec,
         "converter": ConverterEntry(name=converter.name, options=converter.options()),
     }
+
+
+def _is_taken(out: Path) -> bool:
+    """Returns whether there is a dataset in `out`; raises InputError if there is anything else."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if not (out / MANIFEST).is_file():
+        raise InputError(f"{out}: exists and is no AIMS dataset; give another --out")
+    return True
 
 
 def _finished(converter: Converter, spec: DatasetSpec, splits: Splits, out: Path) -> Conversion:

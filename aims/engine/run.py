@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from filelock import Timeout
 from msgspec.structs import replace
 from torch import Tensor
 
 from aims.core.curve import EpochLine
-from aims.core.errors import AimsError, Busy
+from aims.core.errors import AimsError
 from aims.core.records import METRICS, RESUME, WEIGHTS, InstanceRow, RunContent, RunRecord, is_finished
+from aims.core.staging import held
 from aims.core.structs import read_lines
 from aims.data.refs import ImageRef
 from aims.data.verified import require_verified
@@ -117,10 +117,7 @@ def _working_on(job: Job, fresh: bool) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             # Only the main process writes, so it alone locks.
             if job.distributed.is_main:
-                try:
-                    stack.enter_context(run_lock(folder))
-                except Timeout:
-                    raise Busy(f"{folder}: another process is working on this run") from None
+                stack.enter_context(held(run_lock(folder), folder, "working on this run"))
             if fresh and job.distributed.is_main:
                 shutil.rmtree(folder)
                 folder.mkdir()

@@ -24,11 +24,13 @@ from typing import Any
 
 import imagecodecs
 import torch
+from filelock import FileLock
 
 from aims.core.errors import AimsError, InputError
 from aims.core.files import atomic_write, naming, sha256_file, write_json
 from aims.core.processes import process_pool
 from aims.core.schema import Array, SampleError
+from aims.core.staging import held
 from aims.core.structs import decode_json
 from aims.prediction.instances import Instances
 from aims.prediction.load import load
@@ -41,6 +43,7 @@ from aims.prediction.tiles import everything_in_tiles
 
 SETTINGS, OBJECTS, PREDICTIONS = "settings.json", "objects.jsonl", "predictions.json"
 MASKS, PICTURES = "masks", "pictures"
+_LOCK = ".lock"
 _CATEGORY = {"id": 1, "name": "object"}
 
 
@@ -120,6 +123,7 @@ def predict_files(
 
     Raises:
         InputError: `out` holds predictions of other settings, or something else.
+        Busy: another process predicts into `out`.
     """
     prompts = PromptFile.read(plan.prompts) if plan.prompts is not None else None
     asked = [None if prompts is None else tuple(prompts.of(each.name, each.file)) for each in sources]
@@ -129,24 +133,28 @@ def predict_files(
         raise InputError(
             f"{prompts.path}: names none of the pictures (e.g. {named!r}, not {sources[0].name!r})"
         )
-    done = _prepare(out, plan, overwrite)
-    tasks = [
-        (source, own)
-        for source, own in zip(sources, asked, strict=True)
-        if own != () and source.name not in done
-    ]
-    on_picture(len(sources) - len(skipped) - len(tasks))
-    failed: dict[str, str] = {}
-    with naming(out / OBJECTS), (out / OBJECTS).open("a", encoding="utf-8") as lines:
-        for source, result in _computed(tasks, plan, out, jobs):
-            if isinstance(result, AimsError):
-                failed[source.file] = str(result)
-            else:
-                lines.write(json.dumps(result, ensure_ascii=False) + "\n")
-                lines.flush()
-            on_picture(1)
-    wanted = {source.name for source in sources}
-    finished, objects = _write_coco(out, wanted)
+    if out.exists() and not (out / SETTINGS).is_file() and any(each.name != _LOCK for each in out.iterdir()):
+        raise InputError(f"{out}: holds something else; give another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    with held(FileLock(out / _LOCK, timeout=0), out, "predicting into it; wait for it"):
+        done = _prepare(out, plan, overwrite)
+        tasks = [
+            (source, own)
+            for source, own in zip(sources, asked, strict=True)
+            if own != () and source.name not in done
+        ]
+        on_picture(len(sources) - len(skipped) - len(tasks))
+        failed: dict[str, str] = {}
+        with naming(out / OBJECTS), (out / OBJECTS).open("a", encoding="utf-8") as lines:
+            for source, result in _computed(tasks, plan, out, jobs):
+                if isinstance(result, AimsError):
+                    failed[source.file] = str(result)
+                else:
+                    lines.write(json.dumps(result, ensure_ascii=False) + "\n")
+                    lines.flush()
+                on_picture(1)
+        wanted = {source.name for source in sources}
+        finished, objects = _write_coco(out, wanted)
     return Outcome(folder=out, finished=finished, objects=objects, skipped=skipped, failed=failed)
 
 
@@ -224,7 +232,7 @@ def _file(out: Path, kind: str, name: str) -> Path:
 
 
 def _prepare(out: Path, plan: Predicting, overwrite: bool) -> set[str]:
-    """Makes the folder, or checks that it is one of the same settings; returns the pictures that are done."""
+    """Empties the folder, or checks that it has the same settings; returns the pictures that are done."""
     settings = asdict(plan) | {
         # The name of a run says its configuration; where it lies does not matter.
         "model": Path(plan.model).name,
@@ -241,9 +249,6 @@ def _prepare(out: Path, plan: Predicting, overwrite: bool) -> set[str]:
                 "--overwrite"
             )
         return done
-    if out.exists() and not path.is_file() and any(out.iterdir()):
-        raise InputError(f"{out}: holds something else; give another --out")
-    out.mkdir(parents=True, exist_ok=True)
     for name in (OBJECTS, PREDICTIONS):
         (out / name).unlink(missing_ok=True)
     for name in (MASKS, PICTURES):

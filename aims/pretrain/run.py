@@ -10,10 +10,11 @@ from contextlib import closing
 
 import msgspec
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from aims.core.errors import AimsError, Busy, InputError
+from aims.core.errors import AimsError, InputError
 from aims.core.files import write_json
+from aims.core.staging import held
 from aims.core.structs import read_struct
 from aims.core.vocabulary import DEFAULT_PROTOCOL, find_protocol
 from aims.engine.checkpoint import has_sharded
@@ -104,19 +105,19 @@ def pretrain(job: PretrainJob, *, finish: bool = False, observer: PretrainObserv
     require_folder(job, finish)
     photographs = find_photographs(job)
     job.folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(job.folder / ".lock", timeout=0), torch.random.fork_rng(devices=[]):
-            write_json(job.folder / SETTINGS, msgspec.to_builtins(settings_of(job)))
-            trainer = _Pretraining(job, photographs, observer or PretrainObserver())
-            if finish:
-                return trainer.finish()
-            card = trainer.whole_card()
-            if card is None:
-                trainer.run(math.inf if job.seconds is None else began + job.seconds)
-                card = trainer.finish()
-            return card
-    except Timeout:
-        raise Busy(f"{job.folder}: another process is working here") from None
+    with (
+        held(FileLock(job.folder / ".lock", timeout=0), job.folder, "working here"),
+        torch.random.fork_rng(devices=[]),
+    ):
+        write_json(job.folder / SETTINGS, msgspec.to_builtins(settings_of(job)))
+        trainer = _Pretraining(job, photographs, observer or PretrainObserver())
+        if finish:
+            return trainer.finish()
+        card = trainer.whole_card()
+        if card is None:
+            trainer.run(math.inf if job.seconds is None else began + job.seconds)
+            card = trainer.finish()
+        return card
 
 
 class _Pretraining:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import toys
-from test_sweep_command import DEFAULTS, HEAD, toy_backbone
+from test_sweep_command import DEFAULTS, HEAD
 
 from helpers import file_digests
 
@@ -40,7 +40,7 @@ RUN += ("--weights", "none", "--batch-size", "3", "--epochs")
 @pytest.fixture
 def start(tmp_path):
     """Starts `aims` with some words in a folder; ends what still runs after the test."""
-    toy_backbone(tmp_path / "site")
+    toys.install(tmp_path / "site")
     begun: list[subprocess.Popen[str]] = []
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "OMP_NUM_THREADS": "1"}
 
@@ -118,3 +118,11 @@ def test_a_run_whose_process_dies_is_taken_over(start, tmp_path):
     after = metrics.read_text()
     assert after.startswith(before)
     assert [json.loads(line)["epoch"] for line in after.splitlines()] == [*range(1, epochs + 1)]
+
+
+def test_ten_random_pairs_leave_what_they_leave_one_after_the_other(tmp_path):
+    script = Path(__file__).parents[1] / "pairs.py"
+    command = [sys.executable, script, "--pairs", "10", "--seed", "0", "--folder", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == 10

@@ -14,6 +14,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+from filelock import FileLock
 from PIL import Image
 from pycocotools.coco import COCO
 from rich.console import Console
@@ -82,6 +83,9 @@ def test_a_stopped_prediction_goes_on_and_other_options_are_refused(thermal_run,
     assert (out / "objects.jsonl").read_bytes().startswith(before)
     assert (out / "masks" / f"{files[0].stem}.png").stat().st_mtime_ns == first
     assert len(json.loads((out / "predictions.json").read_text())["images"]) == 3
+    with FileLock(out / ".lock"):
+        assert predict(run, *files[:3], *GRID, "--out", out) == 2
+    assert "another process is predicting into it; wait for it" in capsys.readouterr().err
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("")
     assert predict(run, files[0], *GRID, "--out", tmp_path / "mine") == 2

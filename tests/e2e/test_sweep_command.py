@@ -16,7 +16,6 @@ import toys
 from aims.core.records import INSTANCES, RECORD, RESUME, WEIGHTS
 from aims.engine.plan import plan
 from aims.engine.run import run
-from aims.methods import BACKBONES
 from aims.suites.tasks import Outcome, SweepObserver, Task
 
 HEAD = 'title = "Try"\nquestion = "?"\nfound = ""\ncost = "seconds"\ncommand = "aims sweep try.toml"\n'
@@ -31,13 +30,6 @@ batch-size = 3
 """
 #: At most what names and shapes take in a file of the toy's tensors.
 HEADER = 20_000
-#: What processes of a sweep must find: a package that registers the toy backbone.
-TOY = f"""
-from aims.methods import BACKBONES
-from aims.models.sam import SAM
-if "sam-toy" not in BACKBONES:
-    BACKBONES.register("sam-toy")({BACKBONES["sam-toy"]!r})
-"""
 
 
 @pytest.fixture(scope="module")
@@ -47,19 +39,10 @@ def data(tmp_path_factory):
     return folder
 
 
-def toy_backbone(site: Path) -> None:
-    """Makes a folder of packages with the metadata that an installation would write."""
-    metadata = site / "toy_backbone-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (site / "toy_backbone.py").write_text(TOY)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-backbone\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[aims.methods]\ntoy = toy_backbone\n")
-
-
 @pytest.fixture
 def site(tmp_path, monkeypatch):
     """The toy backbone as an installed package."""
-    toy_backbone(tmp_path / "site")
+    toys.install(tmp_path / "site")
     monkeypatch.syspath_prepend(tmp_path / "site")
     return tmp_path / "site"
 

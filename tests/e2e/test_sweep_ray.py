@@ -10,7 +10,7 @@ import sys
 import pytest
 import toys
 from safetensors.torch import load_file
-from test_sweep_command import DEFAULTS, HEAD, toy_backbone
+from test_sweep_command import DEFAULTS, HEAD
 
 from aims.core.records import INSTANCES, METRICS, RESUME, WEIGHTS
 from aims.engine.run import run
@@ -78,7 +78,7 @@ cluster.shutdown()
 def test_a_node_is_lost_and_all_runs_are_made(tmp_path):
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
     site, data = tmp_path / "site", tmp_path / "data"
-    toy_backbone(site)
+    toys.install(site)
     dataset = toys.made_up_set(data / "made-up")
     (tmp_path / "try.toml").write_text(HEAD + DEFAULTS.replace("epochs = 2\n", "") + SUITE)
     (tmp_path / "program.py").write_text(PROGRAM)

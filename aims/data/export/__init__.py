@@ -15,29 +15,23 @@ Files are staged in `OUT.partial` beside the target, which is renamed to `OUT` w
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from aims.core.columns import CLICKS
 from aims.core.errors import AimsError, InputError, unknown_name
-from aims.core.files import naming, sync
+from aims.core.files import naming
+from aims.core.staging import new_folder, require_new
 from aims.data.export.coco import AnnotationFile, compress_masks
 from aims.data.export.files import FlatNames, encode_stream, path_name, picture_suffix
 from aims.data.export.folder import FolderDescription
-from aims.data.format import PARTIAL, decode_instances, decode_tensor
+from aims.data.format import decode_instances, decode_tensor
 from aims.data.read import Dataset
 
 FORMATS = ("coco", "folder")
-# Locked while exporting. Its presence marks an unfinished export, whose files may be deleted.
-_LOCK = ".export.lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,49 +74,13 @@ def export(
         raise unknown_name("format", to, FORMATS)
     if out.resolve().is_relative_to(dataset.folder.resolve()):
         raise InputError(f"{out}: lies in the dataset itself; give another --out")
-    if out.exists() and not _is_empty(out):
-        raise InputError(f"{out}: exists already; give another --out, or remove it")
-    with _staged(out) as folder:
+    require_new(out)
+    with new_folder(out) as folder:
         writer = _Writer(dataset, folder, FolderDescription(dataset) if to == "folder" else None)
         for split in dataset.manifest.splits:
             writer.write_split(split, on_progress)
         lost = () if writer.description is None else writer.description.write(folder)
     return Export(folder=out, images=writer.images, instances=writer.instances, lost=lost)
-
-
-@contextmanager
-def _staged(out: Path) -> Iterator[Path]:
-    """Yields a folder beside `out`, which is renamed to `out` on exit and removed after an error."""
-    partial = out.with_name(f"{out.name}{PARTIAL}")
-    if partial.exists() and not ((partial / _LOCK).is_file() or _is_empty(partial)):
-        raise InputError(f"{partial}: is in the way and is no unfinished export; give another --out")
-    partial.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(partial / _LOCK, timeout=0):
-            _clear(partial)
-            try:
-                yield partial
-                os.replace(partial, out)
-            except BaseException:
-                shutil.rmtree(partial, ignore_errors=True)
-                raise
-    except Timeout:
-        raise InputError(f"{partial}: another process is exporting into it; wait for it") from None
-    (out / _LOCK).unlink(missing_ok=True)
-    sync(out.parent)
-
-
-def _is_empty(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
-
-
-def _clear(partial: Path) -> None:
-    """Removes the files of an export that was killed."""
-    for path in partial.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != _LOCK:
-            path.unlink()
 
 
 class _Writer:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +9,8 @@ from typing import Any
 import torch
 
 from aims.core.errors import InputError
-from aims.core.files import sync, write_json, write_text
+from aims.core.files import write_json, write_text
+from aims.core.staging import new_folder, require_new
 from aims.engine.export.card import model_card
 from aims.engine.export.description import describe
 from aims.engine.export.formats import DIFFERENCES, FORMATS, Format, Origin, require_packages
@@ -63,12 +60,11 @@ def export_model(
     record = load_record(run_folder)
     preprocessing_of(record)
     out = out or Path("exported") / record.config.run_name
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise InputError(f"{out}: exists already; give another --out, or remove it")
+    require_new(out)
     origin = Origin(record=record, backbone=BACKBONES[record.config.backbone], half=half)
     name, chosen = _choose(origin, format)
     model = load_model(run_folder, weights)
-    with _staged(out) as folder:
+    with new_folder(out) as folder:
         part = chosen.write(folder, origin, model)
         # NaN is no equality.
         if not all(difference <= chosen.tolerance(origin) for difference in part[DIFFERENCES].values()):
@@ -104,20 +100,3 @@ def _refusal(origin: Origin, name: str, reason: str, other: str | None = None) -
         f"{origin.record.path}: {config.method} x {config.tuning} cannot leave AIMS as --format {name}: "
         f"{reason}; {way}"
     )
-
-
-@contextmanager
-def _staged(out: Path) -> Iterator[Path]:
-    """Yields a temporary folder beside `out`, renamed to `out` at the end and deleted after an error."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        # Empty: `export_model` refuses any other folder.
-        if out.is_dir():
-            out.rmdir()
-        os.replace(partial, out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    sync(out.parent)

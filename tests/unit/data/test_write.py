@@ -175,6 +175,28 @@ convert(MadeUp(raw=Path({str(raw)!r}), die_at={image!r}), Path({str(target)!r}),
     assert files(target) == files(tmp_path / "unbroken")
 
 
+def test_a_dataset_that_another_process_finished_meanwhile_is_kept(raw, tmp_path):
+    target, begun = tmp_path / "set", []
+
+    def finish(total: int) -> None:
+        if not begun:
+            begun.append(total)
+            convert(MadeUp(raw=raw), target)
+
+    found = convert(MadeUp(raw=raw), target, on_total=finish)
+    assert found.already_there
+    assert len(reads(raw)) == 18
+    begun.clear()
+    other = MadeUp(raw=raw, images=4)
+    with refused(InputError, "set: holds a dataset from another source"):
+        convert(other, tmp_path / "set", on_total=finish)
+    (tmp_path / "set").rename(tmp_path / "kept")
+    with refused(InputError, "set: holds a dataset from another source"):
+        convert(other, target, on_total=finish)
+    assert files(target) == files(tmp_path / "kept")
+    assert not (tmp_path / "set.partial").exists()
+
+
 def test_killed_while_the_folder_gets_its_name(raw, tmp_path):
     call = f"""
 import os, signal
