@@ -9,10 +9,11 @@ import torch
 
 from aims.core.config import RunConfig
 from aims.core.vocabulary import STRICT, Protocol
+from aims.data.modalities import choose_dataset
 from aims.data.read import Dataset
 from aims.data.write import convert
 from aims.engine import run as making
-from aims.engine.inputs import choose_dataset, survey
+from aims.engine.inputs import survey
 from aims.engine.job import Job
 from aims.engine.samples import Source
 from aims.methods import BACKBONES

@@ -16,9 +16,10 @@ from torch.utils.data import Dataset as TorchDataset
 from aims.core.errors import InputError, unknown_name
 from aims.core.vocabulary import DEFAULT_PROTOCOL, find_protocol
 from aims.data.manifest import Counts
+from aims.data.modalities import choose_dataset
 from aims.data.read import Dataset, Image
 from aims.data.refs import ImageRef
-from aims.engine.inputs import choose_dataset, survey
+from aims.engine.inputs import survey
 from aims.engine.samples import EvaluationSet, Source, split_images
 
 if TYPE_CHECKING:

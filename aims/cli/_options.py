@@ -11,6 +11,8 @@ from typing import Any, Literal
 import click
 
 from aims.api import DATA, RUNS
+from aims.cli._names import Name
+from aims.core.config import NO_TUNING
 from aims.core.errors import InputError
 from aims.core.settings import Setting
 from aims.core.vocabulary import TRACKERS
@@ -162,7 +164,7 @@ def setting_options(settings: Mapping[str, Setting], types: Mapping[str, click.P
         for setting in reversed([*settings.values()]):
             command = click.option(
                 f"--{setting.option}",
-                type=types.get(setting.name, setting.kind),
+                type=types.get(setting.name) or _type_of(setting),
                 required=setting.required,
                 # click would take None as a default, even for a required option.
                 **({} if setting.default is None else {"default": setting.default, "show_default": True}),
@@ -174,8 +176,30 @@ def setting_options(settings: Mapping[str, Setting], types: Mapping[str, click.P
     return add
 
 
+def _type_of(setting: Setting) -> Any:
+    if not (setting.registered or setting.choices):
+        return setting.kind
+    # What methods without training or model have is right or wrong by the method.
+    others = [value for value in (NO_TUNING, setting.modelless) if isinstance(value, str)]
+    return Name(setting.name, setting.choices or None, others)
+
+
 class RegistryCommand(click.Command):
     """A command whose help page lists the methods and tunings that are registered, with their options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Reads the command line; of a misspelt option it says so, and not that the option is missing."""
+        given = [*args]
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter:
+            values, rest, _ = self.make_parser(ctx).parse_args(given)
+            missing = [each.opts[0] for each in self.params if each.required and each.name not in values]
+            for word in rest:
+                option = word.partition("=")[0]
+                if option.startswith("--") and (near := difflib.get_close_matches(option, missing, n=1)):
+                    raise _no_such_option(option, near, ctx) from None
+            raise
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the lists of methods and tunings, then the command's own epilog."""
@@ -269,6 +293,9 @@ def _require_known(ctx: click.Context, option: str, name: str) -> None:
         return
     own = [flag for parameter in ctx.command.params for flag in parameter.opts]
     others = [f"--{known.replace('_', '-')}" for known in all_options()]
-    near = difflib.get_close_matches(option, [*own, *others], n=1)
+    raise _no_such_option(option, difflib.get_close_matches(option, [*own, *others], n=1), ctx)
+
+
+def _no_such_option(option: str, near: list[str], ctx: click.Context) -> click.UsageError:
     hint = f"; did you mean {near[0]}?" if near else ""
-    raise click.UsageError(f"no such option: {option}{hint}", ctx)
+    return click.UsageError(f"no such option: {option}{hint}", ctx)

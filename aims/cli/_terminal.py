@@ -9,10 +9,14 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from typing import Any, TextIO
 
 from rich import box
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.bar import Bar
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -54,6 +58,9 @@ class Terminal(Console):
             raise BrokenPipeError
         discard(sys.stderr)
 
+
+# Wider than any table.
+_ANYWHERE = 10_000
 
 #: Results go to stdout, progress and remarks to stderr.
 out = Terminal(highlight=False, soft_wrap=True)
@@ -147,9 +154,51 @@ class Stages:
         self.bars.update(self.task, **what)
 
 
+class FoldingTable(Table):
+    """A table that is told row by row, "name value; name value", where words do not fit; bars go first."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Renders the table, or what it becomes."""
+        if self._width(console, options) <= options.max_width:
+            yield from super().__rich_console__(console, options)
+            return
+        plain = [column for column in self.columns if not any(isinstance(cell, Bar) for cell in column.cells)]
+        if len(plain) < len(self.columns):
+            barless = copy(self)
+            barless.columns = plain
+            yield from barless.__rich_console__(console, options)
+            return
+        first, *others = plain
+        for name, *cells in zip(*(column.cells for column in plain), strict=True):
+            yield Text.assemble(" ", (f"{first.header} ", "dim"), _text(console, name))
+            told = Text("; ").join(
+                Text.assemble((f"{column.header} " if column.header else "", "dim"), _text(console, cell))
+                for column, cell in zip(others, cells, strict=True)
+                if _text(console, cell)
+            )
+            yield Padding(told, (0, 0, 0, 4))
+
+    def _width(self, console: Console, options: ConsoleOptions) -> int:
+        """Returns the columns of the terminal below which words break."""
+        anywhere = options.update(max_width=_ANYWHERE)
+
+        def width(column: Column) -> int:
+            sizes = [Measurement.get(console, anywhere, each) for each in (column.header, *column.cells)]
+            return max(each.maximum if column.no_wrap else each.minimum for each in sizes)
+
+        # A cell has a space on both sides, and there is another one between cells.
+        return sum(width(column) + 3 for column in self.columns) - 1
+
+
+def _text(console: Console, cell: RenderableType) -> Text:
+    if isinstance(cell, Text):
+        return Text.assemble(*((cell.plain.strip(), cell.style),))
+    return console.render_str(str(cell))
+
+
 def plain_table(**options: Any) -> Table:
     """A table with a line below its headings and no other; `options` are those of `rich.table.Table`."""
-    return Table(box=box.SIMPLE_HEAD, header_style="dim", show_edge=False, **options)
+    return FoldingTable(box=box.SIMPLE_HEAD, header_style="dim", show_edge=False, **options)
 
 
 def add_columns(table: Table, *names: str, left: Collection[str] = (), **options: Any) -> Table:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from aims.cli._names import Name
 from aims.cli._options import MODEL, json_option, path_option, weights_option
 from aims.cli._terminal import err, out, print_json
 
@@ -16,6 +17,7 @@ from aims.cli._terminal import err, out, print_json
 @click.option(
     "--format",
     "name",
+    type=Name("format"),
     metavar="NAME",
     help="sam, torch, onnx or transformers.  [default: sam where the model is plain SAM, else torch]",
 )

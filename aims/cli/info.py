@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from aims.cli._names import Name
 from aims.cli._options import OPEN, extra_options, json_option, setting_options
 from aims.cli._terminal import err, out, print_json
 from aims.core.config import NO_MODEL, NO_TUNING, SETTINGS
@@ -29,9 +30,17 @@ as two) of alignment, image encoder and mask decoder for one image with one clic
 
 
 @click.command(epilog=_EPILOG, context_settings=OPEN)
-@click.option("--method", help="scratch, random-embed, linear, mlp, simcmf, vipt, ...")
-@click.option("--tuning", help="full, lora, adapter, ...  [default: the method's with pretrained weights]")
-@click.option("--modality", help="depth, nir, rgb-hha, ...; with --channels also a stream of your own set.")
+@click.option("--method", type=Name("method"), help="scratch, random-embed, linear, mlp, simcmf, vipt, ...")
+@click.option(
+    "--tuning",
+    type=Name("tuning"),
+    help="full, lora, adapter, ...  [default: the method's with pretrained weights]",
+)
+@click.option(
+    "--modality",
+    type=Name("modality", MODALITIES, closed=False),
+    help="depth, nir, rgb-hha, ...; with --channels also a stream of your own set.",
+)
 @click.option(
     "--channels",
     type=click.IntRange(1),

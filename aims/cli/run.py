@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from aims.cli._names import Name
 from aims.cli._options import (
     OPEN,
     RegistryCommand,
@@ -22,7 +23,7 @@ from aims.cli._options import (
 from aims.cli._terminal import add_columns, err, out, print_json, warn
 from aims.core.config import NO_MODEL, NO_TUNING, SETTINGS
 from aims.core.sizes import LARGE_SHARE
-from aims.core.vocabulary import DEFAULT_PROMPTS, TRAINING_PROMPTS
+from aims.core.vocabulary import DEFAULT_PROMPTS, MODALITIES, TRAINING_PROMPTS, find_protocol
 
 if TYPE_CHECKING:
     from aims.core.curve import EpochLine
@@ -50,7 +51,7 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.command(cls=RegistryCommand, epilog=_EPILOG, context_settings=OPEN)
-@setting_options(SETTINGS, {"lr": _Rate()})
+@setting_options(SETTINGS, {"lr": _Rate(), "modality": Name("modality", MODALITIES, closed=False)})
 @data_option()
 @device_option()
 @click.option("--workers", type=click.IntRange(0), help="Reading processes.  [default: 0 on a CPU, else 8]")
@@ -77,6 +78,12 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]
 @click.pass_context
 def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any) -> None:
     """Train and evaluate one method on one modality."""
+    from aims.data.modalities import choose_dataset
+    from aims.data.read import find_datasets
+
+    # Asked before the import of torch, which takes seconds.
+    protocol = find_protocol(arguments["protocol"])
+    choose_dataset(find_datasets(arguments["data"]), arguments["modality"], protocol, arguments["dataset"])
     # Imported here: torch takes seconds.
     from aims.cli._training_display import training_display
     from aims.core.records import SAMPLES

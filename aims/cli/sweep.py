@@ -50,8 +50,14 @@ Exit code 0: all runs are finished; 1: some failed; 2: the suite or its data can
 """
 
 
+def _named_suites(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from aims.suites.suite import packaged_suites
+
+    return [path.stem for path in packaged_suites() if path.stem.startswith(incomplete)]
+
+
 @click.command(epilog=_EPILOG)
-@click.argument("suite")
+@click.argument("suite", shell_complete=_named_suites)
 @data_option()
 @runs_option()
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time, on this machine.  [default: 1]")

@@ -13,6 +13,7 @@ import click
 from aims.cli._options import MODEL, data_option, device_option, json_option, path_option, weights_option
 from aims.cli._terminal import counting, out, print_json
 from aims.core.errors import AimsError, InputError
+from aims.core.words import count
 
 if TYPE_CHECKING:
     from aims.engine.rerun import Rerun
@@ -55,7 +56,7 @@ def command(
     run trained and --weights that it started from. With --allowed-signers one of these must have
     signed the submission. Names every failure and where it is; the exit
     code is 1 if there is one. The level of check that a run has passed is kept beside it for
-    `aims report`.
+    `aims report`. Of a folder of runs each finished one is checked.
     """
     from aims.core.records import RECORD
 
@@ -63,7 +64,8 @@ def command(
     for option, given in (("--into", into), ("--allowed-signers", allowed_signers)):
         if given is not None and not path.is_file():
             raise InputError(f"{path}: no submission (a file of `aims submit`); leave {option} out")
-    if not path.is_file() and not is_run:
+    runs = [] if path.is_file() or is_run else _runs_in(path)
+    if not (path.is_file() or is_run or runs):
         if again:
             raise InputError(f"{path}: no run and no submission; leave --rerun out")
         problems, counts = _verify_dataset(path)
@@ -74,6 +76,9 @@ def command(
     from aims.engine.submission import verify_submission
 
     how = Rerun(weights=weights, device=find_device(device)) if again else None
+    if runs:
+        _verify_runs(path, runs, data, how, as_json)
+        return
     if is_run:
         outcome = _verify_run(path, data, how)
     else:
@@ -84,6 +89,45 @@ def command(
     lines, facts = _described(outcome)
     lines += [f"added to {into}"] if into is not None else []
     _tell(path, outcome.problems, outcome.counts, as_json, lines, facts)
+
+
+def _runs_in(path: Path) -> list[Path]:
+    """Returns the runs in a folder of runs, which no dataset is."""
+    from aims.core.records import RECORD, run_folders
+    from aims.data.manifest import MANIFEST
+
+    if not path.is_dir() or (path / MANIFEST).exists():
+        return []
+    return [folder for folder in run_folders(path) if (folder / RECORD).is_file()]
+
+
+def _verify_runs(path: Path, runs: Sequence[Path], data: Path, how: Rerun | None, as_json: bool) -> None:
+    """Verifies each finished run of a folder. Raises AimsError if one has a problem or none is finished."""
+    from aims.core.records import is_finished
+
+    found, unfinished, wrong = [], [], 0
+    for run in runs:
+        try:
+            if not is_finished(run):
+                unfinished.append(run)
+                continue
+            outcome = _verify_run(run, data, how)
+            problems, counts = outcome.problems, outcome.counts
+            lines, facts = _described(outcome)
+        except AimsError as error:
+            problems, counts, lines, facts = (str(error),), {}, [], {}
+        wrong += bool(problems)
+        found.append(_facts(run, problems, counts, facts))
+        if not as_json:
+            _show(run, problems, counts, lines)
+    if as_json:
+        print_json({"path": str(path), "runs": found, "unfinished": [str(run) for run in unfinished]})
+    elif unfinished:
+        out.print(f"{path}: {count(len(unfinished), 'run')} not finished, left out", markup=False)
+    if not found:
+        raise InputError(f"{path}: none of its runs is finished")
+    if wrong:
+        raise AimsError(f"{path}: problems found in {wrong:,} of {count(len(found), 'run')}")
 
 
 def _verify_run(path: Path, data: Path, how: Rerun | None) -> Outcome:
@@ -135,14 +179,24 @@ def _tell(
 ) -> None:
     """Prints what was found. Raises AimsError if there are problems."""
     if as_json:
-        found = [text if isinstance(text, str) else vars(text) for text in problems]
-        print_json({"path": str(path), **counts, **facts, "problems": found})
+        print_json(_facts(path, problems, counts, facts))
     else:
-        for problem in problems:
-            out.print(str(problem), markup=False)
+        _show(path, problems, counts, lines)
     if problems:
-        raise AimsError(f"{path}: {len(problems)} problem{'s' * (len(problems) > 1)} found")
-    if not as_json:
+        raise AimsError(f"{path}: {count(len(problems), 'problem')} found")
+
+
+def _facts(
+    path: Path, problems: Sequence[Any], counts: Mapping[str, int], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    found = [text if isinstance(text, str) else vars(text) for text in problems]
+    return {"path": str(path), **counts, **facts, "problems": found}
+
+
+def _show(path: Path, problems: Sequence[Any], counts: Mapping[str, int], lines: Sequence[str]) -> None:
+    for problem in problems:
+        out.print(str(problem), markup=False)
+    if not problems:
         counted = " and ".join(f"{number:,} {name}" for name, number in counts.items())
         for line in (f"{path}: {counted} verified, no problem found", *lines):
             out.print(line, markup=False)

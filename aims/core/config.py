@@ -43,12 +43,16 @@ class RunConfig:
         options: options of method and tuning by name, without those that have their default.
     """
 
-    method: str = setting("How SAM is made to take the sensor; below.", required=True)
-    tuning: str = setting("How it is tuned; below.  [default: lora; full with random weights]")
+    method: str = setting("How SAM is made to take the sensor; below.", required=True, registered=True)
+    tuning: str = setting(
+        "How it is tuned; below.  [default: lora; full with random weights]", registered=True
+    )
     modality: str = setting("depth, nir, thermal, ... or a stream of your own set.", required=True)
     dataset: str = setting("Name of the dataset, where several carry the modality.")
     fingerprint: str
-    backbone: str = setting("sam-vit-b, -l, -h or sam-tiny.", default="sam-vit-b", modelless=NO_MODEL)
+    backbone: str = setting(
+        "sam-vit-b, -l, -h or sam-tiny.", default="sam-vit-b", modelless=NO_MODEL, registered=True
+    )
     weights: str = setting("Checkpoint; none = random.  [default: cache folder]", metavar="PATH|NAME|none")
     epochs: int = setting(
         "Passes over the training part.", default=50, least=1, untrained=0, label="epochs {:g}", place=2
@@ -79,7 +83,12 @@ class RunConfig:
         place=7,
     )
     loss: str = setting(
-        "dice-ce (the released program's) or sam.", default="dice-ce", modelless=NO_MODEL, label="{}", place=6
+        "dice-ce (the released program's) or sam.",
+        default="dice-ce",
+        modelless=NO_MODEL,
+        registered=True,
+        label="{}",
+        place=6,
     )
     limit: int | None = setting(
         "Only the first so many images of each split; marked in reports.", since=None, in_hash=True, least=1

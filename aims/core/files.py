@@ -204,6 +204,8 @@ def read_toml(path: Path, *, otherwise: str) -> dict[str, Any]:
         raise RecursionError
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {otherwise}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder, not a TOML file; give the file, or {otherwise}") from None
     except OSError as error:
         raise InputError(f"{path}: not readable ({error.strerror}); check the path and its rights") from None
     except ValueError as error:

@@ -25,6 +25,7 @@ class Setting:
         default: default value; None if `aims.engine.plan.plan` determines it.
         metavar: placeholder of the value on the help page; empty for click's default.
         choices: allowed values; empty if a registry holds them or any value is allowed.
+        registered: whether a registry holds the allowed values.
         least: smallest allowed value; None for no limit.
         untrained: fixed value for methods that train nothing; `UNSET` if the setting still applies.
         modelless: fixed value for methods without a model; `UNSET` if the setting still applies.
@@ -40,6 +41,7 @@ class Setting:
     default: Any = None
     metavar: str = ""
     choices: tuple[str, ...] = ()
+    registered: bool = False
     least: int | None = None
     untrained: Any = UNSET
     modelless: Any = UNSET

@@ -19,9 +19,9 @@ from aims.core.records import METRICS, RECORD, SAMPLES, DatasetFacts, RunRecord
 from aims.core.structs import read_lines
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.format import decode_rgb
+from aims.data.modalities import choose_dataset
 from aims.data.read import Dataset
 from aims.data.refs import ImageRef
-from aims.engine.inputs import choose_dataset
 from aims.engine.losses import LOSSES
 from aims.engine.train import learning_rate
 from aims.methods import BACKBONES, METHODS, TUNINGS, describe, has_model

@@ -23,10 +23,10 @@ from aims.core.config import (
 from aims.core.errors import InputError
 from aims.core.vocabulary import find_protocol
 from aims.data.hub import local_path
+from aims.data.modalities import choose_dataset
 from aims.data.read import find_datasets
 from aims.engine.distributed import LaunchedGroup, find_process_group
 from aims.engine.initial import Initial, load_initial
-from aims.engine.inputs import choose_dataset
 from aims.engine.job import Job
 from aims.engine.losses import LOSSES
 from aims.engine.trackers import require_tracker

@@ -14,9 +14,9 @@ from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
 from aims.core.errors import AimsError, InputError
 from aims.core.records import INITIAL, RECORD, WEIGHTS, Preprocessing, RunRecord
 from aims.core.vocabulary import PROTOCOLS
+from aims.data.modalities import choose_dataset
 from aims.data.read import Dataset, find_datasets
 from aims.engine.checkpoint import load_tensors, load_trained
-from aims.engine.inputs import choose_dataset
 from aims.engine.samples import Source
 from aims.methods import BACKBONES, build_model
 from aims.models.segmenter import Segmenter

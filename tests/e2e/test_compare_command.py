@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import pytest
@@ -119,3 +120,25 @@ def test_verify_a_run(aims, folder, disc, tmp_path):
     code, _, err = aims("verify", changed, "--data", tmp_path / "nothing")
     assert code == 2
     assert err.startswith(f"error: {tmp_path / 'nothing'}: no such folder")
+
+
+def test_verify_a_folder_of_runs(aims, folder, disc, tmp_path):
+    for run in (disc, found(folder, "shapes-thermal-disc-*paper*")):
+        shutil.copytree(run, tmp_path / run.name)
+    running = shutil.copytree(disc, tmp_path / "running")
+    record = json.loads((running / "run.json").read_text())
+    (running / "run.json").write_text(json.dumps({**record, "status": "running"}))
+    code, out, _ = aims("verify", tmp_path, "--data", folder / "data")
+    assert code == 0
+    assert out.count("verified, no problem found") == 2
+    assert out.splitlines()[-1] == f"{tmp_path}: 1 run not finished, left out"
+    changed = tmp_path / disc.name / "run.json"
+    changed.write_text(json.dumps({**record, "scores": {**record["scores"], "miou": 0.999}}))
+    code, out, err = aims("verify", tmp_path, "--data", folder / "data", "--json")
+    assert (code, err) == (1, f"error: {tmp_path}: problems found in 1 of 2 runs\n")
+    document = json.loads(out)
+    problems = {Path(run["path"]).name: len(run["problems"]) for run in document["runs"]}
+    assert sorted(problems.values()) == [0, 1]
+    assert problems[disc.name] == 1
+    assert document["unfinished"] == [str(running)]
+    assert aims("verify", tmp_path, "--data", folder / "raw")[0] == 1

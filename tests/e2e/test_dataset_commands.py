@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from importlib.metadata import EntryPoint
 
 import cv2
 import numpy as np
 import pytest
+from rich.cells import cell_len
 from tiny_set import NAMES, Tiny
 
 from aims.core.converters import installed_converters
@@ -128,6 +130,22 @@ def test_every_word_of_a_licence_is_there(aims, monkeypatch, tmp_path, width):
     assert words
     shown = set(out.split())
     assert words <= shown
+
+
+@pytest.mark.parametrize("width", [44, 60, 78])
+def test_no_word_of_inspect_is_broken(aims, monkeypatch, folder, width):
+    """But where it does not fit a line alone: the fingerprint, and paths."""
+    wide, narrow = [], []
+    for columns, words in ((200, wide), (width, narrow)):
+        monkeypatch.setattr("aims.cli._terminal.out._width", columns)
+        code, out, _ = aims("inspect", folder, "--all")
+        assert code == 0
+        assert all(cell_len(line) <= columns for line in out.splitlines())
+        tables = out.partition("\nSplits\n")[2]
+        words += re.findall(r"[^\s;]*\w[^\s;]*", tables)
+    # A table that is told row by row names its columns in each.
+    assert {*wide} == {*narrow}
+    assert {"leaf", "stone", "float64", "declared"} <= {*narrow}
 
 
 def test_inspect(aims, folder):

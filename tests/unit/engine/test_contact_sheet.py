@@ -8,8 +8,8 @@ import toys
 from pycocotools import mask as coco_mask
 
 from aims.core.vocabulary import DEFAULT_PROTOCOL, PROTOCOLS
+from aims.data.modalities import choose_dataset
 from aims.engine.contact_sheet import save_contact_sheet
-from aims.engine.inputs import choose_dataset
 
 
 def test_a_row_an_image_with_truth_and_prediction(tmp_path):

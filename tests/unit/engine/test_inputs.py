@@ -9,9 +9,10 @@ import torch
 from aims.core.errors import InputError
 from aims.core.records import Preprocessing
 from aims.core.vocabulary import PAPER, STRICT
+from aims.data.modalities import choose_dataset
 from aims.data.read import Dataset
 from aims.data.write import convert
-from aims.engine.inputs import Channels, choose_dataset, stack, survey, to_input
+from aims.engine.inputs import Channels, stack, survey, to_input
 from aims.sensors.derived import POLARIZERS
 from aims.sensors.polarization import aolp, aolp_folded, dolp, stokes
 from aims.sensors.scaling import published_constants
