@@ -33,7 +33,7 @@ as two) of alignment, image encoder and mask decoder for one image with one clic
 @click.option("--method", type=Name("method"), help="scratch, random-embed, linear, mlp, simcmf, vipt, ...")
 @click.option(
     "--tuning",
-    type=Name("tuning"),
+    type=Name("tuning", others=(NO_TUNING,)),
     help="full, lora, adapter, ...  [default: the method's with pretrained weights]",
 )
 @click.option(

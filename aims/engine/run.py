@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -121,9 +121,15 @@ def _working_on(job: Job, fresh: bool) -> Iterator[None]:
             if fresh and job.distributed.is_main:
                 shutil.rmtree(folder)
                 folder.mkdir()
-        # Dropout and data loaders draw from torch's global generators.
-        with torch.random.fork_rng([job.device] if job.device.type == "cuda" else []):
-            yield
+        try:
+            # Dropout and data loaders draw from torch's global generators.
+            with torch.random.fork_rng([job.device] if job.device.type == "cuda" else []):
+                yield
+        finally:
+            # It is empty where the run was refused.
+            if job.distributed.is_main:
+                with suppress(OSError):
+                    folder.rmdir()
 
 
 def _make(job: Job, observer: RunObserver, until: int) -> RunRecord | None:

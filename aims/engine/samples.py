@@ -26,6 +26,7 @@ from aims.core.vocabulary import (
     Protocol,
     TrainingPrompts,
 )
+from aims.core.words import count
 from aims.data.dropped import dropped_lines
 from aims.data.instances import paper_clicks
 from aims.data.manifest import PARTS
@@ -77,11 +78,11 @@ def split_images(
     return parts
 
 
-def _draw(refs: tuple[ImageRef, ...], count: int, seed: int) -> tuple[ImageRef, ...]:
-    """StepDraws `count` images without replacement, in their original order."""
-    if count > len(refs):
-        raise InputError(f"--train-images {count}: only {len(refs)} images are there to train on")
-    drawn = np.random.default_rng((seed, _TRAIN_IMAGES)).permutation(len(refs))[:count]
+def _draw(refs: tuple[ImageRef, ...], number: int, seed: int) -> tuple[ImageRef, ...]:
+    """Draws `number` images without replacement, in their original order."""
+    if number > len(refs):
+        raise InputError(f"--train-images {number}: the training part has {count(len(refs), 'image')}")
+    drawn = np.random.default_rng((seed, _TRAIN_IMAGES)).permutation(len(refs))[:number]
     return tuple(refs[place] for place in sorted(drawn))
 
 
@@ -265,7 +266,7 @@ class TrainingSet(TorchDataset[Batch]):
 
 
 def _drawn(usable: NDArray[np.int64], count: int, rng: np.random.Generator) -> Iterator[int]:
-    """StepDraws `count` instance ids; none is drawn again before each was drawn once."""
+    """Draws `count` instance ids; none is drawn again before each was drawn once."""
     left: list[int] = []
     for _ in range(count):
         left = left or usable.tolist()

@@ -164,7 +164,7 @@ def correcting_clicks(
     lots: Float[Tensor, " prompts"],
     image_size: int,
 ) -> tuple[Float[Tensor, "prompts 2"], Int[Tensor, " prompts"]]:
-    """StepDraws a pixel of the mask logits where they are wrong; where they are right, one of the target.
+    """Draws a pixel of the mask logits where they are wrong; where they are right, one of the target.
 
     Args:
         mask_logits: logits of the round before.
@@ -193,7 +193,7 @@ def correcting_clicks(
 def draw_pixels(
     weights: Int[Tensor, "*prompts pixels"], lots: Float[Tensor, "*prompts"], width: int
 ) -> Float[Tensor, "*prompts 2"]:
-    """StepDraws pixels with chances proportional to their weights; returns their (x, y).
+    """Draws pixels with chances proportional to their weights; returns their (x, y).
 
     Args:
         weights: weights of the pixels of a map, row by row.

@@ -407,6 +407,13 @@ def test_two_processes_do_not_work_on_one_run(dataset, tmp_path):
         run(job)
 
 
+def test_a_refused_run_leaves_no_folder(dataset, tmp_path):
+    job = toys.job(dataset, tmp_path, train_images=99)
+    with pytest.raises(InputError, match="--train-images 99"):
+        run(job)
+    assert [path.name for path in tmp_path.iterdir()] == [f".{job.folder.name}.lock"]
+
+
 def test_a_damaged_checkpoint_is_named(dataset, tmp_path):
     job = toys.job(dataset, tmp_path)
     job.folder.mkdir(parents=True)
