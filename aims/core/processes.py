@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from threading import Thread, current_thread, main_thread
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+_HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -35,6 +41,38 @@ def interrupted_by_signals() -> Iterator[None]:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
+
+
+@contextmanager
+def held_signals() -> Iterator[None]:
+    """Holds signals back while a process starts; they come at the end of the `with` block.
+
+    A process whose parent is interrupted while it starts it ends with a traceback. The new process holds them
+    back as well, until it calls `release_signals`.
+    """
+    # Starting multiprocessing's resource tracker unblocks signals, so it comes before they are blocked.
+    resource_tracker.ensure_running()
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in _HELD}
+    # Other threads take a signal that this one blocks, and Python then calls its handler here.
+    in_main = current_thread() is main_thread()
+    ours = {number: found for number, found in handlers.items() if callable(found) and in_main}
+    for number in ours:
+        signal.signal(number, lambda number, frame: came.append(number))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
+
+
+def release_signals() -> None:
+    """Lets the signals through that the start of this process held back."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
 
 
 #: Each decides how threads of OpenMP (GNU's, Intel's, LLVM's) wait; the last two belong to one runtime each.
@@ -68,6 +106,11 @@ class ProcessPool(ProcessPoolExecutor):
         self._reader, self._writer = context.Pipe(duplex=False)
         super().__init__(jobs, context, _begin, (self._reader,))
 
+    def submit(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Schedules a call; the first ones start the processes."""
+        with held_signals():
+            return super().submit(function, *args, **kwargs)
+
     def end(self) -> None:
         """Ends the processes at once; tasks that have not finished are lost."""
         self.shutdown(wait=False, cancel_futures=True)
@@ -85,6 +128,7 @@ def process_pool(jobs: int) -> ProcessPool:
 def _begin(lifeline: Connection) -> None:
     share_cores()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    release_signals()
     Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 
 

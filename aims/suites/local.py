@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from multiprocessing import get_context, resource_tracker
+from collections.abc import Mapping, Sequence
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from aims.core.processes import held_signals, release_signals
 from aims.engine.stopping import StopRequest
 from aims.suites.tasks import (
     Ending,
@@ -30,7 +30,6 @@ from aims.suites.tasks import (
 )
 
 _POLL_SECONDS = 0.2
-_HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_here(
@@ -125,13 +124,11 @@ class _Processes:
         context = get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_process, args=(theirs, self.work, task), name=task.name)
-        # Starting multiprocessing's resource tracker unblocks signals, so it comes before they are blocked.
-        resource_tracker.ensure_running()
-        with _held_signals():
+        with held_signals():
             process.start()
+            self.running[ours] = (task, process)
         # With our copy of its end closed, the pipe ends when the process does.
         theirs.close()
-        self.running[ours] = (task, process)
         self.tries[task.name] += 1
         self.busy.discard(task.name)
         self.observer.started(task)
@@ -184,23 +181,12 @@ def _death(code: int) -> str:
     return f"its process ended without a word ({ended})"
 
 
-@contextmanager
-def _held_signals() -> Iterator[None]:
-    """Blocks signals while a process starts; it inherits the mask and unblocks them when it is ready."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _process(connection: Connection, work: Work, task: Task) -> None:
     """Performs a task in a new process, and sends messages and ending to the sweep."""
     # A process group of its own, so that Ctrl-C reaches the sweep only, which sends SIGTERM once: a second
     # signal would end a training without saving.
     os.setpgid(0, 0)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
-
+    release_signals()
     try:
         connection.send(perform(work, task, connection.send))
     except BrokenPipeError:

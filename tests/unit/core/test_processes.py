@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from aims.core.files import temporary_folder
-from aims.core.processes import process_pool
+from aims.core.processes import held_signals, interrupted_by_signals, process_pool
 
 
 def gone(process: int) -> bool:
@@ -49,7 +50,7 @@ def test_end_waits_for_no_task():
 def test_no_process_outlives_the_one_that_made_the_pool(number):
     code = (
         "import os, time\n"
-        "from aims.core.processes import process_pool\n"
+        "from aims.core.processes import held_signals, interrupted_by_signals, process_pool\n"
         "if __name__ == '__main__':\n"
         "    pool = process_pool(1)\n"
         "    print(pool.submit(os.getpid).result(), flush=True)\n"
@@ -91,7 +92,7 @@ def test_a_terminated_command_closes_its_pools():
     code = (
         "import os, time\n"
         "from aims import cli\n"
-        "from aims.core.processes import process_pool\n"
+        "from aims.core.processes import held_signals, interrupted_by_signals, process_pool\n"
         "def work(*_, **__):\n"
         "    pool = process_pool(1)\n"
         "    try:\n"
@@ -142,3 +143,32 @@ def test_a_temporary_folder_goes_however_its_process_ends(tmp_path, number):
     with temporary_folder(tmp_path, "unpacked"):
         assert not folder.exists()
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_waits_until_a_process_has_started(number):
+    """Even where another thread, which does not block it, takes it."""
+    begun, ended = threading.Event(), threading.Event()
+    other = threading.Thread(target=ended.wait)
+
+    def start() -> None:
+        with held_signals():
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
+            begun.set()
+        raise AssertionError("the signal is lost")
+
+    other.start()
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupted_by_signals():
+            start()
+    finally:
+        ended.set()
+        other.join()
+    assert begun.is_set()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+
+
+def test_signals_reach_the_processes_of_a_pool():
+    with process_pool(1) as pool:
+        assert pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result() == set()
