@@ -86,10 +86,12 @@ def _write(
     check_empty(target)
     if layout == FOLDER and family is None:
         _refuse(f"the layout {FOLDER!r} without --family", {"--test": test})
+        from aims.core.staging import new_folder
         from aims.synth.shapes import write_shapes
 
-        description = write_shapes(target, **drawn)
-        following = [FOLDER, str(description)]
+        with new_folder(target) as folder:
+            description = write_shapes(folder, **drawn)
+        following = [FOLDER, str(target / description.name)]
     else:
         family = family or "rooms"
         with counting("render", drawn["scenes"], unit="scenes") as counter:

@@ -15,7 +15,7 @@ from aims.core.files import sync
 
 #: Ends the name of a folder that is not complete.
 PARTIAL = ".partial"
-# Locked while exporting. Its presence marks an unfinished export, whose files may be deleted.
+# Locked while writing. Its presence marks an unfinished folder, whose files may be deleted.
 _LOCK = ".export.lock"
 
 
@@ -59,9 +59,9 @@ def new_folder(out: Path) -> Iterator[Path]:
     """
     partial = out.with_name(f"{out.name}{PARTIAL}")
     if partial.exists() and not ((partial / _LOCK).is_file() or _is_empty(partial)):
-        raise InputError(f"{partial}: is in the way and is no unfinished export; give another --out")
+        raise InputError(f"{partial}: is in the way and is no unfinished folder of AIMS; give another --out")
     partial.mkdir(parents=True, exist_ok=True)
-    with held(FileLock(partial / _LOCK, timeout=0), partial, "exporting into it; wait for it"):
+    with held(FileLock(partial / _LOCK, timeout=0), partial, "writing it; wait for it"):
         try:
             # Another process may have ended since the caller looked.
             require_new(out)

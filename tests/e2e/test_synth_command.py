@@ -142,3 +142,13 @@ def test_torch_is_loaded_only_for_a_world(tmp_path):
 
 def test_the_words_of_the_help_name_every_layout():
     assert all(layout in synth.command.help for layout in LAYOUTS)
+
+
+def test_shapes_that_were_stopped_leave_nothing(aims, monkeypatch, tmp_path):
+    def stop(out, **drawn):
+        (out / "labels").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aims.synth.shapes.write_shapes", stop)
+    assert aims("synth", "folder", "--out", tmp_path / "raw", "--scenes", "12")[0] == 130
+    assert [*tmp_path.iterdir()] == []

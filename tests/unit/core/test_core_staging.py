@@ -25,7 +25,7 @@ def test_of_two_processes_the_second_is_refused(tmp_path):
     out = tmp_path / "out"
     with new_folder(out) as folder:
         (folder / "one").touch()
-        with refused(Busy, "out.partial: another process is exporting into it"), new_folder(out):
+        with refused(Busy, "out.partial: another process is writing it; wait for it"), new_folder(out):
             pass
     assert (out / "one").exists()
 
