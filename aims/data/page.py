@@ -14,7 +14,8 @@ from scipy import ndimage
 
 from aims.core.errors import InputError, unknown_name
 from aims.data.instances import stretch_nearest
-from aims.data.pictures import HATCH, Scale, draw
+from aims.data.looks import draw_of
+from aims.data.pictures import HATCH, Scale
 from aims.data.read import Dataset, Image
 from aims.data.refs import ImageRef
 from aims.data.summary import evenly
@@ -218,7 +219,7 @@ def _panel(dataset: Dataset, name: str, array: NDArray[Any], grid: tuple[int, in
     """Returns the template variables of one stream of an image."""
     # Of a large picture, as many pixels as the page can show: colours take eight bytes a value and more.
     step = max(1, max(array.shape[:2]) // _MOST_PIXELS)
-    drawing = draw(array[::step, ::step], name, dataset.streams[name])
+    drawing = draw_of(dataset, name, array[::step, ::step])
     pixels, scale = drawing.pixels, drawing.scale
     longest = max(pixels.shape[:2])
     if longest > SIDE:

@@ -1,4 +1,8 @@
-"""Draws streams as RGB images for display: intensity windows, colour maps, a hatch over missing pixels."""
+"""Draws streams as RGB images for display: intensity windows, colour maps, a hatch over missing pixels.
+
+A window is that of a sample: the picture's own pixels, or those of a dataset (`aims.data.looks`), so that the
+same value has the same colour in all its pictures.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +23,14 @@ Values = NDArray[np.floating[Any]]
 
 #: Percentiles at which a window clips the values, so that outliers do not reduce the contrast.
 WINDOW = (2.0, 98.0)
-_WINDOWED = f"window {WINDOW[0]:g} to {WINDOW[1]:g} %"
 #: The two greys of the hatch over pixels without a measurement.
 HATCH = (118, 138)
 _HATCHES_A_SIDE = 48
 # Linear light is raised to 1 / gamma for display.
 _DISPLAY_GAMMA = 2.2
+# Principal components as luma and two chromas (ITU-R BT.601), these so weak that no colour is neon.
+_CHROMA = 0.4
+_TO_RGB = ((0.0, 1.402), (-0.344, -0.714), (1.772, 0.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,34 +83,51 @@ def picture(array: Array, name: str, spec: StreamSpec) -> NDArray[np.uint8]:
     return draw(array, name, spec).pixels
 
 
-def draw(array: Array, name: str, spec: StreamSpec, window: tuple[float, float] | None = None) -> Drawing:
+def draw(
+    array: Array,
+    name: str,
+    spec: StreamSpec,
+    window: tuple[float, float] | None = None,
+    sample: Values | None = None,
+) -> Drawing:
     """Draws a stream as its quantity is usually displayed.
 
-    Depth is drawn in viridis and temperature in inferno, windowed to the image's own values; AoLP in a
-    cyclic colour map over half a turn, DoLP in magma from 0 to 1; the linear intensities of a polarization
-    camera with a display gamma; RGB and HHA unchanged; anything else in grey (one channel) or in false
-    colours. Several channels of AoLP or DoLP are averaged, AoLP as a direction.
+    Depth is drawn in viridis and temperature in inferno, windowed to the sample's values; AoLP in a cyclic
+    colour map over half a turn, DoLP in magma from 0 to 1; the linear intensities of a polarization camera
+    with a display gamma; RGB and HHA unchanged; anything else in grey (one channel), in false colours
+    (three), or as its principal components: the first as brightness, the second and third as muted colours.
+    Several channels of AoLP or DoLP are averaged, AoLP as a direction.
 
     Args:
         array: (height, width, channels) as stored.
         name: name of the stream, e.g. "depth"; for an unknown name the unit decides, then the channels.
         spec: the stream's description.
         window: the values of the first and the last colour; None for those above. Angles have none.
+        sample: (n, channels) values that windows and components are of, NaN where there is no measurement
+            (`measured_values`); None for the image's own.
     """
-    values = array.astype(np.float64)
-    unknown: NDArray[np.bool_] = np.asarray(~spec.measured(array).all(axis=2))
-    values[unknown] = np.nan
+    values = measured_values(array, spec)
+    unknown: NDArray[np.bool_] = np.isnan(values).any(axis=2)
     by_unit = _BY_UNIT.get(spec.unit) if spec.channels == 1 else None
     painter = _BY_NAME.get(name) or by_unit or _paint_generic
-    colours, note, scale = painter(values, spec, window)
+    own = values.reshape(-1, values.shape[2])
+    colours, note, scale = painter(values, spec, window, own if sample is None else sample)
     pixels = np.where(unknown[:, :, None], _hatch(unknown.shape)[:, :, None], colours).astype(np.uint8)
     return Drawing(pixels=pixels, note=note, scale=scale, missing=float(unknown.mean()))
 
 
-# A painter maps (height, width, channels) values, NaN where missing, to colours, a note and the scale.
+def measured_values(array: Array, spec: StreamSpec) -> Values:
+    """Returns an image's (height, width, channels) values as float64, NaN where one was not measured."""
+    values = array.astype(np.float64)
+    values[~spec.measured(array).all(axis=2)] = np.nan
+    return values
+
+
+# A painter maps (height, width, channels) values, NaN where missing, to colours, a note and the scale, within
+# the window of (n, channels) values.
 _Painted = tuple[NDArray[np.uint8], str, Scale | None]
 _Window = tuple[float, float] | None
-_Painter = Callable[[Values, StreamSpec, _Window], _Painted]
+_Painter = Callable[[Values, StreamSpec, _Window, Values], _Painted]
 
 
 def _window(values: Values, *shares: float) -> tuple[float, ...]:
@@ -146,18 +169,17 @@ def _shown(low: float, high: float) -> str:
 def _paint_mapped(colour_map: str) -> _Painter:
     """Returns a painter that draws the mean of the channels in a colour map, within its window."""
 
-    def paint(values: Values, spec: StreamSpec, window: _Window) -> _Painted:
-        plane = values.mean(axis=2)
-        low, high = window or _window(plane, *WINDOW)
+    def paint(values: Values, spec: StreamSpec, window: _Window, sample: Values) -> _Painted:
+        low, high = window or _window(sample.mean(axis=1), *WINDOW)
         unit = "°C" if spec.unit in _CELSIUS else spec.unit
         scale = Scale(low=low, high=high, unit=unit, colours=_colours(colour_map))
-        how = _WINDOWED if window is None else _shown(low, high)
-        return scale.colours[_bytes(_stretch(plane, low, high))], _note(values, how), scale
+        shown = _bytes(_stretch(values.mean(axis=2), low, high))
+        return scale.colours[shown], _note(values, _shown(low, high)), scale
 
     return paint
 
 
-def _paint_angle(values: Values, spec: StreamSpec, window: _Window) -> _Painted:
+def _paint_angle(values: Values, spec: StreamSpec, window: _Window, sample: Values) -> _Painted:
     # An angle of polarization repeats after half a turn: 0 and 180 degrees must get one colour.
     half_turn = 180.0 if spec.unit.startswith(("deg", "°")) else _top(spec)
     if spec.unit.startswith("rad"):
@@ -174,7 +196,7 @@ def _top(spec: StreamSpec) -> float:
     return spec.valid_range[1] if spec.valid_range and spec.valid_range[1] > 0 else 1.0
 
 
-def _paint_degree(values: Values, spec: StreamSpec, window: _Window) -> _Painted:
+def _paint_degree(values: Values, spec: StreamSpec, window: _Window, sample: Values) -> _Painted:
     top = _top(spec)
     low, high = window or (0.0, top)
     scale = Scale(low=low / top, high=high / top, unit="", colours=_colours("magma"))
@@ -182,34 +204,55 @@ def _paint_degree(values: Values, spec: StreamSpec, window: _Window) -> _Painted
     return scale.colours[_bytes(shown)], _note(values, "degree"), scale
 
 
-def _paint_linear_light(values: Values, spec: StreamSpec, window: _Window) -> _Painted:
+def _paint_linear_light(values: Values, spec: StreamSpec, window: _Window, sample: Values) -> _Painted:
     if values.shape[2] not in (1, 3):
-        return _paint_generic(values, spec, window)
-    black, white = window or (0.0, *_window(values, 99.5))
+        return _paint_generic(values, spec, window, sample)
+    black, white = window or (0.0, *_window(sample, 99.5))
     shown = _stretch(values, black, white) ** (1 / _DISPLAY_GAMMA)
     note = f"linear light, {black:.3g} to {white:.3g}, gamma {_DISPLAY_GAMMA}"
     return np.broadcast_to(_bytes(shown), (*values.shape[:2], 3)), note, None
 
 
-def _paint_unchanged(values: Values, spec: StreamSpec, window: _Window) -> _Painted:
+def _paint_unchanged(values: Values, spec: StreamSpec, window: _Window, sample: Values) -> _Painted:
     if values.shape[2] != 3 or spec.valid_range != (0, 255) or window is not None:
-        return _paint_generic(values, spec, window)
+        return _paint_generic(values, spec, window, sample)
     return _bytes(_stretch(values, 0, 255)), "as stored", None
 
 
-def _paint_generic(values: Values, spec: StreamSpec, window: _Window) -> _Painted:
+def _paint_generic(values: Values, spec: StreamSpec, window: _Window, sample: Values) -> _Painted:
     channels = values.shape[2]
-    if channels == 1:
-        return _paint_mapped("gray")(values, spec, window)
-    how = _WINDOWED if window is None else _shown(*window)
     if channels == 3:
         # One window for all three channels keeps the colour balance.
-        return _bytes(_stretch(values, *(window or _window(values, *WINDOW)))), how, None
-    chosen = {2: (0, 1, 1), 4: (0, 1, 2)}.get(channels, (0, channels // 2, channels - 1))
-    planes = [_stretch(values[:, :, k], *(window or _window(values[:, :, k], *WINDOW))) for k in chosen]
-    names = "1 red, 2 cyan" if channels == 2 else "{}, {} and {} as RGB".format(*(k + 1 for k in chosen))
-    each = "each in its window" if window is None else how
-    return _bytes(np.stack(planes, axis=2)), f"channels {names} (of {channels}), {each}", None
+        low, high = window or _window(sample, *WINDOW)
+        return _bytes(_stretch(values, low, high)), _shown(low, high), None
+    if channels == 1 or window is not None:
+        return _paint_mapped("gray")(values, spec, window, sample)
+    return _paint_components(values, sample)
+
+
+def _paint_components(values: Values, sample: Values) -> _Painted:
+    """Draws principal components of the standardised channels: brightness, blue to yellow, red to green."""
+    known = sample[np.isfinite(sample).all(axis=1)]
+    mean, deviation = (known.mean(axis=0), known.std(axis=0)) if len(known) else (0.0, np.zeros(1))
+    spread = np.where(deviation > 0, deviation, 1.0)
+    if len(known):
+        known = (known - mean) / spread
+    axes = np.linalg.eigh(known.T @ known)[1][:, ::-1][:, :3]
+    # Eigenvectors have no sign: the first of the largest weights is positive.
+    largest = np.abs(axes).round(6).argmax(axis=0)
+    axes = axes * np.sign(axes[largest, np.arange(axes.shape[1])])
+    parts = (values - mean) / spread @ axes
+    shown = [
+        _stretch(part, *_window(reference, *WINDOW))
+        for part, reference in zip(np.moveaxis(parts, 2, 0), (known @ axes).T, strict=True)
+    ]
+    luma, *chromas = shown
+    planes = [
+        luma + _CHROMA * sum(weight * (part - 0.5) for weight, part in zip(weights, chromas, strict=False))
+        for weights in _TO_RGB
+    ]
+    note = f"principal components of {values.shape[2]} channels: brightness, then muted colours"
+    return _bytes(np.clip(np.stack(planes, axis=2), 0, 1)), note, None
 
 
 def _hatch(shape: tuple[int, ...]) -> NDArray[np.uint8]:

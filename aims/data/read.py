@@ -62,11 +62,15 @@ class Dataset:
         folder: the dataset's folder.
         spec: description of the whole dataset (classes, streams, licence, ...).
         manifest: the content of aims.json.
+        samples: pixels of streams that pictures share a window by (`aims.data.looks`).
     """
 
     folder: Path
     spec: DatasetSpec
     manifest: Manifest
+    samples: dict[str, NDArray[np.floating[Any]] | None] = field(
+        default_factory=dict, repr=False, compare=False
+    )
     _cache: _RowGroup | None = field(default=None, repr=False)
 
     @classmethod
@@ -267,7 +271,8 @@ class Dataset:
     def __getstate__(self) -> dict[str, Any]:
         # Without what was read, which every worker process would otherwise receive.
         read = ("index", "refs")
-        return {**{name: value for name, value in self.__dict__.items() if name not in read}, "_cache": None}
+        kept = {name: value for name, value in self.__dict__.items() if name not in read}
+        return {**kept, "samples": {}, "_cache": None}
 
 
 def read_rows(

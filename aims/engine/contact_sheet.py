@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from aims.core.files import atomic_write
 from aims.core.records import InstanceRow
 from aims.core.vocabulary import Modality
+from aims.data.looks import draw_of
 from aims.data.overlays import click_in_picture, predicted_mask, tinted
-from aims.data.pictures import picture
 from aims.data.read import Dataset
 from aims.data.refs import ImageRef
 
@@ -64,7 +64,7 @@ def _draw_row(
     name = modality.streams[0]
     image = dataset.read(ref, modality.streams)
     height, width = image.instances.shape[0], image.instances.shape[1]
-    shown = picture(image.streams[name], name, dataset.streams[name]) / 255
+    shown = draw_of(dataset, name, image.streams[name]).pixels / 255
     panels: tuple[tuple[str, list[NDArray[np.bool_]]], ...] = (
         (f"{image.image_id}  {modality.name}", []),
         (

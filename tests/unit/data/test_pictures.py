@@ -9,6 +9,7 @@ import pytest
 
 from aims.core.schema import StreamSpec
 from aims.data.pictures import HATCH, Scale, draw, picture
+from helpers import seeded
 
 VIRIDIS = (0x44, 0x01, 0x54), (0xFD, 0xE7, 0x25)
 INFERNO = (0x00, 0x00, 0x04), (0xFC, 0xFF, 0xA4)
@@ -122,16 +123,37 @@ def test_three_unknown_channels_share_a_window():
     assert len(set(found[0, :, 2].tolist())) == 1
 
 
-def test_other_counts_show_some_channels_and_say_so():
-    seven = np.zeros((1, 101, 7), np.float32)
-    seven[:, :, 0:1], seven[:, :, 3:4] = RAMP, 100 - RAMP
-    found = draw(seven, "hyper", spec(7))
-    assert found.pixels[0, 0].tolist() == [0, 255, 128]
-    assert found.pixels[0, 100].tolist() == [255, 0, 128]
-    assert "channels 1, 4 and 7 as RGB (of 7)" in found.note
-    two = draw(np.concatenate([RAMP, 100 - RAMP], axis=2), "gas", spec(2))
-    assert two.pixels[0, 0].tolist() == [0, 255, 255]
-    assert "1 red, 2 cyan" in two.note
+@pytest.mark.parametrize("channels", [2, 4, 7])
+def test_other_counts_show_principal_components(channels):
+    """What all channels share is brightness, what tells them apart a muted colour."""
+    rng = seeded("components", channels)
+    shared = np.broadcast_to(np.linspace(0, 1, 100)[None, :, None], (80, 100, channels))
+    scales = 10.0 ** np.arange(channels)
+    values = (shared + 0.1 * rng.standard_normal((80, 100, channels))) * scales
+    found = draw(values, "hyper", spec(channels))
+    pixels = found.pixels.astype(float)
+    brightness = pixels.mean(axis=(0, 2))
+    assert np.corrcoef(brightness, np.arange(100))[0, 1] > 0.98
+    assert (pixels.max(axis=2) - pixels.min(axis=2)).max() <= 0.9 * 255
+    assert np.median(pixels.max(axis=2) - pixels.min(axis=2)) < 0.35 * 255
+    assert found.note.startswith(f"principal components of {channels} channels: ")
+    # Units and zeros of the channels do not matter.
+    other = draw(values * 3 + 5, "hyper", spec(channels)).pixels
+    assert np.abs(other.astype(int) - found.pixels).max() <= 1
+
+
+def test_the_window_is_that_of_the_sample():
+    sample = np.array([[0.0], [200.0]] * 50 + [[np.nan]])
+    for name in ("sonar", "thermal", "depth"):
+        own, shared = (draw(RAMP, name, spec(), sample=each) for each in (None, sample))
+        assert (shared.scale.low, shared.scale.high) == (0, 200)
+        assert own.scale.high < 100
+        # The end of the ramp has the colour of the middle.
+        assert shared.pixels[0, 100].tolist() == shared.scale.colours[128].tolist()
+    values = seeded("sample").random((9, 8, 5))
+    parts = (values, values[:4])
+    first, second = (draw(part, "hyper", spec(5), sample=values.reshape(-1, 5)) for part in parts)
+    assert np.array_equal(first.pixels[:4], second.pixels)
 
 
 def test_missing_pixels_are_hatched():
