@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -37,6 +38,8 @@ _PALETTE = ("#22d3ee", "#ffb020", "#ff5cd6", "#7dea54", "#ff6b5e", "#a78bfa", "#
 _GOLDEN_ANGLE = 137.508
 #: Size of a page: browsers become slow with larger ones.
 MOST_BYTES = 20_000_000
+# Columns of what instances an image has.
+_OBJECTS = ("image_id", "height", "width", "objects")
 # Of an image; more are no longer seen one by one.
 _MOST_OUTLINES = 1000
 # Bytes of HTML around what a card holds: of an outline with its clicks, a class, and a stream.
@@ -51,7 +54,14 @@ class Page(NamedTuple):
 
 
 def choose_images(
-    dataset: Dataset, count: int, *, split: str | None = None, seed: int | None = None
+    dataset: Dataset,
+    count: int,
+    *,
+    split: str | None = None,
+    group: str | None = None,
+    class_name: str | None = None,
+    area: tuple[int, int | None] | None = None,
+    seed: int | None = None,
 ) -> list[ImageRef]:
     """Chooses images spread over splits, over the groups of each split, and evenly within them.
 
@@ -62,20 +72,35 @@ def choose_images(
         dataset: an open dataset.
         count: maximum number of images.
         split: choose from this split alone; None uses all.
+        group: choose from this group alone; None uses all.
+        class_name: choose images with an instance of this class; None of any.
+        area: smallest and largest area of that instance in pixels, the largest may be None; None for any.
         seed: choose at random within these rules; None takes evenly spaced images.
 
     Returns:
         The images, in the dataset's order.
 
     Raises:
-        InputError: the split does not exist, or it has no images.
+        InputError: the split, the group or the class does not exist, or no image is of all that is wanted.
+        AimsError: a file is damaged.
     """
-    if split is not None and split not in dataset.index:
-        raise unknown_name("split", split, dataset.index, where=str(dataset.folder))
-    pools = [refs for name, refs in dataset.index.items() if split in (None, name)]
+    for kind, name, known in (
+        ("split", split, dataset.index),
+        ("group", group, {ref.group for ref in dataset.refs} if group is not None else ()),
+        ("class", class_name, dataset.spec.classes),
+    ):
+        if name is not None and name not in known:
+            raise unknown_name(kind, name, known, where=str(dataset.folder))
+    pools = [
+        [ref for ref in refs if group in (None, ref.group)]
+        for name, refs in dataset.index.items()
+        if split in (None, name)
+    ]
+    if class_name is not None or area is not None:
+        found = _images_with(dataset, class_name, area or (0, None))
+        pools = [[ref for ref in refs if ref.image_id in found] for refs in pools]
     if not any(pools):
-        where = f"split {split!r}" if split is not None else "any split"
-        raise InputError(f"{dataset.folder}: no image in {where}")
+        raise InputError(f"{dataset.folder}: no image is of all that is wanted")
     shares = [0] * len(pools)
     for _ in range(min(count, sum(map(len, pools)))):
         open_pools = [k for k, pool in enumerate(pools) if shares[k] < len(pool)]
@@ -86,6 +111,18 @@ def choose_images(
         for pool, share in zip(pools, shares, strict=True)
         for ref in _spread_over_groups(pool, share, rng)
     ]
+
+
+def _images_with(dataset: Dataset, class_name: str | None, area: tuple[int, int | None]) -> set[str]:
+    """Returns the names of the images with an instance of a class and a range of areas."""
+    wanted = None if class_name is None else dataset.spec.classes.index(class_name) + 1
+    low, high = area[0], math.inf if area[1] is None else area[1]
+    return {
+        row["image_id"]
+        for file in dataset.manifest.files
+        for _, _, row in dataset.rows(file, _OBJECTS)
+        if any(wanted in (None, item["class_id"]) and low <= item["area"] <= high for item in row["objects"])
+    }
 
 
 def _spread_over_groups(
@@ -163,6 +200,7 @@ def render_page(
         ],
         cards=cards,
         left_out=len(refs) - len(cards),
+        groups=sorted({card["ref"].group for card in cards}),
         hatch=HATCH,
     )
     return Page(html, [card["ref"] for card in cards])
@@ -262,6 +300,8 @@ def _outlines(
     return [
         {
             "colour": colours[item["class_id"] - 1],
+            "class": names[item["class_id"] - 1],
+            "area": item["area"],
             "path": _path(instances, item["id"], boxes.get(item["id"])),
             "title": f"{names[item['class_id'] - 1]}, instance {item['id']}, {item['area']:,} px",
             "strict": place(item["click_strict"]),

@@ -23,6 +23,8 @@ Values = NDArray[np.floating[Any]]
 
 #: Percentiles at which a window clips the values, so that outliers do not reduce the contrast.
 WINDOW = (2.0, 98.0)
+# Percentile of the last colour where the first is zero.
+_BRIGHTEST = 99.5
 #: The two greys of the hatch over pixels without a measurement.
 HATCH = (118, 138)
 _HATCHES_A_SIDE = 48
@@ -93,7 +95,7 @@ def draw(
     """Draws a stream as its quantity is usually displayed.
 
     Depth is drawn in viridis and temperature in inferno, windowed to the sample's values; AoLP in a cyclic
-    colour map over half a turn, DoLP in magma from 0 to 1; the linear intensities of a polarization camera
+    colour map over half a turn, DoLP in magma from 0; the linear intensities of a polarization camera
     with a display gamma; RGB and HHA unchanged; anything else in grey (one channel), in false colours
     (three), or as its principal components: the first as brightness, the second and third as muted colours.
     Several channels of AoLP or DoLP are averaged, AoLP as a direction.
@@ -198,7 +200,8 @@ def _top(spec: StreamSpec) -> float:
 
 def _paint_degree(values: Values, spec: StreamSpec, window: _Window, sample: Values) -> _Painted:
     top = _top(spec)
-    low, high = window or (0.0, top)
+    # Most of the world polarizes little.
+    low, high = window or (0.0, _window(sample.mean(axis=1), _BRIGHTEST)[0] or top)
     scale = Scale(low=low / top, high=high / top, unit="", colours=_colours("magma"))
     shown = _stretch(values.mean(axis=2), low, high)
     return scale.colours[_bytes(shown)], _note(values, "degree"), scale
@@ -207,7 +210,7 @@ def _paint_degree(values: Values, spec: StreamSpec, window: _Window, sample: Val
 def _paint_linear_light(values: Values, spec: StreamSpec, window: _Window, sample: Values) -> _Painted:
     if values.shape[2] not in (1, 3):
         return _paint_generic(values, spec, window, sample)
-    black, white = window or (0.0, *_window(sample, 99.5))
+    black, white = window or (0.0, *_window(sample, _BRIGHTEST))
     shown = _stretch(values, black, white) ** (1 / _DISPLAY_GAMMA)
     note = f"linear light, {black:.3g} to {white:.3g}, gamma {_DISPLAY_GAMMA}"
     return np.broadcast_to(_bytes(shown), (*values.shape[:2], 3)), note, None

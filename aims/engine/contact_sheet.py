@@ -64,7 +64,7 @@ def _draw_row(
     name = modality.streams[0]
     image = dataset.read(ref, modality.streams)
     height, width = image.instances.shape[0], image.instances.shape[1]
-    shown = draw_of(dataset, name, image.streams[name]).pixels / 255
+    shown = draw_of(dataset, name, image.streams[name]).pixels
     panels: tuple[tuple[str, list[NDArray[np.bool_]]], ...] = (
         (f"{image.image_id}  {modality.name}", []),
         (
@@ -82,7 +82,7 @@ def _draw_row(
     draw = ImageDraw.Draw(result)
     for k, (title, masks) in enumerate(panels):
         left = k * (_PANEL + _GAP) + _GAP // 2
-        pixels = Image.fromarray(np.rint(255 * tinted(shown, masks)).astype(np.uint8))
+        pixels = Image.fromarray(tinted(shown, masks))
         # Small images are enlarged: nearest keeps their pixels sharp.
         kind = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
         result.paste(pixels.resize((_PANEL, tall), kind), (left, _TITLE))

@@ -69,7 +69,7 @@ def test_the_test_and_the_picture(aims, folder, disc, oracle, tmp_path):
     assert 1 <= len(content["most"][0]) <= 4
     assert content["most"][1] == []
     height, width, _ = cv2.imread(str(picture)).shape
-    assert width == 1040
+    assert width == 1062
     assert height > 150 * len(content["most"][0])
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aims.core.records import INSTANCES
+from aims.data.looks import draw_of
 from aims.data.overlays import click_in_picture, predicted_mask
-from aims.data.pictures import picture
 from aims.data.read import Dataset
 from aims.data.refs import ImageRef
 from aims.reports.figures.panels import Shot, draw_click, sensor_stream, webp
@@ -102,7 +102,7 @@ class _Pictures:
         key = (image_id, stream)
         if key not in self._kept:
             image = self.dataset.read(self.refs[image_id], (stream,))
-            drawn = picture(image.streams[stream], stream, self.dataset.streams[stream])
+            drawn = draw_of(self.dataset, stream, image.streams[stream]).pixels
             # A dict keeps the order of insertion: the first key is the oldest.
             while len(self._kept) >= _KEPT:
                 del self._kept[next(iter(self._kept))]

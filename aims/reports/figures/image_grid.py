@@ -15,6 +15,8 @@ from aims.core.files import atomic_write
 from aims.core.texts import printable
 from aims.reports.figures.style import save_figure
 
+#: What is drawn on an image of a grid, for its caption.
+LEGEND = "Dot: the click; coloured: the mask; white: the outline of the truth."
 # In inches: width of an image, height of the note below it, height of a line of the caption.
 _WIDTH, _NOTE, _LINE = 2.0, 0.2, 0.15
 _LABEL, _HEAD = 0.3, 0.25

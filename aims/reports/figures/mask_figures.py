@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from aims.core.files import write_text
 from aims.core.records import INSTANCES
 from aims.core.vocabulary import MODALITIES
+from aims.data.looks import draw_of
 from aims.data.overlays import click_in_picture, predicted_mask
-from aims.data.pictures import picture
 from aims.data.read import Dataset
 from aims.reports.comparison.table import Comparison
-from aims.reports.figures.image_grid import ImageRow, muted, save_image_grid
+from aims.reports.figures.image_grid import LEGEND, ImageRow, muted, save_image_grid
 from aims.reports.figures.mask_figure import FIGURES, SHOWN, MaskFigure, find_mask_figures
 from aims.reports.figures.panels import draw_mask
 from aims.reports.figures.split_figure import write_split_figure
@@ -31,7 +31,6 @@ _RULE = (
     "of the larger half of the test instances; the same instances for all. Of each method the tuning with "
     "the highest mIoU, its lowest seed."
 )
-_LEGEND = "Dot: the click; blue: the mask; white: the outline of the truth."
 _FIELDS = (
     *("figure", "row", "dataset", "fingerprint", "modality", "protocol", "backbone", "limit", "weights"),
     *("image_id", "instance_id", "area_px", "click_x", "click_y", "click_height", "click_width"),
@@ -101,7 +100,7 @@ def _write(base: Path, lines: Sequence[_Line], rule: str) -> list[Path]:
         table += [{"figure": base.name, "row": label, **line, "rule": rule} for line in scored]
     condition = condition_title(lines[0][1].table.condition)
     names = ", ".join(dict.fromkeys(figure.dataset.name for _, figure, _ in lines))
-    caption = f"{names}: {condition[0].lower()}{condition[1:]}. {rule} {_LEGEND}"
+    caption = f"{names}: {condition[0].lower()}{condition[1:]}. {rule} {LEGEND}"
     png, listed = base.with_name(f"{base.name}.png"), base.with_name(f"{base.name}.csv")
     save_image_grid(png, ("input", *(SHOWN[method] for method in methods), "truth"), rows, caption)
     write_text(listed, write_csv(_FIELDS, table))
@@ -116,7 +115,7 @@ def _row(
     ref = next(ref for ref in dataset.refs if ref.image_id == key[0])
     streams = tuple(dict.fromkeys((figure.stream, *(column.stream for column in figure.columns.values()))))
     image = dataset.read(ref, streams)
-    bases = {name: picture(image.streams[name], name, dataset.streams[name]) for name in streams}
+    bases = {name: draw_of(dataset, name, image.streams[name]).pixels for name in streams}
     truth = image.instances == key[1]
     size = (truth.shape[0], truth.shape[1])
     pictures: list[NDArray[np.uint8] | None] = []

@@ -6,17 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from aims.core.config import SETTINGS, TELLING_SETTINGS, RunConfig
 from aims.core.errors import InputError
-from aims.core.files import atomic_write
 from aims.core.records import INSTANCES
-from aims.core.texts import printable
+from aims.data.looks import draw_of
 from aims.data.overlays import click_in_picture, predicted_mask
-from aims.data.pictures import picture
+from aims.reports.figures.image_grid import LEGEND, ImageRow, save_image_grid
 from aims.reports.figures.panels import draw_mask, open_datasets, sensor_stream
-from aims.reports.figures.style import save_figure
 from aims.reports.runs.instances import Key, read_scored
 from aims.reports.runs.load import Run, load_run
 from aims.reports.statistics.paired import Difference, compare, sample_scores
@@ -131,29 +127,41 @@ def draw_pair(path: Path, pair: Pair, data: Path) -> None:
     refs = {ref.image_id: ref for ref in dataset.refs}
     streams = [sensor_stream(run.config.modality, dataset) for run in pair.runs]
     images = [dataset.read(refs[key[0]], tuple(dict.fromkeys(streams))) for key in keys]
-    # A panel is 2.6 inches wide; its height follows the pictures.
-    ratio = max(image.instances.shape[0] / image.instances.shape[1] for image in images)
-    figure = Figure(figsize=(10.4, len(keys) * (2.6 * ratio + 0.25)), dpi=100, layout="constrained")
-    panels = figure.subplots(len(keys), 4, squeeze=False)
-    for axes, key, image in zip(panels, keys, images, strict=True):
-        bases = [picture(image.streams[name], name, dataset.streams[name]) for name in streams]
+    configs = [run.config for run in pair.runs]
+    same = configs[0].method == configs[1].method
+    names = ("first", "second") if same else tuple(config.method for config in configs)
+    rows = []
+    for key, image in zip(keys, images, strict=True):
+        bases = [draw_of(dataset, name, image.streams[name]).pixels for name in streams]
         truth = image.instances == key[1]
-        rows = [each[key] for each in scored]
-        click = click_in_picture(rows[0], (truth.shape[0], truth.shape[1]))
-        masks = [predicted_mask(row, (truth.shape[0], truth.shape[1])) for row in rows]
-        drawn = [
-            draw_mask(bases[0], None, None, click),
-            draw_mask(bases[0], truth, truth, click),
-            *(draw_mask(base, mask, truth, click) for base, mask in zip(bases, masks, strict=True)),
+        size = (truth.shape[0], truth.shape[1])
+        found = [each[key] for each in scored]
+        click = click_in_picture(found[0], size)
+        predictions = [
+            draw_mask(base, predicted_mask(row, size), truth, click)
+            for base, row in zip(bases, found, strict=True)
         ]
-        titles = [f"{key[0]}, {streams[0]}", f"truth, {int(truth.sum()):,} px"]
-        titles += [f"{label}: IoU {row['iou']:.2f}" for label, row in zip(labels(pair), rows, strict=True)]
-        for panel, shown, title in zip(axes, drawn, titles, strict=True):
-            panel.imshow(shown)
-            panel.set_title(printable(title), fontsize=8, loc="left", parse_math=False)
-            panel.set_axis_off()
-    with atomic_write(path) as beside:
-        save_figure(figure, beside, format="png", metadata={"Software": None})
+        better = names[key not in pair.most[0]]
+        rows.append(
+            ImageRow(
+                label=f"{better} is better",
+                pictures=(
+                    draw_mask(bases[0], None, None, click),
+                    draw_mask(bases[0], truth, truth, click),
+                    *predictions,
+                ),
+                notes=(
+                    f"{streams[0]}, {key[0]}",
+                    f"{int(truth.sum()):,} px",
+                    *(
+                        f"IoU {row['iou']:.2f}" + (f", sees {stream}" if stream != streams[0] else "")
+                        for row, stream in zip(found, streams, strict=True)
+                    ),
+                ),
+            )
+        )
+    told = "; ".join(f"{name}: {label}" for name, label in zip(names, labels(pair), strict=True))
+    save_image_grid(path, ("input", "truth", *names), rows, f"{told}. {LEGEND}")
 
 
 def labels(pair: Pair) -> tuple[str, str]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from aims.core.errors import InputError
 from aims.core.records import INSTANCES
 from aims.core.vocabulary import MODALITIES
+from aims.data.looks import draw_of
 from aims.data.overlays import click_in_picture, predicted_mask, tinted
-from aims.data.pictures import picture
 from aims.data.read import Dataset, find_datasets
 from aims.reports.comparison.table import Comparison, ComparisonRow
 from aims.reports.runs.instances import Key, pick_instances, read_scored
@@ -27,8 +27,6 @@ METHODS = ("zero-shot", "scratch", "random-embed", "linear", "vipt", "cmx", "sim
 PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 _WIDTH = 256
-# RGB of a mask, 0..1: cyan is far from greys and from the colours of thermal and depth images.
-_MASK = (0.0, 0.88, 1.0)
 _QUALITY = 88
 
 
@@ -111,7 +109,7 @@ def _panel(table: Comparison, modality: str, dataset: Dataset) -> Panel | None:
     shots = []
     for key in keys:
         image = dataset.read(refs[key[0]], (stream,))
-        base = picture(image.streams[stream], stream, dataset.streams[stream])
+        base = draw_of(dataset, stream, image.streams[stream]).pixels
         shots.append(_shots(base, image.instances == key[1], key, rows, [found[key] for found in scored]))
     return Panel(
         modality=modality,
@@ -189,7 +187,7 @@ def draw_mask(
         truth: (height, width) mask that is outlined in white, or None.
         click: (x, y) in pixels of `base`.
     """
-    shown = base if mask is None else np.rint(255 * tinted(base / 255, [mask], [_MASK])).astype(np.uint8)
+    shown = base if mask is None else tinted(base, [mask])
     rows, columns = shown.shape[:2]
     factor = max(1, round(_WIDTH / columns)) if columns < _WIDTH else _WIDTH / columns
     target = (max(1, round(columns * factor)), max(1, round(rows * factor)))

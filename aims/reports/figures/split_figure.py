@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aims.core.files import write_text
 from aims.core.vocabulary import BROKEN_IMAGES
-from aims.data.pictures import picture
+from aims.data.looks import draw_of
 from aims.data.read import Dataset
 from aims.reports.figures.image_grid import ImageRow, muted, save_image_grid
 from aims.reports.tables.results_table import write_csv
@@ -79,7 +79,7 @@ def _row(dataset: Dataset, image_id: str) -> tuple[ImageRow, Counter[int]]:
     ref = next(ref for ref in dataset.index["test"] if ref.image_id == image_id)
     stream = next(iter(dataset.streams))
     image = dataset.read(ref, (stream,))
-    base = picture(image.streams[stream], stream, dataset.streams[stream])
+    base = draw_of(dataset, stream, image.streams[stream]).pixels
     classes = Counter(item["class_id"] for item in image.objects)
     by_class = [
         np.isin(image.instances, [item["id"] for item in image.objects if item["class_id"] == class_id])

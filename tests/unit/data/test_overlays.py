@@ -1,25 +1,42 @@
-"""Masks of runs, which others may have written, are drawn or refused."""
+"""Masks in colours that the picture does not have."""
 
 from __future__ import annotations
 
+import cv2
+import matplotlib as mpl
 import numpy as np
 import pytest
 
-from aims.core.errors import AimsError
-from aims.data.overlays import predicted_mask
-from aims.engine.masks import encode_mask
+from aims.data.overlays import PALETTE, contrasting_colours, tinted
+from helpers import seeded
 
 
-def row(rle):
-    return {"image_id": "a", "instance_id": 1, "rle_native": None, "rle_grid": rle}
+@pytest.mark.parametrize("colour", PALETTE)
+def test_a_colour_of_the_picture_is_not_taken(colour):
+    found = contrasting_colours(np.full((40, 60, 3), colour, np.uint8))
+    assert colour not in found[: len(PALETTE) // 2]
+    assert len(found) >= len(PALETTE) // 2
 
 
-def test_a_mask_is_stretched_to_the_image():
-    mask = np.eye(4, dtype=bool)
-    assert predicted_mask(row(encode_mask(mask)), (8, 8)).sum() == 4 * mask.sum()
+@pytest.mark.parametrize("colour_map", ["gray", "viridis", "inferno", "magma", "twilight"])
+def test_a_mask_is_seen_in_every_colour_map(colour_map):
+    levels = seeded("tinted").random((40, 60))
+    picture = np.rint(255 * mpl.colormaps[colour_map](levels)[:, :, :3]).astype(np.uint8)
+    mask = np.zeros((40, 60), bool)
+    mask[10:30, 10:50] = True
+    drawn = tinted(picture, [mask])
+    assert np.array_equal(drawn[~mask], picture[~mask])
+    before, after = (
+        cv2.cvtColor(each.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for each in (picture, drawn)
+    )
+    # About 2.3 can just be told apart.
+    assert np.percentile(np.linalg.norm(after - before, axis=2)[mask], 5) > 23
 
 
-@pytest.mark.parametrize("size", [[60_000, 60_000], [-1, -1], [0, 5], [1 << 40, 1], [], [4]])
-def test_a_mask_of_no_size_that_an_image_has(size):
-    with pytest.raises(AimsError, match="instance 1 of 'a': its mask cannot be read"):
-        predicted_mask(row({"size": size, "counts": "0"}), (8, 8))
+def test_small_masks_lie_on_top_and_colours_differ():
+    picture = np.full((20, 20, 3), 128, np.uint8)
+    large, small = np.ones((20, 20), bool), np.zeros((20, 20), bool)
+    small[5:8, 5:8] = True
+    drawn = tinted(picture, [small, large])
+    assert drawn[6, 6].tolist() == tinted(picture, [small])[6, 6].tolist()
+    assert drawn[0, 0].tolist() != drawn[6, 6].tolist()

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 import pytest
+from refusals import refused
 from tiny_set import NAMES, Tiny, depth
 
 from aims.core.errors import InputError
@@ -139,6 +140,22 @@ def test_every_scale_has_its_numbers(text):
 
 def spread(dataset, count, **options):
     return [ref.image_id for ref in choose_images(dataset, count, **options)]
+
+
+def test_images_are_chosen_by_what_is_in_them(dataset):
+    everything = spread(dataset, 24)
+    assert spread(dataset, 24, class_name="leaf") == [NAMES[0], NAMES[1]]
+    assert spread(dataset, 24, group="<lab>") == [NAMES[2]]
+    assert spread(dataset, 24, area=(5, None)) == [NAMES[0]]
+    assert spread(dataset, 24, area=(0, 1)) == [NAMES[1]]
+    assert spread(dataset, 24, class_name="stone & <sand>", area=(3, 3), split="test") == [NAMES[2]]
+    assert spread(dataset, 24, area=(0, None)) == everything
+    with refused(InputError, "no image is of all that is wanted"):
+        choose_images(dataset, 24, class_name="absent")
+    with refused(InputError, "unknown class 'laef'; did you mean 'leaf'?"):
+        choose_images(dataset, 24, class_name="laef")
+    with refused(InputError, "unknown group 'lab'"):
+        choose_images(dataset, 24, group="lab")
 
 
 def test_images_are_spread_over_splits_and_groups(raw, tmp_path):

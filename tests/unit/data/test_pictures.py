@@ -86,16 +86,21 @@ def test_channels_of_an_angle_are_averaged_as_directions():
     assert np.abs(found - sixty).max() > 40
 
 
-def test_a_degree_of_polarization_has_one_scale_for_all_pictures():
+def test_a_degree_of_polarization_begins_at_zero():
     values = np.array([[[0, 0, 0], [1, 1, 1], [0.25, 0.5, 0.75]]])
-    found = draw(values, "dolp", spec(3))
-    half = draw(np.full((1, 1, 1), 0.5), "dolp", spec())
+    sample = np.tile([[0.2], [1.0]], (50, 3))
+    found = draw(values, "dolp", spec(3), sample=sample)
+    half = draw(np.full((1, 1, 1), 0.5), "dolp", spec(), sample=sample[:, :1])
     assert np.allclose(found.pixels[0, 0], MAGMA[0], atol=1)
     assert np.allclose(found.pixels[0, 1], MAGMA[1], atol=1)
     assert found.pixels[0, 2].tolist() == half.pixels[0, 0].tolist()
     assert (found.scale.low, found.scale.high) == (0, 1)
-    eight_bit = picture(np.full((1, 1, 1), 255, np.uint8), "dolp", spec(valid_range=(0, 255)))
-    assert np.allclose(eight_bit[0, 0], MAGMA[1], atol=1)
+    weak = draw(values / 10, "dolp", spec(3))
+    assert weak.scale.high == pytest.approx(0.1, rel=0.02)
+    assert draw(values[:, :1], "dolp", spec(3)).scale.high == 1
+    eight_bit = draw(np.full((1, 1, 1), 255, np.uint8), "dolp", spec(valid_range=(0, 255)))
+    assert np.allclose(eight_bit.pixels[0, 0], MAGMA[1], atol=1)
+    assert eight_bit.scale.high == 1
 
 
 def test_polarization_pictures_are_linear_light():
