@@ -1,4 +1,4 @@
-"""The folder of a report: keeps an earlier report from an empty one, and removes what that one alone wrote."""
+"""The folder of a report: no empty report over a full one, and no files left of an earlier one."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from aims.reports.comparison.table import Comparison, comparison_json
 from aims.reports.figures.cost_figure import cost_files, cost_plot, draw_cost
 from aims.reports.figures.mask_figures import write_qualitative
 from aims.reports.figures.panels import open_datasets
+from aims.reports.figures.row_styles import RowStyles
 from aims.reports.folder import finish_report, keep_report
 from aims.reports.page.page import render_page
 from aims.reports.paper.cells import FilledTable
@@ -118,7 +119,9 @@ def _write(
     with_paper = against == PAPER
     comparisons = build_comparisons(results, None if with_paper else against)
     # Started before the tables: with several processes, the figures are drawn while the tables are filled.
-    drawn = workers.map(draw_cost, [*map(cost_plot, comparisons)], weight=_A_FIGURE)
+    styles = RowStyles(comparisons)
+    plots = [cost_plot(table, styles) for table in comparisons]
+    drawn = workers.map(draw_cost, plots, weight=_A_FIGURE)
     paper_tables = fill_all(results)
     table1 = fill_table1(paper_tables[0][0].paper, results)
     files: dict[str, str | bytes] = {

@@ -42,6 +42,7 @@ class Column:
         key: value that the page filters columns by; empty for a column that is always shown.
         short: shorter heading, for narrow tables; empty to use `name`.
         code: whether Markdown sets its cells as code.
+        meaning: what its numbers are, which the page says on pointing at the heading; empty for none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Column:
     key: str = ""
     short: str = ""
     code: bool = False
+    meaning: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
