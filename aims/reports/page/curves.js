@@ -88,3 +88,8 @@ watchers.push((section) => {
   for (const element of all(".curves", section)) if (element.checkVisibility()) drawCurves(element, section);
 });
 
+// A plot has the width of its place, which a closed block does not have.
+for (const block of all(".block")) {
+  block.addEventListener("toggle", () => { if (block.open) changed(block.closest("section")); });
+}
+

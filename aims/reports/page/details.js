@@ -15,7 +15,7 @@ const open = (key) => {
   openDialog(details.dataset.heading, details.dataset.place, [details.content.cloneNode(true)]);
   for (const element of all(".own", body)) {
     const [place, row, modality] = JSON.parse(element.dataset.shown);
-    const gallery = all(".gallery", sections[place]).find((one) => one.dataset.modality === modality);
+    const gallery = all(".gallery", sections[place]).find((one) => one.dataset.of === modality);
     if (gallery) element.replaceWith(sideBySide(gallery, [row]));
   }
   for (const element of all(".curves", body)) drawCurves(element, null);

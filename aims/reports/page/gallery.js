@@ -3,7 +3,7 @@ const FIRST = 5;
 const QUARTERS = [["all", 0, 1.01], ["below 0.25", 0, 0.25], ["0.25 to 0.5", 0.25, 0.5], ["0.5 to 0.75", 0.5, 0.75], ["0.75 and more", 0.75, 1.01]];
 const viewer = document.getElementById("viewer");
 
-const tilesOf = (instance) => all(".tile", instance).filter((tile) => tile.checkVisibility());
+const tilesOf = (instance) => all(".tile:not([hidden])", instance);
 
 const arrange = (gallery) => {
   const [kind, size, iou, more] = ["class", "size", "iou", "more"].map((name) => gallery.querySelector(`[name=${name}]`));
@@ -80,7 +80,7 @@ const view = (tile) => {
 const step = (key) => {
   const instance = seen.closest(".instance");
   const tiles = inOrder(tilesOf(instance));
-  const instances = all(".instance", instance.parentElement).filter((one) => one.checkVisibility());
+  const instances = all(".instance:not([hidden])", instance.parentElement);
   const move = (list, one, by) => list[(list.indexOf(one) + by + list.length) % list.length];
   if (key === "ArrowLeft") view(move(tiles, seen, -1));
   if (key === "ArrowRight") view(move(tiles, seen, 1));

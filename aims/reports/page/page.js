@@ -72,6 +72,7 @@ const filter = () => {
     const known = ["protocol", "backbone"].every((name) => !wanted[name] || part.dataset[name] === wanted[name]);
     for (const item of all("[data-modality]", part)) {
       item.hidden = Boolean(wanted.modality) && item.dataset.modality !== wanted.modality;
+      if (wanted.modality && !item.hidden && item.matches(".block")) item.open = true;
     }
     for (const row of all("tr[data-tuning]", part)) {
       const has = !wanted.modality || JSON.parse(row.dataset.has).includes(wanted.modality);

@@ -57,9 +57,10 @@ class _Glance:
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """One comparison as the template renders it; `marks` are by row label."""
+    """One comparison as the template renders it; `marks` are by row label, `blocks` by modality."""
 
     place: int
+    name: str
     table: Comparison
     scores: Table
     details: list[Table]
@@ -68,7 +69,7 @@ class _Part:
     board: dict[str, Any]
     finding: Finding | None
     best: str
-    galleries: tuple[Gallery, ...]
+    blocks: tuple[tuple[str, Gallery | None], ...]
     glance: _Glance | None
     cost: str
     cost_alt: str
@@ -107,7 +108,7 @@ def render_page(
     environment.filters["number"] = _number
     styles, galleries = RowStyles(comparisons), Galleries(open_datasets(data), comparisons)
     parts = [
-        _part(place, table, styles, galleries, figure)
+        _part(place, table, _name(table, comparisons), styles, galleries, figure)
         for place, (table, figure) in enumerate(zip(comparisons, costs, strict=True))
     ]
     script = "".join(['"use strict";\n(() => {\n', *map(_text, _SCRIPTS), "})();\n"])
@@ -135,11 +136,17 @@ def _text(name: str) -> str:
 
 
 def _part(
-    place: int, table: Comparison, styles: RowStyles, galleries: Galleries, figure: CostFigure | None
+    place: int,
+    table: Comparison,
+    name: str,
+    styles: RowStyles,
+    galleries: Galleries,
+    figure: CostFigure | None,
 ) -> _Part:
     pairs, column, drawn = pair_tests(table), table.main_column, galleries.draw(table)
     return _Part(
         place=place,
+        name=name,
         table=table,
         scores=scores_table(table, costs=True),
         details=detail_tables(table),
@@ -148,11 +155,20 @@ def _part(
         board=board(table, place + 1, pairs, styles),
         finding=find(table, column, pairs[column]),
         best=next((f"{100 * row.cells[column].value:.1f}" for row in _learned(table)), ""),
-        galleries=drawn,
+        blocks=tuple(
+            (name, next((one for one in drawn if one.modality == name), None)) for name in table.modalities
+        ),
         glance=_glance(table, drawn),
         cost=inline_svg(figure.svg) if figure else "",
         cost_alt=cost_alt(table),
     )
+
+
+def _name(table: Comparison, tables: Sequence[Comparison]) -> str:
+    """The dataset, and what tells the table from others of the dataset."""
+    others = [comparison_facts(other) for other in tables if other.dataset == table.dataset]
+    facts = [fact for fact in comparison_facts(table) if not all(fact in other for other in others)]
+    return ", ".join([table.dataset, *facts])
 
 
 def _learned(table: Comparison) -> list[ComparisonRow]:

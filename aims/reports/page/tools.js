@@ -36,7 +36,7 @@ const headToHead = (section) => {
       html("thead", {}, html("tr", {}, ...heads.map((text) => html("th", { scope: "col" }, text)))), html("tbody", {}, ...lines))),
     html("p", { class: "soft" }, html("small", {}, "mIoU in percent, difference in percentage points with its paired bootstrap interval. "
       + "p and verdict: the sign-flip test of these two alone; Holm's p: corrected for all pairs of rows of the column, as is due to a pair that was chosen for its scores.")),
-    ...all(".gallery", section).filter((gallery) => !gallery.hidden).map((gallery) => sideBySide(gallery, [first, second])),
+    ...all(".block:not([hidden]) .gallery", section).map((gallery) => sideBySide(gallery, [first, second])),
   ];
   openDialog(`${one.label} against ${other.label}`, section.querySelector("h2").textContent, body);
 };

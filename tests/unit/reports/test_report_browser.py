@@ -210,9 +210,17 @@ def test_search_finds_words_of_rows_and_tables(open_page):
         expect(shown).to_have_text(re.compile(f"^{number} of 6 rows"))
 
 
+def opened(page, modality):
+    """Opens the block of a modality: of several, the first alone is open."""
+    block = strict(page).locator(f".block[data-modality={modality}]")
+    if block.get_attribute("open") is None:
+        block.locator("summary").first.click()
+
+
 def test_training_curves_are_drawn(open_page):
     page = open_page()
-    drawn = page.locator("section[data-protocol=strict] div[data-modality=signal] .curves")
+    opened(page, "signal")
+    drawn = page.locator("section[data-protocol=strict] .block[data-modality=signal] .curves")
     loss, score = drawn.get_by_role("img").all()
     words = loss.get_attribute("aria-label")
     assert re.match(r"training loss over epochs \d+ to \d+: ", words)
@@ -393,7 +401,8 @@ def test_lines_below_rows_are_straight(open_page, width):
 
 
 def gallery(page, modality="signal"):
-    return strict(page).locator(f".gallery[data-modality={modality}]")
+    opened(page, modality)
+    return strict(page).locator(f".gallery[data-of={modality}]")
 
 
 def test_pictures_enlarge_and_keys_lead_on(open_page):
@@ -512,7 +521,7 @@ def test_the_instances_of_a_row_rise_with_its_iou(open_page):
     cell(page, "simcmf, lora", "signal").click()
     shown = page.locator("dialog[open] .instance")
     found = [float(text) for text in shown.locator(".tile[data-row] b").all_inner_texts()]
-    assert len(found) == gallery(page).locator(".instance").count()
+    assert len(found) == strict(page).locator(".gallery[data-of=signal] .instance").count()
     assert found == sorted(found)
     # The stored pictures are there, in whatever window they are shown.
     assert page.locator("dialog[open] use").evaluate_all(
