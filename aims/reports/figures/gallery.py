@@ -189,7 +189,7 @@ def outline(mask: NDArray[np.bool_]) -> str:
     # Each pixel becomes 2 x 2: even places of a contour are left and upper edges, odd ones the others.
     doubled = np.ascontiguousarray(mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1))
     contours, _ = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    return "".join(_path((contour[:, 0] + 1) // 2) for contour in contours)
+    return "".join(_path(np.asarray((contour[:, 0] + 1) // 2, np.int32)) for contour in contours)
 
 
 def _path(points: NDArray[np.int32]) -> str:
@@ -239,7 +239,7 @@ def _instance(
     first = next(iter(lines.values()))
     click, area = click_in_picture(first, size), int(truth.sum())
     class_id, classes = first["class_id"] or 0, dataset.spec.classes
-    shown = np.ascontiguousarray(
+    shown: NDArray[np.uint8] = np.ascontiguousarray(
         cv2.resize(base[top:bottom, left:right], target, interpolation=cv2.INTER_AREA)
     )
     return Instance(

@@ -4,11 +4,11 @@ const DASHES = ["", "7 4", "2 3", "9 3 2 3"];
 const SMALL = "12px system-ui, sans-serif";
 
 // Lines are { label, style, dash, points }, points [epoch, value, lowest, highest].
-const chart = (title, lines, width) => {
+const chart = (title, lines, width, ends) => {
   const points = lines.flatMap((line) => line.points);
   let [low, high] = [Math.min(...points.map((point) => point[2])), Math.max(...points.map((point) => point[3]))];
   if (low === high) [low, high] = [low - (Math.abs(low) || 1) / 10, high + (Math.abs(high) || 1) / 10];
-  let [first, last] = [Math.min(...points.map(([epoch]) => epoch)), Math.max(...points.map(([epoch]) => epoch))];
+  let [first, last] = ends;
   const said = `${title} over epochs ${first} to ${last}: ${lines.map(({ label }) => label).join("; ")}`;
   if (first === last) [first, last] = [first - 0.5, last + 0.5];
   const [left, top, bottom] = [46, 10, 38];
@@ -25,7 +25,7 @@ const chart = (title, lines, width) => {
     drawn.append(svg("text", { x: x(epoch), y: height - bottom + 16, "text-anchor": "middle" }, text));
   }
   drawn.append(svg("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, "epoch"));
-  const ends = apart(lines.map((line) => Number(y(line.points.at(-1)[1]))), 14, top + 2, height - bottom);
+  const labels = apart(lines.map((line) => Number(y(line.points.at(-1)[1]))), 14, top + 2, height - bottom);
   lines.forEach(({ label, style, dash, points: own }, place) => {
     const group = svg("g", { stroke: style.colour, fill: style.colour }, svg("title", {}, label));
     if (own.some((point) => point[3] > point[2])) {
@@ -40,8 +40,8 @@ const chart = (title, lines, width) => {
       if (k % every === place % every || k === own.length - 1) group.append(marker(style, x(epoch), y(number), 4));
     });
     const [end, number] = own.at(-1);
-    group.append(svg("line", { class: "leader", x1: Number(x(end)) + 6, y1: y(number), x2: width - right + 12, y2: ends[place] }));
-    group.append(svg("text", { class: "end", x: width - right + 15, y: ends[place] + 4 }, label));
+    group.append(svg("line", { class: "leader", x1: Number(x(end)) + 6, y1: y(number), x2: width - right + 12, y2: labels[place] }));
+    group.append(svg("text", { class: "end", x: width - right + 15, y: labels[place] + 4 }, label));
     drawn.append(group);
   });
   return html("figure", { class: "chart" }, html("figcaption", {}, title), drawn);
@@ -71,7 +71,7 @@ const drawCurves = (element, table) => {
     : Object.entries(curves.runs[key]).map(([seed, run]) => [`seed ${seed}`, board[part].rows[row], [run]]);
   // Lines of one method and tuning differ in their dashes.
   const alike = new Map();
-  const lines = named.map(([label, style, seeds]) => {
+  const lines = named.slice(0, MOST).map(([label, style, seeds]) => {
     const kind = `${style.colour}${style.marker}${style.hollow}`;
     alike.set(kind, (alike.get(kind) ?? -1) + 1);
     return { label, style, seeds, dash: DASHES[alike.get(kind) % DASHES.length] };
@@ -81,7 +81,10 @@ const drawCurves = (element, table) => {
     .filter((line) => line.points.length)]).filter(([, some]) => some.length);
   const wide = Math.max(300, element.clientWidth);
   const width = found.length > 1 && wide > 700 ? (wide - 24) / 2 : wide;
-  element.replaceChildren(...found.map(([title, some]) => chart(title, some, Math.max(300, width))));
+  // One axis of epochs for all charts, so that they can be read beside each other.
+  const epochs = found.flatMap(([, some]) => some.flatMap((line) => line.points.map(([epoch]) => epoch)));
+  const ends = [Math.min(...epochs), Math.max(...epochs)];
+  element.replaceChildren(...found.map(([title, some]) => chart(title, some, Math.max(300, width), ends)), ...few(MOST, named.length));
 };
 
 watchers.push((section) => {

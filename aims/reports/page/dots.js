@@ -6,10 +6,11 @@ const drawDots = (section) => {
   const figure = section.querySelector(".dots");
   const column = section.dataset.column;
   const shown = rowsOf(section).filter((row) => !row.hidden).map((row) => table.rows[row.dataset.place]);
-  const rows = shown.filter((row) => !row.floor && row.scores[column]);
+  const scored = shown.filter((row) => !row.floor && row.scores[column]);
+  const rows = scored.slice(0, MOST);
   // Without a row there is no plot; another column may have some.
   figure.hidden = !rows.length && table.columns.length < 2;
-  figure.querySelector("svg")?.remove();
+  for (const old of all("svg, p", figure)) old.remove();
   if (!rows.length) return;
   const floors = table.rows.filter((row) => row.floor && row.scores[column]);
   const discs = floors.filter((row) => row.disc);
@@ -53,7 +54,7 @@ const drawDots = (section) => {
       ...from === undefined ? [] : [svg("line", { class: "reach", stroke: row.colour, x1: x(from), x2: x(to), y1: y, y2: y })],
       marker(row, x(number), y, 5.5)));
   });
-  figure.append(drawn);
+  figure.append(drawn, ...few(MOST, scored.length));
 };
 
 const showColumn = (section, column) => {

@@ -58,11 +58,7 @@ let seen = null;
 const view = (tile) => {
   seen = tile;
   const instance = tile.closest(".instance");
-  const picture = tile.querySelector("svg").cloneNode(true);
-  const image = picture.querySelector("image");
-  // An id is unique: the enlarged picture refers to the first one.
-  if (image) image.replaceWith(svg("use", { href: `#${image.id}` }));
-  for (const path of all("path[id]", picture)) path.removeAttribute("id");
+  const picture = copied(tile).querySelector("svg");
   const steps = [["←", "ArrowLeft", "previous row"], ["→", "ArrowRight", "next row"], ["↑", "ArrowUp", "previous instance"], ["↓", "ArrowDown", "next instance"]];
   const focused = viewer.contains(document.activeElement) ? document.activeElement.dataset.step : null;
   viewer.replaceChildren(
@@ -106,25 +102,28 @@ const enlarges = (tile) => {
 };
 for (const tile of all(".gallery .tile")) enlarges(tile);
 
-// Some rows of a gallery, for a dialog: the truth beside each, sorted by the IoU of the first row.
+// A copy of a tile, which refers to the stored picture and outlines: an id is unique.
+const copied = (tile) => {
+  const copy = tile.cloneNode(true);
+  copy.hidden = false;
+  for (const stored of all("image, path[id]", copy)) stored.replaceWith(svg("use", { href: `#${stored.id}` }));
+  copy.querySelector("button").addEventListener("click", () => view(tile));
+  return copy;
+};
+
+// Some rows of a gallery, for a dialog, in the order of the IoU of the first one.
 const sideBySide = (gallery, places) => {
-  const copies = all(".instance", gallery).map((instance) => {
-    const tiles = [...all(".tile:not([data-row])", instance), ...places.map((place) => instance.querySelector(`.tile[data-row="${place}"]`))].filter(Boolean);
-    const own = tiles.find((tile) => Number(tile.dataset.row) === places[0] && tile.dataset.row);
-    const list = html("ul", { class: "tiles" }, ...tiles.map((tile) => {
-      const copy = tile.cloneNode(true);
-      copy.hidden = false;
-      const image = copy.querySelector("image");
-      if (image) image.replaceWith(svg("use", { href: `#${image.id}` }));
-      const truth = copy.querySelector("path[id]");
-      if (truth) truth.replaceWith(svg("use", { href: `#${truth.id}` }));
-      return copy;
-    }));
-    const figure = html("figure", { class: "instance" }, html("figcaption", {}, instance.querySelector("figcaption").textContent), list);
-    for (const tile of all(".tile", list)) tile.querySelector("button").addEventListener("click", () => view(tile));
-    return [own ? Number(own.dataset.iou) : 2, figure];
-  }).filter(([iou]) => iou <= 1).sort(([a], [b]) => a - b).map(([, figure]) => figure);
-  return html("div", { class: "own-gallery" }, html("h3", {}, gallery.querySelector("h3").textContent), ...copies,
+  const own = (instance, place) => instance.querySelector(`.tile[data-row="${place}"]`);
+  const instances = all(".instance", gallery).filter((instance) => own(instance, places[0]))
+    .sort((a, b) => own(a, places[0]).dataset.iou - own(b, places[0]).dataset.iou);
+  // Of one row its own pictures alone; of several each beside the truth.
+  const shown = places.length === 1
+    ? [html("ul", { class: "tiles many" }, ...instances.map((instance) => copied(own(instance, places[0]))))]
+    : instances.map((instance) => html("figure", { class: "instance" },
+      html("figcaption", {}, instance.querySelector("figcaption").textContent),
+      html("ul", { class: "tiles" }, ...[...all(".tile:not([data-row])", instance), ...places.map((place) => own(instance, place)).filter(Boolean)].map(copied))));
+  for (const label of all(".many span", html("div", {}, ...shown))) label.replaceChildren("IoU ", label.querySelector("b"));
+  return html("div", {}, html("h3", {}, gallery.querySelector("h3").textContent), ...shown,
     html("p", { class: "soft" }, html("small", {}, `In the order of the IoU of ${board[gallery.closest("section").dataset.place].rows[places[0]].label}. ${gallery.querySelector(":scope > p").textContent}`)));
 };
 

@@ -26,7 +26,7 @@ const headToHead = (section) => {
     const test = pairOf(table, column, first, second);
     const texts = test
       ? [`${signed(test.value)} [${signed(test.low)}, ${signed(test.high)}]`, String(test.p), String(test.holm), test.verdict]
-      : ["not tested", "", "", ""];
+      : ["not tested here (aims compare RUN RUN)", "", "", ""];
     return html("tr", {}, html("th", { scope: "row" }, name),
       ...[one.scores[column][0].toFixed(2), other.scores[column][0].toFixed(2), ...texts].map((text) => html("td", {}, text)));
   });

@@ -17,7 +17,7 @@ class Cell:
         lines: the value, then further lines that are set smaller.
         rank: "best" (set bold), "second" (underlined), or empty.
         mark: sign of the verdict, behind the value (`aims.reports.tables.marks.MARKS`).
-        verdict: the mark in words.
+        verdict: the mark, or what the text stands for, in words.
         warning: last line of the cell, such as "BELOW disc (40.00)"; empty for none.
         footnote: text of the value's footnote; empty for none.
         value: number that the page sorts by, or None.

@@ -519,8 +519,8 @@ def test_a_mean_leads_to_its_sensors(open_page):
 def test_the_instances_of_a_row_rise_with_its_iou(open_page):
     page = open_page()
     cell(page, "simcmf, lora", "signal").click()
-    shown = page.locator("dialog[open] .instance")
-    found = [float(text) for text in shown.locator(".tile[data-row] b").all_inner_texts()]
+    shown = page.locator("dialog[open] .tile")
+    found = [float(text.split()[-1]) for text in shown.all_inner_texts()]
     assert len(found) == strict(page).locator(".gallery[data-of=signal] .instance").count()
     assert found == sorted(found)
     # The stored pictures are there, in whatever window they are shown.
