@@ -10,7 +10,7 @@ from aims.reports.statistics.paired import Difference, with_holm
 from aims.reports.tables.scores import compare_scores
 
 #: Rows of a column that are tested against each other, the highest scores first; limits the time of a report.
-MOST_ROWS = 24
+MOST_ROWS = 16
 
 #: The difference of two rows, first minus second, by their places in the table; the first place is lower.
 Pairs = Mapping[tuple[int, int], Difference]

@@ -22,7 +22,7 @@ const button = (text, act, attributes = {}) => {
 // Rows that a plot draws at most: of more, none could be told from the others.
 const MOST = 24;
 
-const few = (shown, all) => all > shown ? [html("p", { class: "soft" }, `the first ${shown} of ${all} rows of the table as it is sorted and filtered`)] : [];
+const few = (shown, of) => of > shown ? [html("p", { class: "soft" }, `the first ${shown} of ${of} rows of the table as it is sorted and filtered`)] : [];
 
 // Called with a section whose rows, columns or order have changed; other files add to them.
 const watchers = [];

@@ -18,7 +18,6 @@ from aims.core.texts import finalize_html
 from aims.core.vocabulary import MODALITIES
 from aims.reports.comparison.captions import comparison_facts
 from aims.reports.comparison.descriptions import detail_tables, scores_table
-from aims.reports.comparison.finding import Finding, find
 from aims.reports.comparison.pairs import pair_tests
 from aims.reports.comparison.table import Comparison, ComparisonRow
 from aims.reports.figures.cost_figure import CostFigure, cost_alt
@@ -67,7 +66,6 @@ class _Part:
     marks: dict[str, Markup]
     words: str
     board: dict[str, Any]
-    finding: Finding | None
     best: str
     blocks: tuple[tuple[str, Gallery | None], ...]
     glance: _Glance | None
@@ -153,8 +151,7 @@ def _part(
         marks={row.label: _marks(row) for row in table.rows},
         words=" ".join([table.dataset, *table.modalities]).lower(),
         board=board(table, place + 1, pairs, styles),
-        finding=find(table, column, pairs[column]),
-        best=next((f"{100 * row.cells[column].value:.1f}" for row in _learned(table)), ""),
+        best=next((f"{100 * table.rows[row].cells[column].value:.1f}" for row in _learned(table)), ""),
         blocks=tuple(
             (name, next((one for one in drawn if one.modality == name), None)) for name in table.modalities
         ),
@@ -171,10 +168,11 @@ def _name(table: Comparison, tables: Sequence[Comparison]) -> str:
     return ", ".join([table.dataset, *facts])
 
 
-def _learned(table: Comparison) -> list[ComparisonRow]:
-    """The rows with a score in the main column but the floors, the highest score first."""
-    rows = [row for row in table.rows if not row.is_floor and table.main_column in row.cells]
-    return sorted(rows, key=lambda row: -row.cells[table.main_column].value)
+def _learned(table: Comparison) -> list[int]:
+    """The places of the rows with a score in the main column but the floors, the highest score first."""
+    column, rows = table.main_column, table.rows
+    places = [place for place, row in enumerate(rows) if not row.is_floor and column in row.cells]
+    return sorted(places, key=lambda place: -rows[place].cells[column].value)
 
 
 def _glance(table: Comparison, galleries: Sequence[Gallery]) -> _Glance | None:
@@ -183,13 +181,12 @@ def _glance(table: Comparison, galleries: Sequence[Gallery]) -> _Glance | None:
     gallery = gallery or next(iter(galleries), None)
     if gallery is None or not rows:
         return None
-    ends = dict.fromkeys(table.rows.index(row) for row in (rows[0], rows[-1]))
     instance = gallery.instances[gallery.typical]
     masks = {mask.place: mask for mask in instance.masks}
     return _Glance(
         stream=gallery.stream,
         instance=instance,
-        masks=tuple(masks[place] for place in ends if place in masks),
+        masks=tuple(masks[place] for place in dict.fromkeys((rows[0], rows[-1])) if place in masks),
         caption=f"{instance.image_id}: the middle of the instances below by mean IoU. The methods with the "
         "highest and the lowest score, and their IoU here.",
     )

@@ -53,6 +53,15 @@ const restore = () => {
   }
 };
 
+// The contents lead to a table without a trace in the address; an address that is pasted is shown.
+for (const link of all("nav a")) {
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    document.querySelector(link.getAttribute("href")).scrollIntoView();
+  });
+}
+addEventListener("hashchange", () => { if (location.hash.startsWith(MARK)) location.reload(); });
+
 if (form) {
   form.hidden = false;
   all("details", form).forEach((more) => { more.open = innerWidth > 640; });

@@ -102,21 +102,21 @@ def open_page(browser, path):
     """Opens the page; at the end nothing may have been said on its console or asked of a network."""
     said, asked, contexts = [], [], []
 
-    def call(**options):
+    def call(state="", **options):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
+        page.goto(path.as_uri() + state)
         return page
 
     yield call
     for context in contexts:
         context.close()
     assert said == []
-    assert {url for url in asked if not url.startswith("data:")} == {path.as_uri()}
+    assert {url.partition("#")[0] for url in asked if not url.startswith("data:")} == {path.as_uri()}
 
 
 def column(page, table, name):
@@ -270,6 +270,29 @@ def test_the_first_screen_says_shows_and_draws(open_page):
     ]
 
 
+def test_contents_name_tables_apart_and_lead_to_them(open_page):
+    page = open_page(state="#?words=simcmf")
+    links = page.get_by_role("navigation", name="Contents").get_by_role("link")
+    assert [text.rpartition(" ")[0] for text in links.all_inner_texts()] == [
+        "made-up, protocol paper",
+        "made-up, protocol strict",
+    ]
+    links.last.click()
+    # Below the contents, which stay, and without a trace in the address.
+    expect(strict(page).get_by_role("heading", name="made-up, protocol strict")).to_be_in_viewport()
+    assert page.url.endswith("words=simcmf")
+
+
+def test_columns_and_marks_are_explained_where_they_stand(open_page):
+    page = open_page()
+    heads = scores(page).locator("thead th")
+    assert all(head.get_attribute("title") for head in heads.all()[1:])
+    told = scores(page).locator("tbody td", has_text="core-h").first.get_attribute("title")
+    assert told == "?: not checked, as said by who made the run."
+    for mark in scores(page).locator(".mark").all():
+        assert mark.get_attribute("title").endswith("from the best of the column")
+
+
 def test_a_method_has_one_colour_everywhere(open_page):
     page = open_page()
     part = strict(page)
@@ -284,7 +307,7 @@ def test_a_method_has_one_colour_everywhere(open_page):
     assert len({key.get_attribute("stroke") for key in scores(page).locator(".row-key path").all()}) == 4
 
 
-def test_columns_are_hidden_and_rows_picked_and_the_address_says_so(open_page):
+def test_columns_are_hidden_and_rows_picked_and_the_address_says_so(open_page, path):
     page = open_page()
     part = strict(page)
     part.get_by_text("Columns").click()
@@ -300,9 +323,7 @@ def test_columns_are_hidden_and_rows_picked_and_the_address_says_so(open_page):
     part.get_by_label("pick simcmf, lora").check()
     expect(compares).to_be_enabled()
 
-    again = open_page()
-    again.goto(page.url)
-    again.reload()
+    again = open_page(state=page.url.removeprefix(path.as_uri()))
     assert again.get_by_label("search").input_value() == "simcmf"
     assert column(again, scores(again), "method") == ["simcmf,", "simcmf,"]
     assert scores(again).get_by_role("columnheader", name="seeds").count() == 0
@@ -320,9 +341,7 @@ def test_columns_are_hidden_and_rows_picked_and_the_address_says_so(open_page):
     ["#?1.hide=7&1.pick=[&1.sort=x&1.column=none&protocol=%3Cimg%3E", "#?%", "#table-1", "#?9.sort=a"],
 )
 def test_an_address_that_does_not_fit_is_passed_over(open_page, state):
-    page = open_page()
-    page.goto(page.url + state)
-    page.reload()
+    page = open_page(state=state)
     expect(page.locator("output[name=shown]")).to_have_text("6 of 6 rows in 2 of 2 tables")
 
 
