@@ -73,10 +73,7 @@ class _Column:
         if not others:
             return f"{self._name(best)} is the only method{self._beside_disc([best])}"
         if self._few:
-            return (
-                f"{self._name(best)} is the highest of {len(order)}, but {self._few} are too few to tell "
-                f"any two rows apart"
-            )
+            return f"{self._name(best)} is the highest of {len(order)}, but {self._few}"
         if not level:
             second = tests[others[0]]
             if second is None:
@@ -131,10 +128,12 @@ class _Column:
 
     @property
     def _few(self) -> str:
-        """The number of images where it is too small for any two rows to be told apart; else empty."""
+        """That there are too few images for any two rows to be told apart, where that is so; else empty."""
         if not self._pairs or least_p(self._groups) * self._family < ALPHA:
             return ""
-        return self._units
+        too_few = f"{self._units} are too few to tell any two rows apart"
+        pairs = count(self._family, "pair")
+        return too_few if least_p(self._groups) >= ALPHA else f"{too_few} with the correction for {pairs}"
 
     def _beside_disc(self, leaders: Sequence[int]) -> str:
         """How the leading rows stand to the disc: the end of the sentence; empty without a disc."""

@@ -20,7 +20,7 @@ const drawDots = (section) => {
   [low, high] = [Math.max(0, low - room), Math.min(100, high + room)];
   // In a narrow window a label stands above its dot.
   const width = Math.max(240, figure.clientWidth);
-  const narrow = width < 520;
+  const narrow = width < 420;
   const left = narrow ? 8 : Math.min(width * 0.45, 26 + Math.max(...rows.map(({ label }) => widthOf(label, FONT))));
   const [right, top, step] = [narrow ? 8 : 52, floors.length > 1 ? 40 : 24, narrow ? 36 : 25];
   const bottom = top + step * rows.length;

@@ -100,6 +100,15 @@ def test_too_few_images_claim_nothing(runs: Path, add_run: AddRun) -> None:
     add_run(scored(0.1, images=7), method="disc")
     assert found(runs).text == (
         "On nir, simcmf (lora) 50.0 is the highest of 3, but 7 test images are too few to tell any two rows "
+        "apart with the correction for 6 pairs."
+    )
+
+
+def test_so_few_images_that_no_pair_can_be_told_apart(runs: Path, add_run: AddRun) -> None:
+    for noise, method in enumerate(("simcmf", "linear")):
+        add_run(scored(0.5 - noise / 10, images=5), method=method)
+    assert found(runs).text == (
+        "On nir, simcmf (lora) 50.0 is the highest of 2, but 5 test images are too few to tell any two rows "
         "apart."
     )
 
