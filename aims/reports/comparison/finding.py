@@ -156,7 +156,13 @@ class _Column:
             return f"; {which} be told apart from {disc}"
         above = sum(test.value > 0 for test in apart)
         numbers = {"above": above, "below": len(apart) - above, "not separable from": len(tests) - len(apart)}
-        said = listed([f"{number} {where}" for where, number in numbers.items() if number])
+        said = listed(
+            [
+                f"{number} {'is' if number == 1 else 'are'} {where}"
+                for where, number in numbers.items()
+                if number
+            ]
+        )
         return f"; of these {len(leaders)}, {said} {disc} ({_p(apart)})"
 
 

@@ -92,6 +92,27 @@ def test_sentences(runs: Path, add_run: AddRun, scores: dict[str, float], text: 
     assert found(runs).text.replace(NBSP, " ") == text
 
 
+def test_leaders_that_stand_otherwise_to_the_disc_are_counted(runs: Path, add_run: AddRun) -> None:
+    # Equal deviations differ by the same on every image, others by chance.
+    add_run(scored(0.405, noise=1))
+    add_run(scored(0.404, noise=5), method="linear")
+    add_run(scored(0.400, noise=5), method="disc")
+    assert found(runs).text.replace(NBSP, " ") == (
+        "On nir, simcmf (lora) 40.5 and linear (lora) 40.4 cannot be told apart; of these 2, 1 is above and 1 "
+        "is not separable from the disc (40.0) (p < 0.001)."
+    )
+
+
+def test_rows_of_other_instances_are_not_compared(runs: Path, add_run: AddRun) -> None:
+    add_run(scored(0.5))
+    add_run(scored(0.4, images=39), method="linear")
+    finding = found(runs)
+    assert finding.text == (
+        "On nir, simcmf (lora) 50.0 is the highest; linear (lora) 40.0 was not tested against it."
+    )
+    assert finding.basis == "mIoU in percent; these rows were not tested against each other."
+
+
 def test_too_few_images_claim_nothing(runs: Path, add_run: AddRun) -> None:
     # One pair of 7 images can have p = 2 / 2^7 = 0.016; times three pairs that is 0.047, times six 0.09.
     for noise, method in enumerate(("simcmf", "linear", "mlp")):
