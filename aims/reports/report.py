@@ -16,6 +16,8 @@ from aims.reports.comparison.table import Comparison, comparison_json
 from aims.reports.figures.cost_figure import cost_files, cost_plot, draw_cost
 from aims.reports.figures.mask_figures import write_qualitative
 from aims.reports.figures.panels import open_datasets
+from aims.reports.figures.row_styles import RowStyles
+from aims.reports.folder import finish_report, keep_report
 from aims.reports.page.page import render_page
 from aims.reports.paper.cells import FilledTable
 from aims.reports.paper.files import fill_all, paper_files
@@ -44,7 +46,7 @@ class ReportResult:
         left_out: run folders that are in no table, with the reason.
         label_efficiency: how many training images scratch needs to reach each method's score with its fewest.
         paper: one dict per cell of the paper's tables and figures: the published number and ours.
-        written: paths of the written files.
+        written: paths of the written files, without their list (`aims.reports.folder.MANIFEST`).
     """
 
     table1: tuple[FilledTable, ...]
@@ -79,6 +81,8 @@ def write_report(
 ) -> ReportResult:
     """Writes the paper's tables and figures, every method beside every sensor with paired tests, and a page.
 
+    Files that an earlier report wrote into the folder and this one does not are removed.
+
     Args:
         runs: folder of run folders, as `aims run` leaves them.
         out: folder for the files; made where it does not exist.
@@ -91,10 +95,13 @@ def write_report(
             (see `aims.core.processes.process_pool`).
 
     Raises:
-        InputError: `runs` does not exist, `out` cannot be made a folder, or there is no run of `against`.
+        InputError: `runs` does not exist, `out` cannot be made a folder, there is no run of `against`, or
+            there is no finished run at all and `out` holds a report of some.
     """
     with Workers(jobs) as workers:
         loaded, unusable = load_runs(runs, workers)
+        if not loaded:
+            keep_report(out, runs)
         return _write(loaded, unusable, workers, out, against, data, title)
 
 
@@ -112,7 +119,9 @@ def _write(
     with_paper = against == PAPER
     comparisons = build_comparisons(results, None if with_paper else against)
     # Started before the tables: with several processes, the figures are drawn while the tables are filled.
-    drawn = workers.map(draw_cost, [*map(cost_plot, comparisons)], weight=_A_FIGURE)
+    styles = RowStyles(comparisons)
+    plots = [cost_plot(table, styles) for table in comparisons]
+    drawn = workers.map(draw_cost, plots, weight=_A_FIGURE)
     paper_tables = fill_all(results)
     table1 = fill_table1(paper_tables[0][0].paper, results)
     files: dict[str, str | bytes] = {
@@ -149,7 +158,8 @@ def _write(
         else:
             with atomic_write(out / name) as beside:
                 beside.write_bytes(content)
-    pictures = write_qualitative(comparisons, open_datasets(data), out)
+    written = (*(out / name for name in files), *write_qualitative(comparisons, open_datasets(data), out))
+    finish_report(out, len(loaded), written)
     return ReportResult(
         table1=table1,
         comparisons=comparisons,
@@ -162,5 +172,5 @@ def _write(
             for table in tables
             for cell in table.cells.values()
         ),
-        written=(*(out / name for name in files), *pictures),
+        written=written,
     )

@@ -194,7 +194,7 @@ def test_every_command_of_readme_and_start(aims, tmp_path, monkeypatch):
     assert demo.splitlines()[-7].strip() == "aims init SENSOR"
     assert demo.splitlines()[-1].strip().startswith("aims click demo-quick/runs/nuclei-fluorescence-simcmf-")
     assert len(list((tmp_path / "demo-quick" / "runs").glob("*/samples.png"))) == 4
-    assert "<img " in (tmp_path / "demo-quick" / "index.html").read_text()
+    assert "<image " in (tmp_path / "demo-quick" / "index.html").read_text()
 
 
 @pytest.mark.thorough

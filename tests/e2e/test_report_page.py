@@ -71,13 +71,13 @@ def test_tables_curves_and_panels(aims, made, tmp_path):
     assert heads[:2] == ["method", "disc"]
     assert set(heads[2:5]) == {"simcmf,", "scratch,", "random-embed,"}
     assert "disc" in out
-    pictures = page.all("img")
-    # Five instances: sensor, truth and three methods; then nine instances of every method and of the floor.
-    assert len(pictures) == 5 * (2 + len(METHODS)) + 9 * (1 + len(METHODS))
-    assert all(picture["src"].startswith("data:image/webp;base64,") for picture in pictures)
-    assert sum(picture["alt"].startswith("simcmf, full, instance") for picture in pictures) == 5
-    # Costs; what the page draws itself stands there as numbers: loss and validation score of every seed.
-    assert len(page.all("svg")) == 1
+    pictures = page.all("image")
+    # Every picture once, and the masks of every method and of the floor over it.
+    assert all(picture["href"].startswith("data:image/webp;base64,") for picture in pictures)
+    assert len({picture["id"] for picture in pictures}) == len(pictures) >= 6
+    masks = [path for path in page.all("path") if path.get("class") == "mask"]
+    assert len(masks) == len(pictures) * (1 + len(METHODS)) + 2
+    # What the page draws itself stands there as numbers: loss and validation score of every seed.
     (numbers,) = re.findall(r'<script type="application/json" id="curves">(.*?)</script>', text)
     drawn = json.loads(numbers)["runs"]
     assert sorted(len(seeds) for seeds in drawn.values()) == [1, 1, 2]
@@ -85,6 +85,9 @@ def test_tables_curves_and_panels(aims, made, tmp_path):
         epochs == [1, 2] for seeds in drawn.values() for curves in seeds.values() for epochs, _ in curves[:1]
     )
     (rows,) = [json.loads(tag["data-rows"]) for tag in page.all("div") if "data-rows" in tag]
+    (board,) = json.loads(re.findall(r'<script type="application/json" id="board">(.*?)</script>', text)[0])
+    assert len(board["rows"]) == 1 + len(METHODS)
+    assert len(board["pairs"][board["main"]]) == 6
     assert {key for _, key in rows} == set(drawn)
     assert "RANDOM WEIGHTS, NOT PRETRAINED" in text
     assert "#010203" not in text
@@ -105,12 +108,12 @@ def test_nothing_is_loaded_from_elsewhere(aims, made, tmp_path):
 
 def test_without_data_there_are_no_pictures(aims, made, tmp_path):
     page, text, _ = report(aims, made, tmp_path, "--data", tmp_path / "gone")
-    assert page.all("img") == []
+    assert page.all("image") == []
     assert len(page.all("svg")) == 1
     other = toys.made_up_set(tmp_path / "data" / "other", images=4)
     assert other.fingerprint not in text
     page, _, _ = report(aims, made, tmp_path, "--data", tmp_path / "data")
-    assert page.all("img") == []
+    assert page.all("image") == []
 
 
 def test_the_same_runs_give_the_same_page(aims, made, tmp_path):

@@ -25,12 +25,14 @@ class Cost:
         name: heading of the column.
         short: shorter heading, for narrow tables.
         show: formats a value.
+        meaning: what the number is.
     """
 
     field: str
     name: str
     short: str
     show: Callable[[Any], str]
+    meaning: str
 
     def text(self, costs: Costs) -> str:
         """The formatted value or range; empty where unknown."""
@@ -63,12 +65,48 @@ def _seconds(seconds: float) -> str:
 
 #: The costs in the order of their columns.
 COSTS = (
-    Cost(field="trained_parameters", name="trained parameters", short="trained", show=short),
-    Cost(field="flops", name="FLOPs an image", short="FLOPs", show=short),
-    Cost(field="seconds", name="seconds a run", short="s a run", show=_seconds),
-    Cost(field="device_hours", name="device hours a run", short="device hours", show=_hours),
-    Cost(field="peak_memory_bytes", name="peak memory", short="memory", show=lambda size: f"{short(size)}B"),
-    Cost(field="learning_rates", name="learning rates tried", short="lrs tried", show=str),
+    Cost(
+        field="trained_parameters",
+        name="trained parameters",
+        short="trained",
+        show=short,
+        meaning="Parameters that training changes",
+    ),
+    Cost(
+        field="flops",
+        name="FLOPs an image",
+        short="FLOPs",
+        show=short,
+        meaning="Floating-point operations of the forward pass for one image with one click",
+    ),
+    Cost(
+        field="seconds",
+        name="seconds a run",
+        short="s a run",
+        show=_seconds,
+        meaning="Wall time of training and evaluation, in seconds",
+    ),
+    Cost(
+        field="device_hours",
+        name="device hours a run",
+        short="device hours",
+        show=_hours,
+        meaning="Wall time on all GPUs of a run, or on all its CPU cores (core-h)",
+    ),
+    Cost(
+        field="peak_memory_bytes",
+        name="peak memory",
+        short="memory",
+        show=lambda size: f"{short(size)}B",
+        meaning="The most memory that the first process of a run held, on the GPU where there is one",
+    ),
+    Cost(
+        field="learning_rates",
+        name="learning rates tried",
+        short="lrs tried",
+        show=str,
+        meaning="Learning rates tried with an otherwise equal configuration",
+    ),
 )
 
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from aims.core.checks import LEVELS
 from aims.core.sizes import LARGE_NAME, SIZES
 from aims.reports.comparison.captions import (
     best_notes,
     comparison_title,
     counts,
+    large_note,
     notes,
     reference_notes,
     size_note,
 )
-from aims.reports.comparison.costs import COSTS, cost_notes
+from aims.reports.comparison.costs import COSTS, Cost, cost_notes
 from aims.reports.comparison.table import MEAN, Comparison, ComparisonRow
+from aims.reports.runs.costs import Costs
 from aims.reports.statistics.paired import Difference
-from aims.reports.tables.everything import HEADINGS
+from aims.reports.tables.everything import HEADINGS, MEANING
 from aims.reports.tables.latex import latex_text
 from aims.reports.tables.markdown import markdown_lines, markdown_text
-from aims.reports.tables.marks import STAR, verdict_words
-from aims.reports.tables.numbers import interval, p_value, percent, points, span
+from aims.reports.tables.marks import NOT_CHECKED, STAR, UNCHECKED, check_words, verdict_words
+from aims.reports.tables.numbers import interval, listed, p_value, percent, points, span
 from aims.reports.tables.scores import Score
 from aims.reports.tables.table import Cell, Column, Row, Table
 
@@ -71,13 +74,13 @@ def scores_table(table: Comparison, *, costs: bool = False, number: int = 0) -> 
     """
     shown = COSTS if costs else ()
     columns = _columns(table)
-    columns += [Column(name=LARGE_NAME)] * bool(table.large_count)
+    columns += [Column(name=LARGE_NAME, meaning=large_note(table)[0])] if table.large_count else []
     everything = HEADINGS if table.has_everything else {}
-    columns += [Column(name=heading) for heading in everything.values()]
+    columns += [Column(name=heading, meaning=MEANING) for heading in everything.values()]
     columns += [
-        Column(name="seeds"),
-        Column(name="check"),
-        *(Column(name=cost.name, short=cost.short) for cost in shown),
+        Column(name="seeds", meaning="Number of runs that differ in the seed alone"),
+        Column(name="check", meaning=check_words({row.check.level for row in table.rows})),
+        *(Column(name=cost.name, short=cost.short, meaning=cost.meaning) for cost in shown),
     ]
 
     def cells(row: ComparisonRow) -> list[Cell]:
@@ -87,8 +90,8 @@ def scores_table(table: Comparison, *, costs: bool = False, number: int = 0) -> 
             *[Cell(lines=(percent(large),), value=large)] * bool(table.large_count),
             *(Cell(lines=(percent(objects.get(name)),), value=objects.get(name)) for name in everything),
             Cell(lines=(span(*row.seeds, str),), value=row.seeds[1]),
-            Cell(lines=(row.check.level,), value=row.check.rank),
-            *(Cell(lines=(cost.text(row.costs),), value=cost.value(row.costs)) for cost in shown),
+            Cell(lines=(row.check.level,), value=row.check.rank, verdict=LEVELS[row.check.level]),
+            *(_cost(cost, row.costs) for cost in shown),
         ]
 
     return Table(
@@ -99,6 +102,13 @@ def scores_table(table: Comparison, *, costs: bool = False, number: int = 0) -> 
         columns=columns,
         rows=[_row(row, cells(row)) for row in table.rows],
         notes=[*notes(table), *(cost_notes(table) if costs else ())],
+    )
+
+
+def _cost(cost: Cost, costs: Costs) -> Cell:
+    text = cost.text(costs)
+    return Cell(
+        lines=(text,), value=cost.value(costs), verdict=NOT_CHECKED if text.endswith(UNCHECKED) else ""
     )
 
 
@@ -189,7 +199,12 @@ def _by_column(
 
 
 def _columns(table: Comparison) -> list[Column]:
-    return [Column(name=column_name(name), key=name) for name in table.columns]
+    return [Column(name=column_name(name), key=name, meaning=_meaning(table, name)) for name in table.columns]
+
+
+def _meaning(table: Comparison, column: str) -> str:
+    over = f"the mean over {listed(table.mean_over)}" if column == MEAN else f"with {column}"
+    return f"mIoU in percent, {over}, and its 95 % interval"
 
 
 def column_name(column: str) -> str:

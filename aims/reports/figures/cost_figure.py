@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ from aims.reports.comparison.captions import comparison_title
 from aims.reports.comparison.costs import COSTS, device_unit
 from aims.reports.comparison.descriptions import column_name
 from aims.reports.comparison.table import Comparison
-from aims.reports.figures.style import COLOURS, FIGURE_STYLE, TEXT, svg_and_png, white_svg
+from aims.reports.figures.row_styles import RowStyle, RowStyles
+from aims.reports.figures.style import FIGURE_STYLE, TEXT, svg_and_png, white_svg
 from aims.reports.runs.floors import DISC
 from aims.reports.tables.numbers import short
 
@@ -32,7 +33,6 @@ AXES = {
 #: (method, tuning), which a colour and a marker stand for.
 Name = tuple[str, str]
 
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _WIDTH, _HEIGHT = 11.0, 3.4
 _DPI = 130
 # More tick labels would overlap below a narrow plot.
@@ -45,6 +45,7 @@ class CostPoint:
 
     Attributes:
         name: method and tuning.
+        style: colour and marker of its row.
         miou: score in the plotted column, 0..1.
         interval: its 95 % interval, 0..1, or None.
         costs: costs by the names in `AXES`; None where unknown.
@@ -52,6 +53,7 @@ class CostPoint:
     """
 
     name: Name
+    style: RowStyle
     miou: float
     interval: tuple[float, float] | None
     costs: Mapping[str, float | None]
@@ -88,8 +90,8 @@ class CostFigure:
     png: bytes
 
 
-def cost_plot(table: Comparison) -> CostPlot:
-    """Collects the data of a table's figure."""
+def cost_plot(table: Comparison, styles: RowStyles) -> CostPlot:
+    """Collects the data of a table's figure, whose rows have the styles of the report."""
     column = table.main_column
     costs = [cost for cost in COSTS if cost.name in AXES]
     known = [(row, row.cells[column]) for row in table.rows if column in row.cells]
@@ -99,6 +101,7 @@ def cost_plot(table: Comparison) -> CostPlot:
         points=tuple(
             CostPoint(
                 name=(row.method, row.tuning),
+                style=styles(row),
                 miou=cell.value,
                 interval=cell.interval,
                 costs={cost.name: cost.value(row.costs) for cost in costs},
@@ -140,30 +143,9 @@ def cost_alt(table: Comparison) -> str:
     return f"mIoU with {column_name(table.main_column)} against {', '.join(AXES)}: numbers of the table"
 
 
-class _Styles:
-    """Maps a method to a colour and a tuning to a marker; markers are hollow when colours repeat."""
-
-    def __init__(self, names: Iterable[Name]) -> None:
-        known = set(names)
-        self.methods = sorted({method for method, _ in known})
-        self.tunings = sorted({tuning for _, tuning in known})
-
-    def __call__(self, name: Name) -> dict[str, Any]:
-        place, marker = self.methods.index(name[0]), self.tunings.index(name[1])
-        colour = COLOURS[place % len(COLOURS)]
-        hollow = place // len(COLOURS) % 2 == 1
-        return {
-            "color": colour,
-            "marker": _MARKERS[marker % len(_MARKERS)],
-            "markerfacecolor": "none" if hollow else colour,
-            "markeredgewidth": 1.6 if hollow else 0.6,
-            "markeredgecolor": colour if hollow else TEXT,
-        }
-
-
 def _draw(figure: Figure, plot: CostPlot) -> None:
     figure.suptitle(plot.title, fontsize=9, x=0.01, ha="left")
-    styles = _Styles(point.name for point in plot.points)
+    styles = {point.name: _line_style(point.style) for point in plot.points}
     for place, (name, axes) in enumerate(zip(AXES, figure.subplots(1, len(AXES), sharey=True), strict=True)):
         drawn = [(value, point) for point in plot.points if (value := point.costs[name]) is not None]
         _points(axes, drawn, styles)
@@ -179,7 +161,7 @@ def _draw(figure: Figure, plot: CostPlot) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.15, color=TEXT)
     handles = [
-        Line2D([], [], linestyle="", markersize=7, label=_label(name), **styles(name))
+        Line2D([], [], linestyle="", markersize=7, label=_label(name), **styles[name])
         for name in sorted({point.name for point in plot.points})
     ]
     figure.legend(
@@ -187,12 +169,25 @@ def _draw(figure: Figure, plot: CostPlot) -> None:
     )
 
 
+def _line_style(style: RowStyle) -> dict[str, Any]:
+    """The style as keyword arguments of matplotlib's lines."""
+    return {
+        "color": style.colour,
+        "marker": style.marker,
+        "markerfacecolor": "none" if style.hollow else style.colour,
+        "markeredgewidth": 1.6 if style.hollow else 0.6,
+        "markeredgecolor": style.colour if style.hollow else TEXT,
+    }
+
+
 def _label(name: Name) -> str:
     method, tuning = name
     return method if tuning == NO_TUNING else f"{method}, {tuning}"
 
 
-def _points(axes: Axes, drawn: Sequence[tuple[float, CostPoint]], styles: _Styles) -> None:
+def _points(
+    axes: Axes, drawn: Sequence[tuple[float, CostPoint]], styles: Mapping[Name, dict[str, Any]]
+) -> None:
     """Plots scores with intervals over a logarithmic axis; zero costs get a separate place left of it."""
     known = [value for value, _ in drawn if value > 0]
     if not drawn:
@@ -210,7 +205,7 @@ def _points(axes: Axes, drawn: Sequence[tuple[float, CostPoint]], styles: _Style
     # One artist for all points of a style: hundreds of artists take seconds to draw.
     for name in dict.fromkeys(point.name for _, point in drawn):
         x, y = zip(*((value or zero, 100 * p.miou) for value, p in drawn if p.name == name), strict=True)
-        axes.plot(x, y, linestyle="", markersize=7, **styles(name))
+        axes.plot(x, y, linestyle="", markersize=7, **styles[name])
     axes.set_xscale("log")
     axes.set_xlim((zero / (high / low) ** 0.08 if has_zero else low), high)
     ticks = _ticks(low, high) if known else []

@@ -1,67 +1,20 @@
-"""Qualitative panels: the same instances for every method, chosen by a stated rule."""
+"""Draws images with a mask, the truth and a click; opens the datasets that they are of."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from aims.core.errors import InputError
-from aims.core.records import INSTANCES
 from aims.core.vocabulary import MODALITIES
-from aims.data.looks import draw_of
-from aims.data.overlays import click_in_picture, predicted_mask, tinted
+from aims.data.overlays import tinted
 from aims.data.read import Dataset, find_datasets
-from aims.reports.comparison.table import Comparison, ComparisonRow
-from aims.reports.runs.instances import Key, pick_instances, read_scored
-
-#: The shown methods; of each, the best row of the table is taken.
-METHODS = ("zero-shot", "scratch", "random-embed", "linear", "vipt", "cmx", "simcmf")
-#: Shown quantiles of the IoU of simcmf, or without it of the last method: 0 = lowest, 1 = highest.
-PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 _WIDTH = 256
-_QUALITY = 88
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shot:
-    """One image of a panel.
-
-    Attributes:
-        uri: the image as a data URI.
-        note: text below the image.
-        alt: alternative text.
-    """
-
-    uri: str
-    note: str
-    alt: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Panel:
-    """Instances of one modality with the masks of every method.
-
-    Attributes:
-        modality: name of the modality.
-        stream: the stream that is shown.
-        columns: headings of the columns.
-        rows: images, one row per instance.
-        rule: sentences on how the instances were chosen and what is drawn.
-    """
-
-    modality: str
-    stream: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Shot, ...], ...]
-    rule: str
 
 
 def open_datasets(data: Path | None) -> dict[str, Dataset]:
@@ -72,97 +25,10 @@ def open_datasets(data: Path | None) -> dict[str, Dataset]:
         return {}
 
 
-def draw_panels(table: Comparison, datasets: Mapping[str, Dataset]) -> tuple[Panel, ...]:
-    """Draws one panel for every modality of a table.
-
-    Args:
-        table: a comparison.
-        datasets: datasets by fingerprint, from `open_datasets`.
-
-    Returns:
-        The panels; empty if no dataset has the fingerprint of the table.
-
-    Raises:
-        AimsError: a run's masks cannot be read.
-    """
-    dataset = datasets.get(table.fingerprint)
-    if dataset is None:
-        return ()
-    panels = (_panel(table, modality, dataset) for modality in table.modalities)
-    return tuple(panel for panel in panels if panel is not None)
-
-
-def _panel(table: Comparison, modality: str, dataset: Dataset) -> Panel | None:
-    shown: dict[str, ComparisonRow] = {}
-    for row in table.rows:
-        if row.method in METHODS and modality in row.cells:
-            shown.setdefault(row.method, row)
-    if not shown:
-        return None
-    rows = sorted(shown.values(), key=lambda row: METHODS.index(row.method))
-    scored = [_scored(row, modality) for row in rows]
-    first = rows.index(shown.get("simcmf", rows[-1]))
-    common = set.intersection(*(set(found) for found in scored))
-    keys = dict.fromkeys(pick_instances(scored[first], common, PLACES))
-    stream = sensor_stream(modality, dataset)
-    refs = {ref.image_id: ref for ref in dataset.refs}
-    shots = []
-    for key in keys:
-        image = dataset.read(refs[key[0]], (stream,))
-        base = draw_of(dataset, stream, image.streams[stream]).pixels
-        shots.append(_shots(base, image.instances == key[1], key, rows, [found[key] for found in scored]))
-    return Panel(
-        modality=modality,
-        stream=stream,
-        columns=(f"{stream}, click", "truth", *(row.label for row in rows)),
-        rows=tuple(shots),
-        rule=f"Of the larger half of the test instances, ordered by the IoU of {rows[first].label}: the "
-        "worst, the quartiles and the best. Coloured: the mask; white: the outline of the truth. The masks "
-        "are those of each method's lowest seed.",
-    )
-
-
-def _scored(row: ComparisonRow, modality: str) -> dict[Key, dict[str, Any]]:
-    """The scored instances of a row's lowest seed."""
-    result = row.cells[modality].result
-    assert result is not None  # a modality's cell comes from runs; only means do not
-    return read_scored(result.runs[0].path / INSTANCES)
-
-
 def sensor_stream(modality: str, dataset: Dataset) -> str:
     """The stream that is shown for a modality: the first that is not RGB, or "rgb" if there is none."""
     streams = MODALITIES[modality].streams if modality in MODALITIES else (modality.removeprefix("rgb-"),)
     return next((name for name in streams if name != "rgb" and name in dataset.streams), "rgb")
-
-
-def _shots(
-    base: NDArray[np.uint8],
-    truth: NDArray[np.bool_],
-    key: Key,
-    rows: Sequence[ComparisonRow],
-    lines: Sequence[Mapping[str, Any]],
-) -> tuple[Shot, ...]:
-    size = (truth.shape[0], truth.shape[1])
-    click = click_in_picture(lines[0], size)
-    where = f"instance {key[1]} of {key[0]}"
-    shots = [
-        Shot(uri=_uri(base, None, None, click), note=key[0], alt=f"{where} with its click"),
-        Shot(uri=_uri(base, truth, truth, click), note=f"{int(truth.sum()):,} px", alt=f"truth of {where}"),
-    ]
-    for row, line in zip(rows, lines, strict=True):
-        mask = predicted_mask(line, size)
-        note = f"IoU {line['iou']:.2f}"
-        shots.append(Shot(uri=_uri(base, mask, truth, click), note=note, alt=f"{row.label}, {where}: {note}"))
-    return tuple(shots)
-
-
-def _uri(
-    base: NDArray[np.uint8],
-    mask: NDArray[np.bool_] | None,
-    truth: NDArray[np.bool_] | None,
-    click: tuple[float, float],
-) -> str:
-    return webp(draw_mask(base, mask, truth, click), _QUALITY)
 
 
 def webp(shown: NDArray[np.uint8], quality: int) -> str:

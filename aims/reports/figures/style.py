@@ -12,6 +12,14 @@ from matplotlib.figure import Figure
 
 # The palette of Okabe and Ito (2008), distinguishable with colour blindness, without black: text has that.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
+#: Colours of methods, in light and dark pages alike: a contrast of 3 with white and with a dark page's
+#: ground, and apart for people who lack one kind of cones (chosen by distances in OKLab; a test has both).
+METHOD_COLOURS = (
+    *("#005aff", "#e10000", "#2d782d", "#e169b4"),
+    *("#969669", "#b400c3", "#3c96f0", "#875a78"),
+)
+#: Markers of tunings: names of matplotlib, which the page draws as well.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 #: Placeholder for the text colour, replaced in the SVG; no other element may use this colour.
 TEXT = "#010203"
 #: rcParams of every figure: fixed ids in the SVG, so that equal runs give equal bytes, and text as text.

@@ -16,7 +16,6 @@ from aims.core.words import count
 from aims.reports.comparison.captions import comparison_title
 from aims.reports.comparison.costs import COSTS
 from aims.reports.comparison.table import MEAN, Comparison, ComparisonRow
-from aims.reports.figures.gallery import Galleries, Gallery
 from aims.reports.runs.costs import Costs
 from aims.reports.runs.curves import Curves
 from aims.reports.runs.load import Run
@@ -40,7 +39,7 @@ class Detail:
         costs: (name, value) of each known cost.
         runs: one line per run, with the columns `RUN_COLUMNS`.
         provenance: (name, distinct values over the runs) of each known fact.
-        gallery: pictures of instances, or None.
+        shown: (index of the table, index of the row, modality) whose masks are its own; None for a mean.
     """
 
     key: str
@@ -52,7 +51,7 @@ class Detail:
     costs: tuple[tuple[str, str], ...]
     runs: tuple[tuple[str, ...], ...]
     provenance: tuple[tuple[str, tuple[str, ...]], ...]
-    gallery: Gallery | None
+    shown: tuple[int, int, str] | None
 
 
 RUN_COLUMNS = (
@@ -66,15 +65,13 @@ class Details:
 
     Args:
         comparisons: the tables of the page.
-        galleries: draws the pictures of instances.
     """
 
-    def __init__(self, comparisons: Sequence[Comparison], galleries: Galleries) -> None:
+    def __init__(self, comparisons: Sequence[Comparison]) -> None:
         self.all: list[Detail] = []
         #: Training curves by id of the details, then by seed.
         self.curves: dict[str, dict[int, Curves]] = {}
         self._tables = comparisons
-        self._galleries = galleries
         self._keys: dict[tuple[int, int, str] | str, str] = {}
         for place, table in enumerate(comparisons):
             for line, row in enumerate(table.rows):
@@ -86,11 +83,11 @@ class Details:
         """Id of the details of a cell, given the index of its table, the index of its row, and its column."""
         return self._keys[place, line, column]
 
-    def trained(self, place: int, modality: str) -> list[tuple[str, str]]:
-        """(row label, id of the details) of every row of a table that has curves with a modality."""
+    def trained(self, place: int, modality: str) -> list[tuple[int, str]]:
+        """(index of the row, id of the details) of every row of a table that has curves with a modality."""
         rows = enumerate(self._tables[place].rows)
-        keys = [(row.label, self.key(place, line, modality)) for line, row in rows if modality in row.cells]
-        return [(label, key) for label, key in keys if key in self.curves]
+        keys = [(line, self.key(place, line, modality)) for line, row in rows if modality in row.cells]
+        return [(line, key) for line, key in keys if key in self.curves]
 
     def _add(self, cell: tuple[int, int, str], table: Comparison, row: ComparisonRow, column: str) -> None:
         result = row.cells[column].result
@@ -101,7 +98,7 @@ class Details:
         self._keys[cell] = key
         if result is not None:
             self._keys[result.runs[0].folder] = key
-            self.all.append(_of_result(key, table, row, result, self._galleries))
+            self.all.append(_of_result(key, table, row, result, cell))
             known = {run.config.seed: run.curves for run in result.runs}
             drawn = {seed: curves for seed, curves in known.items() if any(epochs for epochs, _ in curves)}
             if drawn:
@@ -112,7 +109,7 @@ class Details:
 
 
 def _of_result(
-    key: str, table: Comparison, row: ComparisonRow, result: Result, galleries: Galleries
+    key: str, table: Comparison, row: ComparisonRow, result: Result, shown: tuple[int, int, str]
 ) -> Detail:
     cell = next(cell for cell in row.cells.values() if cell.result is result)
     modality = result.config.modality
@@ -126,7 +123,7 @@ def _of_result(
         costs=_costs(result.costs),
         runs=tuple(map(_run_line, result.runs)),
         provenance=_provenance(result.runs),
-        gallery=galleries.draw(result),
+        shown=shown,
     )
 
 
@@ -144,7 +141,7 @@ def _of_mean(
         costs=_costs(row.costs),
         runs=tuple(map(_run_line, dict.fromkeys(runs))),
         provenance=_provenance(runs),
-        gallery=None,
+        shown=None,
     )
 
 

@@ -156,7 +156,7 @@ class Difference:
         interval: its 95 % paired percentile bootstrap interval; None for a single group.
         p: two-sided p-value of `sign_flip_p`.
         groups: number of groups of images, or of images, that were flipped.
-        p_holm: `p` adjusted by `with_holm` for all comparisons with one reference; None if not adjusted.
+        p_holm: `p` adjusted by `with_holm` for all comparisons of a family; None if not adjusted.
     """
 
     value: float
@@ -174,8 +174,13 @@ class Difference:
 
     @property
     def stands_in_family(self) -> bool:
-        """Whether the two are separable after the correction for all comparisons with one reference."""
+        """Whether the two are separable after the correction for all comparisons of the family."""
         return self.p_holm is not None and self.p_holm < ALPHA
+
+    def reversed(self) -> Difference:
+        """The same test of the second score minus the first."""
+        ends = self.interval and (-self.interval[1], -self.interval[0])
+        return dataclasses.replace(self, value=-self.value, interval=ends)
 
     def as_json(self) -> dict[str, Any]:
         """All fields and the verdict as plain types, ready for `json.dumps`."""
@@ -230,9 +235,15 @@ def compare(pairs: Sequence[tuple[Sample, Sample]]) -> list[Difference | None]:
     return found
 
 
-def with_holm(tests: Sequence[Difference | None]) -> list[Difference | None]:
-    """Sets `p_holm` of all comparisons with one reference; entries that are None stay None."""
-    adjusted = iter(holm(np.array([test.p for test in tests if test is not None])).tolist())
+def with_holm(tests: Sequence[Difference | None], *, untested: int = 0) -> list[Difference | None]:
+    """Sets `p_holm` of all comparisons of one family; entries that are None stay None.
+
+    Args:
+        tests: the comparisons.
+        untested: number of further comparisons of the family, which count as if their p were 1.
+    """
+    known = [test.p for test in tests if test is not None]
+    adjusted = iter(holm(np.array([*known, *[1.0] * untested])).tolist())
     return [None if test is None else dataclasses.replace(test, p_holm=next(adjusted)) for test in tests]
 
 

@@ -17,7 +17,7 @@ class Cell:
         lines: the value, then further lines that are set smaller.
         rank: "best" (set bold), "second" (underlined), or empty.
         mark: sign of the verdict, behind the value (`aims.reports.tables.marks.MARKS`).
-        verdict: the mark in words.
+        verdict: the mark, or what the text stands for, in words.
         warning: last line of the cell, such as "BELOW disc (40.00)"; empty for none.
         footnote: text of the value's footnote; empty for none.
         value: number that the page sorts by, or None.
@@ -42,6 +42,7 @@ class Column:
         key: value that the page filters columns by; empty for a column that is always shown.
         short: shorter heading, for narrow tables; empty to use `name`.
         code: whether Markdown sets its cells as code.
+        meaning: what its numbers are, which the page says on pointing at the heading; empty for none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Column:
     key: str = ""
     short: str = ""
     code: bool = False
+    meaning: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from made_runs import AddRun, write_run
+from page_in_browser import browser, open_page, page_path  # noqa: F401 (fixtures)
 
 from aims.reports import report
 from aims.reports.figures.cost_figure import CostFigure

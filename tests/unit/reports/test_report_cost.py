@@ -19,6 +19,7 @@ from aims.reports.comparison.descriptions import comparison_latex, comparison_ma
 from aims.reports.comparison.long_form import comparison_csv, cost_csv
 from aims.reports.comparison.table import Comparison
 from aims.reports.figures.cost_figure import _ticks, cost_files, cost_plot, draw_cost
+from aims.reports.figures.row_styles import RowStyles
 from aims.reports.figures.style import TEXT, inline_svg
 from aims.reports.report import write_report
 from aims.reports.runs.load import load_runs
@@ -191,7 +192,7 @@ def test_the_figure_and_its_numbers(runs: Path, add_run: AddRun) -> None:
     add_run(0.3, method="zero-shot", tuning="none", epochs=0, lr=0.0)
     add_run(0.2, method="disc", record=record(parameters=parameters(0)))
     found = table(runs)
-    figure = draw_cost(cost_plot(found))
+    figure = draw_cost(cost_plot(found, RowStyles([found])))
     assert figure is not None
     files = cost_files([None, figure])
     assert list(files) == ["cost-2.svg", "cost-2.png"]
@@ -213,7 +214,7 @@ def test_the_figure_and_its_numbers(runs: Path, add_run: AddRun) -> None:
     assert comparison_title(found) in words
     assert isinstance(files["cost-2.png"], bytes)
     assert files["cost-2.png"].startswith(b"\x89PNG")
-    assert draw_cost(cost_plot(found)) == figure
+    assert draw_cost(cost_plot(found, RowStyles([found]))) == figure
     inline = inline_svg(figure.svg)
     assert inline.startswith("<svg")
     assert "currentColor" in inline
@@ -223,14 +224,15 @@ def test_the_figure_and_its_numbers(runs: Path, add_run: AddRun) -> None:
 def test_floors_alone_have_no_figure(runs: Path, add_run: AddRun) -> None:
     add_run(0.2, method="disc", tuning="none", record=record())
     found = table(runs)
-    assert draw_cost(cost_plot(found)) is None
+    assert draw_cost(cost_plot(found, RowStyles([found]))) is None
     assert lines(cost_csv([found]))[0]["method"] == "disc"
     assert lines(cost_csv([])) == []
 
 
 def test_names_are_no_formulas(runs: Path, add_run: AddRun) -> None:
     add_run(tuning="$a_{$ <b>", record=record())
-    figure = draw_cost(cost_plot(table(runs)))
+    found = table(runs)
+    figure = draw_cost(cost_plot(found, RowStyles([found])))
     assert figure is not None
     assert "simcmf, $a_{$ &lt;b&gt;" in figure.svg
 

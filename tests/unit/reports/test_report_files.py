@@ -10,6 +10,7 @@ from made_runs import SHA, AddRun
 from markdown_it import MarkdownIt
 
 from aims.core.errors import InputError
+from aims.reports.folder import MANIFEST
 from aims.reports.report import ReportResult, write_report
 from aims.reports.tables.latex import escape_latex
 from aims.reports.tables.markdown import escape_markdown
@@ -60,7 +61,9 @@ def test_files_and_nothing_else_are_written(report: ReportResult) -> None:
     folder = report.written[0].parent
 
     assert {path.name for path in report.written if path.parent == folder} >= set(FILES)
-    assert sorted(path for path in folder.rglob("*") if path.is_file()) == sorted(report.written)
+    assert sorted(path for path in folder.rglob("*") if path.is_file()) == sorted(
+        [*report.written, folder / MANIFEST]
+    )
     assert report.left_out == ()
 
 

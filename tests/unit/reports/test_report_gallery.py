@@ -1,10 +1,12 @@
-"""The galleries and what else stands behind a cell: chosen by rule, bounded, and escaped."""
+"""The instances that the page shows, and what else stands behind a cell: chosen by rule, and bounded."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from made_runs import CODE, HARDWARE, AddRun
@@ -14,14 +16,13 @@ from aims.core.records import INSTANCES
 from aims.data.read import Dataset
 from aims.data.write import convert
 from aims.reports.comparison.build import build_comparisons
+from aims.reports.comparison.table import Comparison
 from aims.reports.figures import gallery
-from aims.reports.figures.gallery import Galleries, choose, draw_instance
+from aims.reports.figures.gallery import Galleries, choose, outline, window
 from aims.reports.page.details import Detail, Details
 from aims.reports.runs.load import load_runs
 from aims.reports.runs.results import pool_seeds
 from helpers import MadeUp
-
-WHITE, CYAN = (255, 255, 255), (0, 224, 255)
 
 
 @pytest.fixture(scope="module")
@@ -32,77 +33,125 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return Dataset.open(folder / "made-up")
 
 
-def details(runs: Path, galleries: Galleries | None = None) -> list[Detail]:
+def tables(runs: Path) -> tuple[Comparison, ...]:
     results, _ = pool_seeds(load_runs(runs)[0])
-    return Details(build_comparisons(results), galleries or Galleries({}, 1)).all
+    return build_comparisons(results)
 
 
-def test_instances_are_chosen_at_even_steps_of_their_order(add_run: AddRun) -> None:
-    ious = [k / 100 for k in range(101)]
-    mixed = np.random.default_rng(0).permutation(ious).tolist()
-    path = add_run({"image-1": mixed[:40], "image-2": mixed[40:]})
-    rows, total = choose(path / INSTANCES, 5)
+def details(runs: Path) -> list[Detail]:
+    return Details(tables(runs)).all
+
+
+def filled(path: str, shape: tuple[int, int]) -> np.ndarray:
+    """The pixels within an SVG path by the even-odd rule."""
+    found = np.zeros(shape, bool)
+    for start, steps in re.findall(r"M(\d+ \d+)([^z]*)z", path):
+        points = [tuple(map(int, start.split()))]
+        for kind, one, other in re.findall(r"([hvl])(-?\d+)(?: ?(-?\d+))?", steps):
+            dx, dy = {"h": (one, 0), "v": (0, one), "l": (one, other)}[kind]
+            points.append((points[-1][0] + int(dx), points[-1][1] + int(dy)))
+        # At the centres of pixels: four times as large, in which they are at places 4 k + 2.
+        drawn = np.zeros((4 * shape[0] + 1, 4 * shape[1] + 1), np.uint8)
+        cv2.fillPoly(drawn, [4 * np.array(points)], 1)
+        found ^= drawn[2::4, 2::4].astype(bool)
+    return found
+
+
+def test_an_outline_holds_the_pixels_of_a_mask() -> None:
+    mask = np.zeros((12, 14), bool)
+    mask[2:9, 3:11] = True
+    mask[4:6, 5:8] = False
+    mask[10, 12] = True
+    assert (filled(outline(mask), mask.shape) == mask).all()
+    assert outline(mask[:2]) == ""
+    assert outline(np.ones((2, 3), bool)) == "M0 0v2h3v-2z"
+
+
+def test_instances_are_chosen_at_even_steps_of_their_mean() -> None:
+    one = {(f"image-{k}", 1): k / 100 for k in range(101)}
+    other = {key: 1 - iou / 2 for key, iou in one.items()}
+    images = {image_id: None for image_id, _ in one}
+    keys, total = choose([one], images, 5)
     assert total == 101
-    assert [row["iou"] for row in rows] == [0.0, 0.25, 0.5, 0.75, 1.0]
-    rows, _ = choose(path / INSTANCES, 500)
-    assert [row["iou"] for row in rows] == ious
+    assert [one[key] for key in keys] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    # The mean rises with the first, as the second falls by half as much.
+    assert choose([one, other], images, 5)[0] == keys
+    assert len(choose([one], images, 500)[0]) == 101
+    # Those that all have scored, of images that are there.
+    del other["image-0", 1], images["image-100"]
+    assert choose([one, other], images, 2) == ([("image-1", 1), ("image-99", 1)], 99)
+    assert choose([one, {}], images, 5) == ([], 0)
 
 
-def test_masks_that_cannot_be_read_are_said(add_run: AddRun) -> None:
-    path = add_run()
+def test_a_gallery_shows_every_row_on_the_same_instances(
+    runs: Path, add_run: AddRun, dataset: Dataset
+) -> None:
+    scored = {
+        ref.image_id: [0.1 + 0.8 * k / 12] * int(dataset.read(ref, ("signal",)).instances.max())
+        for k, ref in enumerate(dataset.index["test"])
+    }
+    place = {"dataset": dataset.name, "fingerprint": dataset.fingerprint, "modality": "signal"}
+    add_run(scored, **place)
+    add_run({name: [iou / 2 for iou in ious] for name, ious in scored.items()}, method="linear", **place)
+    add_run(0.3, method="disc", tuning="none")
+    found = tables(runs)
+    table = next(table for table in found if table.fingerprint == dataset.fingerprint)
+    (drawn,) = Galleries({dataset.fingerprint: dataset}, found).draw(table)
+    assert (drawn.modality, drawn.stream) == ("signal", "signal")
+    means = [shot.mean_iou for shot in drawn.instances]
+    assert means == sorted(means)
+    assert len({shot.id for shot in drawn.instances}) == len(drawn.instances)
+    for shot in drawn.instances:
+        by_row = {table.rows[mask.place].method: mask.iou for mask in shot.masks}
+        assert by_row["linear"] == pytest.approx(by_row["simcmf"] / 2)
+        assert shot.mean_iou == pytest.approx(0.75 * by_row["simcmf"])
+        assert shot.class_name in dataset.spec.classes
+        truth = filled(shot.truth, (shot.height, shot.width))
+        assert truth.any()
+    middle = drawn.instances[drawn.typical]
+    assert means[0] < middle.mean_iou < means[-1]
+    # Another dataset's table has none.
+    (other,) = [one for one in found if one is not table]
+    assert Galleries({dataset.fingerprint: dataset}, found).draw(other) == ()
+
+
+def test_masks_that_cannot_be_read_are_said(runs: Path, add_run: AddRun, dataset: Dataset) -> None:
+    scored = {ref.image_id: [0.1] for ref in dataset.index["test"]}
+    path = add_run(scored, dataset=dataset.name, fingerprint=dataset.fingerprint, modality="signal")
+    found = tables(runs)
     data = (path / INSTANCES).read_bytes()
     (path / INSTANCES).write_bytes(data[: len(data) // 2])
     with pytest.raises(AimsError, match="not readable as the instances of a run"):
-        choose(path / INSTANCES, 5)
+        Galleries({dataset.fingerprint: dataset}, found).draw(found[0])
 
 
-@pytest.mark.parametrize(("results", "each", "galleries"), [(2, 9, 2), (4, 5, 4), (100, 3, 6)])
-def test_a_page_has_so_many_pictures_at_most(
+@pytest.mark.parametrize(("masks", "instances"), [(1000, 4), (3, 3), (1, 2)])
+def test_a_page_has_so_many_masks_at_most(
     runs: Path,
     add_run: AddRun,
     dataset: Dataset,
     monkeypatch: pytest.MonkeyPatch,
-    results: int,
-    each: int,
-    galleries: int,
+    masks: int,
+    instances: int,
 ) -> None:
-    monkeypatch.setattr(gallery, "PICTURES_A_PAGE", 20)
+    monkeypatch.setattr(gallery, "MASKS_A_PAGE", masks)
+    monkeypatch.setattr(gallery, "FEWEST", 2)
+    monkeypatch.setattr(gallery, "MOST", 4)
     scored = {ref.image_id: [0.1, 0.2] for ref in dataset.index["test"]}
     add_run(scored, dataset=dataset.name, fingerprint=dataset.fingerprint, modality="signal")
-    (result,), _ = pool_seeds(load_runs(runs)[0])
-    drawing = Galleries({dataset.fingerprint: dataset}, results)
-    found = [drawing.draw(result) for _ in range(min(results, galleries + 1))]
-    assert [len(one.shots) for one in found if one] == [each] * galleries
-    assert (None in found) == (results > galleries)
+    found = tables(runs)
+    (drawn,) = Galleries({dataset.fingerprint: dataset}, found).draw(found[0])
+    assert len(drawn.instances) == instances
 
 
-def test_without_the_dataset_there_is_no_gallery(runs: Path, add_run: AddRun, dataset: Dataset) -> None:
-    add_run()
-    (detail,) = details(runs, Galleries({dataset.fingerprint: dataset}, 1))
-    assert detail.gallery is None
-
-
-def test_a_picture_shows_what_lies_around_the_instance() -> None:
-    base = np.full((100, 200, 3), 90, np.uint8)
-    truth, predicted = np.zeros((2, 100, 200), bool)
-    truth[40:60, 20:40] = True
-    predicted[45:65, 25:45] = True
-    shown = draw_instance(base, truth, predicted, (30.0, 50.0))
-    # A window of 0.3 of the larger side, 60 pixels, enlarged to 176.
-    assert shown.shape == (176, 176, 3)
-    colours = {tuple(colour) for colour in shown.reshape(-1, 3).tolist()}
-    assert {WHITE, CYAN, (0, 0, 0), (90, 90, 90)} <= colours
-    # Rows 22 to 82 and columns 2 to 62: the left side of the truth lies at (20 - 2) * 176 / 60.
-    column = np.flatnonzero((shown[88] == WHITE).all(-1))
-    assert column.min() == pytest.approx(18 * 176 / 60, abs=2)
-    assert (base == 90).all()
-
-
-def test_a_picture_of_a_prediction_of_everything_is_the_whole() -> None:
-    base = np.full((50, 100, 3), 90, np.uint8)
-    truth, predicted = np.zeros((50, 100), bool), np.ones((50, 100), bool)
-    truth[:3, :3] = True
-    assert draw_instance(base, truth, predicted, (1.0, 1.0)).shape == (88, 176, 3)
+def test_a_crop_is_a_square_around_the_instance_within_the_image() -> None:
+    mask = np.zeros((100, 200), bool)
+    mask[40:60, 20:40] = True
+    # 0.3 of the larger side: 60 pixels around the middle, moved into the image.
+    assert window(mask) == (20, 80, 0, 60)
+    mask[:, :] = True
+    assert window(mask) == (0, 100, 0, 200)
+    assert window(np.zeros((5, 7), bool)) == (0, 5, 0, 7)
 
 
 def test_a_result_of_several_tables_has_its_details_once(runs: Path, add_run: AddRun) -> None:
