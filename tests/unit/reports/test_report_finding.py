@@ -98,8 +98,8 @@ def test_leaders_that_stand_otherwise_to_the_disc_are_counted(runs: Path, add_ru
     add_run(scored(0.404, noise=5), method="linear")
     add_run(scored(0.400, noise=5), method="disc")
     assert found(runs).text.replace(NBSP, " ") == (
-        "On nir, simcmf (lora) 40.5 and linear (lora) 40.4 cannot be told apart; of these 2, 1 is above and 1 "
-        "is not separable from the disc (40.0) (p < 0.001)."
+        "On nir, simcmf (lora) 40.5 and linear (lora) 40.4 cannot be told apart; of these 2, 1 is above and "
+        "1 is not separable from the disc (40.0) (p < 0.001)."
     )
 
 
