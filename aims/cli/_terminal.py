@@ -168,6 +168,8 @@ class FoldingTable(Table):
             barless.columns = plain
             yield from barless.__rich_console__(console, options)
             return
+        if self.title:
+            yield _text(console, self.title)
         first, *others = plain
         for name, *cells in zip(*(column.cells for column in plain), strict=True):
             yield Text.assemble(" ", (f"{first.header} ", "dim"), _text(console, name))

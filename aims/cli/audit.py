@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aims.cli._options import DATASET, json_option
-from aims.cli._terminal import add_columns, counting, out, print_json
+from aims.cli._terminal import add_columns, counting, out, plain_table, print_json
 from aims.core.errors import AimsError
 from aims.data.audit import DISTANCE, Audit, ImagePair, audit_dataset
 from aims.data.read import Dataset
@@ -99,7 +99,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _pairs_table(audit: Audit) -> Table:
-    table = Table(title="near-duplicates")
+    table = plain_table(title="near-duplicates")
     add_columns(table, *("split", "image") * 2, left=("split", "image"), overflow="fold")
     add_columns(table, *audit.streams)
     for pair in audit.pairs[:_ROWS]:
@@ -119,7 +119,7 @@ def _distance(pair: ImagePair, stream: str, threshold: int) -> Text:
 
 
 def _groups_table(audit: Audit) -> Table:
-    table = Table(title="groups in several splits")
+    table = plain_table(title="groups in several splits")
     table.add_column("group", overflow="fold")
     add_columns(table, *audit.images)
     for group, counts in audit.straddling.items():

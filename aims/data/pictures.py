@@ -109,7 +109,7 @@ def draw(
             (`measured_values`); None for the image's own.
     """
     values = measured_values(array, spec)
-    unknown: NDArray[np.bool_] = np.isnan(values).any(axis=2)
+    unknown: NDArray[np.bool_] = np.asarray(np.isnan(values).any(axis=2))
     by_unit = _BY_UNIT.get(spec.unit) if spec.channels == 1 else None
     painter = _BY_NAME.get(name) or by_unit or _paint_generic
     own = values.reshape(-1, values.shape[2])
