@@ -379,8 +379,9 @@ def test_no_file_is_left_by_a_reader_that_goes_away(shapes):
     assert done.stderr == ""
 
 
-def test_the_earlier_name_of_attention_works_with_a_warning(aims):
-    arguments = ("run", "--method", "linear", "--modality", "depth", "--precision", "bf16")
+def test_the_earlier_name_of_attention_works_with_a_warning(aims, shapes):
+    arguments = ("run", "--method", "linear", "--modality", "thermal", "--precision", "bf16")
+    arguments += ("--data", shapes / "data")
     for option in ("--attention", "--path"):
         code, _, err = aims(*arguments, option, "stock")
         assert code == 2
