@@ -97,13 +97,11 @@ def _obtain(download: Download, source: Path | None) -> bool:
 
 
 def _announce(download: Download) -> None:
-    from aims.models.download import LICENSE
-
     size = download.checkpoint.size_bytes
     lines = {
         "fetching": f"{download.checkpoint.file_name}, the pretrained weights of {download.backbone}",
         "size": f"{size:,} bytes ({_megabytes(size)})",
-        "licence": f"{LICENSE}, by the authors of Segment Anything (Meta AI)",
+        "licence": f"{download.checkpoint.license}, by {download.checkpoint.authors}",
         "from": download.url,
         "to": str(download.path),
     }
@@ -115,7 +113,7 @@ def _announce(download: Download) -> None:
 
 def _list(as_json: bool) -> None:
     from aims.models.backbone import BACKBONES
-    from aims.models.download import LICENSE, plan_download
+    from aims.models.download import plan_download
     from aims.models.weights import PACKAGED_LICENSE, packaged_weights, weights_folder
 
     downloads = [plan_download(name) for name in BACKBONES if BACKBONES[name].checkpoint is not None]
@@ -126,7 +124,8 @@ def _list(as_json: bool) -> None:
         there = [
             {"backbone": each.backbone, "name": each.full_name, "path": str(each.path)} for each in packaged
         ]
-        print_json({"folder": str(weights_folder()), "license": LICENSE, "weights": rows, "packaged": there})
+        licenses = ", ".join(dict.fromkeys(each.checkpoint.license for each in downloads))
+        print_json({"folder": str(weights_folder()), "license": licenses, "weights": rows, "packaged": there})
         return
     words = ("backbone", "file", "licence", "in the cache")
     table = add_columns(Table(), "backbone", "file", "size", "licence", "in the cache", left=words)
@@ -136,7 +135,7 @@ def _list(as_json: bool) -> None:
     for download in downloads:
         checkpoint = download.checkpoint
         size = _megabytes(checkpoint.size_bytes)
-        table.add_row(download.backbone, checkpoint.file_name, size, LICENSE, _state(download))
+        table.add_row(download.backbone, checkpoint.file_name, size, checkpoint.license, _state(download))
     out.print(table)
     out.print(f"cache: {weights_folder()}", markup=False)
     out.print("Only sizes were compared; `aims weights BACKBONE` compares the content, or fetches it.")

@@ -27,7 +27,7 @@ from aims.core.vocabulary import (
 from aims.data.instances import nearest_indices, stretch_nearest
 from aims.data.read import Dataset
 from aims.data.refs import ImageRef
-from aims.sensors.scaling import IMAGENET, published_constants, scale, stream_to_read
+from aims.sensors.scaling import IMAGENET, Constants, published_constants, scale, stream_to_read
 
 log = logging.getLogger(__name__)
 
@@ -206,6 +206,7 @@ def survey(
     protocol: Protocol,
     *,
     shuffle_seed: int | None,
+    rgb: Constants = IMAGENET,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> Survey:
     """Reads the training part once for its channel statistics and its usable images.
@@ -216,6 +217,7 @@ def survey(
         refs: images of the training part.
         protocol: rules of scaling and size.
         shuffle_seed: seed of the channel order where RGB is stacked with a sensor; None keeps RGB in front.
+        rgb: what the backbone expects of RGB pictures, where the protocol does not take published constants.
         on_progress: called with the number of images read since the last call.
 
     Raises:
@@ -250,7 +252,7 @@ def survey(
     # A constant channel becomes 0 everywhere instead of NaN.
     measured = (mean, np.where(std > 0, std, 1))
     return Survey(
-        preprocessing=_preprocessing(dataset, modality, protocol, shuffle_seed, measured),
+        preprocessing=_preprocessing(dataset, modality, protocol, shuffle_seed, measured, rgb),
         usable=tuple(usable),
     )
 
@@ -261,6 +263,7 @@ def _preprocessing(
     protocol: Protocol,
     shuffle_seed: int | None,
     measured: tuple[NDArray[np.float64], NDArray[np.float64]],
+    rgb: Constants,
 ) -> Preprocessing:
     mean, std = (list(values.tolist()) for values in measured)
     sources = []
@@ -269,7 +272,7 @@ def _preprocessing(
         if protocol.constants == "published":
             source, constants = "published", published_constants(dataset.name, stream)
         elif stream == "rgb":
-            source, constants = "ImageNet", IMAGENET
+            source, constants = "ImageNet" if rgb == IMAGENET else "backbone", rgb
         if constants is not None:
             place = slice(*_channels_of(stream, dataset, modality))
             mean[place], std[place] = constants.mean, constants.std

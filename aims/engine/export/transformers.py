@@ -84,10 +84,11 @@ class TransformersFormat(Format):
         expected = probes.answers(model, images, prompts)
         plain, layers = plain_model(model, origin.backbone), alignment_layers(model)
         views = count_views(layers, plain)
-        patches = plain.image_encoder.patch_embed.get_submodule("proj")
-        assert isinstance(patches, nn.Conv2d)
+        encoder = plain.image_encoder
+        patches = encoder.stem
         if folded := fold_alignment(layers, patches):
-            plain.image_encoder.patch_embed.proj, layers = folded, nn.Sequential()
+            encoder.set_submodule(encoder.stem_name, folded)
+            layers = nn.Sequential()
         channels = (folded or patches).in_channels
         with _quiet():
             sam = SamModel(_configuration(origin.backbone, channels))
