@@ -41,9 +41,12 @@ def command(backbone: str | None, source: Path | None, as_json: bool) -> None:
 
     BACKBONE is sam-vit-b, sam-vit-l or sam-vit-h; without it, all are listed. The file is checked against
     the authors' SHA-256 before it gets its name. Those of sam-tiny come with AIMS: sam-tiny@1 is the first
-    edition, sam-tiny the newest.
+    edition, sam-tiny the newest. Those of hf:OWNER/NAME are fetched from the Hugging Face Hub by its own
+    client.
     """
     # Imported here: torch takes seconds.
+    from aims.core.files import sha256_file
+    from aims.models.backbone import BACKBONES
     from aims.models.download import plan_download
     from aims.models.weights import find_packaged
 
@@ -59,6 +62,12 @@ def command(backbone: str | None, source: Path | None, as_json: bool) -> None:
         facts = {"name": packaged.full_name, "bytes": size, "sha256": packaged.sha256, "fetched": False}
         remark = f"{packaged.full_name} comes with AIMS; its model card lies beside it"
         _show(packaged.backbone, packaged.path, facts, remark, as_json)
+        return
+    if (own := BACKBONES[backbone].find_weights()) is not None:
+        if source is not None:
+            raise InputError(f"{backbone} has its weights beside its configuration; leave --from out")
+        facts = {"bytes": own.stat().st_size, "sha256": sha256_file(own), "fetched": False}
+        _show(backbone, own, facts, f"{backbone} has its weights beside its configuration", as_json)
         return
     download = plan_download(backbone)
     checkpoint = download.checkpoint

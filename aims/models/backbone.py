@@ -103,9 +103,14 @@ class BackboneRegistry(Registry[Backbone]):
         """Has the backbones `KIND:WHERE` opened by a function of WHERE."""
         self._openers[kind] = opener
 
+    def is_opened(self, name: str) -> bool:
+        """Whether a name is that of a backbone which is opened: its files may be elsewhere, or missing."""
+        kind, colon, _ = name.partition(":")
+        return bool(colon) and kind in self._openers
+
     def __getitem__(self, name: str) -> Backbone:
         base, colon, changes = name.partition(":")
-        if colon and base in self._openers:
+        if self.is_opened(name):
             return self._openers[base](changes)
         found = super().__getitem__(base)
         return _variant(name, base, found, changes) if colon else found
@@ -113,6 +118,9 @@ class BackboneRegistry(Registry[Backbone]):
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str) or ":" not in name:
             return super().__contains__(name)
+        if self.is_opened(name):
+            # Nothing is read or fetched only to know.
+            return True
         try:
             self[name]
         except InputError:

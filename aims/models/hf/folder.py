@@ -1,0 +1,112 @@
+"""The files of a model of transformers: in a folder, or of a repository of the Hub."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from aims.core.errors import InputError
+from aims.core.structs import convert_struct, decode_json
+from aims.models.backbone import RGBConstants
+
+CONFIG, WEIGHTS, _PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+
+
+class _Preprocessor(msgspec.Struct):
+    """The part of preprocessor_config.json that is read."""
+
+    do_normalize: bool = True
+    image_mean: tuple[float, float, float] | None = None
+    image_std: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model lies.
+
+    Attributes:
+        name: a folder, or "owner/name" of a repository of the Hub; a folder wins.
+    """
+
+    name: str
+
+    def config(self) -> dict[str, Any]:
+        """Reads config.json.
+
+        Raises:
+            InputError: there is none, or it is damaged.
+        """
+        path = self.file(CONFIG)
+        return convert_struct(_read(path), dict[str, Any], where=str(path))
+
+    def rgb(self) -> RGBConstants | None:
+        """Reads what the model expects of RGB pictures; None if it has no file that says so.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        path = self._find(_PREPROCESSOR)
+        if path is None:
+            return None
+        said = convert_struct(_read(path), _Preprocessor, where=str(path))
+        if not said.do_normalize or said.image_mean is None or said.image_std is None:
+            return None
+        return RGBConstants(mean=said.image_mean, std=said.image_std)
+
+    def file(self, name: str) -> Path:
+        """Returns the path of a file, which is fetched if the source is a repository.
+
+        Raises:
+            InputError: there is no such file.
+        """
+        path = self._find(name)
+        if path is None:
+            where = Path(self.name) / name if self._folder.is_dir() else f"hf:{self.name}: {name}"
+            raise InputError(f"{where}: missing; give a model that transformers saved with `save_pretrained`")
+        return path
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.name).expanduser()
+
+    def _find(self, name: str) -> Path | None:
+        if self._folder.is_dir():
+            path = self._folder / name
+            return path if path.is_file() else None
+        if not _REPOSITORY.fullmatch(self.name):
+            raise InputError(f"hf:{self.name}: no such folder, nor a repository of the Hub (hf:OWNER/NAME)")
+        return _fetch(self.name, name)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return decode_json(path.read_bytes(), where=str(path))
+    except OSError as error:
+        raise InputError(f"{path}: not readable ({error.strerror})") from None
+
+
+def _fetch(repository: str, name: str) -> Path | None:
+    """Returns a file of a repository from the cache of the Hub's own client, or fetches it into it."""
+    # Imported here: it takes most of a second.
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
+    for local in (True, False):
+        try:
+            return Path(hf_hub_download(repository, name, local_files_only=local))
+        except LocalEntryNotFoundError:
+            continue
+        except EntryNotFoundError:
+            return None
+        except (HfHubHTTPError, OSError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(f"hf:{repository}: {name} cannot be fetched ({reason})") from None
+    raise InputError(
+        f"hf:{repository}: no such folder, and the Hub was not reached for {name}; connect, log in with "
+        "`hf auth login` where its owner asks for it, or give a folder"
+    )
