@@ -81,11 +81,48 @@ def _sam2() -> nn.Module:
     return made
 
 
+def _sam3() -> nn.Module:
+    from transformers import Sam3TrackerConfig, Sam3TrackerModel
+
+    vision = {
+        "model_type": "sam3_vit_model",
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "image_size": SIZE,
+        "patch_size": 16,
+        # Windows of 3 on a grid of 4 are padded; positions are of a grid of 2, repeated.
+        "window_size": 3,
+        "global_attn_indexes": [1],
+        "pretrain_image_size": 32,
+    }
+    made: nn.Module = Sam3TrackerModel(
+        Sam3TrackerConfig(
+            vision_config={
+                "model_type": "sam3_vision_model",
+                "backbone_config": vision,
+                "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+                "fpn_hidden_size": 32,
+            },
+            prompt_encoder_config={"hidden_size": 32, "image_size": SIZE, "patch_size": 16},
+            mask_decoder_config={
+                "hidden_size": 32,
+                "mlp_dim": 32,
+                "iou_head_hidden_dim": 16,
+                "num_attention_heads": 2,
+            },
+        )
+    )
+    return made
+
+
 #: By `model_type` of config.json.
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "sam": lambda: _sam("SamModel", "SamConfig"),
     "sam_hq": lambda: _sam("SamHQModel", "SamHQConfig", vit_dim=24),
     "sam2": _sam2,
+    "sam3_tracker": _sam3,
 }
 
 

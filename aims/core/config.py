@@ -48,7 +48,9 @@ class RunConfig:
     modality: str = setting("depth, nir, thermal, ... or a stream of your own set.", required=True)
     dataset: str = setting("Name of the dataset, where several carry the modality.")
     fingerprint: str
-    backbone: str = setting("sam-vit-b, -l, -h, sam-tiny or hf:PATH_OR_ID.", default="sam-vit-b", modelless=NO_MODEL)
+    backbone: str = setting(
+        "sam-vit-b, -l, -h, sam-tiny or hf:PATH_OR_ID.", default="sam-vit-b", modelless=NO_MODEL
+    )
     weights: str = setting("Checkpoint; none = random.  [default: cache folder]", metavar="PATH|NAME|none")
     epochs: int = setting(
         "Passes over the training part.", default=50, least=1, untrained=0, label="epochs {:g}", place=2

@@ -1,4 +1,6 @@
-"""Backbones of transformers' own classes, `hf:PATH_OR_ID`: SAM, SAM-HQ and SAM 2, from a folder or the Hub.
+"""Backbones of transformers' own classes, `hf:PATH_OR_ID`, from a folder or the Hub.
+
+They are SAM, SAM-HQ, SAM 2, and the promptable part of SAM 3.
 
 transformers is imported when such a backbone is built, not before.
 """

@@ -13,6 +13,11 @@ from transformers.models.sam2.modeling_sam2 import (
     Sam2MultiScaleAttention,
     Sam2TwoWayAttentionBlock,
 )
+from transformers.models.sam3.modeling_sam3 import Sam3ViTRoPEAttention, apply_rotary_pos_emb_2d
+from transformers.models.sam3_tracker.modeling_sam3_tracker import (
+    Sam3TrackerAttention,
+    Sam3TrackerTwoWayAttentionBlock,
+)
 from transformers.models.sam_hq.modeling_sam_hq import SamHQTwoWayAttentionBlock
 
 from aims.core.errors import InputError
@@ -57,6 +62,36 @@ class PooledAttention(FusedAttention):
         return result
 
 
+class RotaryAttention(SplitAttention):
+    """`Sam3ViTRoPEAttention` with extra tokens, which have no position: their keys are not turned."""
+
+    OUT = "o_proj"
+
+    def forward(  # type: ignore[override]
+        self, hidden_states: Tensor, position_embeddings: tuple[Tensor, Tensor], **_: Any
+    ) -> tuple[Tensor, None]:
+        """Attends within each window; transformers' second output, the weights, is left out."""
+        batch = len(hidden_states)
+
+        def heads(tokens: Tensor) -> Tensor:
+            return tokens.reshape(
+                len(tokens), -1, self.num_heads, tokens.shape[-1] // self.num_heads
+            ).transpose(1, 2)
+
+        queries, keys, values = (
+            heads(layer(hidden_states)) for layer in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        queries, keys = apply_rotary_pos_emb_2d(queries, keys, *position_embeddings)
+        extra_k, extra_v = self.extra.inputs(batch)
+        more = heads(self.k_proj(extra_k)), heads(self.v_proj(extra_v))
+        keys, values = (
+            torch.cat([own, each.to(own.dtype).expand(batch, -1, -1, -1)], dim=2)
+            for own, each in zip((keys, values), more, strict=True)
+        )
+        attended = attend(queries, keys, values, scale=queries.shape[-1] ** -0.5).transpose(1, 2)
+        return self.get_submodule(self.OUT)(attended.reshape(hidden_states.shape)), None
+
+
 class DecoderAttention(SplitAttention):
     """`SamAttention` with extra tokens: (images, prompts, tokens, dim) each."""
 
@@ -74,14 +109,20 @@ class DecoderAttention2(DecoderAttention):
     OUT = "o_proj"
 
 
+_SPLIT: dict[type[nn.Module], type[SplitAttention]] = {
+    Sam2Attention: DecoderAttention2,
+    Sam3TrackerAttention: DecoderAttention2,
+    Sam3ViTRoPEAttention: RotaryAttention,
+}
+
+
 def extend(attention: nn.Module, make: MakeTokens) -> nn.Module:
     """Returns an attention of transformers' SAMs with extra tokens (`Segmenter.extend_attention`)."""
-    pooled = isinstance(attention, Sam2MultiScaleAttention)
     extended = extend_attention(
         attention,
         make,
-        fused=PooledAttention if pooled else VisionAttention,
-        split=DecoderAttention2 if isinstance(attention, Sam2Attention) else DecoderAttention,
+        fused=PooledAttention if isinstance(attention, Sam2MultiScaleAttention) else VisionAttention,
+        split=_SPLIT.get(type(attention), DecoderAttention),
     )
     if isinstance(extended, PooledAttention):
         # Any, as transformers' attributes have no types.
@@ -135,6 +176,10 @@ class AdaptedSamHQBlock(_Adapted, SamHQTwoWayAttentionBlock):  # type: ignore[mi
     """SAM-HQ's two-way block with an adapter."""
 
 
+class AdaptedSam3Block(_Adapted, Sam3TrackerTwoWayAttentionBlock):  # type: ignore[misc]
+    """SAM 3's two-way block with an adapter."""
+
+
 class AdaptedSam2Block(_Adapted, Sam2TwoWayAttentionBlock):  # type: ignore[misc]
     """SAM 2's two-way block with an adapter."""
 
@@ -143,6 +188,7 @@ _ADAPTED: dict[type[nn.Module], type[nn.Module]] = {
     SamTwoWayAttentionBlock: AdaptedSamBlock,
     SamHQTwoWayAttentionBlock: AdaptedSamHQBlock,
     Sam2TwoWayAttentionBlock: AdaptedSam2Block,
+    Sam3TrackerTwoWayAttentionBlock: AdaptedSam3Block,
 }
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from aims.core.errors import InputError
-from aims.models.backbone import Backbone
+from aims.models.backbone import Backbone, RGBConstants
 from aims.models.hf.folder import WEIGHTS, Source
 from aims.models.segmenter import Segmenter
 
@@ -32,23 +32,36 @@ class Kind:
         vision: name of the class of its vision configuration: no other vision encoder is built.
         segmenter: name of its class in `aims.models.hf.segmenter`.
         shared: whether prompts and image share one positional encoding, which files hold twice.
+        within: key of its configuration within that of a larger model.
+        renamed: patterns of names in a file of a larger model, and what replaces them.
+        rgb: what it expects of RGB pictures where no file says it; None for ImageNet's constants.
     """
 
     model: str
     config: str
     vision: str
     segmenter: str
-    shared: bool
+    shared: bool = False
+    within: str | None = None
+    renamed: tuple[tuple[str, str], ...] = ()
+    rgb: RGBConstants | None = None
 
 
-_SAM2 = Kind(
-    model="Sam2Model",
-    config="Sam2Config",
-    vision="Sam2VisionConfig",
-    segmenter="Sam2Segmenter",
-    shared=False,
+_SAM2 = Kind(model="Sam2Model", config="Sam2Config", vision="Sam2VisionConfig", segmenter="Sam2Segmenter")
+_SAM3 = Kind(
+    model="Sam3TrackerModel",
+    config="Sam3TrackerConfig",
+    vision="Sam3VisionConfig",
+    segmenter="Sam3Segmenter",
+    # As transformers' own conversion: the vision encoder is the detector's, the neck the tracker's.
+    renamed=(
+        (r"^tracker_model\.", ""),
+        (r"^detector_model\.vision_encoder\.backbone\.", "vision_encoder.backbone."),
+        (r"^tracker_neck\.", "vision_encoder.neck."),
+    ),
+    rgb=RGBConstants(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
 )
-#: By `model_type` of config.json. The authors' files of SAM 2 are those of its video model, which holds it.
+#: By `model_type` of config.json. The authors' files of SAM 2 and SAM 3 are of video models that hold these.
 KINDS: Mapping[str, Kind] = {
     "sam": Kind(
         model="SamModel",
@@ -66,6 +79,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "sam2": _SAM2,
     "sam2_video": _SAM2,
+    "sam3_tracker": _SAM3,
+    "sam3_tracker_video": _SAM3,
+    "sam3_video": replace(_SAM3, within="tracker_config"),
 }
 
 #: Entries of a configuration that say how a model is computed, not its form.
@@ -87,7 +103,7 @@ class HFBackbone(Backbone):
         self.config = config
         self.kind = kind
         self.image_size = int(config.prompt_encoder_config.image_size)
-        self.rgb = source.rgb()
+        self.rgb = source.rgb() or kind.rgb
 
     @classmethod
     def open(cls, where: str) -> HFBackbone:
@@ -139,11 +155,18 @@ class HFBackbone(Backbone):
         kind: type[HFSegmenter] = getattr(segmenter, self.kind.segmenter)
         model = getattr(transformers, self.kind.model)
         ignored = [re.compile(pattern) for pattern in model._keys_to_ignore_on_load_unexpected or ()]
-        kept = {name: t for name, t in state.items() if not any(each.search(name) for each in ignored)}
+        named = {_substituted(name, self.kind.renamed): tensor for name, tensor in state.items()}
+        kept = {name: t for name, t in named.items() if not any(each.search(name) for each in ignored)}
         if self.kind.shared and _SHARED in kept:
             shared = kept.pop(_SHARED)
             kept.setdefault(f"prompt_encoder.{_OWN}", shared)
         return {_renamed(name, kind.NAMES): tensor for name, tensor in kept.items()}
+
+
+def _substituted(name: str, patterns: tuple[tuple[str, str], ...]) -> str:
+    for pattern, replacement in patterns:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def _renamed(name: str, prefixes: tuple[tuple[str, str], ...]) -> str:
@@ -157,6 +180,7 @@ def _configuration(where: str, content: Mapping[str, Any], kind: Kind) -> Any:
     """Builds transformers' configuration from the parts of config.json that say the model's form."""
     import transformers
 
+    content = content.get(kind.within) or {} if kind.within else content
     given = {part: _form(content[part]) for part in _PARTS if isinstance(content.get(part), Mapping)}
     try:
         config = getattr(transformers, kind.config)(**given)

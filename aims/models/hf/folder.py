@@ -13,12 +13,14 @@ from aims.core.errors import InputError
 from aims.core.structs import convert_struct, decode_json
 from aims.models.backbone import RGBConstants
 
-CONFIG, WEIGHTS, _PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+#: Files that say how pictures are normalised, and the key under which they do.
+_PREPROCESSORS = (("preprocessor_config.json", None), ("processor_config.json", "image_processor"))
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 class _Preprocessor(msgspec.Struct):
-    """The part of preprocessor_config.json that is read."""
+    """The part of a preprocessor's configuration that is read."""
 
     do_normalize: bool = True
     image_mean: tuple[float, float, float] | None = None
@@ -50,13 +52,14 @@ class Source:
         Raises:
             InputError: the file is damaged.
         """
-        path = self._find(_PREPROCESSOR)
-        if path is None:
-            return None
-        said = convert_struct(_read(path), _Preprocessor, where=str(path))
-        if not said.do_normalize or said.image_mean is None or said.image_std is None:
-            return None
-        return RGBConstants(mean=said.image_mean, std=said.image_std)
+        for name, key in _PREPROCESSORS:
+            if (path := self._find(name)) is None:
+                continue
+            content = convert_struct(_read(path), dict[str, Any], where=str(path))
+            said = convert_struct(content.get(key, {}) if key else content, _Preprocessor, where=str(path))
+            if said.do_normalize and said.image_mean is not None and said.image_std is not None:
+                return RGBConstants(mean=said.image_mean, std=said.image_std)
+        return None
 
     def file(self, name: str) -> Path:
         """Returns the path of a file, which is fetched if the source is a repository.

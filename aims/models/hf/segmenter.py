@@ -1,4 +1,4 @@
-"""transformers' SAM, SAM-HQ and SAM 2 as segmenters, around their own modules."""
+"""transformers' SAM, SAM-HQ, SAM 2 and SAM 3 as segmenters, around their own modules."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from aims.core.errors import InputError
 from aims.models.encoder import ImageEncoder, PlainEncoder
 from aims.models.extension import MakeTokens
 from aims.models.features import Features, maps_of
@@ -78,9 +79,29 @@ class Sam2Encoder(ImageEncoder):
     def forward(
         self, images: Float[Tensor, "batch channels size size"]
     ) -> tuple[Float[Tensor, "batch out height width"], ...]:
-        """Encodes images: maps from fine to coarse, the last as of an image without a past."""
-        *fine, coarse = self.vision(images).fpn_hidden_states
-        return *fine, coarse + self.no_memory_embedding.view(1, -1, 1, 1)
+        """Encodes images: three maps from fine to coarse, as of an image without a past."""
+        *maps, last = self.vision(images).fpn_hidden_states
+        # As transformers: where SAM 3 has a fourth map, it is that one which the embedding is added to, and
+        # which the decoder does not take.
+        return (*maps, last + self.no_memory_embedding.view(1, -1, 1, 1))[:3]
+
+
+class Sam3Encoder(ImageEncoder):
+    """The vision encoder of `Sam3TrackerModel`: a vision transformer, its last tokens at three sizes."""
+
+    def __init__(self, vision: nn.Module, no_memory_embedding: nn.Parameter) -> None:
+        super().__init__(
+            stem="vision.backbone.embeddings.patch_embeddings.projection",
+            positions=("vision.backbone.embeddings.position_embeddings",),
+        )
+        self.vision = vision
+        self.no_memory_embedding = no_memory_embedding
+
+    forward = Sam2Encoder.forward
+
+    def patch_embedding(self) -> str:
+        """Raises InputError: its tokens have no rows and columns."""
+        raise InputError("the patch embedding of SAM 3 gives a list of tokens, and cannot be extended")
 
 
 class HFSegmenter(Segmenter):
@@ -230,10 +251,12 @@ class Sam2Segmenter(HFSegmenter):
         ("shared_image_embedding.", "image_positions."),
     )
 
+    ENCODER: ClassVar[type[Sam2Encoder | Sam3Encoder]] = Sam2Encoder
+
     @classmethod
     def of(cls, model: Any, image_size: int) -> Sam2Segmenter:
         """Takes a `Sam2Model` apart."""
-        encoder = Sam2Encoder(model.vision_encoder, model.no_memory_embedding)
+        encoder = cls.ENCODER(model.vision_encoder, model.no_memory_embedding)
         made = cls(model, encoder, image_size=image_size)
         made.image_positions = model.shared_image_embedding
         model.mask_decoder.dynamic_multimask_via_stability = False
@@ -252,3 +275,9 @@ class Sam2Segmenter(HFSegmenter):
         *fine, coarse = features
         logits, iou, *_ = self.mask_decoder(image_embeddings=coarse, high_resolution_features=fine, **prompts)
         return logits, iou
+
+
+class Sam3Segmenter(Sam2Segmenter):
+    """`Sam3TrackerModel`, the promptable part of SAM 3, whose decoder is SAM 2's."""
+
+    ENCODER = Sam3Encoder
