@@ -91,16 +91,12 @@ def _build_plain(backbone: Backbone, weights: Mapping[str, Tensor] | None) -> Se
         model = backbone.build()
         backbone.initialize(model)
         return model
-    with torch.device("meta"):
-        model = backbone.build()
+    model = backbone.build_blank()
     require_match(
         {name: tensor.shape for name, tensor in model.state_dict().items()}, weights, source="weights"
     )
-    if all(name in weights for name, _ in model.named_buffers()):
+    if model.device.type == "meta":
         model.to_empty(device="cpu")
-    else:
-        # Buffers that no file holds are computed when a model is made.
-        model = backbone.build()
     # Copied, not assigned: training must not write into the caller's (perhaps mapped) tensors.
     model.load_state_dict(weights)
     return model

@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
 from aims.core.errors import InputError, unknown_name
@@ -55,11 +56,13 @@ class Backbone(ABC):
     Attributes:
         image_size: side of the square model input, in pixels.
         checkpoint: the authors' pretrained weights; None if there are none.
+        exports: formats of `aims export-model`, of which the first that can hold a model is the default.
         rgb: mean and standard deviation of RGB, 0..1, that the weights expect; None for ImageNet's.
     """
 
     image_size: int
     checkpoint: Checkpoint | None = None
+    exports: ClassVar[tuple[str, ...]] = ("sam", "torch")
     rgb: RGBConstants | None = None
 
     @property
@@ -76,6 +79,16 @@ class Backbone(ABC):
 
     def initialize(self, model: Segmenter) -> None:  # noqa: B027  (most backbones need nothing)
         """Reinitialises a plain model with random weights that train well; does nothing by default."""
+
+    def build_blank(self) -> Segmenter:
+        """Builds the plain model for a state to be loaded into: without data, on the device "meta".
+
+        A model with buffers that no file holds is built as a whole, since they are computed then.
+        """
+        with torch.device("meta"):
+            made = self.build()
+        held = made.state_dict()
+        return made if all(name in held for name, _ in made.named_buffers()) else self.build()
 
     def find_weights(self) -> Path | None:
         """Returns the file of weights that lies beside the backbone's own description; None if none does."""

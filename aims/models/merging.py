@@ -83,8 +83,8 @@ def plain_model_of(state: Mapping[str, Tensor], backbone: Backbone, *, source: s
     Raises:
         InputError: the tensors do not fit.
     """
-    with torch.device("meta"):
-        plain = backbone.build()
+    plain = backbone.build_blank()
+    with plain.device:
         encoder = plain.image_encoder
         kernel = state.get(f"image_encoder.{encoder.stem_name}.weight", encoder.stem.weight)
         if kernel.ndim == 4 and kernel.shape[1] != encoder.stem.in_channels:

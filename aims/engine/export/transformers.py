@@ -1,4 +1,6 @@
-"""Format "transformers": a folder that `transformers.SamModel.from_pretrained` loads.
+"""Format "transformers": a folder that `from_pretrained` of `transformers.SamModel` loads.
+
+For backbones of transformers it is the class of the backbone that loads it (`aims.engine.export.hf`).
 
 model.safetensors, config.json   SAM under transformers' keys
 preprocessor_config.json         for `SamProcessor`, which takes inputs as they are
@@ -19,7 +21,9 @@ from torch import Tensor, nn
 from aims.core.files import naming, write_json
 from aims.engine.export import probes
 from aims.engine.export.formats import DIFFERENCES, FORMATS, Format, Origin
+from aims.engine.export.hf import hf_objection, write_hf
 from aims.engine.export.sam import ALIGNMENT, plain_objection, save_module
+from aims.models.hf.backbone import HFBackbone
 from aims.models.merging import (
     alignment_layers,
     count_views,
@@ -69,7 +73,9 @@ class TransformersFormat(Format):
     packages = ("transformers",)
 
     def objection(self, origin: Origin, shapes: Segmenter) -> str | None:
-        """Refuses what is not plain SAM behind stock layers."""
+        """Refuses what is not plain SAM, or a plain model of transformers, behind stock layers."""
+        if isinstance(origin.backbone, HFBackbone):
+            return hf_objection(origin.backbone, shapes)
         return plain_objection(origin, shapes)
 
     @torch.no_grad()
@@ -77,6 +83,9 @@ class TransformersFormat(Format):
         """Writes the folder, and compares the model that transformers loads from it."""
         from transformers import SamModel
 
+        if isinstance(origin.backbone, HFBackbone):
+            with _quiet():
+                return write_hf(folder, origin, model)
         assert isinstance(origin.backbone, SAM)
         generator = torch.Generator().manual_seed(0)
         size, prompts = model.image_size, probes.random_prompts(model)
@@ -103,6 +112,7 @@ class TransformersFormat(Format):
         embeddings = loaded.get_image_embeddings(pictures).mean(0, keepdim=True)
         decoded = [_decode(loaded, embeddings, each) for each in prompts]
         return {
+            "class": "SamModel",
             "alignment": [layer_source(layer) for layer in layers],
             "views": views,
             DIFFERENCES: expected.differences(probes.collect(embeddings, decoded)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import re
 from collections.abc import Mapping
@@ -98,6 +99,8 @@ class HFBackbone(Backbone):
         kind: the kind of the model.
     """
 
+    exports = ("transformers",)
+
     def __init__(self, source: Source, config: Any, kind: Kind) -> None:
         self.source = source
         self.config = config
@@ -135,12 +138,37 @@ class HFBackbone(Backbone):
 
     def build(self) -> Segmenter:
         """Builds the model with transformers' own initialisation."""
+        return self.take_apart(self._class()(self.config))
+
+    def take_apart(self, model: Any) -> Segmenter:
+        """Returns a model of transformers' class as a segmenter, around its modules."""
+        return self._segmenter().of(model, self.image_size)
+
+    def put_together(self, plain: Segmenter) -> Any:
+        """Returns a plain model as one of transformers' class, whose answer is the mask that was trained."""
+        config = copy.deepcopy(self.config)
+        vision = config.vision_config
+        getattr(vision, "backbone_config", vision).num_channels = plain.in_channels
+        if hasattr(config.mask_decoder_config, "dynamic_multimask_via_stability"):
+            config.mask_decoder_config.dynamic_multimask_via_stability = False
+        model = self._class()(config)
+        back = tuple((ours, theirs) for theirs, ours in self._segmenter().NAMES)
+        state = {_renamed(name, back): tensor for name, tensor in plain.state_dict().items()}
+        if self.kind.shared:
+            state[_SHARED] = state[f"prompt_encoder.{_OWN}"]
+        model.load_state_dict(state)
+        return model
+
+    def _class(self) -> Any:
         import transformers
 
+        return getattr(transformers, self.kind.model)
+
+    def _segmenter(self) -> type[HFSegmenter]:
         from aims.models.hf import segmenter
 
-        kind: type[HFSegmenter] = getattr(segmenter, self.kind.segmenter)
-        return kind.of(getattr(transformers, self.kind.model)(self.config), self.image_size)
+        found: type[HFSegmenter] = getattr(segmenter, self.kind.segmenter)
+        return found
 
     def find_weights(self) -> Path:
         """Returns model.safetensors of the folder or the repository, which is fetched if it is not there."""
@@ -148,19 +176,15 @@ class HFBackbone(Backbone):
 
     def convert_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Renames transformers' tensors, without those that its class ignores, as of SAM 2's memory."""
-        import transformers
-
-        from aims.models.hf import segmenter
-
-        kind: type[HFSegmenter] = getattr(segmenter, self.kind.segmenter)
-        model = getattr(transformers, self.kind.model)
-        ignored = [re.compile(pattern) for pattern in model._keys_to_ignore_on_load_unexpected or ()]
+        patterns = self._class()._keys_to_ignore_on_load_unexpected or ()
+        ignored = [re.compile(pattern) for pattern in patterns]
         named = {_substituted(name, self.kind.renamed): tensor for name, tensor in state.items()}
         kept = {name: t for name, t in named.items() if not any(each.search(name) for each in ignored)}
         if self.kind.shared and _SHARED in kept:
             shared = kept.pop(_SHARED)
             kept.setdefault(f"prompt_encoder.{_OWN}", shared)
-        return {_renamed(name, kind.NAMES): tensor for name, tensor in kept.items()}
+        names = self._segmenter().NAMES
+        return {_renamed(name, names): tensor for name, tensor in kept.items()}
 
 
 def _substituted(name: str, patterns: tuple[tuple[str, str], ...]) -> str:
