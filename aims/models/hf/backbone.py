@@ -133,7 +133,7 @@ class HFBackbone(Backbone):
 
     @property
     def mask_size(self) -> int:
-        """Side of the square mask logits: a quarter of the input at patches of 16."""
+        """Side of the square mask logits: four pixels a side for every token that is prompted."""
         return 4 * self.image_size // int(self.config.prompt_encoder_config.patch_size)
 
     def build(self) -> Segmenter:
@@ -165,8 +165,13 @@ class HFBackbone(Backbone):
         return getattr(transformers, self.kind.model)
 
     def _segmenter(self) -> type[HFSegmenter]:
-        from aims.models.hf import segmenter
-
+        try:
+            from aims.models.hf import segmenter
+        except ImportError as error:
+            raise InputError(
+                f"hf:{self.source.name}: this version of transformers has not all that AIMS takes from it "
+                f"({error}); pip install 'aims-bench[hf]'"
+            ) from None
         found: type[HFSegmenter] = getattr(segmenter, self.kind.segmenter)
         return found
 
