@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,17 @@ from typing import Any
 
 import msgspec
 
-from aims.core.errors import InputError
+from aims.core.errors import AimsError, InputError
+from aims.core.files import sha256_file
 from aims.core.structs import convert_struct, decode_json
 from aims.models.backbone import RGBConstants
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 #: Files that say how pictures are normalised, and the key under which they do.
 _PREPROCESSORS = (("preprocessor_config.json", None), ("processor_config.json", "image_processor"))
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_NAME = r"[A-Za-z0-9][\w.-]*"
+_REPOSITORY = re.compile(rf"({_NAME}/{_NAME})(?:@([\w][\w./-]*))?", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class _Preprocessor(msgspec.Struct):
@@ -32,7 +36,8 @@ class Source:
     """Where a model lies.
 
     Attributes:
-        name: a folder, or "owner/name" of a repository of the Hub; a folder wins.
+        name: a folder, or "owner/name" of a repository of the Hub, perhaps "@revision" after it; a folder
+            wins.
     """
 
     name: str
@@ -81,9 +86,10 @@ class Source:
         if self._folder.is_dir():
             path = self._folder / name
             return path if path.is_file() else None
-        if not _REPOSITORY.fullmatch(self.name):
+        found = _REPOSITORY.fullmatch(self.name)
+        if found is None:
             raise InputError(f"hf:{self.name}: no such folder, nor a repository of the Hub (hf:OWNER/NAME)")
-        return _fetch(self.name, name)
+        return _fetch(found[1], found[2], name)
 
 
 def _read(path: Path) -> Any:
@@ -93,15 +99,30 @@ def _read(path: Path) -> Any:
         raise InputError(f"{path}: not readable ({error.strerror})") from None
 
 
-def _fetch(repository: str, name: str) -> Path | None:
-    """Returns a file of a repository from the cache of the Hub's own client, or fetches it into it."""
+def _fetch(repository: str, revision: str | None, name: str) -> Path | None:
+    """Returns a file of a repository from the cache of the Hub's own client, or fetches it into it.
+
+    A fetched file is compared with its checksum, which is its name in the cache.
+    """
     # Imported here: it takes most of a second.
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
     for local in (True, False):
         try:
-            return Path(hf_hub_download(repository, name, local_files_only=local))
+            path = Path(
+                hf_hub_download(
+                    repository,
+                    name,
+                    revision=revision,
+                    local_files_only=local,
+                    # The client reads the variable when it is imported.
+                    endpoint=os.environ.get("HF_ENDPOINT"),
+                )
+            )
+            if not local:
+                _check(path)
+            return path
         except LocalEntryNotFoundError:
             continue
         except EntryNotFoundError:
@@ -113,3 +134,12 @@ def _fetch(repository: str, name: str) -> Path | None:
         f"hf:{repository}: no such folder, and the Hub was not reached for {name}; connect, log in with "
         "`hf auth login` where its owner asks for it, or give a folder"
     )
+
+
+def _check(path: Path) -> None:
+    """Compares a fetched file with the SHA-256 that is its name in the cache, as that of large files is."""
+    stored = path.resolve()
+    if _SHA256.fullmatch(stored.name) and sha256_file(stored) != stored.name:
+        path.unlink()
+        stored.unlink()
+        raise AimsError(f"{path}: what came is not what its checksum says; it was removed, fetch it again")
