@@ -209,6 +209,9 @@ class Handler(BaseHTTPRequestHandler):
     def resolve(self, kind: str | None, name: str, revision: str, path: str) -> None:
         if found := self.repo(kind, name, revision):
             repo, sha = found
+            if path not in repo.commits[sha]:
+                self.answer({"error": "no such file"}, 404, X_Error_Code="EntryNotFound")
+                return
             how, oid = repo.commits[sha][path]
             content = self.server.contents[oid]
             named = {"X_Linked_Etag": f'"{oid}"', "X_Linked_Size": str(len(content))} if how == "lfs" else {}

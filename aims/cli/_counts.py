@@ -51,7 +51,9 @@ def count_all(backbone: str) -> dict[str, Any]:
     return {
         "backbone": backbone,
         "methods": [_method(backbone, method) for method in METHODS],
-        "tunings": [_tuning(backbone, tuning, table4.get(tuning)) for tuning in TUNINGS],
+        "tunings": [
+            _tuning(backbone, tuning, table4.get(tuning)) for tuning in TUNINGS if _has(backbone, tuning)
+        ],
         "depths": [
             {
                 "depth": depth,
@@ -64,8 +66,11 @@ def count_all(backbone: str) -> dict[str, Any]:
 
 
 def _method(backbone: str, method: str) -> dict[str, Any]:
-    """Counts one method, as JSON; counts with a modality that the method refuses are None."""
-    wide = next((modality for modality in _WIDE if _takes(method, modality)), None)
+    """Counts one method, as JSON; counts with a modality that the method refuses are None.
+
+    So are all counts of a method that refuses the backbone.
+    """
+    wide = next((modality for modality in _WIDE if _takes(backbone, method, modality)), None)
     found = _describe(backbone, method, wide).as_json() if wide else {}
     return {
         "name": method,
@@ -74,7 +79,9 @@ def _method(backbone: str, method: str) -> dict[str, Any]:
         "tunings": [name for name in (*TUNINGS, NO_TUNING) if _passes(require_pair, method, name)],
         "alignment": {
             str(_channels(modality)): (
-                _parameters(backbone, method, modality).alignment if _takes(method, modality) else None
+                _parameters(backbone, method, modality).alignment
+                if _takes(backbone, method, modality)
+                else None
             )
             for modality in _ALIGNMENT_AT
         },
@@ -130,17 +137,25 @@ def _parameters(
 
 def _ratio(backbone: str, method: str, modality: str | None) -> float | None:
     """Returns the ratio of a method's operations to those of `REFERENCE`; None if it refuses the modality."""
-    if modality is None or not _takes(method, modality):
+    if modality is None or not _takes(backbone, method, modality):
         return None
     reference = _describe(backbone, REFERENCE, modality).flops.forward
     return round(_describe(backbone, method, modality).flops.forward / reference, 4)
 
 
-def _takes(method: str, modality: str) -> bool:
-    return _passes(require_modality, method, MODALITIES[modality])
+@functools.cache
+def _takes(backbone: str, method: str, modality: str) -> bool:
+    return _passes(require_modality, method, MODALITIES[modality]) and _passes(
+        _parameters, backbone, method, modality
+    )
 
 
-def _passes(check: Callable[..., None], *arguments: object) -> bool:
+def _has(backbone: str, tuning: str) -> bool:
+    """Whether the backbone has layers that a tuning can change."""
+    return _passes(lambda: _parameters(backbone, REFERENCE, _WIDE[0], tuning=tuning))
+
+
+def _passes(check: Callable[..., object], *arguments: object) -> bool:
     try:
         check(*arguments)
     except InputError:

@@ -41,9 +41,12 @@ def command(backbone: str | None, source: Path | None, as_json: bool) -> None:
 
     BACKBONE is sam-vit-b, sam-vit-l or sam-vit-h; without it, all are listed. The file is checked against
     the authors' SHA-256 before it gets its name. Those of sam-tiny come with AIMS: sam-tiny@1 is the first
-    edition, sam-tiny the newest.
+    edition, sam-tiny the newest. Those of hf:OWNER/NAME are fetched from the Hugging Face Hub by its own
+    client.
     """
     # Imported here: torch takes seconds.
+    from aims.core.files import sha256_file
+    from aims.models.backbone import BACKBONES
     from aims.models.download import plan_download
     from aims.models.weights import find_packaged
 
@@ -59,6 +62,12 @@ def command(backbone: str | None, source: Path | None, as_json: bool) -> None:
         facts = {"name": packaged.full_name, "bytes": size, "sha256": packaged.sha256, "fetched": False}
         remark = f"{packaged.full_name} comes with AIMS; its model card lies beside it"
         _show(packaged.backbone, packaged.path, facts, remark, as_json)
+        return
+    if (own := BACKBONES[backbone].find_weights()) is not None:
+        if source is not None:
+            raise InputError(f"{backbone} has its weights beside its configuration; leave --from out")
+        facts = {"bytes": own.stat().st_size, "sha256": sha256_file(own), "fetched": False}
+        _show(backbone, own, facts, f"{backbone} has its weights beside its configuration", as_json)
         return
     download = plan_download(backbone)
     checkpoint = download.checkpoint
@@ -97,13 +106,11 @@ def _obtain(download: Download, source: Path | None) -> bool:
 
 
 def _announce(download: Download) -> None:
-    from aims.models.download import LICENSE
-
     size = download.checkpoint.size_bytes
     lines = {
         "fetching": f"{download.checkpoint.file_name}, the pretrained weights of {download.backbone}",
         "size": f"{size:,} bytes ({_megabytes(size)})",
-        "licence": f"{LICENSE}, by the authors of Segment Anything (Meta AI)",
+        "licence": f"{download.checkpoint.license}, by {download.checkpoint.authors}",
         "from": download.url,
         "to": str(download.path),
     }
@@ -115,7 +122,7 @@ def _announce(download: Download) -> None:
 
 def _list(as_json: bool) -> None:
     from aims.models.backbone import BACKBONES
-    from aims.models.download import LICENSE, plan_download
+    from aims.models.download import plan_download
     from aims.models.weights import PACKAGED_LICENSE, packaged_weights, weights_folder
 
     downloads = [plan_download(name) for name in BACKBONES if BACKBONES[name].checkpoint is not None]
@@ -126,7 +133,8 @@ def _list(as_json: bool) -> None:
         there = [
             {"backbone": each.backbone, "name": each.full_name, "path": str(each.path)} for each in packaged
         ]
-        print_json({"folder": str(weights_folder()), "license": LICENSE, "weights": rows, "packaged": there})
+        licenses = ", ".join(dict.fromkeys(each.checkpoint.license for each in downloads))
+        print_json({"folder": str(weights_folder()), "license": licenses, "weights": rows, "packaged": there})
         return
     words = ("backbone", "file", "licence", "in the cache")
     table = add_columns(Table(), "backbone", "file", "size", "licence", "in the cache", left=words)
@@ -136,7 +144,7 @@ def _list(as_json: bool) -> None:
     for download in downloads:
         checkpoint = download.checkpoint
         size = _megabytes(checkpoint.size_bytes)
-        table.add_row(download.backbone, checkpoint.file_name, size, LICENSE, _state(download))
+        table.add_row(download.backbone, checkpoint.file_name, size, checkpoint.license, _state(download))
     out.print(table)
     out.print(f"cache: {weights_folder()}", markup=False)
     out.print("Only sizes were compared; `aims weights BACKBONE` compares the content, or fetches it.")

@@ -51,7 +51,10 @@ class RunConfig:
     dataset: str = setting("Name of the dataset, where several carry the modality.")
     fingerprint: str
     backbone: str = setting(
-        "sam-vit-b, -l, -h or sam-tiny.", default="sam-vit-b", modelless=NO_MODEL, registered=True
+        "sam-vit-b, -l, -h, sam-tiny or hf:PATH_OR_ID.",
+        default="sam-vit-b",
+        modelless=NO_MODEL,
+        registered=True,
     )
     weights: str = setting("Checkpoint; none = random.  [default: cache folder]", metavar="PATH|NAME|none")
     epochs: int = setting(

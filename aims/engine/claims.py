@@ -73,10 +73,15 @@ def passed(record: RunRecord, *, again: bool) -> Check:
 
 
 def _is_known(record: RunRecord) -> bool:
-    """Returns whether method, tuning and backbone are installed, so that parameters can be recounted."""
+    """Returns whether method, tuning and backbone are installed, so that parameters can be recounted.
+
+    What a record names is not opened: neither a folder of this machine nor a repository of the Hub.
+    """
     config = record.config
-    known = config.method in METHODS and (not has_model(config.method) or config.backbone in BACKBONES)
-    return known and config.tuning in (*TUNINGS, NO_TUNING)
+    if config.method not in METHODS or config.tuning not in (*TUNINGS, NO_TUNING):
+        return False
+    backbone = config.backbone
+    return not has_model(config.method) or (backbone in BACKBONES and not BACKBONES.is_opened(backbone))
 
 
 def _check_curve(record: RunRecord) -> Iterator[str]:

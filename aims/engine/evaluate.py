@@ -25,6 +25,7 @@ from aims.engine.loading import loader, worker_deaths
 from aims.engine.losses import Loss
 from aims.engine.masks import encode_mask, encode_masks, threshold
 from aims.engine.samples import EvaluationImage, EvaluationSet, EvaluationTargets, Source
+from aims.models.features import Features
 from aims.models.segmenter import Segmenter
 
 #: Largest number of prompts decoded at once.
@@ -73,12 +74,10 @@ def evaluate(
     # Keyed by position, not by image_id: an image that replaces broken ones comes more than once.
     found: list[tuple[int, list[InstanceRow]]] = []
     places = distributed.shard(range(len(refs)))
-    for place, item, embeddings in encoded(model, source, refs, places, precision, workers, on_image):
+    for place, item, features in encoded(model, source, refs, places, precision, workers, on_image):
         with torch.inference_mode():
             given = bounding_boxes(item, source) if boxes else None
-            scored = list(
-                score_image(model, embeddings, item, source.protocol, precision, masks, loss, given)
-            )
+            scored = list(score_image(model, features, item, source.protocol, precision, masks, loss, given))
         found.append((place, scored))
     found = sorted(distributed.gather(found), key=lambda pair: pair[0])
     return require_rows([row for _, rows in found for row in rows], source.dataset.name, source.protocol)
@@ -92,8 +91,8 @@ def encoded(
     precision: str,
     workers: int,
     on_image: Callable[[int], None],
-) -> Iterator[tuple[int, EvaluationImage, Tensor]]:
-    """Encodes images one by one; the embeddings serve any number of prompts.
+) -> Iterator[tuple[int, EvaluationImage, Features]]:
+    """Encodes images one by one; the features serve any number of prompts.
 
     Args:
         model: the model; its device is used. It is in evaluation mode until the iterator is exhausted.
@@ -105,9 +104,9 @@ def encoded(
         on_image: called with 1 after each image.
 
     Yields:
-        Index, image and embeddings of every image with an instance of sufficient size.
+        Index, image and features of every image with an instance of sufficient size.
     """
-    device = next(model.parameters()).device
+    device = model.device
     training = model.training
     model.eval()
     data = EvaluationSet(source, tuple(refs))
@@ -117,8 +116,8 @@ def encoded(
                 autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
                 # Not around the `yield`, which would leave the caller in inference mode.
                 with torch.inference_mode(), autocast:
-                    embeddings = model.embed(source.inputs([item.image], device))
-                yield place, item, embeddings
+                    features = model.embed(source.inputs([item.image], device))
+                yield place, item, features
             on_image(1)
     finally:
         # Also after an error, or if the caller stops iterating.
@@ -141,7 +140,7 @@ def require_rows(rows: list[_Row], dataset: str, protocol: Protocol) -> list[_Ro
 
 def score_image(
     model: Segmenter,
-    embeddings: Tensor,
+    features: Features,
     item: EvaluationImage,
     protocol: Protocol,
     precision: str,
@@ -156,8 +155,8 @@ def score_image(
     """
     height, width = item.native.shape
     native = protocol.at_native
-    maps = [GroundTruthMap(item.grid, embeddings.device)]
-    maps += [GroundTruthMap(item.native, embeddings.device)] if native else []
+    maps = [GroundTruthMap(item.grid, model.device)]
+    maps += [GroundTruthMap(item.native, model.device)] if native else []
     chunk = max(1, min(PROMPTS, PIXELS // (height * width))) if native else PROMPTS
     for start in range(0, len(item.ids), chunk):
         part = slice(start, start + chunk)
@@ -165,7 +164,7 @@ def score_image(
         if boxes is not None:
             coords, corners = coords[:, :0], boxes[part]
         labels = torch.ones(coords.shape[:2], dtype=torch.int64)
-        logits, iou_predictions = predict(model, embeddings, coords, labels, corners, precision=precision)
+        logits, iou_predictions = predict(model, features, coords, labels, corners, precision=precision)
         losses = [] if loss is None else loss(item, part, logits, iou_predictions, protocol)
         predicted = [threshold(logits, truth.size) for truth in maps]
         ious = [
@@ -243,7 +242,7 @@ def _row(
 
 def predict(
     model: Segmenter,
-    embeddings: Tensor,
+    features: Features,
     point_coords: Float[Tensor, "prompts points 2"],
     point_labels: Int[Tensor, "prompts points"],
     boxes: Float[Tensor, "prompts 4"] | None = None,
@@ -253,14 +252,14 @@ def predict(
 ) -> tuple[Float[Tensor, "prompts mask mask"], Float[Tensor, " prompts"]]:
     """Predicts the one mask of each prompt that AIMS trains; see `predict_masks`."""
     logits, iou = predict_masks(
-        model, embeddings, point_coords, point_labels, boxes, masks, precision=precision
+        model, features, point_coords, point_labels, boxes, masks, precision=precision
     )
     return logits[:, 0], iou[:, 0]
 
 
 def predict_masks(
     model: Segmenter,
-    embeddings: Tensor,
+    features: Features,
     point_coords: Float[Tensor, "prompts points 2"],
     point_labels: Int[Tensor, "prompts points"],
     boxes: Float[Tensor, "prompts 4"] | None = None,
@@ -273,13 +272,13 @@ def predict_masks(
 
     The prompts are those of `Segmenter.decode`.
     """
-    device = embeddings.device
+    device = model.device
     optional = {"boxes": boxes, "masks": masks}
     given: dict[str, Any] = {name: each.to(device) for name, each in optional.items() if each is not None}
     if multimask:
         given["multimask"] = True
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        logits, iou = model.decode(embeddings, point_coords.to(device), point_labels.to(device), **given)
+        logits, iou = model.decode(features, point_coords.to(device), point_labels.to(device), **given)
     return logits.float(), iou.float()
 
 

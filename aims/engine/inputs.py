@@ -26,7 +26,7 @@ from aims.core.vocabulary import (
 from aims.data.instances import nearest_indices, stretch_nearest
 from aims.data.read import Dataset
 from aims.data.refs import ImageRef
-from aims.sensors.scaling import IMAGENET, published_constants, scale
+from aims.sensors.scaling import IMAGENET, Constants, published_constants, scale
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +150,7 @@ def survey(
     protocol: Protocol,
     *,
     shuffle_seed: int | None,
+    rgb: Constants = IMAGENET,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> Survey:
     """Reads the training part once for its channel statistics and its usable images.
@@ -160,6 +161,7 @@ def survey(
         refs: images of the training part.
         protocol: rules of scaling and size.
         shuffle_seed: seed of the channel order where RGB is stacked with a sensor; None keeps RGB in front.
+        rgb: what the backbone expects of RGB pictures, where the protocol does not take published constants.
         on_progress: called with the number of images read since the last call.
 
     Raises:
@@ -194,7 +196,7 @@ def survey(
     # A constant channel becomes 0 everywhere instead of NaN.
     measured = (mean, np.where(std > 0, std, 1))
     return Survey(
-        preprocessing=_preprocessing(dataset, modality, protocol, shuffle_seed, measured),
+        preprocessing=_preprocessing(dataset, modality, protocol, shuffle_seed, measured, rgb),
         usable=tuple(usable),
     )
 
@@ -205,6 +207,7 @@ def _preprocessing(
     protocol: Protocol,
     shuffle_seed: int | None,
     measured: tuple[NDArray[np.float64], NDArray[np.float64]],
+    rgb: Constants,
 ) -> Preprocessing:
     mean, std = (list(values.tolist()) for values in measured)
     sources = []
@@ -213,7 +216,7 @@ def _preprocessing(
         if protocol.constants == "published":
             source, constants = "published", published_constants(dataset.name, stream)
         elif stream == "rgb":
-            source, constants = "ImageNet", IMAGENET
+            source, constants = "ImageNet" if rgb == IMAGENET else "backbone", rgb
         if constants is not None:
             place = slice(*_channels_of(stream, dataset, modality))
             mean[place], std[place] = constants.mean, constants.std

@@ -44,6 +44,7 @@ from aims.engine.samples import (
     split_images,
     to_input_coords,
 )
+from aims.models.features import Features
 from aims.models.segmenter import Segmenter
 
 #: Arrow types of `PromptRow`, for prompts.parquet.
@@ -169,9 +170,9 @@ def evaluate_prompts(
     """
     rows: list[PromptRow] = []
     places = range(len(refs))
-    for place, item, embeddings in encoded(model, source, refs, places, precision, workers, on_image):
+    for place, item, features in encoded(model, source, refs, places, precision, workers, on_image):
         with torch.inference_mode():
-            rows.extend(PromptEvaluator(model, source, item, embeddings, precision).rows(plan, place))
+            rows.extend(PromptEvaluator(model, source, item, features, precision).rows(plan, place))
     return require_rows(rows, source.dataset.name, source.protocol)
 
 
@@ -182,18 +183,18 @@ class PromptEvaluator:
         model: the model, in evaluation mode.
         source: dataset, modality, protocol, scaling.
         item: the image and its instances.
-        embeddings: embeddings of the image, from `Segmenter.embed`.
+        features: features of the image, from `Segmenter.embed`.
         precision: "float32" or "bf16".
     """
 
     def __init__(
-        self, model: Segmenter, source: Source, item: EvaluationImage, embeddings: Tensor, precision: str
+        self, model: Segmenter, source: Source, item: EvaluationImage, features: Features, precision: str
     ) -> None:
-        self.model, self.item, self.embeddings, self.precision = model, item, embeddings, precision
+        self.model, self.item, self.features, self.precision = model, item, features, precision
         self.source, self.instances = source, scored_map(item, source)
         self.size = (self.instances.shape[0], self.instances.shape[1])
         self.smoothing = source.protocol.smoothing
-        self.truth = GroundTruthMap(self.instances, embeddings.device)
+        self.truth = GroundTruthMap(self.instances, model.device)
 
     def rows(self, plan: PromptPlan, number: int) -> Iterator[PromptRow]:
         """Scores all instances of the image.
@@ -299,7 +300,7 @@ class PromptEvaluator:
             optional = (None if each is None else each[part] for each in (boxes, before))
             logits, _ = predict(
                 self.model,
-                self.embeddings,
+                self.features,
                 coords[part],
                 labels[part],
                 *optional,

@@ -161,6 +161,8 @@ def base_weights(record: RunRecord, path: Path | None) -> Mapping[str, Tensor] |
         path = named.path
     ways_on = "give the file that the run started from"
     if path is None:
+        path = BACKBONES[config.backbone].find_weights()
+    if path is None:
         checkpoint = BACKBONES[config.backbone].checkpoint
         if checkpoint is None or checkpoint.sha256 != config.weights:
             raise InputError(

@@ -39,6 +39,7 @@ from aims.methods.options import configure
 from aims.models.flops import count_flops
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
+from aims.sensors.scaling import IMAGENET, Constants
 
 
 def run(job: Job, *, fresh: bool = False, observer: RunObserver | None = None) -> tuple[RunRecord, bool]:
@@ -195,6 +196,7 @@ def _plan(job: Job, refs: dict[str, tuple[ImageRef, ...]], observer: RunObserver
         job.protocol,
         # Only methods that fuse RGB with a sensor by design may know which channels are RGB (paper, Table 2).
         shuffle_seed=None if METHODS[config.method].knows_rgb else config.seed,
+        rgb=IMAGENET if backbone.rgb is None else Constants(**backbone.rgb._asdict()),
         on_progress=observer.advance,
     )
     refs["train"] = surveyed.usable

@@ -30,6 +30,7 @@ from aims.engine.machine import PeakMemory
 from aims.engine.samples import Batch, Schedule, Source, TrainingSet
 from aims.engine.stopping import Stopped, StopRequest
 from aims.engine.training_prompts import decode_rounds
+from aims.models.features import as_leaves, pass_gradients
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
 
@@ -241,15 +242,15 @@ class Trainer:
     def _backward(self, batch: Batch, share: float) -> Tensor:
         """Adds the gradients of `share` times the loss of a part of a batch; returns that product.
 
-        Several rounds of prompts go backward one by one, up to the embeddings that they share, so that the
+        Several rounds of prompts go backward one by one, up to the features that they share, so that the
         memory holds one of them; from there the sum of their gradients goes on to the encoder.
         """
         images = self.source.inputs(batch.images, self.device)
         prompts = batch.prompts.to(self.device)
         with self._autocast():
-            embeddings = self.model.embed(images)
+            features = self.model.embed(images)
         count = 1 + self.prompts.further
-        shared = embeddings.detach().requires_grad_(embeddings.requires_grad) if count > 1 else embeddings
+        shared = as_leaves(features) if count > 1 else features
         rounds, total = decode_rounds(self.model, shared, prompts), torch.zeros((), device=self.device)
         for _ in range(count):
             with self._autocast():
@@ -257,8 +258,8 @@ class Trainer:
             loss = self.loss(logits, prompts.masks, iou) * (share / count)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        if count > 1 and shared.grad is not None:
-            embeddings.backward(shared.grad)  # type: ignore[no-untyped-call]
+        if count > 1:
+            pass_gradients(features, shared)
         return total
 
     def _autocast(self) -> torch.autocast:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aims.core.vocabulary import CLICK_GRID, TrainingPrompts
+from aims.models.features import Features
 from aims.models.segmenter import Segmenter
 
 #: (x, y, width, height) in pixels, as datasets store it.
@@ -136,25 +137,23 @@ def jittered_box(
 
 
 def decode_rounds(
-    model: Segmenter, image_embeddings: Float[Tensor, "images dim height width"], prompts: Prompts
+    model: Segmenter, features: Features, prompts: Prompts
 ) -> Iterator[tuple[Float[Tensor, "prompts mask mask"], Float[Tensor, " prompts"]]]:
-    """Yields float32 mask logits and predicted IoU of every round of prompts, on one embedding.
+    """Yields float32 mask logits and predicted IoU of every round of prompts, on the same features.
 
     Every further round has one more click, drawn from the region in which the last mask is wrong; the logits
     of the last round are a prompt without their gradient.
     """
     coords = prompts.point_coords
     labels = torch.ones(coords.shape[:2], dtype=torch.int64, device=coords.device)
-    logits, iou = model.decode(image_embeddings, coords, labels, prompts.boxes)
+    logits, iou = model.decode(features, coords, labels, prompts.boxes)
     yield logits[:, 0].float(), iou[:, 0].float()
     for with_mask, lots in zip(prompts.with_mask, prompts.lots.unbind(1), strict=True):
         last = logits.detach().float()
         click, label = correcting_clicks(last[:, 0], prompts.masks, lots, model.image_size)
         coords = torch.cat([coords, click[:, None]], 1)
         labels = torch.cat([labels, label[:, None]], 1)
-        logits, iou = model.decode(
-            image_embeddings, coords, labels, prompts.boxes, last if with_mask else None
-        )
+        logits, iou = model.decode(features, coords, labels, prompts.boxes, last if with_mask else None)
         yield logits[:, 0].float(), iou[:, 0].float()
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from aims.core.config import NO_TUNING
 from aims.core.registry import Registry
@@ -139,16 +139,7 @@ def has_model(method: str) -> bool:
     return not issubclass(METHODS[method], Floor)
 
 
-def patch_convolution(model: Segmenter) -> nn.Conv2d:
-    """Returns the convolution of the patch embedding, whose kernel size equals its stride."""
-    convolution = model.image_encoder.patch_embed.get_submodule("proj")
-    assert isinstance(convolution, nn.Conv2d)
-    return convolution
-
-
 def renew_patch_embedding(model: Segmenter, channels: int) -> None:
     """Replaces SAM's patch embedding by a random one for `channels` channels and declares it trainable."""
-    old = patch_convolution(model)
-    side, stride = (old.kernel_size[0], old.kernel_size[1]), (old.stride[0], old.stride[1])
-    model.image_encoder.patch_embed.proj = nn.Conv2d(channels, old.out_channels, side, stride=stride)
-    model.learn("image_encoder.patch_embed")
+    model.image_encoder.renew_stem(channels)
+    model.learn_stem()

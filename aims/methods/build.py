@@ -91,13 +91,13 @@ def _build_plain(backbone: Backbone, weights: Mapping[str, Tensor] | None) -> Se
         model = backbone.build()
         backbone.initialize(model)
         return model
-    with torch.device("meta"):
-        model = backbone.build()
+    model = backbone.build_blank()
     require_match(
         {name: tensor.shape for name, tensor in model.state_dict().items()}, weights, source="weights"
     )
+    if model.device.type == "meta":
+        model.to_empty(device="cpu")
     # Copied, not assigned: training must not write into the caller's (perhaps mapped) tensors.
-    model.to_empty(device="cpu")
     model.load_state_dict(weights)
     return model
 

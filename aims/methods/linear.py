@@ -20,7 +20,7 @@ class Linear(Method):
     def adapt(self, model: Segmenter, channels: int) -> None:
         """Sets the convolution as alignment and declares the patch embedding trainable."""
         model.alignment = ConvAlignment(channels=channels, kernel=1, width=3, depth=1)
-        model.learn("image_encoder.patch_embed")
+        model.learn_stem()
 
 
 @METHODS.register("linear-frozen")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aims.methods.base import METHODS, Method, patch_convolution
+from aims.methods.base import METHODS, Method
 from aims.models.alignment_gated import ExtendedPatchEmbed, GatedAlignment
 from aims.models.segmenter import Segmenter
 
@@ -20,6 +20,13 @@ class SimCMFReleased(Method):
     """
 
     def adapt(self, model: Segmenter, channels: int) -> None:
-        """Sets the gate as alignment and extends the patch embedding by the copies."""
+        """Sets the gate as alignment and extends the patch embedding by the copies.
+
+        Raises:
+            InputError: the backbone has no patch embedding of one convolution.
+        """
         model.alignment = GatedAlignment(channels=channels)
-        model.image_encoder.patch_embed = ExtendedPatchEmbed(patch_convolution(model), channels=channels)
+        encoder = model.image_encoder
+        holder, name = encoder.patch_embedding(), encoder.stem_name.rpartition(".")[2]
+        extended = ExtendedPatchEmbed(encoder.stem, channels=channels, name=name)
+        encoder.set_submodule(holder, extended)

@@ -1,3 +1,7 @@
-"""SAM, the layers that methods and tunings add to it, and its weights; the only package of torch layers."""
+"""SAM and its successors, the layers that methods and tunings add to them, and their weights.
 
-import aims.models.sam  # noqa: F401  (registers its backbones)
+The only package of torch layers.
+"""
+
+import aims.models.hf
+import aims.models.sam  # noqa: F401  (they register their backbones)

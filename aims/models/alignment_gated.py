@@ -44,18 +44,20 @@ class ExtendedPatchEmbed(nn.Module):
 
     The kernel of a copy is the embedding's summed over RGB, its bias is the embedding's. A weighted sum over
     the copies, with weights that start at zero, is added to the tokens. Copies and weights are trained; the
-    embedding keeps its name `proj` and its `requires_grad`. Source: `simmat` in the authors' released
+    embedding keeps its name and its `requires_grad`. Source: `simmat` in the authors' released
     program, which embeds every channel and then sums; here the sum is folded into one convolution, which is
     equivalent and takes 1 / C of the memory.
 
     Args:
         proj: the patch embedding's convolution; it is reused, not copied.
         channels: C, number of channels after the first three.
+        name: the name that the convolution keeps.
     """
 
-    def __init__(self, proj: nn.Conv2d, *, channels: int) -> None:
+    def __init__(self, proj: nn.Conv2d, *, channels: int, name: str = "proj") -> None:
         super().__init__()
-        self.proj = proj
+        self.add_module(name, proj)
+        self.name = name
         kernel = proj.weight.detach().sum(1)
         bias = kernel.new_zeros(len(kernel)) if proj.bias is None else proj.bias.detach()
         self.kernels = nn.Parameter(kernel.repeat(channels, 1, 1, 1))
@@ -66,16 +68,18 @@ class ExtendedPatchEmbed(nn.Module):
         self, images: Float[Tensor, "batch planes height width"]
     ) -> Float[Tensor, "batch rows columns dim"]:
         """Embeds the 3 + C planes of `GatedAlignment`."""
+        proj = self.get_submodule(self.name)
+        assert isinstance(proj, nn.Conv2d)
         folded = functional.conv2d(
             images[:, 3:],
             (self.mix[:, None, None, None] * self.kernels).transpose(0, 1),
             self.mix @ self.biases,
-            stride=self.proj.stride,
-            padding=self.proj.padding,
+            stride=proj.stride,
+            padding=proj.padding,
         )
-        tokens: Tensor = self.proj(images[:, :3]) + folded
+        tokens: Tensor = proj(images[:, :3]) + folded
         return tokens.permute(0, 2, 3, 1)
 
     def trainable_params(self) -> list[str]:
-        """Names of the copies' kernels and biases and of their weights in the sum, without `proj`."""
+        """Names of the copies' kernels and biases and of their weights in the sum."""
         return ["kernels", "biases", "mix"]

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -108,10 +108,12 @@ class SplitAttention(nn.Module):
         q_proj: dim -> inner dim.
         k_proj: dim -> inner dim.
         v_proj: dim -> inner dim.
-        out_proj: inner dim -> dim.
+        out_proj: inner dim -> dim; its name in the module is `OUT`.
         num_heads: number of heads; divides the inner dim.
         extra: tokens to append.
     """
+
+    OUT: ClassVar[str] = "out_proj"
 
     def __init__(
         self,
@@ -127,7 +129,7 @@ class SplitAttention(nn.Module):
         self.q_proj = q_proj
         self.k_proj = k_proj
         self.v_proj = v_proj
-        self.out_proj = out_proj
+        self.add_module(self.OUT, out_proj)
         self.num_heads = num_heads
         self.extra = extra
 
@@ -143,7 +145,7 @@ class SplitAttention(nn.Module):
         keys = _split_heads(self.k_proj(_append(k, extra_k)), self.num_heads)
         values = _split_heads(self.v_proj(_append(v, extra_v)), self.num_heads)
         attended = attend(queries, keys, values, scale=queries.shape[-1] ** -0.5)
-        projected: Tensor = self.out_proj(_merge_heads(attended))
+        projected: Tensor = self.get_submodule(self.OUT)(_merge_heads(attended))
         return projected
 
 

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.registry import Registry
 from aims.models.segmenter import Segmenter
+
+
+class RGBConstants(NamedTuple):
+    """Mean and standard deviation of the channels of RGB pictures scaled to 0..1."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,28 +32,38 @@ class Checkpoint:
         file_name: name on the authors' server.
         size_bytes: size in bytes.
         sha256: SHA-256 of the file, in hexadecimal.
+        address: address of the folder on that server, which ends in a slash.
+        license: licence of the weights, by its SPDX name.
+        authors: whose it is, in words.
     """
 
     file_name: str
     size_bytes: int
     sha256: str
+    address: str
+    license: str
+    authors: str
 
 
 class Backbone(ABC):
     """A promptable foundation model at one size. Subclasses hold its hyper-parameters.
 
-    Methods and tunings rely on the structure of the model from `build`: a `Segmenter` with an `ImageEncoder`
-    (`embed`, `blocks`, `neck`), a prompt encoder and a mask decoder. A tuning finds the layers that it
-    changes by their customary names, such as `qkv` (`aims.models.tuning.base`), and refuses a backbone
-    without such layers.
+    Methods and tunings rely on the model from `build`: a `Segmenter`, whose `ImageEncoder` names the
+    convolution through which channels enter. A tuning finds the layers that it changes by their customary
+    names, such as `qkv` (`aims.models.tuning.base`), and refuses a backbone without such layers. Images are
+    stretched to the model's input for every backbone, as the protocols say.
 
     Attributes:
         image_size: side of the square model input, in pixels.
         checkpoint: the authors' pretrained weights; None if there are none.
+        exports: formats of `aims export-model`, of which the first that can hold a model is the default.
+        rgb: mean and standard deviation of RGB, 0..1, that the weights expect; None for ImageNet's.
     """
 
     image_size: int
     checkpoint: Checkpoint | None = None
+    exports: ClassVar[tuple[str, ...]] = ("sam", "torch")
+    rgb: RGBConstants | None = None
 
     @property
     @abstractmethod
@@ -58,23 +80,60 @@ class Backbone(ABC):
     def initialize(self, model: Segmenter) -> None:  # noqa: B027  (most backbones need nothing)
         """Reinitialises a plain model with random weights that train well; does nothing by default."""
 
+    def build_blank(self) -> Segmenter:
+        """Builds the plain model for a state to be loaded into: without data, on the device "meta".
+
+        A model with buffers that no file holds is built as a whole, since they are computed then.
+        """
+        with torch.device("meta"):
+            made = self.build()
+        held = made.state_dict()
+        return made if all(name in held for name, _ in made.named_buffers()) else self.build()
+
+    def find_weights(self) -> Path | None:
+        """Returns the file of weights that lies beside the backbone's own description; None if none does."""
+        return None
+
+    def convert_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the tensors of the authors' file under the names that they have in the model."""
+        return dict(state)
+
 
 class BackboneRegistry(Registry[Backbone]):
-    """The registered backbones, and the variants of those that are dataclasses.
+    """The registered backbones, the variants of those that are dataclasses, and those that are opened.
 
     `NAME:FIELD=VALUE,...` is the backbone with other hyper-parameters, e.g.
     "sam-tiny:image_size=256,patch_size=16" or "sam-tiny:depth=4,global_blocks=1+3"; it has no weights of its
-    own. A variant has one spelling, by which records know it. Only registered names are iterated over.
+    own. A variant has one spelling, by which records know it. `KIND:WHERE` is opened by the function of the
+    kind, e.g. "hf:facebook/sam2.1-hiera-tiny". Only registered names are iterated over.
     """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self._openers: dict[str, Callable[[str], Backbone]] = {}
+
+    def open_with(self, kind: str, opener: Callable[[str], Backbone]) -> None:
+        """Has the backbones `KIND:WHERE` opened by a function of WHERE."""
+        self._openers[kind] = opener
+
+    def is_opened(self, name: str) -> bool:
+        """Whether a name is that of a backbone which is opened: its files may be elsewhere, or missing."""
+        kind, colon, _ = name.partition(":")
+        return bool(colon) and kind in self._openers
 
     def __getitem__(self, name: str) -> Backbone:
         base, colon, changes = name.partition(":")
+        if self.is_opened(name):
+            return self._openers[base](changes)
         found = super().__getitem__(base)
         return _variant(name, base, found, changes) if colon else found
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str) or ":" not in name:
             return super().__contains__(name)
+        if self.is_opened(name):
+            # Nothing is read or fetched only to know.
+            return True
         try:
             self[name]
         except InputError:
@@ -125,4 +184,4 @@ def _text(value: int | tuple[int, ...]) -> str:
     return "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-BACKBONES: Registry[Backbone] = BackboneRegistry("backbone")
+BACKBONES = BackboneRegistry("backbone")

@@ -16,11 +16,9 @@ from aims.core.errors import DISK_FULL, AimsError, InputError
 from aims.core.files import atomic_write, sync
 from aims.models._transfer import DownloadObserver, fetch_rest, usable_bytes
 from aims.models.backbone import BACKBONES, Checkpoint
-from aims.models.weights import LICENSE, weights_folder
+from aims.models.weights import weights_folder
 
 __all__ = [
-    "BASE_URL",
-    "LICENSE",
     "URL_VARIABLE",
     "Download",
     "DownloadObserver",
@@ -30,9 +28,7 @@ __all__ = [
     "plan_download",
 ]
 
-#: Address of the authors' files (README of https://github.com/facebookresearch/segment-anything).
-BASE_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
-#: Environment variable with the address of a mirror of `BASE_URL`; its files are verified as well.
+#: Environment variable with the address of a mirror of the authors' server; its files are verified as well.
 URL_VARIABLE = "AIMS_WEIGHTS_URL"
 
 
@@ -75,7 +71,7 @@ def plan_download(backbone: str) -> Download:
             f"no pretrained weights of {backbone} exist, so there is nothing to fetch; "
             "`aims run` trains it from random weights with --weights none"
         )
-    base = os.environ.get(URL_VARIABLE) or BASE_URL
+    base = os.environ.get(URL_VARIABLE) or checkpoint.address
     if not base.startswith(("http://", "https://")):
         raise InputError(f"{URL_VARIABLE}={base!r} is no http:// or https:// address; correct or unset it")
     return Download(

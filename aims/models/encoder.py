@@ -1,14 +1,72 @@
-"""The base of all image encoders: patch embedding, position embedding, blocks and neck."""
+"""The base of all image encoders, and that of plain vision transformers, whose blocks can be taken apart."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from aims.core.errors import InputError
+from aims.models.features import Features
 
-class ImageEncoder(nn.Module):
+
+class ImageEncoder(nn.Module, ABC):
+    """Images to features, with a convolution through which their channels enter.
+
+    Args:
+        stem: name of that convolution. The module that holds it is a patch embedding if it holds nothing
+            else: (batch, channels, size, size) -> (batch, height, width, dim).
+        positions: names of the parameters of the position embedding, if there is one.
+    """
+
+    def __init__(self, *, stem: str, positions: tuple[str, ...]) -> None:
+        super().__init__()
+        self.stem_name = stem
+        self.position_names = positions
+
+    @property
+    def stem(self) -> nn.Conv2d:
+        """The convolution through which the channels of images enter."""
+        convolution = self.get_submodule(self.stem_name)
+        assert isinstance(convolution, nn.Conv2d)
+        return convolution
+
+    def renew_stem(self, channels: int) -> None:
+        """Replaces the stem by a new one for images of `channels` channels, with random weights."""
+        old = self.stem
+        new = nn.Conv2d(
+            channels,
+            old.out_channels,
+            (old.kernel_size[0], old.kernel_size[1]),
+            stride=(old.stride[0], old.stride[1]),
+            padding=old.padding if isinstance(old.padding, str) else (old.padding[0], old.padding[1]),
+            bias=old.bias is not None,
+        )
+        self.set_submodule(self.stem_name, new)
+
+    def patch_embedding(self) -> str:
+        """Returns the name of the module that holds the stem and nothing else.
+
+        Raises:
+            InputError: it holds other layers.
+        """
+        holder, _, name = self.stem_name.rpartition(".")
+        module = self.get_submodule(holder)
+        if not holder or dict(module.named_children()).keys() != {name}:
+            raise InputError(
+                f"the channels of this backbone enter through {self.stem_name} of {type(module).__name__}, "
+                "which is no patch embedding of one convolution"
+            )
+        return holder
+
+    @abstractmethod
+    def forward(self, images: Float[Tensor, "batch channels size size"]) -> Features:
+        """Encodes images, aligned and normalised."""
+
+
+class PlainEncoder(ImageEncoder):
     """A plain vision transformer, or anything else that turns an image into tokens, block by block.
 
     It reuses the modules of a backbone under segment-anything's names, so that its state-dict keys are those
@@ -16,11 +74,12 @@ class ImageEncoder(nn.Module):
     modules in turn.
 
     Args:
-        patch_embed: (batch, 3, size, size) -> (batch, height, width, dim); its convolution is `proj`.
+        patch_embed: (batch, 3, size, size) -> (batch, height, width, dim).
         pos_embed: (1, height, width, dim), added to the tokens; None for no position embedding.
         blocks: each (batch, height, width, dim) -> the same shape.
         neck: (batch, dim, height, width) -> image embeddings.
         stages: indices of the blocks that end a stage: in SAM those that attend to the whole image.
+        stem: name of the convolution in `patch_embed`.
     """
 
     def __init__(
@@ -31,8 +90,9 @@ class ImageEncoder(nn.Module):
         blocks: Iterable[nn.Module],
         neck: nn.Module,
         stages: tuple[int, ...],
+        stem: str = "proj",
     ) -> None:
-        super().__init__()
+        super().__init__(stem=f"patch_embed.{stem}", positions=() if pos_embed is None else ("pos_embed",))
         self.patch_embed = patch_embed
         self.pos_embed = pos_embed
         self.blocks = nn.ModuleList(blocks)
@@ -42,9 +102,7 @@ class ImageEncoder(nn.Module):
     @property
     def dim(self) -> int:
         """Channels of the tokens."""
-        convolution = self.patch_embed.get_submodule("proj")
-        assert isinstance(convolution, nn.Conv2d)
-        return convolution.out_channels
+        return self.stem.out_channels
 
     def embed(
         self, images: Float[Tensor, "batch channels size size"]

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from aims.core.errors import InputError
 from aims.models.backbone import Backbone
+from aims.models.features import average_views, maps_of
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import require_match
 
-_PATCHES = "image_encoder.patch_embed.proj"
 #: Layers that `layer_source` supports; they can be built without AIMS.
 _STOCK = (nn.Conv2d, nn.ReLU, nn.GELU, nn.Identity)
 
@@ -83,16 +83,13 @@ def plain_model_of(state: Mapping[str, Tensor], backbone: Backbone, *, source: s
     Raises:
         InputError: the tensors do not fit.
     """
-    with torch.device("meta"):
-        plain = backbone.build()
-        old = plain.get_submodule(_PATCHES)
-        assert isinstance(old, nn.Conv2d)
-        kernel = state.get(f"{_PATCHES}.weight", old.weight)
-        if kernel.ndim == 4 and kernel.shape[1] != old.in_channels:
-            side, stride = (old.kernel_size[0], old.kernel_size[1]), (old.stride[0], old.stride[1])
-            new = nn.Conv2d(kernel.shape[1], old.out_channels, side, stride=stride)
-            plain.image_encoder.patch_embed.proj = new
-            plain.in_channels = new.in_channels
+    plain = backbone.build_blank()
+    with plain.device:
+        encoder = plain.image_encoder
+        kernel = state.get(f"image_encoder.{encoder.stem_name}.weight", encoder.stem.weight)
+        if kernel.ndim == 4 and kernel.shape[1] != encoder.stem.in_channels:
+            encoder.renew_stem(kernel.shape[1])
+            plain.in_channels = kernel.shape[1]
     shapes = {name: tensor.shape for name, tensor in plain.state_dict().items()}
     require_match(shapes, state, source=source)
     plain.load_state_dict(state, assign=True)
@@ -221,14 +218,15 @@ def largest_differences(model: Segmenter, plain: Segmenter, alignment: nn.Sequen
         parameter.requires_grad_(False)
     # Gradients are enabled, as LoRA layers fold without them, which would compare folded with folded weights.
     with torch.enable_grad():
-        embeddings = model.embed(images)
-        logits, _ = model.decode(embeddings, point_coords, point_labels)
+        features = model.embed(images)
+        logits, _ = model.decode(features, point_coords, point_labels)
     with torch.no_grad():
         views: Tensor = alignment(images).reshape(-1, plain.in_channels, size, size)
-        others = plain.embed(views).mean(0, keepdim=True)
+        others = average_views(plain.embed(views), 1)
         other_logits, _ = plain.decode(others, point_coords, point_labels)
+    pairs = zip(maps_of(features), maps_of(others), strict=True)
     return {
-        "image_embeddings": largest_difference(embeddings, others),
+        "image_embeddings": max(largest_difference(*pair) for pair in pairs),
         "mask_logits": largest_difference(logits, other_logits),
     }
 

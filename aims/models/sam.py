@@ -10,8 +10,9 @@ from torch import nn
 
 from aims.core.errors import InputError
 from aims.models.backbone import BACKBONES, Backbone, Checkpoint
-from aims.models.encoder import ImageEncoder
+from aims.models.encoder import PlainEncoder
 from aims.models.initialization import initialize_random
+from aims.models.sam_segmenter import SAMSegmenter
 from aims.models.segment_anything import sam_modeling
 from aims.models.segmenter import Segmenter
 
@@ -90,9 +91,9 @@ class SAM(Backbone):
             window_size=self.window,
             global_attn_indexes=self.global_blocks,
         )
-        return Segmenter(
+        return SAMSegmenter(
             alignment=nn.Identity(),
-            image_encoder=ImageEncoder(
+            image_encoder=PlainEncoder(
                 patch_embed=encoder.patch_embed,
                 pos_embed=encoder.pos_embed,
                 blocks=encoder.blocks,
@@ -136,16 +137,28 @@ class SAM(Backbone):
         initialize_random(model)
 
 
+def _checkpoint(file_name: str, size_bytes: int, sha256: str) -> Checkpoint:
+    """One of the authors' files (README of https://github.com/facebookresearch/segment-anything)."""
+    return Checkpoint(
+        file_name=file_name,
+        size_bytes=size_bytes,
+        sha256=sha256,
+        address="https://dl.fbaipublicfiles.com/segment_anything/",
+        license="Apache-2.0",
+        authors="the authors of Segment Anything (Meta AI)",
+    )
+
+
 BACKBONES.register("sam-vit-b")(
     SAM(
         width=768,
         depth=12,
         heads=12,
         global_blocks=(2, 5, 8, 11),
-        checkpoint=Checkpoint(
-            file_name="sam_vit_b_01ec64.pth",
-            size_bytes=375_042_383,
-            sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        checkpoint=_checkpoint(
+            "sam_vit_b_01ec64.pth",
+            375_042_383,
+            "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
         ),
     )
 )
@@ -155,10 +168,10 @@ BACKBONES.register("sam-vit-l")(
         depth=24,
         heads=16,
         global_blocks=(5, 11, 17, 23),
-        checkpoint=Checkpoint(
-            file_name="sam_vit_l_0b3195.pth",
-            size_bytes=1_249_524_607,
-            sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        checkpoint=_checkpoint(
+            "sam_vit_l_0b3195.pth",
+            1_249_524_607,
+            "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
         ),
     )
 )
@@ -168,10 +181,10 @@ BACKBONES.register("sam-vit-h")(
         depth=32,
         heads=16,
         global_blocks=(7, 15, 23, 31),
-        checkpoint=Checkpoint(
-            file_name="sam_vit_h_4b8939.pth",
-            size_bytes=2_564_550_879,
-            sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        checkpoint=_checkpoint(
+            "sam_vit_h_4b8939.pth",
+            2_564_550_879,
+            "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
         ),
     )
 )

@@ -1,7 +1,9 @@
-"""The model class that all methods share: SAM with an alignment before its image encoder."""
+"""The model class that all methods and backbones share: a promptable model behind an alignment."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,25 +11,41 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aims.core.errors import InputError
 from aims.models.attention import AttentionPath, use_path
-from aims.models.decoding import decode_masks, is_stock_decoder
 from aims.models.encoder import ImageEncoder
-from aims.models.prompting import embed_prompts, is_stock_prompt_encoder
+from aims.models.extension import MakeTokens, extend_attention
+from aims.models.features import Features, average_views, maps_of
 
 
-class Segmenter(nn.Module):
-    """A promptable segmentation model: alignment, then SAM's three parts, all injected.
+@dataclass(frozen=True, kw_only=True)
+class PromptEmbeddings:
+    """Embedded prompts.
 
-    Methods replace its layers; this class does not depend on the method. With `nn.Identity` as alignment the
-    state-dict keys are those of the authors' SAM checkpoints.
+    Attributes:
+        sparse: the tokens of each prompt.
+        dense: what is added to the image: one for all prompts, or one for each.
+        image_pe: positional encoding of the image.
+    """
+
+    sparse: Float[Tensor, "prompts tokens dim"]
+    dense: Float[Tensor, "dense dim height width"]
+    image_pe: Float[Tensor, "1 dim height width"]
+
+
+class Segmenter(nn.Module, ABC):
+    """A promptable segmentation model: alignment, image encoder, prompt encoder, mask decoder, all injected.
+
+    Methods and tunings replace its layers; a backbone's family is a subclass, which says how prompts are
+    embedded and masks are predicted.
 
     Args:
         alignment: (batch, in_channels, size, size) -> (batch * views, 3, size, size), or another number of
             channels if `image_encoder` takes them. Usually views is 1; several views of an image are
-            consecutive, and their embeddings are averaged.
+            consecutive, and their features are averaged.
         image_encoder: the backbone's, or a method's modification of it.
-        prompt_encoder: segment-anything's `PromptEncoder`, which is always frozen.
-        mask_decoder: segment-anything's `MaskDecoder`.
+        prompt_encoder: the backbone's, which is always frozen.
+        mask_decoder: the backbone's.
         image_size: side of the square model input, in pixels.
         in_channels: channels of the images that `embed` takes.
     """
@@ -45,7 +63,7 @@ class Segmenter(nn.Module):
         super().__init__()
         self.alignment = alignment
         self.image_encoder = image_encoder
-        # Any: `get_dense_pe` is called beside `forward`, and nn.Module's attributes have no types.
+        # Any: families call more than `forward`, and nn.Module's attributes have no types.
         self.prompt_encoder: Any = prompt_encoder
         self.mask_decoder = mask_decoder
         self.image_size = image_size
@@ -66,29 +84,55 @@ class Segmenter(nn.Module):
         self._path = path
         use_path(self.image_encoder, path)
 
-    def embed(
-        self, images: Float[Tensor, "batch channels size size"]
-    ) -> Float[Tensor, "batch dim height width"]:
+    @property
+    def device(self) -> torch.device:
+        """The device of the model."""
+        return next(self.parameters()).device
+
+    @property
+    @abstractmethod
+    def mask_prompt_size(self) -> tuple[int, int]:
+        """Height and width of the mask logits that the prompt encoder takes."""
+
+    @abstractmethod
+    def embed_prompts(
+        self,
+        point_coords: Float[Tensor, "prompts points 2"],
+        point_labels: Int[Tensor, "prompts points"],
+        boxes: Float[Tensor, "prompts 4"] | None,
+        masks: Float[Tensor, "prompts 1 prompt_height prompt_width"] | None,
+    ) -> PromptEmbeddings:
+        """Embeds prompts in float32; arguments are those of `decode`, masks at `mask_prompt_size`."""
+
+    @abstractmethod
+    def predict(
+        self, features: Features, prompts: PromptEmbeddings, *, multimask: bool = False
+    ) -> tuple[Float[Tensor, "prompts masks mask_height mask_width"], Float[Tensor, "prompts masks"]]:
+        """Predicts the masks of embedded prompts, image by image; see `decode`."""
+
+    def encode(self, images: Float[Tensor, "batch channels size size"]) -> Features:
+        """Encodes aligned images; a view is an image of its own."""
+        features: Features = self.image_encoder(images)
+        return features
+
+    def embed(self, images: Float[Tensor, "batch channels size size"]) -> Features:
         """Encodes normalised images, for any number of prompts in `decode`; averages over views."""
-        embeddings: Tensor = self.image_encoder(self.alignment(images))
-        if len(embeddings) == len(images):
-            return embeddings
-        return embeddings.reshape(len(images), -1, *embeddings.shape[1:]).mean(1)
+        return average_views(self.encode(self.alignment(images)), len(images))
 
     def decode(
         self,
-        image_embeddings: Float[Tensor, "images dim height width"],
+        features: Features,
         point_coords: Float[Tensor, "prompts points 2"],
         point_labels: Int[Tensor, "prompts points"],
         boxes: Float[Tensor, "prompts 4"] | None = None,
-        masks: Float[Tensor, "prompts 1 prompt_height prompt_width"] | None = None,
+        masks: Float[Tensor, "prompts 1 mask_height mask_width"] | None = None,
         *,
         multimask: bool = False,
     ) -> tuple[Float[Tensor, "prompts masks mask_height mask_width"], Float[Tensor, "prompts masks"]]:
         """Predicts the mask of every prompt; all images must have the same number of prompts.
 
         Args:
-            image_embeddings: from `embed`.
+            features: from `embed`.
             point_coords: (x, y) in pixels of the model input, image by image; the centre of the first pixel
                 is (0, 0).
             point_labels: 1 for object, 0 for background, -1 for padding.
@@ -104,50 +148,40 @@ class Segmenter(nn.Module):
         """
         # Not in bfloat16: the positional encoding has frequencies of tens of periods, so that its rounding
         # would move clicks by pixels.
-        with torch.autocast(image_embeddings.device.type, enabled=False):
-            coords, corners = point_coords.float(), None if boxes is None else boxes.float()
-            before = None if masks is None else self._prompt_masks(masks)
-            if self.path != "stock" and is_stock_prompt_encoder(self.prompt_encoder):
-                sparse, dense = embed_prompts(self.prompt_encoder, coords, point_labels, corners, before)
-            else:
-                sparse, dense = self.prompt_encoder(
-                    points=(coords, point_labels), boxes=corners, masks=before
-                )
-            image_pe = self.prompt_encoder.get_dense_pe()
-        if self.path != "stock" and is_stock_decoder(self.mask_decoder):
-            return decode_masks(
-                self.mask_decoder,
-                image_embeddings=image_embeddings,
-                image_pe=image_pe,
-                sparse=sparse,
-                # Without mask prompts the dense embedding is the same for all prompts.
-                dense=dense[:1] if masks is None else dense,
-                multimask=multimask,
+        with torch.autocast(maps_of(features)[0].device.type, enabled=False):
+            prompts = self.embed_prompts(
+                point_coords.float(),
+                point_labels,
+                None if boxes is None else boxes.float(),
+                None if masks is None else self._prompt_masks(masks),
             )
-        each = len(point_coords) // len(image_embeddings)
-        # The decoder takes the prompts of one image; on the stock path one at a time, as in
-        # segment-anything's programs.
-        step = 1 if self.path == "stock" else each
-        outputs = [
-            self.mask_decoder(
-                image_embeddings=image_embeddings[first // each, None],
-                image_pe=image_pe,
-                sparse_prompt_embeddings=sparse[first : first + step],
-                dense_prompt_embeddings=dense.expand(len(sparse), -1, -1, -1)[first : first + step],
-                multimask_output=multimask,
-            )
-            for first in range(0, len(point_coords), step)
-        ]
-        mask_logits, iou_predictions = (torch.cat(parts) for parts in zip(*outputs, strict=True))
-        return mask_logits, iou_predictions
+        return self.predict(features, prompts, multimask=multimask)
 
     def _prompt_masks(
         self, masks: Float[Tensor, "prompts 1 mask_height mask_width"]
     ) -> Float[Tensor, "prompts 1 prompt_height prompt_width"]:
         """Brings masks to the size that the prompt encoder takes, also those of a finer mask decoder."""
-        size = self.prompt_encoder.mask_input_size
+        size = self.mask_prompt_size
         masks = masks.float()
         return masks if masks.shape[2:] == size else F.interpolate(masks, size, mode="area")
+
+    def extend_attention(self, attention: nn.Module, make: MakeTokens) -> nn.Module:
+        """Returns an attention that appends learned tokens to its keys and values, around the same layers.
+
+        Raises:
+            InputError: the attention is of an unknown kind.
+        """
+        return extend_attention(attention, make)
+
+    def adapt_two_way_block(self, block: nn.Module, adapter: nn.Module) -> None:
+        """Puts an adapter beside the MLP of a two-way block, reading the queries before the norm of the MLP.
+
+        Raises:
+            InputError: the blocks of the mask decoder are of an unknown kind.
+        """
+        raise InputError(
+            f"an adapter cannot be put into this backbone's {type(block).__name__}: choose another tuning"
+        )
 
     def learn(self, name: str) -> None:
         """Declares that a parameter, or all parameters of a module, are trainable.
@@ -156,7 +190,7 @@ class Segmenter(nn.Module):
         declares their parameters.
 
         Args:
-            name: e.g. "image_encoder.patch_embed" or "image_encoder.pos_embed".
+            name: e.g. "image_encoder.neck" or "image_encoder.pos_embed".
 
         Raises:
             AttributeError: the model has neither a module nor a parameter of that name.
@@ -164,6 +198,10 @@ class Segmenter(nn.Module):
         if name not in dict(self.named_parameters()):
             self.get_submodule(name)
         self._learning.append(name)
+
+    def learn_stem(self) -> None:
+        """Declares that the convolution through which the channels enter is trainable."""
+        self.learn(f"image_encoder.{self.image_encoder.stem_name}")
 
     def trainable_params(self) -> list[str]:
         """Names of the parameters given to `learn`, and of all parameters of the modules given to it."""

@@ -24,9 +24,6 @@ from aims.models.trainable import require_finite, require_match
 #: Weights that come with AIMS: a folder NAME@EDITION for each, as `aims pretrain` writes it.
 PACKAGED = Path(__file__).parent / "pretrained"
 
-#: The licence of the authors' code and weights alike.
-LICENSE = "Apache-2.0"
-
 #: The licence of the weights that come with AIMS, which is that of AIMS.
 PACKAGED_LICENSE = "Apache-2.0"
 
@@ -39,7 +36,7 @@ class LoadedWeights:
     """The content of a verified file of weights.
 
     Attributes:
-        state: tensors by the plain SAM's names; they may be mapped from the file and must not be changed.
+        state: tensors by the plain model's names; they may be mapped from the file and must not be changed.
         sha256: SHA-256 of the file, in hexadecimal.
     """
 
@@ -128,14 +125,18 @@ def resolve_weights(backbone: str, given: Path | str | None) -> Path:
 
     Args:
         backbone: name in `BACKBONES`.
-        given: a file, or the name of weights that come with AIMS; None for the authors' file in
-            `weights_folder()`, or for the newest edition under the backbone's name that fits it.
+        given: a file, or the name of weights that come with AIMS; None for the file beside the backbone's
+            description, for the authors' file in `weights_folder()`, or for the newest edition under the
+            backbone's name that fits it.
 
     Raises:
         InputError: there is no such file, the named weights are those of another backbone, or the backbone
             has no pretrained weights.
     """
-    checkpoint = BACKBONES[backbone].checkpoint
+    architecture = BACKBONES[backbone]
+    checkpoint = architecture.checkpoint
+    if given is None and (own := architecture.find_weights()) is not None:
+        return own
     if given is not None or checkpoint is None:
         if given is None:
             packaged = find_packaged(backbone.partition(":")[0], backbone)
@@ -167,29 +168,31 @@ def resolve_weights(backbone: str, given: Path | str | None) -> Path:
 
 
 def load_weights(backbone: str, path: Path) -> LoadedWeights:
-    """Reads weights of a plain SAM from a safetensors file or a PyTorch file, and checks them.
+    """Reads weights of a plain model from a safetensors file or a PyTorch file, and checks them.
 
     A file with the name of one of the authors' files must be that file. Any other is accepted if it holds
-    exactly the tensors of the plain model. Tensors in float16 are converted to float32.
+    exactly the tensors of the plain model. Tensors in half precision are converted to float32.
 
     Raises:
         InputError: the file is not the one that it is named after, is damaged, holds anything but tensors,
             or its tensors do not fit the backbone or hold other numbers than finite floating-point ones.
     """
+    architecture = BACKBONES[backbone]
     with torch.device("meta"):
-        expected = BACKBONES[backbone].build().state_dict()
+        expected = architecture.build().state_dict()
     try:
         sha256 = sha256_file(path)
     except OSError as error:
         raise InputError(f"{path}: not readable ({error.strerror}); {_ALTERNATIVES}") from None
     _require_authors_file(path, sha256)
-    state = _read(path)
+    state = architecture.convert_state(_read(path))
     source = f"{path} for {backbone}"
     require_match({name: tensor.shape for name, tensor in expected.items()}, state, source=source)
     require_finite(expected, state, source=source)
     # Shipped files are in half precision to be small; everything computes in float32.
     whole = {
-        name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in state.items()
+        name: tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+        for name, tensor in state.items()
     }
     return LoadedWeights(state=whole, sha256=sha256)
 

@@ -18,6 +18,7 @@ from aims.core.errors import InputError
 from aims.engine.evaluate import PIXELS, PROMPTS, predict_masks
 from aims.engine.masks import resize, threshold
 from aims.engine.samples import to_input_coords
+from aims.models.features import Features
 from aims.models.segmenter import Segmenter
 from aims.prediction.inputs import InputRules, Recording
 from aims.prediction.instances import Instances
@@ -64,12 +65,12 @@ class Embedding:
 
     Attributes:
         model: the model that encoded it.
-        features: (1, dim, height, width) embeddings on the model's device.
+        features: of one image, from `Segmenter.embed`, on the model's device.
         size: (height, width) of the picture.
     """
 
     model: Model
-    features: Tensor
+    features: Features
     size: tuple[int, int]
 
     def predict(
@@ -134,7 +135,7 @@ class Model:
     @property
     def device(self) -> torch.device:
         """The device of the network."""
-        return next(self.segmenter.parameters()).device
+        return self.segmenter.device
 
     def embed(self, recording: Recording, *, channels: Sequence[int] | None = None) -> Embedding:
         """Encodes a recording once, for any number of prompts.
@@ -322,7 +323,7 @@ def _masks(mask: ArrayLike, size: tuple[int, int], model: Model) -> Tensor:
         if array.shape[1:] != size:
             raise InputError(f"mask of {array.shape[1:]} pixels, the picture has {size}")
         logits = torch.from_numpy(np.where(array, _SURE, -_SURE).astype(np.float32))
-        return F.interpolate(logits[:, None], model.segmenter.prompt_encoder.mask_input_size, mode="area")
+        return F.interpolate(logits[:, None], model.segmenter.mask_prompt_size, mode="area")
     return torch.from_numpy(array.astype(np.float32))[:, None]
 
 

@@ -11,6 +11,7 @@ from contextlib import closing
 import msgspec
 import torch
 from filelock import FileLock
+from torch import Tensor
 
 from aims.core.errors import AimsError, InputError
 from aims.core.files import write_json
@@ -23,6 +24,7 @@ from aims.engine.stopping import Stopped, StopRequest
 from aims.engine.train import RunObserver
 from aims.engine.training_prompts import StepDraws, decode_rounds
 from aims.methods import BACKBONES
+from aims.models.encoder import PlainEncoder
 from aims.models.weights import load_weights
 from aims.pretrain.card import CARD, WEIGHTS, Card, draw_curves, write_card, write_weights
 from aims.pretrain.checkpoint import (
@@ -139,7 +141,9 @@ class _Pretraining:
         model.path = "fast"
         self.model = model.to(job.device)
         self.mask_size = backbone.mask_size
-        self.drop_path = DropPath([*model.image_encoder.blocks], self.config.drop_path)
+        encoder = model.image_encoder
+        assert isinstance(encoder, PlainEncoder)
+        self.drop_path = DropPath([*encoder.blocks], self.config.drop_path)
         self.average = Average(self.model, self.config.average_decay)
         self.optimizers = make_optimizers(
             self.model, self.config.optimizer, self.config.lr, fused=job.device.type == "cuda"
@@ -267,6 +271,7 @@ class _Pretraining:
         prompts = prompts_of(targets, StepDraws(self.config.prompts, self.config.seed, 0, self.progress.step))
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             embeddings = self.model.embed(targets.images)
+            assert isinstance(embeddings, Tensor)  # `PretrainConfig` takes SAM alone.
             answers = list(decode_rounds(self.model, embeddings, prompts))
         losses = [mask_losses(logits, iou, prompts.masks, balance) for logits, iou in answers]
         entropy, dice, iou_error = (torch.stack(parts).mean() for parts in zip(*losses, strict=True))

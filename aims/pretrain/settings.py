@@ -92,8 +92,10 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         # Imported here: torch takes seconds, and the command line needs the declarations only.
         from aims.methods import BACKBONES
+        from aims.models.sam import SAM
 
-        BACKBONES[self.backbone]
+        if not isinstance(BACKBONES[self.backbone], SAM):
+            raise InputError(f"--backbone {self.backbone}: pretraining makes weights of SAM's architecture")
         for name, item in PRETRAIN_SETTINGS.items():
             value = getattr(self, name)
             if item.choices and value not in item.choices:

@@ -28,8 +28,9 @@ import torch
 
 from aims.core.files import write_json
 from aims.engine.machine import hardware
-from aims.models import segmenter
+from aims.models import sam_segmenter
 from aims.models.attention import AttentionPath
+from aims.models.encoder import PlainEncoder
 
 from . import harness
 from .engine import Bench, Measured, Setting, count_operations, matrix_peak, measure
@@ -71,7 +72,9 @@ CASES = (
 
 def _compile(bench: Bench) -> None:
     # Block by block rather than as a whole: blocks are alike, so the compiled code of one or two serves all.
-    for block in bench.model.image_encoder.blocks:
+    encoder = bench.model.image_encoder
+    assert isinstance(encoder, PlainEncoder)
+    for block in encoder.blocks:
         block.compile(dynamic=False, backend=_backend(bench.device))
 
 
@@ -98,7 +101,7 @@ VARIANTS: dict[str, tuple[AttentionPath, str, Callable[[Bench], None] | None]] =
 def _compiled_decoder(wanted: bool, device: torch.device) -> Iterator[None]:
     """Context in which every model decodes with the compiled function, if `wanted`."""
     # Any, as mypy forbids assigning to a module's function.
-    holder: Any = segmenter
+    holder: Any = sam_segmenter
     plain = holder.decode_masks
     if wanted:
         holder.decode_masks = torch.compile(plain, dynamic=False, backend=_backend(device))

@@ -34,7 +34,6 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from aims.core.vocabulary import IOU_GRID, STRICT
@@ -46,6 +45,7 @@ from aims.engine.machine import PeakMemory, hardware
 from aims.engine.samples import EvaluationImage
 from aims.methods import build_model
 from aims.models.attention import AttentionPath
+from aims.models.features import Features
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
 from aims.reports.tables.markdown import markdown_table
@@ -137,7 +137,7 @@ class Bench:
             return work()
 
     @torch.inference_mode()
-    def embed(self, count: int) -> Tensor:
+    def embed(self, count: int) -> Features:
         """Encodes the first `count` images."""
         return self.model.eval().embed(self.images[:count])
 

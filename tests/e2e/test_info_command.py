@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import toys  # noqa: F401  (registers sam-toy)
+from hf_models import make_model, save_model
 from rich.console import Console
 
 from aims.cli._count_tables import as_renderables, count_tables
@@ -277,3 +278,14 @@ def test_a_missing_modality_is_told_before_torch_is_imported():
     code, modules = loaded("--method", "simcmf")
     assert code == 2
     assert "torch" not in modules
+
+
+@pytest.mark.thorough
+def test_methods_that_a_backbone_refuses_have_no_counts(aims, tmp_path):
+    backbone = save_model(tmp_path / "sam2", make_model("sam2"))
+    code, out, _ = aims("info", "--all", "--json", "--backbone", backbone)
+    assert code == 0
+    content = json.loads(out)
+    missing = {entry["name"] for entry in content["methods"] if entry["parameters"] is None}
+    assert missing == {"vipt", "cmx"}
+    assert {entry["name"] for entry in content["tunings"]} == set(TUNINGS)

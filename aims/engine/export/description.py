@@ -12,7 +12,7 @@ from aims.core.vocabulary import find_protocol
 from aims.engine.export.formats import Origin
 from aims.engine.restore import preprocessing_of
 from aims.methods import BACKBONES
-from aims.models.weights import LICENSE, PACKAGED_LICENSE, packaged_name
+from aims.models.weights import PACKAGED_LICENSE, packaged_name
 from aims.sensors.scaling import paper_rule
 from aims.version import __version__
 
@@ -63,8 +63,8 @@ def _origin(weights: str) -> dict[str, str | None]:
         checkpoint = BACKBONES[name].checkpoint
         if checkpoint is not None and checkpoint.sha256 == weights:
             return {
-                "origin": "SAM's weights by the authors of Segment Anything (Meta AI)",
-                "license": LICENSE,
+                "origin": f"SAM's weights by {checkpoint.authors}",
+                "license": checkpoint.license,
             }
     if packaged := packaged_name(weights):
         return {"origin": f"the weights {packaged} that come with AIMS", "license": PACKAGED_LICENSE}

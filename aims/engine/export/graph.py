@@ -67,7 +67,9 @@ class RawEncoder(nn.Module):
         images = F.interpolate(
             normal.permute(2, 0, 1)[None], (self.size, self.size), mode="bilinear", align_corners=False
         )
-        return self.model.embed(images.to(self.dtype)).float()
+        features = self.model.embed(images.to(self.dtype))
+        assert isinstance(features, Tensor)
+        return features.float()
 
 
 def encoder_inputs(given: Mapping[str, Any]) -> list[str]:
@@ -195,5 +197,4 @@ def trace(origin: Origin, model: Segmenter) -> tuple[ExportedProgram, ExportedPr
 
 def mask_input_side(model: Segmenter) -> int:
     """Returns the side of the mask logits that the prompt encoder takes, in pixels."""
-    side: int = model.prompt_encoder.mask_input_size[0]
-    return side
+    return model.mask_prompt_size[0]

@@ -17,6 +17,7 @@ from aims.engine.export.formats import Origin
 from aims.engine.export.graph import DECODER_INPUTS, encoder_inputs, mask_input_side
 from aims.engine.inputs import Channels, to_input
 from aims.engine.restore import preprocessing_of
+from aims.models.features import Features, maps_of
 from aims.models.merging import largest_difference
 from aims.models.segmenter import Segmenter
 from aims.sensors.scaling import scale
@@ -36,16 +37,16 @@ class Prompts:
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """A model's outputs: embeddings of one recording, and logits and predicted IoU by prompts."""
+    """A model's outputs: features of one recording, and logits and predicted IoU by prompts."""
 
-    image_embeddings: Tensor
+    features: Features
     mask_logits: list[Tensor]
     iou_predictions: list[Tensor]
 
     def differences(self, other: Answers) -> dict[str, float]:
         """Returns the largest differences from the outputs of an export, by output."""
         pairs = {
-            "image_embeddings": [(self.image_embeddings, other.image_embeddings)],
+            "image_embeddings": list(zip(maps_of(self.features), maps_of(other.features), strict=True)),
             "mask_logits": list(zip(self.mask_logits, other.mask_logits, strict=True)),
             "iou_predictions": list(zip(self.iou_predictions, other.iou_predictions, strict=True)),
         }
@@ -136,15 +137,15 @@ def answers(model: Segmenter, images: Tensor, prompts: list[Prompts]) -> Answers
         parameter.requires_grad_(False)
     # Gradients are enabled, as LoRA layers fold without them, which would compare folded with folded weights.
     with torch.enable_grad():
-        embeddings = model.embed(images)
+        features = model.embed(images)
         decoded = [
-            model.decode(embeddings, each.point_coords, each.point_labels, each.boxes, each.masks)
+            model.decode(features, each.point_coords, each.point_labels, each.boxes, each.masks)
             for each in prompts
         ]
-    return collect(embeddings, decoded)
+    return collect(features, decoded)
 
 
-def collect(embeddings: Tensor, decoded: Sequence[tuple[Tensor, ...]]) -> Answers:
-    """Builds answers from embeddings and the outputs for each of the prompts."""
+def collect(features: Features, decoded: Sequence[tuple[Tensor, ...]]) -> Answers:
+    """Builds answers from features and the outputs for each of the prompts."""
     logits, iou = zip(*decoded, strict=True)
-    return Answers(image_embeddings=embeddings, mask_logits=[*logits], iou_predictions=[*iou])
+    return Answers(features=features, mask_logits=[*logits], iou_predictions=[*iou])

@@ -49,7 +49,7 @@ class SAMFormat(Format):
             save_module(folder / ALIGNMENT, layers)
         return {
             "modules": _modules(origin.backbone, plain.in_channels),
-            "patch_embedding": layer_source(plain.get_submodule("image_encoder.patch_embed.proj")),
+            "patch_embedding": layer_source(plain.image_encoder.stem),
             "alignment": [layer_source(layer) for layer in layers],
             "views": count_views(layers, plain),
             DIFFERENCES: differences,

@@ -1,4 +1,6 @@
-"""Format "transformers": a folder that `transformers.SamModel.from_pretrained` loads.
+"""Format "transformers": a folder that `from_pretrained` of `transformers.SamModel` loads.
+
+For backbones of transformers it is the class of the backbone that loads it (`aims.engine.export.hf`).
 
 model.safetensors, config.json   SAM under transformers' keys
 preprocessor_config.json         for `SamProcessor`, which takes inputs as they are
@@ -19,7 +21,9 @@ from torch import Tensor, nn
 from aims.core.files import naming, write_json
 from aims.engine.export import probes
 from aims.engine.export.formats import DIFFERENCES, FORMATS, Format, Origin
+from aims.engine.export.hf import hf_objection, write_hf
 from aims.engine.export.sam import ALIGNMENT, plain_objection, save_module
+from aims.models.hf.backbone import HFBackbone
 from aims.models.merging import (
     alignment_layers,
     count_views,
@@ -69,7 +73,9 @@ class TransformersFormat(Format):
     packages = ("transformers",)
 
     def objection(self, origin: Origin, shapes: Segmenter) -> str | None:
-        """Refuses what is not plain SAM behind stock layers."""
+        """Refuses what is not plain SAM, or a plain model of transformers, behind stock layers."""
+        if isinstance(origin.backbone, HFBackbone):
+            return hf_objection(origin.backbone, shapes)
         return plain_objection(origin, shapes)
 
     @torch.no_grad()
@@ -77,6 +83,9 @@ class TransformersFormat(Format):
         """Writes the folder, and compares the model that transformers loads from it."""
         from transformers import SamModel
 
+        if isinstance(origin.backbone, HFBackbone):
+            with _quiet():
+                return write_hf(folder, origin, model)
         assert isinstance(origin.backbone, SAM)
         generator = torch.Generator().manual_seed(0)
         size, prompts = model.image_size, probes.random_prompts(model)
@@ -84,10 +93,11 @@ class TransformersFormat(Format):
         expected = probes.answers(model, images, prompts)
         plain, layers = plain_model(model, origin.backbone), alignment_layers(model)
         views = count_views(layers, plain)
-        patches = plain.image_encoder.patch_embed.get_submodule("proj")
-        assert isinstance(patches, nn.Conv2d)
+        encoder = plain.image_encoder
+        patches = encoder.stem
         if folded := fold_alignment(layers, patches):
-            plain.image_encoder.patch_embed.proj, layers = folded, nn.Sequential()
+            encoder.set_submodule(encoder.stem_name, folded)
+            layers = nn.Sequential()
         channels = (folded or patches).in_channels
         with _quiet():
             sam = SamModel(_configuration(origin.backbone, channels))
@@ -102,6 +112,7 @@ class TransformersFormat(Format):
         embeddings = loaded.get_image_embeddings(pictures).mean(0, keepdim=True)
         decoded = [_decode(loaded, embeddings, each) for each in prompts]
         return {
+            "class": "SamModel",
             "alignment": [layer_source(layer) for layer in layers],
             "views": views,
             DIFFERENCES: expected.differences(probes.collect(embeddings, decoded)),

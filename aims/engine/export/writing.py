@@ -18,8 +18,6 @@ from aims.engine.restore import build_untrained, load_model, load_record, prepro
 from aims.methods import BACKBONES
 
 DESCRIPTION, CARD = "model.json", "README.md"
-#: The formats of which the first that can hold the model is the default.
-DEFAULTS = ("sam", "torch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +47,8 @@ def export_model(
         run_folder: folder of a finished run.
         out: folder to create; None for `exported/` plus the run's name.
         weights: the pretrained weights that the run started from; None for the cache folder.
-        format: a name of `FORMATS`; None for "sam" where the model is plain SAM behind stock layers, else
-            "torch".
+        format: a name of `FORMATS`; None for the first of `Backbone.exports` that can hold the model: "sam"
+            where it is plain SAM behind stock layers, else "torch".
         half: write float16, for formats that can.
 
     Raises:
@@ -80,16 +78,19 @@ def _choose(origin: Origin, name: str | None) -> tuple[str, Format]:
     if origin.half and not (name and FORMATS[name].halves):
         halves = " or ".join(each for each in FORMATS if FORMATS[each].halves)
         raise InputError(f"--half goes with --format {halves}; leave it out, or name that format")
-    names = [name] if name else [*DEFAULTS]
-    for each in names:
-        require_packages(each, FORMATS[each])
+    names = [name] if name else [*origin.backbone.exports]
+    if name:
+        require_packages(name, FORMATS[name])
     with torch.device("meta"):
         shapes = build_untrained(origin.record, None)
-    objections = {each: FORMATS[each].objection(origin, shapes) for each in {*names, *DEFAULTS}}
+    objections = {
+        each: FORMATS[each].objection(origin, shapes) for each in {*names, *origin.backbone.exports}
+    }
     for each in names:
         if objections[each] is None:
+            require_packages(each, FORMATS[each])
             return each, FORMATS[each]
-    other = next((each for each in DEFAULTS if objections[each] is None), None)
+    other = next((each for each in origin.backbone.exports if objections[each] is None), None)
     raise _refusal(origin, names[-1], str(objections[names[-1]]), other)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aims.models.encoder import ImageEncoder
+from aims.models.extension import attention_heads
 from aims.models.rgbx.common import RGBXEncoder
 from aims.models.trainable import FullyTrainable
 
@@ -177,13 +178,13 @@ class CMXEncoder(RGBXEncoder):
         channels: number of channels of the images, RGB included.
 
     Raises:
-        InputError: there is no channel beside RGB.
+        InputError: there is no channel beside RGB, or the encoder is no plain vision transformer.
     """
 
     def __init__(self, encoder: ImageEncoder, *, channels: int) -> None:
         super().__init__(encoder, channels=channels)
         # The last block always ends a stage: blocks after the last fusion would not affect the output.
-        self.stages = tuple(sorted({*encoder.stages, len(self.blocks) - 1}))
+        self.stages = tuple(sorted({*self.stages, len(self.blocks) - 1}))
         self.x_blocks = copy.deepcopy(self.blocks)
         heads = _attention_heads(self.blocks[-1])
         self.rectifications = nn.ModuleList(FeatureRectification(self.dim) for _ in self.blocks)
@@ -228,6 +229,6 @@ def initialize_as_cmx(module: nn.Module) -> None:
 
 
 def _attention_heads(block: nn.Module) -> int:
-    """Returns the number of heads of a block's attention; 1 if no module has `num_heads`."""
-    found = (getattr(module, "num_heads", None) for module in block.modules())
-    return next((heads for heads in found if isinstance(heads, int)), 1)
+    """Returns the number of heads of a block's attention; 1 if no module tells it."""
+    found = map(attention_heads, block.modules())
+    return next((heads for heads in found if heads), 1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from aims.core.errors import InputError
 from aims.core.vocabulary import Modality
-from aims.models.encoder import ImageEncoder
+from aims.models.encoder import ImageEncoder, PlainEncoder
 
 #: Number of RGB channels, the first of an image; all channels after them, X, are the sensor's.
 RGB = 3
@@ -25,7 +25,7 @@ def rgb_objection(modality: Modality) -> str | None:
     )
 
 
-class RGBXEncoder(ImageEncoder):
+class RGBXEncoder(PlainEncoder):
     """A backbone's image encoder with a second patch embedding for X; subclasses combine the streams.
 
     The second patch embedding starts as a copy of the backbone's, which takes three channels. As in ViPT and
@@ -38,10 +38,15 @@ class RGBXEncoder(ImageEncoder):
         channels: number of channels of the images, RGB included.
 
     Raises:
-        InputError: there is no channel beside RGB.
+        InputError: there is no channel beside RGB, or the encoder is no plain vision transformer.
     """
 
     def __init__(self, encoder: ImageEncoder, *, channels: int) -> None:
+        if not isinstance(encoder, PlainEncoder) or type(encoder).forward is not PlainEncoder.forward:
+            raise InputError(
+                "RGB and a sensor are fused between blocks of one width and resolution, of which the last "
+                f"alone is decoded; this backbone's {type(encoder).__name__} has no such blocks"
+            )
         if channels <= RGB:
             raise InputError(
                 f"the first {RGB} channels have to be RGB, and a sensor's come after them: "
@@ -53,11 +58,12 @@ class RGBXEncoder(ImageEncoder):
             blocks=encoder.blocks,
             neck=encoder.neck,
             stages=encoder.stages,
+            stem=encoder.stem_name.removeprefix("patch_embed."),
         )
         self.x_patch_embed = copy.deepcopy(encoder.patch_embed)
         x_channels = channels - RGB
         if x_channels not in (1, 3):
-            _spread_kernel(self.x_patch_embed, x_channels)
+            _spread_kernel(_stem(self, self.x_patch_embed), x_channels)
 
     def embed_rgb(
         self, images: Float[Tensor, "batch channels size size"]
@@ -76,9 +82,14 @@ class RGBXEncoder(ImageEncoder):
         return tokens
 
 
-def _spread_kernel(patch_embed: nn.Module, channels: int) -> None:
-    convolution = patch_embed.get_submodule("proj")
+def _stem(encoder: PlainEncoder, patch_embed: nn.Module) -> nn.Conv2d:
+    """Returns the convolution of a copy of an encoder's patch embedding."""
+    convolution = patch_embed.get_submodule(encoder.stem_name.removeprefix("patch_embed."))
     assert isinstance(convolution, nn.Conv2d)
+    return convolution
+
+
+def _spread_kernel(convolution: nn.Conv2d, channels: int) -> None:
     with torch.no_grad():
         each = convolution.weight.sum(1, keepdim=True) / channels
         convolution.weight = nn.Parameter(each.repeat(1, channels, 1, 1))

@@ -62,7 +62,7 @@ class ViPTEncoder(RGBXEncoder):
         channels: number of channels of the images, RGB included.
 
     Raises:
-        InputError: there is no channel beside RGB.
+        InputError: there is no channel beside RGB, or the encoder is no plain vision transformer.
     """
 
     def __init__(self, encoder: ImageEncoder, *, channels: int) -> None:

@@ -9,13 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aims.core.errors import require_at_least_one
-from aims.models.decoding import adapt_two_way_block
-from aims.models.segment_anything import sam_modeling
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import FullyTrainable
 from aims.models.tuning.base import TUNINGS, Tuning, find_layers, is_attention
 
 SCALE = 0.1
+
+#: Customary names of the norm before the MLP of a block, and those that only a two-way block has.
+_NORMS = ("norm2", "layer_norm2")
+_TWO_WAY = {"cross_attn_token_to_image", "cross_attn_image_to_token"}
 
 
 @TUNINGS.register("adapter")
@@ -40,19 +42,20 @@ class AdapterTuning(Tuning):
     def apply(self, model: Segmenter) -> None:
         """Inserts the adapters into the blocks.
 
-        In an encoder, whose blocks add the MLP's output to what `norm2` reads, the MLP is replaced, and the
-        keys `norm2.*` and `mlp.*` of a block become `mlp.norm.*` and `mlp.mlp.*`. A block of
-        segment-anything's mask decoder keeps its keys and gets `adapter.*`.
+        In an encoder, whose blocks add the MLP's output to what the norm before it reads, the MLP is
+        replaced, and the keys `norm2.*` and `mlp.*` of a block become `mlp.norm.*` and `mlp.mlp.*`. A two-way
+        block of SAM's mask decoders keeps its keys and gets `adapter.*`.
         """
         for _, _, block in find_layers(model, _is_block, "MLP in a transformer block"):
             children = dict(block.named_children())
-            if isinstance(block, sam_modeling().transformer.TwoWayAttentionBlock):
-                adapt_two_way_block(block, adapter_beside(children["mlp"], self.bottleneck))
+            if children.keys() >= _TWO_WAY:
+                model.adapt_two_way_block(block, adapter_beside(children["mlp"], self.bottleneck))
                 continue
-            norm = children.get("norm2")
+            name = next((name for name in _NORMS if name in children), None)
+            norm = None if name is None else children[name]
             block.mlp = AdaptedMLP(children["mlp"], norm=norm, bottleneck=self.bottleneck)
-            if norm is not None:
-                block.norm2 = nn.Identity()
+            if name is not None:
+                setattr(block, name, nn.Identity())
 
 
 def _is_block(module: nn.Module) -> bool:

@@ -9,7 +9,17 @@ from torch import nn
 
 from aims.core.errors import InputError
 from aims.core.registry import Registry
+from aims.models.extension import is_attention, is_fused_attention, is_split_attention
 from aims.models.segmenter import Segmenter
+
+__all__ = [
+    "TUNINGS",
+    "Tuning",
+    "find_layers",
+    "is_attention",
+    "is_fused_attention",
+    "is_split_attention",
+]
 
 
 class Tuning(ABC):
@@ -27,27 +37,6 @@ class Tuning(ABC):
 
 
 TUNINGS = Registry[type[Tuning]]("tuning")
-
-
-def has_linear(module: nn.Module, *names: str) -> bool:
-    """Whether a module has linear layers of these names as children."""
-    children = dict(module.named_children())
-    return all(isinstance(children.get(name), nn.Linear) for name in names)
-
-
-def is_fused_attention(module: nn.Module) -> bool:
-    """Whether a module is an attention with one projection `qkv` (queries, keys, values), as in encoders."""
-    return has_linear(module, "qkv")
-
-
-def is_split_attention(module: nn.Module) -> bool:
-    """Whether a module is an attention with `q_proj`, `k_proj` and `v_proj`, as in mask decoders."""
-    return has_linear(module, "q_proj", "k_proj", "v_proj")
-
-
-def is_attention(module: nn.Module) -> bool:
-    """Whether a module is an attention of either form."""
-    return is_fused_attention(module) or is_split_attention(module)
 
 
 def find_layers(

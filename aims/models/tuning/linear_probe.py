@@ -19,6 +19,6 @@ class LinearProbeTuning(Tuning):
 
     def apply(self, model: Segmenter) -> None:
         """Declares both trainable; a backbone may have no position embedding."""
-        model.learn("image_encoder.patch_embed")
-        if model.image_encoder.pos_embed is not None:
-            model.learn("image_encoder.pos_embed")
+        model.learn_stem()
+        for name in model.image_encoder.position_names:
+            model.learn(f"image_encoder.{name}")

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from aims.core.errors import InputError, require_at_least_one
-from aims.models.attention import ExtraTokens, FusedAttention, Projection, SplitAttention
+from aims.core.errors import require_at_least_one
+from aims.models.attention import ExtraTokens, Projection
+from aims.models.extension import MakeTokens
 from aims.models.segmenter import Segmenter
-from aims.models.tuning.base import (
-    TUNINGS,
-    Tuning,
-    find_layers,
-    has_linear,
-    is_attention,
-    is_fused_attention,
-)
+from aims.models.tuning.base import TUNINGS, Tuning, find_layers, is_attention
 
 DROPOUT = 0.1
-
-#: Makes the extra tokens of one layer from the width of its inputs and that of its keys and values.
-_Make = Callable[[int, int], ExtraTokens]
 
 
 @TUNINGS.register("prompt")
@@ -141,49 +131,6 @@ def _uniform_tokens(count: int, dim: int) -> nn.Parameter:
     return nn.Parameter(nn.init.uniform_(torch.empty(count, dim), -bound, bound))
 
 
-def _append_to_attentions(model: Segmenter, make: _Make) -> None:
+def _append_to_attentions(model: Segmenter, make: MakeTokens) -> None:
     for holder, name, attention in find_layers(model, is_attention, "attention"):
-        extended = _extend_fused if is_fused_attention(attention) else _extend_split
-        setattr(holder, name, extended(attention, make))
-
-
-def _extend_fused(attention: nn.Module, make: _Make) -> FusedAttention:
-    linears, num_heads = _take_over(attention, ("qkv", "proj"), parameters=("rel_pos_h", "rel_pos_w"))
-    qkv = linears["qkv"]
-    dim = qkv.out_features // 3
-    own = dict(attention.named_parameters(recurse=False))
-    scale = getattr(attention, "scale", None)
-    return FusedAttention(
-        **linears,
-        num_heads=num_heads,
-        scale=scale if isinstance(scale, float) else (dim // num_heads) ** -0.5,
-        rel_pos=(own["rel_pos_h"], own["rel_pos_w"]) if own else None,
-        extra=make(qkv.in_features, dim),
-    )
-
-
-def _extend_split(attention: nn.Module, make: _Make) -> SplitAttention:
-    linears, num_heads = _take_over(attention, ("q_proj", "k_proj", "v_proj", "out_proj"))
-    # Tokens are appended before the key and value projections, whose inputs have the same width.
-    width = linears["k_proj"].in_features
-    return SplitAttention(**linears, num_heads=num_heads, extra=make(width, width))
-
-
-def _take_over(
-    attention: nn.Module, names: tuple[str, ...], *, parameters: tuple[str, ...] = ()
-) -> tuple[dict[str, nn.Linear], int]:
-    """Returns the linear layers by name and the number of heads of an attention that is to be replaced.
-
-    Raises:
-        InputError: it has other parameters, which would be lost, e.g. a norm of its queries.
-    """
-    num_heads = getattr(attention, "num_heads", None)
-    unknown = {name.split(".")[0] for name, _ in attention.named_parameters()} - {*names, *parameters}
-    if unknown or not has_linear(attention, *names) or not isinstance(num_heads, int):
-        found = f"; it also has {', '.join(sorted(unknown))}" if unknown else ""
-        raise InputError(
-            f"prompt and prefix tuning know attention with {', '.join(names)} and num_heads, "
-            f"not this backbone's {type(attention).__name__}{found}: choose another tuning"
-        )
-    layers = {name: attention.get_submodule(name) for name in names}
-    return {name: layer for name, layer in layers.items() if isinstance(layer, nn.Linear)}, num_heads
+        setattr(holder, name, model.extend_attention(attention, make))

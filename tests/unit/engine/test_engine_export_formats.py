@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from hf_models import MODELS, make_model, save_model
 
 from aims.core.errors import InputError
 from aims.core.records import Preprocessing, RunRecord
@@ -17,6 +19,7 @@ from aims.engine.export.description import describe_input
 from aims.engine.export.formats import Origin
 from aims.engine.export.graph import PromptDecoder, RawEncoder, encoder_inputs
 from aims.methods import BACKBONES, METHODS
+from aims.models.hf.backbone import KINDS
 from aims.models.merging import fold_alignment, fold_layers
 from exported import changed, describe_streams, made_run, outputs, run_cards
 
@@ -223,3 +226,38 @@ def test_the_processor_of_transformers_leaves_inputs_as_they_are(tmp_path):
     )
     assert torch.equal(inputs["pixel_values"], torch.from_numpy(image)[None])
     assert inputs["input_points"].flatten().tolist() == [10.5, 20.0]
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_backbone_of_transformers_leaves_as_its_own_class(tmp_path, kind):
+    backbone = save_model(tmp_path / "model", make_model(kind))
+    made = partial(made_run, tmp_path / "runs", backbone=backbone)
+    for options in ({"method": "simcmf", "tuning": "lora"}, {"method": "random-embed", "tuning": "full"}):
+        folder, _ = made(**options)
+        result = export_model(folder, tmp_path / "out" / folder.name)
+        said = result.description
+        assert said["format"] == "transformers"
+        assert said["class"] == KINDS[kind].model
+        # Rounding: LoRA is folded, and all else is the same class.
+        assert max(said["largest_differences"].values()) < 1e-5
+        assert (result.folder / "alignment.safetensors").exists() == (options["method"] == "simcmf")
+    for options, reason in (
+        ({"method": "channel-batch"}, f"several pictures of an image, which {KINDS[kind].model} cannot"),
+        ({"tuning": "adapter"}, "its folded weights are not plain"),
+    ):
+        folder, _ = made(**options)
+        with pytest.raises(InputError, match=reason):
+            export_model(folder, tmp_path / "refused")
+
+
+@pytest.mark.thorough
+def test_the_cards_of_transformers_classes_are_true(tmp_path):
+    for kind in MODELS:
+        backbone = save_model(tmp_path / kind, make_model(kind))
+        folder, model = made_run(tmp_path / "runs", backbone=backbone)
+        result = export_model(folder, tmp_path / "out" / kind)
+        names = ("images", "point_coords", "mask_logits")
+        (seen,) = run_cards([result.folder], names, tmp_path)
+        images, coords, logits = (torch.tensor(seen[name]) for name in names)
+        _, expected = outputs(model, images, coords[0])
+        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)

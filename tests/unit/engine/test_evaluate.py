@@ -27,6 +27,8 @@ class Answers(nn.Module):
         super().__init__()
         self.radius, self.anchor = radius, nn.Parameter(torch.zeros(1))
 
+    device = torch.device("cpu")
+
     def embed(self, images):
         return images[:, :1, :8, :8]
 

@@ -8,24 +8,34 @@ import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
+from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
 
 import aims.methods
-from aims.methods import METHODS, TUNINGS, build_model, count_parameters
+from aims.core.errors import InputError
+from aims.methods import (
+    BACKBONES,
+    METHODS,
+    TUNINGS,
+    build_model,
+    count_parameters,
+    describe,
+    has_model,
+)
 
 PAGE = Path(__file__).parents[3] / "docs" / "extending.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
-METHOD, TUNING = [text for language, text in BLOCKS if language == "python"]
+METHOD, TUNING, BACKBONE = [text for language, text in BLOCKS if language == "python"]
 (ENTRY_POINT,) = [text for language, text in BLOCKS if language == "toml"]
 
 
 @pytest.fixture
 def registries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes back what a test registers."""
-    for registry in (METHODS, TUNINGS):
+    for registry in (METHODS, TUNINGS, BACKBONES):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 
@@ -37,7 +47,8 @@ def import_block(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_examples_are_short() -> None:
-    assert all(len(text.splitlines()) < 40 for _, text in BLOCKS)
+    assert all(len(text.splitlines()) < 40 for _, text in BLOCKS if text != BACKBONE)
+    assert len(BACKBONE.splitlines()) < 60
 
 
 @pytest.mark.usefixtures("registries")
@@ -69,6 +80,50 @@ def test_a_tuning_in_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     # two blocks, and the last one. Weight and bias each.
     assert counts.encoder == 6 * 2 * 2 * 192
     assert counts.decoder == (2 * 4 + 1) * 2 * 128
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_backbone_of_another_family_in_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every method and tuning, in which a step lowers the loss, or the reason of the refusal."""
+    import_block(BACKBONE, tmp_path, monkeypatch)
+    refused = {}
+    for method, tuning in product(filter(has_model, METHODS), [*TUNINGS, "none"]):
+        arguments = {"method": method, "tuning": tuning, "backbone": "click-net", "channels": 4}
+        try:
+            model = build_model(**arguments, weights=None, seed=0)
+        except InputError as error:
+            if "does not go with" not in str(error):
+                refused[method, tuning] = str(error)
+            continue
+        described = describe(**arguments)
+        assert described.parameters.trainable == count_parameters(model).trainable
+        assert described.flops.forward > 0
+        images = torch.randn(2, 4, 128, 128, generator=torch.Generator().manual_seed(0))
+        points, labels = torch.full((4, 1, 2), 64.0), torch.ones(4, 1, dtype=torch.int64)
+        boxes, masks = torch.tensor([[9.0, 9, 99, 99]]).expand(4, 4), torch.zeros(4, 1, 32, 32)
+        model.decode(model.embed(images), points, labels, boxes, masks)
+        losses = []
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+        for _ in range(2):
+            logits, _ = model.decode(model.embed(images), points, labels)
+            losses.append(logits.square().mean())
+            if described.parameters.trainable:
+                optimizer.zero_grad()
+                losses[-1].backward()
+                optimizer.step()
+        assert losses[1] < losses[0] or not described.parameters.trainable
+    reasons = {
+        "lora": "has no attention",
+        "prompt": "has no attention",
+        "prefix": "has no attention",
+        "adapter": "has no MLP",
+        "simcmf-released": "no patch embedding of one convolution",
+        "vipt": "fused between blocks of one width",
+        "cmx": "fused between blocks of one width",
+    }
+    assert {method for method, _ in refused if method in reasons} == {"simcmf-released", "vipt", "cmx"}
+    for (method, tuning), message in refused.items():
+        assert (reasons.get(method) or reasons[tuning]) in message
 
 
 def test_a_package_of_ones_own_is_found(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from torch.nn import functional
 from aims.core.errors import InputError
 from aims.methods import BACKBONES, METHODS, TUNINGS, build_model, has_model
 from aims.models.backbone import Backbone
-from aims.models.encoder import ImageEncoder
+from aims.models.encoder import PlainEncoder
 from aims.models.flops import count_flops
+from aims.models.sam_segmenter import SAMSegmenter
 from aims.models.segment_anything import sam_modeling
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
@@ -106,9 +107,9 @@ class Toy(Backbone):
         return 4 * GRID
 
     def build(self) -> Segmenter:
-        return Segmenter(
+        return SAMSegmenter(
             alignment=nn.Identity(),
-            image_encoder=ImageEncoder(
+            image_encoder=PlainEncoder(
                 patch_embed=PatchEmbed(),
                 pos_embed=None,
                 blocks=[self.block(), self.block()],

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from aims.core.errors import InputError
 from aims.core.vocabulary import MODALITIES, Modality
 from aims.methods import BACKBONES
-from aims.models.encoder import ImageEncoder
+from aims.models.encoder import PlainEncoder
 from aims.models.rgbx.cmx import CMXEncoder, FeatureFusion, FeatureRectification
 from aims.models.rgbx.common import RGBXEncoder, rgb_objection
 from aims.models.rgbx.vipt import Prompter, ViPTEncoder
 from aims.models.trainable import declared_buffers, declared_parameters
 
 
-def plain(name: str = "sam-toy") -> ImageEncoder:
+def plain(name: str = "sam-toy") -> PlainEncoder:
     """A toy encoder with random positions, which segment-anything starts at zero."""
     torch.manual_seed(0)
     encoder = BACKBONES[name].build().image_encoder
@@ -31,7 +31,7 @@ def pictures(channels: int, batch: int = 2, size: int = 64) -> Tensor:
     return torch.randn(batch, channels, size, size, generator=torch.Generator().manual_seed(1))
 
 
-def tokens(encoder: ImageEncoder, images: Tensor) -> Tensor:
+def tokens(encoder: PlainEncoder, images: Tensor) -> Tensor:
     """The last block's."""
     result = encoder.embed(images)
     for block in encoder.blocks:

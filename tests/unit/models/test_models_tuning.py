@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from aims.core.errors import InputError
 from aims.methods import BACKBONES, TUNINGS, build_model, count_parameters
-from aims.models.encoder import ImageEncoder
+from aims.models.encoder import PlainEncoder
 from aims.models.segment_anything import sam_modeling
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters, load_trainable_state, trainable_state
@@ -240,7 +240,7 @@ def with_blocks(block: nn.Module) -> Segmenter:
     """The toy with other blocks in its image encoder."""
     model = BACKBONES["sam-toy"].build()
     encoder = model.image_encoder
-    model.image_encoder = ImageEncoder(
+    model.image_encoder = PlainEncoder(
         patch_embed=encoder.patch_embed, pos_embed=None, blocks=[block], neck=encoder.neck, stages=()
     )
     return model

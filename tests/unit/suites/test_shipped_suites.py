@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hf_models import make_model, save_model
 
 from aims.cli.sweep import suite_fields
 from aims.data.write import convert
@@ -18,7 +19,7 @@ from aims.suites.plan import plan_runs
 from aims.suites.suite import find_suite, packaged_suites, read_suite
 from helpers import MadeUp
 
-OWN = ("demo", "embedded", "prompts", "real-samples", "real-sensors", "smoke")
+OWN = ("backbones", "demo", "embedded", "prompts", "real-samples", "real-sensors", "smoke")
 #: How many runs each has: rates x tunings (and scratch, zero-shot) x modalities.
 OF_THE_PAPER = {
     "table1": 7 * 5 * 5,
@@ -167,6 +168,22 @@ def test_the_pictures_of_masks_need_the_runs_of_two_tables_and_one_more(tmp_path
     assert (own.method, own.modality) == ("zero-shot", "polarization")
 
 
+#: Tiny models of the same kinds in place of those of the Hub.
+KINDS = {"sam-vit": "sam", "sam-hq": "sam_hq", "sam2": "sam2"}
+
+
+def at_hand(fields, folder):
+    """The fields of a run, with a backbone of the Hub replaced by one in a folder of the same name."""
+    backbone = fields.get("backbone", "")
+    if not backbone.startswith("hf:"):
+        return fields
+    name = backbone.rpartition("/")[2]
+    (kind,) = (kind for begin, kind in KINDS.items() if name.startswith(begin))
+    if not (folder / name).exists():
+        save_model(folder / name, make_model(kind))
+    return {**fields, "backbone": f"hf:{folder / name}"}
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_every_run_can_be_planned(tmp_path, name):
     found = suite(name)
@@ -179,7 +196,8 @@ def test_every_run_can_be_planned(tmp_path, name):
         convert(made_up, tmp_path / "data" / recipe.dataset)
     # Shapes are what is checked here; the pretrained weights need not be at hand.
     entries = [
-        dataclasses.replace(entry, fields={**entry.fields, "weights": "none"}) for entry in found.entries
+        dataclasses.replace(entry, fields={**at_hand(entry.fields, tmp_path / "models"), "weights": "none"})
+        for entry in found.entries
     ]
     planned = plan_runs(entries, data=tmp_path / "data", runs=tmp_path / "runs", device="cpu")
     assert len(planned) == len({run.config.hash for run in planned}) == len(found.entries)
@@ -228,6 +246,21 @@ def test_the_training_prompts_beside_runs_of_other_suites():
     for name, dataset in (("embedded", "rooms"), ("real-sensors", "thermal-udder")):
         others = [{**entry.fields, "prompts": "click"} for entry in suite(name).entries]
         assert runs[dataset, "click"] in others
+
+
+def test_one_method_and_no_training_on_every_backbone():
+    runs = Counter(
+        (entry.fields["backbone"], entry.fields["method"], entry.fields.get("tuning"))
+        for entry in suite("backbones").entries
+    )
+    backbones = {backbone for backbone, _, _ in runs}
+    assert len(backbones) == 8
+    assert runs == Counter(
+        {
+            **{(backbone, "simcmf", "lora"): 3 for backbone in backbones},
+            **{(backbone, "zero-shot", None): 1 for backbone in backbones},
+        }
+    )
 
 
 def test_no_picture_of_the_real_sensors_is_in_two_splits():
