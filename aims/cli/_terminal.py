@@ -178,6 +178,8 @@ class FoldingTable(Table):
                 for column, cell in zip(others, cells, strict=True)
                 if _text(console, cell)
             )
+            # Also where the console leaves wrapping to the terminal.
+            told.no_wrap, told.overflow = False, "fold"
             yield Padding(told, (0, 0, 0, 4))
 
     def _width(self, console: Console, options: ConsoleOptions) -> int:

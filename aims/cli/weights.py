@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.progress import Progress
-from rich.table import Table
 
 from aims.cli._options import PATH, json_option
-from aims.cli._terminal import Stages, add_columns, err, out, print_json, progress_bar, warn
+from aims.cli._terminal import Stages, add_columns, err, out, plain_table, print_json, progress_bar, warn
 from aims.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ def _list(as_json: bool) -> None:
         print_json({"folder": str(weights_folder()), "license": licenses, "weights": rows, "packaged": there})
         return
     words = ("backbone", "file", "licence", "in the cache")
-    table = add_columns(Table(), "backbone", "file", "size", "licence", "in the cache", left=words)
+    table = add_columns(plain_table(), "backbone", "file", "size", "licence", "in the cache", left=words)
     for each in packaged:
         size = _megabytes(each.path.stat().st_size)
         table.add_row(each.backbone, each.full_name, size, PACKAGED_LICENSE, "comes with AIMS")

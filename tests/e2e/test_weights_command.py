@@ -163,14 +163,15 @@ def test_another_file_in_its_place(aims, server, cache):
     assert server.asked == []
 
 
-def test_the_list(aims, server, cache):
+def test_the_list(aims, server, cache, monkeypatch):
+    monkeypatch.setattr("aims.cli._terminal.out._width", 100)
     cache.mkdir(parents=True)
     (cache / NAME).write_bytes(CONTENT)
     (cache / "sam_vit_l_0b3195.pth.partial").write_bytes(bytes(1000))
     (cache / "sam_vit_h_4b8939.pth").write_bytes(b"mine")
     code, out, _ = aims("weights")
     assert code == 0
-    rows = {line.split()[1]: line for line in out.splitlines() if "sam-vit" in line}
+    rows = {line.split()[0]: line for line in out.splitlines() if "sam-vit" in line}
     with_checkpoint = [name for name in BACKBONES if BACKBONES[name].checkpoint is not None]
     assert sorted(rows) == with_checkpoint == ["sam-vit-b", "sam-vit-h", "sam-vit-l"]
     assert "yes" in rows["sam-vit-b"]
@@ -194,3 +195,12 @@ def test_run_names_the_command(aims, cache, tmp_path):
     assert code == 2
     assert "fetch it with `aims weights sam-vit-b`" in err
     assert not (tmp_path / "runs").exists()
+
+
+def test_every_name_is_whole_at_60_columns(aims, monkeypatch):
+    monkeypatch.setattr("aims.cli._terminal.out._width", 60)
+    code, out, _ = aims("weights")
+    assert code == 0
+    for word in ("sam-tiny-any@1", "sam_vit_h_4b8939.pth", "2,565", "Apache-2.0"):
+        assert word in out
+    assert "…" not in out

@@ -6,6 +6,7 @@ from itertools import product
 from typing import Literal
 
 import pytest
+import toys
 
 from aims.cli import main
 from aims.core.config import NO_TUNING
@@ -125,15 +126,18 @@ def test_an_option_that_cannot_be_told_apart_is_refused(annotation, default, nam
 
 @pytest.mark.usefixtures("typed")
 @pytest.mark.parametrize(("command", "name"), [("run", "workers"), ("run", "help"), ("info", "channels")])
-def test_an_option_of_the_command_is_refused(command, name, capsys):
+def test_an_option_of_the_command_is_refused(command, name, capsys, tmp_path):
     """The flag would be the command's, and the option could not be given."""
     METHODS.register("other")(
         dataclasses.make_dataclass(
             "Other", [(name, "int", 4)], bases=(LinearFrozen,), kw_only=True, frozen=True
         )
     )
+    data = ["--modality", "depth"]
+    if command == "run":
+        data = ["--modality", "signal", "--data", str(toys.made_up_set(tmp_path / "set").folder)]
     with pytest.raises(SystemExit) as stopped:
-        main([command, "--method", "other", "--modality", "depth"])
+        main([command, "--method", "other", *data])
     assert stopped.value.code == 2
     message = f"error: method 'other' or tuning 'lora' has an option {name!r}, as `aims {command}` itself has"
     assert capsys.readouterr().err.startswith(message)
