@@ -79,11 +79,9 @@ class Name(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Returns the value; raises InputError if it is none of the names."""
         known = value in self.choices or value in self._others or not _NAME.fullmatch(value)
-        if (
-            self._closed
-            and not known
-            and (self._choices is not None or not entry_points(group="aims.methods"))
-        ):
+        # What other packages register is known once they are imported.
+        complete = self._choices is not None or not entry_points(group="aims.methods")
+        if self._closed and complete and not known:
             raise unknown_name(self._kind, value, self.choices)
         return value
 

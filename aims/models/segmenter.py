@@ -125,7 +125,7 @@ class Segmenter(nn.Module, ABC):
         point_coords: Float[Tensor, "prompts points 2"],
         point_labels: Int[Tensor, "prompts points"],
         boxes: Float[Tensor, "prompts 4"] | None = None,
-        masks: Float[Tensor, "prompts 1 mask_height mask_width"] | None = None,
+        masks: Float[Tensor, "prompts 1 prompt_height prompt_width"] | None = None,
         *,
         multimask: bool = False,
     ) -> tuple[Float[Tensor, "prompts masks mask_height mask_width"], Float[Tensor, "prompts masks"]]:

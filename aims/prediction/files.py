@@ -155,6 +155,7 @@ def predict_files(
                 on_picture(1)
         wanted = {source.name for source in sources}
         finished, objects = _write_coco(out, wanted)
+    (out / _LOCK).unlink(missing_ok=True)
     return Outcome(folder=out, finished=finished, objects=objects, skipped=skipped, failed=failed)
 
 
