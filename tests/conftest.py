@@ -22,6 +22,9 @@ os.environ["HF_DATASETS_OFFLINE"] = "1"
 # A shell starts jobs in its background with Ctrl-C ignored, and Python and its children keep to that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# And `nohup` starts them with SIGHUP ignored.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 import pytest
 from hypothesis import settings

@@ -196,7 +196,7 @@ class FoldingTable(Table):
 
 def _text(console: Console, cell: RenderableType) -> Text:
     if isinstance(cell, Text):
-        return Text.assemble(*((cell.plain.strip(), cell.style),))
+        return Text(cell.plain.strip(), style=cell.style)
     return console.render_str(str(cell))
 
 

@@ -83,7 +83,8 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
 
     # Asked before the import of torch, which takes seconds.
     protocol = find_protocol(arguments["protocol"])
-    choose_dataset(find_datasets(arguments["data"]), arguments["modality"], protocol, arguments["dataset"])
+    arguments["data"] = find_datasets(arguments["data"])
+    choose_dataset(arguments["data"], arguments["modality"], protocol, arguments["dataset"])
     # Imported here: torch takes seconds.
     from aims.cli._training_display import training_display
     from aims.core.records import SAMPLES

@@ -41,9 +41,14 @@ def held(lock: BaseFileLock, folder: Path, doing: str) -> Iterator[None]:
         lock.release()
 
 
+def is_empty(path: Path) -> bool:
+    """Returns whether a path is a folder without anything in it."""
+    return path.is_dir() and not any(path.iterdir())
+
+
 def require_new(out: Path) -> None:
     """Raises InputError if there is something at `out` but an empty folder."""
-    if out.exists() and not _is_empty(out):
+    if out.exists() and not is_empty(out):
         raise InputError(f"{out}: exists already; give another --out, or remove it")
 
 
@@ -58,7 +63,7 @@ def new_folder(out: Path) -> Iterator[Path]:
         Busy: another process writes it.
     """
     partial = out.with_name(f"{out.name}{PARTIAL}")
-    if partial.exists() and not ((partial / _LOCK).is_file() or _is_empty(partial)):
+    if partial.exists() and not ((partial / _LOCK).is_file() or is_empty(partial)):
         raise InputError(f"{partial}: is in the way and is no unfinished folder of AIMS; give another --out")
     partial.mkdir(parents=True, exist_ok=True)
     with held(FileLock(partial / _LOCK, timeout=0), partial, "writing it; wait for it"):
@@ -74,10 +79,6 @@ def new_folder(out: Path) -> Iterator[Path]:
             raise
     (out / _LOCK).unlink(missing_ok=True)
     sync(out.parent)
-
-
-def _is_empty(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
 
 
 def _clear(partial: Path) -> None:

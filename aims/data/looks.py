@@ -22,9 +22,13 @@ def draw_of(dataset: Dataset, name: str, array: Array) -> Drawing:
         name: name of the stream.
         array: (height, width, channels) as stored, or a part of that.
     """
-    if name not in dataset.samples:
-        dataset.samples[name] = _sample(dataset, name)
-    return draw(array, name, dataset.streams[name], sample=dataset.samples[name])
+
+    def sample() -> Values | None:
+        if name not in dataset.samples:
+            dataset.samples[name] = _sample(dataset, name)
+        return dataset.samples[name]
+
+    return draw(array, name, dataset.streams[name], sample=sample)
 
 
 def _sample(dataset: Dataset, name: str) -> Values | None:

@@ -97,7 +97,7 @@ def choose_images(
         if split in (None, name)
     ]
     if class_name is not None or area is not None:
-        found = _images_with(dataset, class_name, area or (0, None))
+        found = _images_with(dataset, split, class_name, area or (0, None))
         pools = [[ref for ref in refs if ref.image_id in found] for refs in pools]
     if not any(pools):
         raise InputError(f"{dataset.folder}: no image is of all that is wanted")
@@ -113,13 +113,16 @@ def choose_images(
     ]
 
 
-def _images_with(dataset: Dataset, class_name: str | None, area: tuple[int, int | None]) -> set[str]:
-    """Returns the names of the images with an instance of a class and a range of areas."""
+def _images_with(
+    dataset: Dataset, split: str | None, class_name: str | None, area: tuple[int, int | None]
+) -> set[str]:
+    """Returns the names of the images, of a split or of all, with an instance of a class and an area."""
     wanted = None if class_name is None else dataset.spec.classes.index(class_name) + 1
     low, high = area[0], math.inf if area[1] is None else area[1]
     return {
         row["image_id"]
-        for file in dataset.manifest.files
+        for file, entry in dataset.manifest.files.items()
+        if split in (None, entry.split)
         for _, _, row in dataset.rows(file, _OBJECTS)
         if any(wanted in (None, item["class_id"]) and low <= item["area"] <= high for item in row["objects"])
     }

@@ -90,7 +90,7 @@ def draw(
     name: str,
     spec: StreamSpec,
     window: tuple[float, float] | None = None,
-    sample: Values | None = None,
+    sample: Callable[[], Values | None] = lambda: None,
 ) -> Drawing:
     """Draws a stream as its quantity is usually displayed.
 
@@ -105,15 +105,19 @@ def draw(
         name: name of the stream, e.g. "depth"; for an unknown name the unit decides, then the channels.
         spec: the stream's description.
         window: the values of the first and the last colour; None for those above. Angles have none.
-        sample: (n, channels) values that windows and components are of, NaN where there is no measurement
-            (`measured_values`); None for the image's own.
+        sample: returns the (n, channels) values that windows and components are of, NaN where there is no
+            measurement (`measured_values`), or None for the image's own; called only where they are needed.
     """
     values = measured_values(array, spec)
     unknown: NDArray[np.bool_] = np.asarray(np.isnan(values).any(axis=2))
     by_unit = _BY_UNIT.get(spec.unit) if spec.channels == 1 else None
     painter = _BY_NAME.get(name) or by_unit or _paint_generic
-    own = values.reshape(-1, values.shape[2])
-    colours, note, scale = painter(values, spec, window, own if sample is None else sample)
+
+    def windowed() -> Values:
+        found = sample()
+        return values.reshape(-1, values.shape[2]) if found is None else found
+
+    colours, note, scale = painter(values, spec, window, windowed)
     pixels = np.where(unknown[:, :, None], _hatch(unknown.shape)[:, :, None], colours).astype(np.uint8)
     return Drawing(pixels=pixels, note=note, scale=scale, missing=float(unknown.mean()))
 
@@ -126,10 +130,11 @@ def measured_values(array: Array, spec: StreamSpec) -> Values:
 
 
 # A painter maps (height, width, channels) values, NaN where missing, to colours, a note and the scale, within
-# the window of (n, channels) values.
+# the window of (n, channels) values that it asks for if it needs one.
 _Painted = tuple[NDArray[np.uint8], str, Scale | None]
 _Window = tuple[float, float] | None
-_Painter = Callable[[Values, StreamSpec, _Window, Values], _Painted]
+_Sample = Callable[[], Values]
+_Painter = Callable[[Values, StreamSpec, _Window, _Sample], _Painted]
 
 
 def _window(values: Values, *shares: float) -> tuple[float, ...]:
@@ -171,8 +176,8 @@ def _shown(low: float, high: float) -> str:
 def _paint_mapped(colour_map: str) -> _Painter:
     """Returns a painter that draws the mean of the channels in a colour map, within its window."""
 
-    def paint(values: Values, spec: StreamSpec, window: _Window, sample: Values) -> _Painted:
-        low, high = window or _window(sample.mean(axis=1), *WINDOW)
+    def paint(values: Values, spec: StreamSpec, window: _Window, sample: _Sample) -> _Painted:
+        low, high = window or _window(sample().mean(axis=1), *WINDOW)
         unit = "°C" if spec.unit in _CELSIUS else spec.unit
         scale = Scale(low=low, high=high, unit=unit, colours=_colours(colour_map))
         shown = _bytes(_stretch(values.mean(axis=2), low, high))
@@ -181,7 +186,7 @@ def _paint_mapped(colour_map: str) -> _Painter:
     return paint
 
 
-def _paint_angle(values: Values, spec: StreamSpec, window: _Window, sample: Values) -> _Painted:
+def _paint_angle(values: Values, spec: StreamSpec, window: _Window, sample: _Sample) -> _Painted:
     # An angle of polarization repeats after half a turn: 0 and 180 degrees must get one colour.
     half_turn = 180.0 if spec.unit.startswith(("deg", "°")) else _top(spec)
     if spec.unit.startswith("rad"):
@@ -198,48 +203,49 @@ def _top(spec: StreamSpec) -> float:
     return spec.valid_range[1] if spec.valid_range and spec.valid_range[1] > 0 else 1.0
 
 
-def _paint_degree(values: Values, spec: StreamSpec, window: _Window, sample: Values) -> _Painted:
+def _paint_degree(values: Values, spec: StreamSpec, window: _Window, sample: _Sample) -> _Painted:
     top = _top(spec)
     # Most of the world polarizes little.
-    low, high = window or (0.0, _window(sample.mean(axis=1), _BRIGHTEST)[0] or top)
+    low, high = window or (0.0, _window(sample().mean(axis=1), _BRIGHTEST)[0] or top)
     scale = Scale(low=low / top, high=high / top, unit="", colours=_colours("magma"))
     shown = _stretch(values.mean(axis=2), low, high)
     return scale.colours[_bytes(shown)], _note(values, "degree"), scale
 
 
-def _paint_linear_light(values: Values, spec: StreamSpec, window: _Window, sample: Values) -> _Painted:
+def _paint_linear_light(values: Values, spec: StreamSpec, window: _Window, sample: _Sample) -> _Painted:
     if values.shape[2] not in (1, 3):
         return _paint_generic(values, spec, window, sample)
-    black, white = window or (0.0, *_window(sample, _BRIGHTEST))
+    black, white = window or (0.0, *_window(sample(), _BRIGHTEST))
     shown = _stretch(values, black, white) ** (1 / _DISPLAY_GAMMA)
     note = f"linear light, {black:.3g} to {white:.3g}, gamma {_DISPLAY_GAMMA}"
     return np.broadcast_to(_bytes(shown), (*values.shape[:2], 3)), note, None
 
 
-def _paint_unchanged(values: Values, spec: StreamSpec, window: _Window, sample: Values) -> _Painted:
+def _paint_unchanged(values: Values, spec: StreamSpec, window: _Window, sample: _Sample) -> _Painted:
     if values.shape[2] != 3 or spec.valid_range != (0, 255) or window is not None:
         return _paint_generic(values, spec, window, sample)
     return _bytes(_stretch(values, 0, 255)), "as stored", None
 
 
-def _paint_generic(values: Values, spec: StreamSpec, window: _Window, sample: Values) -> _Painted:
+def _paint_generic(values: Values, spec: StreamSpec, window: _Window, sample: _Sample) -> _Painted:
     channels = values.shape[2]
     if channels == 3:
         # One window for all three channels keeps the colour balance.
-        low, high = window or _window(sample, *WINDOW)
+        low, high = window or _window(sample(), *WINDOW)
         return _bytes(_stretch(values, low, high)), _shown(low, high), None
     if channels == 1 or window is not None:
         return _paint_mapped("gray")(values, spec, window, sample)
-    return _paint_components(values, sample)
+    return _paint_components(values, sample())
 
 
 def _paint_components(values: Values, sample: Values) -> _Painted:
     """Draws principal components of the standardised channels: brightness, blue to yellow, red to green."""
     known = sample[np.isfinite(sample).all(axis=1)]
-    mean, deviation = (known.mean(axis=0), known.std(axis=0)) if len(known) else (0.0, np.zeros(1))
+    if not len(known):
+        known = np.zeros((1, values.shape[2]))
+    mean, deviation = known.mean(axis=0), known.std(axis=0)
     spread = np.where(deviation > 0, deviation, 1.0)
-    if len(known):
-        known = (known - mean) / spread
+    known = (known - mean) / spread
     axes = np.linalg.eigh(known.T @ known)[1][:, ::-1][:, :3]
     # Eigenvectors have no sign: the first of the largest weights is positive.
     largest = np.abs(axes).round(6).argmax(axis=0)

@@ -22,7 +22,7 @@ from filelock import FileLock
 from aims.core.errors import InputError
 from aims.core.files import sha256_json, sync, write_json, write_text
 from aims.core.schema import FORMAT_VERSION, SPLIT_PATTERN, Converter, DatasetSpec, FileCount
-from aims.core.staging import PARTIAL, held
+from aims.core.staging import PARTIAL, held, is_empty
 from aims.core.structs import read_struct
 from aims.data.card import dataset_card
 from aims.data.conversion_remarks import remark_on
@@ -216,7 +216,7 @@ def _origin(converter: Converter, spec: DatasetSpec) -> dict[str, Any]:
 
 def _is_taken(out: Path) -> bool:
     """Returns whether there is a dataset in `out`; raises InputError if there is anything else."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or is_empty(out):
         return False
     if not (out / MANIFEST).is_file():
         raise InputError(f"{out}: exists and is no AIMS dataset; give another --out")

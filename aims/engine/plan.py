@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -24,7 +24,7 @@ from aims.core.errors import InputError
 from aims.core.vocabulary import find_protocol
 from aims.data.hub import local_path
 from aims.data.modalities import choose_dataset
-from aims.data.read import find_datasets
+from aims.data.read import Dataset, find_datasets
 from aims.engine.distributed import LaunchedGroup, find_process_group
 from aims.engine.initial import Initial, load_initial
 from aims.engine.job import Job
@@ -51,7 +51,7 @@ _WORKERS_ON_GPU = 8
 
 def plan(
     *,
-    data: Path = Path("data/aims"),
+    data: Path | Sequence[Dataset] = Path("data/aims"),
     device: str = "auto",
     workers: int | None = None,
     checkpoint_every: int | None = None,
@@ -65,7 +65,7 @@ def plan(
     """Resolves and checks everything that a run needs, before any slow work starts.
 
     Args:
-        data: a converted dataset, or a folder of several.
+        data: a converted dataset, or a folder of several; or datasets that are open.
         device: "auto", "cpu", "cuda" or "cuda:N". Ignored by methods without a model.
         workers: number of reading processes; None for none on a CPU and at most eight with a GPU.
         checkpoint_every: number of steps between checkpoints within an epoch; None for none.
@@ -111,7 +111,8 @@ def plan(
     # accelerate assigns a GPU to each process.
     if isinstance(distributed, LaunchedGroup) and device in ("auto", "cuda"):
         target = distributed.device
-    found, resolved = choose_dataset(find_datasets(data), asked["modality"], protocol, asked["dataset"])
+    datasets = find_datasets(data) if isinstance(data, Path) else data
+    found, resolved = choose_dataset(datasets, asked["modality"], protocol, asked["dataset"])
     if weights not in (None, "none") and not chosen.loads_weights:
         starts = "starts from random weights" if modelled else "has no model"
         raise InputError(f"method {method!r} {starts}; leave --weights out")

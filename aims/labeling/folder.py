@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from aims.core.errors import InputError
 from aims.core.files import atomic_write, read_toml, toml_tables, write_json, write_text
 from aims.core.schema import Array, StreamSpec
+from aims.core.staging import is_empty
 from aims.prediction.prompt_files import Prompt, PromptFile
 from aims.reading.pictures import load_picture
 
@@ -72,7 +73,7 @@ class LabelFolder:
         self._objects: dict[str, list[LabeledObject]] = {}
         if (path / DESCRIPTION).is_file():
             self._open()
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        elif path.exists() and not is_empty(path):
             raise InputError(f"{path}: holds something else; give another --out")
         for name in classes:
             self._declare(name)

@@ -43,6 +43,13 @@ def test_the_window_is_that_of_the_training_part(raw, tmp_path):
     assert pickle.loads(pickle.dumps(dataset)).samples == {}
 
 
+def test_pictures_that_need_no_window_read_no_other_image(raw, tmp_path, monkeypatch):
+    dataset = opened(raw, tmp_path, rgb=True)
+    picture = dataset.read(dataset.index["test"][0], ("rgb",)).streams["rgb"]
+    monkeypatch.setattr(Dataset, "read", None)
+    assert np.array_equal(draw_of(dataset, "rgb", picture).pixels, picture)
+
+
 def test_images_that_cannot_be_read_are_left_out(raw, tmp_path, monkeypatch):
     dataset = opened(raw, tmp_path)
     first, *others = dataset.index["train"]

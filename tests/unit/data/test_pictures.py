@@ -89,8 +89,8 @@ def test_channels_of_an_angle_are_averaged_as_directions():
 def test_a_degree_of_polarization_begins_at_zero():
     values = np.array([[[0, 0, 0], [1, 1, 1], [0.25, 0.5, 0.75]]])
     sample = np.tile([[0.2], [1.0]], (50, 3))
-    found = draw(values, "dolp", spec(3), sample=sample)
-    half = draw(np.full((1, 1, 1), 0.5), "dolp", spec(), sample=sample[:, :1])
+    found = draw(values, "dolp", spec(3), sample=lambda: sample)
+    half = draw(np.full((1, 1, 1), 0.5), "dolp", spec(), sample=lambda: sample[:, :1])
     assert np.allclose(found.pixels[0, 0], MAGMA[0], atol=1)
     assert np.allclose(found.pixels[0, 1], MAGMA[1], atol=1)
     assert found.pixels[0, 2].tolist() == half.pixels[0, 0].tolist()
@@ -150,14 +150,14 @@ def test_other_counts_show_principal_components(channels):
 def test_the_window_is_that_of_the_sample():
     sample = np.array([[0.0], [200.0]] * 50 + [[np.nan]])
     for name in ("sonar", "thermal", "depth"):
-        own, shared = (draw(RAMP, name, spec(), sample=each) for each in (None, sample))
+        own, shared = (draw(RAMP, name, spec(), sample=lambda each=each: each) for each in (None, sample))
         assert (shared.scale.low, shared.scale.high) == (0, 200)
         assert own.scale.high < 100
         # The end of the ramp has the colour of the middle.
         assert shared.pixels[0, 100].tolist() == shared.scale.colours[128].tolist()
     values = seeded("sample").random((9, 8, 5))
     parts = (values, values[:4])
-    first, second = (draw(part, "hyper", spec(5), sample=values.reshape(-1, 5)) for part in parts)
+    first, second = (draw(part, "hyper", spec(5), sample=lambda: values.reshape(-1, 5)) for part in parts)
     assert np.array_equal(first.pixels[:4], second.pixels)
 
 
