@@ -195,7 +195,8 @@ class RunConfig:
     @property
     def hash(self) -> str:
         """First ten hexadecimal digits of the SHA-256 of the configuration."""
-        fields = dataclasses.asdict(self)
+        fields = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        fields["options"] = dict(self.options)
         for item in dataclasses.fields(self):
             # Settings newer than some runs are left out at their defaults, so that those keep their names.
             if not item.metadata.get("hashed", True) and fields[item.name] == item.default:

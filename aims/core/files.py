@@ -263,7 +263,7 @@ def regular_file(path: Path) -> Path:
     Raises:
         InputError: the path is a folder, a pipe, a device or a socket, or a link to one.
     """
-    if path.exists() and not path.is_file():
+    if not path.is_file() and path.exists():
         raise InputError(f"{path}: not a regular file; put the file itself there")
     return path
 
@@ -284,10 +284,10 @@ def own_file(path: Path, folder: Path | None = None) -> Path:
     """
     if not is_unicode(str(path)):
         raise InputError(f"{path}: its name is not valid {sys.getfilesystemencoding()} text; rename it")
+    between = 0 if folder is None else len(path.relative_to(folder).parts[:-1])
     folder = folder or path.parent
-    depth = len(path.relative_to(folder).parts)
     # Most files are no links: resolving each would take longer than reading a small one.
-    if any(part.is_symlink() for part in (path, *path.parents)[:depth]):
+    if any(part.is_symlink() for part in (path, *path.parents[:between])):
         home, at = (Path(os.path.realpath(place)) for place in (folder, path))
         if not any(at.is_relative_to(root) for root in (home, *_hub_blobs(home))):
             raise InputError(f"{path}: a link to {at}, outside of {home}; put the file itself there")
@@ -304,7 +304,11 @@ def _hub_blobs(home: Path) -> Iterator[Path]:
 
 def is_unicode(name: str) -> bool:
     """Returns whether a file name is valid Unicode: Python decodes other bytes to surrogates."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def inside(root: Path, relative: str, *, where: str) -> Path:

@@ -10,6 +10,8 @@ from typing import Any
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _BREAKS = re.compile(r"\s*\n\s*")
+# A closing bracket makes a link only before one of ( [ :, so others need no escape.
+_MARKDOWN = re.compile(r"[\\`*_|~$#&<>]|\](?=[(\[:])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -22,7 +24,8 @@ def printable(text: str) -> str:
         >>> print(printable("a\x1b[2J"))
         a\u001b[2J
     """
-    return _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    # What is hidden is a part of what Python calls not printable, and nearly every text is printable.
+    return text if text.isprintable() else _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def one_line(text: str) -> str:
@@ -33,9 +36,7 @@ def one_line(text: str) -> str:
 def escape_markdown(text: str) -> str:
     """Escapes text for one line of Markdown, also inside the cell of a table."""
     text = printable(_BREAKS.sub(" ", text))
-    # A closing bracket makes a link only before one of ( [ :, so others need no escape.
-    text = re.sub(r"[\\`*_|~$#]|\](?=[(\[:])", lambda match: "\\" + match[0], text)
-    return re.sub(r"[&<>]", lambda match: _ENTITIES[match[0]], text)
+    return _MARKDOWN.sub(lambda match: _ENTITIES.get(match[0], "\\" + match[0]), text)
 
 
 def markdown_code(text: str) -> str:

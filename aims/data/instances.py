@@ -1,4 +1,8 @@
-"""Connected instances of class maps, and the clicks of the protocols."""
+"""Connected instances of class maps, and the clicks of the protocols.
+
+SciPy and scikit-image are imported where they are called: reading a dataset needs neither, and importing them
+takes longer than all else.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from skimage import measure
 
 from aims.core.errors import InputError
 
@@ -89,6 +89,8 @@ def _label(class_map: IntArray, connectivity: int, void: Sequence[int]) -> IntAr
         dense = class_map.astype(np.int32)
     # Shifted by one: 0 marks void here, and class 0 may be an object.
     dense = np.where(np.isin(class_map, list(void)), 0, dense + 1)
+    from skimage import measure
+
     labels = measure.label(  # type: ignore[no-untyped-call]
         dense, background=0, connectivity=1 if connectivity == 4 else 2
     )
@@ -109,6 +111,9 @@ def _touching(class_map: IntArray, labels: IntArray, row: int, connectivity: int
 
 def _join(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Numbers joined regions 1..n in the order of their first; returns (count + 1,), 0 for region 0."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     links = coo_array((np.ones(len(pairs), np.int8), tuple(pairs.T)), shape=(count + 1, count + 1))
     _, joined = connected_components(links, directed=False)
     _, first, inverse = np.unique(joined, return_index=True, return_inverse=True)
@@ -190,6 +195,14 @@ def paper_clicks(instances: IntArray) -> NDArray[np.int64]:
     return np.stack((chosen % width, chosen // width), axis=1)
 
 
+def _boxes(instances: IntArray) -> list[Any]:
+    """Returns the (rows, columns) slices of each id from 1 to the highest; None if it is absent."""
+    from scipy import ndimage
+
+    boxes: list[Any] = ndimage.find_objects(instances)
+    return boxes
+
+
 def strict_clicks(instances: IntArray) -> NDArray[np.int64]:
     """Computes the clicks of the `strict` protocol: the pixel farthest from the instance's boundary.
 
@@ -203,7 +216,7 @@ def strict_clicks(instances: IntArray) -> NDArray[np.int64]:
         (ids, 2) clicks (x, y), one for each non-zero id that occurs, in order of id.
     """
     clicks = []
-    for instance_id, box in enumerate(ndimage.find_objects(instances), start=1):
+    for instance_id, box in enumerate(_boxes(instances), start=1):
         if box is None:
             continue
         # Padded, so that pixels beyond the box and beyond the image border count as outside.
@@ -229,7 +242,6 @@ def describe_objects(instances: IntArray, class_ids: Mapping[int, int]) -> list[
         (x, y) of both protocols, in pixels of this map.
     """
     area = count_pixels(instances)[1:]
-    boxes = ndimage.find_objects(instances)
     middles, centres = paper_clicks(instances), strict_clicks(instances)
     return [
         {
@@ -240,7 +252,7 @@ def describe_objects(instances: IntArray, class_ids: Mapping[int, int]) -> list[
             "click_paper": middles[k - 1].tolist(),
             "click_strict": centres[k - 1].tolist(),
         }
-        for k, (ys, xs) in enumerate(boxes, start=1)
+        for k, (ys, xs) in enumerate(_boxes(instances), start=1)
     ]
 
 

@@ -12,6 +12,7 @@ from aims.core.files import atomic_write, write_text
 from aims.reports.comparison.build import build_comparisons
 from aims.reports.comparison.descriptions import comparison_latex, comparison_markdown
 from aims.reports.comparison.long_form import comparison_csv, cost_csv, paired_csv
+from aims.reports.comparison.pairs import find_rivals, pair_tests
 from aims.reports.comparison.table import Comparison, comparison_json
 from aims.reports.figures.cost_figure import cost_files, cost_plot, draw_cost
 from aims.reports.figures.mask_figures import write_qualitative
@@ -31,8 +32,9 @@ from aims.reports.tables.results_table import results_csv, results_markdown
 
 #: Value of `against` that compares with the published numbers instead of with a method.
 PAPER = "paper"
-# Drawing one figure takes about as long as reading 200 run folders: its weight in `Workers.map`.
-_A_FIGURE = 200
+# Drawing the figure of a table, or testing its pairs, takes about as long as reading 200 run folders: the
+# weight in `Workers.map`.
+_A_TABLE = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +120,11 @@ def _write(
     left_out = sorted([*unusable, *unpooled], key=lambda item: item.folder)
     with_paper = against == PAPER
     comparisons = build_comparisons(results, None if with_paper else against)
-    # Started before the tables: with several processes, the figures are drawn while the tables are filled.
+    # Started before the tables: with several processes, these are made while the tables are filled.
+    pairs = workers.map(pair_tests, [find_rivals(table) for table in comparisons], weight=_A_TABLE)
     styles = RowStyles(comparisons)
     plots = [cost_plot(table, styles) for table in comparisons]
-    drawn = workers.map(draw_cost, plots, weight=_A_FIGURE)
+    drawn = workers.map(draw_cost, plots, weight=_A_TABLE)
     paper_tables = fill_all(results)
     table1 = fill_table1(paper_tables[0][0].paper, results)
     files: dict[str, str | bytes] = {
@@ -140,7 +143,9 @@ def _write(
     files |= cost_files(costs)
     efficiency = label_efficiency(results)
     files |= efficiency_files(efficiency)
-    files["index.html"] = render_page(comparisons, left_out, costs=costs, data=data, title=title)
+    files["index.html"] = render_page(
+        comparisons, left_out, pairs=[*pairs], costs=costs, data=data, title=title
+    )
     ours = any(table.condition for tables in paper_tables for table in tables)
     if ours or with_paper or not results:
         # Without a run on one of the paper's datasets, these files would hold the published numbers alone.

@@ -22,7 +22,7 @@ from aims.reports.runs.conditions import Condition, by_start
 from aims.reports.runs.floors import DISC, FLOORS
 from aims.reports.runs.results import Result
 from aims.reports.statistics.paired import Difference, mean_of_samples, with_holm
-from aims.reports.tables.scores import Score, compare_scores, rank_scores, resample
+from aims.reports.tables.scores import Score, compare_scores, rank_scores
 
 #: Default method of the reference row, which the other rows are tested against.
 REFERENCE = "simcmf"
@@ -199,9 +199,7 @@ def _scores(
     rows: Sequence[Found], columns: Sequence[str], mean_over: Sequence[str]
 ) -> list[dict[str, Score]]:
     """The scores of each row by column."""
-    rows = [{name: found[name] for name in columns if name in found} for found in rows]
-    flat = iter(resample([Score.of(result) for found in rows for result in found.values()]))
-    scores = [{name: next(flat) for name in found} for found in rows]
+    scores = [{name: Score.of(found[name]) for name in columns if name in found} for found in rows]
     complete = [place for place, found in enumerate(rows) if _has_mean(found, mean_over)]
     for place in complete:
         scores[place][MEAN] = _mean([scores[place][name] for name in mean_over])

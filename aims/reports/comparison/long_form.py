@@ -18,6 +18,7 @@ from aims.reports.tables.results_table import (
     condition_fields,
     cost_fields,
     result_fields,
+    setting_fields,
     write_csv,
 )
 from aims.reports.tables.scores import Score
@@ -97,11 +98,10 @@ def _place(table: Comparison) -> dict[str, Any]:
 
 def _setting(table: Comparison, row: ComparisonRow, column: str) -> dict[str, Any]:
     """The fields of a row's setting and of the modality of a line."""
-    fields = result_fields(row.results[0])
-    mean_over = " ".join(table.mean_over) if column == MEAN else ""
-    return {name: fields[name] for name in SETTING_FIELDS} | {
+    return {
+        **setting_fields(row.results[0].config),
         "modality": column_name(column),
-        "mean_over": mean_over,
+        "mean_over": " ".join(table.mean_over) if column == MEAN else "",
     }
 
 

@@ -50,12 +50,12 @@ class ComparisonRow:
         """Whether it is the row of a floor, which sees no sensor."""
         return any(result.is_floor for result in self.results)
 
-    @property
+    @cached_property
     def results(self) -> list[Result]:
         """The results of its cells; a mean has none."""
         return [cell.result for cell in self.cells.values() if cell.result]
 
-    @property
+    @cached_property
     def check(self) -> Check:
         """The check that all its runs have passed."""
         return lowest([result.check for result in self.results])
@@ -135,7 +135,7 @@ class Comparison:
             return MEAN
         return max(self.modalities, key=lambda name: sum(name in row.cells for row in self.rows))
 
-    @property
+    @cached_property
     def results(self) -> list[Result]:
         """The results of all its rows."""
         return [result for row in self.rows for result in row.results]
@@ -145,7 +145,7 @@ class Comparison:
         """The modalities that scores by size are averaged over."""
         return self.mean_over or self.modalities[:1]
 
-    @property
+    @cached_property
     def size_counts(self) -> tuple[int, ...]:
         """Number of test instances of each size, from the first row with sizes; empty if there is none."""
         for row in self.rows:
@@ -155,19 +155,19 @@ class Comparison:
                 return tuple(number for number, _ in result.by_size)
         return ()
 
-    @property
+    @cached_property
     def large_count(self) -> int | None:
         """Number of large test instances, from the first row with sizes; None if there is none."""
         first = [row.cells[self.sized[0]] for row in self.rows if self.sized[0] in row.cells]
         found = (cell.result.large for cell in first if cell.result and cell.result.large)
         return next((number for number, _ in found), None)
 
-    @property
+    @cached_property
     def has_everything(self) -> bool:
         """Whether a row has scores of all found objects, which `ComparisonRow.everything` averages."""
         return any(row.everything(self.sized) for row in self.rows)
 
-    @property
+    @cached_property
     def tests(self) -> int:
         """Number of comparisons with the reference, which Holm's correction is for."""
         return sum(len(row.differences) for row in self.rows)
@@ -179,7 +179,7 @@ class Comparison:
         tests += [test for row in self.rows for test in row.differences.values()]
         return tuple(sorted({test.groups for test in tests if test}))
 
-    @property
+    @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
         """The distinct verdicts of its scores against the best of their columns, in order of `Verdict`."""
         found = {cell.verdict for row in self.rows for cell in row.cells.values()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -18,7 +18,7 @@ from aims.core.texts import finalize_html
 from aims.core.vocabulary import MODALITIES
 from aims.reports.comparison.captions import comparison_facts
 from aims.reports.comparison.descriptions import detail_tables, scores_table
-from aims.reports.comparison.pairs import pair_tests
+from aims.reports.comparison.pairs import Pairs
 from aims.reports.comparison.table import Comparison, ComparisonRow
 from aims.reports.figures.cost_figure import CostFigure, cost_alt
 from aims.reports.figures.gallery import Galleries, Gallery, Instance, Mask
@@ -77,6 +77,7 @@ def render_page(
     comparisons: Sequence[Comparison],
     left_out: Sequence[LeftOut],
     *,
+    pairs: Sequence[Mapping[str, Pairs]],
     costs: Sequence[CostFigure | None],
     data: Path | None = None,
     title: str = "AIMS leaderboard",
@@ -86,6 +87,7 @@ def render_page(
     Args:
         comparisons: the tables.
         left_out: run folders that are in no table.
+        pairs: for each table, the tests of its columns, from `aims.reports.comparison.pairs.pair_tests`.
         costs: for each table, its figure of score against cost, or None.
         data: a converted dataset or a folder of several, for the pictures; None draws none.
         title: heading.
@@ -106,8 +108,8 @@ def render_page(
     environment.filters["number"] = _number
     styles, galleries = RowStyles(comparisons), Galleries(open_datasets(data), comparisons)
     parts = [
-        _part(place, table, _name(table, comparisons), styles, galleries, figure)
-        for place, (table, figure) in enumerate(zip(comparisons, costs, strict=True))
+        _part(place, table, _name(table, comparisons), tests, styles, galleries, figure)
+        for place, (table, tests, figure) in enumerate(zip(comparisons, pairs, costs, strict=True))
     ]
     script = "".join(['"use strict";\n(() => {\n', *map(_text, _SCRIPTS), "})();\n"])
     return environment.get_template("index.html.j2").render(
@@ -137,11 +139,12 @@ def _part(
     place: int,
     table: Comparison,
     name: str,
+    pairs: Mapping[str, Pairs],
     styles: RowStyles,
     galleries: Galleries,
     figure: CostFigure | None,
 ) -> _Part:
-    pairs, column, drawn = pair_tests(table), table.main_column, galleries.draw(table)
+    column, drawn = table.main_column, galleries.draw(table)
     return _Part(
         place=place,
         name=name,

@@ -10,7 +10,7 @@ from aims.reports.paper.description import PaperCell, PaperTable
 from aims.reports.runs.conditions import Condition, by_condition
 from aims.reports.runs.results import Result
 from aims.reports.tables.numbers import Ends
-from aims.reports.tables.scores import Score, rank_scores, resample
+from aims.reports.tables.scores import Score, rank_scores
 
 #: Factors from scores in 0..1, and from counts, to the units of the paper's tables.
 PERCENT, MILLIONS = 100.0, 1e-6
@@ -200,8 +200,6 @@ def _ranked(paper: PaperTable, scores: Mapping[tuple[str, str], Score]) -> Mappi
     groups: dict[str, list[tuple[str, str]]] = {}
     for row, column in scores:
         groups.setdefault(column if paper.compete == "rows" else row, []).append((row, column))
-    places = [place for group in groups.values() if len(group) > 1 for place in group]
-    sampled = dict(zip(places, resample([scores[place] for place in places]), strict=True))
     return rank_scores(
-        [(place, sampled[place]) for place in group] for group in groups.values() if len(group) > 1
+        [(place, scores[place]) for place in group] for group in groups.values() if len(group) > 1
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 from aims.core.checks import lowest
@@ -61,12 +62,12 @@ class Costs:
             not_checked=" ".join(lowest([run.check for run in runs]).not_checked),
         )
 
-    @property
+    @cached_property
     def most(self) -> dict[str, Any]:
         """The costs by field name, with the maximum of those that are a range."""
         return {
-            name: value[1] if isinstance(value, tuple) else value
-            for name, value in dataclasses.asdict(self).items()
+            item.name: value[1] if isinstance(value := getattr(self, item.name), tuple) else value
+            for item in dataclasses.fields(self)
         }
 
 

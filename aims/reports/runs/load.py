@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class Run:
         beside = self.content.learning_rates.scores if self.content.learning_rates else {}
         return frozenset({self.config.lr, *map(float, beside)})
 
-    @property
+    @cached_property
     def miou_large(self) -> float | None:
         """Mean IoU over large instances (`aims.core.sizes.LARGE`); None without any or without sizes."""
         if self.size_sums is None or self.size_counts is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,10 +16,8 @@ from aims.core.sizes import LARGE_CLASSES
 from aims.reports.runs.costs import Costs
 from aims.reports.runs.floors import DISC, TestKey
 from aims.reports.runs.load import LeftOut, Run
-from aims.reports.statistics.intervals import FloatArray, percentile_interval, resampled_means
-
-# Groups of runs resampled in one call, to bound the memory: 80 kB of resampled means per group.
-_TOGETHER = 512
+from aims.reports.statistics.intervals import FloatArray
+from aims.reports.statistics.paired import Sample, sample_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +28,6 @@ class Result:
         config: the configuration of the lowest seed.
         seeds: in ascending order.
         miou: mean IoU over seeds and instances, 0..1.
-        interval: 95 % bootstrap interval of `miou`, resampling test images, or groups of them where the
-            dataset has groups; None if there is only one.
         val_miou: mean validation IoU over seeds, 0..1; None unless every seed has one.
         instances: number of test instances.
         images: number of test images that hold them.
@@ -40,35 +35,32 @@ class Result:
         learning_rates: number of learning rates tried with an otherwise equal configuration, as separate runs
             or in a sweep that stopped them early; 0 where nothing is trained.
         runs: the pooled runs, in the order of `seeds`.
+        sample: what intervals and paired tests of `miou` need.
     """
 
     config: RunConfig
     seeds: tuple[int, ...]
     miou: float
-    interval: tuple[float, float] | None
     val_miou: float | None
     instances: int
     images: int
     disc: float | None = None
     learning_rates: int = 0
     runs: tuple[Run, ...] = field(default=(), repr=False, compare=False)
+    sample: Sample = field(repr=False, compare=False)
 
-    @property
-    def sums(self) -> FloatArray:
-        """(groups,) sum of the IoU of each group's instances, averaged over seeds."""
-        return _mean_sums(self.runs)
-
-    @property
-    def sample(self) -> tuple[str, tuple[str, ...], FloatArray, FloatArray]:
-        """Digest, groups, sums and counts, as `aims.reports.statistics.paired.sample_scores` takes."""
-        return self.runs[0].instances_digest, self.runs[0].groups, self.sums, self.counts
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % bootstrap interval of `miou`, resampling test images, or groups of them where the dataset has
+        groups; None if there is only one."""
+        return self.sample.interval
 
     @property
     def counts(self) -> FloatArray:
         """(groups,) number of instances of each group."""
         return self.runs[0].counts
 
-    @property
+    @cached_property
     def by_size(self) -> tuple[tuple[int, float | None], ...]:
         """Number and mIoU over seeds of the instances of each class of `aims.core.sizes.SIZES`.
 
@@ -83,7 +75,7 @@ class Result:
             (int(number), float(mean) if number else None) for number, mean in zip(counts, means, strict=True)
         )
 
-    @property
+    @cached_property
     def large(self) -> tuple[int, float | None] | None:
         """Number of large instances (`aims.core.sizes.LARGE`) and their mIoU over seeds; None if unknown."""
         counts = [run.size_counts for run in self.runs if run.size_counts is not None]
@@ -92,7 +84,7 @@ class Result:
         scores = [run.miou_large for run in self.runs if run.miou_large is not None]
         return int(counts[0][LARGE_CLASSES].sum()), float(np.mean(scores)) if scores else None
 
-    @property
+    @cached_property
     def everything(self) -> dict[str, float]:
         """Scores over seeds of all objects that are found without a prompt, by name in `EVERYTHING_SCORES`.
 
@@ -106,12 +98,12 @@ class Result:
             name: float(np.mean([getattr(scores, name) for scores, _ in known])) for name in EVERYTHING_SCORES
         }
 
-    @property
+    @cached_property
     def seed_sd(self) -> float | None:
         """Sample standard deviation (n - 1) of the mIoU over seeds, or None for a single seed."""
         return float(np.std([run.miou for run in self.runs], ddof=1)) if len(self.runs) > 1 else None
 
-    @property
+    @cached_property
     def check(self) -> Check:
         """The check that all its runs have passed."""
         return lowest([run.check for run in self.runs])
@@ -191,7 +183,14 @@ def pool_seeds(runs: list[Run]) -> tuple[list[Result], list[LeftOut]]:
             left_out += [LeftOut(folder=run.folder, reason=reason) for run in group]
         else:
             pooled.append(tuple(sorted(group, key=lambda run: run.config.seed)))
-    results = [_pool(group, interval) for group, interval in zip(pooled, _intervals(pooled), strict=True)]
+    sums = [np.mean([run.sums for run in group], axis=0) for group in pooled]
+    samples = sample_scores(
+        [
+            (group[0].instances_digest, group[0].groups, mean, group[0].counts)
+            for group, mean in zip(pooled, sums, strict=True)
+        ]
+    )
+    results = [_pool(group, sample) for group, sample in zip(pooled, samples, strict=True)]
     return _with_disc(_with_rates(sorted(results, key=lambda result: result.setting))), left_out
 
 
@@ -220,39 +219,16 @@ def _with_disc(results: list[Result]) -> list[Result]:
     return [dataclasses.replace(result, disc=discs.get(result.test_key)) for result in results]
 
 
-def _mean_sums(group: Sequence[Run]) -> FloatArray:
-    sums: FloatArray = np.mean([run.sums for run in group], axis=0)
-    return sums
-
-
-def _intervals(pooled: Sequence[Sequence[Run]]) -> list[tuple[float, float] | None]:
-    """The interval of each group of runs; groups with equally many images are resampled together."""
-    intervals: list[tuple[float, float] | None] = [None] * len(pooled)
-    places: dict[int, list[int]] = {}
-    for place, group in enumerate(pooled):
-        if len(group[0].counts) > 1:
-            places.setdefault(len(group[0].counts), []).append(place)
-    for alike in places.values():
-        for start in range(0, len(alike), _TOGETHER):
-            some = alike[start : start + _TOGETHER]
-            sums = np.stack([_mean_sums(pooled[place]) for place in some], axis=1)
-            counts = np.stack([pooled[place][0].counts for place in some], axis=1)
-            ends = percentile_interval(resampled_means(sums, counts))
-            for place, (low, high) in zip(some, ends.T.tolist(), strict=True):
-                intervals[place] = low, high
-    return intervals
-
-
-def _pool(group: tuple[Run, ...], interval: tuple[float, float] | None) -> Result:
+def _pool(group: tuple[Run, ...], sample: Sample) -> Result:
     first = group[0]
     val = [run.val_miou for run in group if run.val_miou is not None]
     return Result(
         config=first.config,
         seeds=tuple(run.config.seed for run in group),
-        miou=float(_mean_sums(group).sum() / first.counts.sum()),
-        interval=interval,
+        miou=float(sample.shares.sum()),
         val_miou=sum(val) / len(val) if len(val) == len(group) else None,
         instances=int(first.counts.sum()),
         images=first.images,
         runs=group,
+        sample=sample,
     )

@@ -57,7 +57,13 @@ def resampled_means(sums: FloatArray, counts: FloatArray) -> FloatArray:
 def percentile_interval(values: FloatArray) -> FloatArray:
     """95 % percentile interval of resampled values, shape (2,) or (2, columns), lower end first."""
     tail = (1 - LEVEL) / 2
-    ends: FloatArray = np.quantile(values, (tail, 1 - tail), axis=0)
+    places = np.array((tail, 1 - tail)) * (len(values) - 1)
+    below = np.floor(places).astype(np.intp)
+    # As `np.quantile`, which finds minimum and maximum as well and takes three times as long: a report has
+    # thousands of intervals.
+    ordered = np.partition(values, (*below, *below + 1), axis=0)
+    share = (places - below).reshape(-1, *[1] * (values.ndim - 1))
+    ends: FloatArray = ordered[below] + share * (ordered[below + 1] - ordered[below])
     return ends
 
 

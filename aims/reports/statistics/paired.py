@@ -34,6 +34,8 @@ FLIPS = 49_999
 _ALL_UP_TO = 15
 # Relative tolerance of "at least as large": sums in another order may differ in the last bits.
 _ROUNDING = 1e-12
+# Scores that are resampled at once, to bound the memory: twice 80 kB for each.
+_TOGETHER = 512
 # Values per block: few enough to stay in the processor's cache, as each is read three times.
 _IN_CACHE = 100_000
 
@@ -195,10 +197,12 @@ def sample_scores(scored: Sequence[tuple[str, tuple[str, ...], FloatArray, Float
             their instances' IoU, and the (groups,) numbers of these instances.
     """
     means: dict[int, FloatArray] = {}
-    for places in _alike(len(groups) for _, groups, _, _ in scored):
-        sums, counts = (np.stack([scored[place][k] for place in places], axis=1) for k in (2, 3))
-        drawn = resampled_means(sums, counts) if len(sums) > 1 else np.empty((0, len(places)))
-        means |= zip(places, np.ascontiguousarray(drawn.T), strict=True)
+    for alike in _alike(len(groups) for _, groups, _, _ in scored):
+        for block in blocks(len(alike), 1, values=_TOGETHER):
+            places = alike[block]
+            sums, counts = (np.stack([scored[place][k] for place in places], axis=1) for k in (2, 3))
+            drawn = resampled_means(sums, counts) if len(sums) > 1 else np.empty((0, len(places)))
+            means |= zip(places, np.ascontiguousarray(drawn.T), strict=True)
     return [
         Sample(instances=(instances,), groups=groups, shares=sums / counts.sum(), means=means[place])
         for place, (instances, groups, sums, counts) in enumerate(scored)

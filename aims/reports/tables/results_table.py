@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from aims.core.checks import SELECTION
-from aims.core.config import TELLING_SETTINGS
+from aims.core.config import TELLING_SETTINGS, RunConfig
 from aims.core.sizes import LARGE_NAME
 from aims.reports.runs.conditions import Condition
 from aims.reports.runs.costs import Costs
@@ -57,6 +57,11 @@ def condition_fields(condition: Condition | None) -> dict[str, Any]:
     return {**dataclasses.asdict(condition), "weights": condition.weights_label}
 
 
+def setting_fields(config: RunConfig) -> dict[str, Any]:
+    """The fields of a setting in a CSV file."""
+    return {**{name: getattr(config, name, None) for name in SETTING_FIELDS}, "options": config.options_text}
+
+
 def result_fields(result: Result | None) -> dict[str, Any]:
     """The fields of a result in a CSV file; scores in percent."""
     if result is None:
@@ -64,8 +69,8 @@ def result_fields(result: Result | None) -> dict[str, Any]:
     low, high = result.interval or (None, None)
     instances_large, miou_large = result.large or ("", None)
     return {
-        **{name: getattr(result.config, name, None) for name in RESULT_FIELDS},
-        "options": result.config.options_text,
+        **{name: getattr(result.config, name) for name in ("dataset", "modality", "fingerprint")},
+        **setting_fields(result.config),
         "seeds": " ".join(map(str, result.seeds)),
         "miou": percent(result.miou),
         "low": percent(low),

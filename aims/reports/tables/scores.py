@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from aims.reports.runs.floors import DISC
 from aims.reports.runs.results import Result
-from aims.reports.statistics.paired import Difference, Sample, Verdict, compare, sample_scores
+from aims.reports.statistics.paired import Difference, Sample, Verdict, compare
 from aims.reports.tables.marks import MARKS, verdict_words
 from aims.reports.tables.numbers import Ends, interval, percent
 from aims.reports.tables.table import Cell
@@ -26,8 +26,7 @@ class Score:
         interval: its 95 % interval; None for a single image, and for a mean over modalities whose images
             differ.
         result: the result that it is the score of; None for a mean.
-        sample: what a paired test needs; None before `resample`, and for a mean over modalities whose images
-            differ.
+        sample: what a paired test needs; None for a mean over modalities whose images differ.
         disc: score of the floor `disc` on the same instances, or None.
         seed_sd: standard deviation over seeds, or None for a single seed.
         rank: "best" or "second" among its rivals, else empty; empty for floors.
@@ -47,13 +46,13 @@ class Score:
     verdict: Verdict | None = None
 
     @classmethod
-    def of(cls, result: Result, sample: Sample | None = None) -> Score:
+    def of(cls, result: Result) -> Score:
         """The mIoU of a result."""
         return cls(
             value=result.miou,
             interval=result.interval,
             result=result,
-            sample=sample,
+            sample=result.sample,
             disc=None if result.is_floor else result.disc,
             seed_sd=result.seed_sd,
         )
@@ -73,13 +72,6 @@ class Score:
             warning=f"BELOW {DISC} ({percent(self.disc)})" if self.below_disc else "",
             value=self.value,
         )
-
-
-def resample(scores: Sequence[Score]) -> list[Score]:
-    """Sets `sample` of every score that has a result; those of the same images share the resamples."""
-    results = [score.result for score in scores if score.result]
-    samples = iter(sample_scores([result.sample for result in results]))
-    return [dataclasses.replace(score, sample=next(samples)) if score.result else score for score in scores]
 
 
 def rank_scores(rivals: Iterable[Sequence[tuple[Place, Score]]]) -> dict[Place, Score]:

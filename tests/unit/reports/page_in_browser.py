@@ -14,6 +14,7 @@ from aims.core.records import METRICS
 from aims.data.read import Dataset
 from aims.data.write import convert
 from aims.reports.comparison.build import build_comparisons
+from aims.reports.comparison.pairs import find_rivals, pair_tests
 from aims.reports.figures.cost_figure import cost_plot, draw_cost
 from aims.reports.figures.row_styles import RowStyles
 from aims.reports.page.page import render_page
@@ -83,7 +84,8 @@ def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tables = build_comparisons(results)
     styles = RowStyles(tables)
     costs = [draw_cost(cost_plot(table, styles)) for table in tables]
-    page.write_text(render_page(tables, [], costs=costs, data=folder / "data"), "utf-8")
+    pairs = [pair_tests(find_rivals(table)) for table in tables]
+    page.write_text(render_page(tables, [], pairs=pairs, costs=costs, data=folder / "data"), "utf-8")
     return page
 
 

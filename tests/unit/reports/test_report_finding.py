@@ -12,7 +12,7 @@ from made_runs import AddRun
 from aims.reports.comparison import pairs as pairs_module
 from aims.reports.comparison.build import build_comparisons
 from aims.reports.comparison.finding import Finding, find
-from aims.reports.comparison.pairs import pair_tests
+from aims.reports.comparison.pairs import find_rivals, pair_tests
 from aims.reports.comparison.table import Comparison
 from aims.reports.figures.row_styles import RowStyles
 from aims.reports.figures.style import METHOD_COLOURS
@@ -36,7 +36,7 @@ def table_of(runs: Path) -> Comparison:
 
 def found(runs: Path) -> Finding:
     table = table_of(runs)
-    finding = find(table, table.main_column, pair_tests(table)[table.main_column])
+    finding = find(table, table.main_column, pair_tests(find_rivals(table))[table.main_column])
     assert finding is not None
     return finding
 
@@ -147,7 +147,7 @@ def test_conditions_stand_before_all_else(runs: Path, add_run: AddRun) -> None:
 def test_floors_alone_have_no_finding(runs: Path, add_run: AddRun) -> None:
     add_run(0.5, method="disc")
     table = table_of(runs)
-    assert find(table, "nir", pair_tests(table)["nir"]) is None
+    assert find(table, "nir", pair_tests(find_rivals(table))["nir"]) is None
 
 
 def test_every_pair_is_tested_and_corrected_for_all(
@@ -157,7 +157,7 @@ def test_every_pair_is_tested_and_corrected_for_all(
     for noise, method in enumerate(methods):
         add_run(scored(0.4 + noise / 300, noise=noise), method=method)
     table = table_of(runs)
-    tests = pair_tests(table)["nir"]
+    tests = pair_tests(find_rivals(table))["nir"]
     assert list(tests) == [*combinations(range(5), 2)]
     samples = [row.cells["nir"].sample for row in table.rows]
     alone = compare([(samples[a], samples[b]) for a, b in tests if samples[a] and samples[b]])
@@ -166,7 +166,7 @@ def test_every_pair_is_tested_and_corrected_for_all(
     assert [test.p_holm for test in tests.values()] == pytest.approx(adjusted.tolist())
     # Of many rows the highest are tested; the correction is for all.
     monkeypatch.setattr(pairs_module, "MOST_ROWS", 2)
-    fewer = pair_tests(table)["nir"]
+    fewer = pair_tests(find_rivals(table))["nir"]
     assert list(fewer) == [(0, 1), (0, 2), (1, 2)]
     padded = holm(np.array([*(test.p for test in fewer.values()), *[1.0] * 7]))
     assert [test.p_holm for test in fewer.values()] == pytest.approx(padded[:3].tolist())

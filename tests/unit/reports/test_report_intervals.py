@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from aims.reports.statistics import intervals
-from aims.reports.statistics.intervals import clustered_interval
+from aims.reports.statistics.intervals import clustered_interval, percentile_interval
 
 
 def test_constant_iou_gives_a_point() -> None:
@@ -55,3 +55,13 @@ def test_memory_bound_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intervals, "_VALUES_AT_A_TIME", 40 * 77)
 
     assert clustered_interval(sums, counts) == whole
+
+
+@pytest.mark.parametrize("size", [2, 40, 9998, 9999])
+def test_percentiles_are_those_of_numpy(size: int) -> None:
+    values = np.random.default_rng(size).normal(size=(size, 3))
+
+    found = percentile_interval(values)
+
+    assert found == pytest.approx(np.quantile(values, (0.025, 0.975), axis=0), rel=1e-13)
+    assert percentile_interval(values[:, 1].copy()).tolist() == found[:, 1].tolist()
