@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aims.engine.prompts import PromptReport
     from aims.engine.train import RunObserver
     from aims.prediction.model import Model
-    from aims.reports.report import ReportResult
+    from aims.reports.contents import ReportResult
 
 __all__ = ["convert", "evaluate", "load", "open", "report", "run"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from aims.core.errors import AimsError
 
 if TYPE_CHECKING:
     from aims.reports.comparison.table import Comparison
-    from aims.reports.report import ReportResult
+    from aims.reports.contents import ReportResult
     from aims.reports.tables.table import Cell
     from aims.reports.tables.table import Table as Described
 
@@ -74,16 +75,29 @@ def command(
     `--against paper` adds a list of every published number: ours, its interval, the difference, and the
     command that makes it (paper/against.md).
     """
-    # Millions of objects live until the report is written, and looking for cycles takes a tenth of its time.
-    gc.disable()
+    # Read when NumPy is imported, here and in the processes, which share the cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     jobs = jobs or os.cpu_count() or 1
-    result = aims.api.report(runs, out=target, against=against, data=data, title=title, jobs=jobs)
-    if as_json:
-        print_json(result.as_json())
-    else:
-        _print_all(result, runs, target, against)
+    with _without_collector():
+        result = aims.api.report(runs, out=target, against=against, data=data, title=title, jobs=jobs)
+        if as_json:
+            print_json(result.as_json())
+        else:
+            _print_all(result, runs, target, against)
     if strict and result.left_out:
         raise AimsError(f"run folders left out: {len(result.left_out)} (--strict); the files are written")
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Does not look for cycles, a tenth of the time: millions of objects live until the report is written."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _print_all(result: ReportResult, runs: Path, target: Path, against: str | None) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
@@ -160,6 +159,9 @@ def _bytes(values: Values) -> NDArray[np.uint8]:
 
 def _colours(name: str) -> NDArray[np.uint8]:
     # Sampled by position, not by index: twilight has 510 colours.
+    # Not imported by who draws no measurement.
+    import matplotlib as mpl
+
     table: NDArray[np.uint8] = mpl.colormaps[name](np.linspace(0, 1, 256), bytes=True)[:, :3]
     return table
 

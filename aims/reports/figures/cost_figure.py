@@ -5,13 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from aims.core.config import NO_TUNING
 from aims.reports.comparison.captions import comparison_title
@@ -22,6 +18,10 @@ from aims.reports.figures.row_styles import RowStyle, RowStyles
 from aims.reports.figures.style import FIGURE_STYLE, TEXT, svg_and_png, white_svg
 from aims.reports.runs.floors import DISC
 from aims.reports.tables.numbers import short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: The plotted costs by their names in `COSTS`, with the labels of their axes.
 AXES = {
@@ -118,6 +118,10 @@ def draw_cost(plot: CostPlot) -> CostFigure | None:
     """Draws score against cost; None where nothing but floors has a score."""
     if not plot.points:
         return None
+    # Not imported by a process that draws nothing.
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     with mpl.rc_context(FIGURE_STYLE):
         figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
         _draw(figure, plot)
@@ -160,6 +164,8 @@ def _draw(figure: Figure, plot: CostPlot) -> None:
         axes.set(xlabel=label, ylabel="" if place else f"mIoU, %, {plot.column}")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.15, color=TEXT)
+    from matplotlib.lines import Line2D
+
     handles = [
         Line2D([], [], linestyle="", markersize=7, label=_label(name), **styles[name])
         for name in sorted({point.name for point in plot.points})

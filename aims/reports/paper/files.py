@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aims.reports.figures.paper_figures import draw_figure
 from aims.reports.paper.against import against_csv, against_markdown
 from aims.reports.paper.cells import FilledTable, fill_table
 from aims.reports.paper.layout import paper_csv, paper_latex, paper_markdown
@@ -54,6 +53,8 @@ def paper_files(
         parts = [by_key[panel] for panel in panels]
         if against or any(table.condition for part in parts for table in part):
             # A figure of published numbers alone is drawn only if asked for.
+            from aims.reports.figures.paper_figures import draw_figure
+
             files[f"{name}.svg"], files[f"{name}.png"] = draw_figure(parts, results)
         files[f"{name}.csv"] = paper_csv([table for part in parts for table in part])
         files[f"{name}.md"] = "\n".join(paper_markdown(part) for part in parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -160,7 +160,21 @@ def load_runs(runs: Path, workers: Workers | None = None) -> tuple[list[Run], li
     Raises:
         InputError: the folder does not exist.
     """
-    found = [*(workers or Workers()).map(_load_or_leave, run_folders(runs))]
+    return sort_runs(read_runs(runs, workers or Workers()))
+
+
+def read_runs(runs: Path, workers: Workers) -> Iterator[Run | LeftOut]:
+    """Reads every run folder below `runs`, in the order of their names; processes start at once.
+
+    Raises:
+        InputError: the folder does not exist.
+    """
+    return workers.map(_load_or_leave, run_folders(runs))
+
+
+def sort_runs(read: Iterable[Run | LeftOut]) -> tuple[list[Run], list[LeftOut]]:
+    """Returns what `load_runs` returns, given what `read_runs` yields."""
+    found = [*read]
     kept, doubles = _without_doubles([item for item in found if isinstance(item, Run)])
     left_out = [item for item in found if isinstance(item, LeftOut)]
     return kept, sorted([*left_out, *doubles], key=lambda item: item.folder)

@@ -58,8 +58,8 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pool is not None:
-            # Nobody reads what is left after an error, and else nothing is: processes may end on their own.
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            # After an error, do not wait for tasks whose results nobody reads.
+            self._pool.shutdown(wait=error is None, cancel_futures=True)
 
 
 def _taken(results: Iterator[R]) -> Iterator[R]:

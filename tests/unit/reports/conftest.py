@@ -7,7 +7,7 @@ import pytest
 from made_runs import AddRun, write_run
 from page_in_browser import browser, open_page, page_path  # noqa: F401 (fixtures)
 
-from aims.reports import report
+from aims.reports import contents
 from aims.reports.figures.cost_figure import CostFigure
 
 
@@ -28,5 +28,5 @@ def add_run(runs: Path) -> AddRun:
 def no_cost_figures():
     """Reports without their plots, two thirds of their time (test_report_cost.py has these)."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(report, "draw_cost", lambda _: CostFigure(svg="<svg></svg>", png=b"not drawn"))
+        patched.setattr(contents, "draw_cost", lambda _: CostFigure(svg="<svg></svg>", png=b"not drawn"))
         yield

@@ -10,7 +10,8 @@ import pytest
 from made_runs import HARDWARE, AddRun, parameters
 
 from aims.core.checks import MEASURED, SELECTION, Check, keep_check
-from aims.reports.report import ReportResult, write_report
+from aims.reports.contents import ReportResult
+from aims.reports.report import write_report
 
 pytestmark = pytest.mark.usefixtures("no_cost_figures")
 

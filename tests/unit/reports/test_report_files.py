@@ -10,8 +10,9 @@ from made_runs import SHA, AddRun
 from markdown_it import MarkdownIt
 
 from aims.core.errors import InputError
+from aims.reports.contents import ReportResult
 from aims.reports.folder import MANIFEST
-from aims.reports.report import ReportResult, write_report
+from aims.reports.report import write_report
 from aims.reports.tables.latex import escape_latex
 from aims.reports.tables.markdown import escape_markdown
 

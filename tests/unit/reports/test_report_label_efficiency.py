@@ -11,7 +11,8 @@ import pytest
 from made_runs import write_run
 from scipy.optimize import isotonic_regression
 
-from aims.reports.report import ReportResult, write_report
+from aims.reports.contents import ReportResult
+from aims.reports.report import write_report
 from aims.reports.statistics.label_efficiency import Measured, images_needed, images_to_reach, isotonic
 
 GROUPS = 20
