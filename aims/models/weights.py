@@ -231,6 +231,9 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"{path}: refused: it is damaged, or it holds more than tensors and would run code when read "
             f"({_reason(error)})"
         ) from None
+    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+        # Of programs that save more than the weights, e.g. EfficientSAM's.
+        state = state["model"]
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     ):
