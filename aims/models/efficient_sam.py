@@ -1,10 +1,10 @@
 """EfficientSAM: a small plain vision transformer, and a prompt encoder and a mask decoder of its own.
 
-Xiong et al., "EfficientSAM: Leveraged Masked Image Pretraining for Efficient Segment Anything" (CVPR 2024). The
-names of the layers are those of the authors' files (https://github.com/yformer/EfficientSAM, Apache-2.0;
-compared with revision d525f62). It departs from SAM in its prompts (no mask, no embedding for clicks on the
-background, always six points or more), in the first step of the decoder's blocks, and in the decoder's norms
-and activations. What is the same is segment-anything's.
+Xiong et al., "EfficientSAM: Leveraged Masked Image Pretraining for Efficient Segment Anything" (CVPR 2024).
+The names of the layers are those of the authors' files (https://github.com/yformer/EfficientSAM, Apache-2.0).
+It departs from SAM in its prompts (no mask, no embedding for clicks on the background, always six points or
+more), in the self-attention of the decoder's blocks, and in the decoder's norms and activations. What is the
+same is segment-anything's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -84,7 +85,7 @@ class MLP(nn.Module):
         super().__init__()
         widths = (inputs, *[hidden] * depth)
         self.layers = nn.Sequential(
-            *(nn.Sequential(nn.Linear(*pair), nn.GELU()) for pair in zip(widths, widths[1:], strict=False))
+            *(nn.Sequential(nn.Linear(*pair), nn.GELU()) for pair in pairwise(widths))
         )
         self.fc = nn.Linear(hidden, outputs)
 
@@ -99,7 +100,10 @@ _TwoWayBlock: Any = sam_modeling().transformer.TwoWayAttentionBlock
 
 
 class TwoWayBlock(_TwoWayBlock):  # type: ignore[misc]
-    """segment-anything's two-way block with another self-attention: always residual, with positions in all."""
+    """segment-anything's two-way block with another self-attention.
+
+    It is residual in the first block, too, and positions, where they are added, are in its values and stay.
+    """
 
     def __init__(self, dim: int, mlp_dim: int, *, first: bool) -> None:
         super().__init__(dim, num_heads=8, skip_first_layer_pe=first)

@@ -1,10 +1,10 @@
 """MobileSAM: SAM's prompts and masks on the features of TinyViT, a small hierarchical image encoder.
 
-Zhang et al., "Faster Segment Anything: Towards Lightweight SAM for Mobile Applications" (2023), and Wu et al.,
-"TinyViT: Fast Pretraining Distillation for Small Vision Transformers" (ECCV 2022). The names of the layers are
-those of the authors' file (https://github.com/ChaoningZhang/MobileSAM, Apache-2.0; compared with revision
-f706ad9). Their program takes the encoder from timm's family; here it is written anew, on torch and
-segment-anything alone, and without the classifier that it never calls.
+Zhang et al., "Faster Segment Anything: Towards Lightweight SAM for Mobile Applications" (2023), and Wu et
+al., "TinyViT: Fast Pretraining Distillation for Small Vision Transformers" (ECCV 2022). The names of the
+layers are those of the authors' file (https://github.com/ChaoningZhang/MobileSAM, Apache-2.0). Their program
+needs timm; here the encoder is written anew, on torch and segment-anything alone, and without the classifier
+that MobileSAM never calls.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from aims.models.segmenter import Segmenter
 
 #: Width inside a convolutional block, and of an MLP, as a multiple of the block's width.
 EXPANSION = 4
-#: Pixels a side of one place of the features: the stem, and two of the stages, halve the resolution twice each.
+#: Pixels a side of one place of the features: the resolution is halved twice in the stem and by two stages.
 STRIDE = 16
 
 

@@ -1,11 +1,11 @@
 """MobileSAM and EfficientSAM against numbers of their authors' programs, which are no dependency.
 
 The numbers were computed once (November 2026, torch 2.13 on a CPU, float32) by the authors' own modules with
-the weights and inputs of this file. MobileSAM: `mobile_sam/modeling` as mobilesam-mirror 1.0.0 of PyPI packages
-it, with stand-ins for what it imports from timm (layers that do nothing without dropout, an initialisation), and
-with its fixed grid of 64 x 64 made that of the picture. EfficientSAM: `efficient_sam/` (encoder and decoder of
-commit 0a99594, two-way transformer and padding of points of 2e25110). Whole tensors agreed to 1.2e-6 of the
-largest number here, and image embeddings of the full size to 1e-6.
+the weights and inputs of this file. MobileSAM: `mobile_sam/modeling` as of mobilesam-mirror 1.0.0 on PyPI,
+with stand-ins for what it imports from timm (layers that do nothing without dropout, an initialisation), and
+with the fixed grid of 64 x 64 made that of the picture. EfficientSAM: `efficient_sam/` (encoder and decoder
+of commit 0a99594, two-way transformer and padding of points of 2e25110). Whole tensors agreed to 1.2e-6 of
+the largest number here, and image embeddings of the full size to 1e-6.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from aims.models.mobile_sam import MobileSAM
 from aims.models.segmenter import Segmenter
 
 SIZE = 128
-#: Of MobileSAM's neck; its file holds a classifier that is never called, of which nothing is counted here.
 MOBILE = MobileSAM(
     widths=(8, 16, 24, 320),
     depths=(1, 1, 2, 1),
