@@ -196,7 +196,7 @@ class EfficientSAMSegmenter(SAMSegmenter):
             raise InputError("EfficientSAM takes no mask as a prompt; give points or boxes")
         if boxes is not None:
             corners = point_labels.new_tensor(CORNERS).expand(len(boxes), -1)
-            point_coords = torch.cat([point_coords, boxes.unflatten(1, (2, 2))], 1)
+            point_coords = torch.cat([point_coords, boxes.view(-1, 2, 2)], 1)
             point_labels = torch.cat([point_labels, corners], 1)
         lacking = max(0, POINTS - point_labels.shape[1])
         sparse = self.prompt_encoder(

@@ -144,11 +144,7 @@ def _positions(table: Tensor, height: int, width: int) -> Float[Tensor, "1 heigh
     """Returns a position embedding for a grid, which is interpolated from a list with a class token."""
     if table.ndim == 4:
         return table
-    places = table[:, 1:]
-    side = math.isqrt(places.shape[1])
-    grid = places.unflatten(1, (side, side))
-    if (side, side) == (height, width):
-        return grid
+    side = math.isqrt(table.shape[1] - 1)
+    grid = table[:, 1:].view(1, side, side, -1).permute(0, 3, 1, 2)
     # As in EfficientSAM's program.
-    resized = F.interpolate(grid.permute(0, 3, 1, 2), (height, width), mode="bicubic", align_corners=False)
-    return resized.permute(0, 2, 3, 1)
+    return F.interpolate(grid, (height, width), mode="bicubic").permute(0, 2, 3, 1)

@@ -150,7 +150,9 @@ def resolve_weights(backbone: str, given: Path | str | None) -> Path:
                 )
             return packaged.path
         if given is None:
-            raise InputError(f"no pretrained weights of {backbone} come with AIMS or can be fetched; {_ALTERNATIVES}")
+            raise InputError(
+                f"no pretrained weights of {backbone} come with AIMS or can be fetched; {_ALTERNATIVES}"
+            )
         if not Path(given).is_file():
             shipped = ", ".join(each.full_name for each in packaged_weights())
             raise InputError(

@@ -85,7 +85,8 @@ class LoRALinear(nn.Linear):
         result = functional.linear(input, self.weight, self.bias)
         for rows, down, up in zip(self.outputs, self.lora_a, self.lora_b, strict=True):
             update = functional.linear(functional.linear(input, down), up)
-            result.unflatten(-1, (self.groups, -1))[..., rows].add_(update.unflatten(-1, (self.groups, -1)))
+            grouped = result.view(*result.shape[:-1], self.groups, -1)
+            grouped[..., rows].add_(update.view(*update.shape[:-1], self.groups, -1))
         return result
 
     def _folding_pays(self, tokens: int) -> bool:
@@ -103,7 +104,8 @@ class LoRALinear(nn.Linear):
         """Returns the weight of the equivalent plain linear layer."""
         weight = self.weight.clone()
         for rows, down, up in zip(self.outputs, self.lora_a, self.lora_b, strict=True):
-            weight.unflatten(0, (self.groups, -1))[:, rows].add_((up @ down).unflatten(0, (self.groups, -1)))
+            grouped = weight.view(self.groups, -1, self.in_features)
+            grouped[:, rows].add_((up @ down).view(self.groups, -1, self.in_features))
         return weight
 
     def trainable_params(self) -> list[str]:

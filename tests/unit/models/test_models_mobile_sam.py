@@ -11,8 +11,8 @@ from small_backbones import SMALL
 
 from aims.core.errors import InputError
 from aims.methods import BACKBONES, build_model
-from aims.models.mobile_sam import BatchNorm, WindowAttention
 from aims.models.segmenter import Segmenter
+from aims.models.tiny_vit import BatchNorm, WindowAttention
 from aims.models.trainable import (
     declared_buffers,
     declared_parameters,
