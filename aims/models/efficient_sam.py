@@ -298,6 +298,7 @@ class EfficientSAM(Backbone):
         initialize_random(model)
 
 
+# Size and checksum as several public programs give them; the file was not at hand (docs/backbones.md).
 BACKBONES.register("efficient-sam-ti")(
     EfficientSAM(
         width=192,

@@ -112,13 +112,13 @@ class WindowAttention(nn.Module):
 
     Extra tokens have no position, and get no bias; they are appended behind the norm.
 
-    Attributes:
-        qkv_groups: the rows of `qkv` are queries, keys and values of each head in turn.
-
     Args:
         dim: channels of the tokens.
         heads: number of heads; divides `dim`.
         window: side of the window, in tokens.
+
+    Attributes:
+        qkv_groups: number of heads: the rows of `qkv` are queries, keys and values of each head in turn.
     """
 
     attention_bias_idxs: Tensor

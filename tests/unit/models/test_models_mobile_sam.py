@@ -92,6 +92,18 @@ def test_lora_changes_queries_and_values_of_every_head() -> None:
     torch.testing.assert_close(unfolded, plain + tokens @ changed.T, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("tuning", "each"), [("prompt", 1), ("prefix", 2)])
+def test_every_attention_of_the_encoder_gets_tokens(tuning: str, each: int) -> None:
+    model = build(tuning)
+    attentions = [module for module in model.image_encoder.modules() if isinstance(module, WindowAttention)]
+    assert len(attentions) == 4
+    of_encoder = [name for name in declared_parameters(model) if name.startswith("image_encoder.")]
+    assert len(of_encoder) == each * len(attentions)
+    train(model)
+    for name in of_encoder:
+        assert model.get_parameter(name).grad.abs().max() > 0  # type: ignore[union-attr]
+
+
 def test_the_authors_file_is_read_without_its_classifier(tmp_path: Path) -> None:
     state = BACKBONES[NAME].build().state_dict()
     classifier = {
