@@ -33,7 +33,7 @@ COMMANDS = MappingProxyType(
         "verify": "Check a dataset's format, or the scores of a run or a submission.",
         "audit": "Find near-duplicates and groups that straddle splits.",
         "export": "Write a dataset as COCO, or as a folder of pictures.",
-        "weights": "Fetch SAM's pretrained weights.",
+        "weights": "Fetch a backbone's pretrained weights.",
         "pretrain": "Pretrain sam-tiny on generated scenes.",
         "run": "Train and evaluate one method on one modality.",
         "sweep": "Run what a suite is missing.",

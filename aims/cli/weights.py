@@ -36,12 +36,12 @@ Ctrl-C keeps what was fetched; the same command goes on from there.
 )
 @json_option("Print the result as JSON.")
 def command(backbone: str | None, source: Path | None, as_json: bool) -> None:
-    """Fetch SAM's pretrained weights.
+    """Fetch a backbone's pretrained weights.
 
-    BACKBONE is sam-vit-b, sam-vit-l or sam-vit-h; without it, all are listed. The file is checked against
-    the authors' SHA-256 before it gets its name. Those of sam-tiny come with AIMS: sam-tiny@1 is the first
-    edition, sam-tiny the newest. Those of hf:OWNER/NAME are fetched from the Hugging Face Hub by its own
-    client.
+    BACKBONE is sam-vit-b, sam-vit-l, sam-vit-h, mobile-sam or efficient-sam-ti; without it, all are listed.
+    The file is checked against the authors' SHA-256 before it gets its name. Those of sam-tiny come with
+    AIMS: sam-tiny@1 is the first edition, sam-tiny the newest. Those of hf:OWNER/NAME are fetched from the
+    Hugging Face Hub by its own client.
     """
     # Imported here: torch takes seconds.
     from aims.core.files import sha256_file

@@ -51,7 +51,7 @@ class RunConfig:
     dataset: str = setting("Name of the dataset, where several carry the modality.")
     fingerprint: str
     backbone: str = setting(
-        "sam-vit-b, -l, -h, sam-tiny or hf:PATH_OR_ID.",
+        "sam-vit-b, -l, -h, sam-tiny, mobile-sam, efficient-sam-ti or -s, hf:PATH_OR_ID.",
         default="sam-vit-b",
         modelless=NO_MODEL,
         registered=True,

@@ -45,8 +45,8 @@ class TrainingState:
         metrics: the finished epochs' lines of metrics.jsonl.
         best: the line with the highest score so far; None before the first evaluation.
         micro_batch: number of images that a process computes at once; smaller than its share of a batch where
-            the share did not fit into GPU memory. Batch normalisation (cmx) computes its statistics over
-            these images only. None where nothing is trained.
+            the share did not fit into GPU memory. Batch normalisation (cmx, and mobile-sam where all of it
+            is trained) computes its statistics over these images only. None where nothing is trained.
         peak_bytes: peak memory of the first process; None where it is unknown for a part of the run
             (`aims.engine.machine.PeakMemory`).
     """

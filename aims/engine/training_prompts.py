@@ -142,7 +142,7 @@ def decode_rounds(
     """Yields float32 mask logits and predicted IoU of every round of prompts, on the same features.
 
     Every further round has one more click, drawn from the region in which the last mask is wrong; the logits
-    of the last round are a prompt without their gradient.
+    of the last round are a prompt without their gradient, where the model takes masks.
     """
     coords = prompts.point_coords
     labels = torch.ones(coords.shape[:2], dtype=torch.int64, device=coords.device)
@@ -153,7 +153,8 @@ def decode_rounds(
         click, label = correcting_clicks(last[:, 0], prompts.masks, lots, model.image_size)
         coords = torch.cat([coords, click[:, None]], 1)
         labels = torch.cat([labels, label[:, None]], 1)
-        logits, iou = model.decode(features, coords, labels, prompts.boxes, last if with_mask else None)
+        mask = last if with_mask and model.takes_masks else None
+        logits, iou = model.decode(features, coords, labels, prompts.boxes, mask)
         yield logits[:, 0].float(), iou[:, 0].float()
 
 

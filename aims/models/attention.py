@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from aims.models.long_attention import attend_fused, attend_in_parts
 from aims.models.segment_anything import sam_modeling
@@ -86,9 +87,11 @@ class FusedAttention(nn.Module):
             extra_keys, extra_values = self.extra.keys_and_values(batch, self._project)
             keys, values = _append(keys, extra_keys), _append(values, extra_values)
         queries, keys, values = (_split_heads(each, self.num_heads) for each in (queries, keys, values))
-        bias = None
-        if self.rel_pos_h is not None and self.rel_pos_w is not None:
-            bias = RelativePositions(self.rel_pos_h, self.rel_pos_w, (grid[0], grid[1]))
+        # Absent, not None, in segment-anything's own attention.
+        rows, columns = getattr(self, "rel_pos_h", None), getattr(self, "rel_pos_w", None)
+        bias = (
+            None if rows is None or columns is None else RelativePositions(rows, columns, (grid[0], grid[1]))
+        )
         attended = attend(queries, keys, values, scale=self.scale, bias=bias, path=self.path)
         projected: Tensor = self.proj(_merge_heads(attended).reshape(batch, *grid, -1))
         return projected
@@ -220,11 +223,13 @@ def attend(
         values: in the order of the keys.
         scale: factor of the queries in the logits; the bias takes them unscaled, as in SAM.
         bias: added to the logits of the tokens' keys, not to those of the extra ones.
-        path: "stock" holds all logits at once; "fast" uses memory-efficient attention where there is a bias,
-            on a CPU for long sequences only.
+        path: "stock" holds all logits at once; "fast" uses memory-efficient attention, with a bias on a CPU
+            for long sequences only.
     """
     if path == "fast" and bias is not None and queries.device.type == "cuda":
         return attend_fused(queries, keys, values, *bias.of(queries), scale=scale)
+    if path == "fast" and bias is None:
+        return F.scaled_dot_product_attention(queries, keys, values, scale=scale)
     batch = queries.shape[0]
     queries, keys, values = (each.flatten(0, 1) for each in (queries, keys, values))
     if path == "fast" and bias is not None and queries.shape[1] >= _LONG:
@@ -272,9 +277,7 @@ class FastAttention(_StockAttention):  # type: ignore[misc]
 
     def forward(self, x: Float[Tensor, "batch height width dim"]) -> Float[Tensor, "batch height width dim"]:
         """Attends within each entry of the batch; the argument's name is segment-anything's."""
-        # The fast path is for attention with relative positions only.
-        attend_within = FusedAttention.forward if self.use_rel_pos else _StockAttention.forward
-        result: Tensor = attend_within(self, x)
+        result: Tensor = FusedAttention.forward(self, x)
         return result
 
 

@@ -121,7 +121,19 @@ def _two_way(
     else:
         own = queries + tokens
         queries = queries + block.self_attn(q=own, k=own, v=queries)
-    queries = block.norm1(queries)
+    return finish_two_way(block, block.norm1(queries), image, tokens, positions, folded=folded)
+
+
+def finish_two_way(
+    block: Any,
+    queries: Float[Tensor, "prompts tokens dim"],
+    image: Float[Tensor, "images pixels dim"],
+    tokens: Float[Tensor, "prompts tokens dim"],
+    positions: Float[Tensor, "images pixels dim"],
+    *,
+    folded: bool = True,
+) -> tuple[Float[Tensor, "prompts tokens dim"], Float[Tensor, "prompts pixels dim"]]:
+    """Computes what follows the self-attention and its norm in a two-way block; see `_two_way`."""
     placed = image + positions
     to_image = block.cross_attn_token_to_image
     queries = queries + _attend_to_image(to_image, queries + tokens, image, placed, folded=folded)

@@ -68,8 +68,8 @@ def plan_download(backbone: str) -> Download:
     checkpoint = BACKBONES[backbone].checkpoint
     if checkpoint is None:
         raise InputError(
-            f"no pretrained weights of {backbone} exist, so there is nothing to fetch; "
-            "`aims run` trains it from random weights with --weights none"
+            f"no pretrained weights of {backbone} can be fetched; "
+            "`aims run` takes a file of yours with --weights PATH, or random weights with --weights none"
         )
     base = os.environ.get(URL_VARIABLE) or checkpoint.address
     if not base.startswith(("http://", "https://")):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from aims.core.errors import InputError
 from aims.models.features import Features
@@ -75,7 +77,9 @@ class PlainEncoder(ImageEncoder):
 
     Args:
         patch_embed: (batch, 3, size, size) -> (batch, height, width, dim).
-        pos_embed: (1, height, width, dim), added to the tokens; None for no position embedding.
+        pos_embed: (1, height, width, dim), added to the tokens; (1, 1 + places, dim) of a class token, which
+            is left out, and of the places of a square grid, from which it is interpolated; None for no
+            position embedding.
         blocks: each (batch, height, width, dim) -> the same shape.
         neck: (batch, dim, height, width) -> image embeddings.
         stages: indices of the blocks that end a stage: in SAM those that attend to the whole image.
@@ -108,8 +112,16 @@ class PlainEncoder(ImageEncoder):
         self, images: Float[Tensor, "batch channels size size"]
     ) -> Float[Tensor, "batch height width dim"]:
         """Computes the tokens of images, with position embedding."""
-        tokens: Tensor = self.patch_embed(images)
-        return tokens if self.pos_embed is None else tokens + self.pos_embed
+        return self.place(self.patch_embed(images))
+
+    def place(
+        self, tokens: Float[Tensor, "batch height width dim"]
+    ) -> Float[Tensor, "batch height width dim"]:
+        """Adds the position embedding, if there is one, to tokens."""
+        if self.pos_embed is None:
+            return tokens
+        height, width = tokens.shape[1:3]
+        return tokens + _positions(self.pos_embed, height, width)
 
     def finish(
         self, tokens: Float[Tensor, "batch height width dim"]
@@ -126,3 +138,13 @@ class PlainEncoder(ImageEncoder):
         for block in self.blocks:
             tokens = block(tokens)
         return self.finish(tokens)
+
+
+def _positions(table: Tensor, height: int, width: int) -> Float[Tensor, "1 height width dim"]:
+    """Returns a position embedding for a grid, which is interpolated from a list with a class token."""
+    if table.ndim == 4:
+        return table
+    side = math.isqrt(table.shape[1] - 1)
+    grid = table[:, 1:].view(1, side, side, -1).permute(0, 3, 1, 2)
+    # As in EfficientSAM's program.
+    return F.interpolate(grid, (height, width), mode="bicubic").permute(0, 2, 3, 1)

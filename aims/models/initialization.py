@@ -36,7 +36,8 @@ def initialize_random(model: Segmenter) -> None:
     of the project's first prototype. Pretrained weights are never initialised by it.
     """
     encoder, prompts, decoder = model.image_encoder, model.prompt_encoder, model.mask_decoder
-    nn.init.trunc_normal_(encoder.get_parameter("pos_embed"), std=POSITION_STD)
+    for name in encoder.position_names:
+        nn.init.trunc_normal_(encoder.get_parameter(name), std=POSITION_STD)
     nn.init.constant_(encoder.get_parameter("neck.3.weight"), CONTENT_SCALE)
     for module in [*prompts.modules(), *decoder.modules()]:
         if isinstance(module, nn.Embedding):

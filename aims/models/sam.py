@@ -13,7 +13,7 @@ from aims.models.backbone import BACKBONES, Backbone, Checkpoint
 from aims.models.encoder import PlainEncoder
 from aims.models.initialization import initialize_random
 from aims.models.sam_segmenter import SAMSegmenter
-from aims.models.segment_anything import sam_modeling
+from aims.models.segment_anything import build_mask_decoder, build_prompt_encoder, sam_modeling
 from aims.models.segmenter import Segmenter
 
 
@@ -100,30 +100,15 @@ class SAM(Backbone):
                 neck=encoder.neck,
                 stages=self.global_blocks,
             ),
-            prompt_encoder=modeling.PromptEncoder(
-                embed_dim=self.prompt_dim,
-                image_embedding_size=(grid, grid),
-                input_image_size=(self.image_size, self.image_size),
-                mask_in_chans=16,
-            ),
+            prompt_encoder=build_prompt_encoder(dim=self.prompt_dim, grid=grid, image_size=self.image_size),
             mask_decoder=self._build_decoder(),
             image_size=self.image_size,
             in_channels=3,
         )
 
     def _build_decoder(self) -> nn.Module:
-        modeling = sam_modeling()
-        decoder: nn.Module = modeling.MaskDecoder(
-            num_multimask_outputs=3,
-            transformer=modeling.TwoWayTransformer(
-                depth=2,
-                embedding_dim=self.prompt_dim,
-                mlp_dim=self.decoder_mlp_dim,
-                num_heads=8,
-            ),
-            transformer_dim=self.prompt_dim,
-            iou_head_depth=3,
-            iou_head_hidden_dim=self.iou_hidden_dim,
+        decoder = build_mask_decoder(
+            dim=self.prompt_dim, mlp_dim=self.decoder_mlp_dim, iou_hidden_dim=self.iou_hidden_dim
         )
         upscaling = decoder.get_submodule("output_upscaling")
         assert isinstance(upscaling, nn.Sequential)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -48,7 +48,12 @@ class Segmenter(nn.Module, ABC):
         mask_decoder: the backbone's.
         image_size: side of the square model input, in pixels.
         in_channels: channels of the images that `embed` takes.
+
+    Attributes:
+        takes_masks: whether masks can be prompts; otherwise `decode` refuses them.
     """
+
+    takes_masks: ClassVar[bool] = True
 
     def __init__(
         self,

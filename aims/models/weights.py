@@ -150,7 +150,9 @@ def resolve_weights(backbone: str, given: Path | str | None) -> Path:
                 )
             return packaged.path
         if given is None:
-            raise InputError(f"no pretrained weights of {backbone} exist yet; {_ALTERNATIVES}")
+            raise InputError(
+                f"no pretrained weights of {backbone} come with AIMS or can be fetched; {_ALTERNATIVES}"
+            )
         if not Path(given).is_file():
             shipped = ", ".join(each.full_name for each in packaged_weights())
             raise InputError(
@@ -231,6 +233,9 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"{path}: refused: it is damaged, or it holds more than tensors and would run code when read "
             f"({_reason(error)})"
         ) from None
+    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+        # Of programs that save more than the weights, e.g. EfficientSAM's.
+        state = state["model"]
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     ):

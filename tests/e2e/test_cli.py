@@ -90,7 +90,10 @@ def test_the_registries_are_complete():
     ]
     assert [method for method in METHODS if not has_model(method)] == ["disc", "oracle-disc"]
     assert list(TUNINGS) == ["adapter", "full", "linear-probe", "lora", "prefix", "prompt"]
-    assert set(BACKBONES) - {"sam-toy"} == {"sam-tiny", "sam-vit-b", "sam-vit-h", "sam-vit-l"}
+    assert set(BACKBONES) - {"sam-toy"} == {
+        *("efficient-sam-s", "efficient-sam-ti", "mobile-sam"),
+        *("sam-tiny", "sam-vit-b", "sam-vit-h", "sam-vit-l"),
+    }
     assert list(LOSSES) == ["dice-ce", "sam"]
     assert list(PROTOCOLS) == ["strict-2", "paper", "strict", "paper-1"]
     assert list(COMMANDS) == [

@@ -54,7 +54,7 @@ def test_weights_that_come_with_aims_are_found(aims, tmp_path, monkeypatch):
     chosen = ("--backbone", "sam-toy", "--method", "zero-shot")
     code, _, err = aims("run", *options, *chosen)
     assert code == 2
-    assert "no pretrained weights of sam-toy exist yet" in err
+    assert "no pretrained weights of sam-toy come with AIMS" in err
     out.rename(tmp_path / "sam-toy@1")
     code, printed, err = aims("run", *options, *chosen)
     assert code == 0, err

@@ -171,9 +171,12 @@ def test_the_list(aims, server, cache, monkeypatch):
     (cache / "sam_vit_h_4b8939.pth").write_bytes(b"mine")
     code, out, _ = aims("weights")
     assert code == 0
-    rows = {line.split()[0]: line for line in out.splitlines() if "sam-vit" in line}
     with_checkpoint = [name for name in BACKBONES if BACKBONES[name].checkpoint is not None]
-    assert sorted(rows) == with_checkpoint == ["sam-vit-b", "sam-vit-h", "sam-vit-l"]
+    rows = {
+        words[0]: line for line in out.splitlines() if (words := line.split()) and words[0] in with_checkpoint
+    }
+    assert sorted(rows) == with_checkpoint
+    assert with_checkpoint == ["efficient-sam-ti", "mobile-sam", "sam-vit-b", "sam-vit-h", "sam-vit-l"]
     assert "yes" in rows["sam-vit-b"]
     assert "1,250 MB" in rows["sam-vit-l"]
     assert "0% of it" in rows["sam-vit-l"]
@@ -183,7 +186,8 @@ def test_the_list(aims, server, cache, monkeypatch):
     assert any("sam-tiny" in line and "comes with AIMS" in line for line in out.splitlines())
     listed = json.loads(aims("weights", "--json")[1])
     assert [row["backbone"] for row in listed["packaged"]] == ["sam-tiny"] * 4
-    assert [row["in_cache_by_size"] for row in listed["weights"]] == [True, False, False]
+    there = {row["backbone"]: row["in_cache_by_size"] for row in listed["weights"]}
+    assert there == {name: name == "sam-vit-b" for name in with_checkpoint}
     assert server.asked == []
 
 
@@ -201,6 +205,7 @@ def test_every_name_is_whole_at_60_columns(aims, monkeypatch):
     monkeypatch.setattr("aims.cli._terminal.out._width", 60)
     code, out, _ = aims("weights")
     assert code == 0
-    for word in ("sam-tiny-any@1", "sam_vit_h_4b8939.pth", "2,565", "Apache-2.0"):
+    names = ("sam-tiny-any@1", "sam_vit_h_4b8939.pth", "efficient-sam-ti", "efficient_sam_vitt.pt")
+    for word in (*names, "2,565", "Apache-2.0"):
         assert word in out
     assert "…" not in out

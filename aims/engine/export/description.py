@@ -63,7 +63,7 @@ def _origin(weights: str) -> dict[str, str | None]:
         checkpoint = BACKBONES[name].checkpoint
         if checkpoint is not None and checkpoint.sha256 == weights:
             return {
-                "origin": f"SAM's weights by {checkpoint.authors}",
+                "origin": f"the weights {checkpoint.file_name} by {checkpoint.authors}",
                 "license": checkpoint.license,
             }
     if packaged := packaged_name(weights):

@@ -196,8 +196,7 @@ class CMXEncoder(RGBXEncoder):
         self, images: Float[Tensor, "batch channels size size"]
     ) -> Float[Tensor, "batch height width dim"]:
         """Computes the tokens of the channels after RGB, with the position embedding of RGB."""
-        tokens = super().embed_x(images)
-        return tokens if self.pos_embed is None else tokens + self.pos_embed
+        return self.place(super().embed_x(images))
 
     def forward(
         self, images: Float[Tensor, "batch channels size size"]

@@ -40,10 +40,11 @@ def update_projections(attention: nn.Module, rank: int) -> None:
     if is_fused_attention(attention):
         qkv = attention.get_submodule("qkv")
         assert isinstance(qkv, nn.Linear)
-        dim = qkv.out_features // 3
-        # The fused projection's rows are queries, then keys, then values.
+        # The fused projection's rows are queries, then keys, then values: of all heads, or of each in turn.
+        groups = getattr(attention, "qkv_groups", 1)
+        dim = qkv.out_features // (3 * groups)
         queries_and_values = (slice(0, dim), slice(2 * dim, 3 * dim))
-        attention.qkv = LoRALinear(qkv, rank=rank, outputs=queries_and_values)
+        attention.qkv = LoRALinear(qkv, rank=rank, outputs=queries_and_values, groups=groups)
     else:
         for name in ("q_proj", "v_proj"):
             linear = attention.get_submodule(name)
@@ -61,15 +62,17 @@ class LoRALinear(nn.Linear):
         linear: the layer to replace; its parameters are reused, not copied.
         rank: rows of A, columns of B.
         outputs: slices of the output that get an update each, e.g. queries and values of a fused projection.
+        groups: number of groups of equal size into which the output is divided; the slices are of each.
     """
 
-    def __init__(self, linear: nn.Linear, *, rank: int, outputs: tuple[slice, ...]) -> None:
+    def __init__(self, linear: nn.Linear, *, rank: int, outputs: tuple[slice, ...], groups: int = 1) -> None:
         # On the meta device, since both parameters are replaced at once: no memory, no random numbers.
         super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None, device="meta")
         self.weight = linear.weight
         self.bias = linear.bias
         self.outputs = outputs
-        widths = [len(range(self.out_features)[rows]) for rows in outputs]
+        self.groups = groups
+        widths = [groups * len(range(self.out_features // groups)[rows]) for rows in outputs]
         self.lora_a = nn.ParameterList(linear.weight.new_empty(rank, self.in_features) for _ in outputs)
         self.lora_b = nn.ParameterList(linear.weight.new_zeros(width, rank) for width in widths)
         for matrix in self.lora_a:
@@ -81,7 +84,9 @@ class LoRALinear(nn.Linear):
             return functional.linear(input, self.folded_weight(), self.bias)
         result = functional.linear(input, self.weight, self.bias)
         for rows, down, up in zip(self.outputs, self.lora_a, self.lora_b, strict=True):
-            result[..., rows].add_(functional.linear(functional.linear(input, down), up))
+            update = functional.linear(functional.linear(input, down), up)
+            grouped = result.view(*result.shape[:-1], self.groups, -1)
+            grouped[..., rows].add_(update.view(*update.shape[:-1], self.groups, -1))
         return result
 
     def _folding_pays(self, tokens: int) -> bool:
@@ -99,7 +104,8 @@ class LoRALinear(nn.Linear):
         """Returns the weight of the equivalent plain linear layer."""
         weight = self.weight.clone()
         for rows, down, up in zip(self.outputs, self.lora_a, self.lora_b, strict=True):
-            weight[rows] += up @ down
+            grouped = weight.view(self.groups, -1, self.in_features)
+            grouped[:, rows].add_((up @ down).view(self.groups, -1, self.in_features))
         return weight
 
     def trainable_params(self) -> list[str]:

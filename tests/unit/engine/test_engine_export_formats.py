@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hf_models import MODELS, make_model, save_model
+from small_backbones import SMALL
 
 from aims.core.errors import InputError
 from aims.core.records import Preprocessing, RunRecord
@@ -163,6 +164,44 @@ def test_what_is_not_plain_leaves_as_a_program(tmp_path, method, tuning):
     assert max(result.description["largest_differences"].values()) < 1e-5
     (seen,) = run_cards([result.folder], SEEN, tmp_path)
     assert_card_computes(seen, model, origin_of(folder))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("tuning", ["lora", "prompt"])
+def test_mobile_sam_leaves_as_a_program(tmp_path, tuning):
+    folder, model = made_run(tmp_path / "runs", tuning=tuning, backbone=SMALL["mobile-sam"])
+    describe_streams(folder)
+    result = export_model(folder, tmp_path / "out")
+    assert result.description["format"] == "torch"
+    assert max(result.description["largest_differences"].values()) < 1e-5
+    (seen,) = run_cards([result.folder], SEEN, tmp_path)
+    assert_card_computes(seen, model, origin_of(folder))
+
+
+@pytest.mark.parametrize(
+    ("kind", "format", "reason"),
+    [
+        ("mobile-sam", "sam", r"is none of segment-anything's; --format torch can"),
+        ("mobile-sam", "transformers", r"is none of segment-anything's; --format torch can"),
+        (
+            "efficient-sam",
+            "torch",
+            "its prompt encoder, PromptEncoder, is not segment-anything's; keep the run",
+        ),
+        (
+            "efficient-sam",
+            "onnx",
+            "its prompt encoder, PromptEncoder, is not segment-anything's; keep the run",
+        ),
+        ("efficient-sam", "sam", "is none of segment-anything's; keep the run"),
+        ("efficient-sam", None, "its prompt encoder, PromptEncoder, is not segment-anything's; keep the run"),
+    ],
+)
+def test_what_other_backbones_cannot_leave_as_is_refused(tmp_path, kind, format, reason):
+    folder, _ = made_run(tmp_path / "runs", backbone=SMALL[kind])
+    describe_streams(folder)
+    with pytest.raises(InputError, match=reason):
+        export_model(folder, tmp_path / "out", format=format)
 
 
 @pytest.mark.thorough

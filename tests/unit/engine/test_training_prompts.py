@@ -9,6 +9,7 @@ import pytest
 import torch
 import toys
 from safetensors.torch import load_file
+from small_backbones import SMALL
 
 from aims.core.vocabulary import STRICT, STRICT_2, TRAINING_PROMPTS
 from aims.engine import training_prompts
@@ -134,6 +135,26 @@ def batches(dataset, kind, count=12, **changes):
         toys.source(dataset, STRICT, 1024), dataset.index["train"], 256, 3, prompts=kind, **changes
     )
     return [data[(0, step, (0, 1, 2))] for step in range(count)]
+
+
+def test_a_model_that_takes_no_masks_gets_none():
+    model = build_model(
+        method="zero-shot", tuning="none", backbone=SMALL["efficient-sam"], channels=3, weights=None, seed=0
+    ).eval()
+    assert not model.takes_masks
+    features = model.embed(torch.randn(1, 3, 64, 64)).detach()
+    given, without = (
+        Prompts(
+            point_coords=torch.full((2, 1, 2), 20.0),
+            masks=torch.ones(2, 16, 16),
+            boxes=None,
+            lots=torch.full((2, 2), 0.5),
+            with_mask=with_mask,
+        )
+        for with_mask in ((True, True), (False, False))
+    )
+    rounds = zip(decode_rounds(model, features, given), decode_rounds(model, features, without), strict=True)
+    assert [torch.equal(one[0], other[0]) for one, other in rounds] == [True, True, True]
 
 
 def test_a_step_is_of_clicks_or_of_boxes_and_draws_the_same_instances(dataset):

@@ -123,7 +123,9 @@ def test_the_first_edition_stays() -> None:
 
 def test_a_backbone_without_weights_says_so(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aims.models.weights.PACKAGED", cache)
-    with pytest.raises(InputError, match=r"no pretrained weights of sam-tiny exist yet.*--weights none"):
+    with pytest.raises(
+        InputError, match=r"no pretrained weights of sam-tiny come with AIMS or can be.*--weights none"
+    ):
         resolve_weights("sam-tiny", None)
 
 

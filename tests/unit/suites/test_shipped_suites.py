@@ -254,7 +254,7 @@ def test_one_method_and_no_training_on_every_backbone():
         for entry in suite("backbones").entries
     )
     backbones = {backbone for backbone, _, _ in runs}
-    assert len(backbones) == 8
+    assert len(backbones) == 10
     assert runs == Counter(
         {
             **{(backbone, "simcmf", "lora"): 3 for backbone in backbones},
