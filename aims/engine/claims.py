@@ -118,16 +118,17 @@ def _check_curve(record: RunRecord) -> Iterator[str]:
 
 def _line_problems(record: RunRecord, line: EpochLine) -> Iterator[str]:
     config, split = record.config, PROTOCOLS[record.config.protocol].select_on
-    rate = learning_rate(config.lr, line.epoch)
     if line.epoch == 0:
         if split != "val":
             yield "is there, its protocol scores no start"
         if (line.loss, line.lr) != (None, None):
             yield f"has the loss {line.loss} and the learning rate {line.lr}, though nothing was trained yet"
-    elif line.lr is None or not math.isclose(line.lr, rate, rel_tol=TOLERANCE):
-        yield f"has the learning rate {line.lr}, the configuration gives {rate:g}"
-    elif line.loss is None or line.loss < 0:
-        yield f"has the loss {line.loss}"
+    else:
+        rate = learning_rate(config.lr, line.epoch)
+        if line.lr is None or not math.isclose(line.lr, rate, rel_tol=TOLERANCE):
+            yield f"has the learning rate {line.lr}, the configuration gives {rate:g}"
+        if line.loss is None or line.loss < 0:
+            yield f"has the loss {line.loss}"
     other = "val" if split == "test" else "test"
     if line.miou(other) is not None:
         yield f"has a score on {other}, its protocol selects on {split}"
