@@ -181,7 +181,10 @@ def _percent(score: float) -> str:
 
 
 def _epoch_line(line: EpochLine) -> str:
-    text = f"epoch {line.epoch:>3}  loss {line.loss:.4f}  lr {line.lr:.2g}"
+    text = f"epoch {line.epoch:>3}"
+    # The start, epoch 0, has neither.
+    if line.epoch:
+        text += f"  loss {line.loss:.4f}  lr {line.lr:.2g}"
     for split in ("val", "test"):
         if (miou := line.miou(split)) is not None:
             text += f"  {split} mIoU {_percent(miou)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -17,9 +17,9 @@ class EpochLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A line of metrics.jsonl.
 
     Attributes:
-        epoch: number of the epoch, from 1.
-        loss: mean training loss over the steps of the epoch.
-        lr: learning rate.
+        epoch: number of the epoch, from 1; 0 is the model before its first step, which is not selected.
+        loss: mean training loss over the steps of the epoch; None at epoch 0.
+        lr: learning rate; None at epoch 0.
         val_miou: mean IoU on the validation part, 0..1; None in epochs that are not scored on it.
         val_dice: mean Dice on the validation part, 0..1.
         val_loss: mean loss on the validation part; None also if it is not finite.
@@ -42,6 +42,19 @@ class EpochLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Returns the mean IoU on a split, "val" or "test"; None if the epoch was not scored on it."""
         found: float | None = getattr(self, f"{split}_miou")
         return found
+
+
+def best_epoch(lines: Iterable[EpochLine], split: str) -> tuple[int, float] | None:
+    """Finds the epoch that is selected: the best on a split, the earlier of equals, and never epoch 0.
+
+    Returns:
+        The epoch and its mean IoU, 0..1; None if no epoch was scored on the split.
+    """
+    scored = [(miou, -line.epoch) for line in lines if line.epoch and (miou := line.miou(split)) is not None]
+    if not scored:
+        return None
+    miou, epoch = max(scored)
+    return -epoch, miou
 
 
 def largest_curve(epochs: int) -> int:

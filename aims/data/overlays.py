@@ -15,8 +15,9 @@ from aims.core.errors import AimsError
 from aims.data.instances import stretch_nearest
 
 Colour = tuple[int, int, int]
-#: Colours of masks and outlines: bright ones, and dark ones for bright pictures.
-PALETTE: tuple[Colour, ...] = (
+#: Colours of masks and outlines, distinct on greys, viridis, inferno and magma; cyan first, which the warm
+#: maps lack.
+BRIGHT: tuple[Colour, ...] = (
     (34, 211, 238),
     (255, 176, 32),
     (255, 92, 214),
@@ -24,10 +25,9 @@ PALETTE: tuple[Colour, ...] = (
     (255, 60, 60),
     (91, 120, 255),
     (255, 233, 74),
-    (0, 110, 80),
-    (150, 0, 110),
-    (0, 50, 170),
 )
+#: With dark ones, for bright pictures.
+PALETTE: tuple[Colour, ...] = (*BRIGHT, (0, 110, 80), (150, 0, 110), (0, 50, 170))
 # Opacity of a mask.
 _TINT = 0.55
 # Pixels of a picture that its colours are taken of, and the share of the best contrast that is good, too.

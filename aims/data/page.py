@@ -16,6 +16,7 @@ from scipy import ndimage
 from aims.core.errors import InputError, unknown_name
 from aims.data.instances import stretch_nearest
 from aims.data.looks import draw_of
+from aims.data.overlays import BRIGHT
 from aims.data.pictures import HATCH, Scale
 from aims.data.read import Dataset, Image
 from aims.data.refs import ImageRef
@@ -33,8 +34,6 @@ _QUALITY = 84
 _LOSSLESS = 101
 _BAR_STOPS = 17
 _OUTLINE_TOLERANCE = 0.6
-# Distinct on greys, viridis, inferno and magma; cyan first, which the warm maps lack.
-_PALETTE = ("#22d3ee", "#ffb020", "#ff5cd6", "#7dea54", "#ff6b5e", "#a78bfa", "#ffe94a", "#5b9dff")
 _GOLDEN_ANGLE = 137.508
 #: Size of a page: browsers become slow with larger ones.
 MOST_BYTES = 20_000_000
@@ -227,9 +226,9 @@ def _size(card: dict[str, Any]) -> int:
 
 
 def class_colours(count: int) -> list[str]:
-    """Returns a CSS colour per class: a fixed palette if it suffices, else hues a golden angle apart."""
-    if count <= len(_PALETTE):
-        return list(_PALETTE[:count])
+    """Returns a CSS colour per class: those of masks if they suffice, else hues a golden angle apart."""
+    if count <= len(BRIGHT):
+        return [f"rgb{colour}" for colour in BRIGHT[:count]]
     tones = ("95% 62%", "85% 76%", "80% 46%")
     return [f"hsl({(190 + k * _GOLDEN_ANGLE) % 360:.0f} {tones[k % 3]})" for k in range(count)]
 

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from aims.core.checks import MEASURED, RECOUNTED, SELECTION, Check
 from aims.core.config import NO_TUNING
-from aims.core.curve import EpochLine, largest_curve
+from aims.core.curve import EpochLine, best_epoch, largest_curve
 from aims.core.errors import InputError
 from aims.core.files import own_file
 from aims.core.records import METRICS, RECORD, SAMPLES, DatasetFacts, RunRecord
@@ -103,8 +103,12 @@ def _check_curve(record: RunRecord) -> Iterator[str]:
     except InputError as error:
         yield str(error)
         return
-    if [line.epoch for line in lines] != [*range(1, config.epochs + 1)]:
-        yield f"{METRICS}: its {len(lines)} lines are not the epochs 1 to {config.epochs}, once each"
+    epochs = [line.epoch for line in lines]
+    # Earlier versions did not score the start.
+    if epochs[:1] == [0]:
+        epochs = epochs[1:]
+    if epochs != [*range(1, config.epochs + 1)]:
+        yield f"{METRICS}: its {len(epochs)} epochs are not 1 to {config.epochs}, once each"
         return
     for line in lines:
         for problem in _line_problems(record, line):
@@ -114,11 +118,17 @@ def _check_curve(record: RunRecord) -> Iterator[str]:
 
 def _line_problems(record: RunRecord, line: EpochLine) -> Iterator[str]:
     config, split = record.config, PROTOCOLS[record.config.protocol].select_on
-    rate = learning_rate(config.lr, line.epoch)
-    if line.lr is None or not math.isclose(line.lr, rate, rel_tol=TOLERANCE):
-        yield f"has the learning rate {line.lr}, the configuration gives {rate:g}"
-    if line.loss is None or line.loss < 0:
-        yield f"has the loss {line.loss}"
+    if line.epoch == 0:
+        if split != "val":
+            yield "is there, its protocol scores no start"
+        if (line.loss, line.lr) != (None, None):
+            yield f"has the loss {line.loss} and the learning rate {line.lr}, though nothing was trained yet"
+    else:
+        rate = learning_rate(config.lr, line.epoch)
+        if line.lr is None or not math.isclose(line.lr, rate, rel_tol=TOLERANCE):
+            yield f"has the learning rate {line.lr}, the configuration gives {rate:g}"
+        if line.loss is None or line.loss < 0:
+            yield f"has the loss {line.loss}"
     other = "val" if split == "test" else "test"
     if line.miou(other) is not None:
         yield f"has a score on {other}, its protocol selects on {split}"
@@ -131,17 +141,17 @@ def _check_selection(record: RunRecord, lines: Sequence[EpochLine]) -> Iterator[
     scores, split = record.scores, PROTOCOLS[record.config.protocol].select_on
     if record.content.selected_on not in (UNSET, split):
         yield f"{RECORD}: selected_on is {record.content.selected_on!r}, its protocol selects on {split}"
-    scored = [(miou, -line.epoch) for line in lines if (miou := line.miou(split)) is not None]
-    if not scored:
+    best = best_epoch(lines, split)
+    if best is None:
         return
-    miou, epoch = max(scored)
-    if scores.epoch != -epoch:
-        yield f"{RECORD}: epoch is {scores.epoch}, the best of {METRICS} has {-epoch}"
+    epoch, miou = best
+    if scores.epoch != epoch:
+        yield f"{RECORD}: epoch is {scores.epoch}, the best of {METRICS} has {epoch}"
     expected = miou if split == "val" else None
     if scores.val_miou is not None and not same(scores.val_miou, expected):
         yield f"{RECORD}: val_miou is {scores.val_miou}, the best of {METRICS} has {expected}"
     if split == "test" and abs(scores.miou - miou) > TWICE:
-        yield f"{METRICS}: epoch {-epoch} scores {miou} on test, its masks {scores.miou}"
+        yield f"{METRICS}: epoch {epoch} scores {miou} on test, its masks {scores.miou}"
 
 
 def _check_rates(record: RunRecord) -> Iterator[str]:

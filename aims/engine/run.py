@@ -14,7 +14,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
-from aims.core.curve import EpochLine
+from aims.core.curve import EpochLine, best_epoch
 from aims.core.errors import AimsError
 from aims.core.records import METRICS, RESUME, WEIGHTS, InstanceRow, RunContent, RunRecord, is_finished
 from aims.core.staging import held
@@ -97,8 +97,9 @@ def run_until(job: Job, epochs: int, *, fresh: bool = False, observer: RunObserv
                 _make(job, told, epochs)
             job.distributed.barrier()
         lines = read_lines(job.folder / METRICS, EpochLine)
-        scores = [line.miou(job.protocol.select_on) for line in lines if line.epoch <= epochs]
-        return max(score for score in scores if score is not None)
+        best = best_epoch([line for line in lines if line.epoch <= epochs], job.protocol.select_on)
+        assert best is not None  # `epochs` is one that is scored
+        return best[1]
 
 
 def _verify(job: Job, fresh: bool, observer: RunObserver | None) -> None:

@@ -79,6 +79,8 @@ class _Tracked(RunObserver):
         self.observer.advance(count, loss=loss)
 
     def epoch(self, line: EpochLine) -> None:
+        # The start is scored before the stage "train".
+        self._start()
         named = {"train/epoch": line.epoch, "train/epoch_loss": line.loss, "train/lr": line.lr}
         for split in ("val", "test"):
             named |= {f"{split}/{score}": getattr(line, f"{split}_{score}") for score in _SCORES}

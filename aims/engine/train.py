@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from aims.core.config import RunConfig
-from aims.core.curve import EpochLine, metrics_text
+from aims.core.curve import EpochLine, best_epoch, metrics_text
 from aims.core.errors import AimsError
 from aims.core.files import write_text
 from aims.core.records import FAILED_BATCH, METRICS, RESUME, WEIGHTS, RunRecord
@@ -55,7 +55,7 @@ class RunObserver:
         """Called after `count` further units of the stage, in training with the loss of the step."""
 
     def epoch(self, line: EpochLine) -> None:
-        """Called after each epoch with its line of metrics.jsonl."""
+        """Called with each new line of metrics.jsonl: after every epoch, and for the start (epoch 0)."""
 
     def finished(self, record: RunRecord) -> None:
         """Called once with the record of a run that has just been finished."""
@@ -154,9 +154,12 @@ class Trainer:
             clicks=self.config.clicks,
             prompts=self.prompts,
         )
+        clock = _Clock(state)
+        # A checkpoint of an earlier version goes on without it.
+        if not (state.metrics or state.epoch or state.step):
+            self._score_start(clock)
         keys = self.schedule.batches(state.epoch, state.step)
         batches = iter(loader(data, keys, self.workers, self.device.type == "cuda"))
-        clock = _Clock(state)
         while state.epoch < until:
             self.observer.stage("train", self.config.epochs * steps, state.epoch * steps + state.step)
             self._set_rate()
@@ -170,11 +173,23 @@ class Trainer:
                 if self.checkpoint_every and state.step % self.checkpoint_every == 0:
                     self._save()
             line = self._finish_epoch(clock)
-            state.metrics.append(line)
             state.epoch, state.step, state.loss = state.epoch + 1, 0, 0.0
-            self._save()
-            self.observer.epoch(line)
-            self._leave_if_asked(saved=True)
+            self._note(line)
+
+    def _score_start(self, clock: _Clock) -> None:
+        """Notes how the model scores on the validation part, if the protocol has one, before any step."""
+        # Never on the test split, which `paper` reads after the epochs that its rule names.
+        if self.protocol.select_on == "val":
+            line = self._scored(EpochLine(epoch=0))
+            clock.tick()
+            self._note(line)
+
+    def _note(self, line: EpochLine) -> None:
+        """Adds a line to the curve, and saves."""
+        self.state.metrics.append(line)
+        self._save()
+        self.observer.epoch(line)
+        self._leave_if_asked(saved=True)
 
     def _step(self, batch: Batch) -> float:
         """Computes one optimisation step, in smaller parts of the batch if memory runs out.
@@ -290,8 +305,20 @@ class Trainer:
         # The last epoch is always scored.
         if number % self.config.score_every and number != self.config.epochs:
             return line
+        # Saved here, so that a stop during the evaluation does not repeat the training.
         self._save()
-        # Saved above, so that a stop during the evaluation does not repeat the training.
+        line = self._scored(line)
+        clock.tick()
+        best = best_epoch([*state.metrics, line], self.protocol.select_on)
+        if best is not None and best[0] == number:
+            state.best = line
+            if self.distributed.is_main:
+                notes = {"epoch": str(number), "run": self.folder.name}
+                save_trained(self.folder / WEIGHTS, self.model, notes)
+        return line
+
+    def _scored(self, line: EpochLine) -> EpochLine:
+        """Evaluates on the split that the protocol selects on, and returns the line with the scores."""
         split = self.protocol.select_on
         self.observer.stage(f"score {split}", len(self.refs[split]))
         rows = evaluate(
@@ -308,16 +335,7 @@ class Trainer:
         )
         miou, loss = mean_iou(rows), float(np.mean([row["loss"] for row in rows]))
         scores = {"miou": miou, "dice": mean_dice(rows), "loss": loss if math.isfinite(loss) else None}
-        line = replace(line, **{f"{split}_{name}": value for name, value in scores.items()})
-        clock.tick()
-        # Ties go to the earlier epoch.
-        best = None if state.best is None else state.best.miou(split)
-        if best is None or miou > best:
-            state.best = line
-            if self.distributed.is_main:
-                notes = {"epoch": str(number), "run": self.folder.name}
-                save_trained(self.folder / WEIGHTS, self.model, notes)
-        return line
+        return replace(line, **{f"{split}_{name}": value for name, value in scores.items()})
 
     def _after_image(self, images: int) -> None:
         self.observer.advance(images)

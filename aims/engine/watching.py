@@ -11,7 +11,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from aims.core.config import RunConfig
-from aims.core.curve import EpochLine, largest_curve
+from aims.core.curve import EpochLine, best_epoch, largest_curve
 from aims.core.errors import InputError
 from aims.core.files import own_file
 from aims.core.records import METRICS, RECORD, RESUME, SAMPLES, RunContent, read_content, run_folders
@@ -62,8 +62,8 @@ class Watched:
         if self.content.scores is not None:
             return "test", self.content.scores.miou
         split = self.content.selected_on or "val"
-        found = [miou for line in self.lines if (miou := line.miou(split)) is not None]
-        return (split, max(found)) if found else None
+        best = best_epoch(self.lines, split)
+        return None if best is None else (split, best[1])
 
     @property
     def seconds_left(self) -> float | None:
@@ -148,7 +148,7 @@ def _read(folder: Path, *, locked: bool, changed: float) -> Watched | None:
         return Watched(path=folder, state="unreadable", reason=str(error), changed=changed)
     saved = _saved_state(folder / RESUME)
     state = ("running" if locked else "stopped") if content.status == "running" else content.status
-    epochs = float(len(lines))
+    epochs = float(lines[-1].epoch) if lines else 0.0
     if content.status == "finished":
         epochs = float(content.config.epochs)
     elif images := (content.images or {}).get("train"):

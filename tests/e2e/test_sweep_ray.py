@@ -116,5 +116,5 @@ def test_a_node_is_lost_and_all_runs_are_made(tmp_path):
         assert ours.keys() == theirs.keys()
         assert all(ours[name].numpy().tobytes() == theirs[name].numpy().tobytes() for name in ours)
         epochs = [json.loads(line)["epoch"] for line in (made / METRICS).read_text().splitlines()]
-        assert epochs == [*range(1, EPOCHS + 1)]
+        assert epochs == [*range(EPOCHS + 1)]
         assert not (made / RESUME).exists()

@@ -165,13 +165,13 @@ def _under(result: Result, table: FilledTable) -> bool:
     return place == (condition.protocol, condition.backbone, condition.limit) and starts
 
 
-def _reach(filled: FilledCell) -> Any:
+def _reach(filled: FilledCell) -> list[list[float]]:
     """Lengths of the error bar below and above the value, shape (2, 1); 0 without an interval."""
     if not filled.interval or filled.value is None:
-        return np.zeros((2, 1))
+        return [[0.0], [0.0]]
     low, high = filled.interval
     # A percentile interval need not contain the mean, and matplotlib refuses negative lengths.
-    return np.array([[max(0.0, filled.value - low)], [max(0.0, high - filled.value)]])
+    return [[max(0.0, filled.value - low)], [max(0.0, high - filled.value)]]
 
 
 def _mark(

@@ -265,8 +265,13 @@ class TestTiff:
 
 
 def write_lzw(path: Path, array: np.ndarray) -> None:
-    stored = array[..., ::-1] if array.shape[2] == 3 else array
-    assert cv2.imwrite(str(path), stored, [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_LZW])
+    # OpenCV 4 does not compress floats.
+    if array.dtype == np.float32:
+        photometric = "rgb" if array.shape[2] == 3 else None
+        tifffile.imwrite(path, array.squeeze(), compression="lzw", photometric=photometric)
+    else:
+        stored = array[..., ::-1] if array.shape[2] == 3 else array
+        assert cv2.imwrite(str(path), stored, [cv2.IMWRITE_TIFF_COMPRESSION, 5])
     with tifffile.TiffFile(path) as file:
         assert int(file.pages[0].compression) == 5
 

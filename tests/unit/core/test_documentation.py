@@ -11,10 +11,16 @@ import pytest
 
 from aims.cli import COMMANDS, cli
 from aims.methods import all_options
+from aims.version import __version__
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "leaderboards" / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "leaderboards" / "README.md",
+    *sorted(DOCS.glob("*.md")),
+]
 #: Methods and tunings that pages teach how to add, with the options of these.
 TAUGHT = {"--gain"}
 
@@ -73,6 +79,20 @@ def test_the_site_has_every_page():
     notebooks = {f"tutorials/{path.stem}" for path in (DOCS / "tutorials").glob("*.ipynb")}
     built = {page for page in pages if page.startswith("_build")}
     assert {*listed} == (pages | notebooks) - built - {"index"}
+
+
+def test_make_has_the_targets_that_pages_name():
+    targets = {*re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)}
+    pages = [*PAGES, *(ROOT / ".github").rglob("*.md"), *(ROOT / ".github").rglob("*.yml")]
+    for page in pages:
+        # As a command: in a session, between backticks, or a step of a workflow.
+        lines = re.findall(r"(?:\$ |`|run: )make ([a-z -]+)", page.read_text("utf-8"))
+        assert {word for line in lines for word in line.split()} <= targets, page
+
+
+def test_the_citation_has_the_version():
+    (version,) = re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
+    assert version == __version__
 
 
 def test_the_readme_is_short():

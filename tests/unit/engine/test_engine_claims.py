@@ -58,23 +58,43 @@ def test_honest_runs(made, dataset):
 @pytest.mark.parametrize(
     ("curve", "problem"),
     [
-        (lambda lines: lines[:-1], "metrics.jsonl: its 11 lines are not the epochs 1 to 12, once each"),
-        (lambda lines: [*lines[:-1], lines[0]], "its 12 lines are not the epochs 1 to 12"),
-        (lambda lines: lines[1].update(lr=0.5), "epoch 2 has the learning rate 0.5, the configuration gives"),
-        (lambda lines: lines[10].update(lr=1e-3), "epoch 11 has the learning rate 0.001, the configuration"),
-        (lambda lines: lines[0].update(lr=None), "epoch 1 has the learning rate None"),
-        (lambda lines: lines[0].update(loss=None), "epoch 1 has the loss None"),
-        (lambda lines: lines[0].update(loss=-1.0), "epoch 1 has the loss -1.0"),
-        (lambda lines: lines[0].update(val_miou=0.0), "epoch 1 has a score on val"),
+        (lambda lines: lines[:-1], "metrics.jsonl: its 11 epochs are not 1 to 12, once each"),
+        (lambda lines: [*lines[:-1], lines[0]], "its 12 epochs are not 1 to 12"),
+        (lambda lines: [*lines[1:-1], lines[1]], "its 12 epochs are not 1 to 12"),
+        (lambda lines: lines[2].update(lr=0.5), "epoch 2 has the learning rate 0.5, the configuration gives"),
+        (lambda lines: lines[11].update(lr=1e-3), "epoch 11 has the learning rate 0.001, the configuration"),
+        (lambda lines: lines[1].update(lr=None), "epoch 1 has the learning rate None"),
+        (lambda lines: lines[1].update(loss=None), "epoch 1 has the loss None"),
+        (lambda lines: lines[1].update(loss=-1.0), "epoch 1 has the loss -1.0"),
+        (
+            lambda lines: lines[0].update(loss=0.1),
+            "epoch 0 has the loss 0.1 and the learning rate None",
+        ),
+        (lambda lines: lines[0].pop("val_miou") and None, "epoch 0 has no score on val"),
+        (lambda lines: lines[1].update(val_miou=0.0), "epoch 1 has a score on val"),
         (lambda lines: [line | {"val_miou": None} for line in lines], "epoch 12 has no score on val"),
         (
-            lambda lines: lines[3].update(test_miou=0.9),
+            lambda lines: lines[4].update(test_miou=0.9),
             "epoch 4 has a score on test, its protocol selects on",
         ),
     ],
 )
 def test_the_curve(problems, curve, problem):
     assert any(problem in found for found in problems("trained", curve=curve))
+
+
+def test_a_curve_of_an_earlier_version_has_no_start(problems):
+    assert problems("trained", curve=lambda lines: lines[1:]) == []
+
+
+def test_a_start_that_the_protocol_does_not_score(problems):
+    start = {"epoch": 0, "test_miou": 0.5}
+    (problem,) = problems("paper", curve=lambda lines: [start, *lines])
+    assert problem == "metrics.jsonl: epoch 0 is there, its protocol scores no start"
+
+
+def test_the_start_is_never_the_best(problems):
+    assert problems("trained", curve=lambda lines: lines[0].update(val_miou=1.0)) == []
 
 
 def claim(*place, value):
@@ -89,7 +109,7 @@ def claim(*place, value):
 @pytest.mark.parametrize(
     ("kind", "place", "value", "problem"),
     [
-        ("trained", ("config", "epochs"), 50, "its 12 lines are not the epochs 1 to 50"),
+        ("trained", ("config", "epochs"), 50, "its 12 epochs are not 1 to 50"),
         (
             "trained",
             ("config", "lr"),
