@@ -69,7 +69,6 @@ def test_the_wheel_holds_everything(wheel):
         "aims/benchmarks/demo_data/recordings/README.md",
         "aims/benchmarks/demo_data/recordings/images/test/003cee89357d.png",
         "aims/benchmarks/embedded.toml",
-        "aims/benchmarks/real_samples/udder_16.toml",
         "aims/benchmarks/real_sensors/vnc_tiles.toml",
         "aims/engine/export/cards/card.md.j2",
         "aims/leaderboards/published.toml",

@@ -19,7 +19,7 @@ from aims.suites.plan import plan_runs
 from aims.suites.suite import find_suite, packaged_suites, read_suite
 from helpers import MadeUp
 
-OWN = ("backbones", "demo", "embedded", "prompts", "real-samples", "real-sensors", "smoke")
+OWN = ("backbones", "demo", "embedded", "prompts", "real-sensors", "smoke")
 #: How many runs each has: rates x tunings (and scratch, zero-shot) x modalities.
 OF_THE_PAPER = {
     "table1": 7 * 5 * 5,
@@ -277,19 +277,6 @@ def test_what_a_recipe_reads_of_the_suites_folder_is_there(path):
         commands = recipe.commands(suite=path.parent, data=Path("d"), raw=Path("r"), made=Path("m"))
         for word in (word for words in commands for word in words):
             assert not word.startswith(str(path.parent)) or Path(word).exists()
-
-
-def test_the_small_sets_of_udders_are_parts_of_the_larger():
-    folder = find_suite("real-samples").parent / "real_samples"
-    texts = {n: (folder / f"udder_{n}.toml").read_text("utf-8") for n in (16, 64, 160)}
-    ids = {n: tomllib.loads(text)["splits"].pop("train") for n, text in texts.items()}
-    assert (len(ids[16]), len(ids[64]), ids[160]) == (16, 64, "*")
-    assert set(ids[16]) < set(ids[64])
-    # Nothing but name and training part tells them apart.
-    contents = [tomllib.loads(text) for text in texts.values()]
-    for content in contents:
-        del content["name"], content["splits"]["train"]
-    assert contents[0] == contents[1] == contents[2]
 
 
 @pytest.mark.parametrize("path", packaged_suites(), ids=lambda path: path.stem)

@@ -1,0 +1,59 @@
+"""The tables that people read in the leaderboards' READMEs hold the numbers of the files beside them."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+LEADERBOARDS = Path(__file__).parents[3] / "leaderboards"
+SENSORS = {"near infrared": "nir", "electron microscopy": "em"}
+
+
+def scores(folder: str) -> dict[tuple[str, ...], str]:
+    """mIoU in percent by modality, method, tuning and number of training images; without pairs with RGB."""
+    with (LEADERBOARDS / folder / "comparison.csv").open(newline="") as file:
+        return {
+            (line["modality"], line["method"], line["tuning"], line["train_images"]): line["miou"]
+            for line in csv.DictReader(file)
+            if "rgb" not in line["modality"] + line["mean_over"]
+        }
+
+
+def table(folder: str) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the first table."""
+    lines = (LEADERBOARDS / folder / "README.md").read_text("utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    header, _, *found = rows
+    return header, [row for row in found if len(row) == len(header)]
+
+
+def row_of(label: str) -> tuple[str, str]:
+    method, _, tuning = label.partition(", ")
+    return method, tuning or "none"
+
+
+def modality(words: str) -> str:
+    return SENSORS.get(words, words.lower())
+
+
+def test_the_embedded_benchmark() -> None:
+    known, (header, rows) = scores("embedded"), table("embedded")
+    assert len(rows) > 5
+    for label, *cells in rows:
+        # The last column is of large instances alone.
+        for name, cell in list(zip(header[1:], cells, strict=True))[:-1]:
+            assert known[modality(name), *row_of(label), ""] == cell, (label, name)
+
+
+def test_real_sensors() -> None:
+    known, (header, rows) = scores("real-sensors"), table("real-sensors")
+    assert header[:2] == ["sensor", "images"] and len(rows) == 14
+    fewest = {}
+    for sensor, images, *cells in rows:
+        of, number = modality(sensor.partition(" (")[0]), images
+        for label, cell in zip(header[2:], cells, strict=True):
+            method, tuning = row_of(label)
+            trained = tuning != "none" and not number.startswith("all")
+            assert known[of, method, tuning, number if trained else ""] == cell, (sensor, images, label)
+        fewest.setdefault(of, number)
+    assert fewest == dict.fromkeys(("thermal", "nir", "fluorescence", "em", "polarization"), "8")
