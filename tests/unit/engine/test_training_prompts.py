@@ -274,4 +274,5 @@ def test_a_run_on_boxes_selects_its_epoch_by_boxes(dataset, tmp_path, monkeypatc
     monkeypatch.setattr(train, "evaluate", record)
     for prompts in ("box", "mixed"):
         run(toys.job(dataset, tmp_path, epochs=1, limit=4, prompts=prompts))
-    assert asked == [True, False]
+    # The start and the epoch of each.
+    assert asked == [True, True, False, False]
