@@ -135,11 +135,11 @@ def _list(as_json: bool) -> None:
         licenses = ", ".join(dict.fromkeys(each.checkpoint.license for each in downloads))
         print_json({"folder": str(weights_folder()), "license": licenses, "weights": rows, "packaged": there})
         return
-    words = ("backbone", "file", "licence", "in the cache")
-    table = add_columns(plain_table(), "backbone", "file", "size", "licence", "in the cache", left=words)
+    words = ("backbone", "file", "licence", "in cache")
+    table = add_columns(plain_table(), "backbone", "file", "size", "licence", "in cache", left=words)
     for each in packaged:
         size = _megabytes(each.path.stat().st_size)
-        table.add_row(each.backbone, each.full_name, size, PACKAGED_LICENSE, "comes with AIMS")
+        table.add_row(each.backbone, each.full_name, size, PACKAGED_LICENSE, "with AIMS")
     for download in downloads:
         checkpoint = download.checkpoint
         size = _megabytes(checkpoint.size_bytes)

@@ -117,7 +117,7 @@ def test_a_run_whose_process_dies_is_taken_over(start, tmp_path):
     assert (sweep.returncode, out.splitlines()[0]) == (0, "1 run: 1 finished"), err
     after = metrics.read_text()
     assert after.startswith(before)
-    assert [json.loads(line)["epoch"] for line in after.splitlines()] == [*range(1, epochs + 1)]
+    assert [json.loads(line)["epoch"] for line in after.splitlines()] == [*range(epochs + 1)]
 
 
 def test_ten_random_pairs_leave_what_they_leave_one_after_the_other(tmp_path):

@@ -3,8 +3,6 @@
 import csv
 from pathlib import Path
 
-import pytest
-
 LEADERBOARDS = Path(__file__).parents[3] / "leaderboards"
 SENSORS = {"near infrared": "nir", "electron microscopy": "em"}
 
@@ -47,7 +45,8 @@ def test_the_embedded_benchmark() -> None:
 
 def test_real_sensors() -> None:
     known, (header, rows) = scores("real-sensors"), table("real-sensors")
-    assert header[:2] == ["sensor", "images"] and len(rows) == 14
+    assert header[:2] == ["sensor", "images"]
+    assert len(rows) == 14
     fewest = {}
     for sensor, images, *cells in rows:
         of, number = modality(sensor.partition(" (")[0]), images
