@@ -85,15 +85,15 @@ class FusedAttention(nn.Module):
         queries, keys, values = self._project(tokens.flatten(1, -2))
         if self.extra is not None:
             extra_keys, extra_values = self.extra.keys_and_values(batch, self._project)
-            keys, values = _append(keys, extra_keys), _append(values, extra_values)
-        queries, keys, values = (_split_heads(each, self.num_heads) for each in (queries, keys, values))
+            keys, values = append_tokens(keys, extra_keys), append_tokens(values, extra_values)
+        queries, keys, values = (split_heads(each, self.num_heads) for each in (queries, keys, values))
         # Absent, not None, in segment-anything's own attention.
         rows, columns = getattr(self, "rel_pos_h", None), getattr(self, "rel_pos_w", None)
         bias = (
             None if rows is None or columns is None else RelativePositions(rows, columns, (grid[0], grid[1]))
         )
         attended = attend(queries, keys, values, scale=self.scale, bias=bias, path=self.path)
-        projected: Tensor = self.proj(_merge_heads(attended).reshape(batch, *grid, -1))
+        projected: Tensor = self.proj(merge_heads(attended).reshape(batch, *grid, -1))
         return projected
 
     def _project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -144,11 +144,11 @@ class SplitAttention(nn.Module):
     ) -> Float[Tensor, "batch queries dim"]:
         """Attends; the names of the arguments are those by which segment-anything's blocks call it."""
         extra_k, extra_v = self.extra.inputs(k.shape[0])
-        queries = _split_heads(self.q_proj(q), self.num_heads)
-        keys = _split_heads(self.k_proj(_append(k, extra_k)), self.num_heads)
-        values = _split_heads(self.v_proj(_append(v, extra_v)), self.num_heads)
+        queries = split_heads(self.q_proj(q), self.num_heads)
+        keys = split_heads(self.k_proj(append_tokens(k, extra_k)), self.num_heads)
+        values = split_heads(self.v_proj(append_tokens(v, extra_v)), self.num_heads)
         attended = attend(queries, keys, values, scale=queries.shape[-1] ** -0.5)
-        projected: Tensor = self.get_submodule(self.OUT)(_merge_heads(attended))
+        projected: Tensor = self.get_submodule(self.OUT)(merge_heads(attended))
         return projected
 
 
@@ -243,23 +243,25 @@ def attend(
     return attended.view(batch, -1, *attended.shape[1:])
 
 
-def _append(
+def append_tokens(
     tokens: Float[Tensor, "batch tokens dim"], extra: Float[Tensor, "views extra dim"]
 ) -> Float[Tensor, "batch more dim"]:
     """Appends extra tokens, one set for each entry of the batch or one for all, cast to the tokens' dtype."""
     return torch.cat([tokens, extra.to(tokens.dtype).expand(tokens.shape[0], -1, -1)], dim=1)
 
 
-def _split_heads(
+def split_heads(
     tokens: Float[Tensor, "batch tokens dim"], num_heads: int
 ) -> Float[Tensor, "batch heads tokens head_dim"]:
+    """Divides the channels of tokens among heads."""
     batch, count, dim = tokens.shape
     return tokens.view(batch, count, num_heads, dim // num_heads).transpose(1, 2)
 
 
-def _merge_heads(
+def merge_heads(
     tokens: Float[Tensor, "batch heads tokens head_dim"],
 ) -> Float[Tensor, "batch tokens dim"]:
+    """Puts the channels of the heads beside each other, the inverse of `split_heads`."""
     return tokens.transpose(1, 2).flatten(2)
 
 

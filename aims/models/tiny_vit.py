@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aims.models.attention import ExtraTokens
+from aims.models.attention import ExtraTokens, append_tokens, merge_heads, split_heads
 from aims.models.encoder import ImageEncoder
 from aims.models.segment_anything import build_neck, sam_modeling
 
@@ -143,17 +143,12 @@ class WindowAttention(nn.Module):
         bias = self.attention_biases[:, self.attention_bias_idxs]
         if self.extra is not None:
             more = self.extra.keys_and_values(len(windows), self._project)
-            keys, values = (
-                torch.cat([own, each.to(own.dtype).expand(len(own), -1, -1)], 1)
-                for own, each in zip((keys, values), more, strict=True)
-            )
+            keys, values = (append_tokens(*each) for each in zip((keys, values), more, strict=True))
             bias = F.pad(bias, (0, more[0].shape[1]))
-        q, k, v = (
-            each.view(*each.shape[:2], self.num_heads, -1).transpose(1, 2) for each in (queries, keys, values)
-        )
+        q, k, v = (split_heads(each, self.num_heads) for each in (queries, keys, values))
         logits = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3) + bias
-        attended = (logits.softmax(-1) @ v).transpose(1, 2)
-        projected: Tensor = self.proj(attended.reshape(windows.shape))
+        attended = merge_heads(logits.softmax(-1) @ v)
+        projected: Tensor = self.proj(attended.view(windows.shape))
         return projected
 
     def _project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
