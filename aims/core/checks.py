@@ -130,7 +130,8 @@ def find_check(run: Path) -> Check:
     """Returns the check that is kept of a run; `UNKNOWN` if there is none, or the run's files are others."""
     path = _path(run)
     try:
-        if not own_file(path).is_file():
+        # Most runs have none, which takes one question to find out.
+        if not path.is_file():
             return UNKNOWN
         kept = read_struct(path, _Kept, what="a check of a run", newest=_VERSION, largest=_LARGEST)
         there = {path.name: path for path in _files(run)}

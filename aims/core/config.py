@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -191,6 +191,11 @@ class RunConfig:
         # None becomes the empty value of its type, so that keys can be compared.
         settings = (getattr(self, item.name) or item.kind() for item in TELLING_SETTINGS)
         return self.options_text, *settings
+
+    def apart_from(self, *names: str) -> Hashable:
+        """Returns what configurations share that differ in the named settings alone, to group them by."""
+        others = (value for name, value in vars(self).items() if name not in (*names, "options"))
+        return *others, *sorted(self.options.items())
 
     @property
     def hash(self) -> str:

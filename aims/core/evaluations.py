@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from aims.core.config import RunConfig
 from aims.core.errors import InputError
 from aims.core.structs import Count, Share, convert_struct, read_struct
 
@@ -63,12 +64,12 @@ class EverythingScores(msgspec.Struct, frozen=True, kw_only=True):
     trained_on: str | None = None
 
 
-def read_everything(folder: Path, run: str) -> tuple[EverythingScores, Mapping[str, Any]] | None:
+def read_everything(folder: Path, config: RunConfig) -> tuple[EverythingScores, Mapping[str, Any]] | None:
     """Reads the scores of all found objects of a run; None if it was not evaluated so.
 
     Args:
         folder: folder of the run.
-        run: name of the run.
+        config: configuration of the run.
 
     Returns:
         The scores, and the grid and the thresholds with which they were found.
@@ -85,7 +86,7 @@ def read_everything(folder: Path, run: str) -> tuple[EverythingScores, Mapping[s
         scores = convert_struct(content, EverythingScores, where=f"{path}: not the scores of found objects")
     except InputError as error:
         raise InputError(f"{error}; {again}") from None
-    if content.get("run") != run:
-        raise InputError(f"{path}: of the run {content.get('run')}, not of {run}; {again}")
+    if content.get("run") != config.run_name:
+        raise InputError(f"{path}: of the run {content.get('run')}, not of {config.run_name}; {again}")
     scored = {"run", *EverythingScores.__struct_fields__}
     return scores, {name: value for name, value in content.items() if name not in scored}

@@ -55,6 +55,8 @@ def read_batches(
             chosen = [*columns, *(name for name in optional if name in names)]
             rows = _check_footer(file.metadata, path, most)
             yield from _batches(file, chosen, rows, path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; the run is not complete, run it again") from None
     except (OSError, ValueError, pa.ArrowException) as error:
         raise unreadable(path, error) from None
 

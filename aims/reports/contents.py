@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,9 @@ from aims.core.files import atomic_write, write_text
 from aims.reports.comparison.build import build_comparisons
 from aims.reports.comparison.descriptions import comparison_latex, comparison_markdown
 from aims.reports.comparison.long_form import comparison_csv, cost_csv, paired_csv
-from aims.reports.comparison.pairs import find_rivals, pair_tests
+from aims.reports.comparison.pairs import Pairs, find_rivals, pair_tests
 from aims.reports.comparison.table import Comparison, comparison_json
-from aims.reports.figures.cost_figure import cost_files, cost_plot, draw_cost
+from aims.reports.figures.cost_figure import cost_files, cost_plot, draw_cost, import_drawing
 from aims.reports.figures.panels import open_datasets
 from aims.reports.figures.row_styles import RowStyles
 from aims.reports.folder import finish_report
@@ -91,15 +93,20 @@ def write_contents(
     Raises:
         InputError: `out` cannot be made a folder, or there is no run of `against`.
     """
+    workers.prepare(import_drawing)
     results, unpooled = pool_seeds(loaded)
     left_out = sorted([*unusable, *unpooled], key=lambda item: item.folder)
     with_paper = against == PAPER
-    comparisons = build_comparisons(results, None if with_paper else against)
-    # Started before the tables: with several processes, these are made while the tables are filled.
-    pairs = workers.map(pair_tests, [find_rivals(table) for table in comparisons], weight=_A_TABLE)
+    comparisons: list[Comparison] = []
+    tests: list[Iterator[dict[str, Pairs]]] = []
+    for table in build_comparisons(results, None if with_paper else against):
+        comparisons.append(table)
+        # With several processes, these are made while the tables are filled.
+        tests.append(workers.map(pair_tests, [find_rivals(table)], weight=_A_TABLE))
     styles = RowStyles(comparisons)
-    plots = [cost_plot(table, styles) for table in comparisons]
-    drawn = workers.map(draw_cost, plots, weight=_A_TABLE)
+    drawn = workers.map(draw_cost, [cost_plot(table, styles) for table in comparisons], weight=_A_TABLE)
+    workers.end()
+    figures, costs = itertools.tee(drawn)
     paper_tables = fill_all(results)
     table1 = fill_table1(paper_tables[0][0].paper, results)
     files: dict[str, str | bytes] = {
@@ -114,13 +121,13 @@ def write_contents(
         "results.csv": results_csv(results),
         "cost.csv": cost_csv(comparisons),
     }
-    costs = [*drawn]
-    files |= cost_files(costs)
     efficiency = label_efficiency(results)
     files |= efficiency_files(efficiency)
+    pairs = (next(found) for found in tests)
     files["index.html"] = render_page(
-        comparisons, left_out, pairs=[*pairs], costs=costs, data=data, title=title
+        comparisons, left_out, pairs=pairs, costs=figures, data=data, title=title
     )
+    files |= cost_files([*costs])
     ours = any(table.condition for tables in paper_tables for table in tables)
     if ours or with_paper or not results:
         # Without a run on one of the paper's datasets, these files would hold the published numbers alone.
@@ -147,7 +154,7 @@ def write_contents(
     finish_report(out, len(loaded), written)
     return ReportResult(
         table1=table1,
-        comparisons=comparisons,
+        comparisons=tuple(comparisons),
         results=tuple(results),
         left_out=tuple(left_out),
         label_efficiency=efficiency,

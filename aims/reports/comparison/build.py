@@ -30,8 +30,8 @@ REFERENCE = "simcmf"
 Found = dict[str, Result]
 
 
-def build_comparisons(results: Sequence[Result], against: str | None = None) -> tuple[Comparison, ...]:
-    """Builds one table per dataset, content, protocol, backbone, weights and limit.
+def build_comparisons(results: Sequence[Result], against: str | None = None) -> Iterator[Comparison]:
+    """Builds one table per dataset, content, protocol, backbone, weights and limit, one after the other.
 
     Modalities that stack RGB with a sensor have separate tables. Scratch starts from random weights by
     definition and is a row of the tables of all initial weights. Floors have neither backbone nor weights:
@@ -45,13 +45,13 @@ def build_comparisons(results: Sequence[Result], against: str | None = None) -> 
     Raises:
         InputError: no table has a row of that name.
     """
-    tables = tuple(_table(condition, members, results, against) for condition, members in _shares(results))
-    if against is not None and not any(table.reference for table in tables):
-        rows = {f"{item.config.method}:{item.config.tuning}" for item in results if not item.is_floor}
+    learned = [item.config for item in results if not item.is_floor]
+    if against is not None and not any(_is_called(config, against) for config in learned):
+        rows = {f"{config.method}:{config.tuning}" for config in learned}
         raise InputError(
             f"--against {against}: no run of this; there are: {', '.join(sorted(rows)) or 'none'}"
         )
-    return tables
+    return (_table(condition, members, results, against) for condition, members in _shares(results))
 
 
 def _shares(results: Sequence[Result]) -> Iterator[tuple[Condition, list[Result]]]:
@@ -114,6 +114,12 @@ def _table(
         reference=None if reference is None else drawn[reference].label,
         notes=tuple(_notes(drawn, modalities)),
     )
+
+
+def _is_called(config: RunConfig, name: str) -> bool:
+    """Returns whether a row is called METHOD or METHOD:TUNING."""
+    method, _, tuning = name.partition(":")
+    return config.method == method and tuning in ("", config.tuning)
 
 
 def _first(found: Found) -> Result:
@@ -246,12 +252,7 @@ def _reference(learned: Sequence[Found], condition: Condition, against: str | No
 
     Among several: default tuning, no options, trained on single clicks, most modalities, best validation.
     """
-    method, _, tuning = (against or REFERENCE).partition(":")
-    rows = [
-        found
-        for found in learned
-        if _first(found).config.method == method and tuning in ("", _first(found).config.tuning)
-    ]
+    rows = [found for found in learned if _is_called(_first(found).config, against or REFERENCE)]
     if not rows:
         return None if against else next(iter(learned), None)
     # As `aims.methods.default_tuning`: with random weights, layers that LoRA freezes would stay random.

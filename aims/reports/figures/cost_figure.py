@@ -114,6 +114,13 @@ def cost_plot(table: Comparison, styles: RowStyles) -> CostPlot:
     )
 
 
+def import_drawing() -> None:
+    """Imports what `draw_cost` does, which takes as long as drawing a figure."""
+    import matplotlib.backends.backend_agg
+    import matplotlib.backends.backend_svg
+    import matplotlib.figure  # noqa: F401
+
+
 def draw_cost(plot: CostPlot) -> CostFigure | None:
     """Draws score against cost; None where nothing but floors has a score."""
     if not plot.points:

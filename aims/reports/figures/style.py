@@ -57,10 +57,12 @@ def svg_and_png(figure: Figure, *, dpi: int, transparent: bool = False) -> tuple
         dpi: resolution of the PNG.
         transparent: whether the SVG has no background.
     """
+    # Matplotlib would lay the figure out for each file, and draw it once more to do so.
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine(None)
     svg, png = io.StringIO(), io.BytesIO()
     save_figure(figure, svg, format="svg", transparent=transparent, metadata={"Date": None, "Creator": None})
-    # Keep the layout of the first rendering: computing it again takes as long as drawing.
-    figure.set_layout_engine("none")
     save_figure(figure, png, format="png", dpi=dpi, metadata={"Software": None})
     return svg.getvalue(), png.getvalue()
 

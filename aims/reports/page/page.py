@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -77,8 +77,8 @@ def render_page(
     comparisons: Sequence[Comparison],
     left_out: Sequence[LeftOut],
     *,
-    pairs: Sequence[Mapping[str, Pairs]],
-    costs: Sequence[CostFigure | None],
+    pairs: Iterable[Mapping[str, Pairs]],
+    costs: Iterable[CostFigure | None],
     data: Path | None = None,
     title: str = "AIMS leaderboard",
 ) -> str:
@@ -88,7 +88,8 @@ def render_page(
         comparisons: the tables.
         left_out: run folders that are in no table.
         pairs: for each table, the tests of its columns, from `aims.reports.comparison.pairs.pair_tests`.
-        costs: for each table, its figure of score against cost, or None.
+        costs: for each table, its figure of score against cost, or None. Iterators are asked last, so that
+            other processes can make what they yield meanwhile.
         data: a converted dataset or a folder of several, for the pictures; None draws none.
         title: heading.
 
@@ -106,17 +107,18 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
+    template, details = environment.get_template("index.html.j2"), Details(comparisons)
     styles, galleries = RowStyles(comparisons), Galleries(open_datasets(data), comparisons)
     parts = [
         _part(place, table, _name(table, comparisons), tests, styles, galleries, figure)
         for place, (table, tests, figure) in enumerate(zip(comparisons, pairs, costs, strict=True))
     ]
     script = "".join(['"use strict";\n(() => {\n', *map(_text, _SCRIPTS), "})();\n"])
-    return environment.get_template("index.html.j2").render(
+    return template.render(
         title=title,
         parts=parts,
         boards=[part.board for part in parts],
-        details=Details(comparisons),
+        details=details,
         curves=CURVES,
         run_columns=RUN_COLUMNS,
         filters=_filters(comparisons),

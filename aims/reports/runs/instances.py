@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from aims.core.errors import InputError
-from aims.core.files import own_file
 from aims.core.instance_files import read_batches, unreadable
 from aims.core.records import INSTANCE_SCHEMA, INSTANCES
 from aims.reports.statistics.intervals import FloatArray
@@ -27,17 +25,16 @@ Key = tuple[str, int]
 Scored = Mapping[Key, Mapping[str, Any]]
 
 # Only the columns that scores need: the predicted masks in the same file are many times larger.
-_NAMES = ("image_id", "group", "instance_id", "iou", "area", "click_size")
-_COLUMNS = pa.schema([INSTANCE_SCHEMA.field(name) for name in _NAMES])
-# Optional column: files of earlier versions lack it.
-_PIXELS = INSTANCE_SCHEMA.field("pixels")
+_NAMES = ("image_id", "group", "instance_id", "iou", "area")
+# Files of earlier versions lack the first of these, and the second can stand for it.
+_PIXELS, _CLICK_SIZE = "pixels", "click_size"
 # Size of the cache of `sort_names`: a report reads thousands of runs, but of few test sets.
 _TEST_SETS = 32
 
 
 def read_columns(
     folder: Path, *, clicked: bool, most: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, FloatArray, np.ndarray, np.ndarray | None]:
+) -> tuple[list[str], list[str], list[int], FloatArray, np.ndarray, np.ndarray | None]:
     """Reads image id, group, instance id, IoU and area of every instance, and the size of its image.
 
     Args:
@@ -46,49 +43,65 @@ def read_columns(
         most: largest number of rows, checked before any is read.
 
     Returns:
-        Six arrays of shape (instances,); an instance without a group has its image id as the group. The
-        last is the number of pixels of the instance's image, or None where it is unknown.
+        Three lists and three arrays of shape (instances,); an instance without a group has its image id as
+        the group. The last is the number of pixels of the instance's image, or None where it is unknown.
 
     Raises:
         InputError: the file is missing, unreadable or empty, or lacks a column or a value.
     """
-    path = own_file(folder / INSTANCES)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; the run is not complete, run it again")
-    batches = [*read_batches(path, _NAMES, optional=[_PIXELS.name], most=most)]
-    try:
-        table = pa.Table.from_batches(batches)
-        wanted = pa.schema([*_COLUMNS, *([_PIXELS] if _PIXELS.name in table.column_names else [])])
-        # Skip a cast that changes nothing: it takes half as long as reading the table.
-        if any(table.schema.field(column.name).type != column.type for column in wanted):
-            table = table.select(wanted.names).cast(wanted)
-        columns = [table[name].to_numpy(zero_copy_only=False) for name in _NAMES[:5]]
-    except (ValueError, pa.ArrowException) as error:
-        raise unreadable(path, error) from None
+    path = folder / INSTANCES
+    table = _read_table(path, _NAMES, optional=[_PIXELS], most=most)
     if not len(table):
         raise InputError(f"{path}: holds no instances")
     if any(table[name].null_count for name in _NAMES if name != "group"):
         raise InputError(f"{path}: a value is missing that only group may lack")
-    image_ids, group_ids, instance_ids, iou, areas = columns
-    sides = pc.list_flatten(table["click_size"]).to_numpy()
-    if len(sides) != 2 * len(iou) or sides.min() < 1:
-        raise InputError(f"{path}: a click_size is not a height and a width")
+    image_ids, group_ids = (table[name].to_pylist() for name in ("image_id", "group"))
     if table["group"].null_count:
-        group_ids = np.where(group_ids == None, image_ids, group_ids)  # noqa: E711 (elementwise)
+        group_ids = [
+            name if group is None else group for name, group in zip(image_ids, group_ids, strict=True)
+        ]
+    instance_ids, iou, areas = (_numbers(table[name]) for name in ("instance_id", "iou", "area"))
     # The comparisons are false for NaN, so that it is refused too.
     if not bool(((iou >= 0) & (iou <= 1)).all()):
         raise InputError(f"{path}: an iou is not a number from 0 to 1")
-    return image_ids, group_ids, instance_ids, iou, areas, _pixels(path, table, sides if clicked else None)
-
-
-def _pixels(path: Path, table: pa.Table, sides: np.ndarray | None) -> np.ndarray | None:
-    """Number of pixels of every instance's image, shape (instances,); None where it is unknown."""
-    if _PIXELS.name in table.column_names and not table[_PIXELS.name].null_count:
-        pixels: np.ndarray = table[_PIXELS.name].to_numpy()
+    pixels: np.ndarray | None = None
+    if _PIXELS in table.column_names and not table[_PIXELS].null_count:
+        pixels = _numbers(table[_PIXELS])
         if pixels.min() < 1:
-            raise InputError(f"{path}: {_PIXELS.name} is not a number of pixels")
-        return pixels
-    return None if sides is None else sides.reshape(-1, 2).prod(axis=1)
+            raise InputError(f"{path}: {_PIXELS} is not a number of pixels")
+    elif clicked:
+        pixels = _image_sizes(path, len(table))
+    return image_ids, group_ids, instance_ids.tolist(), iou, areas, pixels
+
+
+def _read_table(path: Path, names: Sequence[str], *, optional: Sequence[str] = (), most: int) -> pa.Table:
+    """Reads columns with the types of `INSTANCE_SCHEMA`, those of `optional` where they exist."""
+    batches = [*read_batches(path, names, optional=optional, most=most)]
+    try:
+        table = pa.Table.from_batches(batches)
+        wanted = pa.schema([INSTANCE_SCHEMA.field(name) for name in table.column_names])
+        # Skip a cast that changes nothing: it takes half as long as reading the table.
+        return table if table.schema.types == wanted.types else table.cast(wanted)
+    except (ValueError, pa.ArrowException) as error:
+        raise unreadable(path, error) from None
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """The values of a column of numbers without nulls. Arrow's `to_numpy` imports pandas, this does not."""
+    values: np.ndarray = np.from_dlpack(column.combine_chunks())
+    return values
+
+
+def _image_sizes(path: Path, instances: int) -> np.ndarray:
+    """Number of pixels of every instance's image, shape (instances,), where clicks lie on the image."""
+    column = _read_table(path, [_CLICK_SIZE], most=instances)[_CLICK_SIZE].combine_chunks()
+    sides = column.flatten()
+    whole = not column.null_count and not sides.null_count and len(sides) == 2 * instances
+    sizes = np.from_dlpack(sides).reshape(instances, 2) if whole else np.zeros((1, 2), int)
+    if sizes.min() < 1:
+        raise InputError(f"{path}: a {_CLICK_SIZE} is not a height and a width")
+    pixels: np.ndarray = sizes.prod(axis=1)
+    return pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -167,6 +180,9 @@ def read_instances(path: Path, columns: Sequence[str] | None = None, key: Key | 
     required, optional = ([name for name in names if (name in _NAMES) is kind] for kind in (True, False))
     batches = read_batches(path, required, optional=optional)
     if key is not None:
+        # Imported here: it takes as long as reading forty runs, and a table of scores needs none of it.
+        import pyarrow.compute as pc
+
         only = (pc.field("image_id") == key[0]) & (pc.field("instance_id") == key[1])
         batches = (batch.filter(only) for batch in batches)
     return pa.Table.from_batches(batches)

@@ -169,7 +169,7 @@ def read_runs(runs: Path, workers: Workers) -> Iterator[Run | LeftOut]:
     Raises:
         InputError: the folder does not exist.
     """
-    return workers.map(_load_or_leave, run_folders(runs))
+    return workers.share(_load_or_leave, run_folders(runs))
 
 
 def sort_runs(read: Iterable[Run | LeftOut]) -> tuple[list[Run], list[LeftOut]]:
@@ -223,12 +223,7 @@ def load_run(folder: Path) -> Run:
         )
     broken = BROKEN_IMAGES.get(record.config.dataset, {}) if protocol.replaces_broken else {}
     try:
-        names = sort_names(
-            tuple(image_ids.tolist()),
-            tuple(group_ids.tolist()),
-            tuple(instance_ids.tolist()),
-            tuple(broken.values()),
-        )
+        names = sort_names(tuple(image_ids), tuple(group_ids), tuple(instance_ids), tuple(broken.values()))
     except InputError as error:
         raise InputError(f"{folder}: {INSTANCES} {error}") from None
     size_sums, size_counts = sums_by_size(iou, areas, pixels) if pixels is not None else (None, None)
@@ -245,7 +240,7 @@ def load_run(folder: Path) -> Run:
         size_sums=size_sums,
         size_counts=size_counts,
         instances_digest=names.digest,
-        everything=read_everything(folder, record.config.run_name),
+        everything=read_everything(folder, record.config),
         check=find_check(folder),
         content=record.content,
         curves=read_curves(folder, record.config.epochs),
@@ -254,11 +249,15 @@ def load_run(folder: Path) -> Run:
 
 def _without_doubles(loaded: list[Run]) -> tuple[list[Run], list[LeftOut]]:
     """Keeps one folder per configuration: the one with the name `aims run` gives, else the first by name."""
-    kept: dict[RunConfig, Run] = {}
-    doubles = []
-    for run in sorted(loaded, key=lambda run: (run.folder != run.config.run_name, run.folder)):
-        first = kept.setdefault(run.config, run)
-        if first is not run:
-            reason = f"same configuration as {first.folder}, which is in the tables"
-            doubles.append(LeftOut(folder=run.folder, reason=reason))
-    return sorted(kept.values(), key=lambda run: run.folder), doubles
+    folders: dict[RunConfig, list[Run]] = {}
+    for run in sorted(loaded, key=lambda run: run.folder):
+        folders.setdefault(run.config, []).append(run)
+    kept, doubles = [], []
+    for config, alike in folders.items():
+        # Few configurations have two folders, and a name takes as long to compute as a file to read.
+        named = config.run_name if len(alike) > 1 else ""
+        first = next((run for run in alike if run.folder == named), alike[0])
+        kept.append(first)
+        reason = f"same configuration as {first.folder}, which is in the tables"
+        doubles += [LeftOut(folder=run.folder, reason=reason) for run in alike if run is not first]
+    return sorted(kept, key=lambda run: run.folder), doubles

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from aims.core.checks import Check, lowest
-from aims.core.config import NO_TUNING, RANDOM_WEIGHTS, RunConfig
+from aims.core.config import RANDOM_WEIGHTS, RunConfig
 from aims.core.evaluations import EVERYTHING_SCORES
 from aims.core.sizes import LARGE_CLASSES
 from aims.reports.runs.costs import Costs
@@ -171,9 +172,9 @@ def pool_seeds(runs: list[Run]) -> tuple[list[Result], list[LeftOut]]:
     Returns:
         The results, sorted by `Result.setting`, and the run folders of the groups that were left out.
     """
-    groups: dict[RunConfig, list[Run]] = {}
+    groups: dict[Hashable, list[Run]] = {}
     for run in runs:
-        groups.setdefault(dataclasses.replace(run.config, seed=0), []).append(run)
+        groups.setdefault(run.config.apart_from("seed"), []).append(run)
     pooled: list[tuple[Run, ...]] = []
     left_out: list[LeftOut] = []
     for group in groups.values():
@@ -196,12 +197,8 @@ def pool_seeds(runs: list[Run]) -> tuple[list[Result], list[LeftOut]]:
 
 def _with_rates(results: list[Result]) -> list[Result]:
     """Counts the learning rates tried: choosing among several is part of what a result costs."""
-    rates: dict[RunConfig, set[float]] = {}
-    # One key for all seeds and learning rates. The configuration demands lr > 0 where it trains, else lr = 0.
-    keys = [
-        dataclasses.replace(item.config, seed=0, lr=0.0 if item.config.tuning == NO_TUNING else 1.0)
-        for item in results
-    ]
+    rates: dict[Hashable, set[float]] = {}
+    keys = [item.config.apart_from("seed", "lr") for item in results]
     for key, item in zip(keys, results, strict=True):
         rates.setdefault(key, set()).update(*(run.rates for run in item.runs))
     return [

@@ -6,16 +6,15 @@ but for the length of training, which may follow the number of images.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from aims.core.config import NO_TUNING, RunConfig
+from aims.core.config import NO_TUNING
 from aims.reports.runs.conditions import Condition, by_condition
 from aims.reports.runs.results import Result
 from aims.reports.statistics.label_efficiency import Measured, Needed, images_needed
@@ -128,14 +127,14 @@ def label_efficiency(results: Sequence[Result]) -> tuple[LabelEfficiency, ...]:
 
 def _curves(results: Sequence[Result]) -> Iterator[tuple[Point, ...]]:
     """Yields the results that differ in the number of images and the length of training alone, ascending."""
-    places: dict[RunConfig, dict[float, Point]] = {}
+    places: dict[Hashable, dict[float, Point]] = {}
     for result in results:
         images = [run.train_images or run.config.train_images for run in result.runs]
         known = [number for number in images if number]
         if len(known) < len(images):
             continue
         point = Point(images=float(np.mean(known)), result=result)
-        key = dataclasses.replace(result.config, seed=0, train_images=None, epochs=1, score_every=1)
+        key = result.config.apart_from("seed", "train_images", "epochs", "score_every")
         curve = places.setdefault(key, {})
         if point.images not in curve or _validated(point) > _validated(curve[point.images]):
             curve[point.images] = point

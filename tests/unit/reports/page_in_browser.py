@@ -81,7 +81,7 @@ def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert left_out == []
     results, _ = pool_seeds(loaded)
     page = folder / "index.html"
-    tables = build_comparisons(results)
+    tables = [*build_comparisons(results)]
     styles = RowStyles(tables)
     costs = [draw_cost(cost_plot(table, styles)) for table in tables]
     pairs = [pair_tests(find_rivals(table)) for table in tables]

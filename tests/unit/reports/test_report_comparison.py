@@ -36,7 +36,7 @@ def scores(mean: float, spread: float = 0.0, seed: int = 0) -> dict[str, list[fl
 
 
 def tables(runs: Path, against: str | None = None) -> tuple[Comparison, ...]:
-    return build_comparisons(pool_seeds(load_runs(runs)[0])[0], against)
+    return tuple(build_comparisons(pool_seeds(load_runs(runs)[0])[0], against))
 
 
 def rows(table: Comparison) -> dict[str, dict[str, float]]:

@@ -52,7 +52,7 @@ def test_every_row_with_curves_is_drawn_with_all_its_seeds(runs: Path, add_run: 
     write(add_run(0.4, method="linear"), {"epoch": 1, "loss": 1.0, "val_miou": 0.5})
     add_run(0.3, method="mlp")
     loaded, _ = load_runs(runs)
-    tables = build_comparisons(pool_seeds(loaded)[0])
+    tables = [*build_comparisons(pool_seeds(loaded)[0])]
 
     details = Details(tables)
 

@@ -35,7 +35,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def tables(runs: Path) -> tuple[Comparison, ...]:
     results, _ = pool_seeds(load_runs(runs)[0])
-    return build_comparisons(results)
+    return tuple(build_comparisons(results))
 
 
 def details(runs: Path) -> list[Detail]:

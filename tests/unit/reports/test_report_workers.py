@@ -2,6 +2,7 @@
 
 import os
 import signal
+from multiprocessing import parent_process
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ def process_of(number: int) -> tuple[int, int]:
 
 
 def dies(number: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    if parent_process():
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def fails(number: int) -> int:
@@ -32,16 +34,31 @@ def test_only_much_work_is_spread() -> None:
         assert {process for _, process in two.map(process_of, range(499))} == {os.getpid()}
         found = [*two.map(process_of, range(500))]
         assert [number for number, _ in found] == [*range(500)]
-        assert os.getpid() not in {process for _, process in found}
-        # The processes are there already, but a few small things are not worth a message.
+        (other,) = {process for _, process in found}
+        assert other != os.getpid()
+        # The process is there already, but a few small things are not worth a message.
         assert {process for _, process in two.map(process_of, range(3))} == {os.getpid()}
-        assert os.getpid() not in {process for _, process in two.map(process_of, range(3), weight=200)}
+        assert {process for _, process in two.map(process_of, range(3), weight=200)} == {other}
         with pytest.raises(OSError, match="cannot read 0"):
             [*two.map(fails, range(500))]
-    with Workers(2) as two, pytest.raises(AimsError, match="was killed, perhaps for want of memory"):
-        [*two.map(dies, range(500))]
+        last = two.map(process_of, range(500))
+        two.end()
+        assert [number for number, _ in last] == [*range(500)]
+    for spread in (Workers.map, Workers.share):
+        with Workers(2) as two, pytest.raises(AimsError, match="was killed, perhaps for want of memory"):
+            [*spread(two, dies, range(500))]
     with Workers() as one:
         assert {process for _, process in one.map(process_of, range(1000))} == {os.getpid()}
+
+
+@pytest.mark.thorough
+def test_this_process_shares_the_work() -> None:
+    with Workers(2) as two:
+        found = [*two.share(process_of, range(50_000))]
+        assert [number for number, _ in found] == [*range(50_000)]
+        processes = {process for _, process in found}
+        assert len(processes) == 2
+        assert os.getpid() in processes
 
 
 @pytest.mark.thorough
