@@ -274,9 +274,7 @@ def _hatch(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return stripes
 
 
-_CELSIUS = frozenset(
-    {"°C", "degC", "C", "celsius", "Celsius", "degree Celsius", "degrees Celsius", "degrees"}
-)
+_CELSIUS = frozenset({"°C", "degC", "C", "celsius", "Celsius", "degree Celsius", "degrees Celsius"})
 _DEPTH, _HEAT = _paint_mapped("viridis"), _paint_mapped("inferno")
 
 _BY_NAME: Mapping[str, _Painter] = MappingProxyType(

@@ -54,6 +54,13 @@ def test_temperature_reads_in_degrees():
     assert found.scale.labels == ("2", "98 °C")
 
 
+def test_degrees_alone_are_no_temperature():
+    found = draw(RAMP, "incidence", spec(unit="degrees"))
+    assert "°C" not in str(found)
+    pixels = picture(RAMP, "incidence", spec(unit="degrees"))
+    assert not np.allclose(pixels[0, 100], INFERNO[1], atol=1)
+
+
 def test_an_angle_is_cyclic_over_half_a_turn():
     degrees = np.array([0, 45, 90, 135, 180, -45, 225], np.float64).reshape(1, 7, 1)
     found = picture(degrees, "aolp", spec(unit="degree"))[0].astype(int)
