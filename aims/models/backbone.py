@@ -185,3 +185,30 @@ def _text(value: int | tuple[int, ...]) -> str:
 
 
 BACKBONES = BackboneRegistry("backbone")
+
+
+def require_positive(sizes: object) -> None:
+    """Requires the whole numbers of a dataclass to be at least 1.
+
+    Raises:
+        InputError: one is not; the message names it.
+    """
+    for name, value in vars(sizes).items():
+        if isinstance(value, int) and value < 1:
+            raise InputError(f"{name} must be at least 1, not {value}")
+
+
+def require_multiple(name: str, value: int, of: int, what: str = "") -> None:
+    """Requires a size to be a multiple of another.
+
+    Args:
+        name: what the size is called.
+        value: the size, at least 1.
+        of: the other.
+        what: how the other is called; empty for its number alone.
+
+    Raises:
+        InputError: it is none.
+    """
+    if value % of:
+        raise InputError(f"{name} {value} is no multiple of {what or of}")

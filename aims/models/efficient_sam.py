@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aims.core.errors import InputError
-from aims.models.backbone import BACKBONES, Backbone, Checkpoint
+from aims.models.backbone import BACKBONES, Backbone, Checkpoint, require_multiple, require_positive
 from aims.models.decoding import finish_two_way
 from aims.models.encoder import PlainEncoder
 from aims.models.initialization import initialize_random
@@ -174,12 +174,6 @@ class EfficientSAMSegmenter(SAMSegmenter):
 
     takes_masks = False
 
-    @property
-    def mask_prompt_size(self) -> tuple[int, int]:
-        """Height and width of the mask logits; none are taken as prompts."""
-        height, width = self.prompt_encoder.image_embedding_size
-        return 4 * int(height), 4 * int(width)
-
     def embed_prompts(
         self,
         point_coords: Float[Tensor, "prompts points 2"],
@@ -239,15 +233,10 @@ class EfficientSAM(Backbone):
     iou_hidden_dim: int = 256
 
     def __post_init__(self) -> None:
-        numbers = {name: value for name, value in vars(self).items() if isinstance(value, int)}
-        if least := next((name for name, value in numbers.items() if value < 1), None):
-            raise InputError(f"{least} must be at least 1, not {numbers[least]}")
-        if self.width % self.heads:
-            raise InputError(f"width {self.width} is no multiple of {self.heads} heads")
-        if self.image_size % self.patch_size:
-            raise InputError(f"image_size {self.image_size} is no multiple of the patches' {self.patch_size}")
-        if self.prompt_dim % 16:
-            raise InputError(f"prompt_dim {self.prompt_dim} is no multiple of 16")
+        require_positive(self)
+        require_multiple("width", self.width, self.heads, f"{self.heads} heads")
+        require_multiple("image_size", self.image_size, self.patch_size, f"the patches' {self.patch_size}")
+        require_multiple("prompt_dim", self.prompt_dim, 16)
 
     @property
     def mask_size(self) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from aims.core.errors import InputError
-from aims.models.backbone import BACKBONES, Backbone, Checkpoint
+from aims.models.backbone import BACKBONES, Backbone, Checkpoint, require_multiple, require_positive
 from aims.models.extension import MakeTokens
 from aims.models.initialization import initialize_random
 from aims.models.sam_segmenter import SAMSegmenter
@@ -66,17 +66,13 @@ class MobileSAM(Backbone):
             numbers: tuple[int, ...] = getattr(self, name)
             if len(numbers) != count or min(numbers) < 1:
                 raise InputError(f"{name} must be {count} numbers of at least 1, not {numbers}")
+        require_positive(self)
         for width, heads in zip(self.widths[1:], self.heads, strict=True):
-            if width % heads:
-                raise InputError(f"width {width} is no multiple of {heads} heads")
+            require_multiple("width", width, heads, f"{heads} heads")
         if self.widths[0] % 2:
             raise InputError(f"the first of the widths, {self.widths[0]}, is no even number")
-        if self.image_size < STRIDE or self.image_size % STRIDE:
-            raise InputError(f"image_size {self.image_size} is no multiple of {STRIDE}")
-        if self.prompt_dim < 1 or self.prompt_dim % 16:
-            raise InputError(f"prompt_dim {self.prompt_dim} is no multiple of 16")
-        if least := next((n for n in ("decoder_mlp_dim", "iou_hidden_dim") if getattr(self, n) < 1), None):
-            raise InputError(f"{least} must be at least 1, not {getattr(self, least)}")
+        require_multiple("image_size", self.image_size, STRIDE)
+        require_multiple("prompt_dim", self.prompt_dim, 16)
 
     @property
     def mask_size(self) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from aims.core.errors import InputError
-from aims.models.backbone import BACKBONES, Backbone, Checkpoint
+from aims.models.backbone import BACKBONES, Backbone, Checkpoint, require_multiple, require_positive
 from aims.models.encoder import PlainEncoder
 from aims.models.initialization import initialize_random
 from aims.models.sam_segmenter import SAMSegmenter
@@ -51,17 +51,12 @@ class SAM(Backbone):
     mask_scale: int = 4
 
     def __post_init__(self) -> None:
-        numbers = {name: value for name, value in vars(self).items() if isinstance(value, int)}
-        if least := next((name for name, value in numbers.items() if value < 1), None):
-            raise InputError(f"{least} must be at least 1, not {numbers[least]}")
-        if self.width % self.heads:
-            raise InputError(f"width {self.width} is no multiple of {self.heads} heads")
-        if self.image_size % self.patch_size:
-            raise InputError(f"image_size {self.image_size} is no multiple of the patches' {self.patch_size}")
+        require_positive(self)
+        require_multiple("width", self.width, self.heads, f"{self.heads} heads")
+        require_multiple("image_size", self.image_size, self.patch_size, f"the patches' {self.patch_size}")
+        require_multiple("prompt_dim", self.prompt_dim, 16)
         if not self.global_blocks or not all(0 <= block < self.depth for block in self.global_blocks):
             raise InputError(f"global_blocks {self.global_blocks} must be of the blocks 0..{self.depth - 1}")
-        if self.prompt_dim % 16:
-            raise InputError(f"prompt_dim {self.prompt_dim} is no multiple of 16")
         if self.mask_scale < 4 or self.mask_scale & (self.mask_scale - 1):
             raise InputError(f"mask_scale must be 4, 8, 16, ..., not {self.mask_scale}")
 

@@ -20,12 +20,6 @@ class SAMSegmenter(Segmenter):
     `MaskDecoder`, or one with the same arguments.
     """
 
-    @property
-    def mask_prompt_size(self) -> tuple[int, int]:
-        """Height and width of the mask logits that the prompt encoder takes."""
-        height, width = self.prompt_encoder.mask_input_size
-        return int(height), int(width)
-
     def embed_prompts(
         self,
         point_coords: Float[Tensor, "prompts points 2"],

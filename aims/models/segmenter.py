@@ -95,9 +95,10 @@ class Segmenter(nn.Module, ABC):
         return next(self.parameters()).device
 
     @property
-    @abstractmethod
     def mask_prompt_size(self) -> tuple[int, int]:
-        """Height and width of the mask logits that the prompt encoder takes."""
+        """Height and width of the mask logits that the prompt encoder takes: four a side for every token."""
+        height, width = self.prompt_encoder.image_embedding_size
+        return 4 * int(height), 4 * int(width)
 
     @abstractmethod
     def embed_prompts(

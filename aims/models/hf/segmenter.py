@@ -140,12 +140,6 @@ class HFSegmenter(Segmenter):
     def _call_decoder(self, features: tuple[Tensor, ...], **prompts: Any) -> tuple[Tensor, Tensor]:
         """Returns mask logits and predicted IoU, (images, prompts, masks, ...) each."""
 
-    @property
-    def mask_prompt_size(self) -> tuple[int, int]:
-        """Height and width of the mask logits that the prompt encoder takes."""
-        height, width = self.prompt_encoder.image_embedding_size
-        return 4 * int(height), 4 * int(width)
-
     def embed_prompts(
         self,
         point_coords: Float[Tensor, "prompts points 2"],
