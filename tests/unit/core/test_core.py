@@ -192,6 +192,15 @@ def test_runs_from_before_there_was_a_choice_keep_their_names(later):
         assert CONFIG.hash == sha256_json(older)[:10]
 
 
+def test_configurations_share_what_is_not_named():
+    config = replace(CONFIG, options={"kernel": 5, "rank": 8})
+    same = replace(config, seed=5, lr=1.0, options={"rank": 8, "kernel": 5})
+    assert config.apart_from("seed", "lr") == same.apart_from("seed", "lr")
+    assert config.apart_from("seed") != same.apart_from("seed")
+    other = replace(config, options={"kernel": 5})
+    assert config.apart_from("seed", "lr") != other.apart_from("seed", "lr")
+
+
 def test_the_hash_of_a_configuration_stays():
     """Names of folders that earlier versions gave."""
     assert CONFIG.hash == "b863374327"

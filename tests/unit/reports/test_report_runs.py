@@ -145,6 +145,28 @@ def test_instances_are_wrong(runs: Path, bad: Path, rows: list[Any], message: st
     assert message in only_reason(runs, bad)
 
 
+@pytest.mark.parametrize("size", [[1024, 0], [1024, None], None])
+def test_sizes_of_images_are_wrong(runs: Path, bad: Path, size: list[int | None] | None) -> None:
+    # Rows of an earlier version lack `pixels`; where clicks lie on the image, its size stands for them.
+    rows = [instance_row("a", number, 0.5) for number in (1, 2)]
+    rows[1]["click_size"] = size
+    pq.write_table(pa.Table.from_pylist(rows, schema=INSTANCE_SCHEMA), bad / INSTANCES)
+    edit_record(bad, scores={"instances": 2, "miou": 0.5})
+    assert "a click_size is not a height and a width" in only_reason(runs, bad)
+
+
+def test_wider_numbers_and_indexed_names_are_read(runs: Path, add_run: AddRun) -> None:
+    path = add_run({"b": [0.9], "a": [0.2, 0.4]})
+    table = pq.read_table(path / INSTANCES)
+    wide = {"area": pa.int32(), "instance_id": pa.int16(), "image_id": pa.dictionary(pa.int32(), pa.string())}
+    for name, kind in wide.items():
+        table = table.set_column(table.schema.get_field_index(name), name, table[name].cast(kind))
+    pq.write_table(table, path / INSTANCES, row_group_size=2)
+    (run,), left_out = load_runs(runs)
+    assert left_out == []
+    assert (run.groups, run.sums.tolist()) == (("a", "b"), pytest.approx([0.6, 0.9]))
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
