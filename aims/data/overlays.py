@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from aims.core.errors import AimsError
-from aims.data.instances import stretch_nearest
+from aims.data.instances import nearest_indices, stretch_nearest
 
+T = TypeVar("T")
 Colour = tuple[int, int, int]
 #: Colours of masks and outlines, distinct on greys, viridis, inferno and magma; cyan first, which the warm
 #: maps lack.
@@ -50,15 +51,54 @@ def predicted_mask(row: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.
     Raises:
         AimsError: the row has no mask that can be decoded.
     """
+    return stretch_nearest(_decoded(row, coco_mask.decode), size).astype(bool)
+
+
+def predicted_map(rows: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> NDArray[np.int32]:
+    """Lays the predicted masks of an image's scored instances over each other, smaller ones on top.
+
+    One mask is decoded at a time: together, those of thousands of instances would not fit in memory.
+
+    Args:
+        rows: rows of `instances.parquet`.
+        size: (height, width) of the image.
+
+    Returns:
+        (height, width) map of the place of the row whose mask is seen, from 1; 0 where there is none.
+
+    Raises:
+        AimsError: a row has no mask that can be decoded.
+    """
+    shares = [float(_decoded(row, coco_mask.area)) / math.prod(_rle(row)["size"]) for row in rows]
+    seen = np.zeros(size, np.int32)
+    for place in sorted(range(len(rows)), key=lambda place: -shares[place]):
+        mask = _decoded(rows[place], coco_mask.decode)
+        left, top, width, height = cv2.boundingRect(mask)
+        down, across = (nearest_indices(*sides) for sides in zip(mask.shape, size, strict=True))
+        # Only what lies in the mask's box is resized: most masks are small.
+        y, x = (
+            slice(*np.searchsorted(indices, (first, first + length)))
+            for indices, first, length in ((down, top, height), (across, left, width))
+        )
+        seen[y, x][mask[down[y]][:, across[x]] > 0] = place + 1
+    return seen
+
+
+def _rle(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = row["rle_native"] or row["rle_grid"]
+    return found
+
+
+def _decoded(row: Mapping[str, Any], decode: Callable[[dict[str, Any]], T]) -> T:
+    """Calls a function of pycocotools with the RLE of a row, if its size is one that can be decoded."""
     try:
-        rle = row["rle_native"] or row["rle_grid"]
+        rle = _rle(row)
         if min(rle["size"]) < 1 or math.prod(rle["size"]) > _LARGEST:
             raise ValueError
-        mask = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
+        return decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
     except (LookupError, TypeError, ValueError, AttributeError):
         which = f"instance {row['instance_id']} of {row['image_id']!r}"
         raise AimsError(f"{which}: its mask cannot be read; `aims verify RUN` says of which run") from None
-    return stretch_nearest(mask, size).astype(bool)
 
 
 def click_in_picture(row: Mapping[str, Any], size: tuple[int, int]) -> tuple[float, float]:
@@ -92,15 +132,17 @@ def _lab(colours: NDArray[np.uint8]) -> NDArray[np.float32]:
     return found
 
 
-def tinted(picture: NDArray[np.uint8], masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.uint8]:
-    """Blends masks over an image in colours that it does not have, smaller masks on top.
+def tinted(picture: NDArray[np.uint8], labels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Blends the regions of a map over an image, in colours that it does not have.
 
     Args:
         picture: (height, width, 3) uint8 RGB.
-        masks: (height, width) bool each; colours are used again where there are more masks than colours.
+        labels: (height, width) map: a mask, or regions numbered from 1; 0 is left as it is. Colours are used
+            again where there are more regions than colours.
     """
-    colours, result = contrasting_colours(picture), picture.astype(np.float32)
-    for k in sorted(range(len(masks)), key=lambda k: -int(masks[k].sum())):
-        colour = np.array(colours[k % len(colours)], np.float32)
-        result[masks[k]] = (1 - _TINT) * picture[masks[k]] + _TINT * colour
-    return np.rint(result).astype(np.uint8)
+    colours, inside = np.array(contrasting_colours(picture), np.float32), labels > 0
+    blended = (1 - _TINT) * picture[inside].astype(np.float32)
+    blended += _TINT * colours[(labels[inside].astype(np.intp) - 1) % len(colours)]
+    result = picture.copy()
+    result[inside] = np.rint(blended).astype(np.uint8)
+    return result

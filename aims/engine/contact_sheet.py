@@ -15,7 +15,7 @@ from aims.core.files import atomic_write
 from aims.core.records import InstanceRow
 from aims.core.vocabulary import Modality
 from aims.data.looks import draw_of
-from aims.data.overlays import click_in_picture, predicted_mask, tinted
+from aims.data.overlays import click_in_picture, predicted_map, tinted
 from aims.data.read import Dataset
 from aims.data.refs import ImageRef
 
@@ -65,24 +65,23 @@ def _draw_row(
     image = dataset.read(ref, modality.streams)
     height, width = image.instances.shape[0], image.instances.shape[1]
     shown = draw_of(dataset, name, image.streams[name]).pixels
-    panels: tuple[tuple[str, list[NDArray[np.bool_]]], ...] = (
-        (f"{image.image_id}  {modality.name}", []),
-        (
-            f"truth, {len(rows)} instance{'s' * (len(rows) > 1)}",
-            [image.instances == row["instance_id"] for row in rows],
-        ),
+    places = np.zeros(int(image.instances.max()) + 1, np.int32)
+    places[[row["instance_id"] for row in rows]] = np.arange(1, len(rows) + 1)
+    panels = (
+        (f"{image.image_id}  {modality.name}", np.zeros((height, width), np.int32)),
+        (f"truth, {len(rows)} instance{'s' * (len(rows) > 1)}", places[image.instances]),
         (
             f"prediction, IoU {np.mean([row['iou'] for row in rows]):.2f}",
-            [predicted_mask(row, (height, width)) for row in rows],
+            predicted_map(rows, (height, width)),
         ),
     )
     scale = _PANEL / width
     tall = max(1, round(height * scale))
     result = Image.new("RGB", (len(panels) * (_PANEL + _GAP), _TITLE + tall + _GAP), "white")
     draw = ImageDraw.Draw(result)
-    for k, (title, masks) in enumerate(panels):
+    for k, (title, labels) in enumerate(panels):
         left = k * (_PANEL + _GAP) + _GAP // 2
-        pixels = Image.fromarray(tinted(shown, masks))
+        pixels = Image.fromarray(tinted(shown, labels))
         # Small images are enlarged: nearest keeps their pixels sharp.
         kind = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
         result.paste(pixels.resize((_PANEL, tall), kind), (left, _TITLE))

@@ -53,7 +53,7 @@ def draw_mask(
         truth: (height, width) mask that is outlined in white, or None.
         click: (x, y) in pixels of `base`.
     """
-    shown = base if mask is None else tinted(base, [mask])
+    shown = base if mask is None else tinted(base, mask)
     rows, columns = shown.shape[:2]
     factor = max(1, round(_WIDTH / columns)) if columns < _WIDTH else _WIDTH / columns
     target = (max(1, round(columns * factor)), max(1, round(rows * factor)))

@@ -81,14 +81,13 @@ def _row(dataset: Dataset, image_id: str) -> tuple[ImageRow, Counter[int]]:
     image = dataset.read(ref, (stream,))
     base = draw_of(dataset, stream, image.streams[stream]).pixels
     classes = Counter(item["class_id"] for item in image.objects)
-    by_class = [
-        np.isin(image.instances, [item["id"] for item in image.objects if item["class_id"] == class_id])
-        for class_id in sorted(classes)
-    ]
-    by_instance = [image.instances == item["id"] for item in image.objects]
+    order = sorted(classes)
+    by_class, by_instance = np.zeros((2, int(image.instances.max()) + 1), np.intp)
+    for place, item in enumerate(image.objects, start=1):
+        by_class[item["id"]], by_instance[item["id"]] = 1 + order.index(item["class_id"]), place
     row = ImageRow(
         label=dataset.name,
-        pictures=(base, _painted(base, by_class), _painted(base, by_instance)),
+        pictures=(base, *(_painted(base, number[image.instances]) for number in (by_class, by_instance))),
         notes=(
             f"{stream}, {image_id}",
             f"{len(classes)} class{'es' * (len(classes) > 1)}",
@@ -98,11 +97,9 @@ def _row(dataset: Dataset, image_id: str) -> tuple[ImageRow, Counter[int]]:
     return row, classes
 
 
-def _painted(base: NDArray[np.uint8], masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.uint8]:
-    """Paints each mask in a flat colour on a darkened image."""
+def _painted(base: NDArray[np.uint8], labels: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Paints each region of a map in a flat colour on a darkened image."""
     colours: Any = mpl.colormaps["tab20"].colors  # type: ignore[attr-defined]
-    painted = muted(base) // 3
-    for place, mask in enumerate(masks):
-        # tab20 alternates strong and pale colours: use all strong ones first.
-        painted[mask] = np.rint(255 * np.array([*colours[::2], *colours[1::2]][place % len(colours)]))
-    return painted
+    # tab20 alternates strong and pale colours: use all strong ones first.
+    flat = np.rint(255 * np.array([*colours[::2], *colours[1::2]])).astype(np.uint8)
+    return np.where(labels[..., None] > 0, flat[(labels - 1) % len(flat)], muted(base) // 3)
