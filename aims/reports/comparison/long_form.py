@@ -116,6 +116,8 @@ def _cell_line(table: Comparison, row: ComparisonRow, column: str) -> dict[str, 
         **_score_fields(cell),
         "check": result.check.level if result else row.check.level,
         "seed_sd": percent(cell.seed_sd),
+        # A mean has no result of its own.
+        **({} if result else {"miou_large": percent(row.large(table.sized))}),
         "disc": percent(cell.disc),
         "below_disc": "yes" if cell.below_disc else "",
         "rank": cell.rank,
