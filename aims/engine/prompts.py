@@ -171,18 +171,22 @@ def evaluate_prompts(
     rows: list[PromptRow] = []
     places = range(len(refs))
     for place, item, features in encoded(model, source, refs, places, precision, workers, on_image):
-        with torch.inference_mode():
-            rows.extend(PromptEvaluator(model, source, item, features, precision).rows(plan, place))
+        # A few instances at a time, fewer for large images: each has masks at the resolution of the map.
+        step = max(1, min(PROMPTS, PIXELS // scored_map(item, source).size))
+        for start in range(0, len(item.ids), step):
+            part = item.some(slice(start, start + step))
+            with torch.inference_mode():
+                rows.extend(PromptEvaluator(model, source, part, features, precision).rows(plan, place))
     return require_rows(rows, source.dataset.name, source.protocol)
 
 
 class PromptEvaluator:
-    """Predicts masks for the instances of one encoded image, under every kind of prompt, and scores them.
+    """Predicts masks for some instances of an encoded image, under every kind of prompt, and scores them.
 
     Args:
         model: the model, in evaluation mode.
         source: dataset, modality, protocol, scaling.
-        item: the image and its instances.
+        item: the image and the instances, whose prompts are decoded together.
         features: features of the image, from `Segmenter.embed`.
         precision: "float32" or "bf16".
     """
@@ -197,7 +201,7 @@ class PromptEvaluator:
         self.truth = GroundTruthMap(self.instances, model.device)
 
     def rows(self, plan: PromptPlan, number: int) -> Iterator[PromptRow]:
-        """Scores all instances of the image.
+        """Scores the instances.
 
         Args:
             plan: prompts of the evaluation.
@@ -279,7 +283,7 @@ class PromptEvaluator:
     def _predict(
         self, coords: Tensor, labels: Tensor, boxes: Tensor | None = None, before: Tensor | None = None
     ) -> tuple[list[Mask], list[float], Tensor]:
-        """Predicts the masks of all instances, one prompt each, and computes their IoU.
+        """Predicts the masks of the instances, one prompt each, and computes their IoU.
 
         Args:
             coords: (instances, points, 2) in pixels of the model input.
@@ -290,26 +294,10 @@ class PromptEvaluator:
         Returns:
             Masks on the map of the IoU, their IoU, and (instances, mask, mask) mask logits.
         """
-        # Fewer prompts at once for large images: logits are resized to the resolution of the map.
-        step = max(1, min(PROMPTS, PIXELS // self.instances.size))
-        masks: list[Mask] = []
-        ious: list[float] = []
-        answers: list[Tensor] = []
-        for start in range(0, len(coords), step):
-            part = slice(start, start + step)
-            optional = (None if each is None else each[part] for each in (boxes, before))
-            logits, _ = predict(
-                self.model,
-                self.features,
-                coords[part],
-                labels[part],
-                *optional,
-                precision=self.precision,
-            )
-            answers.append(logits)
-            predicted = threshold(logits, self.size)
-            found = self.truth.iou(predicted, self.item.ids[part], self.smoothing)
-            # An instance without a pixel on the map counts as 0.
-            ious += [0.0 if value is None else value for value in found]
-            masks += list(predicted.cpu().numpy())
-        return masks, ious, torch.cat(answers)
+        logits, _ = predict(
+            self.model, self.features, coords, labels, boxes, before, precision=self.precision
+        )
+        predicted = threshold(logits, self.size)
+        ious = self.truth.iou(predicted, self.item.ids, self.smoothing)
+        # An instance without a pixel on the map counts as 0.
+        return list(predicted.cpu().numpy()), [value or 0.0 for value in ious], logits

@@ -377,6 +377,11 @@ class EvaluationImage(EvaluationTargets):
     image: Channels
     point_coords: Float[Tensor, "instances 1 2"]
 
+    def some(self, part: slice) -> EvaluationImage:
+        """Returns the image with some of its instances alone."""
+        names = ("ids", "clicks", "class_ids", "areas", "point_coords")
+        return dataclasses.replace(self, **{name: getattr(self, name)[part] for name in names})
+
     def pin_memory(self) -> EvaluationImage:
         """Page-locks the tensors; called by PyTorch's `DataLoader`."""
         return dataclasses.replace(

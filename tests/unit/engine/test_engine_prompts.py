@@ -125,6 +125,25 @@ def test_the_same_seed_gives_the_same_clicks(asked, dataset):
     assert np.abs(np.array(jitter[0]) - np.array(jitter[2])).max() > 1e-3
 
 
+def test_large_images_are_asked_few_instances_at_a_time(asked, dataset, monkeypatch):
+    record, rows, _ = asked
+    most = []
+
+    def predict(model, embeddings, coords, *given, **options):
+        most.append(len(coords))
+        return evaluating.predict(model, embeddings, coords, *given, **options)
+
+    monkeypatch.setattr(prompts, "predict", predict)
+    monkeypatch.setattr(prompts, "PIXELS", 1)
+    report = evaluate_run(record.path, dataset.folder, PromptPlan(clicks=4, jitter=3, seed=1))
+    # Without that, the masks of all instances lie in memory for as long as clicks are corrected.
+    assert set(most) == {1}
+    for one, other in zip(report.rows, rows, strict=True):
+        assert one["instance_id"] == other["instance_id"]
+        for name in ("iou_clicks", "iou_jitter", "iou_box", "boundary_iou"):
+            assert one[name] == pytest.approx(other[name], abs=1e-6)
+
+
 @pytest.mark.parametrize("last_mask", [True, False])
 def test_further_clicks_come_with_the_answer_before(asked, dataset, monkeypatch, last_mask):
     record, rows, _ = asked
