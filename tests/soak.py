@@ -429,6 +429,8 @@ def _register(soak: Soak, command: Command) -> None:
     kept = [path for path in soak.finished if path.parent == command.result.parent / command.result.name]
     for path in ([command.result] if own and soak.rng.random() < 0.3 else []) + kept[:-_KEPT]:
         soak.finished.pop(path, None)
+        # A run that is made again has other times, and so has its submission.
+        soak.finished.pop(soak.folder / "submissions" / f"{path.name}.aims.zip", None)
         (shutil.rmtree if path.is_dir() else os.unlink)(path)
 
 
