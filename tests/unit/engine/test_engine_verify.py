@@ -286,4 +286,4 @@ def test_what_is_missing_is_said(copied, dataset, tmp_path):
         verify_run(copied, toys.made_up_set(tmp_path / "other", rgb=False).folder)
     (copied / "instances.parquet").unlink()
     (problem,) = verify_run(copied, dataset.folder)
-    assert "not readable as the instances of a run" in problem
+    assert "instances.parquet: no such file; the run is not complete" in problem
