@@ -430,7 +430,9 @@ def _register(soak: Soak, command: Command) -> None:
     for path in ([command.result] if own and soak.rng.random() < 0.3 else []) + kept[:-_KEPT]:
         soak.finished.pop(path, None)
         # A run that is made again has other times, and so has its submission.
-        soak.finished.pop(soak.folder / "submissions" / f"{path.name}.aims.zip", None)
+        submission = soak.folder / "submissions" / f"{path.name}.aims.zip"
+        soak.finished.pop(submission, None)
+        submission.unlink(missing_ok=True)
         (shutil.rmtree if path.is_dir() else os.unlink)(path)
 
 
