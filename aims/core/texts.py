@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 # Control characters except tab and line feed, which lay out text; marks that turn the direction of writing,
@@ -33,6 +34,7 @@ def one_line(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
+@lru_cache(maxsize=4096)
 def escape_markdown(text: str) -> str:
     """Escapes text for one line of Markdown, also inside the cell of a table."""
     text = printable(_BREAKS.sub(" ", text))

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from aims.core.errors import AimsError, InputError
 from aims.core.files import cache_folder, inside, sha256_file
-from aims.data.manifest import MANIFEST, read_manifest
 
 #: What a repository is to the Hub. A run and an exported model are models.
 Kind = Literal["model", "dataset"]
@@ -157,6 +156,9 @@ def hub_errors(repository: Repository) -> Iterator[Any]:
 
 def _check(repository: Repository, folder: Path, api: Any) -> None:
     """Compares a snapshot with the checksums of its files; a file that differs is removed."""
+    # Imported here: it imports NumPy, and a path, which every command asks this module about, needs none.
+    from aims.data.manifest import MANIFEST, read_manifest
+
     listed = api.list_repo_tree(
         repository.name, recursive=True, revision=folder.name, repo_type=repository.kind
     )

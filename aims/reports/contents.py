@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aims.core.errors import InputError
 from aims.core.files import atomic_write, write_text
-from aims.reports.comparison.build import build_comparisons
+from aims.reports.comparison.build import outline_comparisons, with_tests
 from aims.reports.comparison.descriptions import comparison_latex, comparison_markdown
 from aims.reports.comparison.long_form import comparison_csv, cost_csv, paired_csv
-from aims.reports.comparison.pairs import Pairs, find_rivals, pair_tests
+from aims.reports.comparison.pairs import find_rivals, pair_tests
 from aims.reports.comparison.table import Comparison, comparison_json
 from aims.reports.figures.cost_figure import cost_files, cost_plot, draw_cost, import_drawing
 from aims.reports.figures.panels import open_datasets
@@ -97,14 +96,12 @@ def write_contents(
     results, unpooled = pool_seeds(loaded)
     left_out = sorted([*unusable, *unpooled], key=lambda item: item.folder)
     with_paper = against == PAPER
-    comparisons: list[Comparison] = []
-    tests: list[Iterator[dict[str, Pairs]]] = []
-    for table in build_comparisons(results, None if with_paper else against):
-        comparisons.append(table)
-        # With several processes, these are made while the tables are filled.
-        tests.append(workers.map(pair_tests, [find_rivals(table)], weight=_A_TABLE))
-    styles = RowStyles(comparisons)
-    drawn = workers.map(draw_cost, [cost_plot(table, styles) for table in comparisons], weight=_A_TABLE)
+    outlines = outline_comparisons(results, None if with_paper else against)
+    styles = RowStyles(outlines)
+    # With several processes, what other processes draw and test is made while this one fills the tables.
+    drawn = workers.map(draw_cost, [cost_plot(table, styles) for table in outlines], weight=_A_TABLE)
+    tests = workers.map(pair_tests, [*map(find_rivals, outlines)], weight=_A_TABLE)
+    comparisons = [*map(with_tests, outlines)]
     workers.end()
     figures, costs = itertools.tee(drawn)
     paper_tables = fill_all(results)
@@ -123,9 +120,8 @@ def write_contents(
     }
     efficiency = label_efficiency(results)
     files |= efficiency_files(efficiency)
-    pairs = (next(found) for found in tests)
     files["index.html"] = render_page(
-        comparisons, left_out, pairs=pairs, costs=figures, data=data, title=title
+        comparisons, left_out, pairs=tests, costs=figures, data=data, title=title
     )
     files |= cost_files([*costs])
     ours = any(table.condition for tables in paper_tables for table in tables)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,13 @@ REFERENCE = "simcmf"
 Found = dict[str, Result]
 
 
-def build_comparisons(results: Sequence[Result], against: str | None = None) -> Iterator[Comparison]:
-    """Builds one table per dataset, content, protocol, backbone, weights and limit, one after the other.
+def build_comparisons(results: Sequence[Result], against: str | None = None) -> list[Comparison]:
+    """Builds the tables of `outline_comparisons`, with their ranks and tests."""
+    return [*map(with_tests, outline_comparisons(results, against))]
+
+
+def outline_comparisons(results: Sequence[Result], against: str | None = None) -> list[Comparison]:
+    """Builds one table per dataset, content, protocol, backbone, weights and limit, without ranks and tests.
 
     Modalities that stack RGB with a sensor have separate tables. Scratch starts from random weights by
     definition and is a row of the tables of all initial weights. Floors have neither backbone nor weights:
@@ -51,7 +56,29 @@ def build_comparisons(results: Sequence[Result], against: str | None = None) -> 
         raise InputError(
             f"--against {against}: no run of this; there are: {', '.join(sorted(rows)) or 'none'}"
         )
-    return (_table(condition, members, results, against) for condition, members in _shares(results))
+    return [_table(condition, members, results, against) for condition, members in _shares(results)]
+
+
+def with_tests(table: Comparison) -> Comparison:
+    """Ranks the scores of each column, and tests them against the best and against the reference row."""
+    scores = [row.cells for row in table.rows]
+    # Floors are not ranked: they are marks to read the methods against.
+    places = [place for place, row in enumerate(table.rows) if not row.is_floor]
+    ranked = rank_scores(
+        [((place, column), scores[place][column]) for place in places if column in scores[place]]
+        for column in table.columns
+    )
+    reference = next((place for place, row in enumerate(table.rows) if row.label == table.reference), None)
+    differences = _differences(scores, reference)
+    rows = (
+        dataclasses.replace(
+            row,
+            cells={column: ranked.get((place, column), score) for column, score in row.cells.items()},
+            differences=differences[place],
+        )
+        for place, row in enumerate(table.rows)
+    )
+    return dataclasses.replace(table, rows=tuple(rows))
 
 
 def _shares(results: Sequence[Result]) -> Iterator[tuple[Condition, list[Result]]]:
@@ -83,22 +110,14 @@ def _table(
     rows, details = [*floors, *learned], [*[""] * len(floors), *_details(learned)]
     columns = (*modalities, MEAN) if mean_over else modalities
     scores = _scores(rows, columns, mean_over)
-    # Floors are not ranked: they are marks to read the methods against.
-    places = range(len(floors), len(rows))
-    ranked = rank_scores(
-        [((place, column), scores[place][column]) for place in places if column in scores[place]]
-        for column in columns
-    )
     chosen = _reference(learned, condition, against)
     reference = next((place for place, found in enumerate(rows) if found is chosen), None)
-    differences = _differences(scores, reference)
     drawn = [
         ComparisonRow(
             method=_first(found).config.method,
             tuning=_first(found).config.tuning,
             detail=detail,
-            cells={column: ranked.get((place, column), score) for column, score in scores[place].items()},
-            differences=differences[place],
+            cells=scores[place],
         )
         for place, (found, detail) in enumerate(zip(rows, details, strict=True))
     ]
@@ -228,7 +247,7 @@ def _mean(scores: Sequence[Score]) -> Score:
     )
 
 
-def _differences(scores: Sequence[dict[str, Score]], reference: int | None) -> list[dict[str, Difference]]:
+def _differences(scores: Sequence[Mapping[str, Score]], reference: int | None) -> list[dict[str, Difference]]:
     """The difference of each row from the reference row, by column."""
     differences: list[dict[str, Difference]] = [{} for _ in scores]
     if reference is None:

@@ -26,12 +26,26 @@ def made_up(tmp_path_factory):
     return toys.made_up_set(tmp_path_factory.mktemp("sets") / "made-up", channels=1, stream=("thermal",))
 
 
-def test_importing_aims_imports_nothing_heavy():
+@pytest.mark.parametrize(
+    "does",
+    [
+        "import aims; dir(aims); aims.load",
+        # `aims report` says how many threads NumPy has before it is imported.
+        "from aims.cli.report import command; command.make_context('report', ['--runs', 'r', '--data', 'd'])",
+    ],
+    ids=["import", "command line"],
+)
+def test_what_imports_nothing_heavy(does):
     code = (
-        "import sys, aims; "
-        "heavy = {'torch', 'numpy', 'pyarrow', 'datasets', 'click', 'pandas'} & set(sys.modules); "
-        "assert not heavy, heavy; dir(aims); aims.load"
+        f"import sys; {does}; "
+        "heavy = {'torch', 'numpy', 'pyarrow', 'datasets', 'pandas'} & set(sys.modules); "
+        "assert not heavy, heavy"
     )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_aims_imports_no_command_line():
+    code = "import sys, aims; aims.load; assert 'click' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
