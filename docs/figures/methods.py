@@ -64,6 +64,14 @@ METHODS: dict[str, Sequence[Sequence[Box]]] = {
             *sam(PRETRAINED),
         ]
     ],
+    "simcmf-plus": [
+        [
+            image(),
+            Box("conv 3 × 3\nC → 64, ReLU", "learns"),
+            Box("conv 1 × 1, 64 → 3,\nstarts as colours", "learns"),
+            *sam(PRETRAINED),
+        ]
+    ],
     "transformer": [
         [
             image(),

@@ -86,7 +86,7 @@ TODAYS = [name for name in PROTOCOLS if name != PAPER_1.name]
 def test_the_registries_are_complete():
     assert list(METHODS) == [
         *("channel-batch", "cmx", "disc", "linear", "linear-frozen", "mlp", "oracle-disc", "random-embed"),
-        *("scratch", "simcmf", "simcmf-released", "transformer", "vipt", "zero-shot"),
+        *("scratch", "simcmf", "simcmf-plus", "simcmf-released", "transformer", "vipt", "zero-shot"),
     ]
     assert [method for method in METHODS if not has_model(method)] == ["disc", "oracle-disc"]
     assert list(TUNINGS) == ["adapter", "full", "linear-probe", "lora", "prefix", "prompt"]

@@ -70,7 +70,7 @@ def test_names_are_those_of_the_registry(kind):
 @pytest.mark.parametrize(
     ("words", "incomplete", "expected"),
     [
-        (["run", "--method"], "sim", ["simcmf", "simcmf-released"]),
+        (["run", "--method"], "sim", ["simcmf", "simcmf-plus", "simcmf-released"]),
         (["run", "--tuning"], "l", ["linear-probe", "lora"]),
         (["run", "--modality"], "rgb-h", ["rgb-hha"]),
         (["run", "--prompts"], "", ["box", "click", "clicks", "mixed"]),

@@ -12,10 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from aims.methods.base import METHODS
+from aims.methods.simcmf_plus import SimCMFPlus, match_colours, measure, start_linear
 from aims.models.alignment import Alignment, ConvAlignment
 from aims.models.segmenter import Segmenter
-
-from .matched import MatchedSimCMF, match_colours, measure, start_linear
 
 #: Shares of the pixels below the black point and below the white point.
 WINDOW = (0.01, 0.99)
@@ -29,8 +28,8 @@ _SAMPLED = 64
 
 @METHODS.register("simcmf-toned")
 @dataclass(frozen=True, kw_only=True)
-class TonedSimCMF(MatchedSimCMF):
-    """`simcmf-matched` whose module also sees every channel toned as a photograph, and its edges.
+class TonedSimCMF(SimCMFPlus):
+    """`simcmf-plus` whose module also sees every channel toned as a photograph, and its edges.
 
     The tone is a window between two percentiles of the picture and a gamma that puts its median in the
     middle (`tone`); edges are the slope of the tone. Tone and edges go into the linear map that the module

@@ -7,18 +7,18 @@ import tomllib
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import toys
 from candidate_modules import CANDIDATES, candidate_modules
+from fitted_methods import fitted, map_linearly, pictures
 
 from aims.cli.sweep import suite_fields
 from aims.core.errors import InputError
 from aims.core.records import RunContent, Scores
 from aims.methods import BACKBONES, METHODS, TUNINGS, build_model, build_shapes, count_parameters
+from aims.methods.simcmf_plus import match_colours, measure
 from aims.models.merging import alignment_layers, folded_state
-from aims.sensors.scaling import IMAGENET
 from aims.suites.suite import read_suite
 
 
@@ -32,123 +32,6 @@ def candidates():
 def weights():
     model = BACKBONES["sam-toy"].build()
     return model.state_dict()
-
-
-def pictures(channels: int, count: int = 3) -> list[torch.Tensor]:
-    """Correlated channels of different means and variances."""
-    generator = torch.Generator().manual_seed(channels)
-    mixing = torch.randn(channels, channels, generator=generator)
-    offsets = torch.randn(channels, 1, 1, generator=generator)
-    return [
-        torch.einsum("ij,jhw->ihw", mixing, torch.rand(channels, 64, 64, generator=generator)) + offsets
-        for _ in range(count)
-    ]
-
-
-def fitted(method: str, images: list[torch.Tensor], weights=None, **options: object):
-    model = build_model(
-        method=method,
-        tuning="lora",
-        backbone="sam-toy",
-        channels=len(images[0]),
-        weights=weights,
-        seed=0,
-        options=options,
-    )
-    METHODS[method](**options).fit(model, iter(images))
-    return model.eval()
-
-
-def map_linearly(weight: torch.Tensor, bias: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
-    """A linear map of the channels, in the precision of the batch."""
-    return torch.einsum("ij,bjhw->bihw", weight.to(batch), batch) + bias.to(batch)[:, None, None]
-
-
-def colours(pictures: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    pixels = pictures.detach().double().transpose(0, 1).flatten(1).numpy()
-    return pixels.mean(1), np.cov(pixels, bias=True)
-
-
-def photographs() -> np.ndarray:
-    """The covariance of normalised photographs, from the published components."""
-    axes = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
-    axes = axes / np.array(IMAGENET.std)[:, None]
-    return axes @ np.diag([0.2175, 0.0188, 0.0045]) @ axes.T
-
-
-@pytest.mark.parametrize("channels", [3, 5, 9])
-def test_the_sensor_gets_the_colours_of_photographs(candidates, channels):
-    images = pictures(channels)
-    weight, bias = candidates.matched.match_colours(*candidates.matched.measure(images))
-    mean, covariance = colours(map_linearly(weight, bias, torch.stack(images).double()))
-    np.testing.assert_allclose(mean, 0, atol=1e-9)
-    # Regularisation takes from a component 1e-3 of the largest variance over its own: here at most a tenth.
-    np.testing.assert_allclose(covariance, photographs(), rtol=0.1, atol=0.05)
-
-
-def test_one_channel_becomes_grey(candidates):
-    images = pictures(1)
-    weight, bias = candidates.matched.match_colours(*candidates.matched.measure(images))
-    mean, covariance = colours(map_linearly(weight, bias, torch.stack(images).double()))
-    assert torch.equal(weight, weight[:1].expand(3, 1))
-    assert weight[0] > 0
-    np.testing.assert_allclose(mean, 0, atol=1e-9)
-    np.testing.assert_allclose(covariance, np.trace(photographs()) / 3, rtol=2e-3)
-
-
-def test_the_order_of_the_channels_has_no_influence(candidates):
-    images, order = pictures(5), torch.tensor([3, 0, 4, 1, 2])
-    weight, bias = candidates.matched.match_colours(*candidates.matched.measure(images))
-    other = candidates.matched.match_colours(*candidates.matched.measure(image[order] for image in images))
-    torch.testing.assert_close(other[0], weight[:, order])
-    torch.testing.assert_close(other[1], bias)
-
-
-def test_a_constant_sensor_becomes_the_mean_colour(candidates):
-    images = [torch.full((2, 8, 8), 3.0)]
-    weight, bias = candidates.matched.match_colours(*candidates.matched.measure(images))
-    assert not weight.any()
-    assert not bias.any()
-
-
-@pytest.mark.parametrize("channels", [1, 2, 4])
-@pytest.mark.parametrize("depth", [1, 2, 3])
-def test_at_the_first_step_it_is_plain_sam_on_the_mapped_sensor(candidates, weights, channels, depth):
-    images = pictures(channels)
-    model = fitted("simcmf-matched", images, weights, depth=depth)
-    weight, bias = candidates.matched.match_colours(*candidates.matched.measure(images))
-    batch = torch.stack(images)
-    mapped = map_linearly(weight, bias, batch)
-    plain = BACKBONES["sam-toy"].build()
-    plain.load_state_dict(weights)
-    with torch.no_grad():
-        # Float32: the same C products, summed in another order.
-        torch.testing.assert_close(model.alignment(batch), mapped, rtol=1e-5, atol=1e-5)
-        # What the blocks of the encoder make of that, computed on another path of attention.
-        torch.testing.assert_close(model.embed(batch), plain.eval().embed(mapped), rtol=1e-3, atol=1e-4)
-
-
-def test_the_nonlinear_branch_learns_from_the_first_step_on(candidates, weights):
-    model = fitted("simcmf-matched", pictures(2), weights)
-    model.alignment(torch.stack(pictures(2))).square().mean().backward()
-    gradient = model.alignment.layers[-1].weight.grad
-    assert gradient[:, 6:].abs().amax(0).gt(0).float().mean() > 0.5
-    assert not model.alignment.layers[-1].weight[:, 6:].any()
-
-
-def test_it_is_simcmf_but_for_its_start(candidates):
-    one, other = (
-        build_shapes(method=name, tuning="lora", backbone="sam-toy", channels=9)
-        for name in ("simcmf", "simcmf-matched")
-    )
-    assert repr(one) == repr(other)
-    assert len(alignment_layers(other)) == 3
-
-
-def test_too_few_hidden_channels_are_refused(candidates):
-    with pytest.raises(InputError, match="--width must be at least 6 to carry three colours, not 5"):
-        METHODS["simcmf-matched"](width=5)
-    METHODS["simcmf-matched"](width=5, depth=1)
 
 
 def test_tones_depend_on_no_gain_and_no_offset(candidates):
@@ -197,10 +80,10 @@ def test_the_toned_start_is_linear_in_tones_and_edges(candidates, edges):
     model = fitted("simcmf-toned", images, edges=edges)
     shown = model.alignment.show(torch.stack(images))
     assert shown.shape[1] == (4 if edges else 2)
-    weight, bias = candidates.matched.match_colours(*candidates.matched.measure(shown))
+    weight, bias = match_colours(*measure(shown))
     expected = map_linearly(weight, bias, shown)
     with torch.no_grad():
-        # As for `simcmf-matched`, with weights up to ten, as edges vary little.
+        # As for `simcmf-plus`, with weights up to ten, as edges vary little.
         torch.testing.assert_close(model.alignment(torch.stack(images)), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -279,5 +162,5 @@ def test_the_suite_compares_every_method_with_every_tuning_in_every_cell(candida
         cell = tuple(entry.fields[name] for name in ("dataset", "modality", "seed"))
         cells.setdefault(cell, set()).add((entry.fields["method"], entry.fields["tuning"]))
     assert len(cells) == (5 + 5) * 2
-    methods, tunings = ("simcmf", "simcmf-matched", "simcmf-toned"), ("lora", "lora-norms-decoder")
+    methods, tunings = ("simcmf", "simcmf-plus", "simcmf-toned"), ("lora", "lora-norms-decoder")
     assert all(pairs == set(product(methods, tunings)) for pairs in cells.values())

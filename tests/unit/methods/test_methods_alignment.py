@@ -25,6 +25,7 @@ DECLARED = {
     "linear-frozen": CONV,
     "mlp": TWO_CONVS,
     "simcmf": TWO_CONVS,
+    "simcmf-plus": TWO_CONVS,
     "transformer": {
         *(
             f"alignment.{layer}.{kind}"
@@ -81,6 +82,7 @@ def test_what_a_method_declares_before_any_tuning(method: str) -> None:
         ("linear-frozen", (6, 12, 15, 21, 30)),
         ("mlp", (323, 451, 515, 643, 835)),
         ("simcmf", (835, 1_987, 2_563, 3_715, 5_443)),
+        ("simcmf-plus", (835, 1_987, 2_563, 3_715, 5_443)),
         ("transformer", (166_336, 199_104, 215_488, 248_256, 297_408)),
         ("channel-batch", (0, 0, 0, 0, 0)),
         ("simcmf-released", (91, 699, 1_219, 2_691, 5_979)),

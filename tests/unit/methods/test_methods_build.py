@@ -85,9 +85,9 @@ def test_counts_for_vit_b_at_nine_channels(method: str, tuning: str, alignment: 
 
 
 def test_all_pairs() -> None:
-    # Twelve methods with a model and six tunings: eight methods go with all six, linear-frozen with four;
+    # Thirteen methods with a model and six tunings: nine methods go with all six, linear-frozen with four;
     # scratch, vipt and zero-shot with one each.
-    assert len(PAIRS) == 8 * 6 + 4 + 3
+    assert len(PAIRS) == 9 * 6 + 4 + 3
 
 
 def simulated(*, rounds: bool) -> Prompts:

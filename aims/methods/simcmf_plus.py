@@ -28,16 +28,17 @@ REGULARISATION = 1e-3
 _CARRIERS = 6
 
 
-@METHODS.register("simcmf-matched")
+@METHODS.register("simcmf-plus")
 @dataclass(frozen=True, kw_only=True)
-class MatchedSimCMF(SimCMF):
+class SimCMFPlus(SimCMF):
     """SimCMF that starts as the linear map of the sensor onto the colours of photographs.
 
     Layers and options are those of `simcmf`; only the initial weights differ. At the first step the module is
     the linear map of `match_colours`, and the rest of its hidden channels, its nonlinear branch, contributes
-    nothing: pretrained SAM sees the sensor in the colours of photographs. Source: our own; the map is
-    whitening and colouring, as in Reinhard et al., "Color Transfer between Images" (2001), and Li et al.,
-    "Universal Style Transfer via Feature Transforms" (NeurIPS 2017).
+    nothing: pretrained SAM sees the sensor in the colours of photographs. Source: our own, chosen among
+    others by scores on validation parts (`benchmarks/candidates`); the map is whitening and colouring, as in
+    Reinhard et al., "Color Transfer between Images" (2001), and Li et al., "Universal Style Transfer via
+    Feature Transforms" (NeurIPS 2017).
     """
 
     def __post_init__(self) -> None:
