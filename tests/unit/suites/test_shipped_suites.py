@@ -233,7 +233,7 @@ def test_the_real_sensors():
                 if images != 32 or "polarization" not in place:
                     expected[*place, method, images] = 3 if images else 1
         if "polarization" not in place:
-            for method in ("linear-frozen", "mlp", "transformer", "channel-batch"):
+            for method in ("linear-frozen", "mlp", "transformer", "channel-batch", "simcmf-plus"):
                 expected[*place, method, 32] = 1
     assert runs == expected
 
