@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from aims.core.files import atomic_write
 from aims.core.records import InstanceRow
 from aims.core.vocabulary import Modality
+from aims.core.words import count
 from aims.data.looks import draw_of
 from aims.data.overlays import click_in_picture, predicted_map, tinted
 from aims.data.read import Dataset
@@ -50,8 +51,7 @@ def save_contact_sheet(
     for row in rows:
         by_image.setdefault(row["image_id"], {})[row["instance_id"]] = row
     scored = [ref for ref in refs if ref.image_id in by_image]
-    count = min(pictures, len(scored))
-    chosen = [scored[round(k)] for k in np.linspace(0, len(scored) - 1, count)]
+    chosen = [scored[round(k)] for k in np.linspace(0, len(scored) - 1, min(pictures, len(scored)))]
     drawn = [_draw_row(dataset, modality, ref, [*by_image[ref.image_id].values()]) for ref in chosen]
     with atomic_write(path) as beside:
         Image.fromarray(np.vstack(drawn)).save(beside, format="png")
@@ -67,16 +67,21 @@ def _draw_row(
     shown = draw_of(dataset, name, image.streams[name]).pixels
     places = np.zeros(int(image.instances.max()) + 1, np.int32)
     places[[row["instance_id"] for row in rows]] = np.arange(1, len(rows) + 1)
+    scale = _PANEL / width
+    tall = max(1, round(height * scale))
+    # Dots that cover half of the picture hide the masks.
+    crowded = len(rows) * _CLICK**2 > _PANEL * tall / 2
     panels = (
         (f"{image.image_id}  {modality.name}", np.zeros((height, width), np.int32)),
-        (f"truth, {len(rows)} instance{'s' * (len(rows) > 1)}", places[image.instances]),
+        (
+            f"truth, {count(len(rows), 'instance')}{', clicks left out' * crowded}",
+            places[image.instances],
+        ),
         (
             f"prediction, IoU {np.mean([row['iou'] for row in rows]):.2f}",
             predicted_map(rows, (height, width)),
         ),
     )
-    scale = _PANEL / width
-    tall = max(1, round(height * scale))
     result = Image.new("RGB", (len(panels) * (_PANEL + _GAP), _TITLE + tall + _GAP), "white")
     draw = ImageDraw.Draw(result)
     for k, (title, labels) in enumerate(panels):
@@ -86,7 +91,7 @@ def _draw_row(
         kind = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
         result.paste(pixels.resize((_PANEL, tall), kind), (left, _TITLE))
         draw.text((left, _TITLE - 5), _shortened(title), "black", _font(), anchor="ls")
-        for row in rows if k else ():
+        for row in rows if k and not crowded else ():
             x, y = click_in_picture(row, (height, width))
             at = left + (x + 0.5) * scale, _TITLE + (y + 0.5) * tall / height
             result.paste(_click(), (round(at[0] - _CLICK / 2), round(at[1] - _CLICK / 2)), _click())

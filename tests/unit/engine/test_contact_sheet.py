@@ -9,10 +9,11 @@ from pycocotools import mask as coco_mask
 
 from aims.core.vocabulary import DEFAULT_PROTOCOL, PROTOCOLS
 from aims.data.modalities import choose_dataset
+from aims.engine import contact_sheet
 from aims.engine.contact_sheet import save_contact_sheet
 
 
-def test_a_row_an_image_with_truth_and_prediction(tmp_path):
+def test_a_row_an_image_with_truth_and_prediction(tmp_path, monkeypatch):
     dataset, modality = choose_dataset(
         [toys.made_up_set(tmp_path / "made-up")], "signal", PROTOCOLS[DEFAULT_PROTOCOL]
     )
@@ -55,3 +56,12 @@ def test_a_row_an_image_with_truth_and_prediction(tmp_path):
     assert drawn[0] > drawn[1] + 1000
     # A click is a dot of 4 points in a ring, at 110 points an inch.
     assert 0 < drawn[1] < clicks * 150
+
+    # Dots that would hide the picture are left out, and its title says so: the letters are over the panel.
+    monkeypatch.setattr(contact_sheet, "_CLICK", 200)
+    save_contact_sheet(tmp_path / "crowded.png", dataset, modality, refs, rows, pictures=1)
+    crowded = cv2.imread(str(tmp_path / "crowded.png")).astype(int)
+    title = contact_sheet._TITLE
+    bare, _, untouched = np.array_split(crowded[title:], 3, axis=1)
+    assert np.array_equal(bare, untouched)
+    assert np.count_nonzero(crowded[:title] != sheets[1][:title])
