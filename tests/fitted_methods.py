@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from aims.methods import METHODS, build_model
+from aims.methods import BACKBONES, METHODS, build_model
 
 
 def pictures(channels: int, count: int = 3) -> list[torch.Tensor]:
@@ -28,7 +28,7 @@ def fitted(method: str, images: list[torch.Tensor], weights=None, **options: obj
         seed=0,
         options=options,
     )
-    METHODS[method](**options).fit(model, iter(images))
+    METHODS[method](**options).fit(model, iter(images), BACKBONES["sam-toy"].rgb)
     return model.eval()
 
 

@@ -39,7 +39,7 @@ from aims.methods.options import configure
 from aims.models.flops import count_flops
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
-from aims.sensors.scaling import IMAGENET, Constants
+from aims.sensors.scaling import Constants
 
 
 def run(job: Job, *, fresh: bool = False, observer: RunObserver | None = None) -> tuple[RunRecord, bool]:
@@ -197,7 +197,7 @@ def _plan(job: Job, refs: dict[str, tuple[ImageRef, ...]], observer: RunObserver
         job.protocol,
         # Only methods that fuse RGB with a sensor by design may know which channels are RGB (paper, Table 2).
         shuffle_seed=None if METHODS[config.method].knows_rgb else config.seed,
-        rgb=IMAGENET if backbone.rgb is None else Constants(**backbone.rgb._asdict()),
+        rgb=Constants(**backbone.rgb._asdict()),
         on_progress=observer.advance,
     )
     refs["train"] = surveyed.usable
@@ -246,7 +246,7 @@ def _fit(job: Job, model: Segmenter, source: Source, refs: Sequence[ImageRef], o
 
     method, _ = configure(job.config.method, job.config.tuning, job.config.options)
     assert isinstance(method, Method)
-    method.fit(model, images())
+    method.fit(model, images(), BACKBONES[job.config.backbone].rgb)
 
 
 def _train(job: Job, plan: _Plan, observer: RunObserver, until: int, peak: PeakMemory) -> TrainingState:

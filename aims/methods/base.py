@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aims.core.colours import RGBConstants
 from aims.core.config import NO_TUNING
 from aims.core.registry import Registry
 from aims.core.vocabulary import Modality
@@ -59,7 +60,7 @@ class Method(Baseline, ABC):
             InputError: an option or the number of channels is invalid for the method.
         """
 
-    def fit(self, model: Segmenter, images: Iterable[Tensor]) -> None:
+    def fit(self, model: Segmenter, images: Iterable[Tensor], rgb: RGBConstants) -> None:
         """Sets initial weights by the training images; by default nothing is set, and no image is read.
 
         A run calls it before its first step, unless it starts from the weights of another run. The result
@@ -69,6 +70,7 @@ class Method(Baseline, ABC):
         Args:
             model: the model that `adapt` changed, with its tuning, on the CPU.
             images: model inputs of the training part, normalised, (channels, size, size) each, read lazily.
+            rgb: the constants by which photographs are normalised for the backbone.
         """
 
 

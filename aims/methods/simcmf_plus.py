@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from aims.core.colours import IMAGENET, RGBConstants
 from aims.core.errors import InputError
 from aims.methods.base import METHODS
 from aims.methods.simcmf import SimCMF
 from aims.models.alignment import ConvAlignment
 from aims.models.segmenter import Segmenter
-from aims.sensors.scaling import IMAGENET
 
 # Principal components of the pixels of ImageNet's photographs in 0..1: variances, and (R, G, B) in the rows.
 # Source: datasets/imagenet.lua of https://github.com/facebookarchive/fb.resnet.torch (noise in colours).
@@ -46,10 +46,10 @@ class SimCMFPlus(SimCMF):
         if self.depth > 1 and self.width < _CARRIERS:
             raise InputError(f"--width must be at least {_CARRIERS} to carry three colours, not {self.width}")
 
-    def fit(self, model: Segmenter, images: Iterable[Tensor]) -> None:
+    def fit(self, model: Segmenter, images: Iterable[Tensor], rgb: RGBConstants) -> None:
         """Sets the alignment module to the linear map for these images."""
         assert isinstance(model.alignment, ConvAlignment)
-        start_linear(model.alignment, *match_colours(*measure(images)))
+        start_linear(model.alignment, *match_colours(*measure(images), rgb))
 
 
 def measure(
@@ -71,7 +71,9 @@ def measure(
 
 
 def match_colours(
-    mean: Float[Tensor, " channels"], covariance: Float[Tensor, "channels channels"]
+    mean: Float[Tensor, " channels"],
+    covariance: Float[Tensor, "channels channels"],
+    rgb: RGBConstants = IMAGENET,
 ) -> tuple[Float[Tensor, "3 channels"], Float[Tensor, " 3"]]:
     """Computes the linear map that gives a sensor the mean and the covariance of normalised photographs.
 
@@ -83,6 +85,7 @@ def match_colours(
     Args:
         mean: mean of the channels.
         covariance: their covariance.
+        rgb: the constants by which photographs are normalised.
 
     Returns:
         Weight and bias of the map, in float64.
@@ -91,25 +94,25 @@ def match_colours(
     values, vectors = (found.flip(-1)[..., :3] for found in torch.linalg.eigh(covariance))
     vectors = vectors * torch.where(vectors.sum(0) < 0, -1.0, 1.0)
     scale = torch.where(values > 0, (values + REGULARISATION * values[0]).rsqrt(), 0.0)
-    colours = _photographs()
+    middle, colours = _photographs(rgb)
     if len(mean) == 1:
         colours = colours.square().sum(1).mean().sqrt().expand(3, 1)
     weight = colours[:, : len(values)] * scale @ vectors.T
-    # The mean of photographs is 0 after SAM's normalisation, by the same constants of ImageNet.
-    return weight, -weight @ mean
+    return weight, middle - weight @ mean
 
 
-def _photographs() -> Float[Tensor, "3 3"]:
-    """Returns the principal components of photographs that were normalised for SAM, one a column.
+def _photographs(rgb: RGBConstants) -> tuple[Float[Tensor, " 3"], Float[Tensor, "3 3"]]:
+    """Returns the mean and the principal components of photographs that were normalised, one a column.
 
     Each is as long as the standard deviation along it; brightness, the first, has a positive sum.
     """
-    std = torch.tensor(IMAGENET.std, dtype=torch.float64)
+    usual, mean, std = (
+        torch.tensor(constants, dtype=torch.float64) for constants in (IMAGENET.mean, rgb.mean, rgb.std)
+    )
     axes = torch.tensor(_COMPONENTS, dtype=torch.float64).T / std[:, None]
     covariance = axes * torch.tensor(_VARIANCES, dtype=torch.float64) @ axes.T
     values, vectors = (found.flip(-1) for found in torch.linalg.eigh(covariance))
-    components: Tensor = vectors * torch.where(vectors.sum(0) < 0, -1.0, 1.0) * values.sqrt()
-    return components
+    return (usual - mean) / std, vectors * torch.where(vectors.sum(0) < 0, -1.0, 1.0) * values.sqrt()
 
 
 @torch.no_grad()

@@ -7,21 +7,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from aims.core.colours import IMAGENET, RGBConstants
 from aims.core.errors import InputError, unknown_name
 from aims.core.registry import Registry
 from aims.models.segmenter import Segmenter
-
-
-class RGBConstants(NamedTuple):
-    """Mean and standard deviation of the channels of RGB pictures scaled to 0..1."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +51,13 @@ class Backbone(ABC):
         image_size: side of the square model input, in pixels.
         checkpoint: the authors' pretrained weights; None if there are none.
         exports: formats of `aims export-model`, of which the first that can hold a model is the default.
-        rgb: mean and standard deviation of RGB, 0..1, that the weights expect; None for ImageNet's.
+        rgb: mean and standard deviation of RGB that the weights expect.
     """
 
     image_size: int
     checkpoint: Checkpoint | None = None
     exports: ClassVar[tuple[str, ...]] = ("sam", "torch")
-    rgb: RGBConstants | None = None
+    rgb: RGBConstants = IMAGENET
 
     @property
     @abstractmethod

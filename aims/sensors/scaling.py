@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from aims.core import colours
 from aims.core.schema import Array, StreamSpec
 from aims.core.vocabulary import Protocol
 
@@ -28,8 +29,8 @@ class Constants:
     std: tuple[float, ...]
 
 
-#: Constants of ImageNet for images scaled to 0..1; SAM was trained on images normalised by them.
-IMAGENET = Constants(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+#: Constants of RGB pictures where the backbone has no others.
+IMAGENET = Constants(**colours.IMAGENET._asdict())
 
 #: Streams that the `paper` protocol scales image by image, each by its own minimum and maximum, to 8 bits.
 MIN_MAX = frozenset({"depth", "thermal"})

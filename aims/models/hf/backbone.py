@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from aims.core.colours import IMAGENET, RGBConstants
 from aims.core.errors import InputError
-from aims.models.backbone import Backbone, RGBConstants
+from aims.models.backbone import Backbone
 from aims.models.hf.folder import WEIGHTS, Source
 from aims.models.segmenter import Segmenter
 
@@ -35,7 +36,7 @@ class Kind:
         shared: whether prompts and image share one positional encoding, which files hold twice.
         within: key of its configuration within that of a larger model.
         renamed: patterns of names in a file of a larger model, and what replaces them.
-        rgb: what it expects of RGB pictures where no file says it; None for ImageNet's constants.
+        rgb: what it expects of RGB pictures where no file says it.
     """
 
     model: str
@@ -45,7 +46,7 @@ class Kind:
     shared: bool = False
     within: str | None = None
     renamed: tuple[tuple[str, str], ...] = ()
-    rgb: RGBConstants | None = None
+    rgb: RGBConstants = IMAGENET
 
 
 _SAM2 = Kind(model="Sam2Model", config="Sam2Config", vision="Sam2VisionConfig", segmenter="Sam2Segmenter")

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
+from aims.core.colours import RGBConstants
 from aims.core.errors import AimsError, InputError
 from aims.core.files import sha256_file
 from aims.core.structs import convert_struct, decode_json
-from aims.models.backbone import RGBConstants
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 #: Files that say how pictures are normalised, and the key under which they do.

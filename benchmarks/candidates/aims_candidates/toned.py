@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from aims.core.colours import RGBConstants
 from aims.methods.base import METHODS
 from aims.methods.simcmf_plus import SimCMFPlus, match_colours, measure, start_linear
 from aims.models.alignment import Alignment, ConvAlignment
@@ -48,12 +49,12 @@ class TonedSimCMF(SimCMFPlus):
             channels=channels, kernel=self.kernel, width=self.width, depth=self.depth, edges=self.edges
         )
 
-    def fit(self, model: Segmenter, images: Iterable[Tensor]) -> None:
+    def fit(self, model: Segmenter, images: Iterable[Tensor], rgb: RGBConstants) -> None:
         """Sets the alignment module to the linear map for the tones and edges of these images."""
         alignment = model.alignment
         assert isinstance(alignment, TonedAlignment)
         shown = (alignment.show(image[None])[0] for image in images)
-        start_linear(alignment.convolutions, *match_colours(*measure(shown)))
+        start_linear(alignment.convolutions, *match_colours(*measure(shown), rgb))
 
 
 class TonedAlignment(Alignment):

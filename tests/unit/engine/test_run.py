@@ -116,7 +116,7 @@ def test_the_rate_is_halved_every_ten_epochs(dataset, tmp_path):
 def test_a_method_may_set_weights_by_the_training_images(dataset, tmp_path, monkeypatch):
     seen = []
 
-    def fit(self, model, images):
+    def fit(self, model, images, rgb):
         seen.extend(images)
         torch.nn.init.constant_(model.alignment.layers[0].weight, 0.5)
 

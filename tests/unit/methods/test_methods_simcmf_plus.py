@@ -7,11 +7,11 @@ import pytest
 import torch
 from fitted_methods import fitted, map_linearly, pictures
 
+from aims.core.colours import IMAGENET, RGBConstants
 from aims.core.errors import InputError
 from aims.methods import BACKBONES, METHODS, build_shapes
 from aims.methods.simcmf_plus import match_colours, measure
 from aims.models.merging import alignment_layers
-from aims.sensors.scaling import IMAGENET
 
 
 @pytest.fixture(scope="module")
@@ -24,21 +24,27 @@ def colours(pictures: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     return pixels.mean(1), np.cov(pixels, bias=True)
 
 
-def photographs() -> np.ndarray:
+HALF = RGBConstants(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+def photographs(rgb: RGBConstants = IMAGENET) -> np.ndarray:
     """The covariance of normalised photographs, from the published components."""
     axes = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
-    axes = axes / np.array(IMAGENET.std)[:, None]
+    axes = axes / np.array(rgb.std)[:, None]
     return axes @ np.diag([0.2175, 0.0188, 0.0045]) @ axes.T
 
 
 @pytest.mark.parametrize("channels", [3, 5, 9])
-def test_the_sensor_gets_the_colours_of_photographs(channels):
+@pytest.mark.parametrize(
+    ("rgb", "expected"), [(IMAGENET, 0), (HALF, (-0.03, -0.088, -0.188))], ids=["imagenet", "half"]
+)
+def test_the_sensor_gets_the_colours_of_photographs(channels, rgb, expected):
     images = pictures(channels)
-    weight, bias = match_colours(*measure(images))
+    weight, bias = match_colours(*measure(images), rgb)
     mean, covariance = colours(map_linearly(weight, bias, torch.stack(images).double()))
-    np.testing.assert_allclose(mean, 0, atol=1e-9)
+    np.testing.assert_allclose(mean, expected, atol=1e-9)
     # Regularisation takes from a component 1e-3 of the largest variance over its own: here at most a tenth.
-    np.testing.assert_allclose(covariance, photographs(), rtol=0.1, atol=0.05)
+    np.testing.assert_allclose(covariance, photographs(rgb), rtol=0.1, atol=0.05)
 
 
 def test_one_channel_becomes_grey():

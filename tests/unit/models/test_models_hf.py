@@ -10,6 +10,7 @@ import torch
 from hf_models import MODELS, make_model, save_model
 from safetensors.torch import load_file, save_file
 
+from aims.core.colours import IMAGENET
 from aims.core.errors import InputError
 from aims.methods import (
     BACKBONES,
@@ -126,14 +127,14 @@ def test_the_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_pictures_are_normalised_as_the_model_expects(folders: dict[str, str], tmp_path: Path) -> None:
-    assert BACKBONES[folders["sam2"]].rgb is None
+    assert BACKBONES[folders["sam2"]].rgb == IMAGENET
     config = Path(folders["sam2"].removeprefix("hf:")) / "config.json"
     (tmp_path / "config.json").write_bytes(config.read_bytes())
     said = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.1, 0.2, 0.3], "size": 1024}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
     assert BACKBONES[f"hf:{tmp_path}"].rgb == ((0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(said | {"do_normalize": False}))
-    assert BACKBONES[f"hf:{tmp_path}"].rgb is None
+    assert BACKBONES[f"hf:{tmp_path}"].rgb == IMAGENET
     (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [1]}')
     with pytest.raises(InputError, match="preprocessor_config"):
         BACKBONES[f"hf:{tmp_path}"]
