@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aims.core.errors import InputError
+from aims.core.normalisation import IMAGENET, Constants
 from aims.core.records import Preprocessing
 from aims.core.schema import Array, StreamSpec
 from aims.core.vocabulary import (
@@ -26,7 +27,7 @@ from aims.core.vocabulary import (
 from aims.data.instances import nearest_indices, stretch_nearest
 from aims.data.read import Dataset
 from aims.data.refs import ImageRef
-from aims.sensors.scaling import IMAGENET, Constants, published_constants, scale
+from aims.sensors.scaling import published_constants, scale
 
 log = logging.getLogger(__name__)
 

@@ -39,7 +39,6 @@ from aims.methods.options import configure
 from aims.models.flops import count_flops
 from aims.models.segmenter import Segmenter
 from aims.models.trainable import declared_parameters
-from aims.sensors.scaling import Constants
 
 
 def run(job: Job, *, fresh: bool = False, observer: RunObserver | None = None) -> tuple[RunRecord, bool]:
@@ -197,7 +196,7 @@ def _plan(job: Job, refs: dict[str, tuple[ImageRef, ...]], observer: RunObserver
         job.protocol,
         # Only methods that fuse RGB with a sensor by design may know which channels are RGB (paper, Table 2).
         shuffle_seed=None if METHODS[config.method].knows_rgb else config.seed,
-        rgb=Constants(**backbone.rgb._asdict()),
+        rgb=backbone.rgb,
         on_progress=observer.advance,
     )
     refs["train"] = surveyed.usable

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aims.core.colours import RGBConstants
 from aims.core.config import NO_TUNING
+from aims.core.normalisation import Constants
 from aims.core.registry import Registry
 from aims.core.vocabulary import Modality
 from aims.models.segmenter import Segmenter
@@ -60,7 +60,7 @@ class Method(Baseline, ABC):
             InputError: an option or the number of channels is invalid for the method.
         """
 
-    def fit(self, model: Segmenter, images: Iterable[Tensor], rgb: RGBConstants) -> None:
+    def fit(self, model: Segmenter, images: Iterable[Tensor], rgb: Constants) -> None:
         """Sets initial weights by the training images; by default nothing is set, and no image is read.
 
         A run calls it before its first step, unless it starts from the weights of another run. The result

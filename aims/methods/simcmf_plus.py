@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from aims.core.colours import IMAGENET, RGBConstants
 from aims.core.errors import InputError
+from aims.core.normalisation import IMAGENET, Constants
 from aims.methods.base import METHODS
 from aims.methods.simcmf import SimCMF
 from aims.models.alignment import ConvAlignment
@@ -46,7 +46,7 @@ class SimCMFPlus(SimCMF):
         if self.depth > 1 and self.width < _CARRIERS:
             raise InputError(f"--width must be at least {_CARRIERS} to carry three colours, not {self.width}")
 
-    def fit(self, model: Segmenter, images: Iterable[Tensor], rgb: RGBConstants) -> None:
+    def fit(self, model: Segmenter, images: Iterable[Tensor], rgb: Constants) -> None:
         """Sets the alignment module to the linear map for these images."""
         assert isinstance(model.alignment, ConvAlignment)
         start_linear(model.alignment, *match_colours(*measure(images), rgb))
@@ -73,7 +73,7 @@ def measure(
 def match_colours(
     mean: Float[Tensor, " channels"],
     covariance: Float[Tensor, "channels channels"],
-    rgb: RGBConstants = IMAGENET,
+    rgb: Constants = IMAGENET,
 ) -> tuple[Float[Tensor, "3 channels"], Float[Tensor, " 3"]]:
     """Computes the linear map that gives a sensor the mean and the covariance of normalised photographs.
 
@@ -101,7 +101,7 @@ def match_colours(
     return weight, middle - weight @ mean
 
 
-def _photographs(rgb: RGBConstants) -> tuple[Float[Tensor, " 3"], Float[Tensor, "3 3"]]:
+def _photographs(rgb: Constants) -> tuple[Float[Tensor, " 3"], Float[Tensor, "3 3"]]:
     """Returns the mean and the principal components of photographs that were normalised, one a column.
 
     Each is as long as the standard deviation along it; brightness, the first, has a positive sum.

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from aims.core.colours import IMAGENET, RGBConstants
 from aims.core.errors import InputError, unknown_name
+from aims.core.normalisation import IMAGENET, Constants
 from aims.core.registry import Registry
 from aims.models.segmenter import Segmenter
 
@@ -57,7 +57,7 @@ class Backbone(ABC):
     image_size: int
     checkpoint: Checkpoint | None = None
     exports: ClassVar[tuple[str, ...]] = ("sam", "torch")
-    rgb: RGBConstants = IMAGENET
+    rgb: Constants = IMAGENET
 
     @property
     @abstractmethod

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -16,21 +15,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from aims.core import colours
+from aims.core.normalisation import Constants
 from aims.core.schema import Array, StreamSpec
 from aims.core.vocabulary import Protocol
-
-
-@dataclass(frozen=True, kw_only=True)
-class Constants:
-    """Published mean and standard deviation of each channel, on data scaled as the paper did."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-#: Constants of RGB pictures where the backbone has no others.
-IMAGENET = Constants(**colours.IMAGENET._asdict())
 
 #: Streams that the `paper` protocol scales image by image, each by its own minimum and maximum, to 8 bits.
 MIN_MAX = frozenset({"depth", "thermal"})

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from aims.core.colours import IMAGENET, RGBConstants
 from aims.core.errors import InputError
+from aims.core.normalisation import IMAGENET, Constants
 from aims.models.backbone import Backbone
 from aims.models.hf.folder import WEIGHTS, Source
 from aims.models.segmenter import Segmenter
@@ -46,7 +46,7 @@ class Kind:
     shared: bool = False
     within: str | None = None
     renamed: tuple[tuple[str, str], ...] = ()
-    rgb: RGBConstants = IMAGENET
+    rgb: Constants = IMAGENET
 
 
 _SAM2 = Kind(model="Sam2Model", config="Sam2Config", vision="Sam2VisionConfig", segmenter="Sam2Segmenter")
@@ -61,7 +61,7 @@ _SAM3 = Kind(
         (r"^detector_model\.vision_encoder\.backbone\.", "vision_encoder.backbone."),
         (r"^tracker_neck\.", "vision_encoder.neck."),
     ),
-    rgb=RGBConstants(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    rgb=Constants(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
 )
 #: By `model_type` of config.json. The authors' files of SAM 2 and SAM 3 are of video models that hold these.
 KINDS: Mapping[str, Kind] = {

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from aims.core.colours import RGBConstants
 from aims.core.errors import AimsError, InputError
 from aims.core.files import sha256_file
+from aims.core.normalisation import Constants
 from aims.core.structs import convert_struct, decode_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -51,7 +51,7 @@ class Source:
         path = self.file(CONFIG)
         return convert_struct(_read(path), dict[str, Any], where=str(path))
 
-    def rgb(self) -> RGBConstants | None:
+    def rgb(self) -> Constants | None:
         """Reads what the model expects of RGB pictures; None if it has no file that says so.
 
         Raises:
@@ -63,7 +63,7 @@ class Source:
             content = convert_struct(_read(path), dict[str, Any], where=str(path))
             said = convert_struct(content.get(key, {}) if key else content, _Preprocessor, where=str(path))
             if said.do_normalize and said.image_mean is not None and said.image_std is not None:
-                return RGBConstants(mean=said.image_mean, std=said.image_std)
+                return Constants(mean=said.image_mean, std=said.image_std)
         return None
 
     def file(self, name: str) -> Path:

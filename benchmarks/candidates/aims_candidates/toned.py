@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from aims.core.colours import RGBConstants
+from aims.core.normalisation import Constants
 from aims.methods.base import METHODS
 from aims.methods.simcmf_plus import SimCMFPlus, match_colours, measure, start_linear
 from aims.models.alignment import Alignment, ConvAlignment
@@ -49,7 +49,7 @@ class TonedSimCMF(SimCMFPlus):
             channels=channels, kernel=self.kernel, width=self.width, depth=self.depth, edges=self.edges
         )
 
-    def fit(self, model: Segmenter, images: Iterable[Tensor], rgb: RGBConstants) -> None:
+    def fit(self, model: Segmenter, images: Iterable[Tensor], rgb: Constants) -> None:
         """Sets the alignment module to the linear map for the tones and edges of these images."""
         alignment = model.alignment
         assert isinstance(alignment, TonedAlignment)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from fitted_methods import fitted, map_linearly, pictures
 
-from aims.core.colours import IMAGENET, RGBConstants
 from aims.core.errors import InputError
+from aims.core.normalisation import IMAGENET, Constants
 from aims.methods import BACKBONES, METHODS, build_shapes
 from aims.methods.simcmf_plus import match_colours, measure
 from aims.models.merging import alignment_layers
@@ -24,10 +24,10 @@ def colours(pictures: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     return pixels.mean(1), np.cov(pixels, bias=True)
 
 
-HALF = RGBConstants(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+HALF = Constants(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
-def photographs(rgb: RGBConstants = IMAGENET) -> np.ndarray:
+def photographs(rgb: Constants = IMAGENET) -> np.ndarray:
     """The covariance of normalised photographs, from the published components."""
     axes = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
     axes = axes / np.array(rgb.std)[:, None]

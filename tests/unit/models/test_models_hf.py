@@ -10,8 +10,8 @@ import torch
 from hf_models import MODELS, make_model, save_model
 from safetensors.torch import load_file, save_file
 
-from aims.core.colours import IMAGENET
 from aims.core.errors import InputError
+from aims.core.normalisation import IMAGENET
 from aims.methods import (
     BACKBONES,
 )

@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 
 import aims
 from aims.core.errors import InputError
+from aims.core.normalisation import IMAGENET
 from aims.core.records import Preprocessing
 from aims.core.schema import StreamSpec
 from aims.core.vocabulary import STRICT
@@ -23,7 +24,6 @@ from aims.prediction.instances import Instances, encode_part
 from aims.prediction.model import Model
 from aims.prediction.options import Everything, Tiling
 from aims.prediction.tiles import Tile, everything_in_tiles, join, tiles_of
-from aims.sensors.scaling import IMAGENET
 
 
 @pytest.fixture(scope="module")
