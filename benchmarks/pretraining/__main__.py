@@ -1,7 +1,7 @@
 """Makes the pretrainings of a file of recipes one after the other, and their table.
 
-    python -m aims.benchmarks.pretraining --out DIR [--recipes FILE] [--only NAME ...] [--seconds S]
-        [--bsds DIR] [--device auto] [--table]
+    python -m aims.benchmarks.pretraining --out DIR [--recipes FILE] [--only NAME ...] [--images N]
+        [--seconds S] [--bsds DIR] [--device auto] [--table]
 
 Every recipe gets a folder DIR/NAME as `aims pretrain` writes it. DIR/table.md and DIR/table.json are written
 after each. Ctrl-C and --seconds save; the same command goes on, and leaves finished pretrainings as they are.
@@ -86,13 +86,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of all recipes")
     parser.add_argument("--recipes", type=Path, default=_RECIPES, help="TOML with [base] and [recipes.NAME]")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these recipes")
+    parser.add_argument("--images", type=int, help="images that each sees, instead of the file's")
     parser.add_argument("--seconds", type=float, help="stop after so many seconds, with everything saved")
     parser.add_argument("--bsds", type=Path, help="also score on the photographs of this folder")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--table", action="store_true", help="only write the table of what there is")
     options = parser.parse_args(arguments)
     try:
-        recipes = read_recipes(options.recipes, options.only)
+        recipes = read_recipes(options.recipes, options.only, images=options.images)
         if not options.table:
             make_all(recipes, options)
         print(write_table(recipes, options.out), end="")

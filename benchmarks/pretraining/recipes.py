@@ -29,12 +29,13 @@ class Recipe:
     settings: Mapping[str, Any]
 
 
-def read_recipes(path: Path, only: Sequence[str] = ()) -> list[Recipe]:
+def read_recipes(path: Path, only: Sequence[str] = (), *, images: int | None = None) -> list[Recipe]:
     """Reads a TOML file with the tables [base] and [recipes.NAME].
 
     Args:
         path: the file; its keys are the options of `aims pretrain`, and "about" for a recipe.
         only: names of the recipes to return; empty for all.
+        images: number of images that every recipe sees, in place of the file's.
 
     Raises:
         InputError: the file cannot be read, or a table, key or name is unknown.
@@ -43,6 +44,7 @@ def read_recipes(path: Path, only: Sequence[str] = ()) -> list[Recipe]:
     if set(content) != {"base", "recipes"} or not all(isinstance(part, dict) for part in content.values()):
         raise InputError(f"{path}: it must hold [base] and [recipes.NAME], and nothing else")
     base = _settings(content["base"], f"{path}: [base]")
+    length = {} if images is None else {"images": images}
     found = {}
     for name, table in content["recipes"].items():
         where = f"{path}: [recipes.{name}]"
@@ -51,7 +53,7 @@ def read_recipes(path: Path, only: Sequence[str] = ()) -> list[Recipe]:
             raise InputError(f"{where}: a name has letters, digits and hyphens only")
         if not isinstance(table, dict) or not isinstance(about := table.pop("about", None), str):
             raise InputError(f'{where}: write about = "what it changes"')
-        found[name] = Recipe(name=name, about=about, settings=base | _settings(table, where))
+        found[name] = Recipe(name=name, about=about, settings=base | _settings(table, where) | length)
     for name in only:
         if name not in found:
             raise unknown_name("recipe", name, found, where=str(path))

@@ -48,14 +48,15 @@ def test_from_recipes_to_a_table(tmp_path, capsys):
     recipes, out = tmp_path / "recipes.toml", tmp_path / "out"
     recipes.write_text(SMALL)
     words = ["--out", str(out), "--recipes", str(recipes), "--device", "cpu"]
-    assert command.main([*words, "--only", "rounds"]) == 0
-    assert command.main(words) == 0
+    assert command.main([*words, "--only", "rounds", "--images", "4"]) == 0
+    assert command.main([*words, "--images", "4"]) == 0
     printed = capsys.readouterr().out
     text = (out / "table.md").read_text()
     assert printed.endswith(text)
     cards = json.loads((out / "table.json").read_text())
     assert list(cards) == ["plain", "rounds"]
     assert cards["rounds"]["settings"]["rounds"] == 2
+    assert [card["images_seen"] for card in cards.values()] == [4, 4]
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
     assert [row[0] for row in rows] == ["recipe", "---", "disc", "best disc", "plain", "rounds"]
     assert rows[4][2] == f"{100 * cards['plain']['scores']['wilds']['miou']:.2f}"
