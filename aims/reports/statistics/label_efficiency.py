@@ -2,7 +2,8 @@
 
 Scores are made non-decreasing by isotonic regression (R. E. Barlow et al., Statistical inference under order
 restrictions, 1972): more images cannot make a method worse, but noise can. Between two numbers of images the
-score is linear in the logarithm of the number. Outside of what was measured nothing is claimed: a score that
+score is linear in the logarithm of the number. A score that was measured is reached, also where fewer images
+or more had a lower one. Outside of what was measured nothing is claimed: a score that
 is reached with the fewest images is reached with "at most" so many, and one above the last is not reached.
 """
 
@@ -101,7 +102,8 @@ def images_to_reach(images: FloatArray, scores: FloatArray, targets: FloatArray)
     found = np.full(len(scores), math.inf)
     found[reached[:, 0]] = images[0]
     found[between] = np.exp(logs[before] + share * (logs[after] - logs[before]))[between]
-    return found
+    measured = np.where(scores >= targets[:, None], images, math.inf).min(axis=1)
+    return np.minimum(found, measured)
 
 
 def images_needed(baseline: Sequence[Measured], target: Measured) -> Needed:

@@ -33,9 +33,9 @@ _FIELDS = (
 )
 _CAPTION = (
     "How many training images scratch needs to reach each method's score with its fewest: isotonic "
-    "regression of scratch's scores, interpolated in the logarithm of the number of images. 95 % intervals "
-    "by a bootstrap over test images (or groups of them) and seeds. Of several lengths of training the best "
-    "on validation."
+    "regression of scratch's scores, interpolated in the logarithm of the number of images, and at most a "
+    "number whose own score is as high. 95 % intervals by a bootstrap over test images (or groups of them) "
+    "and seeds. Of several lengths of training the best on validation."
 )
 
 

@@ -17,9 +17,10 @@ def scores(folder: str, field: str = "miou") -> dict[tuple[str, ...], str]:
         }
 
 
-def table(folder: str) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the first table."""
-    lines = (LEADERBOARDS / folder / "README.md").read_text("utf-8").splitlines()
+def table(folder: str, start: str = "") -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a README's first table whose header begins so."""
+    text = (LEADERBOARDS / folder / "README.md").read_text("utf-8")
+    lines = text[text.index(f"\n| {start}") :].splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     header, _, *found = rows
     return header, [row for row in found if len(row) == len(header)]
@@ -57,3 +58,30 @@ def test_real_sensors() -> None:
             assert known[of, method, tuning, number if trained else ""] == cell, (sensor, images, label)
         fewest.setdefault(of, number)
     assert fewest == dict.fromkeys(("thermal", "nir", "fluorescence", "em", "polarization"), "8")
+
+
+def test_three_more_methods_on_real_sensors() -> None:
+    known, (header, rows) = scores("real-sensors"), table("real-sensors", "32 images")
+    assert len(rows) == 4
+    for sensor, *cells in rows:
+        for label, cell in zip(header[1:], cells, strict=True):
+            assert known[modality(sensor.partition(" (")[0]), *row_of(label), "32"] == cell, (sensor, label)
+
+
+def needed(line: dict[str, str]) -> str:
+    """How many images scratch needs, in words."""
+    if line["needed"] == "inf":
+        return f"not reached with {line['most_images']}"
+    return "at most 8" if float(line["needed"]) <= 8 else f"{float(line['needed']):.0f}"
+
+
+def test_what_the_first_page_says() -> None:
+    known, (_, rows) = scores("real-sensors"), table("..", "sensor")
+    with (LEADERBOARDS / "real-sensors" / "label_efficiency.csv").open(newline="") as file:
+        lines = {line["modality"]: line for line in csv.DictReader(file) if line["method"] == "simcmf"}
+    assert len(rows) == 5
+    for sensor, *cells, last in rows:
+        of = modality(sensor.partition(" (")[0])
+        labels = [("disc", "none", ""), ("scratch", "full", "8"), ("simcmf", "lora", "8")]
+        assert cells == [known[of, *label] for label in labels], sensor
+        assert last == needed(lines[of]), sensor

@@ -52,7 +52,12 @@ class TestNumber:
     def test_of_a_curve_that_falls(self) -> None:
         """0.4 and 0.2 with 32 and 128 images become 0.3 with both."""
         assert reach((0.1, 0.4, 0.2), 0.2) == pytest.approx(16)
-        assert reach((0.1, 0.4, 0.2), 0.31) == math.inf
+        assert reach((0.1, 0.4, 0.2), 0.41) == math.inf
+
+    def test_a_measured_score_is_reached(self) -> None:
+        """Also where the regression, 0.3 with 32 and 128 images or with all, lies below it."""
+        assert reach((0.1, 0.4, 0.2), 0.31) == 32
+        assert reach((0.5, 0.3, 0.1), 0.45) == 8
 
 
 class TestInterval:
