@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from aims.core.config import NO_TUNING
+from aims.core.config import NO_TUNING, TELLING_SETTINGS, RunConfig, differing_settings
 from aims.reports.runs.conditions import Condition, by_condition
 from aims.reports.runs.results import Result
 from aims.reports.statistics.label_efficiency import Measured, Needed, images_needed
@@ -22,14 +22,22 @@ from aims.reports.tables.captions import condition_title
 from aims.reports.tables.latex import latex_text
 from aims.reports.tables.markdown import markdown_lines, markdown_text
 from aims.reports.tables.numbers import percent
-from aims.reports.tables.results_table import CONDITION_FIELDS, condition_fields, write_csv
+from aims.reports.tables.results_table import (
+    CONDITION_FIELDS,
+    SETTING_FIELDS,
+    condition_fields,
+    setting_fields,
+    write_csv,
+)
 from aims.reports.tables.table import Table, text_table
 
 #: The method that shows what labels give without pretraining.
 BASELINE = "scratch"
+#: Settings that may differ along a curve.
+_ALONG = ("train_images", "epochs", "score_every")
 _FIELDS = (
-    *(*CONDITION_FIELDS, "dataset", "fingerprint", "modality", "method", "tuning", "options", "seeds"),
-    *("images", "miou", "baseline", "needed", "low", "high", "most_images", "groups"),
+    *(*CONDITION_FIELDS, "dataset", "fingerprint", "modality", *SETTING_FIELDS, "seeds"),
+    *("images", "miou", "baseline", "needed", "low", "high", "reached_with", "most_images", "groups"),
 )
 _CAPTION = (
     "How many training images scratch needs to reach each method's score with its fewest: isotonic "
@@ -37,6 +45,12 @@ _CAPTION = (
     "by a bootstrap over test images (or groups of them) and seeds. Of several lengths of training the best "
     "on validation."
 )
+_FALLS = (
+    " As measured: scratch reached the score with so few images and fell below it with more, which the "
+    "regression takes for noise."
+)
+# Two numbers of images that differ by less are one: a number goes through its logarithm.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +83,15 @@ class LabelEfficiency:
     baseline: tuple[Point, ...]
     needed: Needed
 
+    @property
+    def reached_with(self) -> float | None:
+        """The fewest images with which scratch itself scored as high, if these are fewer than it needs by the
+        regression, because it fell with more; else None."""
+        score = self.target.result.miou
+        reached = (point.images for point in self.baseline if point.result.miou >= score)
+        fewest = next(reached, math.inf)
+        return fewest if fewest < (1 - _ROUNDING) * self.needed.images else None
+
     def words(self, images: float) -> str:
         """A number of images that scratch needs, as far as it is known."""
         fewest, most = self.baseline[0].images, self.baseline[-1].images
@@ -83,11 +106,8 @@ class LabelEfficiency:
         low, high = needed.interval or (None, None)
         return {
             **condition_fields(self.condition),
-            **{
-                name: getattr(config, name)
-                for name in ("dataset", "fingerprint", "modality", "method", "tuning")
-            },
-            "options": config.options_text,
+            **{name: getattr(config, name) for name in ("dataset", "fingerprint", "modality")},
+            **setting_fields(config),
             "seeds": " ".join(map(str, self.target.result.seeds)),
             "images": f"{self.target.images:g}",
             "miou": percent(self.target.result.miou),
@@ -95,6 +115,7 @@ class LabelEfficiency:
             "needed": f"{needed.images:.1f}",
             "low": "" if low is None else f"{low:.1f}",
             "high": "" if high is None else f"{high:.1f}",
+            "reached_with": "" if self.reached_with is None else f"{self.reached_with:g}",
             "most_images": f"{self.baseline[-1].images:g}",
             "groups": len(self.target.result.counts),
         }
@@ -134,7 +155,7 @@ def _curves(results: Sequence[Result]) -> Iterator[tuple[Point, ...]]:
         if len(known) < len(images):
             continue
         point = Point(images=float(np.mean(known)), result=result)
-        key = result.config.apart_from("seed", "train_images", "epochs", "score_every")
+        key = result.config.apart_from("seed", *_ALONG)
         curve = places.setdefault(key, {})
         if point.images not in curve or _validated(point) > _validated(curve[point.images]):
             curve[point.images] = point
@@ -191,17 +212,50 @@ def _table(condition: Condition, members: Sequence[LabelEfficiency]) -> Table:
         "scratch needs",
         "95 % interval",
     )
-    rows = []
-    for each in members:
+    names, rows = _names(members), []
+    for each, name in zip(members, names, strict=True):
         config, interval = each.target.result.config, each.needed.interval
-        method = ", ".join(filter(None, [config.method, config.tuning, config.options_text]))
+        measured = "" if each.reached_with is None else f", but with {each.reached_with:.0f} as measured"
         rows.append(
             (
-                *(config.dataset, config.modality, method),
+                *(config.dataset, config.modality, name),
                 *(f"{each.target.images:.0f}", percent(each.target.result.miou)),
                 ", ".join(f"{point.images:.0f}: {percent(point.result.miou)}" for point in each.baseline),
-                each.words(each.needed.images),
+                f"{each.words(each.needed.images)}{measured}",
                 f"[{', '.join(map(each.words, interval))}]" if interval else "",
             )
         )
-    return text_table(condition_title(condition), header, rows, texts=3, caption=_CAPTION)
+    caption = _CAPTION + _FALLS * any(each.reached_with is not None for each in members)
+    return text_table(condition_title(condition), header, rows, texts=3, caption=caption)
+
+
+def _names(members: Sequence[LabelEfficiency]) -> list[str]:
+    """Method, tuning and options of each line, with the settings that tell it from others of these."""
+    configs = [each.target.result.config for each in members]
+    alike: dict[Hashable, list[RunConfig]] = {}
+    for config in configs:
+        alike.setdefault(_kind(config), []).append(config)
+    names = []
+    for config in configs:
+        differing = differing_settings(alike[_kind(config)])
+        labels = [
+            item.label.format(value)
+            for item in TELLING_SETTINGS
+            if (value := getattr(config, item.name)) is not None
+            and item.name not in _ALONG
+            # As in the comparison, an optional setting is named wherever it is set.
+            and (item in differing or item.optional)
+        ]
+        names.append(", ".join(filter(None, [config.method, config.tuning, config.options_text, *labels])))
+    return names
+
+
+def _kind(config: RunConfig) -> Hashable:
+    return (
+        config.dataset,
+        config.fingerprint,
+        config.modality,
+        config.method,
+        config.tuning,
+        config.options_text,
+    )
