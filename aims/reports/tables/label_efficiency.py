@@ -150,11 +150,9 @@ def _curves(results: Sequence[Result]) -> Iterator[tuple[Point, ...]]:
     """Yields the results that differ in the number of images and the length of training alone, ascending."""
     places: dict[Hashable, dict[float, Point]] = {}
     for result in results:
-        images = [run.train_images or run.config.train_images for run in result.runs]
-        known = [number for number in images if number]
-        if len(known) < len(images):
+        if result.train_images is None:
             continue
-        point = Point(images=float(np.mean(known)), result=result)
+        point = Point(images=result.train_images, result=result)
         key = result.config.apart_from("seed", *_ALONG)
         curve = places.setdefault(key, {})
         if point.images not in curve or _validated(point) > _validated(curve[point.images]):
