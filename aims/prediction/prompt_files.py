@@ -169,4 +169,4 @@ def _numbers_of(row: Mapping[str, Any], names: Sequence[str]) -> tuple[float, ..
         return None
     if empty := [name for name, value in zip(names, values, strict=True) if not value]:
         raise ValueError(f"{', '.join(empty)} missing; give {', '.join(names)} or none of them")
-    return tuple(map(float, values))
+    return tuple(float(value) for value in values if value)
