@@ -37,7 +37,7 @@ BASELINE = "scratch"
 _ALONG = ("train_images", "epochs", "score_every")
 _FIELDS = (
     *(*CONDITION_FIELDS, "dataset", "fingerprint", "modality", *SETTING_FIELDS, "seeds"),
-    *("images", "miou", "baseline", "needed", "low", "high", "reached_with", "most_images", "groups"),
+    *("images", "miou", "baseline", "needed", "low", "high", "most_images", "groups"),
 )
 _CAPTION = (
     "How many training images scratch needs to reach each method's score with its fewest: isotonic "
@@ -45,12 +45,6 @@ _CAPTION = (
     "by a bootstrap over test images (or groups of them) and seeds. Of several lengths of training the best "
     "on validation."
 )
-_FALLS = (
-    " As measured: scratch reached the score with so few images and fell below it with more, which the "
-    "regression takes for noise."
-)
-# Two numbers of images that differ by less are one: a number goes through its logarithm.
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +77,6 @@ class LabelEfficiency:
     baseline: tuple[Point, ...]
     needed: Needed
 
-    @property
-    def reached_with(self) -> float | None:
-        """The fewest images with which scratch itself scored as high, if these are fewer than it needs by the
-        regression, because it fell with more; else None."""
-        score = self.target.result.miou
-        reached = (point.images for point in self.baseline if point.result.miou >= score)
-        fewest = next(reached, math.inf)
-        return fewest if fewest < (1 - _ROUNDING) * self.needed.images else None
-
     def words(self, images: float) -> str:
         """A number of images that scratch needs, as far as it is known."""
         fewest, most = self.baseline[0].images, self.baseline[-1].images
@@ -115,7 +100,6 @@ class LabelEfficiency:
             "needed": f"{needed.images:.1f}",
             "low": "" if low is None else f"{low:.1f}",
             "high": "" if high is None else f"{high:.1f}",
-            "reached_with": "" if self.reached_with is None else f"{self.reached_with:g}",
             "most_images": f"{self.baseline[-1].images:g}",
             "groups": len(self.target.result.counts),
         }
@@ -213,18 +197,16 @@ def _table(condition: Condition, members: Sequence[LabelEfficiency]) -> Table:
     names, rows = _names(members), []
     for each, name in zip(members, names, strict=True):
         config, interval = each.target.result.config, each.needed.interval
-        measured = "" if each.reached_with is None else f", but with {each.reached_with:.0f} as measured"
         rows.append(
             (
                 *(config.dataset, config.modality, name),
                 *(f"{each.target.images:.0f}", percent(each.target.result.miou)),
                 ", ".join(f"{point.images:.0f}: {percent(point.result.miou)}" for point in each.baseline),
-                f"{each.words(each.needed.images)}{measured}",
+                each.words(each.needed.images),
                 f"[{', '.join(map(each.words, interval))}]" if interval else "",
             )
         )
-    caption = _CAPTION + _FALLS * any(each.reached_with is not None for each in members)
-    return text_table(condition_title(condition), header, rows, texts=3, caption=caption)
+    return text_table(condition_title(condition), header, rows, texts=3, caption=_CAPTION)
 
 
 def _names(members: Sequence[LabelEfficiency]) -> list[str]:

@@ -143,28 +143,6 @@ class TestReport:
         (each,) = report(runs).label_efficiency
         assert each.needed.images == pytest.approx(16)
 
-    def test_a_score_that_scratch_reached_with_fewer_images_is_told(self, tmp_path: Path) -> None:
-        """0.4 and 0.2 with 8 and 32 images become 0.3 with both, below 0.35; measured is 0.4."""
-        (runs := tmp_path / "runs").mkdir()
-        for images, score in ((8, 0.4), (32, 0.2)):
-            add(runs, images, score, method="scratch")
-        add(runs, 8, 0.35)
-        add(runs, 8, 0.4, method="linear")
-        add(runs, 8, 0.45, method="random-embed")
-        found = {each.target.result.config.method: each for each in report(runs).label_efficiency}
-        assert {each.needed.images for each in found.values()} == {math.inf}
-        reached = {name: each.reached_with for name, each in found.items()}
-        assert reached == {"simcmf": 8, "linear": 8, "random-embed": None}
-        text = (tmp_path / "out" / "label_efficiency.md").read_text()
-        assert "| not reached with 32, but with 8 as measured |" in text
-        assert "As measured: scratch reached" in text
-
-    def test_a_curve_that_rises_says_nothing_of_what_was_measured(self, runs: Path) -> None:
-        for score, method in zip((0.3, 0.4, 0.6), ("simcmf", "linear", "mlp"), strict=True):
-            add(runs, 8, score, method=method)
-        assert [each.reached_with for each in report(runs).label_efficiency] == [None] * 3
-        assert "measured" not in (runs.parent / "out" / "label_efficiency.md").read_text()
-
     def test_lines_of_one_method_are_told_apart(self, runs: Path) -> None:
         for rate, epochs in ((3e-4, 10), (1e-3, 20)):
             add(runs, 8, 0.3, lr=rate, epochs=epochs)
