@@ -150,7 +150,7 @@ def command(ctx: click.Context, /, fresh: bool, as_json: bool, **arguments: Any)
     if config.backbone != NO_MODEL and content.parameters and content.parameters.total:
         trained = content.parameters.trainable.total
         table.add_row("trained", f"{trained:,} of {content.parameters.total:,} parameters")
-    if scores.instances_large and scores.miou_large:
+    if scores.instances_large and isinstance(scores.miou_large, float):
         of = f"{scores.instances_large:,} instances of at least {LARGE_SHARE} of the picture"
         table.add_row("mIoU, large", f"{_percent(scores.miou_large)} ({of})")
     at_once = content.micro_batch

@@ -15,7 +15,7 @@ from aims.core.config import NO_TUNING
 from aims.core.curve import EpochLine, best_epoch, largest_curve
 from aims.core.errors import InputError
 from aims.core.files import own_file
-from aims.core.records import METRICS, RECORD, SAMPLES, DatasetFacts, RunRecord
+from aims.core.records import METRICS, RECORD, SAMPLES, DatasetFacts, RunRecord, StreamFacts
 from aims.core.structs import read_lines
 from aims.core.vocabulary import PROTOCOLS
 from aims.data.format import decode_rgb
@@ -177,12 +177,18 @@ def _check_images(record: RunRecord, splits: Mapping[str, Sequence[ImageRef]]) -
 
 
 def _check_dataset(record: RunRecord, dataset: Dataset) -> Iterator[str]:
-    """Checks licence, citation and source, which the dataset's fingerprint covers."""
+    """Checks licence, citation, source and streams, which the dataset's fingerprint covers."""
     facts = record.content.dataset or DatasetFacts()
     for name in ("license", "citation", "url"):
         said, there = getattr(facts, name), getattr(dataset.spec, name)
         if said not in (UNSET, there):
             yield f"{RECORD}: the dataset's {name} is {said!r}, in the dataset {there!r}"
+    # Predictions scale recordings by them. Of derived streams the dataset says nothing.
+    for name, stream in (facts.streams or {}).items():
+        for key in StreamFacts.__struct_fields__ if name in dataset.spec.streams else ():
+            said, there = getattr(stream, key), getattr(dataset.spec.streams[name], key)
+            if said != there:
+                yield f"{RECORD}: the {key} of {name} is {said}, in the dataset {there}"
 
 
 def _check_start(record: RunRecord) -> Iterator[str]:

@@ -237,6 +237,9 @@ class PromptEvaluator:
         coords = self.item.point_coords
         labels = torch.ones(coords.shape[:2], dtype=torch.int64)
         clicked = [np.zeros(self.size, bool) for _ in self.item.ids]
+        for index, taken in enumerate(clicked):
+            x, y = click_on_map(self.item, index, self.size)
+            taken[y, x] = True
         first, ious, logits = self._predict(coords, labels)
         masks, curve = first, [ious]
         for _ in range(1, plan.clicks):

@@ -33,6 +33,8 @@ Recording = ArrayLike | Path | str | Image | Mapping[str, ArrayLike | Path | str
 RGB = "rgb"
 #: Least share of the measured values that must lie within the stream's valid range.
 _WITHIN = 0.5
+#: Share of the valid range below which all values of another scale lie: 255 of 65,535, 1 of 255.
+_LOWEST = 1 / 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,9 +133,9 @@ class InputRules:
             array = array.reshape(*array.shape[:2], -1)
         spec, where = self.streams.get(name), _place(given) or name
         if channels is not None:
-            if max(channels) >= array.shape[2]:
+            if missing := [channel for channel in channels if not 0 <= channel < array.shape[2]]:
                 raise InputError(
-                    f"{where}: has {array.shape[2]} channels; channel {max(channels)} (from 0) is asked for"
+                    f"{where}: has {array.shape[2]} channels; channel {missing[0]} (from 0) is asked for"
                 )
             array = array[:, :, list(channels)]
         if spec is not None and array.shape[2] != spec.channels:
@@ -155,6 +157,21 @@ class InputRules:
                 f"{where}{name} has values from {values.min():g} to {values.max():g}; the model was trained "
                 f"on {low:g} to {high:g} {spec.unit}: convert them first"
             )
+        highest = (float(values.max()) - low) / (high - low)
+        # A dark picture of a sensor that never fills its range is none of another scale.
+        if self.protocol.scaling == "valid-range" and highest < min(_LOWEST, self._mean(name) / 2):
+            log.warning(
+                "%s%s has no value above %g; the model was trained on %g to %g %s, %g on average: of another "
+                "bit depth or unit its masks mean nothing",
+                *(where, name, values.max(), low, high, spec.unit, low + self._mean(name) * (high - low)),
+            )
+
+    def _mean(self, name: str) -> float:
+        """Returns the mean of a stream over the training part, as a share of its valid range."""
+        channels = [spec.channels for spec in self.streams.values()]
+        place = [*self.streams].index(name)
+        first = sum(channels[:place])
+        return float(np.mean(self.preprocessing.mean[first : first + channels[place]]))
 
 
 def read_file(path: Path, stream: str) -> Array:
@@ -181,7 +198,7 @@ def _reduced(array: Array, spec: StreamSpec, name: str, where: str) -> Array:
         return array[:, :, :1]
     have, want = array.shape[2], spec.channels
     way = "" if have < want else f"; choose among them, e.g. channels {', '.join(map(str, range(want)))}"
-    raise InputError(f"{where}: has {have} channel{'s' * (have > 1)}, {name} has {want}{way}")
+    raise InputError(f"{where}: has {have} channel{'s' * (have != 1)}, {name} has {want}{way}")
 
 
 def _place(recording: Any) -> str:

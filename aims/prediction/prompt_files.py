@@ -18,6 +18,7 @@ from aims.prediction.instances import Instances, merge
 from aims.prediction.model import Embedding, Model
 
 _IMAGE = ("image", "file", "image_id")
+_CLICK = ("x", "y")
 _BOX = ("left", "top", "right", "bottom")
 
 
@@ -133,17 +134,39 @@ def _read_csv(path: Path) -> dict[str, list[Prompt]]:
         for number, row in enumerate(rows, start=2):
             if not row[named]:
                 raise InputError(f"{path}, line {number}: names no picture")
+            if None in row:
+                # Such as 60,5 for 60.5: every value behind it would be read as another column's.
+                raise InputError(f"{path}, line {number}: has more values than there are columns")
             key = row.get("object") or ("row", number)
             prompt = objects.setdefault(row[named], {}).setdefault(
                 key, {"points": [], "labels": [], "box": None}
             )
             try:
-                if row.get("x") and row.get("y"):
-                    prompt["points"].append((float(row["x"]), float(row["y"])))
+                click, box = (_numbers_of(row, names) for names in (_CLICK, _BOX))
+                if click is None and box is None:
+                    raise ValueError("an object without points and without a box")
+                if click is not None:
+                    prompt["points"].append(click)
                     prompt["labels"].append(int(row.get("label") or 1))
-                if row.get("left"):
-                    prompt["box"] = tuple(float(row[name]) for name in _BOX)
+                if box is not None:
+                    if prompt["box"] is not None:
+                        raise ValueError(f"object {key!r} has a box already")
+                    prompt["box"] = box
                 Prompt(**prompt)
             except (TypeError, ValueError) as error:
                 raise InputError(f"{path}, line {number}: {error}") from None
     return {image: [Prompt(**prompt) for prompt in found.values()] for image, found in objects.items()}
+
+
+def _numbers_of(row: Mapping[str, Any], names: Sequence[str]) -> tuple[float, ...] | None:
+    """Returns the numbers in some columns of a row; None if all are empty.
+
+    Raises:
+        ValueError: one is empty or no number.
+    """
+    values = [row.get(name) for name in names]
+    if not any(values):
+        return None
+    if empty := [name for name, value in zip(names, values, strict=True) if not value]:
+        raise ValueError(f"{', '.join(empty)} missing; give {', '.join(names)} or none of them")
+    return tuple(float(value) for value in values if value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import pytest
 import toys  # noqa: F401  (registers sam-toy)
@@ -41,6 +42,19 @@ def folder(tmp_path_factory):
             main([str(part) for part in command])
         assert stopped.value.code == 0
     return folder
+
+
+def test_a_score_of_0_on_large_instances_is_said(aims, folder, tmp_path):
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    (record,) = (tmp_path / "runs").glob("shapes-thermal-disc-*/run.json")
+    content = json.loads(record.read_text())
+    content["scores"]["miou_large"] = 0.0
+    record.write_text(json.dumps(content))
+    options = ("--data", folder / "data", "--runs", tmp_path / "runs", "--modality", "thermal")
+    code, out, _ = aims("run", *options, "--method", "disc")
+    assert code == 0
+    assert "mIoU, large" in out
+    assert "0.00 %" in out
 
 
 def test_run_says_what_a_floor_is_and_what_it_chose(aims, folder):

@@ -108,12 +108,12 @@ def _over_numbers(axes: Axes, table: FilledTable, _: Sequence[Result]) -> None:
 
 def _over_images(axes: Axes, table: FilledTable, results: Sequence[Result]) -> None:
     """Draws one line per row over the number of training images."""
-    seen: set[int] = set()
+    seen: set[float] = set()
     for colour, row in zip(COLOURS, table.paper.rows, strict=False):
         query = table.paper.cells[row, "all"].query
-        settings: dict[int, list[Result]] = {}
+        settings: dict[float, list[Result]] = {}
         for result in results:
-            images = result.runs[0].train_images
+            images = result.train_images
             if images is not None and query and query.fits(result.config) and _under(result, table):
                 settings.setdefault(images, []).append(result)
         # Of several settings the one that the tables choose; none where that cannot be said.
@@ -128,7 +128,7 @@ def _over_images(axes: Axes, table: FilledTable, results: Sequence[Result]) -> N
         axes.text(0.5, 0.5, "no runs yet", transform=axes.transAxes, ha="center", va="center")
         return
     axes.set_xscale("log")
-    axes.set_xticks(sorted(seen), [f"{images:,}" for images in sorted(seen)])
+    axes.set_xticks(sorted(seen), [f"{images:,.0f}" for images in sorted(seen)])
     axes.minorticks_off()
 
 

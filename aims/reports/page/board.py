@@ -55,11 +55,14 @@ def _row(row: ComparisonRow, styles: RowStyles) -> dict[str, Any]:
     }
 
 
-def _test(test: Difference) -> list[float | str]:
-    """Difference and interval in percentage points, p, Holm's p, and the verdict of the pair alone."""
-    ends = test.interval or (test.value, test.value)
-    points = [_short(100 * number) for number in (test.value, *ends)]
-    return [*points, _digits(test.p), _digits(test.p_holm or 0), str(test.verdict)]
+def _test(test: Difference) -> list[float | str | None]:
+    """Difference and interval in percentage points, p, Holm's p, and the verdict of the pair alone.
+
+    The ends of the interval are None where there is none, for a single group of images.
+    """
+    ends = [_short(100 * number) for number in test.interval] if test.interval else [None, None]
+    p = [_digits(test.p), _digits(test.p_holm or 0)]
+    return [_short(100 * test.value), *ends, *p, str(test.verdict)]
 
 
 def _short(number: float) -> float:

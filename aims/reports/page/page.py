@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from aims.core.sizes import LARGE_CLASSES, SIZES
 from aims.core.texts import finalize_html
 from aims.core.vocabulary import MODALITIES
 from aims.reports.comparison.captions import comparison_facts
@@ -188,12 +189,14 @@ def _glance(table: Comparison, galleries: Sequence[Gallery]) -> _Glance | None:
         return None
     instance = gallery.instances[gallery.typical]
     masks = {mask.place: mask for mask in instance.masks}
+    # `Gallery.typical` is among large ones where there are any.
+    large = "large " if instance.size in SIZES[LARGE_CLASSES] else ""
     return _Glance(
         stream=gallery.stream,
         instance=instance,
         masks=tuple(masks[place] for place in dict.fromkeys((rows[0], rows[-1])) if place in masks),
-        caption=f"{instance.image_id}: the middle of the instances below by mean IoU. The methods with the "
-        "highest and the lowest score, and their IoU here.",
+        caption=f"{instance.image_id}: the middle of the {large}instances below by mean IoU. The methods "
+        "with the highest and the lowest score, and their IoU here.",
     )
 
 

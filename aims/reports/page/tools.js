@@ -8,12 +8,13 @@ const hideColumn = (section, index, hide) => {
 
 const picked = (section) => rowsOf(section).filter((row) => row.querySelector(".pick").checked).map((row) => Number(row.dataset.place));
 
-// The test of two rows in a column, first minus second; tests are kept once a pair.
+// The test of two rows in a column, first minus second; tests are kept once a pair. A single group of images has no interval.
 const pairOf = (table, column, first, second) => {
   const found = (table.pairs[column] || []).find(([a, b]) => a === Math.min(first, second) && b === Math.max(first, second));
   if (!found) return null;
   const [, , value, low, high, p, holm, verdict] = found;
-  return first < second ? { value, low, high, p, holm, verdict } : { value: -value, low: -high, high: -low, p, holm, verdict };
+  const ends = low === null ? [] : first < second ? [low, high] : [-high, -low];
+  return { value: first < second ? value : -value, ends, p, holm, verdict };
 };
 
 const signed = (number) => `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(2)}`;
@@ -25,7 +26,7 @@ const headToHead = (section) => {
   const lines = table.columns.filter(([column]) => one.scores[column] && other.scores[column]).map(([column, name]) => {
     const test = pairOf(table, column, first, second);
     const texts = test
-      ? [`${signed(test.value)} [${signed(test.low)}, ${signed(test.high)}]`, String(test.p), String(test.holm), test.verdict]
+      ? [`${signed(test.value)}${test.ends.length ? ` [${test.ends.map(signed).join(", ")}]` : ""}`, String(test.p), String(test.holm), test.verdict]
       : ["not tested here (aims compare RUN RUN)", "", "", ""];
     return html("tr", {}, html("th", { scope: "row" }, name),
       ...[one.scores[column][0].toFixed(2), other.scores[column][0].toFixed(2), ...texts].map((text) => html("td", {}, text)));

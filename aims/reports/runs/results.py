@@ -62,6 +62,14 @@ class Result:
         return self.runs[0].counts
 
     @cached_property
+    def train_images(self) -> float | None:
+        """Mean number of training images over seeds, which differs where seeds draw images without instances;
+        None unless known of every run."""
+        numbers = [run.train_images or run.config.train_images for run in self.runs]
+        known = [number for number in numbers if number]
+        return float(np.mean(known)) if len(known) == len(numbers) else None
+
+    @cached_property
     def by_size(self) -> tuple[tuple[int, float | None], ...]:
         """Number and mIoU over seeds of the instances of each class of `aims.core.sizes.SIZES`.
 

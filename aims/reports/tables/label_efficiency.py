@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from aims.core.config import NO_TUNING
+from aims.core.config import NO_TUNING, TELLING_SETTINGS, RunConfig, differing_settings
 from aims.reports.runs.conditions import Condition, by_condition
 from aims.reports.runs.results import Result
 from aims.reports.statistics.label_efficiency import Measured, Needed, images_needed
@@ -22,13 +22,21 @@ from aims.reports.tables.captions import condition_title
 from aims.reports.tables.latex import latex_text
 from aims.reports.tables.markdown import markdown_lines, markdown_text
 from aims.reports.tables.numbers import percent
-from aims.reports.tables.results_table import CONDITION_FIELDS, condition_fields, write_csv
+from aims.reports.tables.results_table import (
+    CONDITION_FIELDS,
+    SETTING_FIELDS,
+    condition_fields,
+    setting_fields,
+    write_csv,
+)
 from aims.reports.tables.table import Table, text_table
 
 #: The method that shows what labels give without pretraining.
 BASELINE = "scratch"
+#: Settings that may differ along a curve.
+_ALONG = ("train_images", "epochs", "score_every")
 _FIELDS = (
-    *(*CONDITION_FIELDS, "dataset", "fingerprint", "modality", "method", "tuning", "options", "seeds"),
+    *(*CONDITION_FIELDS, "dataset", "fingerprint", "modality", *SETTING_FIELDS, "seeds"),
     *("images", "miou", "baseline", "needed", "low", "high", "most_images", "groups"),
 )
 _CAPTION = (
@@ -83,11 +91,8 @@ class LabelEfficiency:
         low, high = needed.interval or (None, None)
         return {
             **condition_fields(self.condition),
-            **{
-                name: getattr(config, name)
-                for name in ("dataset", "fingerprint", "modality", "method", "tuning")
-            },
-            "options": config.options_text,
+            **{name: getattr(config, name) for name in ("dataset", "fingerprint", "modality")},
+            **setting_fields(config),
             "seeds": " ".join(map(str, self.target.result.seeds)),
             "images": f"{self.target.images:g}",
             "miou": percent(self.target.result.miou),
@@ -129,12 +134,10 @@ def _curves(results: Sequence[Result]) -> Iterator[tuple[Point, ...]]:
     """Yields the results that differ in the number of images and the length of training alone, ascending."""
     places: dict[Hashable, dict[float, Point]] = {}
     for result in results:
-        images = [run.train_images or run.config.train_images for run in result.runs]
-        known = [number for number in images if number]
-        if len(known) < len(images):
+        if result.train_images is None:
             continue
-        point = Point(images=float(np.mean(known)), result=result)
-        key = result.config.apart_from("seed", "train_images", "epochs", "score_every")
+        point = Point(images=result.train_images, result=result)
+        key = result.config.apart_from("seed", *_ALONG)
         curve = places.setdefault(key, {})
         if point.images not in curve or _validated(point) > _validated(curve[point.images]):
             curve[point.images] = point
@@ -191,13 +194,12 @@ def _table(condition: Condition, members: Sequence[LabelEfficiency]) -> Table:
         "scratch needs",
         "95 % interval",
     )
-    rows = []
-    for each in members:
+    names, rows = _names(members), []
+    for each, name in zip(members, names, strict=True):
         config, interval = each.target.result.config, each.needed.interval
-        method = ", ".join(filter(None, [config.method, config.tuning, config.options_text]))
         rows.append(
             (
-                *(config.dataset, config.modality, method),
+                *(config.dataset, config.modality, name),
                 *(f"{each.target.images:.0f}", percent(each.target.result.miou)),
                 ", ".join(f"{point.images:.0f}: {percent(point.result.miou)}" for point in each.baseline),
                 each.words(each.needed.images),
@@ -205,3 +207,35 @@ def _table(condition: Condition, members: Sequence[LabelEfficiency]) -> Table:
             )
         )
     return text_table(condition_title(condition), header, rows, texts=3, caption=_CAPTION)
+
+
+def _names(members: Sequence[LabelEfficiency]) -> list[str]:
+    """Method, tuning and options of each line, with the settings that tell it from others of these."""
+    configs = [each.target.result.config for each in members]
+    alike: dict[Hashable, list[RunConfig]] = {}
+    for config in configs:
+        alike.setdefault(_kind(config), []).append(config)
+    names = []
+    for config in configs:
+        differing = differing_settings(alike[_kind(config)])
+        labels = [
+            item.label.format(value)
+            for item in TELLING_SETTINGS
+            if (value := getattr(config, item.name)) is not None
+            and item.name not in _ALONG
+            # As in the comparison, an optional setting is named wherever it is set.
+            and (item in differing or item.optional)
+        ]
+        names.append(", ".join(filter(None, [config.method, config.tuning, config.options_text, *labels])))
+    return names
+
+
+def _kind(config: RunConfig) -> Hashable:
+    return (
+        config.dataset,
+        config.fingerprint,
+        config.modality,
+        config.method,
+        config.tuning,
+        config.options_text,
+    )

@@ -137,6 +137,12 @@ def claim(*place, value):
         ("trained", ("dataset", "url"), "https://example.org", "the dataset's url is 'https://example.org'"),
         (
             "trained",
+            ("dataset", "streams", "signal", "valid_range"),
+            [0.0, 2.0],
+            "run.json: the valid_range of signal is (0.0, 2.0), in the dataset None",
+        ),
+        (
+            "trained",
             ("learning_rates",),
             {"scores": {"0.001": 0.999, "0.1": None}, "stopped_early": []},
             "learning_rates has 0.999 for the run's own 0.001, its score is 0.",

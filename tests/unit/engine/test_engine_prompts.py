@@ -173,6 +173,23 @@ def test_further_clicks_come_with_the_answer_before(asked, dataset, monkeypatch,
     assert np.allclose(found, usual, atol=1e-6) is not last_mask
 
 
+def test_a_first_click_that_brought_no_mask_is_not_repeated(dataset, tmp_path, monkeypatch):
+    record, _ = run(toys.job(dataset, tmp_path, epochs=1, protocol="strict"))
+    asked = []
+
+    def predict(model, embeddings, coords, *given, **options):
+        asked.append(coords)
+        logits, iou = evaluating.predict(model, embeddings, coords, *given, **options)
+        return torch.full_like(logits, -1), iou
+
+    monkeypatch.setattr(prompts, "predict", predict)
+    evaluate_run(record.path, dataset.folder, PromptPlan(clicks=3, jitter=0))
+    last = [coords for coords in asked if coords.shape[1] == 3]
+    assert last
+    for clicks in torch.cat(last):
+        assert len(clicks.unique(dim=0)) == 3
+
+
 def test_noc_counts_failures_with_all_clicks():
     row = {
         "image_id": "a",

@@ -115,6 +115,10 @@ def test_channels_are_chosen_by_number(model, array):
     assert torch.equal(model.embed(more, channels=[1, 0]).features, model.embed(array).features)
     with pytest.raises(InputError, match=r"has 3 channels; channel 3 \(from 0\) is asked for"):
         model.embed(more, channels=[0, 3])
+    with pytest.raises(InputError, match=r"channel -1 \(from 0\) is asked for"):
+        model.embed(more, channels=[0, -1])
+    with pytest.raises(InputError, match="has 0 channels, signal has 2"):
+        model.embed(more, channels=[])
 
 
 def rules(streams, mean):
@@ -144,6 +148,29 @@ def test_values_of_another_unit_are_refused():
     rules({"depth": GREY}, (0.0,)).read(metres)
     with pytest.raises(InputError, match="values from 4500 to 4500; the model was trained on 0 to 10 m"):
         rules({"depth": GREY}, (0.0,)).read(1000 * metres)
+
+
+WORDS = StreamSpec(channels=1, unit="digital number", valid_range=(0, 65535))
+
+
+@pytest.mark.parametrize("change", [lambda words: (words >> 8).astype(np.uint8), lambda words: words / 65535])
+def test_a_picture_of_another_scale_is_warned_of(change, caplog):
+    words = np.linspace(3000, 40000, 12).astype(np.uint16).reshape(3, 4)
+    # The second stream: its mean is not that of the first.
+    both = rules({"heat": GREY, "swir": WORDS}, (0.9, 0.3))
+    heat = np.ones((3, 4))
+    both.read({"heat": heat, "swir": words})
+    assert not caplog.records
+    both.read({"heat": heat, "swir": change(words)})
+    (record,) = caplog.records
+    assert "swir has no value above" in record.getMessage()
+    assert "trained on 0 to 65535 digital number, 19660.5 on average" in record.getMessage()
+
+
+def test_a_dark_picture_of_a_sensor_that_is_dark_is_not_warned_of(caplog):
+    dark = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    rules({"swir": WORDS}, (0.0003,)).read(dark)
+    assert not caplog.records
 
 
 def test_several_streams_come_by_name_and_in_one_size():

@@ -56,6 +56,12 @@ def test_json_says_the_same(tmp_path):
         ("a.csv", "image,x,y\na,1,b\n", "line 2: could not convert"),
         ("a.csv", "image,x,y\na,,\n", "line 2: an object without points"),
         ("a.csv", "image,x,y,label\na,1,2,3\n", "line 2: labels are 1 or 0"),
+        # Of one object, so that it has a prompt without what is wrong.
+        ("a.csv", "image,x,y,object\na,1,2,k\na,3,,k\n", "line 3: y missing"),
+        ("a.csv", "image,x,y,object\na,1,2,k\na,,,k\n", "line 3: an object without points"),
+        ("a.csv", "image,left,top,right,bottom,object\na,1,2,3,4,k\na,5,6,7,8,k\n", "line 3: .*box already"),
+        ("a.csv", "image,x,y,left,top,right,bottom\na,1,2,,6,7,8\n", "line 2: left missing"),
+        ("a.csv", "image,x,y\na,60,5,40,5\n", "line 2: has more values than there are columns"),
         ("a.csv", "image,x,y\n", "holds no prompt"),
         ("a.csv", "", "has the columns none"),
         ("a.json", "[", "a.json"),

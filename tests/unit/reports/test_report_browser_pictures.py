@@ -56,6 +56,7 @@ def test_the_first_screen_says_shows_and_draws(open_page):
         "simcmf,",
         "scratch,",
     ]
+    assert "the middle of the large instances below by mean IoU" in part.locator(".glance").inner_text()
 
 
 def test_a_method_has_one_colour_everywhere(open_page):

@@ -16,6 +16,7 @@ from aims.reports.comparison.pairs import find_rivals, pair_tests
 from aims.reports.comparison.table import Comparison
 from aims.reports.figures.row_styles import RowStyles
 from aims.reports.figures.style import METHOD_COLOURS
+from aims.reports.page.board import board
 from aims.reports.runs.load import load_runs
 from aims.reports.runs.results import pool_seeds
 from aims.reports.statistics.paired import compare, holm
@@ -170,6 +171,15 @@ def test_every_pair_is_tested_and_corrected_for_all(
     assert list(fewer) == [(0, 1), (0, 2), (1, 2)]
     padded = holm(np.array([*(test.p for test in fewer.values()), *[1.0] * 7]))
     assert [test.p_holm for test in fewer.values()] == pytest.approx(padded[:3].tolist())
+
+
+def test_a_single_image_gives_the_page_a_difference_without_an_interval(runs: Path, add_run: AddRun) -> None:
+    add_run({"image-1": [0.2, 0.4]})
+    add_run({"image-1": [0.3, 0.9]}, method="linear")
+    table = table_of(runs)
+    drawn = board(table, 1, pair_tests(find_rivals(table)), RowStyles([table]))
+    ((*_, value, low, high, _, _, verdict),) = drawn["pairs"]["nir"]
+    assert (value, low, high, verdict) == (30.0, None, None, "too few images to test")
 
 
 def linear(colour: str) -> np.ndarray:

@@ -148,6 +148,18 @@ class TestReport:
         (each,) = report(runs).label_efficiency
         assert each.needed.images == pytest.approx(16)
 
+    def test_lines_of_one_method_are_told_apart(self, runs: Path) -> None:
+        for rate, epochs in ((3e-4, 10), (1e-3, 20)):
+            add(runs, 8, 0.3, lr=rate, epochs=epochs)
+        add(runs, 8, 0.3, method="linear")
+        report(runs)
+        lines = (runs.parent / "out" / "label_efficiency.md").read_text().splitlines()
+        names = [line.split(" | ")[2] for line in lines if line.startswith("| ivrg-nir")]
+        assert names == ["linear, lora", "simcmf, lora, lr 0.0003", "simcmf, lora, lr 0.001"]
+        with (runs.parent / "out" / "label_efficiency.csv").open() as file:
+            rows = [row for row in csv.DictReader(file) if row["method"] == "simcmf"]
+        assert [(row["lr"], row["epochs"]) for row in rows] == [("0.0003", "10"), ("0.001", "20")]
+
     def test_other_test_instances_are_not_compared(self, runs: Path) -> None:
         record = {"images": {"train": 8, "test": 2}}
         write_run(runs, {"image-1": [0.3], "image-3": [0.3]}, record=record, train_images=8)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from made_runs import AddRun, parameters
 
+from aims.reports.figures.paper_figures import draw_figure
 from aims.reports.paper.cells import fill_table, select_setting
 from aims.reports.paper.description import RunQuery
 from aims.reports.paper.layout import paper_markdown
@@ -248,3 +249,15 @@ def test_over_images_too_settings_are_chosen_on_the_validation_part(runs: Path, 
     chosen = select_setting(found)
     assert chosen is not None
     assert (chosen.config.lr, chosen.miou) == (3e-4, 0.5)
+
+
+def test_over_images_seeds_stand_at_their_mean_number(runs: Path, add_run: AddRun) -> None:
+    """A seed may draw images that hold no instance, which are not trained on."""
+    for seed, images in ((0, 55), (1, 77)):
+        record = {"images": {"train": images, "test": 2}}
+        add_run(0.5, **PAPER, seed=seed, train_images=80, record=record)
+    results, _ = pool_seeds(load_runs(runs)[0])
+    svg, _ = draw_figure([fill("figure5b", runs)], results)
+    ticks = [element.text for element in ElementTree.fromstring(svg).iter() if element.text]
+    assert "66" in ticks
+    assert "55" not in ticks
