@@ -32,6 +32,12 @@ _MEASURED = frozenset(
     }
 )
 _JPEG = frozenset({COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY})
+# JPEG 2000 with a wavelet transform that rounds.
+_ROUNDED = frozenset(
+    {COMPRESSION.JPEG_2000_LOSSY, COMPRESSION.APERIO_JP2000_YCBC, COMPRESSION.APERIO_JP2000_RGB}
+)
+_CODING_STYLE, _TRANSFORM = b"\xff\x52", 13  # a marker of JPEG 2000, and the place of the transform after it
+_WEBP_HEAD = 64  # bytes
 _MAX_PIXELS = 1 << 30
 _JPEG_END = b"\xff\xd9"
 
@@ -84,7 +90,7 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
     return Picture(
         np.concatenate([np.atleast_3d(plane) for plane in planes], axis=-1) if count > 1 else planes[0],
         black=2**first.bitspersample - 1 if zero_is_white(first) else None,
-        lossy=first.compression in _JPEG,
+        lossy=_is_lossy(first, data),
         missing=missing,
         remarks=remarks,
     )
@@ -108,6 +114,19 @@ def raising_logged_errors(path: Path) -> Iterator[None]:
         logger.removeFilter(collect)
     if errors:
         raise SampleError(f"{path}: not a whole TIFF file ({' '.join(errors[0].split())}); {AGAIN}")
+
+
+def _is_lossy(page: Any, data: bytes) -> bool:
+    """Returns whether the compression of a page changes values, as far as its first strip or tile tells it."""
+    if page.compression in _JPEG | _ROUNDED:
+        return True
+    first = data[page.dataoffsets[0] : page.dataoffsets[0] + page.databytecounts[0]]
+    if page.compression == COMPRESSION.WEBP:
+        return b"VP8L" not in first[:_WEBP_HEAD]
+    if page.compression == COMPRESSION.JPEG2000:
+        place = first.find(_CODING_STYLE)
+        return place >= 0 and first[place + _TRANSFORM : place + _TRANSFORM + 1] == b"\0"
+    return False
 
 
 def _is_overview(page: Any, first: Any) -> bool:

@@ -26,7 +26,8 @@ def numbers(path: Path, picture: Picture) -> Array:
     as viewers show it.
 
     Raises:
-        SampleError: the file holds colours or floats, or its compression changes values.
+        SampleError: the file holds colours or floats, its alpha channel shows another mask, or its
+            compression changes values.
     """
     array = _as_shown(path, picture)
     if array.dtype.kind == "f":
@@ -58,7 +59,8 @@ def colour_codes(path: Path, picture: Picture) -> NDArray[np.int64]:
     Grey counts as three equal channels, a palette is looked up, and an alpha channel is ignored.
 
     Raises:
-        SampleError: the file does not hold 8-bit colours, or its compression changes values.
+        SampleError: the file does not hold 8-bit colours, its alpha channel shows another mask, or its
+            compression changes values.
     """
     array = _as_shown(path, picture)
     if picture.palette is not None:
@@ -78,7 +80,10 @@ def colour_codes(path: Path, picture: Picture) -> NDArray[np.int64]:
 def _as_shown(path: Path, picture: Picture) -> Array:
     """Returns the array of a label file with 0 as black."""
     if picture.lossy:
-        raise SampleError(f"{path}: JPEG labels are refused, because its compression changes values; use PNG")
+        raise SampleError(
+            f"{path}: labels in a compression that changes values (JPEG and its like) are refused; use PNG"
+        )
+    _check_alpha(path, picture.array)
     if picture.black is None:
         return picture.array
     if picture.array.dtype == np.bool_:
@@ -89,6 +94,24 @@ def _as_shown(path: Path, picture: Picture) -> Array:
             "programs invert; save it with 0 as black"
         )
     return np.uint8(picture.black) - picture.array
+
+
+def _check_alpha(path: Path, array: Array) -> None:
+    """Raises if the alpha channel, which is ignored, shows another mask than the numbers or colours."""
+    if array.shape[2] not in (2, 4):
+        return
+    drawn, alpha = array[..., :-1], array[..., -1]
+    if (alpha == alpha[0, 0]).all():
+        return
+    if hidden := np.count_nonzero((alpha == 0) & (drawn != 0).any(axis=2)):
+        raise SampleError(
+            f"{path}: {hidden} pixels are transparent and not 0, so programs show another mask than is "
+            "stored; save the one that is meant as grey or RGB"
+        )
+    if (drawn == drawn[0, 0]).all():
+        raise SampleError(
+            f"{path}: differs in its alpha channel alone, which is ignored; save that channel as grey"
+        )
 
 
 def colour_code(colour: Colour) -> int:

@@ -372,6 +372,29 @@ class TestLabels:
         with refused(SampleError, f"labels/a.png: {message}"):
             self.read(make(*edits))
 
+    @pytest.mark.parametrize(
+        ("drawn", "alpha", "message"),
+        [
+            (COLOURS[label_map()], label_map() != 2, "2 pixels are transparent and not 0, so prog"),
+            (np.full_like(COLOURS[label_map()], 255), label_map() > 0, "pixels are transparent and not 0"),
+            (np.zeros_like(COLOURS[label_map()]), label_map() > 0, "differs in its alpha channel alone"),
+            (label_map()[..., None], label_map() != 2, "2 pixels are transparent and not 0"),
+        ],
+    )
+    def test_alpha_that_shows_another_mask(
+        self, make: Make, raw: Path, drawn: Any, alpha: Any, message: str
+    ) -> None:
+        picture = np.concatenate([drawn, alpha[..., None] * np.uint8(255)], 2)
+        Image.fromarray(picture).save(raw / "labels" / "a.png")
+        with refused(SampleError, "labels/a.png: ", message):
+            self.read(make(*([self.PALETTE] if drawn.shape[2] == 3 else [])))
+
+    @pytest.mark.parametrize("alpha", [label_map() > 0, label_map() < 0])
+    def test_alpha_that_shows_no_other_mask(self, make: Make, raw: Path, alpha: Any) -> None:
+        picture = np.concatenate([self.COLOURS[label_map()], alpha[..., None] * np.uint8(255)], 2)
+        Image.fromarray(picture).save(raw / "labels" / "a.png")
+        np.testing.assert_array_equal(self.read(make(self.PALETTE)), label_map())
+
     def read(self, converter: FolderConverter) -> np.ndarray:
         labels = converter.read("train", "a").labels
         assert isinstance(labels, SemanticMap)
