@@ -195,6 +195,21 @@ class TestAnnotations:
         with refused(InputError, f"{path}: not readable as JSON"):
             Annotations(path)
 
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            (b'\xef\xbb\xbf{"a": [1.5, NaN]}', "NaN at byte 12 is no number in JSON; write null"),
+            (b'{"a": -Infinity}', "Infinity at byte 7 is no number in JSON; write null"),
+            ('{"a": "b"}'.encode("utf-16"), "byte 0 is not UTF-8; save it in UTF-8"),
+            ('{"a": "\u73bb"}'.encode("gbk"), "byte 7 is not UTF-8; save it in UTF-8"),
+            (b'{"a": Nan}', "invalid character (byte 6)"),
+        ],
+    )
+    def test_why_a_file_is_no_json(self, tmp_path, text, reason):
+        (tmp_path / "x.json").write_bytes(text)
+        with refused(InputError, "x.json: not readable as JSON (", f"{reason})"):
+            Annotations(tmp_path / "x.json")
+
     def test_missing_file(self, tmp_path):
         with refused(InputError, "none.json: no such file"):
             read_annotations(tmp_path / "none.json")
