@@ -105,8 +105,9 @@ class _Lists:
         source = self._config.splits[split]
         assert isinstance(source, Names | ListFile | TableColumn)
         roots = (self._tree.root, self._description.parent)
-        for name, where in source.listed(roots, f"{self._description} [splits] {split}"):
-            inside(self._tree.root, name, where=where)
+        for text, where in source.listed(roots, f"{self._description} [splits] {split}"):
+            inside(self._tree.root, text, where=where)
+            name = PurePosixPath(text).as_posix()  # "./a.png" as `find` lists it
             parts = self._parse(name, split)
             if parts is None:
                 raise InputError(

@@ -86,6 +86,11 @@ class TestOtherSystems:
         assert dict(converter.splits()) == {"train": ("s1/a", "b")}
         np.testing.assert_array_equal(converter.read("train", "s1/a").streams["nir"], ramp(1000))
 
+    @pytest.mark.parametrize("names", ["./nir/a.png\n./nir/b.png", "./a\nb", ".\\nir\\a.png\nnir//b.png"])
+    def test_paths_from_the_folder_itself(self, make: Make, raw: Path, names: str) -> None:
+        (raw / "t.txt").write_text(names)
+        assert dict(make((SPLITS, 'train = "t.txt"')).splits()) == {"train": ("a", "b")}
+
     def test_description_from_windows(self, raw: Path) -> None:
         config = raw / "field.toml"
         config.write_bytes(codecs.BOM_UTF8 + BASE.replace("\n", "\r\n").replace("nir/{", r"nir\\{").encode())
