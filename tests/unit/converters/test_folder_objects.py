@@ -121,6 +121,10 @@ class TestLabelMe:
         np.testing.assert_array_equal(instances[0, :5], [1, 2, 1, 3, 0])
         assert classes == {1: 2, 2: 1, 3: 2}
 
+    def test_a_shape_that_is_not_read(self, write: Write) -> None:
+        _, _, dropped = read(write(self.content(self.shape(BOX, shape_type="cuboid"))))
+        assert dropped == ("shape 1: shapes 'cuboid' are not read",)
+
     def test_what_has_no_area_is_listed(self, write: Write) -> None:
         shapes = [
             self.shape([[1, 1]], shape_type="point"),
@@ -269,6 +273,10 @@ class TestSupervisely:
         expected[1:3, 5:7] = 2
         np.testing.assert_array_equal(instances, expected)
         assert classes == {1: 1, 2: 2}
+
+    def test_a_figure_that_is_not_read(self, write: Write) -> None:
+        objects = [{**self.bitmap(png(np.ones((2, 3)))), "geometryType": "alpha_mask"}]
+        assert read(write(self.content(*objects)))[2] == ("object 1: shapes 'alpha_mask' are not read",)
 
     def test_what_cannot_be_drawn_is_listed(self, write: Write) -> None:
         broken, foreign = self.bitmap(b""), self.bitmap(b"")
