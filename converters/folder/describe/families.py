@@ -21,6 +21,8 @@ from .words import SPLIT_PARTS, names_labels, split_head, split_tail
 PICTURES = frozenset({*STREAM_SUFFIXES, *RGB_SUFFIXES})
 _MERGED = frozenset({*STREAM_SUFFIXES} - {*ARCHIVE_SUFFIXES})
 _OTHER = frozenset({".json", ".txt"})
+#: Suffixes of files that are looked into: pictures, labels, and lists.
+READ = PICTURES | _OTHER | {".csv"}
 _NUMBER = re.compile(r"(.*?)[_\-. ]?\d+")
 _ENDING = re.compile(r"(.+)([_\-. ][A-Za-z]+)")
 _SEPARATORS = "_-. "

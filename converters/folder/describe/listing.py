@@ -45,17 +45,22 @@ class Listing:
 
     Attributes:
         top: the folder.
-        count: number of files, hidden ones left out.
+        suffixes: number of files by suffix in lower case, hidden ones left out.
         hidden: number of hidden files, and of those that systems leave behind.
         misnamed: a name that is not UTF-8, if there is one.
         deep: a folder below which nothing was listed, if there is one.
     """
 
     top: Folder = field(default_factory=Folder)
-    count: int = 0
+    suffixes: Counter[str] = field(default_factory=Counter)
     hidden: int = 0
     misnamed: str | None = None
     deep: str | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of files, hidden ones left out."""
+        return self.suffixes.total()
 
 
 class Member(NamedTuple):
@@ -114,7 +119,7 @@ def _list(path: Path, folder: Folder, listing: Listing, above: frozenset[str]) -
                 inner = folder.folders[entry.name] = Folder()
                 _list(Path(entry.path), inner, listing, above | {real})
         elif entry.is_file():
-            listing.count += 1
+            listing.suffixes[PurePosixPath(entry.name).suffix.lower()] += 1
             folder.files.append(entry.name)
 
 

@@ -67,6 +67,21 @@ class TestNames:
         assert after == before
         assert "3 hidden files are passed over" in draft.unknown
 
+    def test_files_of_other_formats(self, tmp_path: Path) -> None:
+        root = pairs(tmp_path / "raw")
+        for name in ("images/0.BMP", "images/1.bmp", "a.xml", "README", "b.pgm", "c.dcm", "train.csv"):
+            write(root / name, "junk")
+        _, draft = described(root)
+        line = "6 files of formats that are not read: .bmp (2), no suffix (1), .xml (1), .pgm (1), ..."
+        assert [note for note in draft.unknown if "formats" in note] == [line]
+
+    def test_json_that_is_no_label(self, tmp_path: Path) -> None:
+        for k in range(3):
+            save(tmp_path / "raw" / "images" / f"{k}.png", picture(k))
+        write(tmp_path / "raw" / "via_export.json", '{"0.png123": {"filename": "0.png", "regions": []}}')
+        draft = FolderConverter.draft(tmp_path / "raw")
+        assert "1 JSON file in no form of labels that is read" in draft.unknown
+
     def test_suffixes_that_differ(self, tmp_path: Path) -> None:
         root = pairs(tmp_path / "raw", 4)
         os.rename(root / "images" / "0.png", root / "images" / "0.PNG")
