@@ -28,6 +28,7 @@ class Picture:
         palette: (colours, 3) uint8 RGB where `array` holds indices into it.
         black: the highest number that a sample can hold, where the file says that 0 is white; else None.
         lossy: whether the file's compression changes values.
+        alpha: whether the file says that the last channel is its alpha channel.
         missing: the number that the file declares to be no measurement, beside NaN; None if it declares none.
         remarks: what the file says about its numbers that is not applied to them.
     """
@@ -36,6 +37,7 @@ class Picture:
     palette: NDArray[np.uint8] | None = None
     black: int | None = None
     lossy: bool = False
+    alpha: bool = False
     missing: float | None = None
     remarks: tuple[str, ...] = ()
 

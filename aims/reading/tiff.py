@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import numpy as np
 import tifffile
-from tifffile import COMPRESSION, FILETYPE, PHOTOMETRIC
+from tifffile import COMPRESSION, EXTRASAMPLE, FILETYPE, PHOTOMETRIC
 
 from aims.core.schema import Array, SampleError
 from aims.reading.declared import tiff_no_data, tiff_remarks, zero_is_white
@@ -24,6 +24,7 @@ from aims.reading.decoding import AGAIN, Picture, check_upright, decoder_errors,
 
 _ORIENTATION = 274
 _AXES = ("YX", "YXS", "SYX")
+_ALPHA = (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)
 _MEASURED = frozenset(
     {
         *(PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE),
@@ -91,6 +92,7 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
         np.concatenate([np.atleast_3d(plane) for plane in planes], axis=-1) if count > 1 else planes[0],
         black=2**first.bitspersample - 1 if zero_is_white(first) else None,
         lossy=_is_lossy(first, data),
+        alpha=count == 1 and bool(first.extrasamples) and first.extrasamples[-1] in _ALPHA,
         missing=missing,
         remarks=remarks,
     )

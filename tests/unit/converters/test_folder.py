@@ -262,7 +262,8 @@ class TestFiles:
 
     def test_id_that_climbs_once_it_is_filled_in(self, make: Make) -> None:
         with refused(InputError, "[streams.nir] files: path 'nir/../a.png' leaves its folder"):
-            make(("nir/{id}.png", "nir/.{id}.png"), (SPLITS, 'train = ["./a"]')).spec()
+            named = ("license", 'image_id = "{scene}-{id}"\nlicense')
+            make(named, ("nir/{id}.png", "nir/{scene}{id}/a.png"), (SPLITS, 'train = [".-."]')).spec()
 
     @pytest.mark.parametrize("pattern", ["labels/{id}.png", "labels/{id}.*"])
     def test_missing_file(self, make: Make, raw: Path, pattern: str) -> None:
@@ -388,6 +389,24 @@ class TestLabels:
         Image.fromarray(picture).save(raw / "labels" / "a.png")
         with refused(SampleError, "labels/a.png: ", message):
             self.read(make(*([self.PALETTE] if drawn.shape[2] == 3 else [])))
+
+    @pytest.mark.parametrize("suffix", ["npy", "tif"])
+    def test_two_channels_without_alpha(self, make: Make, raw: Path, suffix: str) -> None:
+        """Classes and numbers of instances, for example."""
+        pair = np.stack([label_map(), 5 * label_map()], 2)
+        (raw / "labels" / "a.png").unlink()
+        if suffix == "npy":
+            np.save(raw / "labels" / "a.npy", pair)
+        else:
+            tifffile.imwrite(raw / "labels" / "a.tif", pair, photometric="minisblack", planarconfig="contig")
+        with refused(SampleError, f"labels/a.{suffix}: 2 channels that differ, where one number a pixel is"):
+            self.read(make(("labels/{id}.png", "labels/{id}.*")))
+
+    def test_an_array_with_its_channel_first(self, make: Make, raw: Path) -> None:
+        np.save(raw / "labels" / "a.npy", label_map()[None])
+        (raw / "labels" / "a.png").unlink()
+        with refused(SampleError, "labels/a.npy: 7 channels that differ", "save it as (height, width)"):
+            self.read(make(("labels/{id}.png", "labels/{id}.*")))
 
     @pytest.mark.parametrize("alpha", [label_map() > 0, label_map() < 0])
     def test_alpha_that_shows_no_other_mask(self, make: Make, raw: Path, alpha: Any) -> None:
