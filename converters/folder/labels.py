@@ -162,13 +162,13 @@ def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles
     picture = load_labels(path, entry.variable, files)
     if classes.drawn != "instance":
         return Labels(str(path), SemanticMap(class_map=drawn_classes(path, picture, classes, where)))
-    values = numbers(path, picture)
-    ids = [number for number in np.unique(values).tolist() if number not in classes.ids]
+    values, void = numbers(path, picture), number_classes(picture, classes)
+    ids = [number for number in np.unique(values).tolist() if number not in void]
     if ids and ids[0] < 0:
         raise SampleError(
             f"{path}: instance number {ids[0]} is negative; number instances from 1, 0 is nothing"
         )
-    drawn = np.where(np.isin(values, list(classes.ids)), values.dtype.type(0), values)
+    drawn = np.where(np.isin(values, list(void)), values.dtype.type(0), values)
     return Labels(str(path), InstanceMap(instances=drawn, class_ids=dict.fromkeys(ids, 1)))
 
 
@@ -190,4 +190,10 @@ def drawn_classes(path: Path, picture: Picture, classes: CodedClasses, where: st
     known = f"{classes.drawn} in {where} [labels] as a class, or to 'void' there,"
     if classes.drawn == "palette":
         return class_map(path, colour_codes(path, picture), classes.ids, show=show_colour, known=known)
-    return class_map(path, numbers(path, picture), classes.ids, show=show_value, known=known)
+    values = numbers(path, picture)
+    return class_map(path, values, number_classes(picture, classes), show=show_value, known=known)
+
+
+def number_classes(picture: Picture, classes: CodedClasses) -> Mapping[int, int]:
+    """Returns the class of each number; one that the file declares to be no data is void unless it has one."""
+    return classes.ids if picture.missing is None else {int(picture.missing): 0, **classes.ids}
