@@ -119,7 +119,7 @@ def raising_logged_errors(path: Path) -> Iterator[None]:
 
 
 def _is_lossy(page: Any, data: bytes) -> bool:
-    """Returns whether the compression of a page changes values, as far as its first strip or tile tells it."""
+    """Returns whether the compression of a page changes values, as far as its first strip or tile says so."""
     if page.compression in _JPEG | _ROUNDED:
         return True
     first = data[page.dataoffsets[0] : page.dataoffsets[0] + page.databytecounts[0]]

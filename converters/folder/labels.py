@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aims.core.errors import InputError
+from aims.core.names import composed
 from aims.core.schema import FileCount, InstanceMap, SampleError, SemanticMap
 from aims.reading.pictures import JPEG, MAT, Picture
 
 from ..reading.coco import CocoImage, read_annotations
 from ..reading.label_maps import class_map, colour_codes, numbers, show_colour, show_value
-from ..reading.patterns import composed
 from .classes import CodedClasses
 from .files import ImageFiles
 from .label_keys import LabelsEntry
@@ -195,5 +195,5 @@ def drawn_classes(path: Path, picture: Picture, classes: CodedClasses, where: st
 
 
 def number_classes(picture: Picture, classes: CodedClasses) -> Mapping[int, int]:
-    """Returns the class of each number; one that the file declares to be no data is void unless it has one."""
+    """Returns the class of each number; what the file declares to be no data is void unless it has one."""
     return classes.ids if picture.missing is None else {int(picture.missing): 0, **classes.ids}

@@ -11,12 +11,12 @@ import bisect
 import itertools
 import os
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import inside, is_unicode, regular_file
+from aims.core.names import composed
 
 #: The values of the named parts of one image's files, "split" among them.
 Parts = Mapping[str, str]
@@ -237,11 +237,6 @@ class NameTemplate:
 def part_names(text: str) -> list[str]:
     """Returns the names in braces of a text; `{2}` and the like are parts of regular expressions."""
     return re.findall(r"\{([a-z_][a-z0-9_]*)\}", text)
-
-
-def composed(text: str) -> str:
-    """Returns text in Unicode's form NFC, in which letters with marks are one character where possible."""
-    return unicodedata.normalize("NFC", text)
 
 
 def _any_case_suffix(pieces: list[str]) -> str:

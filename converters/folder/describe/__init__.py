@@ -148,7 +148,9 @@ def _passed_over(listing: Listing, layout: Layout) -> list[str]:
     if layout.coco:
         notes.append(f"{layout.coco[0]} is in COCO's form, which `aims convert coco` reads")
     if unread := Counter({suffix: count for suffix, count in listing.suffixes.items() if suffix not in READ}):
-        named = ", ".join(f"{suffix or 'no suffix'} ({count})" for suffix, count in unread.most_common(_NAMED))
+        named = ", ".join(
+            f"{suffix or 'no suffix'} ({count})" for suffix, count in unread.most_common(_NAMED)
+        )
         more = ", ..." * (len(unread) > _NAMED)
         notes.append(f"{texts(unread.total(), 'file', 'files')} of formats that are not read: {named}{more}")
     if layout.guess is None and (count := listing.suffixes[".json"]):

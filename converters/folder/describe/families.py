@@ -11,9 +11,10 @@ from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from aims.core.names import composed
 from aims.reading.pictures import ARCHIVE_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
 
-from ...reading.patterns import composed, part_names
+from ...reading.patterns import part_names
 from .listing import Member, Place, literal, named_as_folder
 from .words import SPLIT_PARTS, names_labels, split_head, split_tail
 
