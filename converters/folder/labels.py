@@ -57,15 +57,15 @@ class CocoLabels:
     def __init__(self, path: Path, classes: tuple[str, ...], *, names: Collection[str], where: str) -> None:
         self.annotations = read_annotations(path)
         self._names = frozenset(map(composed, names))
-        known = self.annotations.classes
-        if set(known) != set(classes):
-            only_here = [name for name in known if name not in classes] or "none"
-            only_there = [name for name in classes if name not in known] or "none"
+        known, own = (list(map(composed, listed)) for listed in (self.annotations.classes, classes))
+        if set(known) != set(own):
+            only_here = [name for name in known if name not in own] or "none"
+            only_there = [name for name in own if name not in known] or "none"
             raise InputError(
                 f"{path}: its categories are not the classes of {where}: only the file has {only_here}, "
                 f"only 'classes' has {only_there}; make them the same"
             )
-        self._class_ids = {k: classes.index(name) + 1 for k, name in enumerate(known, start=1)}
+        self._class_ids = {k: own.index(name) + 1 for k, name in enumerate(known, start=1)}
         self._by_last: dict[str, list[CocoImage]] = {}
         for image in self.annotations.images:
             name = PurePosixPath(composed(image.file_name))

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from aims.core.names import composed
 from aims.core.schema import SampleError
 from aims.core.structs import read_struct
 
@@ -83,7 +84,7 @@ def read_labelme(path: Path) -> ObjectFile:
     objects = [
         LabelledObject(
             "shape " + ", ".join(str(k + 1) for k in members),
-            content.shapes[members[0]].label,
+            composed(content.shapes[members[0]].label),
             [content.shapes[k].encode for k in members],
         )
         for members in groups.values()

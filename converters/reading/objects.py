@@ -30,7 +30,7 @@ _WITHOUT_AREA = ("point", "points", "line", "linestrip", "polyline")
 
 @dataclass(frozen=True)
 class LabelledObject:
-    """One object: its place in the file, its label, and the parts whose union it is."""
+    """One object: its place in the file, its label (text in NFC), and the parts whose union it is."""
 
     where: str
     label: Label

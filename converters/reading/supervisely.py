@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from aims.core.names import composed
 from aims.core.schema import SampleError
 from aims.core.structs import read_struct
 
@@ -88,7 +89,7 @@ def read_supervisely(path: Path) -> ObjectFile:
     if min(size) < 1:
         raise SampleError(f"{path}: 'size' is {size[0]} x {size[1]} (height x width); correct it")
     objects = [
-        LabelledObject(f"object {k}", entry.class_title, [entry.encode])
+        LabelledObject(f"object {k}", composed(entry.class_title), [entry.encode])
         for k, entry in enumerate(content.objects, start=1)
     ]
     return ObjectFile(size, objects)

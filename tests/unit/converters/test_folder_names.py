@@ -186,13 +186,14 @@ class TestNamedParts:
 def test_coco_names_in_both_forms_of_unicode(make: Make, raw: Path, form: str) -> None:
     other = {"NFC": "NFD", "NFD": "NFC"}[form]
     (raw / "nir" / "a.png").rename(raw / "nir" / f"{unicodedata.normalize(form, 'à')}.png")
-    categories = [{"id": 1, "name": "weed"}, {"id": 2, "name": "crop"}]
+    categories = [{"id": 1, "name": "weed"}, {"id": 2, "name": unicodedata.normalize(other, "blé")}]
+    classes = ('["weed", "crop"]', f'["weed", "{unicodedata.normalize(form, "blé")}"]')
     image = {"id": 1, "file_name": unicodedata.normalize(other, "nir/à.png"), "height": 5, "width": 7}
     polygon = {"id": 1, "image_id": 1, "category_id": 2, "segmentation": [[0, 0, 3, 0, 3, 3, 0, 3]]}
     content = {"images": [image], "annotations": [polygon], "categories": categories}
     (raw / "all.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8-sig")
     kind = ('kind = "semantic"\nvalues = { weed = 1, crop = 2 }', 'kind = "coco"')
-    converter = make((SPLITS, 'train = ["à"]'), (LABELS, "all.json"), kind)
+    converter = make((SPLITS, 'train = ["à"]'), (LABELS, "all.json"), kind, classes)
     labels = converter.read("train", "à").labels
     assert isinstance(labels, InstanceMap)
     assert dict(labels.class_ids) == {1: 2}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import unicodedata
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,12 @@ class TestLabelMe:
         np.testing.assert_array_equal(instances, box())
         assert (classes, dropped) == ({1: 2}, ())
         assert converter.source_files("train", "a")[1].name == "a.json"
+
+    @pytest.mark.parametrize("form", ["NFC", "NFD"])
+    def test_a_label_in_both_forms_of_unicode(self, write: Write, form: Any) -> None:
+        other = unicodedata.normalize({"NFC": "NFD", "NFD": "NFC"}[form], "blé")
+        classes = ('["weed", "crop"]', f'["weed", "{unicodedata.normalize(form, "blé")}"]')
+        assert read(write(self.content(self.shape(BOX, label=other)), classes))[1] == {1: 2}
 
     def test_a_circle(self, write: Write) -> None:
         circle = self.shape([[3.5, 2.5], [4.5, 2.5]], shape_type="circle")
