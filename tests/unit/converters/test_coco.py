@@ -171,6 +171,7 @@ class TestAnnotations:
             (content(images=[image(width=True)]), ["image 1", "'width' is True"]),
             (content("x"), "annotations[0] is 'x'"),
             (content({"image_id": 1}), ["annotations[0]", "needs 'id'"]),
+            (content({"image_id": 1, "segments_info": []}), "panoptic annotations ('segments_info'), whose"),
             (content(annotation(5, [SQUARE]), annotation(5, [SQUARE])), "annotation id 5 stands twice"),
             (content(annotation(5, [SQUARE], image_id=9)), ["annotation 5", "image_id 9"]),
             (content(annotation(5, [SQUARE], category_id=9)), ["annotation 5", "category_id 9"]),
