@@ -45,6 +45,17 @@ def pairs(root: Path, count: int = 3, dtype: str = "uint8") -> Path:
     return root
 
 
+def test_labels_named_as_one_of_several_sensors(tmp_path: Path) -> None:
+    for k in range(3):
+        save(tmp_path / "raw" / "rgb" / f"r_{2003 + 40 * k}.png", picture(k))
+        save(tmp_path / "raw" / "thermal" / f"t_{1000 + 33 * k}.png", picture(k, dtype="uint16"))
+        save(tmp_path / "raw" / "masks" / f"t_{1000 + 33 * k}.png", boxes(1))
+    content, draft = described(tmp_path / "raw")
+    assert content["streams"]["thermal"]["files"] == "thermal/{id}.png"
+    assert content["labels"]["files"] == "masks/{id}.png"
+    assert "rgb/{id}.png is left out: 0 images of 3 have such a file" in draft.unknown
+
+
 class TestNames:
     def test_letters_with_a_meaning(self, tmp_path: Path) -> None:
         """Braces, wildcards, regular expressions, quotes, spaces and Unicode in names."""
