@@ -104,8 +104,12 @@ def several_pages(path: Path, pages: int) -> SampleError:
 
 def with_palette(path: Path, indices: Array, palette: NDArray[np.uint8]) -> Picture:
     """Returns a palette image after checking that all indices lie in its palette."""
-    if int(indices.max()) >= len(palette):
+    used = np.unique(indices)
+    if int(used[-1]) >= len(palette):
         raise SampleError(
-            f"{path}: index {indices.max()} lies outside its palette of {len(palette)} colours; save it again"
+            f"{path}: index {used[-1]} lies outside its palette of {len(palette)} colours; save it again"
         )
-    return Picture(indices, palette)
+    shown = palette[used].astype(int)
+    inverted = len(used) > 1 and bool((np.diff(shown, axis=0) < 0).all())
+    remark = f"its palette shows {used[0]} as the brightest: the numbers are kept, not inverted"
+    return Picture(indices, palette, remarks=(remark,) * inverted)

@@ -11,6 +11,7 @@ import io
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -85,7 +86,8 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
                 f"{path}: {count} palette pages, whose numbers measure nothing; convert them to grey"
             )
         palette = (first.colormap >> 8).astype(np.uint8).T  # TIFF stores 16 bits per colour
-        return with_palette(path, planes[0], palette)
+        picture = with_palette(path, planes[0], palette)
+        return replace(picture, missing=missing, remarks=(*picture.remarks, *remarks))
     if first.axes == "SYX":
         planes = [np.moveaxis(plane, 0, -1) for plane in planes]
     return Picture(

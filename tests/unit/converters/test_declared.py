@@ -18,7 +18,7 @@ from refusals import refused
 from aims.cli import main
 from aims.converters.coco import CocoConverter
 from aims.core.remarks import collect_remarks
-from aims.core.schema import SampleError, SemanticMap
+from aims.core.schema import InstanceMap, SampleError, SemanticMap
 from aims.data.read import Dataset
 from aims.data.verify import verify_dataset
 from aims.data.write import convert
@@ -93,6 +93,18 @@ class TestNoData:
         labels = converter.read("train", "a").labels
         drawn = labels.class_map if isinstance(labels, SemanticMap) else labels.instances
         np.testing.assert_array_equal(drawn > 0, array == 7)
+
+    def test_is_nothing_in_a_palette(self, make: Make, raw: Path) -> None:
+        array = np.zeros((HEIGHT, WIDTH), np.uint8)
+        array[1, 2:5], array[3:] = 7, 255
+        colours, one = np.zeros((3, 256), np.uint16), ('classes = ["weed", "crop"]', 'classes = ["crop"]')
+        tifffile.imwrite(
+            raw / "labels" / "a.tif", array, photometric="palette", colormap=colours, extratags=nodata("255")
+        )
+        kind = (LABEL_KEYS, 'kind = "instance"')
+        labels = make(one, ("labels/{id}.png", "labels/{id}.tif"), kind, ONE).read("train", "a").labels
+        assert isinstance(labels, InstanceMap)
+        np.testing.assert_array_equal(labels.instances > 0, array == 7)
 
     def test_a_class_of_that_number(self, make: Make, raw: Path) -> None:
         array = np.full((HEIGHT, WIDTH), 2, np.uint8)
@@ -184,6 +196,26 @@ def test_tags_are_named(path: Path, tags: list[Tag], options: dict[str, Any], re
 def test_nothing_to_say(path: Path, tags: list[Tag], options: dict[str, Any]) -> None:
     write(path, np.uint16, tags, **options)
     assert load_picture(path.with_suffix(".tif")).remarks == ()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize(
+    ("colours", "inverted"),
+    [
+        ([[255, 255, 255], [0, 0, 0]], True),
+        ([[0, 0, 0], [255, 255, 255]], False),
+        ([[255, 255, 255], [255, 0, 0]], False),
+    ],
+)
+def test_a_palette_with_0_as_white(
+    tmp_path: Path, suffix: str, colours: list[list[int]], inverted: bool
+) -> None:
+    picture = Image.fromarray(np.eye(4, dtype=np.uint8))
+    picture.putpalette([level for colour in colours for level in colour])
+    picture.save(tmp_path / f"a.{suffix}")
+    found = load_picture(tmp_path / f"a.{suffix}").remarks
+    line = "its palette shows 0 as the brightest: the numbers are kept, not inverted"
+    assert found == (line,) * inverted
 
 
 @pytest.mark.parametrize(
