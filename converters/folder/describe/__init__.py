@@ -120,6 +120,8 @@ def _try(text: str, root: Path, make: MakeConverter) -> _Tried:
 
 
 def _nothing(listing: Listing) -> str:
+    if not listing.count and listing.broken:
+        return f"{_broken(listing)} no file; fetch what they link to"
     if not listing.count:
         return (
             "an empty folder"
@@ -132,6 +134,10 @@ def _nothing(listing: Listing) -> str:
     )
 
 
+def _broken(listing: Listing) -> str:
+    return texts(listing.broken, "link leads to", "links lead to")
+
+
 def _unlisted(layout: Layout, keys: Sequence[Key]) -> list[str]:
     count = len(layout.keys) - len(keys)
     return [f"{texts(count, 'image stands', 'images stand')} in no list of a split"] if count else []
@@ -141,6 +147,8 @@ def _passed_over(listing: Listing, layout: Layout) -> list[str]:
     notes = []
     if listing.hidden:
         notes.append(f"{texts(listing.hidden, 'hidden file is', 'hidden files are')} passed over")
+    if listing.broken:
+        notes.append(f"{_broken(listing)} no file")
     if listing.misnamed is not None:
         notes.append(f"{listing.misnamed}: a name that is not UTF-8, as others may be; rename them")
     if listing.deep:

@@ -15,6 +15,7 @@ from aims.core.errors import InputError
 from aims.core.files import is_unicode
 from aims.core.names import is_hidden
 
+from ...reading.patterns import is_broken
 from .words import SPLIT_NAMES, names_labels, names_role, split_tail, split_word
 
 #: Names of parts for the folders that tell images apart, from the top.
@@ -47,6 +48,7 @@ class Listing:
         top: the folder.
         suffixes: number of files by suffix in lower case, hidden ones left out.
         hidden: number of hidden files, and of those that systems leave behind.
+        broken: number of links that lead to no file.
         misnamed: a name that is not UTF-8, if there is one.
         deep: a folder below which nothing was listed, if there is one.
     """
@@ -54,6 +56,7 @@ class Listing:
     top: Folder = field(default_factory=Folder)
     suffixes: Counter[str] = field(default_factory=Counter)
     hidden: int = 0
+    broken: int = 0
     misnamed: str | None = None
     deep: str | None = None
 
@@ -118,6 +121,8 @@ def _list(path: Path, folder: Folder, listing: Listing, above: frozenset[str]) -
             if entry.name != "__MACOSX":
                 inner = folder.folders[entry.name] = Folder()
                 _list(Path(entry.path), inner, listing, above | {real})
+        elif is_broken(Path(entry.path)):
+            listing.broken += 1
         elif entry.is_file():
             listing.suffixes[PurePosixPath(entry.name).suffix.lower()] += 1
             folder.files.append(entry.name)

@@ -130,6 +130,16 @@ class TestNames:
         Path(os.fsdecode(os.fsencode(root / "other") + b"/\xff.png")).write_bytes(b"x")
         assert any("not UTF-8" in note for note in described(root)[1].unknown)
 
+    def test_links_that_lead_to_no_file(self, tmp_path: Path) -> None:
+        root = pairs(tmp_path / "raw")
+        (root / "images" / "9.png").symlink_to("nowhere")
+        assert "1 link leads to no file" in described(root)[1].unknown
+        for path in (*root.rglob("*.png"),):
+            path.unlink()
+            path.symlink_to("nowhere")
+        with refused(InputError, "raw: 7 links lead to no file; fetch what they link to"):
+            FolderConverter.draft(root)
+
     def test_links_in_a_circle(self, tmp_path: Path) -> None:
         root = pairs(tmp_path / "raw")
         (root / "again").symlink_to(root)

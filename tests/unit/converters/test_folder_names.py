@@ -91,6 +91,25 @@ class TestOtherSystems:
         (raw / "t.txt").write_text(names)
         assert dict(make((SPLITS, 'train = "t.txt"')).splits()) == {"train": ("a", "b")}
 
+    def test_links_that_lead_to_no_file(self, make: Make, raw: Path) -> None:
+        """As in a clone without the content that it links to."""
+        for folder in ("nir", "labels"):
+            (raw / folder / "d.png").symlink_to("../.git/annex/objects/d.png")
+        converter = make((SPLITS, 'train = "*"'))
+        assert converter.splits()["train"] == ("a", "b", "c", "d")
+        with refused(SampleError, "nir/d.png: a link that leads to no file, or in a circle; image 'd' of"):
+            converter.read("train", "d")
+
+    def test_a_mask_that_is_a_link_to_no_file(self, make: Make, raw: Path) -> None:
+        (raw / "masks" / "a").mkdir(parents=True)
+        (raw / "labels" / "a.png").rename(raw / "masks" / "a" / "0.png")
+        (raw / "masks" / "a" / "1.png").symlink_to("nowhere")
+        keys = ('kind = "semantic"\nvalues = { weed = 1, crop = 2 }', 'kind = "masks"')
+        one = ('classes = ["weed", "crop"]', 'classes = ["crop"]')
+        converter = make((SPLITS, 'train = ["a"]'), (LABELS, "masks/{id}/*.png"), keys, one)
+        with refused(SampleError, "masks/a/1.png: a link that leads to no file"):
+            converter.read("train", "a")
+
     def test_description_from_windows(self, raw: Path) -> None:
         config = raw / "field.toml"
         config.write_bytes(codecs.BOM_UTF8 + BASE.replace("\n", "\r\n").replace("nir/{", r"nir\\{").encode())
