@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from aims.core.errors import InputError
 from aims.core.names import composed
+from aims.core.remarks import remark
 from aims.core.schema import FileCount, InstanceMap, SampleError, SemanticMap
+from aims.data.instances import split_instances
 from aims.reading.pictures import JPEG, MAT, Picture
 
 from ..reading.coco import CocoImage, read_annotations
@@ -19,6 +21,8 @@ from ..reading.label_maps import class_map, colour_codes, numbers, show_colour, 
 from .classes import CodedClasses
 from .files import ImageFiles
 from .label_keys import LabelsEntry
+
+_WHITE = 255  # of masks of 8 bits
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,11 @@ def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles
             f"{path}: instance number {ids[0]} is negative; number instances from 1, 0 is nothing"
         )
     drawn = np.where(np.isin(values, list(void)), values.dtype.type(0), values)
+    if ids == [_WHITE] and split_instances(drawn).max() > 1:
+        remark(
+            path,
+            f'{_WHITE} alone, in several regions, is one instance; of a mask kind = "semantic" splits them',
+        )
     return Labels(str(path), InstanceMap(instances=drawn, class_ids=dict.fromkeys(ids, 1)))
 
 

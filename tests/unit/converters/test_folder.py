@@ -15,6 +15,7 @@ from refusals import refused
 import aims.converters.folder as folder_module
 from aims.converters.folder import FolderConverter
 from aims.core.errors import InputError
+from aims.core.remarks import collect_remarks
 from aims.core.schema import InstanceMap, SampleError, SemanticMap, StreamSpec
 from aims.data.manifest import Counts
 from aims.data.write import convert
@@ -484,6 +485,22 @@ class TestLabels:
         assert isinstance(labels, InstanceMap)
         np.testing.assert_array_equal(labels.instances, drawn)
         assert dict(labels.class_ids) == {3: 1, 700: 1}
+
+    @pytest.mark.parametrize(
+        ("rows", "number", "told"),
+        [(slice(0, 5, 2), 255, True), (slice(0, 5), 255, False), (slice(0, 5, 2), 7, False)],
+    )
+    def test_a_mask_taken_for_instances(
+        self, make: Make, raw: Path, rows: slice, number: int, told: bool
+    ) -> None:
+        drawn = np.zeros(label_map().shape, np.uint8)
+        drawn[rows] = number
+        Image.fromarray(drawn).save(raw / "labels" / "a.png")
+        converter = make((CLASSES, 'classes = ["plant"]'), (SEMANTIC, 'kind = "instance"'))
+        with collect_remarks() as found:
+            converter.read("train", "a")
+        line = '255 alone, in several regions, is one instance; of a mask kind = "semantic" splits them'
+        assert list(found) == [line] * told
 
     def test_negative_instance(self, make: Make, raw: Path) -> None:
         np.save(raw / "labels" / "a.npy", -label_map().astype(np.int32))
