@@ -94,8 +94,8 @@ def find_layout(root: Path, families: Sequence[Family]) -> Layout:
         layout.notes.append("no pictures beside the labels")
         _choose_labels(root, layout, maps, [], None)
         return layout
-    images.sort(key=lambda content: (len(content.family.files), content.is_stream), reverse=True)
-    named = [(content.family, named_as(content.family, labels)) for content in images]
+    ranked = sorted(images, key=lambda content: (len(content.family.files), content.is_stream), reverse=True)
+    named = [(content.family, named_as(content.family, labels)) for content in ranked]
     # Those with labels, of recordings whose names differ from sensor to sensor.
     labelled = (pair for pair in named if any(align(family, pair[1])[1] for family in labels))
     first, layout.first = next(labelled, named[0])
