@@ -139,7 +139,8 @@ class _Lists:
         """Returns the images that are found for a split by the names of their files, sorted by name."""
         source, pattern = self._config.splits[split], self._config.own_files[0]
         found: dict[str, _Listed] = {}
-        for path, parts in pattern.matches(self._tree, {"split": split}):
+        # In a clone without its content, an image is there as a link, and its file is missing.
+        for path, parts in pattern.matches(self._tree, {"split": split}, broken=True):
             found.setdefault(self._names.fill(parts), (parts, str(path)))
         # First of all, because a companion is told by its image, which another split may have.
         found = self._without_companions(dict(sorted(found.items())), split)

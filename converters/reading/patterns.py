@@ -117,15 +117,17 @@ class Pattern:
             return [path]
         return [path for path, _ in self._walk(tree, parts, broken=broken)]
 
-    def matches(self, tree: Tree, parts: Parts) -> Iterator[tuple[Path, dict[str, str]]]:
+    def matches(
+        self, tree: Tree, parts: Parts, *, broken: bool = False
+    ) -> Iterator[tuple[Path, dict[str, str]]]:
         """Yields the files that fit, sorted, each with the values of the parts that are not given.
 
         A value found this way contains no "/": it is one file or folder name, or a part of one, as on disk.
-        Links that lead to no file are files that are missing, as in a clone without the content it links to.
+        With `broken`, links that lead to no file are among them.
         """
         regex = self._regex(parts)
         in_nfc = self._regex({name: composed(value) for name, value in parts.items()})
-        for path, name in self._walk(tree, parts, broken=True):
+        for path, name in self._walk(tree, parts, broken=broken):
             match = regex.fullmatch(name) or in_nfc.fullmatch(composed(name))
             if match:
                 yield path, match.groupdict()
