@@ -31,11 +31,11 @@ import numpy as np
 
 from aims.core.errors import InputError
 from aims.core.files import inside
+from aims.core.names import composed
 from aims.core.schema import Array, DatasetSpec, Published, Sample, SampleError, StreamSpec
 from aims.reading.pictures import RGB_SUFFIXES, check_sizes, load_measurement, load_picture, load_rgb
 
 from .reading.files import find_set, first_readable, load_numbers
-from .reading.patterns import composed
 from .reading.published import Files, FilesConverter
 from .reading.tables import SPLITS, TableRow, load_mask, read_tables, regions_by_value
 

@@ -208,6 +208,8 @@ def read_toml(path: Path, *, otherwise: str) -> dict[str, Any]:
         raise InputError(f"{path}: a folder, not a TOML file; give the file, or {otherwise}") from None
     except OSError as error:
         raise InputError(f"{path}: not readable ({error.strerror}); check the path and its rights") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not TOML (byte {error.start} is not UTF-8); save it in UTF-8") from None
     except ValueError as error:
         raise InputError(f"{path}: not TOML ({error}); correct that line") from None
     except RecursionError:

@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import functools
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, UnionType
@@ -18,6 +19,8 @@ from aims.core.errors import InputError, unknown_name
 from aims.core.files import own_file
 
 T = TypeVar("T")
+# As Python and JavaScript write them.
+_NO_NUMBER = re.compile(rb"(NaN|Infinity)\b")
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 #: A score or a proportion, 0..1.
@@ -99,7 +102,19 @@ def decode_json(data: bytes, *, where: str) -> Any:
         # Editors on Windows begin UTF-8 with a byte order mark.
         return msgspec.json.decode(data.removeprefix(codecs.BOM_UTF8))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{where}: not readable as JSON ({error})") from None
+        raise InputError(f"{where}: not readable as JSON ({_explain(data, error)})") from None
+
+
+def _explain(data: bytes, error: Exception) -> str:
+    """Returns why bytes are not JSON, with what to do where others read them."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as wrong:
+        return f"byte {wrong.start} is not UTF-8; save it in UTF-8"
+    place = re.search(r"\(byte (\d+)\)$", str(error))
+    if place and (number := _NO_NUMBER.match(data.removeprefix(codecs.BOM_UTF8), int(place[1]))):
+        return f"{number[0].decode()} at byte {place[1]} is no number in JSON; write null"
+    return str(error)
 
 
 def convert_struct(value: Any, kind: type[T], *, where: str) -> T:

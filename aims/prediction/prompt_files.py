@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from aims.core.errors import InputError
+from aims.core.names import composed
 from aims.core.structs import convert_struct, decode_json
 from aims.prediction.inputs import Recording
 from aims.prediction.instances import Instances, merge
@@ -91,8 +92,10 @@ class PromptFile:
     def of(self, name: str, file: str) -> Sequence[Prompt]:
         """Returns the prompts of a picture by its name in the output or its file; empty if there are none."""
         path = Path(file)
-        names = {name, file, path.name, path.stem}
-        return [prompt for key, prompts in self.pictures.items() if key in names for prompt in prompts]
+        names = set(map(composed, (name, file, path.name, path.stem)))
+        return [
+            prompt for key, prompts in self.pictures.items() if composed(key) in names for prompt in prompts
+        ]
 
 
 def answer(model: Model, recording: Recording | Embedding, prompts: Sequence[Prompt]) -> Instances:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 
 from aims.core.errors import InputError
 from aims.core.files import inside, is_unicode
+from aims.core.names import composed, is_hidden
 from aims.core.schema import Array
 from aims.data.manifest import MANIFEST
 from aims.data.read import Dataset
@@ -75,8 +76,8 @@ def find_sources(
     """Finds the pictures that files, folders, patterns or converted datasets name.
 
     Args:
-        given: files; folders, of which all files that can be streams are taken; patterns with * and ?;
-            converted datasets. With `streams`, one folder.
+        given: files; folders, of which all files that can be streams and are not hidden are taken; patterns
+            with * and ?; converted datasets. With `streams`, one folder.
         rules: rules of the model, which say its streams.
         streams: pattern of the files of every stream below the folder, e.g. {"rgb": "rgb/{id}.jpg"}.
         split: the split of a dataset; None for all.
@@ -93,7 +94,12 @@ def find_sources(
         if (path / MANIFEST).is_file():
             sources += _of_dataset(path, split, rules)
         elif path.is_dir():
-            found = sorted(each for each in path.rglob("*") if each.suffix.lower() in STREAM_SUFFIXES)
+            found = sorted(
+                each
+                for each in path.rglob("*")
+                if each.suffix.lower() in STREAM_SUFFIXES
+                and not any(map(is_hidden, each.relative_to(path).parts))
+            )
             if not found:
                 raise InputError(f"{path}: holds no picture ({', '.join(STREAM_SUFFIXES)}) and no dataset")
             files += found
@@ -158,9 +164,13 @@ def _by_stream(given: Sequence[str | Path], patterns: Mapping[str, str]) -> list
         if pattern.count("{id}") != 1:
             raise InputError(f"--stream {stream}={pattern}: needs {{id}} once, as in {stream}/{{id}}.png")
         before, after = pattern.split("{id}")
-        for path in sorted(folder.glob(f"{before}*{after}")):
+        stem, dot, suffix = after.rpartition(".")
+        any_case = "".join(f"[{letter.lower()}{letter.upper()}]" for letter in suffix)
+        for path in sorted(folder.glob(f"{before}*{stem}{dot}{any_case}")):
             name = path.relative_to(folder).as_posix()
-            found.setdefault(name[len(before) : len(name) - len(after)], {})[stream] = path
+            image = composed(name[len(before) : len(name) - len(after)])
+            if not is_hidden(path.name):
+                found.setdefault(image, {})[stream] = path
     if not found:
         raise InputError(f"{folder}: no file fits {' or '.join(patterns.values())}")
     # Pictures without one of the files are refused one by one, when they are read.

@@ -34,9 +34,24 @@ _NUMBERS = frozenset({"double", "single", "logical", *_WHOLE})
 
 
 def load_npy(path: Path, data: bytes, kind: str = "npy") -> Array:
-    """Decodes the bytes of an npy file; `kind` names it in messages. Pickled objects are refused."""
+    """Decodes the bytes of an npy file; `kind` names it in messages.
+
+    Raises:
+        SampleError: the file is damaged, holds Python objects, or goes on after its array.
+    """
     with decoder_errors(path, kind):
-        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        file = io.BytesIO(data)
+        if _read_npy_header(file)[1].hasobject:
+            raise SampleError(
+                f"{path}: {kind} of Python objects, which are not unpickled; save the numbers as an array"
+            )
+        file.seek(0)
+        array = np.lib.format.read_array(file, allow_pickle=False)
+        if left := len(data) - file.tell():
+            raise SampleError(
+                f"{path}: {kind} with {left} bytes after its array; save each array as a file of its own"
+            )
+        return array
 
 
 def load_npz(path: Path, data: bytes, variable: str) -> Array:
@@ -62,10 +77,15 @@ def load_npz(path: Path, data: bytes, variable: str) -> Array:
 
 def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], int]:
     """Reads the header of an npy file; returns the shape that it announces, and the bytes of all numbers."""
+    shape, dtype = _read_npy_header(file)
+    return shape, 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
+
+
+def _read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
-    return shape, 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
+    return shape, dtype
 
 
 def load_mat(path: Path, data: bytes, variable: str) -> Array:

@@ -18,6 +18,8 @@ from aims.data.meters import show_number
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _PHOTOMETRIC, _MAX_SAMPLE_VALUE, _EXTRA_SAMPLES, _PIXEL_SCALE = 262, 281, 338, 33550
 _DESCRIPTION, _GDAL_METADATA, _GDAL_NODATA = 270, 42112, 42113
+# LERC, JPEG XR, JPEG XL: what they were told to change stands nowhere that is read.
+_PERHAPS_CHANGED = (34887, 34934, 50002, 52546)
 _UNITS = {2: "inch", 3: "cm"}
 _MULTIPLIED_ALPHA, _WHITE_IS_ZERO = 1, 0
 _PNG_SIGNATURE = 8  # bytes
@@ -91,6 +93,8 @@ def tiff_remarks(page: Any) -> Iterator[str]:
         yield f"GDAL_METADATA gives {scales}"
     if scales := _scales(_SCALES.findall(str(tags.get(_DESCRIPTION, "")))):
         yield f"ImageDescription gives {scales}"
+    if page.compression in _PERHAPS_CHANGED:
+        yield f"compressed by {page.compression.name}, which may have changed its numbers"
     bits = page.bitspersample
     if page.dtype.kind in "iu" and isinstance(bits, int) and bits < 8 * page.dtype.itemsize:
         yield f"has {bits} bits a sample, fewer than {page.dtype}; 'valid_range' can say so"

@@ -28,6 +28,7 @@ class Picture:
         palette: (colours, 3) uint8 RGB where `array` holds indices into it.
         black: the highest number that a sample can hold, where the file says that 0 is white; else None.
         lossy: whether the file's compression changes values.
+        alpha: whether the file says that the last channel is its alpha channel.
         missing: the number that the file declares to be no measurement, beside NaN; None if it declares none.
         remarks: what the file says about its numbers that is not applied to them.
     """
@@ -36,6 +37,7 @@ class Picture:
     palette: NDArray[np.uint8] | None = None
     black: int | None = None
     lossy: bool = False
+    alpha: bool = False
     missing: float | None = None
     remarks: tuple[str, ...] = ()
 
@@ -102,8 +104,12 @@ def several_pages(path: Path, pages: int) -> SampleError:
 
 def with_palette(path: Path, indices: Array, palette: NDArray[np.uint8]) -> Picture:
     """Returns a palette image after checking that all indices lie in its palette."""
-    if int(indices.max()) >= len(palette):
+    used = np.unique(indices)
+    if int(used[-1]) >= len(palette):
         raise SampleError(
-            f"{path}: index {indices.max()} lies outside its palette of {len(palette)} colours; save it again"
+            f"{path}: index {used[-1]} lies outside its palette of {len(palette)} colours; save it again"
         )
-    return Picture(indices, palette)
+    shown = palette[used].astype(int)
+    inverted = len(used) > 1 and bool((np.diff(shown, axis=0) < 0).all())
+    remark = f"its palette shows {used[0]} as the brightest: the numbers are kept, not inverted"
+    return Picture(indices, palette, remarks=(remark,) * inverted)

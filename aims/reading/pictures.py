@@ -50,7 +50,7 @@ LABEL_SUFFIXES = PNG + TIFF + NPY + ARCHIVE_SUFFIXES
 RGB_SUFFIXES = PNG + JPEG + TIFF + (".webp",)
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
-_PNG_GREY, _PNG_PALETTE = 0, 3  # colour types of the PNG standard
+_PNG_GREY, _PNG_PALETTE, _PNG_ALPHA = 0, 3, (4, 6)  # colour types of the PNG standard
 _PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 _EXIF_ORIENTATION = 0x0112
 _BAND = 256  # rows
@@ -228,7 +228,7 @@ def _load_png(path: Path, data: bytes) -> Picture:
     if bits in (2, 4):
         # Pillow stretches these to 0..255; labels and sensors mean the stored numbers.
         array = array // np.uint8(255 // (2**bits - 1))
-    return Picture(array, missing=missing, remarks=remarks)
+    return Picture(array, alpha=colour in _PNG_ALPHA, missing=missing, remarks=remarks)
 
 
 def _load_jpeg(path: Path, data: bytes) -> Picture:

@@ -11,12 +11,13 @@ import io
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import tifffile
-from tifffile import COMPRESSION, FILETYPE, PHOTOMETRIC
+from tifffile import COMPRESSION, EXTRASAMPLE, FILETYPE, PHOTOMETRIC
 
 from aims.core.schema import Array, SampleError
 from aims.reading.declared import tiff_no_data, tiff_remarks, zero_is_white
@@ -24,6 +25,7 @@ from aims.reading.decoding import AGAIN, Picture, check_upright, decoder_errors,
 
 _ORIENTATION = 274
 _AXES = ("YX", "YXS", "SYX")
+_ALPHA = (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)
 _MEASURED = frozenset(
     {
         *(PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE),
@@ -32,6 +34,12 @@ _MEASURED = frozenset(
     }
 )
 _JPEG = frozenset({COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY})
+# JPEG 2000 with a wavelet transform that rounds.
+_ROUNDED = frozenset(
+    {COMPRESSION.JPEG_2000_LOSSY, COMPRESSION.APERIO_JP2000_YCBC, COMPRESSION.APERIO_JP2000_RGB}
+)
+_CODING_STYLE, _TRANSFORM = b"\xff\x52", 13  # a marker of JPEG 2000, and the place of the transform after it
+_WEBP_HEAD = 64  # bytes
 _MAX_PIXELS = 1 << 30
 _JPEG_END = b"\xff\xd9"
 
@@ -78,13 +86,15 @@ def load_tiff(path: Path, data: bytes, *, stack: bool) -> Picture:
                 f"{path}: {count} palette pages, whose numbers measure nothing; convert them to grey"
             )
         palette = (first.colormap >> 8).astype(np.uint8).T  # TIFF stores 16 bits per colour
-        return with_palette(path, planes[0], palette)
+        picture = with_palette(path, planes[0], palette)
+        return replace(picture, missing=missing, remarks=(*picture.remarks, *remarks))
     if first.axes == "SYX":
         planes = [np.moveaxis(plane, 0, -1) for plane in planes]
     return Picture(
         np.concatenate([np.atleast_3d(plane) for plane in planes], axis=-1) if count > 1 else planes[0],
         black=2**first.bitspersample - 1 if zero_is_white(first) else None,
-        lossy=first.compression in _JPEG,
+        lossy=_is_lossy(first, data),
+        alpha=count == 1 and bool(first.extrasamples) and first.extrasamples[-1] in _ALPHA,
         missing=missing,
         remarks=remarks,
     )
@@ -108,6 +118,19 @@ def raising_logged_errors(path: Path) -> Iterator[None]:
         logger.removeFilter(collect)
     if errors:
         raise SampleError(f"{path}: not a whole TIFF file ({' '.join(errors[0].split())}); {AGAIN}")
+
+
+def _is_lossy(page: Any, data: bytes) -> bool:
+    """Returns whether the compression of a page changes values, as far as its first strip or tile says so."""
+    if page.compression in _JPEG | _ROUNDED:
+        return True
+    first = data[page.dataoffsets[0] : page.dataoffsets[0] + page.databytecounts[0]]
+    if page.compression == COMPRESSION.WEBP:
+        return b"VP8L" not in first[:_WEBP_HEAD]
+    if page.compression == COMPRESSION.JPEG2000:
+        place = first.find(_CODING_STYLE)
+        return place >= 0 and first[place + _TRANSFORM : place + _TRANSFORM + 1] == b"\0"
+    return False
 
 
 def _is_overview(page: Any, first: Any) -> bool:

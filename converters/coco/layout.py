@@ -138,8 +138,12 @@ def _own_folder(path: Path) -> Path:
 
 
 def _tails(name: str) -> Iterator[str]:
-    parts = name.split("/")
-    return ("/".join(parts[k:]) for k in range(1, len(parts)))
+    """Yields the ends of a path, the longest first; of an address also without, and of, its query."""
+    # Storages sign addresses (a.png?Signature=...), and Label Studio writes /data/local-files/?d=a.png.
+    path, _, query = name.partition("?")
+    for form, first in ((name, 1), (path, 1), (query.partition("=")[2], 0)):
+        parts = [part for part in re.split("/|%2F", form, flags=re.IGNORECASE) if part]
+        yield from ("/".join(parts[k:]) for k in range(first, len(parts)) if ".." not in parts[k:])
 
 
 def _find(name: str, trees: Sequence[Tree]) -> Path | None:

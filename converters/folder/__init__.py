@@ -93,8 +93,9 @@ A split is one of
 
 Lists and tables may give paths of an image's files or their names for its name.
 
-Suffixes are the same in upper and lower case, and letters with marks in both of Unicode's forms. Text may
-begin with a byte order mark and end its lines as Windows does; backslashes in lists separate folders.
+Suffixes are the same in upper and lower case, and letters with marks in both of Unicode's forms, in names of
+files and of classes. A link that leads to no file is a file that is missing. Text may begin with a byte order
+mark and end its lines as Windows does; backslashes in lists separate folders.
 
 A mosaic's "full" resolution keeps every raw value at its place in the stream of its angle, as float32
 (float64 for more than 16 bits), and fills in the others as the mean of their neighbours; labels fit as

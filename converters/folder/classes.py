@@ -72,7 +72,7 @@ def _class_ids(
     ids: dict[int, int] = {}
     for class_id, name in enumerate(classes, start=1):
         for code in codes(entries, name):
-            if code in ids:
+            if ids.get(code, class_id) != class_id:
                 other = classes[ids[code] - 1]
                 raise InputError(
                     f"{entries.where}: {other!r} and {name!r} have the same entry; give each its own"

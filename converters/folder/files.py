@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from aims.reading.pictures import Picture, check_measured, load_picture
 from aims.sensors.polarization import Interpolation, split_mosaic
 
 from ..reading.inventory import FileKind
-from ..reading.patterns import Parts, Pattern, Tree
+from ..reading.patterns import Parts, Pattern, Tree, is_broken
 from .config import MOSAIC_STREAMS, FolderConfig, MosaicEntry, StreamEntry
 
 
@@ -90,12 +89,13 @@ class ImageFiles:
 
     def find_all(self, pattern: Pattern, *, hint: str = "") -> list[Path]:
         """Returns the files of a pattern; raises SampleError, which ends with the hint, if there is none."""
-        found = pattern.find(self.tree, self.parts)
+        found = pattern.find(self.tree, self.parts, broken=True)
         needs = f"image {self.name!r} of {self.parts['split']!r} needs it ({pattern.where})"
+        for path in found:
+            if is_broken(path):
+                raise SampleError(f"{path}: a link that leads to no file, or in a circle; {needs}")
         if not found:
             path = self.tree.root / pattern.fill(self.parts)
-            if os.path.islink(path):
-                raise SampleError(f"{path}: a link that leads to no file, or in a circle; {needs}")
             raise SampleError(f"{path}: no such file; {needs}{hint}")
         return found
 

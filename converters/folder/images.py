@@ -105,8 +105,9 @@ class _Lists:
         source = self._config.splits[split]
         assert isinstance(source, Names | ListFile | TableColumn)
         roots = (self._tree.root, self._description.parent)
-        for name, where in source.listed(roots, f"{self._description} [splits] {split}"):
-            inside(self._tree.root, name, where=where)
+        for text, where in source.listed(roots, f"{self._description} [splits] {split}"):
+            inside(self._tree.root, text, where=where)
+            name = PurePosixPath(text).as_posix()  # "./a.png" as `find` lists it
             parts = self._parse(name, split)
             if parts is None:
                 raise InputError(
@@ -138,7 +139,8 @@ class _Lists:
         """Returns the images that are found for a split by the names of their files, sorted by name."""
         source, pattern = self._config.splits[split], self._config.own_files[0]
         found: dict[str, _Listed] = {}
-        for path, parts in pattern.matches(self._tree, {"split": split}):
+        # In a clone without its content, an image is there as a link, and its file is missing.
+        for path, parts in pattern.matches(self._tree, {"split": split}, broken=True):
             found.setdefault(self._names.fill(parts), (parts, str(path)))
         # First of all, because a companion is told by its image, which another split may have.
         found = self._without_companions(dict(sorted(found.items())), split)

@@ -17,7 +17,7 @@ from ..reading.masks import Size, draw_masks, encode_mask
 from .classes import CodedClasses
 from .files import ImageFiles
 from .label_keys import LabelsEntry
-from .labels import Labels, drawn_classes, load_labels
+from .labels import Labels, drawn_classes, load_labels, number_classes
 
 
 def read_instance_files(
@@ -84,7 +84,7 @@ def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, size: S
     for k, path in enumerate(paths, start=1):
         picture = load_labels(path, entry.variable, files)
         if classes.drawn == "instance":
-            masks[k] = ~np.isin(numbers(path, picture), list(classes.ids))
+            masks[k] = ~np.isin(numbers(path, picture), list(number_classes(picture, classes)))
             found = [named.get(path, 1)] * bool(masks[k].any())
         else:
             masks[k] = drawn_classes(path, picture, classes, where)

@@ -10,15 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aims.core.errors import InputError
+from aims.core.names import composed
+from aims.core.remarks import remark
 from aims.core.schema import FileCount, InstanceMap, SampleError, SemanticMap
+from aims.data.instances import split_instances
 from aims.reading.pictures import JPEG, MAT, Picture
 
 from ..reading.coco import CocoImage, read_annotations
 from ..reading.label_maps import class_map, colour_codes, numbers, show_colour, show_value
-from ..reading.patterns import composed
 from .classes import CodedClasses
 from .files import ImageFiles
 from .label_keys import LabelsEntry
+
+_WHITE = 255  # of masks of 8 bits
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,15 @@ class CocoLabels:
     def __init__(self, path: Path, classes: tuple[str, ...], *, names: Collection[str], where: str) -> None:
         self.annotations = read_annotations(path)
         self._names = frozenset(map(composed, names))
-        known = self.annotations.classes
-        if set(known) != set(classes):
-            only_here = [name for name in known if name not in classes] or "none"
-            only_there = [name for name in classes if name not in known] or "none"
+        known, own = (list(map(composed, listed)) for listed in (self.annotations.classes, classes))
+        if set(known) != set(own):
+            only_here = [name for name in known if name not in own] or "none"
+            only_there = [name for name in own if name not in known] or "none"
             raise InputError(
                 f"{path}: its categories are not the classes of {where}: only the file has {only_here}, "
                 f"only 'classes' has {only_there}; make them the same"
             )
-        self._class_ids = {k: classes.index(name) + 1 for k, name in enumerate(known, start=1)}
+        self._class_ids = {k: own.index(name) + 1 for k, name in enumerate(known, start=1)}
         self._by_last: dict[str, list[CocoImage]] = {}
         for image in self.annotations.images:
             name = PurePosixPath(composed(image.file_name))
@@ -162,13 +166,18 @@ def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles
     picture = load_labels(path, entry.variable, files)
     if classes.drawn != "instance":
         return Labels(str(path), SemanticMap(class_map=drawn_classes(path, picture, classes, where)))
-    values = numbers(path, picture)
-    ids = [number for number in np.unique(values).tolist() if number not in classes.ids]
+    values, void = numbers(path, picture), number_classes(picture, classes)
+    ids = [number for number in np.unique(values).tolist() if number not in void]
     if ids and ids[0] < 0:
         raise SampleError(
             f"{path}: instance number {ids[0]} is negative; number instances from 1, 0 is nothing"
         )
-    drawn = np.where(np.isin(values, list(classes.ids)), values.dtype.type(0), values)
+    drawn = np.where(np.isin(values, list(void)), values.dtype.type(0), values)
+    if ids == [_WHITE] and split_instances(drawn).max() > 1:
+        remark(
+            path,
+            f'{_WHITE} alone, in several regions, is one instance; of a mask kind = "semantic" splits them',
+        )
     return Labels(str(path), InstanceMap(instances=drawn, class_ids=dict.fromkeys(ids, 1)))
 
 
@@ -190,4 +199,10 @@ def drawn_classes(path: Path, picture: Picture, classes: CodedClasses, where: st
     known = f"{classes.drawn} in {where} [labels] as a class, or to 'void' there,"
     if classes.drawn == "palette":
         return class_map(path, colour_codes(path, picture), classes.ids, show=show_colour, known=known)
-    return class_map(path, numbers(path, picture), classes.ids, show=show_value, known=known)
+    values = numbers(path, picture)
+    return class_map(path, values, number_classes(picture, classes), show=show_value, known=known)
+
+
+def number_classes(picture: Picture, classes: CodedClasses) -> Mapping[int, int]:
+    """Returns the class of each number; what the file declares to be no data is void unless it has one."""
+    return classes.ids if picture.missing is None else {int(picture.missing): 0, **classes.ids}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aims.core.errors import InputError, unknown_name
+from aims.core.names import composed
 
 from ..reading.fields import Fields, is_list_of
 from ..reading.labelme import VOID, read_labelme
@@ -72,7 +73,7 @@ def class_names(table: Fields, classes: tuple[str, ...], kind: type = str) -> di
     ids: dict[Label, int] = {}
     known = [(label, classes.index(name) + 1) for name, label in names]
     for label, class_id in [*known, *((label, 0) for label in void)]:
-        if ids.setdefault(label, class_id) != class_id:
+        if ids.setdefault(composed(label) if isinstance(label, str) else label, class_id) != class_id:
             raise InputError(f"{table.where}: label {label!r} has two meanings; give it one")
     return ids
 

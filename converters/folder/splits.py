@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,10 +90,14 @@ class TableColumn:
             InputError: the file is missing or no table, or lacks a column.
         """
         path = find_list(roots, self.file, where)
-        rows = table_rows(path, self.file, where)
-        _, head = next(rows, (0, []))
+        (_, head), *rows = [*table_rows(path, self.file, where)] or [(0, [""])]
+        if rows and self.names is None and not head[0] and _are_counted(row[0] for _, row in rows):
+            raise InputError(
+                f"{path}: its first column counts rows and has no name; say with 'names' in {where} which "
+                f"column has the names of images (known: {', '.join(head[1:])})"
+            )
         places = []
-        for column in (self.names if self.names is not None else (head or [""])[0], self.column):
+        for column in (self.names if self.names is not None else head[0], self.column):
             if column not in head:
                 raise unknown_name("column", column, head, where=str(path))
             places.append(head.index(column))
@@ -132,6 +136,11 @@ def find_list(roots: Sequence[Path], name: str, where: str) -> Path:
     """Returns a file in the raw folder, or else beside the description."""
     paths = [inside(root, name, where=where) for root in roots]
     return next((path for path in paths if os.path.lexists(path)), paths[0])
+
+
+def _are_counted(cells: Iterable[str]) -> bool:
+    """Returns whether cells are the numbers of rows from 0, which pandas writes before its columns."""
+    return all(cell == str(number) for number, cell in enumerate(cells))
 
 
 def _source(table: Fields, name: str) -> Source:

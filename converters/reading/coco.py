@@ -206,6 +206,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: no COCO instances file; it needs the lists 'images', 'annotations' and 'categories'"
         )
+    if any(isinstance(item, dict) and "segments_info" in item for item in content["annotations"]):
+        raise InputError(
+            f"{path}: panoptic annotations ('segments_info'), whose masks are pictures; convert them to "
+            "instances (panopticapi's panoptic2detection_coco_format)"
+        )
     if not content["categories"]:
         raise InputError(f"{path}: 'categories' is empty; list at least one")
     return content

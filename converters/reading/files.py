@@ -13,12 +13,13 @@ import numpy as np
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import is_unicode
+from aims.core.names import composed
 from aims.core.remarks import collect_remarks
 from aims.core.schema import Array, InstanceMap, SampleError, SemanticMap
 from aims.reading.pictures import Picture, load_measurement, load_picture
 
 from .label_maps import numbers
-from .patterns import Pattern, Tree, composed
+from .patterns import Pattern, Tree
 
 AUTO = "auto"
 # Images tried before a dataset is reported as unreadable: the first ones may be damaged.

@@ -10,13 +10,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from aims.core.names import is_hidden
 from aims.core.schema import FileCount
 from aims.reading.pictures import STREAM_SUFFIXES
 
 from .patterns import Pattern, Tree, part_names
 
-#: Files that Windows leaves in folders; those of macOS and Linux begin with a dot.
-_LEFT_BY_WINDOWS = frozenset({"thumbs.db", "desktop.ini"})
 #: Examples of each kind in a count.
 FEW = 3
 # Names compared with a pattern; a folder may hold any number of files that are not described.
@@ -107,11 +106,6 @@ def take_inventory(
             )
         )
     return counts
-
-
-def is_hidden(name: str) -> bool:
-    """Returns whether a file is hidden, as macOS's `._1.png` is, or one that Windows leaves in folders."""
-    return name.startswith(".") or name.lower() in _LEFT_BY_WINDOWS
 
 
 def published_kinds(tree: Tree, images: Mapping[str, Mapping[str, Path]]) -> list[FileKind]:

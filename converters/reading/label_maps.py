@@ -26,17 +26,18 @@ def numbers(path: Path, picture: Picture) -> Array:
     as viewers show it.
 
     Raises:
-        SampleError: the file holds colours or floats, or its compression changes values.
+        SampleError: the file holds colours or floats, its alpha channel shows another mask, or its
+            compression changes values.
     """
     array = _as_shown(path, picture)
     if array.dtype.kind == "f":
         raise SampleError(f"{path}: {array.dtype} values; labels are whole numbers, save them as integers")
-    # Of two or four channels the last one is alpha.
-    array = array[..., : array.shape[2] - (array.shape[2] in (2, 4))]
     if array.shape[2] > 3 or (array != array[..., :1]).any():
+        coloured = picture.array.shape[2] in (3, 4)
+        hint = "for colours give 'palette' in [labels]" if coloured else "save it as (height, width)"
         raise SampleError(
             f"{path}: {picture.array.shape[2]} channels that differ, where one number a pixel is expected; "
-            "for colours give 'palette' in [labels]"
+            f"{hint}"
         )
     number = array[..., 0]
     return number.astype(np.uint8) if number.dtype.kind == "b" else number
@@ -58,37 +59,60 @@ def colour_codes(path: Path, picture: Picture) -> NDArray[np.int64]:
     Grey counts as three equal channels, a palette is looked up, and an alpha channel is ignored.
 
     Raises:
-        SampleError: the file does not hold 8-bit colours, or its compression changes values.
+        SampleError: the file does not hold 8-bit colours, its alpha channel shows another mask, or its
+            compression changes values.
     """
     array = _as_shown(path, picture)
     if picture.palette is not None:
         array = picture.palette[array[..., 0]]
     if array.dtype.kind == "b":
         array = array.astype(np.uint8) * np.uint8(255)
-    if array.dtype != np.uint8 or array.shape[2] > 4:
+    if array.dtype != np.uint8 or array.shape[2] not in (1, 3):
         raise SampleError(
-            f"{path}: {array.shape[2]} channels of {array.dtype}; a palette needs 8-bit colours, "
+            f"{path}: {picture.array.shape[2]} channels of {array.dtype}; a palette needs 8-bit colours, "
             "for numbers give 'values' in [labels]"
         )
-    grey = array.shape[2] < 3
+    grey = array.shape[2] == 1
     red, green, blue = (array[..., 0 if grey else channel].astype(np.int64) for channel in range(3))
     return (red << 16) | (green << 8) | blue
 
 
 def _as_shown(path: Path, picture: Picture) -> Array:
-    """Returns the array of a label file with 0 as black."""
+    """Returns the array of a label file without alpha, and with 0 as black."""
     if picture.lossy:
-        raise SampleError(f"{path}: JPEG labels are refused, because its compression changes values; use PNG")
-    if picture.black is None:
-        return picture.array
-    if picture.array.dtype == np.bool_:
-        return ~picture.array
-    if picture.array.dtype != np.uint8:
         raise SampleError(
-            f"{path}: 0 is white (WhiteIsZero) and has {picture.array.dtype} values, which some "
+            f"{path}: labels in a compression that changes values (JPEG and its like) are refused; use PNG"
+        )
+    array = picture.array
+    # Arrays of red, green, blue and alpha do not say what they are.
+    if picture.alpha or array.shape[2] == 4:
+        _check_alpha(path, array[..., :-1], array[..., -1])
+        array = array[..., :-1]
+    if picture.black is None:
+        return array
+    if array.dtype == np.bool_:
+        return ~array
+    if array.dtype != np.uint8:
+        raise SampleError(
+            f"{path}: 0 is white (WhiteIsZero) and has {array.dtype} values, which some "
             "programs invert; save it with 0 as black"
         )
-    return np.uint8(picture.black) - picture.array
+    return np.uint8(picture.black) - array
+
+
+def _check_alpha(path: Path, drawn: Array, alpha: Array) -> None:
+    """Raises if the alpha channel, which is ignored, shows another mask than the numbers or colours."""
+    if (alpha == alpha[0, 0]).all():
+        return
+    if hidden := np.count_nonzero((alpha == 0) & (drawn != 0).any(axis=2)):
+        raise SampleError(
+            f"{path}: {hidden} pixels are transparent and not 0, so programs show another mask than is "
+            "stored; save the one that is meant as grey or RGB"
+        )
+    if (drawn == drawn[0, 0]).all():
+        raise SampleError(
+            f"{path}: differs in its alpha channel alone, which is ignored; save that channel as grey"
+        )
 
 
 def colour_code(colour: Colour) -> int:

@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from aims.core.names import composed
 from aims.core.schema import SampleError
 from aims.core.structs import read_struct
 
 from .masks import RLE, MaskError, Size, encode_polygons
-from .objects import LabelledObject, ObjectFile, place_mask, read_png_mask, read_points
+from .objects import LabelledObject, ObjectFile, place_mask, read_png_mask, read_points, unread_shape
 
 #: Labels that LabelMe itself takes for no class.
 VOID = ("_background_", "__ignore__")
@@ -58,7 +59,7 @@ class _Shape(msgspec.Struct):
                     raise MaskError(f"a mask that is no base64 ({error})") from None
                 return place_mask(read_png_mask(data, size), int(x), int(y), size)
             case other:
-                raise MaskError(f"a {other} has no area")
+                raise unread_shape(other)
 
 
 class _File(msgspec.Struct, rename="camel"):
@@ -83,7 +84,7 @@ def read_labelme(path: Path) -> ObjectFile:
     objects = [
         LabelledObject(
             "shape " + ", ".join(str(k + 1) for k in members),
-            content.shapes[members[0]].label,
+            composed(content.shapes[members[0]].label),
             [content.shapes[k].encode for k in members],
         )
         for members in groups.values()

@@ -25,9 +25,12 @@ Label = str | int
 Part = Callable[[Size], RLE]
 
 
+_WITHOUT_AREA = ("point", "points", "line", "linestrip", "polyline")
+
+
 @dataclass(frozen=True)
 class LabelledObject:
-    """One object: its place in the file, its label, and the parts whose union it is."""
+    """One object: its place in the file, its label (text in NFC), and the parts whose union it is."""
 
     where: str
     label: Label
@@ -83,6 +86,11 @@ def draw_objects(
     class_ids = {k: ids[objects[k - 1].label] for k in masks if k not in drawn.hidden}
     lines = tuple(f"{objects[k - 1].where}: {dropped[k]}" for k in sorted(dropped))
     return InstanceMap(instances=drawn.instances, class_ids=class_ids), lines, drawn.overlaps
+
+
+def unread_shape(kind: str) -> MaskError:
+    """Returns the error for a shape of a kind that is not drawn."""
+    return MaskError(f"a {kind} has no area" if kind in _WITHOUT_AREA else f"shapes {kind!r} are not read")
 
 
 def read_points(value: Any, size: Size, *, at_least: int) -> NDArray[np.float64]:

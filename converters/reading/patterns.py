@@ -11,12 +11,12 @@ import bisect
 import itertools
 import os
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import inside, is_unicode, regular_file
+from aims.core.names import composed
 
 #: The values of the named parts of one image's files, "split" among them.
 Parts = Mapping[str, str]
@@ -107,21 +107,27 @@ class Pattern:
         inside(Path(), filled, where=self.where)
         return filled
 
-    def find(self, tree: Tree, parts: Parts) -> list[Path]:
-        """Returns the existing files of one image: none, one, or several if a wildcard is too wide."""
+    def find(self, tree: Tree, parts: Parts, *, broken: bool = False) -> list[Path]:
+        """Returns the existing files of one image: none, one, or several if a wildcard is too wide.
+
+        With `broken`, links that lead to no file are among them.
+        """
         path = tree.root / self.fill(parts)
         if not any(wild for _, wild in self._filled(parts)) and os.path.isfile(path):
             return [path]
-        return [path for path, _ in self._walk(tree, parts)]
+        return [path for path, _ in self._walk(tree, parts, broken=broken)]
 
-    def matches(self, tree: Tree, parts: Parts) -> Iterator[tuple[Path, dict[str, str]]]:
+    def matches(
+        self, tree: Tree, parts: Parts, *, broken: bool = False
+    ) -> Iterator[tuple[Path, dict[str, str]]]:
         """Yields the files that fit, sorted, each with the values of the parts that are not given.
 
         A value found this way contains no "/": it is one file or folder name, or a part of one, as on disk.
+        With `broken`, links that lead to no file are among them.
         """
         regex = self._regex(parts)
         in_nfc = self._regex({name: composed(value) for name, value in parts.items()})
-        for path, name in self._walk(tree, parts):
+        for path, name in self._walk(tree, parts, broken=broken):
             match = regex.fullmatch(name) or in_nfc.fullmatch(composed(name))
             if match:
                 yield path, match.groupdict()
@@ -140,7 +146,7 @@ class Pattern:
             for token in self._tokens
         ]
 
-    def _walk(self, tree: Tree, parts: Parts) -> list[tuple[Path, str]]:
+    def _walk(self, tree: Tree, parts: Parts, *, broken: bool = False) -> list[tuple[Path, str]]:
         """Returns the files that fit where each part that is not given may be anything, sorted by name."""
         levels: list[list[tuple[str, bool]]] = [[]]
         for text, wild in self._filled(parts):
@@ -155,7 +161,8 @@ class Pattern:
             if not is_unicode(name):
                 raise InputError(f"{tree.root}: file name {name!a} is not UTF-8; rename it ({self.where})")
         names = (name.replace(os.sep, "/") for name in sorted(found))
-        return [(tree.root / name, name) for name in names if (tree.root / name).is_file()]
+        paths = ((tree.root / name, name) for name in names)
+        return [(path, name) for path, name in paths if path.is_file() or (broken and is_broken(path))]
 
     def _regex(self, parts: Parts) -> re.Pattern[str]:
         pieces: list[str] = []
@@ -234,14 +241,14 @@ class NameTemplate:
         return match.groupdict() if match else None
 
 
+def is_broken(path: Path) -> bool:
+    """Returns whether a path is a link that leads to no file, or in a circle."""
+    return path.is_symlink() and not path.exists()
+
+
 def part_names(text: str) -> list[str]:
     """Returns the names in braces of a text; `{2}` and the like are parts of regular expressions."""
     return re.findall(r"\{([a-z_][a-z0-9_]*)\}", text)
-
-
-def composed(text: str) -> str:
-    """Returns text in Unicode's form NFC, in which letters with marks are one character where possible."""
-    return unicodedata.normalize("NFC", text)
 
 
 def _any_case_suffix(pieces: list[str]) -> str:

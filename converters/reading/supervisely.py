@@ -16,12 +16,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from aims.core.names import composed
 from aims.core.schema import SampleError
 from aims.core.structs import read_struct
 
 from .fields import shorten
 from .masks import RLE, MaskError, Size, encode_mask
-from .objects import LabelledObject, ObjectFile, place_mask, read_png_mask, read_points
+from .objects import LabelledObject, ObjectFile, place_mask, read_png_mask, read_points, unread_shape
 
 # A PNG of a mask is smaller than its pixels, but for what stands before them.
 _HEAD = 1 << 16
@@ -49,8 +50,10 @@ class _Object(msgspec.Struct, rename="camel"):
         if kind == "bitmap" and self.bitmap is not None:
             x, y = read_points([self.bitmap.origin], size, at_least=1)[0]
             return place_mask(read_png_mask(_unpack(self.bitmap.data, size), size), int(x), int(y), size)
-        if kind not in ("polygon", "rectangle") or self.points is None:
-            raise MaskError(f"a {kind} has no area")
+        if kind not in ("polygon", "rectangle"):
+            raise unread_shape(kind)
+        if self.points is None:
+            raise MaskError(f"a {kind} without points")
         mask = np.zeros(size, np.uint8)
         if kind == "rectangle":
             first, second = _pixels(self.points.exterior, size, at_least=2)[:2].tolist()
@@ -86,7 +89,7 @@ def read_supervisely(path: Path) -> ObjectFile:
     if min(size) < 1:
         raise SampleError(f"{path}: 'size' is {size[0]} x {size[1]} (height x width); correct it")
     objects = [
-        LabelledObject(f"object {k}", entry.class_title, [entry.encode])
+        LabelledObject(f"object {k}", composed(entry.class_title), [entry.encode])
         for k, entry in enumerate(content.objects, start=1)
     ]
     return ObjectFile(size, objects)

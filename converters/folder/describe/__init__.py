@@ -8,6 +8,7 @@ is guessed (`guesses`, `outlines`). The description is then tried on the first i
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from aims.core.files import write_text
 from aims.core.schema import Converter, SampleError
 
 from .content import spread
-from .families import Key, find_families
+from .families import READ, Key, find_families
 from .layout import Layout, find_layout, keep_images
 from .listing import Listing, find_places, list_files
 from .lists import find_splits
@@ -27,6 +28,7 @@ from .writing import Page, name_of, write_page
 
 _TRIED = 4  # images a split
 _LISTED = 3  # of those that cannot be read
+_NAMED = 4  # suffixes
 
 #: Makes the converter of a description and a raw folder.
 MakeConverter = Callable[[Path, Path], Converter]
@@ -118,6 +120,8 @@ def _try(text: str, root: Path, make: MakeConverter) -> _Tried:
 
 
 def _nothing(listing: Listing) -> str:
+    if not listing.count and listing.broken:
+        return f"{_broken(listing)} no file; fetch what they link to"
     if not listing.count:
         return (
             "an empty folder"
@@ -130,6 +134,10 @@ def _nothing(listing: Listing) -> str:
     )
 
 
+def _broken(listing: Listing) -> str:
+    return texts(listing.broken, "link leads to", "links lead to")
+
+
 def _unlisted(layout: Layout, keys: Sequence[Key]) -> list[str]:
     count = len(layout.keys) - len(keys)
     return [f"{texts(count, 'image stands', 'images stand')} in no list of a split"] if count else []
@@ -139,12 +147,22 @@ def _passed_over(listing: Listing, layout: Layout) -> list[str]:
     notes = []
     if listing.hidden:
         notes.append(f"{texts(listing.hidden, 'hidden file is', 'hidden files are')} passed over")
+    if listing.broken:
+        notes.append(f"{_broken(listing)} no file")
     if listing.misnamed is not None:
         notes.append(f"{listing.misnamed}: a name that is not UTF-8, as others may be; rename them")
     if listing.deep:
         notes.append(f"folders below {listing.deep}, which lie too deep")
     if layout.coco:
         notes.append(f"{layout.coco[0]} is in COCO's form, which `aims convert coco` reads")
+    if unread := Counter({suffix: count for suffix, count in listing.suffixes.items() if suffix not in READ}):
+        named = ", ".join(
+            f"{suffix or 'no suffix'} ({count})" for suffix, count in unread.most_common(_NAMED)
+        )
+        more = ", ..." * (len(unread) > _NAMED)
+        notes.append(f"{texts(unread.total(), 'file', 'files')} of formats that are not read: {named}{more}")
+    if layout.guess is None and (count := listing.suffixes[".json"]):
+        notes.append(f"{texts(count, 'JSON file', 'JSON files')} in no form of labels that is read")
     return notes
 
 

@@ -11,9 +11,10 @@ from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from aims.core.names import composed
 from aims.reading.pictures import ARCHIVE_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
 
-from ...reading.patterns import composed, part_names
+from ...reading.patterns import part_names
 from .listing import Member, Place, literal, named_as_folder
 from .words import SPLIT_PARTS, names_labels, split_head, split_tail
 
@@ -21,6 +22,8 @@ from .words import SPLIT_PARTS, names_labels, split_head, split_tail
 PICTURES = frozenset({*STREAM_SUFFIXES, *RGB_SUFFIXES})
 _MERGED = frozenset({*STREAM_SUFFIXES} - {*ARCHIVE_SUFFIXES})
 _OTHER = frozenset({".json", ".txt"})
+#: Suffixes of files that are looked into: pictures, labels, and lists.
+READ = PICTURES | _OTHER | {".csv"}
 _NUMBER = re.compile(r"(.*?)[_\-. ]?\d+")
 _ENDING = re.compile(r"(.+)([_\-. ][A-Za-z]+)")
 _SEPARATORS = "_-. "

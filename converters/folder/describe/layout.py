@@ -94,8 +94,11 @@ def find_layout(root: Path, families: Sequence[Family]) -> Layout:
         layout.notes.append("no pictures beside the labels")
         _choose_labels(root, layout, maps, [], None)
         return layout
-    first = max(images, key=lambda content: (len(content.family.files), content.is_stream)).family
-    layout.first = named_as(first, labels)
+    ranked = sorted(images, key=lambda content: (len(content.family.files), content.is_stream), reverse=True)
+    named = [(content.family, named_as(content.family, labels)) for content in ranked]
+    # Those with labels, of recordings whose names differ from sensor to sensor.
+    labelled = (pair for pair in named if any(align(family, pair[1])[1] for family in labels))
+    first, layout.first = next(labelled, named[0])
     layout.keys = list(layout.first.files)
     size = next((content.sizes[0] for content in images if content.family is first and content.sizes), None)
     _choose_labels(root, layout, maps, objects, size)

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from aims.core.errors import InputError
 from aims.core.files import is_unicode
+from aims.core.names import is_hidden
 
-from ...reading.inventory import is_hidden
+from ...reading.patterns import is_broken
 from .words import SPLIT_NAMES, names_labels, names_role, split_tail, split_word
 
 #: Names of parts for the folders that tell images apart, from the top.
@@ -45,17 +46,24 @@ class Listing:
 
     Attributes:
         top: the folder.
-        count: number of files, hidden ones left out.
+        suffixes: number of files by suffix in lower case, hidden ones left out.
         hidden: number of hidden files, and of those that systems leave behind.
+        broken: number of links that lead to no file.
         misnamed: a name that is not UTF-8, if there is one.
         deep: a folder below which nothing was listed, if there is one.
     """
 
     top: Folder = field(default_factory=Folder)
-    count: int = 0
+    suffixes: Counter[str] = field(default_factory=Counter)
     hidden: int = 0
+    broken: int = 0
     misnamed: str | None = None
     deep: str | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of files, hidden ones left out."""
+        return self.suffixes.total()
 
 
 class Member(NamedTuple):
@@ -113,8 +121,10 @@ def _list(path: Path, folder: Folder, listing: Listing, above: frozenset[str]) -
             if entry.name != "__MACOSX":
                 inner = folder.folders[entry.name] = Folder()
                 _list(Path(entry.path), inner, listing, above | {real})
+        elif is_broken(Path(entry.path)):
+            listing.broken += 1
         elif entry.is_file():
-            listing.count += 1
+            listing.suffixes[PurePosixPath(entry.name).suffix.lower()] += 1
             folder.files.append(entry.name)
 
 

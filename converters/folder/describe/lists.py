@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from aims.core.errors import InputError
+from aims.core.names import composed
 
-from ...reading.patterns import composed, read_ids
+from ...reading.patterns import read_ids
 from ..splits import table_rows
 from .families import Family, Key
 from .layout import Layout

@@ -171,6 +171,7 @@ class TestAnnotations:
             (content(images=[image(width=True)]), ["image 1", "'width' is True"]),
             (content("x"), "annotations[0] is 'x'"),
             (content({"image_id": 1}), ["annotations[0]", "needs 'id'"]),
+            (content({"image_id": 1, "segments_info": []}), "panoptic annotations ('segments_info'), whose"),
             (content(annotation(5, [SQUARE]), annotation(5, [SQUARE])), "annotation id 5 stands twice"),
             (content(annotation(5, [SQUARE], image_id=9)), ["annotation 5", "image_id 9"]),
             (content(annotation(5, [SQUARE], category_id=9)), ["annotation 5", "category_id 9"]),
@@ -194,6 +195,21 @@ class TestAnnotations:
         path.write_bytes(text)
         with refused(InputError, f"{path}: not readable as JSON"):
             Annotations(path)
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            (b'\xef\xbb\xbf{"a": [1.5, NaN]}', "NaN at byte 12 is no number in JSON; write null"),
+            (b'{"a": -Infinity}', "Infinity at byte 7 is no number in JSON; write null"),
+            ('{"a": "b"}'.encode("utf-16"), "byte 0 is not UTF-8; save it in UTF-8"),
+            ('{"a": "\u73bb"}'.encode("gbk"), "byte 7 is not UTF-8; save it in UTF-8"),
+            (b'{"a": Nan}', "invalid character (byte 6)"),
+        ],
+    )
+    def test_why_a_file_is_no_json(self, tmp_path, text, reason):
+        (tmp_path / "x.json").write_bytes(text)
+        with refused(InputError, "x.json: not readable as JSON (", f"{reason})"):
+            Annotations(tmp_path / "x.json")
 
     def test_missing_file(self, tmp_path):
         with refused(InputError, "none.json: no such file"):

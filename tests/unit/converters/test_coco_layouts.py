@@ -136,6 +136,8 @@ class TestPictures:
             "..\\images\\a.png",
             "https://example.org/images/a.png",
             "/data/local-files/?d=%69mages/%61.png",
+            "/data/local-files/?d=images%2Fa.png",
+            "https://example.org/images/a.png?Expires=5&Signature=b/c%2Fd",
         ],
     )
     def test_names_of_other_machines(self, tmp_path: Path, name: str) -> None:
@@ -144,6 +146,12 @@ class TestPictures:
         annotations(tmp_path / "train.json", name.replace("{raw}", str(tmp_path)))
         assert splits(tmp_path) == {"train": ("images/a",)}
         assert splits(tmp_path, images="images") == {"train": ("images/a",)}
+        assert values(CocoConverter(raw=tmp_path, stream="nir")) == [5]
+
+    @pytest.mark.parametrize("name", ["/data/local-files/?d=a.png", "https://example.org/a.png?key=b.png"])
+    def test_addresses_of_files_beside_the_list(self, tmp_path: Path, name: str) -> None:
+        picture(tmp_path / "a.png", 5)
+        annotations(tmp_path / "train.json", name)
         assert values(CocoConverter(raw=tmp_path, stream="nir")) == [5]
 
     def test_the_longest_end_counts(self, tmp_path: Path) -> None:
@@ -213,7 +221,11 @@ class TestCrowds:
 
 
 @pytest.mark.parametrize(
-    "name", ["%2e%2e/outside.png", "%2E./outside.png", "a/%2e%2e/%2e%2e/outside.png", "{}"]
+    "name",
+    [
+        *("%2e%2e/outside.png", "%2E./outside.png", "a/%2e%2e/%2e%2e/outside.png", "{}"),
+        *("/?d=a%2F..%2f../outside.png", "/x%2F..%2Foutside.png", "/?d=%2e%2e/outside.png", "/?d={}"),
+    ],
 )
 def test_an_address_never_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
     picture(tmp_path / "outside.png")

@@ -18,7 +18,7 @@ from refusals import refused
 from aims.cli import main
 from aims.converters.coco import CocoConverter
 from aims.core.remarks import collect_remarks
-from aims.core.schema import SampleError
+from aims.core.schema import InstanceMap, SampleError, SemanticMap
 from aims.data.read import Dataset
 from aims.data.verify import verify_dataset
 from aims.data.write import convert
@@ -26,6 +26,7 @@ from aims.reading.pictures import load_measurement, load_picture
 
 Tag = tuple[int, int, int, Any, bool]
 NIR = ("nir/{id}.png", "nir/{id}.*")
+LABEL_KEYS = 'kind = "semantic"\nvalues = { weed = 1, crop = 2 }'
 ONE = ('train = ["b", "a"]\ntest = ["c"]', 'train = ["a"]')
 FLIR = b"FLIR\0\1\0\0FFF\0" + bytes(60)
 DJI = b"\xaa\x55\x12\x06" + bytes(60)
@@ -79,6 +80,38 @@ class TestNoData:
         picture = load_picture(path.with_suffix(".tif"))
         assert picture.missing is None
         assert picture.remarks == (f"GDAL_NODATA is {text!r}, which no {np.dtype(dtype)} pixel can hold",)
+
+    @pytest.mark.parametrize("kind", ["semantic", "instance", "masks"])
+    @pytest.mark.parametrize("dtype", ["u2", "i4"])
+    def test_is_nothing_in_labels(self, make: Make, raw: Path, kind: str, dtype: str) -> None:
+        array, none = np.zeros((HEIGHT, WIDTH), dtype), 65535 if dtype == "u2" else -9999
+        array[1, 2:5], array[3:] = 7, none
+        tifffile.imwrite(raw / "labels" / "a.tif", array, extratags=nodata(f"{none}"))
+        one = ('classes = ["weed", "crop"]', 'classes = ["crop"]')
+        keys = f'kind = "{kind}"' + "\nvalues = { crop = 7 }" * (kind == "semantic")
+        converter = make(one, ("labels/{id}.png", "labels/{id}.tif"), (LABEL_KEYS, keys), ONE)
+        labels = converter.read("train", "a").labels
+        drawn = labels.class_map if isinstance(labels, SemanticMap) else labels.instances
+        np.testing.assert_array_equal(drawn > 0, array == 7)
+
+    def test_is_nothing_in_a_palette(self, make: Make, raw: Path) -> None:
+        array = np.zeros((HEIGHT, WIDTH), np.uint8)
+        array[1, 2:5], array[3:] = 7, 255
+        colours, one = np.zeros((3, 256), np.uint16), ('classes = ["weed", "crop"]', 'classes = ["crop"]')
+        tifffile.imwrite(
+            raw / "labels" / "a.tif", array, photometric="palette", colormap=colours, extratags=nodata("255")
+        )
+        kind = (LABEL_KEYS, 'kind = "instance"')
+        labels = make(one, ("labels/{id}.png", "labels/{id}.tif"), kind, ONE).read("train", "a").labels
+        assert isinstance(labels, InstanceMap)
+        np.testing.assert_array_equal(labels.instances > 0, array == 7)
+
+    def test_a_class_of_that_number(self, make: Make, raw: Path) -> None:
+        array = np.full((HEIGHT, WIDTH), 2, np.uint8)
+        tifffile.imwrite(raw / "labels" / "a.tif", array, extratags=nodata("2"))
+        labels = make(("labels/{id}.png", "labels/{id}.tif"), ONE).read("train", "a").labels
+        assert isinstance(labels, SemanticMap)
+        np.testing.assert_array_equal(labels.class_map, array)
 
     def test_description_decides(self, make: Make, path: Path, tmp_path: Path) -> None:
         write(path, tags=nodata("7"))
@@ -163,6 +196,26 @@ def test_tags_are_named(path: Path, tags: list[Tag], options: dict[str, Any], re
 def test_nothing_to_say(path: Path, tags: list[Tag], options: dict[str, Any]) -> None:
     write(path, np.uint16, tags, **options)
     assert load_picture(path.with_suffix(".tif")).remarks == ()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize(
+    ("colours", "inverted"),
+    [
+        ([[255, 255, 255], [0, 0, 0]], True),
+        ([[0, 0, 0], [255, 255, 255]], False),
+        ([[255, 255, 255], [255, 0, 0]], False),
+    ],
+)
+def test_a_palette_with_0_as_white(
+    tmp_path: Path, suffix: str, colours: list[list[int]], inverted: bool
+) -> None:
+    picture = Image.fromarray(np.eye(4, dtype=np.uint8))
+    picture.putpalette([level for colour in colours for level in colour])
+    picture.save(tmp_path / f"a.{suffix}")
+    found = load_picture(tmp_path / f"a.{suffix}").remarks
+    line = "its palette shows 0 as the brightest: the numbers are kept, not inverted"
+    assert found == (line,) * inverted
 
 
 @pytest.mark.parametrize(

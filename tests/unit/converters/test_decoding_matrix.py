@@ -92,7 +92,7 @@ def test_jpeg_in_tiff(tmp_path: Path, mode: str) -> None:
     shown = np.asarray(Image.open(tmp_path / "a.tif"))
     found = squeeze(load_picture(tmp_path / "a.tif").array)
     np.testing.assert_allclose(found.astype(int), shown, atol=1)
-    with refused(SampleError, "a.tif: JPEG labels are refused, because its compression changes values"):
+    with refused(SampleError, "a.tif: labels in a compression that changes values (JPEG and its like)"):
         numbers(tmp_path / "a.tif", load_picture(tmp_path / "a.tif"))
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         counts = file.pages[0].tags["StripByteCounts"]
@@ -101,6 +101,37 @@ def test_jpeg_in_tiff(tmp_path: Path, mode: str) -> None:
     (tmp_path / "a.tif").write_bytes(content)
     with refused(SampleError, "a.tif: not a whole TIFF file (JPEG data without an end)"):
         load_picture(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("codec", "kept", "changed"),
+    [
+        ("webp", {"lossless": True}, {"lossless": False, "level": 50}),
+        ("jpeg2000", {}, {"level": 30}),
+        ("aperio_jp2000_rgb", None, {}),
+    ],
+)
+def test_lossy_codecs_in_tiff(
+    tmp_path: Path, codec: str, kept: dict[str, Any] | None, changed: dict[str, Any]
+) -> None:
+    drawn = np.zeros((40, 60, 3), np.uint8)
+    drawn[5:15, 10:30] = 9
+    if kept is not None:
+        tifffile.imwrite(tmp_path / "kept.tif", drawn, compression=codec, compressionargs=kept)
+        found = numbers(tmp_path / "kept.tif", load_picture(tmp_path / "kept.tif"))
+        np.testing.assert_array_equal(found, drawn[..., 0])
+    tifffile.imwrite(tmp_path / "a.tif", drawn, compression=codec, compressionargs=changed)
+    with refused(SampleError, "a.tif: labels in a compression that changes values (JPEG and its like)"):
+        numbers(tmp_path / "a.tif", load_picture(tmp_path / "a.tif"))
+
+
+@pytest.mark.parametrize("codec", ["lerc", "jpegxr", "jpegxl"])
+def test_codecs_that_may_be_lossy(tmp_path: Path, codec: str) -> None:
+    array = squeeze(noise(1, np.uint8))
+    tifffile.imwrite(tmp_path / "a.tif", array, compression=codec)
+    picture = load_picture(tmp_path / "a.tif")
+    np.testing.assert_array_equal(squeeze(picture.array), array)
+    assert picture.remarks == (f"compressed by {codec.upper()}, which may have changed its numbers",)
 
 
 @pytest.mark.parametrize(("mode", "name"), [("CMYK", "SEPARATED"), ("LAB", "CIELAB"), ("YCbCr", "YCBCR")])

@@ -15,6 +15,7 @@ from refusals import refused
 import aims.converters.folder as folder_module
 from aims.converters.folder import FolderConverter
 from aims.core.errors import InputError
+from aims.core.remarks import collect_remarks
 from aims.core.schema import InstanceMap, SampleError, SemanticMap, StreamSpec
 from aims.data.manifest import Counts
 from aims.data.write import convert
@@ -262,7 +263,8 @@ class TestFiles:
 
     def test_id_that_climbs_once_it_is_filled_in(self, make: Make) -> None:
         with refused(InputError, "[streams.nir] files: path 'nir/../a.png' leaves its folder"):
-            make(("nir/{id}.png", "nir/.{id}.png"), (SPLITS, 'train = ["./a"]')).spec()
+            named = ("license", 'image_id = "{scene}-{id}"\nlicense')
+            make(named, ("nir/{id}.png", "nir/{scene}{id}/a.png"), (SPLITS, 'train = [".-."]')).spec()
 
     @pytest.mark.parametrize("pattern", ["labels/{id}.png", "labels/{id}.*"])
     def test_missing_file(self, make: Make, raw: Path, pattern: str) -> None:
@@ -372,6 +374,47 @@ class TestLabels:
         with refused(SampleError, f"labels/a.png: {message}"):
             self.read(make(*edits))
 
+    @pytest.mark.parametrize(
+        ("drawn", "alpha", "message"),
+        [
+            (COLOURS[label_map()], label_map() != 2, "2 pixels are transparent and not 0, so prog"),
+            (np.full_like(COLOURS[label_map()], 255), label_map() > 0, "pixels are transparent and not 0"),
+            (np.zeros_like(COLOURS[label_map()]), label_map() > 0, "differs in its alpha channel alone"),
+            (label_map()[..., None], label_map() != 2, "2 pixels are transparent and not 0"),
+        ],
+    )
+    def test_alpha_that_shows_another_mask(
+        self, make: Make, raw: Path, drawn: Any, alpha: Any, message: str
+    ) -> None:
+        picture = np.concatenate([drawn, alpha[..., None] * np.uint8(255)], 2)
+        Image.fromarray(picture).save(raw / "labels" / "a.png")
+        with refused(SampleError, "labels/a.png: ", message):
+            self.read(make(*([self.PALETTE] if drawn.shape[2] == 3 else [])))
+
+    @pytest.mark.parametrize("suffix", ["npy", "tif"])
+    def test_two_channels_without_alpha(self, make: Make, raw: Path, suffix: str) -> None:
+        """Classes and numbers of instances, for example."""
+        pair = np.stack([label_map(), 5 * label_map()], 2)
+        (raw / "labels" / "a.png").unlink()
+        if suffix == "npy":
+            np.save(raw / "labels" / "a.npy", pair)
+        else:
+            tifffile.imwrite(raw / "labels" / "a.tif", pair, photometric="minisblack", planarconfig="contig")
+        with refused(SampleError, f"labels/a.{suffix}: 2 channels that differ, where one number a pixel is"):
+            self.read(make(("labels/{id}.png", "labels/{id}.*")))
+
+    def test_an_array_with_its_channel_first(self, make: Make, raw: Path) -> None:
+        np.save(raw / "labels" / "a.npy", label_map()[None])
+        (raw / "labels" / "a.png").unlink()
+        with refused(SampleError, "labels/a.npy: 7 channels that differ", "save it as (height, width)"):
+            self.read(make(("labels/{id}.png", "labels/{id}.*")))
+
+    @pytest.mark.parametrize("alpha", [label_map() > 0, label_map() < 0])
+    def test_alpha_that_shows_no_other_mask(self, make: Make, raw: Path, alpha: Any) -> None:
+        picture = np.concatenate([self.COLOURS[label_map()], alpha[..., None] * np.uint8(255)], 2)
+        Image.fromarray(picture).save(raw / "labels" / "a.png")
+        np.testing.assert_array_equal(self.read(make(self.PALETTE)), label_map())
+
     def read(self, converter: FolderConverter) -> np.ndarray:
         labels = converter.read("train", "a").labels
         assert isinstance(labels, SemanticMap)
@@ -442,6 +485,22 @@ class TestLabels:
         assert isinstance(labels, InstanceMap)
         np.testing.assert_array_equal(labels.instances, drawn)
         assert dict(labels.class_ids) == {3: 1, 700: 1}
+
+    @pytest.mark.parametrize(
+        ("rows", "number", "told"),
+        [(slice(0, 5, 2), 255, True), (slice(0, 5), 255, False), (slice(0, 5, 2), 7, False)],
+    )
+    def test_a_mask_taken_for_instances(
+        self, make: Make, raw: Path, rows: slice, number: int, told: bool
+    ) -> None:
+        drawn = np.zeros(label_map().shape, np.uint8)
+        drawn[rows] = number
+        Image.fromarray(drawn).save(raw / "labels" / "a.png")
+        converter = make((CLASSES, 'classes = ["plant"]'), (SEMANTIC, 'kind = "instance"'))
+        with collect_remarks() as found:
+            converter.read("train", "a")
+        line = '255 alone, in several regions, is one instance; of a mask kind = "semantic" splits them'
+        assert list(found) == [line] * told
 
     def test_negative_instance(self, make: Make, raw: Path) -> None:
         np.save(raw / "labels" / "a.npy", -label_map().astype(np.int32))

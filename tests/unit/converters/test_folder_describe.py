@@ -45,6 +45,17 @@ def pairs(root: Path, count: int = 3, dtype: str = "uint8") -> Path:
     return root
 
 
+def test_labels_named_as_one_of_several_sensors(tmp_path: Path) -> None:
+    for k in range(3):
+        save(tmp_path / "raw" / "rgb" / f"r_{2003 + 40 * k}.png", picture(k))
+        save(tmp_path / "raw" / "thermal" / f"t_{1000 + 33 * k}.png", picture(k, dtype="uint16"))
+        save(tmp_path / "raw" / "masks" / f"t_{1000 + 33 * k}.png", boxes(1))
+    content, draft = described(tmp_path / "raw")
+    assert content["streams"]["thermal"]["files"] == "thermal/{id}.png"
+    assert content["labels"]["files"] == "masks/{id}.png"
+    assert "rgb/{id}.png is left out: 0 images of 3 have such a file" in draft.unknown
+
+
 class TestNames:
     def test_letters_with_a_meaning(self, tmp_path: Path) -> None:
         """Braces, wildcards, regular expressions, quotes, spaces and Unicode in names."""
@@ -66,6 +77,21 @@ class TestNames:
         after, draft = described(root)
         assert after == before
         assert "3 hidden files are passed over" in draft.unknown
+
+    def test_files_of_other_formats(self, tmp_path: Path) -> None:
+        root = pairs(tmp_path / "raw")
+        for name in ("images/0.BMP", "images/1.bmp", "a.xml", "README", "b.pgm", "c.dcm", "train.csv"):
+            write(root / name, "junk")
+        _, draft = described(root)
+        line = "6 files of formats that are not read: .bmp (2), no suffix (1), .xml (1), .pgm (1), ..."
+        assert [note for note in draft.unknown if "formats" in note] == [line]
+
+    def test_json_that_is_no_label(self, tmp_path: Path) -> None:
+        for k in range(3):
+            save(tmp_path / "raw" / "images" / f"{k}.png", picture(k))
+        write(tmp_path / "raw" / "via_export.json", '{"0.png123": {"filename": "0.png", "regions": []}}')
+        draft = FolderConverter.draft(tmp_path / "raw")
+        assert "1 JSON file in no form of labels that is read" in draft.unknown
 
     def test_suffixes_that_differ(self, tmp_path: Path) -> None:
         root = pairs(tmp_path / "raw", 4)
@@ -103,6 +129,16 @@ class TestNames:
         (root / "other").mkdir()
         Path(os.fsdecode(os.fsencode(root / "other") + b"/\xff.png")).write_bytes(b"x")
         assert any("not UTF-8" in note for note in described(root)[1].unknown)
+
+    def test_links_that_lead_to_no_file(self, tmp_path: Path) -> None:
+        root = pairs(tmp_path / "raw")
+        (root / "images" / "9.png").symlink_to("nowhere")
+        assert "1 link leads to no file" in described(root)[1].unknown
+        for path in (*root.rglob("*.png"),):
+            path.unlink()
+            path.symlink_to("nowhere")
+        with refused(InputError, "raw: 7 links lead to no file; fetch what they link to"):
+            FolderConverter.draft(root)
 
     def test_links_in_a_circle(self, tmp_path: Path) -> None:
         root = pairs(tmp_path / "raw")

@@ -305,7 +305,14 @@ class TestNpy:
 
     def test_objects_are_not_unpacked(self, path: Path, read: Read) -> None:
         np.save(path.with_suffix(".npy"), np.array([[{}]], object), allow_pickle=True)
-        with refused(SampleError, "nir/a.npy: not a whole npy file (Object arrays cannot be"):
+        with refused(SampleError, "nir/a.npy: npy of Python objects, which are not unpickled; save the"):
+            read()
+
+    def test_two_arrays_one_after_the_other(self, path: Path, read: Read) -> None:
+        with path.with_suffix(".npy").open("wb") as file:
+            np.save(file, ramp())
+            np.save(file, ramp(7))
+        with refused(SampleError, "nir/a.npy: npy with 198 bytes after its array; save each array as a fi"):
             read()
 
     @pytest.mark.parametrize(

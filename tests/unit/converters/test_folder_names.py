@@ -86,6 +86,30 @@ class TestOtherSystems:
         assert dict(converter.splits()) == {"train": ("s1/a", "b")}
         np.testing.assert_array_equal(converter.read("train", "s1/a").streams["nir"], ramp(1000))
 
+    @pytest.mark.parametrize("names", ["./nir/a.png\n./nir/b.png", "./a\nb", ".\\nir\\a.png\nnir//b.png"])
+    def test_paths_from_the_folder_itself(self, make: Make, raw: Path, names: str) -> None:
+        (raw / "t.txt").write_text(names)
+        assert dict(make((SPLITS, 'train = "t.txt"')).splits()) == {"train": ("a", "b")}
+
+    def test_links_that_lead_to_no_file(self, make: Make, raw: Path) -> None:
+        """As in a clone without the content that it links to."""
+        for folder in ("nir", "labels"):
+            (raw / folder / "d.png").symlink_to("../.git/annex/objects/d.png")
+        converter = make((SPLITS, 'train = "*"'))
+        assert converter.splits()["train"] == ("a", "b", "c", "d")
+        with refused(SampleError, "nir/d.png: a link that leads to no file, or in a circle; image 'd' of"):
+            converter.read("train", "d")
+
+    def test_a_mask_that_is_a_link_to_no_file(self, make: Make, raw: Path) -> None:
+        (raw / "masks" / "a").mkdir(parents=True)
+        (raw / "labels" / "a.png").rename(raw / "masks" / "a" / "0.png")
+        (raw / "masks" / "a" / "1.png").symlink_to("nowhere")
+        keys = ('kind = "semantic"\nvalues = { weed = 1, crop = 2 }', 'kind = "masks"')
+        one = ('classes = ["weed", "crop"]', 'classes = ["crop"]')
+        converter = make((SPLITS, 'train = ["a"]'), (LABELS, "masks/{id}/*.png"), keys, one)
+        with refused(SampleError, "masks/a/1.png: a link that leads to no file"):
+            converter.read("train", "a")
+
     def test_description_from_windows(self, raw: Path) -> None:
         config = raw / "field.toml"
         config.write_bytes(codecs.BOM_UTF8 + BASE.replace("\n", "\r\n").replace("nir/{", r"nir\\{").encode())
@@ -181,13 +205,14 @@ class TestNamedParts:
 def test_coco_names_in_both_forms_of_unicode(make: Make, raw: Path, form: str) -> None:
     other = {"NFC": "NFD", "NFD": "NFC"}[form]
     (raw / "nir" / "a.png").rename(raw / "nir" / f"{unicodedata.normalize(form, 'à')}.png")
-    categories = [{"id": 1, "name": "weed"}, {"id": 2, "name": "crop"}]
+    categories = [{"id": 1, "name": "weed"}, {"id": 2, "name": unicodedata.normalize(other, "blé")}]
+    classes = ('["weed", "crop"]', f'["weed", "{unicodedata.normalize(form, "blé")}"]')
     image = {"id": 1, "file_name": unicodedata.normalize(other, "nir/à.png"), "height": 5, "width": 7}
     polygon = {"id": 1, "image_id": 1, "category_id": 2, "segmentation": [[0, 0, 3, 0, 3, 3, 0, 3]]}
     content = {"images": [image], "annotations": [polygon], "categories": categories}
     (raw / "all.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8-sig")
     kind = ('kind = "semantic"\nvalues = { weed = 1, crop = 2 }', 'kind = "coco"')
-    converter = make((SPLITS, 'train = ["à"]'), (LABELS, "all.json"), kind)
+    converter = make((SPLITS, 'train = ["à"]'), (LABELS, "all.json"), kind, classes)
     labels = converter.read("train", "à").labels
     assert isinstance(labels, InstanceMap)
     assert dict(labels.class_ids) == {1: 2}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import unicodedata
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,12 @@ class TestLabelMe:
         assert (classes, dropped) == ({1: 2}, ())
         assert converter.source_files("train", "a")[1].name == "a.json"
 
+    @pytest.mark.parametrize("form", ["NFC", "NFD"])
+    def test_a_label_in_both_forms_of_unicode(self, write: Write, form: Any) -> None:
+        other = unicodedata.normalize({"NFC": "NFD", "NFD": "NFC"}[form], "blé")
+        classes = ('["weed", "crop"]', f'["weed", "{unicodedata.normalize(form, "blé")}"]')
+        assert read(write(self.content(self.shape(BOX, label=other)), classes))[1] == {1: 2}
+
     def test_a_circle(self, write: Write) -> None:
         circle = self.shape([[3.5, 2.5], [4.5, 2.5]], shape_type="circle")
         expected = np.zeros((HEIGHT, WIDTH), int)
@@ -120,6 +127,10 @@ class TestLabelMe:
         instances, classes, _ = read(write(self.content(*shapes)))
         np.testing.assert_array_equal(instances[0, :5], [1, 2, 1, 3, 0])
         assert classes == {1: 2, 2: 1, 3: 2}
+
+    def test_a_shape_that_is_not_read(self, write: Write) -> None:
+        _, _, dropped = read(write(self.content(self.shape(BOX, shape_type="cuboid"))))
+        assert dropped == ("shape 1: shapes 'cuboid' are not read",)
 
     def test_what_has_no_area_is_listed(self, write: Write) -> None:
         shapes = [
@@ -269,6 +280,10 @@ class TestSupervisely:
         expected[1:3, 5:7] = 2
         np.testing.assert_array_equal(instances, expected)
         assert classes == {1: 1, 2: 2}
+
+    def test_a_figure_that_is_not_read(self, write: Write) -> None:
+        objects = [{**self.bitmap(png(np.ones((2, 3)))), "geometryType": "alpha_mask"}]
+        assert read(write(self.content(*objects)))[2] == ("object 1: shapes 'alpha_mask' are not read",)
 
     def test_what_cannot_be_drawn_is_listed(self, write: Write) -> None:
         broken, foreign = self.bitmap(b""), self.bitmap(b"")

@@ -141,6 +141,17 @@ class TestTables:
         by_value = 'train = { file = "meta.csv", column = "fold", value = [1, "3"], names = "picture" }'
         assert split(make((SPLITS, by_value + '\ntest = "*"'))) == {"train": ["a", "c"], "test": ["b"]}
 
+    def test_numbers_of_rows_are_no_names(self, make: Make, raw: Path, separator: str) -> None:
+        """As pandas writes its index, in a set whose images may be called so, too."""
+        self.write(raw, [["", "picture", "split"], ["0", "b", "train"], ["1", "a", "train"]], separator)
+        entry = 'file = "meta.csv", column = "split"'
+        with refused(InputError, "meta.csv: its first column counts rows and", "(known: picture, split)"):
+            make((SPLITS, f"train = {{ {entry} }}")).splits()
+        named = make((SPLITS, f'train = {{ {entry}, names = "picture" }}'))
+        assert split(named) == {"train": ["b", "a"]}
+        self.write(raw, [["", "split"], ["a", "train"], ["b", "train"]], separator)
+        assert split(make((SPLITS, f"train = {{ {entry} }}"))) == {"train": ["a", "b"]}
+
     @pytest.mark.parametrize(
         ("entry", "parts"),
         [

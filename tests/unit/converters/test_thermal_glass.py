@@ -193,7 +193,7 @@ def test_nothing_measured(either: Path) -> None:
         (np.zeros((HEIGHT, WIDTH), np.uint16), "uint16 values, expected floats in degrees Celsius"),
         (np.full((HEIGHT, WIDTH), 295.0), "median is 295, expected degrees Celsius; convert Kelvin"),
         (np.zeros((WIDTH, HEIGHT), np.float32), "9 x 6 (height x width), but "),
-        (np.array([{}]), "not a whole npy file"),
+        (np.array([{}]), "npy of Python objects, which are not unpickled"),
     ],
 )
 def test_wrong_temperature(either: Path, array: np.ndarray, message: str) -> None:

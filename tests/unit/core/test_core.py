@@ -415,6 +415,15 @@ def test_toml_of_texts_without_an_end(tmp_path: Path, content: str):
         read_toml(tmp_path / "a.toml", otherwise="write it")
 
 
+@pytest.mark.parametrize(
+    ("coding", "reason"), [("utf-16", "byte 0 is not UTF-8"), ("latin-1", "byte 5 is not UTF-8")]
+)
+def test_toml_of_another_coding(tmp_path: Path, coding: str, reason: str):
+    (tmp_path / "a.toml").write_bytes('a = "\u00fc"'.encode(coding))
+    with refused(InputError, f"a.toml: not TOML ({reason}); save it in UTF-8"):
+        read_toml(tmp_path / "a.toml", otherwise="write it")
+
+
 def test_files_are_readable_for_whom_the_umask_lets(tmp_path):
     tensors = tmp_path / "a.safetensors"
     before = os.umask(0o027)

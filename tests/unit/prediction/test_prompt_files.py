@@ -39,6 +39,11 @@ def test_rows_of_one_object_are_one_prompt(tmp_path):
     assert boxes.of("a", "a.npy") == [Prompt(box=(1, 2, 3, 4))]
 
 
+def test_names_in_both_forms_of_unicode(tmp_path):
+    read = PromptFile.read(written(tmp_path, "boxes.csv", BOXES.replace("\na,", "\n\u00e4.png,")))
+    assert len(read.of("a\u0308", "raw/a\u0308.png")) == 1
+
+
 def test_json_says_the_same(tmp_path):
     objects = [{"points": [[3, 4], [5, 6]], "labels": [1, 0]}, {"box": [1, 2, 3, 4]}]
     read = PromptFile.read(written(tmp_path, "clicks.json", json.dumps({"a.png": objects})))
