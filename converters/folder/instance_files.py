@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from aims.core.remarks import remark
 from aims.core.schema import Array, InstanceMap, SampleError, few
+from aims.data.instances import split_instances
 from aims.reading.pictures import check_sizes
 
 from ..reading.inventory import FEW
@@ -79,6 +81,7 @@ def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, size: S
     paths = files.find_all(entry.files, hint=hint)
     named = _named_classes(entry, files, paths, where)
     paths = [path for path in paths if named.get(path) != 0]
+    one_a_class = bool(entry.files.free) and not {"*", "?"} & {*entry.files.text}
     masks: dict[int, Array] = {}
     class_ids: dict[int, int] = {}
     for k, path in enumerate(paths, start=1):
@@ -96,6 +99,12 @@ def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, size: S
             )
         if found:
             class_ids[k] = found[0]
+        if one_a_class and split_instances(masks[k].astype(np.uint8)).max() > 1:
+            remark(
+                path,
+                "the one mask of its class has several regions, which are one instance; save one mask an "
+                'object, or one map of all classes, which kind = "semantic" splits',
+            )
     check_sizes([(path, mask.shape) for path, mask in zip(paths, masks.values(), strict=True)])
     if masks:
         size = masks[1].shape[0], masks[1].shape[1]

@@ -12,6 +12,7 @@ from refusals import refused
 
 from aims.converters.folder import FolderConverter
 from aims.core.errors import InputError
+from aims.core.remarks import collect_remarks
 from aims.core.schema import InstanceMap, SampleError
 from aims.data.read import Dataset
 from aims.data.write import convert
@@ -163,6 +164,20 @@ class TestMasks:
         assert [count.used for count in star.inventory()] == [3, 3]
         listed = make((SPLITS, 'train = ["masks/weed/a/x1.png"]'), *edits)
         assert listed.splits() == {"train": ("a",)}
+
+    @pytest.mark.parametrize(("pattern", "told"), [("{id}.png", 1), ("{id}*.png", 0)])
+    def test_one_mask_a_class_in_several_regions(
+        self, make: Make, masks: Path, pattern: str, told: int
+    ) -> None:
+        whole = np.zeros((HEIGHT, WIDTH), np.uint8)
+        whole[4:, 5:] = 255
+        parts = np.zeros((HEIGHT, WIDTH), np.uint8)
+        parts[0, 0] = parts[2, 2] = 255
+        for name, mask in (("crop", whole), ("weed", parts)):
+            save(masks.parent / name / "a.png", mask)
+        with collect_remarks() as found:
+            instances(make(ONE, self.MASKS, ("labels/{id}.png", f"masks/{{class}}/{pattern}")))
+        assert [*found.values()] == [[masks.parent / "weed" / "a.png"]] * told
 
     @pytest.mark.usefixtures("masks")
     def test_headers_of_all_masks(self, make: Make, masks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
