@@ -75,7 +75,7 @@ def test_the_wheel_holds_everything(wheel):
         "aims/models/pretrained/sam-tiny@1/README.md",
         "aims/models/pretrained/sam-tiny@1/weights.safetensors",
         "aims/models/pretrained/sam-tiny@2/weights.safetensors",
-        "aims/models/pretrained/sam-tiny-any@1/weights.safetensors",
+        "aims/models/pretrained/sam-tiny-any@2/weights.safetensors",
         "aims/labeling/canvas.js",
         "aims/reports/page/details.html.j2",
         "aims/reports/page/index.html.j2",

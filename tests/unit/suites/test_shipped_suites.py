@@ -206,13 +206,17 @@ def test_every_run_can_be_planned(tmp_path, name):
 
 
 def test_the_real_sensors():
-    """Six methods, three times where a seed draws training images; three more at 32; what is not trained."""
+    """Six methods, three times where a seed draws training images; three more at 32; what is not trained.
+
+    And with weights for any sensor, SimCMF and no training.
+    """
     runs = Counter(
         (
             entry.fields["dataset"],
             entry.fields["modality"],
             entry.fields["method"],
             entry.fields.get("train-images"),
+            entry.fields.get("weights"),
         )
         for entry in suite("real-sensors").entries
     )
@@ -225,16 +229,20 @@ def test_the_real_sensors():
     }
     expected = Counter()
     for place in sensors.items():
+        # Of polarization there are no more than 32.
+        sizes = (8,) if "polarization" in place else (8, 32)
         for method in ("disc", "oracle-disc", "zero-shot"):
-            expected[*place, method, None] = 1
+            expected[*place, method, None, None] = 1
+        expected[*place, "zero-shot", None, "sam-tiny-any@2"] = 1
         for method in ("scratch", "random-embed", "linear", "simcmf", "channel-batch", "simcmf-plus"):
-            for images in (8, 32, None):
-                # Of polarization there are no more than 32.
-                if images != 32 or "polarization" not in place:
-                    expected[*place, method, images] = 3 if images else 1
-        if "polarization" not in place:
+            expected[*place, method, None, None] = 1
+            for images in sizes:
+                expected[*place, method, images, None] = 3
+        for images in sizes:
+            expected[*place, "simcmf", images, "sam-tiny-any@2"] = 1
+        if 32 in sizes:
             for method in ("linear-frozen", "mlp", "transformer"):
-                expected[*place, method, 32] = 1
+                expected[*place, method, 32, None] = 1
     assert runs == expected
 
 
