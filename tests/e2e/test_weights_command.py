@@ -185,7 +185,7 @@ def test_the_list(aims, server, cache, monkeypatch):
     assert "Only sizes were compared" in out
     assert any("sam-tiny" in line and "with AIMS" in line for line in out.splitlines())
     listed = json.loads(aims("weights", "--json")[1])
-    assert [row["backbone"] for row in listed["packaged"]] == ["sam-tiny"] * 4
+    assert [row["backbone"] for row in listed["packaged"]] == ["sam-tiny"] * 5
     there = {row["backbone"]: row["in_cache_by_size"] for row in listed["weights"]}
     assert there == {name: name == "sam-vit-b" for name in with_checkpoint}
     assert server.asked == []

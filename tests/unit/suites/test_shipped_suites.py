@@ -194,9 +194,9 @@ def test_every_run_can_be_planned(tmp_path, name):
         raw.mkdir()
         made_up = Named(raw=raw, images=4, channels=3, rgb=rgb, stream=tuple(streams), dataset=recipe.dataset)
         convert(made_up, tmp_path / "data" / recipe.dataset)
-    # Shapes are what is checked here; the pretrained weights need not be at hand.
+    # Shapes are what is checked here; pretrained weights that do not come with AIMS need not be at hand.
     entries = [
-        dataclasses.replace(entry, fields={**at_hand(entry.fields, tmp_path / "models"), "weights": "none"})
+        dataclasses.replace(entry, fields={"weights": "none", **at_hand(entry.fields, tmp_path / "models")})
         for entry in found.entries
     ]
     planned = plan_runs(entries, data=tmp_path / "data", runs=tmp_path / "runs", device="cpu")
