@@ -103,7 +103,8 @@ def images_to_reach(images: FloatArray, scores: FloatArray, targets: FloatArray)
     found[reached[:, 0]] = images[0]
     found[between] = np.exp(logs[before] + share * (logs[after] - logs[before]))[between]
     measured = np.where(scores >= targets[:, None], images, math.inf).min(axis=1)
-    return np.minimum(found, measured)
+    reached_with: FloatArray = np.minimum(found, measured)
+    return reached_with
 
 
 def images_needed(baseline: Sequence[Measured], target: Measured) -> Needed:
