@@ -1,29 +1,31 @@
 """The tables that people read in the leaderboards' READMEs hold the numbers of the files beside them."""
 
 import csv
+from itertools import takewhile
 from pathlib import Path
 
 LEADERBOARDS = Path(__file__).parents[3] / "leaderboards"
 SENSORS = {"near infrared": "nir", "electron microscopy": "em"}
+#: The weights of tables, as files name them.
+FOUNDATION, ANY = "pretrained 61683923", "pretrained 239b7899"
 
 
-def scores(folder: str, field: str = "miou") -> dict[tuple[str, ...], str]:
+def scores(folder: str, field: str = "miou", weights: str = FOUNDATION) -> dict[tuple[str, ...], str]:
     """Percent by modality, method, tuning and number of training images; without pairs with RGB."""
     with (LEADERBOARDS / folder / "comparison.csv").open(newline="") as file:
         return {
             (line["modality"], line["method"], line["tuning"], line["train_images"]): line[field]
             for line in csv.DictReader(file)
-            if "rgb" not in line["modality"] + line["mean_over"]
+            if "rgb" not in line["modality"] + line["mean_over"] and line["weights"] == weights
         }
 
 
 def table(folder: str, start: str = "") -> tuple[list[str], list[list[str]]]:
     """Header and rows of a README's first table whose header begins so."""
     text = (LEADERBOARDS / folder / "README.md").read_text("utf-8")
-    lines = text[text.index(f"\n| {start}") :].splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    header, _, *found = rows
-    return header, [row for row in found if len(row) == len(header)]
+    lines = takewhile(lambda line: line.startswith("|"), text[text.index(f"\n| {start}") + 1 :].splitlines())
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return header, rows
 
 
 def row_of(label: str) -> tuple[str, str]:
@@ -68,6 +70,19 @@ def test_three_more_methods_on_real_sensors() -> None:
             assert known[modality(sensor.partition(" (")[0]), *row_of(label), "32"] == cell, (sensor, label)
 
 
+def test_real_sensors_from_weights_for_any_sensor() -> None:
+    known, (header, rows) = (
+        scores("real-sensors", weights=ANY),
+        table("real-sensors", "from `sam-tiny-any@2`"),
+    )
+    labels = [("zero-shot", "none", ""), ("simcmf", "lora", "8"), ("simcmf", "lora", "32")]
+    assert len(rows) == 5
+    assert len(header) == 1 + len(labels)
+    for sensor, *cells in rows:
+        of = modality(sensor.partition(" (")[0])
+        assert cells == [known.get((of, *label), "") for label in labels], sensor
+
+
 def needed(line: dict[str, str]) -> str:
     """How many images scratch needs, in words."""
     if line["needed"] == "inf":
@@ -78,7 +93,11 @@ def needed(line: dict[str, str]) -> str:
 def test_what_the_first_page_says() -> None:
     known, (_, rows) = scores("real-sensors"), table("..", "sensor")
     with (LEADERBOARDS / "real-sensors" / "label_efficiency.csv").open(newline="") as file:
-        lines = {line["modality"]: line for line in csv.DictReader(file) if line["method"] == "simcmf"}
+        lines = {
+            line["modality"]: line
+            for line in csv.DictReader(file)
+            if line["method"] == "simcmf" and line["weights"] == FOUNDATION
+        }
     assert len(rows) == 5
     for sensor, *cells, last in rows:
         of = modality(sensor.partition(" (")[0])
