@@ -8,13 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aims.core.config import (
-    NO_TUNING,
-    RANDOM_WEIGHTS,
-    TELLING_SETTINGS,
-    RunConfig,
-    differing_settings,
-)
+from aims.core.config import RANDOM_WEIGHTS, RunConfig
 from aims.core.errors import InputError
 from aims.core.vocabulary import DEFAULT_PROMPTS, MODALITIES
 from aims.reports.comparison.table import MEAN, Comparison, ComparisonRow
@@ -22,6 +16,7 @@ from aims.reports.runs.conditions import Condition, by_start
 from aims.reports.runs.floors import DISC, FLOORS
 from aims.reports.runs.results import Result
 from aims.reports.statistics.paired import Difference, mean_of_samples, with_holm
+from aims.reports.tables.captions import row_details
 from aims.reports.tables.scores import Score, compare_scores, rank_scores
 
 #: Default method of the reference row, which the other rows are tested against.
@@ -201,23 +196,8 @@ def _standing(found: Found, mean_over: Sequence[str]) -> tuple[Any, ...]:
 
 def _details(learned: Sequence[Found]) -> list[str]:
     """The tuning of each row, with the settings that distinguish rows of one method and tuning."""
-    of_a_kind: dict[tuple[str, str], list[RunConfig]] = {}
     configs = [_first(found).config for found in learned]
-    for config in configs:
-        of_a_kind.setdefault((config.method, config.tuning), []).append(config)
-    differing = {kind: differing_settings(alike) for kind, alike in of_a_kind.items()}
-    details = []
-    for config in configs:
-        parts = [] if config.tuning == NO_TUNING else [config.tuning]
-        parts += [config.options_text] if config.options_text else []
-        for item in TELLING_SETTINGS:
-            value = getattr(config, item.name)
-            differs = item in differing[config.method, config.tuning]
-            # An optional setting is named wherever it is set, even if all alike rows share it.
-            if value is not None and (differs or item.optional):
-                parts.append(item.label.format(value))
-        details.append(", ".join(parts))
-    return details
+    return row_details(configs, lambda config: (config.method, config.tuning))
 
 
 def _scores(

@@ -1,8 +1,17 @@
-"""Describes the condition of a table in words."""
+"""Describes the condition of a table, and what tells its rows apart, in words."""
 
 from __future__ import annotations
 
-from aims.core.config import NO_MODEL, RANDOM_WEIGHTS
+from collections.abc import Callable, Collection, Hashable, Sequence
+
+from aims.core.config import (
+    NO_MODEL,
+    NO_TUNING,
+    RANDOM_WEIGHTS,
+    TELLING_SETTINGS,
+    RunConfig,
+    differing_settings,
+)
 from aims.reports.runs.conditions import Condition
 
 
@@ -26,3 +35,31 @@ def condition_title(condition: Condition | None) -> str:
         return "No runs yet: published numbers only"
     text = ", ".join(condition_facts(condition))
     return text[0].upper() + text[1:]
+
+
+def row_details(
+    configs: Sequence[RunConfig], kind: Callable[[RunConfig], Hashable], *, without: Collection[str] = ()
+) -> list[str]:
+    """Returns tuning and options of each row, with the settings that tell it from others of its kind.
+
+    Args:
+        configs: the configuration of each row.
+        kind: what rows have in common whose settings are compared.
+        without: names of settings that are never named.
+    """
+    of_a_kind: dict[Hashable, list[RunConfig]] = {}
+    for config in configs:
+        of_a_kind.setdefault(kind(config), []).append(config)
+    differing = {key: differing_settings(alike) for key, alike in of_a_kind.items()}
+    details = []
+    for config in configs:
+        parts = [] if config.tuning == NO_TUNING else [config.tuning]
+        parts += [config.options_text] if config.options_text else []
+        for item in TELLING_SETTINGS:
+            value = getattr(config, item.name)
+            # An optional setting is named wherever it is set, even if all alike rows share it.
+            told = item in differing[kind(config)] or item.optional
+            if value is not None and told and item.name not in without:
+                parts.append(item.label.format(value))
+        details.append(", ".join(parts))
+    return details

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from aims.core.config import NO_TUNING, TELLING_SETTINGS, RunConfig, differing_settings
+from aims.core.config import NO_TUNING, RunConfig
 from aims.reports.runs.conditions import Condition, by_condition
 from aims.reports.runs.results import Result
 from aims.reports.statistics.label_efficiency import Measured, Needed, images_needed
-from aims.reports.tables.captions import condition_title
+from aims.reports.tables.captions import condition_title, row_details
 from aims.reports.tables.latex import latex_text
 from aims.reports.tables.markdown import markdown_lines, markdown_text
 from aims.reports.tables.numbers import percent
@@ -212,22 +212,8 @@ def _table(condition: Condition, members: Sequence[LabelEfficiency]) -> Table:
 def _names(members: Sequence[LabelEfficiency]) -> list[str]:
     """Method, tuning and options of each line, with the settings that tell it from others of these."""
     configs = [each.target.result.config for each in members]
-    alike: dict[Hashable, list[RunConfig]] = {}
-    for config in configs:
-        alike.setdefault(_kind(config), []).append(config)
-    names = []
-    for config in configs:
-        differing = differing_settings(alike[_kind(config)])
-        labels = [
-            item.label.format(value)
-            for item in TELLING_SETTINGS
-            if (value := getattr(config, item.name)) is not None
-            and item.name not in _ALONG
-            # As in the comparison, an optional setting is named wherever it is set.
-            and (item in differing or item.optional)
-        ]
-        names.append(", ".join(filter(None, [config.method, config.tuning, config.options_text, *labels])))
-    return names
+    details = row_details(configs, _kind, without=_ALONG)
+    return [f"{config.method}, {detail}" for config, detail in zip(configs, details, strict=True)]
 
 
 def _kind(config: RunConfig) -> Hashable:
