@@ -165,7 +165,10 @@ def _by_stream(given: Sequence[str | Path], patterns: Mapping[str, str]) -> list
             raise InputError(f"--stream {stream}={pattern}: needs {{id}} once, as in {stream}/{{id}}.png")
         before, after = pattern.split("{id}")
         stem, dot, suffix = after.rpartition(".")
-        any_case = "".join(f"[{letter.lower()}{letter.upper()}]" for letter in suffix)
+        # A wildcard or a folder behind a dot stays what it is.
+        any_case = "".join(
+            f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else letter for letter in suffix
+        )
         for path in sorted(folder.glob(f"{before}*{stem}{dot}{any_case}")):
             name = path.relative_to(folder).as_posix()
             image = composed(name[len(before) : len(name) - len(after)])

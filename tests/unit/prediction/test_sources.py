@@ -49,6 +49,16 @@ def test_hidden_files_of_a_folder_are_no_pictures(run_folder, tmp_path, hidden):
     assert [source.name for source in found] == ["a", "b/a"]
 
 
+@pytest.mark.parametrize("pattern", ["{id}.set/rgb.png", "{id}.set/rgb.???", "{id}.set/rgb.p*"])
+def test_a_suffix_may_have_wildcards(run_folder, tmp_path, pattern):
+    (tmp_path / "b.set").mkdir()
+    (tmp_path / "b.set" / "rgb.png").touch()
+    rules = aims.load(run_folder, device="cpu").rules
+    sources = find_sources([tmp_path], rules, streams={"thermal": pattern})
+    assert len(sources) == 1
+    assert sources[0].name.startswith("b")
+
+
 def test_names_of_several_streams_are_read_alike(run_folder, tmp_path):
     name = unicodedata.normalize("NFC", "ä")
     for path in (
