@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,8 +36,8 @@ Name = tuple[str, str]
 
 _WIDTH, _HEIGHT = 11.0, 3.4
 _DPI = 130
-# More tick labels would overlap below a narrow plot.
-_TICKS = 4
+# More tick labels would overlap below a narrow plot, and so would closer ones (in parts of the axis).
+_TICKS, _APART = 4, 0.17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,11 +234,13 @@ def _points(
 def _ticks(low: float, high: float) -> list[float]:
     """Round numbers for the ticks of a logarithmic axis: at most `_TICKS`, if possible at least two."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    closest = (high / low) ** _APART
     found: list[float] = []
-    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
         finer = [step * 10.0**decade for decade in decades for step in steps]
         finer = [tick for tick in finer if low <= tick <= high]
-        if len(found) > 1 and len(finer) > _TICKS:
+        close = any(right < left * closest for left, right in pairwise(finer))
+        if len(found) > 1 and (close or len(finer) > _TICKS):
             break
         found = finer
     return found[:: max(1, math.ceil(len(found) / _TICKS))]

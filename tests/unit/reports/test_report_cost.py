@@ -244,6 +244,8 @@ def test_names_are_no_formulas(runs: Path, add_run: AddRun) -> None:
         (1.2e9, 3.5e9, [1.5e9, 2e9, 3e9]),
         (1, 1e9, [1, 1e3, 1e6, 1e9]),
         (0.6, 1.6, [0.7, 1, 1.5]),
+        # 400 M and 500 M would touch.
+        (3.6e8, 1.45e9, [5e8, 7e8, 1e9]),
     ],
 )
 def test_ticks_are_few_and_round(low: float, high: float, ticks: list[float]) -> None:
