@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aims.core.config import RANDOM_WEIGHTS
 from aims.reports.runs.results import Result
@@ -19,12 +19,14 @@ class Condition:
         limit: number of images used of each split, None for all.
         weights: initial weights of the methods other than scratch: a checkpoint's SHA-256, "random", or None
             where scratch is the only method. Scratch starts from random weights by definition.
+        weights_name: name and edition of the weights if they come with AIMS, e.g. "sam-tiny@1".
     """
 
     protocol: str
     backbone: str
     limit: int | None
     weights: str | None
+    weights_name: str | None = field(default=None, compare=False)
 
     @property
     def weights_label(self) -> str:
@@ -52,11 +54,16 @@ def by_start(results: Sequence[Result]) -> Iterator[tuple[Condition, list[Result
     """
     config = results[0].config
     # A dict, not a set: it keeps the order of the results, pretrained weights before random ones.
-    starts = dict.fromkeys(item.config.weights for item in results if not _is_scratch(item))
-    columns: list[str | None] = list(starts) or [None]
-    for weights in columns:
+    starts: dict[str | None, str | None] = {
+        item.config.weights: item.weights_name for item in results if not _is_scratch(item)
+    }
+    for weights, name in (starts or {None: None}).items():
         condition = Condition(
-            protocol=config.protocol, backbone=config.backbone, limit=config.limit, weights=weights
+            protocol=config.protocol,
+            backbone=config.backbone,
+            limit=config.limit,
+            weights=weights,
+            weights_name=name,
         )
         yield condition, [item for item in results if _is_scratch(item) or item.config.weights == weights]
 

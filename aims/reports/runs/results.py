@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -35,6 +35,7 @@ class Result:
         disc: `miou` of the floor `disc` on the same test instances, or None where there is no such run.
         learning_rates: number of learning rates tried with an otherwise equal configuration, as separate runs
             or in a sweep that stopped them early; 0 where nothing is trained.
+        weights_name: name and edition of the initial weights if they come with AIMS, e.g. "sam-tiny@1".
         runs: the pooled runs, in the order of `seeds`.
         sample: what intervals and paired tests of `miou` need.
     """
@@ -47,6 +48,7 @@ class Result:
     images: int
     disc: float | None = None
     learning_rates: int = 0
+    weights_name: str | None = None
     runs: tuple[Run, ...] = field(default=(), repr=False, compare=False)
     sample: Sample = field(repr=False, compare=False)
 
@@ -140,12 +142,16 @@ class Result:
 
     @property
     def setting(self) -> tuple[Any, ...]:
-        """Sort key of everything that distinguishes results; random weights sort after pretrained ones."""
+        """Sort key of everything that distinguishes results; random weights sort after pretrained ones.
+
+        Weights are in the order of their names: sam-tiny before sam-tiny-any.
+        """
         config = self.config
         # `or 0`: None cannot be ordered among numbers.
         return (
             *(config.protocol, config.backbone, config.limit or 0, config.weights == RANDOM_WEIGHTS),
-            *(config.weights, config.dataset, config.modality, config.fingerprint, config.method),
+            *((self.weights_name or "").partition("@"), config.weights),
+            *(config.dataset, config.modality, config.fingerprint, config.method),
             *(config.tuning, *config.telling),
         )
 
@@ -155,6 +161,7 @@ class Result:
         del config["seed"]
         return {
             **config,
+            "weights_name": self.weights_name,
             "seeds": list(self.seeds),
             "miou": self.miou,
             "interval": list(self.interval) if self.interval else None,
@@ -199,7 +206,9 @@ def pool_seeds(runs: list[Run]) -> tuple[list[Result], list[LeftOut]]:
             for group, mean in zip(pooled, sums, strict=True)
         ]
     )
-    results = [_pool(group, sample) for group, sample in zip(pooled, samples, strict=True)]
+    # Records of earlier versions lack the name.
+    names = {run.config.weights: run.content.weights_name for run in runs if run.content.weights_name}
+    results = [_pool(group, sample, names) for group, sample in zip(pooled, samples, strict=True)]
     return _with_disc(_with_rates(sorted(results, key=lambda result: result.setting))), left_out
 
 
@@ -224,7 +233,7 @@ def _with_disc(results: list[Result]) -> list[Result]:
     return [dataclasses.replace(result, disc=discs.get(result.test_key)) for result in results]
 
 
-def _pool(group: tuple[Run, ...], sample: Sample) -> Result:
+def _pool(group: tuple[Run, ...], sample: Sample, names: Mapping[str, str]) -> Result:
     first = group[0]
     val = [run.val_miou for run in group if run.val_miou is not None]
     return Result(
@@ -234,6 +243,7 @@ def _pool(group: tuple[Run, ...], sample: Sample) -> Result:
         val_miou=sum(val) / len(val) if len(val) == len(group) else None,
         instances=int(first.counts.sum()),
         images=first.images,
+        weights_name=names.get(first.config.weights),
         runs=group,
         sample=sample,
     )

@@ -21,12 +21,18 @@ def condition_facts(condition: Condition) -> list[str]:
     if condition.backbone == NO_MODEL:
         facts.append("floors: no sensor, no model")
     else:
-        start = {
-            None: "scratch alone, from random weights",
-            RANDOM_WEIGHTS: "RANDOM WEIGHTS, NOT PRETRAINED",
-        }.get(condition.weights, f"pretrained weights {(condition.weights or '')[:8]}")
-        facts += [f"backbone {condition.backbone}", start]
+        facts += [f"backbone {condition.backbone}", _start(condition)]
     return facts + ([] if condition.limit is None else [f"LIMITED to {condition.limit} images of each split"])
+
+
+def _start(condition: Condition) -> str:
+    if condition.weights is None:
+        return "scratch alone, from random weights"
+    if condition.weights == RANDOM_WEIGHTS:
+        return "RANDOM WEIGHTS, NOT PRETRAINED"
+    checksum = condition.weights[:8]
+    named = f"{condition.weights_name} ({checksum})" if condition.weights_name else checksum
+    return f"pretrained weights {named}"
 
 
 def condition_title(condition: Condition | None) -> str:

@@ -139,7 +139,11 @@ def results_markdown(results: Sequence[Result], left_out: int) -> str:
 def _condition(result: Result) -> Condition:
     config = result.config
     return Condition(
-        protocol=config.protocol, backbone=config.backbone, limit=config.limit, weights=config.weights
+        protocol=config.protocol,
+        backbone=config.backbone,
+        limit=config.limit,
+        weights=config.weights,
+        weights_name=result.weights_name,
     )
 
 

@@ -22,6 +22,7 @@ from aims.reports.report import write_report
 from aims.reports.runs.load import load_runs
 from aims.reports.runs.results import pool_seeds
 from aims.reports.statistics.paired import Verdict
+from aims.reports.tables.results_table import results_markdown
 
 pytestmark = pytest.mark.usefixtures("no_cost_figures")
 
@@ -133,6 +134,24 @@ def test_what_never_shares_a_table(runs: Path, add_run: AddRun) -> None:
     assert sum("RANDOM WEIGHTS, NOT PRETRAINED" in comparison_title(table) for table in tables(runs)) == 1
     assert sum("LIMITED to 8 images" in comparison_title(table) for table in tables(runs)) == 1
     assert sum("RGB with a sensor" in comparison_title(table) for table in tables(runs)) == 1
+
+
+def test_tables_of_two_weights_have_their_names_and_order(runs: Path, add_run: AddRun) -> None:
+    named = {"weights": "ff" * 32, "record": {"weights_name": "sam-tiny@3"}}
+    add_run(scores(0.4), weights="aa" * 32, record={"weights_name": "sam-tiny-any@2"})
+    add_run(scores(0.5), seed=0, method="linear", **named)
+    # A record of an earlier version does not name its weights.
+    add_run(scores(0.6), seed=0, method="simcmf", weights="ff" * 32)
+
+    found = tables(runs)
+
+    assert [comparison_title(table).split(", ")[2] for table in found] == [
+        "pretrained weights sam-tiny@3 (ffffffff)",
+        "pretrained weights sam-tiny-any@2 (aaaaaaaa)",
+    ]
+    assert [len(table.rows) for table in found] == [2, 1]
+    text = results_markdown(pool_seeds(load_runs(runs)[0])[0], 0)
+    assert text.count("pretrained weights sam-tiny@3 (ffffffff)") == 1
 
 
 def test_scratch_stands_beside_every_start(runs: Path, add_run: AddRun) -> None:

@@ -165,6 +165,7 @@ def test_csv_has_one_line_a_cell(report: ReportResult) -> None:
         "backbone": "sam-vit-b",
         "limit": "",
         "weights": f"pretrained {SHA[:8]}",
+        "weights_name": "",
         "row": "paper",
         "dataset": "ivrg-nir",
         "modality": "nir",
