@@ -3,6 +3,12 @@ const curves = JSON.parse(document.getElementById("curves").textContent);
 const DASHES = ["", "7 4", "2 3", "9 3 2 3"];
 const SMALL = "12px system-ui, sans-serif";
 
+// The lines of a label in so much width, broken between its settings.
+const broken = (label, width) => label.split(/(?<=, )/).reduce((lines, part) => {
+  const longer = `${lines.at(-1) ?? ""}${part}`;
+  return lines.length && widthOf(longer, SMALL) <= width ? [...lines.slice(0, -1), longer] : [...lines, part];
+}, []);
+
 // Lines are { label, style, dash, points }, points [epoch, value, lowest, highest].
 const chart = (title, lines, width, ends) => {
   const points = lines.flatMap((line) => line.points);
@@ -13,7 +19,9 @@ const chart = (title, lines, width, ends) => {
   if (first === last) [first, last] = [first - 0.5, last + 0.5];
   const [left, top, bottom] = [46, 10, 38];
   const right = Math.min(width * 0.42, 24 + Math.max(...lines.map(({ label }) => widthOf(label, SMALL))));
-  const height = Math.max(220, 14 * lines.length + 60);
+  const texts = lines.map(({ label }) => broken(label, right - 15));
+  const gap = 14 * Math.max(...texts.map((text) => text.length));
+  const height = Math.max(220, gap * lines.length + 60);
   const x = (epoch) => (left + (width - left - right) * (epoch - first) / (last - first)).toFixed(1);
   const y = (number) => (top + (height - top - bottom) * (high - number) / (high - low)).toFixed(1);
   const drawn = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": said });
@@ -25,7 +33,7 @@ const chart = (title, lines, width, ends) => {
     drawn.append(svg("text", { x: x(epoch), y: height - bottom + 16, "text-anchor": "middle" }, text));
   }
   drawn.append(svg("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, "epoch"));
-  const labels = apart(lines.map((line) => Number(y(line.points.at(-1)[1]))), 14, top + 2, height - bottom);
+  const labels = apart(lines.map((line) => Number(y(line.points.at(-1)[1]))), gap, top + gap / 2 - 5, height - bottom);
   lines.forEach(({ label, style, dash, points: own }, place) => {
     const group = svg("g", { stroke: style.colour, fill: style.colour }, svg("title", {}, label));
     if (own.some((point) => point[3] > point[2])) {
@@ -41,7 +49,8 @@ const chart = (title, lines, width, ends) => {
     });
     const [end, number] = own.at(-1);
     group.append(svg("line", { class: "leader", x1: Number(x(end)) + 6, y1: y(number), x2: width - right + 12, y2: labels[place] }));
-    group.append(svg("text", { class: "end", x: width - right + 15, y: labels[place] + 4 }, label));
+    const ends = texts[place].map((text, k) => svg("tspan", { x: width - right + 15, dy: k && 14 }, text));
+    group.append(svg("text", { class: "end", y: labels[place] + 11 - 7 * ends.length }, ...ends));
     drawn.append(group);
   });
   return html("figure", { class: "chart" }, html("figcaption", {}, title), drawn);

@@ -35,6 +35,28 @@ def test_training_curves_are_drawn(open_page):
             assert all(0 <= x <= width and 0 <= y <= height for x, y in points)
 
 
+def test_labels_of_curves_are_broken_where_there_is_no_room(open_page):
+    page = open_page(viewport={"width": 320, "height": 900})
+    opened(page, "signal")
+    for figure in page.locator(
+        "section[data-protocol=strict] .block[data-modality=signal] .curves svg"
+    ).all():
+        ends = figure.locator("text.end")
+        assert "random-embed, full" in ends.all_text_contents()
+        assert ends.locator("tspan").count() > ends.count()
+        boxes = ends.evaluate_all(
+            "all => all.map((end) => { const { x, y, width, height } = end.getBBox(); "
+            "return [x, y, x + width, y + height]; })"
+        )
+        _, _, width, height = map(float, figure.get_attribute("viewBox").split())
+        assert all(
+            left >= 0 and right <= width + 1 and top >= 0 and bottom <= height
+            for left, top, right, bottom in boxes
+        )
+        boxes.sort(key=lambda box: box[1])
+        assert all(below[1] >= above[3] - 2 for above, below in pairwise(boxes))
+
+
 def test_the_first_screen_says_shows_and_draws(open_page):
     page = open_page(viewport={"width": 1400, "height": 900})
     part = strict(page)
