@@ -11,7 +11,7 @@ from rich.text import Text
 
 from aims.cli._sweep_display import duration
 from aims.cli._terminal import add_columns, plain_table
-from aims.core.config import NO_TUNING, RunConfig, differing_settings
+from aims.core.config import NO_TUNING, RunConfig, told_apart
 from aims.engine.watching import STATES, Watched
 
 # Columns of the terminal that a table takes beside the names of its runs, and at most.
@@ -108,13 +108,12 @@ def _names(runs: Sequence[Watched]) -> tuple[dict[Path, str], str]:
     configs = [run.config for run in runs if run.config is not None]
     data = {_data(config) for config in configs}
     shared = f", {data.pop()}" if len(data) == 1 and len(configs) > 1 else ""
-    names = {}
-    for run in runs:
-        names[run.path] = run.path.name
-        if run.config is not None:
-            name = _method(run.config, [each for each in configs if _kind(each) == _kind(run.config)])
-            where = "" if shared else f"{_data(run.config)}, "
-            names[run.path] = f"{name}, {where}seed {run.config.seed}"
+    names = {run.path: run.path.name for run in runs}
+    paths = [run.path for run in runs if run.config is not None]
+    for path, config, told in zip(paths, configs, told_apart(configs, _kind), strict=True):
+        name = _method(config, told, [each for each in configs if _kind(each) == _kind(config)])
+        where = "" if shared else f"{_data(config)}, "
+        names[path] = f"{name}, {where}seed {config.seed}"
     return names, shared
 
 
@@ -126,12 +125,9 @@ def _data(config: RunConfig) -> str:
     return f"{config.modality} of {config.dataset}"
 
 
-def _method(config: RunConfig, alike: Sequence[RunConfig]) -> str:
+def _method(config: RunConfig, told: Sequence[str], alike: Sequence[RunConfig]) -> str:
     """Returns method and tuning, with the settings in which `alike` differ."""
-    told = [config.options_text] if config.options else []
-    for item in differing_settings(alike):
-        if (value := getattr(config, item.name)) is not None:
-            told.append(item.label.format(value))
+    told = [*([config.options_text] if config.options else []), *told]
     for name in ("protocol", "backbone"):
         if len({getattr(each, name) for each in alike}) > 1:
             told.append(getattr(config, name))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import sha256_json
-from aims.core.settings import UNSET, Setting, declared_settings, setting
+from aims.core.settings import UNSET, declared_settings, setting
 from aims.core.vocabulary import (
     DEFAULT_PROMPTS,
     DEFAULT_PROTOCOL,
@@ -111,6 +111,7 @@ class RunConfig:
         least=1,
         untrained=None,
         label="{} images",
+        absent="all images",
     )
     score_every: int = setting(
         "Score after so many epochs, and after the last; the paper's 5.",
@@ -234,10 +235,32 @@ TELLING_SETTINGS = tuple(
 )
 
 
-def differing_settings(configs: Iterable[RunConfig]) -> list[Setting]:
-    """Returns those of `TELLING_SETTINGS` in which configurations differ."""
-    alike = list(configs)
-    return [item for item in TELLING_SETTINGS if len({getattr(config, item.name) for config in alike}) > 1]
+def told_apart(
+    configs: Sequence[RunConfig], kind: Callable[[RunConfig], Hashable], *, without: Collection[str] = ()
+) -> list[list[str]]:
+    """Returns for each configuration, in words, the settings that tell it from others of its kind.
+
+    An optional setting is named wherever it is set, even if all of a kind share it.
+
+    Args:
+        configs: the configurations.
+        kind: what those have in common whose settings are compared.
+        without: names of settings that are never named.
+    """
+    values: dict[tuple[Hashable, str], set[Any]] = {}
+    for config in configs:
+        for item in TELLING_SETTINGS:
+            values.setdefault((kind(config), item.name), set()).add(getattr(config, item.name))
+    found = []
+    for config in configs:
+        named = [(item, getattr(config, item.name)) for item in TELLING_SETTINGS if item.name not in without]
+        told = [
+            item.words(value)
+            for item, value in named
+            if len(values[kind(config), item.name]) > 1 or (item.optional and value is not None)
+        ]
+        found.append([words for words in told if words])
+    return found
 
 
 def fill_settings(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Setting:
         untrained: fixed value for methods that train nothing; `UNSET` if the setting still applies.
         modelless: fixed value for methods without a model; `UNSET` if the setting still applies.
         label: format string of the value in reports; empty if other columns show it.
+        absent: words for None in reports, beside values of others; empty if nothing is said.
         place: rank of the label among all labels; equal ranks keep the order of the fields.
     """
 
@@ -46,12 +47,17 @@ class Setting:
     untrained: Any = UNSET
     modelless: Any = UNSET
     label: str = ""
+    absent: str = ""
     place: int = 5
 
     @property
     def option(self) -> str:
         """Name on the command line and in suites without leading hyphens, e.g. "batch-size"."""
         return self.name.replace("_", "-")
+
+    def words(self, value: Any) -> str:
+        """A value in reports, e.g. "8 images"; empty if nothing is said of it."""
+        return self.absent if value is None else self.label.format(value)
 
 
 def setting(text: str, *, since: Any = UNSET, in_hash: bool = False, **declared: Any) -> Any:

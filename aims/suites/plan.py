@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aims.core.config import NO_TUNING, RunConfig
+from aims.core.config import NO_TUNING, RunConfig, told_apart
 from aims.core.errors import InputError
 from aims.core.records import RunRecord
 from aims.engine.plan import plan
@@ -28,6 +28,7 @@ class PlannedRun:
         folder: folder of the run, which may not exist yet.
         record: record of the run; None if it is not finished.
         arguments: keyword arguments for `aims.engine.plan.plan`.
+        told: the settings that tell it from other runs of its method on its data, in words.
     """
 
     entry: Entry
@@ -36,6 +37,7 @@ class PlannedRun:
     folder: Path
     record: RunRecord | None
     arguments: Mapping[str, Any]
+    told: Sequence[str] = ()
 
     @property
     def command(self) -> str:
@@ -49,11 +51,8 @@ class PlannedRun:
         config = self.config
         tuning = "" if config.tuning == NO_TUNING else f" {config.tuning}"
         changed = f" ({config.options_text})" if config.options else ""
-        rate = f", lr {config.lr:g}" if "lr" in self.entry.fields else ""
-        return (
-            f"{config.method}{tuning}{changed}, {config.modality} of {config.dataset}{rate}, "
-            f"seed {config.seed}"
-        )
+        data = f"{config.modality} of {config.dataset}"
+        return ", ".join([f"{config.method}{tuning}{changed}", data, *self.told, f"seed {config.seed}"])
 
 
 def plan_runs(
@@ -119,7 +118,12 @@ def plan_runs(
                 arguments=arguments,
             )
         )
-    return planned
+    told = told_apart([run.config for run in planned], _kind)
+    return [dataclasses.replace(run, told=words) for run, words in zip(planned, told, strict=True)]
+
+
+def _kind(config: RunConfig) -> tuple[str, ...]:
+    return config.method, config.tuning, config.modality, config.dataset
 
 
 def finished(folder: Path) -> RunRecord | None:

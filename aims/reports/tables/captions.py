@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Sequence
 
-from aims.core.config import (
-    NO_MODEL,
-    NO_TUNING,
-    RANDOM_WEIGHTS,
-    TELLING_SETTINGS,
-    RunConfig,
-    differing_settings,
-)
+from aims.core.config import NO_MODEL, NO_TUNING, RANDOM_WEIGHTS, RunConfig, told_apart
 from aims.reports.runs.conditions import Condition
 
 
@@ -53,19 +46,8 @@ def row_details(
         kind: what rows have in common whose settings are compared.
         without: names of settings that are never named.
     """
-    of_a_kind: dict[Hashable, list[RunConfig]] = {}
-    for config in configs:
-        of_a_kind.setdefault(kind(config), []).append(config)
-    differing = {key: differing_settings(alike) for key, alike in of_a_kind.items()}
     details = []
-    for config in configs:
-        parts = [] if config.tuning == NO_TUNING else [config.tuning]
-        parts += [config.options_text] if config.options_text else []
-        for item in TELLING_SETTINGS:
-            value = getattr(config, item.name)
-            # An optional setting is named wherever it is set, even if all alike rows share it.
-            told = item in differing[kind(config)] or item.optional
-            if value is not None and told and item.name not in without:
-                parts.append(item.label.format(value))
-        details.append(", ".join(parts))
+    for config, told in zip(configs, told_apart(configs, kind, without=without), strict=True):
+        tuning = "" if config.tuning == NO_TUNING else config.tuning
+        details.append(", ".join(filter(None, (tuning, config.options_text, *told))))
     return details

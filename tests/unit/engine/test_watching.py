@@ -176,7 +176,12 @@ def test_runs_are_told_apart_and_nothing_is_cut(count, width):
 def test_protocols_backbones_and_unset_settings_tell_apart():
     runs = [watched(0), watched(1, protocol="strict"), watched(2, backbone="sam-vit-l", train_images=8)]
     text = shown(runs, 60)
-    for part in ("None", "(strict-2, sam-vit-b)", "(strict, sam-vit-b)", "(8 images, strict-2, sam-vit-l)"):
+    for part in (
+        "None",
+        "(all images, strict-2, sam-vit-b)",
+        "(all images, strict, sam-vit-b)",
+        "(8 images, strict-2, sam-vit-l)",
+    ):
         assert (part in text) is (part != "None")
 
 

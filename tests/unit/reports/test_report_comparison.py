@@ -173,6 +173,18 @@ def test_settings_of_one_method_are_told_apart(runs: Path, add_run: AddRun) -> N
     ]
 
 
+def test_all_images_are_named_beside_numbers_of_them(runs: Path, add_run: AddRun) -> None:
+    add_run(scores(0.5))
+    add_run(scores(0.4), train_images=8)
+    add_run(scores(0.3), method="linear")
+    (table,) = tables(runs)
+    assert [row.label for row in table.rows] == [
+        "simcmf, lora, all images",
+        "simcmf, lora, 8 images",
+        "linear, lora",
+    ]
+
+
 def test_training_prompts_are_told_apart_and_single_clicks_are_the_reference(
     runs: Path, add_run: AddRun
 ) -> None:

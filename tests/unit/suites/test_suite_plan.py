@@ -68,6 +68,25 @@ def test_runs_are_those_of_aims_run(tmp_path, data):
     assert not (tmp_path / "runs").exists()
 
 
+def test_words_tell_runs_of_one_method_apart(tmp_path, data):
+    text = """
+        [[grid]]
+        method = "scratch"
+        train-images = 2
+        epochs = 4
+        [[grid]]
+        method = "scratch"
+        lr = 1e-3
+        [[grid]]
+        method = "disc"
+    """
+    assert [item.words for item in resolve(tmp_path, data, text)] == [
+        "scratch full, signal of made-up, lr 0.0003, epochs 4, 2 images, seed 0",
+        "scratch full, signal of made-up, lr 0.001, epochs 2, all images, seed 0",
+        "disc, signal of made-up, seed 0",
+    ]
+
+
 def test_every_run_is_told_to_the_tracker(tmp_path, data, monkeypatch):
     entries = read(tmp_path, TOY + '[[grid]]\nmethod = ["disc", "scratch"]\n').entries
     folders = {"data": data, "runs": tmp_path / "runs", "device": "cpu"}
