@@ -11,8 +11,8 @@ LEADERBOARDS = Path(__file__).parents[3] / "leaderboards"
 REAL_SENSORS = LEADERBOARDS / "real-sensors" / "README.md"
 PRETRAINING = Path(__file__).parents[3] / "docs" / "pretraining.md"
 SENSORS = {"near infrared": "nir", "electron microscopy": "em"}
-#: The weights of tables, as files name them.
-FOUNDATION, ANY = "pretrained 61683923", "pretrained 239b7899"
+#: The weights of tables.
+FOUNDATION, ANY = "sam-tiny@3", "sam-tiny-any@2"
 
 
 def scores(folder: str, field: str = "miou", weights: str = FOUNDATION) -> dict[tuple[str, ...], str]:
@@ -21,7 +21,7 @@ def scores(folder: str, field: str = "miou", weights: str = FOUNDATION) -> dict[
         return {
             (line["modality"], line["method"], line["tuning"], line["train_images"]): line[field]
             for line in csv.DictReader(file)
-            if "rgb" not in line["modality"] + line["mean_over"] and line["weights"] == weights
+            if "rgb" not in line["modality"] + line["mean_over"] and line["weights_name"] == weights
         }
 
 
@@ -101,7 +101,7 @@ def test_what_the_first_page_says() -> None:
         lines = {
             line["modality"]: line
             for line in csv.DictReader(file)
-            if line["method"] == "simcmf" and line["weights"] == FOUNDATION
+            if line["method"] == "simcmf" and line["weights_name"] == FOUNDATION
         }
     assert len(rows) == 5
     for sensor, *cells, last in rows:
