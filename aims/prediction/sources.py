@@ -184,7 +184,8 @@ def _by_stream(given: Sequence[str | Path], patterns: Mapping[str, str]) -> list
             first = found.setdefault(name, {}).setdefault(stream, path)
             if first != path:
                 raise InputError(
-                    f"{first} and {path} are two files for picture {name!r}; narrow --stream {stream}={pattern}"
+                    f"{first} and {path} are two files for picture {name!r}; narrow "
+                    f"--stream {stream}={pattern}"
                 )
     if not found:
         raise InputError(f"{folder}: no file fits {' or '.join(patterns.values())}")
