@@ -94,7 +94,11 @@ class PromptFile:
         path = Path(file)
         names = set(map(composed, (name, file, path.name, path.stem)))
         return [
-            prompt for key, prompts in self.pictures.items() if composed(key) in names for prompt in prompts
+            prompt
+            for key, prompts in self.pictures.items()
+            # Windows writes backslashes between folders.
+            if not names.isdisjoint(map(composed, (key, key.replace("\\", "/"))))
+            for prompt in prompts
         ]
 
 
@@ -150,7 +154,9 @@ def _read_csv(path: Path) -> dict[str, list[Prompt]]:
                     raise ValueError("an object without points and without a box")
                 if click is not None:
                     prompt["points"].append(click)
-                    prompt["labels"].append(int(row.get("label") or 1))
+                    # pandas writes 1.0 where another row of the column is empty.
+                    label = float(row.get("label") or 1)
+                    prompt["labels"].append(int(label) if label.is_integer() else label)
                 if box is not None:
                     if prompt["box"] is not None:
                         raise ValueError(f"object {key!r} has a box already")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 from aims.core.errors import InputError
 from aims.core.files import inside, is_unicode
@@ -20,6 +21,9 @@ from aims.data.read import Dataset
 from aims.data.refs import ImageRef
 from aims.prediction.inputs import InputRules
 from aims.reading.pictures import STREAM_SUFFIXES
+
+# The regular expressions of {id} and of wildcards.
+_WILD = {"{id}": "([^/]+)", "*": "[^/]*", "?": "[^/]"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +87,23 @@ def find_sources(
         split: the split of a dataset; None for all.
 
     Raises:
-        InputError: nothing is found, or the model needs several streams and files of one are given.
+        InputError: nothing is found, the model needs several streams and files of one are given, or the
+            results of two pictures would have one name.
     """
-    if streams is not None:
-        return _by_stream(given, streams)
+    found = _by_stream(given, streams) if streams is not None else _by_name(given, rules, split)
+    named: dict[str, Source] = {}
+    for source in found:
+        first = named.setdefault(source.name, source)
+        if first is not source:
+            raise InputError(
+                f"{first.file} and {source.file} would both be written as {source.name!r}; predict them "
+                "apart, each with an --out of its own"
+            )
+    return found
+
+
+def _by_name(given: Sequence[str | Path], rules: InputRules, split: str | None) -> list[Source]:
+    """Finds the pictures of files, folders, patterns and datasets."""
     files: list[Path] = []
     sources: list[Source] = []
     for text in map(str, given):
@@ -122,6 +139,8 @@ def find_sources(
         return sources
     if split is not None:
         raise InputError("--split is for converted datasets")
+    # Patterns and folders may name a file again.
+    files = list({os.path.abspath(file): file for file in files}.values())
     return sources + [
         Source(name=name, file=str(file), recording=file)
         for file, name in zip(files, _names(files), strict=True)
@@ -130,7 +149,7 @@ def find_sources(
 
 def _names(files: Sequence[Path]) -> list[str]:
     """Names files by their path below the folder that they share, without suffix where that is enough."""
-    whole = [file.absolute() for file in files]
+    whole = [Path(os.path.abspath(file)) for file in files]
     shared = Path(os.path.commonpath([file.parent for file in whole]))
     relative = [file.relative_to(shared) for file in whole]
     short = Counter(str(path.with_suffix("")) for path in relative)
@@ -161,19 +180,13 @@ def _by_stream(given: Sequence[str | Path], patterns: Mapping[str, str]) -> list
         raise InputError("--stream needs one folder, below which the patterns are")
     found: dict[str, dict[str, Path]] = {}
     for stream, pattern in patterns.items():
-        if pattern.count("{id}") != 1:
-            raise InputError(f"--stream {stream}={pattern}: needs {{id}} once, as in {stream}/{{id}}.png")
-        before, after = pattern.split("{id}")
-        stem, dot, suffix = after.rpartition(".")
-        # A wildcard or a folder behind a dot stays what it is.
-        any_case = "".join(
-            f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else letter for letter in suffix
-        )
-        for path in sorted(folder.glob(f"{before}*{stem}{dot}{any_case}")):
-            name = path.relative_to(folder).as_posix()
-            image = composed(name[len(before) : len(name) - len(after)])
-            if not is_hidden(path.name):
-                found.setdefault(image, {})[stream] = path
+        for name, path in _fitting(folder, pattern, f"--stream {stream}={pattern}"):
+            first = found.setdefault(name, {}).setdefault(stream, path)
+            if first != path:
+                raise InputError(
+                    f"{first} and {path} are two files for picture {name!r}; narrow "
+                    f"--stream {stream}={pattern}"
+                )
     if not found:
         raise InputError(f"{folder}: no file fits {' or '.join(patterns.values())}")
     # Pictures without one of the files are refused one by one, when they are read.
@@ -181,3 +194,26 @@ def _by_stream(given: Sequence[str | Path], patterns: Mapping[str, str]) -> list
         Source(name=name, file=str(next(iter(files.values()))), recording=files)
         for name, files in found.items()
     ]
+
+
+def _fitting(folder: Path, pattern: str, where: str) -> Iterator[tuple[str, Path]]:
+    """Yields the files below a folder that fit a pattern, each with what stands for {id}, sorted."""
+    if pattern.count("{id}") != 1:
+        raise InputError(f"{where}: needs {{id}} once, as in rgb/{{id}}.png")
+    text = PurePosixPath(pattern).as_posix()
+    if text.startswith("/"):
+        raise InputError(f"{where}: is absolute; write it relative to {folder}")
+    tokens = re.split(r"(\{id\}|[*?])", text)
+    regex = "".join(_WILD.get(token, re.escape(token)) for token in tokens)
+    stem, dot, suffix = regex.rpartition(r"\.")
+    named = re.compile(f"{stem}(?i:{dot}{suffix})", re.DOTALL)
+    # The names of the last folder are compared below, as glob would tell upper case from lower.
+    parent, slash, _ = text.rpartition("/")
+    within = "".join(
+        "*" if token == "{id}" else token if token in _WILD else glob.escape(token)
+        for token in re.split(r"(\{id\}|[*?])", parent)
+    )
+    for path in sorted(folder.glob(f"{within}{slash}*")):
+        match = named.fullmatch(path.relative_to(folder).as_posix())
+        if match and not is_hidden(path.name):
+            yield composed(match[1]), path

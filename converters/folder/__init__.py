@@ -91,7 +91,8 @@ A split is one of
   is random, and `seed = 1` gives another;
 - "*": what is left.
 
-Lists and tables may give paths of an image's files or their names for its name.
+Lists and tables may give paths of an image's files or their names for its name, also paths that begin in
+another folder, and several of one image on a line: "/data/img/1.png /data/masks/1.png".
 
 Suffixes are the same in upper and lower case, and letters with marks in both of Unicode's forms, in names of
 files and of classes. A link that leads to no file is a file that is missing. Text may begin with a byte order

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -106,9 +107,11 @@ class _Lists:
         assert isinstance(source, Names | ListFile | TableColumn)
         roots = (self._tree.root, self._description.parent)
         for text, where in source.listed(roots, f"{self._description} [splits] {split}"):
-            inside(self._tree.root, text, where=where)
             name = PurePosixPath(text).as_posix()  # "./a.png" as `find` lists it
-            parts = self._parse(name, split)
+            parts = self._from_elsewhere(name, split)
+            if parts is None:
+                inside(self._tree.root, text, where=where)
+                parts = self._parse(name, split)
             if parts is None:
                 raise InputError(
                     f"{where}: {name!r} is no name of the form {self._names.text!r}; write it so"
@@ -134,6 +137,27 @@ class _Lists:
                 if own_parts.keys() == set(self._names.parts):
                     return own_parts
         return parts
+
+    def _from_elsewhere(self, line: str, split: str) -> Parts | None:
+        """Returns the parts of an image whose files are named by paths that begin in another folder.
+
+        Several paths on one line, such as "/data/img/1.png /data/masks/1.png", must be of one image.
+        """
+        paths = re.sub(r"(\.\w+)[\s,;]+", r"\1\n", line).split("\n")
+        first, *others = (self._by_end(path, split) for path in paths)
+        return first if all(parts == first for parts in others) else None
+
+    def _by_end(self, path: str, split: str) -> Parts | None:
+        """Returns the parts of the image to which the end of a path belongs, folders included, if any."""
+        own = self._config.own_files
+        for pattern in own:
+            folders = pattern.text.count("/")
+            end = "/".join(path.split("/")[-folders - 1 :])
+            values = pattern.parse(end, {"split": split}) if folders else None
+            parts = {key: values[key] for key in values if key in self._names.parts} if values else {}
+            if parts.keys() == set(self._names.parts) and own[0].find(self._tree, {**parts, "split": split}):
+                return parts
+        return None
 
     def _found(self, split: str, taken: Iterable[str]) -> dict[str, _Listed]:
         """Returns the images that are found for a split by the names of their files, sorted by name."""

@@ -23,6 +23,7 @@ from .files import ImageFiles
 from .label_keys import LabelsEntry
 
 _WHITE = 255  # of masks of 8 bits
+_BORDERS = (255, 65535)  # the highest numbers, by which label maps mark borders and what is unknown
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,12 @@ def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles
         remark(
             path,
             f'{_WHITE} alone, in several regions, is one instance; of a mask kind = "semantic" splits them',
+        )
+    elif len(ids) > 1 and ids[-1] in _BORDERS and ids[-2] != ids[-1] - 1:
+        remark(
+            path,
+            f"{ids[-1]} is an instance like all others; if it means a border or unknown, give "
+            f"void = {ids[-1]}",
         )
     return Labels(str(path), InstanceMap(instances=drawn, class_ids=dict.fromkeys(ids, 1)))
 

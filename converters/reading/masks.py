@@ -74,12 +74,20 @@ def encode_polygons(polygons: Sequence[Any], size: Size) -> RLE:
         size: (height, width) of the picture.
 
     Raises:
-        MaskError: no part has three points, or a coordinate is no number or lies far outside the picture.
+        MaskError: no part has three points, a coordinate is no number or lies far outside the picture, or
+            all lie between 0 and 1.
     """
     parts = [points for points in polygons if not _is_crumb(points)] or polygons
-    return cast(
-        RLE, coco_mask.merge(coco_mask.frPyObjects([_polygon(points, size) for points in parts], *size))
-    )
+    outlines = [_polygon(points, size) for points in parts]
+    # Such an object covers one pixel at most, in the corner, where all others of its file would lie, too.
+    if all(0 <= value <= 1 for points in outlines for value in points) and any(
+        value not in (0, 1) for points in outlines for value in points
+    ):
+        raise MaskError(
+            f"polygon {shorten(outlines[0])} lies within the first pixel; if its numbers are parts of the "
+            "sides, multiply them by width and height"
+        )
+    return cast(RLE, coco_mask.merge(coco_mask.frPyObjects(outlines, *size)))
 
 
 def encode_mask(mask: Array) -> RLE:

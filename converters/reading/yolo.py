@@ -16,8 +16,8 @@ from .fields import shorten
 from .masks import RLE, MaskError, Size, encode_polygons
 from .objects import LabelledObject, ObjectFile
 
-#: Numbers above this are pixels, not parts of a side.
-_LARGEST = 2
+#: Numbers above this are pixels, or 2 for the visibility of a keypoint, and no parts of a side.
+_LARGEST = 1.5
 
 
 def read_yolo(path: Path) -> ObjectFile:

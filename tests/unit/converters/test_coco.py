@@ -130,6 +130,7 @@ class TestAnnotations:
             annotation(6, []),
             annotation(7, {"size": SIZE, "counts": [48]}),
             annotation(8, [[-7, -5, -6, -5, -6, -4]]),
+            annotation(9, [[0.1, 0.1, 0.95, 0.1, 0.95, 1]]),
         )
         assert not labels.instances.any()
         assert labels.class_ids == {}
@@ -140,6 +141,8 @@ class TestAnnotations:
             "annotation 6: no segmentation (a box is no mask)",
             "annotation 7: covers no pixel",
             "annotation 8: covers no pixel",
+            "annotation 9: polygon [0.1, 0.1, 0.95, 0.1, 0.95, 1] lies within the first pixel; if its "
+            "numbers are parts of the sides, multiply them by width and height",
         )
 
     @pytest.mark.parametrize(

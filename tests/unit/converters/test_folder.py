@@ -502,6 +502,25 @@ class TestLabels:
         line = '255 alone, in several regions, is one instance; of a mask kind = "semantic" splits them'
         assert list(found) == [line] * told
 
+    @pytest.mark.parametrize(
+        ("numbers", "told"),
+        [((1, 255), 255), ((2, 65535), 65535), ((254, 255), None), ((1, 254), None), ((1, 256), None)],
+    )
+    def test_a_border_taken_for_an_instance(
+        self, make: Make, raw: Path, numbers: tuple[int, int], told: int | None
+    ) -> None:
+        drawn = np.zeros(label_map().shape, np.uint16)
+        drawn[0], drawn[1] = numbers
+        Image.fromarray(drawn).save(raw / "labels" / "a.png")
+        edits = [(CLASSES, 'classes = ["plant"]'), (SEMANTIC, 'kind = "instance"')]
+        with collect_remarks() as found:
+            make(*edits).read("train", "a")
+        line = f"{told} is an instance like all others; if it means a border or unknown, give void = {told}"
+        assert list(found) == [line] * bool(told)
+        with collect_remarks() as found:
+            make(*edits, ('kind = "instance"', f'kind = "instance"\nvoid = {numbers[1]}')).read("train", "a")
+        assert not found
+
     def test_negative_instance(self, make: Make, raw: Path) -> None:
         np.save(raw / "labels" / "a.npy", -label_map().astype(np.int32))
         (raw / "labels" / "a.png").unlink()

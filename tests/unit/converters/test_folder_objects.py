@@ -212,10 +212,11 @@ class TestYOLO:
             "1 0.1 x 0.2 0.2 0.3 0.3",
             "0 30 40 50 40 50 60",
             "0 nan " * 3,
+            "0 0.5 0.5 0.2 0.2 0.5 0.4 2 0.6 0.4 2",  # a box and two keypoints
         ]
         _, classes, dropped = read(write("\n".join([*lines, self.line(1)])))
-        assert classes == {6: 2}
-        assert [line[:7] for line in dropped] == ["line 1:", "line 2:", "line 3:", "line 4:", "line 5:"]
+        assert classes == {7: 2}
+        assert [line[:7] for line in dropped] == [f"line {number}:" for number in range(1, 7)]
         assert dropped[0] == "line 1: a box (x, y, width, height) is no mask"
         assert "coordinate 60.0; it must be a part of the side, 0 to 1" in dropped[3]
 

@@ -112,6 +112,40 @@ def test_list_beside_the_description(make: Make, raw: Path, tmp_path: Path) -> N
     assert converter.shared_files() == (config, config.parent / "t.txt", raw / "v.txt")
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "/data/x/nir/{}.png",
+        "C:\\data\\nir\\{}.png",
+        "../sensor/nir/{}.PNG",
+        "nir/{}.png labels/{}.png",
+        "/nir/{}.png\t/labels/{}.png",
+        "my data/nir/{}.png, my data/labels/{}.png",
+    ],
+)
+def test_lists_of_paths_from_elsewhere(make: Make, raw: Path, lines: str) -> None:
+    (raw / "train.txt").write_text("".join(lines.replace("{}", name) + "\n" for name in "ba"))
+    assert split(make((SPLITS, 'train = "train.txt"')))["train"] == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nir/a.png labels/b.png",
+        "/nir/a.png /labels/b.png",
+        "a 1",
+        "a.png -1",
+        "/data/a.png",
+        "nir/x.png nir/x.png",
+    ],
+)
+def test_lines_that_name_no_image(make: Make, raw: Path, line: str) -> None:
+    (raw / "train.txt").write_text(f"{line}\n")
+    converter = make((SPLITS, 'train = "train.txt"'))
+    with pytest.raises(InputError, match=r"leaves its folder|no such file"):
+        [converter.read("train", name) for name in converter.splits()["train"]]
+
+
 @pytest.mark.parametrize("lines", ["nir/a.png\nlabels/b.png\n", "a.png\nb.PNG\n", r"nir\a.png" + "\r\nb"])
 def test_lists_of_file_names(make: Make, raw: Path, lines: str) -> None:
     (raw / "t.txt").write_text(lines, newline="")

@@ -44,6 +44,18 @@ def test_names_in_both_forms_of_unicode(tmp_path):
     assert len(read.of("a\u0308", "raw/a\u0308.png")) == 1
 
 
+def test_names_as_windows_writes_them(tmp_path):
+    read = PromptFile.read(written(tmp_path, "clicks.csv", "image,x,y\nx\\a.png,3,4\n"))
+    assert len(read.of("x/a", "x/a.png")) == 1
+
+
+def test_labels_as_pandas_writes_them_beside_empty_ones(tmp_path):
+    read = PromptFile.read(
+        written(tmp_path, "clicks.csv", "image,x,y,label,object\na,3,4,1.0,o\na,5,6,0.0,o\na,7,8,,o\n")
+    )
+    assert read.of("a", "a.png") == [Prompt(points=[(3, 4), (5, 6), (7, 8)], labels=[1, 0, 1])]
+
+
 def test_json_says_the_same(tmp_path):
     objects = [{"points": [[3, 4], [5, 6]], "labels": [1, 0]}, {"box": [1, 2, 3, 4]}]
     read = PromptFile.read(written(tmp_path, "clicks.json", json.dumps({"a.png": objects})))

@@ -55,8 +55,7 @@ def test_a_suffix_may_have_wildcards(run_folder, tmp_path, pattern):
     (tmp_path / "b.set" / "rgb.png").touch()
     rules = aims.load(run_folder, device="cpu").rules
     sources = find_sources([tmp_path], rules, streams={"thermal": pattern})
-    assert len(sources) == 1
-    assert sources[0].name.startswith("b")
+    assert [source.name for source in sources] == ["b"]
 
 
 def test_names_of_several_streams_are_read_alike(run_folder, tmp_path):
@@ -76,3 +75,52 @@ def test_names_of_several_streams_are_read_alike(run_folder, tmp_path):
         ("b", ["rgb", "nir"]),
         (name, ["rgb", "nir"]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*/img/{id}.png", ["a", "b"]),
+        ("scene?/img/{id}.png", ["a", "b"]),
+        ("scene[1]/img/{id}.png", ["c"]),
+        ("./scene1/img/{id}.*", ["a"]),
+        ("{id}_*.png", ["d"]),
+    ],
+)
+def test_a_name_is_what_stands_for_id(run_folder, tmp_path, pattern, names):
+    for path in ("scene1/img/a.png", "scene2/img/b.png", "scene[1]/img/c.png", "d_20260101.png"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    if pattern.startswith("*"):
+        (tmp_path / "scene[1]/img/c.png").unlink()
+    rules = aims.load(run_folder, device="cpu").rules
+    found = find_sources([tmp_path], rules, streams={"thermal": pattern})
+    assert [source.name for source in found] == names
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [("*/{id}.png", "are two files for picture 'a'; narrow"), ("/raw/{id}.png", "is absolute")],
+)
+def test_patterns_that_are_refused(run_folder, tmp_path, pattern, reason):
+    for path in ("x/a.png", "y/a.png"):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).touch()
+    with refused(InputError, reason):
+        find_sources([tmp_path], aims.load(run_folder, device="cpu").rules, streams={"thermal": pattern})
+
+
+def test_a_file_that_is_named_twice_is_one_picture(run_folder, tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).touch()
+    rules = aims.load(run_folder, device="cpu").rules
+    given = [tmp_path / "b.png", tmp_path / "*.png", tmp_path / ".." / tmp_path.name]
+    assert [source.name for source in find_sources(given, rules)] == ["b", "a"]
+
+
+def test_two_pictures_never_share_a_result(run_folder, raw, tmp_path):
+    for name in ("one", "two"):
+        convert(MadeUp(raw=raw, images=2), tmp_path / name)
+    rules = aims.load(run_folder, device="cpu").rules
+    with refused(InputError, "one:a000", "two:a000", "would both be written as 'train/a000'"):
+        find_sources([tmp_path / "one", tmp_path / "two"], rules)
