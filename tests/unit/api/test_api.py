@@ -76,6 +76,8 @@ def test_a_dataset_has_its_images_by_number_and_its_instances_as_a_table(made_up
     dataset = aims.open(str(made_up.folder))
     assert len(dataset) == 12
     assert [dataset[k].image_id for k in (0, -1)] == ["a000", "b003"]
+    with pytest.raises(TypeError, match="'slice' object cannot be interpreted as an integer"):
+        dataset[:2]
     table = dataset.to_pandas()
     first = table[table.image_id == "a000"]
     areas = [thing["area"] for thing in dataset[0].objects]
