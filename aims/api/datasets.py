@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
@@ -64,7 +65,7 @@ class OpenedDataset(Dataset):
         return len(self.refs)
 
     def __getitem__(self, index: int) -> Image:
-        return self.read(self.refs[index], tuple(self.stored_streams))
+        return self.read(self.refs[operator.index(index)], tuple(self.stored_streams))
 
     @property
     def stored_streams(self) -> list[str]:

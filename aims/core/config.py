@@ -60,7 +60,7 @@ class RunConfig:
     epochs: int = setting(
         "Passes over the training part.", default=50, least=1, untrained=0, label="epochs {:g}", place=2
     )
-    # Not converted to float: the hash is computed from JSON, in which 1 and 1.0 differ.
+    # Records may hold either, and are not converted: the hash is computed from JSON, where 1 and 1.0 differ.
     lr: int | float = setting(
         "Peak learning rate; sweep tries the paper's seven.  [default: by tuning and weights]",
         metavar="RATE|sweep",
@@ -264,10 +264,10 @@ def told_apart(
 
 
 def fill_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds the defaults of the settings that are not given.
+    """Checks the types of the settings that are given, and adds the defaults of the others.
 
     Raises:
-        InputError: a name is unknown, or a required setting is missing.
+        InputError: a name is unknown, a value is not of the setting's type, or a required setting is missing.
     """
     for name in given:
         if name not in SETTINGS:
@@ -275,7 +275,12 @@ def fill_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     for name, item in SETTINGS.items():
         if item.required and given.get(name) is None:
             raise InputError(f"a run needs a {name}")
-    return {name: item.default for name, item in SETTINGS.items()} | dict(given)
+    filled = {name: given.get(name, item.default) for name, item in SETTINGS.items()}
+    # None is the default that `aims.engine.plan.plan` determines, where there is one.
+    return {
+        name: value if value is None is SETTINGS[name].default else SETTINGS[name].read(value)
+        for name, value in filled.items()
+    }
 
 
 def replaced_settings(*, trains: bool, has_model: bool) -> dict[str, Any]:

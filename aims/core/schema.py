@@ -70,7 +70,16 @@ class StreamSpec:
     def measured(self, array: Array) -> NDArray[np.bool_]:
         """Returns where an array holds measurements: finite values other than `missing`, of its shape."""
         found: NDArray[np.bool_] = np.isfinite(array)
-        return found if self.missing is None else found & (array != self.missing)
+        # What the type of the values cannot hold rounds to infinity, here and below, and compares right.
+        with np.errstate(over="ignore"):
+            return found if self.missing is None else found & (array != self.missing)
+
+    def within(self, array: Array) -> NDArray[np.bool_]:
+        """Returns where values lie in the valid range, with its bounds rounded to the type of the values."""
+        low, high = self.valid_range or (-math.inf, math.inf)
+        with np.errstate(over="ignore"):
+            inside: NDArray[np.bool_] = (array >= low) & (array <= high)
+        return inside
 
 
 def _is_finite(number: float) -> bool:

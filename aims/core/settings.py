@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from types import MappingProxyType, NoneType
 from typing import Any, get_args, get_type_hints
 
+from aims.core.errors import InputError
+
 #: Sentinel for an attribute that a setting does not have; None is a valid value.
 UNSET: Any = object()
+_KINDS: Mapping[type, tuple[type, str]] = MappingProxyType(
+    {str: (str, "a text"), int: (Integral, "a whole number"), float: (Real, "a number")}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +66,21 @@ class Setting:
     def words(self, value: Any) -> str:
         """A value in reports, e.g. "8 images"; empty if nothing is said of it."""
         return self.absent if value is None else self.label.format(value)
+
+    def read(self, value: Any) -> Any:
+        """Checks the type of a value, and returns it as `kind`; NumPy's numbers become Python's.
+
+        Raises:
+            InputError: the value is not of the setting's type.
+        """
+        kind, words = _KINDS[self.kind]
+        # bool is a subclass of int.
+        if isinstance(value, kind) and not isinstance(value, bool):
+            with suppress(OverflowError):  # an integer that no float can hold
+                read = self.kind(value)
+                if read != "" and not (isinstance(read, float) and not math.isfinite(read)):
+                    return read
+        raise InputError(f"{self.option!r} is {value!r}, not {words}")
 
 
 def setting(text: str, *, since: Any = UNSET, in_hash: bool = False, **declared: Any) -> Any:

@@ -103,7 +103,9 @@ def perceptual_hash(picture: Array, *, missing: float | None = None) -> NDArray[
     values = picture.astype(np.float64)
     unknown = ~np.isfinite(values)
     if missing is not None:
-        unknown |= picture == missing
+        # What the type of the picture cannot hold rounds to infinity.
+        with np.errstate(over="ignore"):
+            unknown |= picture == missing
     peak = np.abs(values, where=~unknown, out=np.zeros_like(values)).max(initial=0)
     if peak == 0:
         return None

@@ -130,23 +130,14 @@ class StreamMeter:
         self._values += array.size
         self._bits.add(array, self._spec.missing)
         finite = np.isfinite(array)
-        missing = (array == self._spec.missing) if self._spec.missing is not None else np.zeros_like(finite)
+        known = self._spec.measured(array)
         self._nan += int(array.size - finite.sum())
-        self._missing += int((missing & finite).sum())
+        self._missing += int((finite & ~known).sum())
         for channel in range(self._spec.channels):
-            known = (finite & ~missing)[:, :, channel]
-            measured = array[:, :, channel][known]
+            measured = array[:, :, channel][known[:, :, channel]]
             if measured.size:
-                self._outside += self._out_of_range(measured)
+                self._outside += int((~self._spec.within(measured)).sum())
                 self._merge(channel, measured.astype(np.float64))
-
-    def _out_of_range(self, measured: Array) -> int:
-        if self._spec.valid_range is None:
-            return 0
-        # Bounds are rounded to the dtype of the values: pi / 2 in float32 exceeds pi / 2 in float64.
-        kind = measured.dtype if measured.dtype.kind == "f" else np.float64
-        low, high = np.array(self._spec.valid_range, kind)
-        return int(((measured < low) | (measured > high)).sum())
 
     def _merge(self, channel: int, measured: NDArray[np.float64]) -> None:
         count, mean = measured.size, float(measured.mean())

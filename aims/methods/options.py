@@ -9,6 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+import numpy as np
 
 from aims.core.config import NO_TUNING, SETTINGS, Option
 from aims.core.errors import InputError, unknown_name
@@ -48,7 +49,8 @@ def read_option(name: str, value: object, entry: type[Any]) -> Option:
 
     Args:
         name: name of the option.
-        value: a value of the annotated type, or a string to convert to it, as given on a command line.
+        value: a value of the annotated type, a number of NumPy, or a string to convert to it, as given on a
+            command line.
         entry: the class in `METHODS` or `TUNINGS`.
 
     Raises:
@@ -64,7 +66,8 @@ def read_option(name: str, value: object, entry: type[Any]) -> Option:
     if value == "none" and NoneType in kinds:
         return None
     try:
-        read: Option = msgspec.convert(value, kind, strict=False)
+        plain = value.item() if isinstance(value, np.generic) else value
+        read: Option = msgspec.convert(plain, kind, strict=False)
         if isinstance(read, float) and not math.isfinite(read):
             raise msgspec.ValidationError
     except msgspec.ValidationError:

@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from aims.core.errors import InputError, unknown_name
@@ -125,7 +126,7 @@ class InputRules:
         if isinstance(given, (str, Path)):
             array = read_file(Path(given), name)
         else:
-            array = np.asarray(given)
+            array = as_array(given, name)
             if array.dtype.kind not in "biuf":
                 raise InputError(f"{name}: an array of {array.dtype}; give numbers")
             if array.ndim not in (2, 3) or not array.size:
@@ -152,7 +153,7 @@ class InputRules:
             return
         low, high = spec.valid_range
         values = array[measured]
-        if np.mean((values >= low) & (values <= high)) < _WITHIN:
+        if np.mean(spec.within(values)) < _WITHIN:
             raise InputError(
                 f"{where}{name} has values from {values.min():g} to {values.max():g}; the model was trained "
                 f"on {low:g} to {high:g} {spec.unit}: convert them first"
@@ -189,6 +190,23 @@ def read_file(path: Path, stream: str) -> Array:
     picture = load_picture(path, stack=True)
     check_measured(path, picture)
     return picture.array
+
+
+def as_array(given: ArrayLike, name: str) -> NDArray[Any]:
+    """Returns an array, a list or a tensor of any device as an array; bfloat16 becomes float32.
+
+    Raises:
+        InputError: the lists are of different lengths, or values of a masked array are masked.
+    """
+    if isinstance(given, Tensor):
+        tensor = given.detach().cpu()
+        return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    if np.ma.is_masked(given):
+        raise InputError(f"{name}: values are masked; fill them, with NaN where nothing was measured")
+    try:
+        return np.asarray(given)
+    except ValueError:
+        raise InputError(f"{name}: lists of different lengths are no array of numbers") from None
 
 
 def _reduced(array: Array, spec: StreamSpec, name: str, where: str) -> Array:

@@ -20,7 +20,7 @@ from aims.engine.masks import resize, threshold
 from aims.engine.samples import to_input_coords
 from aims.models.features import Features
 from aims.models.segmenter import Segmenter
-from aims.prediction.inputs import InputRules, Recording
+from aims.prediction.inputs import InputRules, Recording, as_array
 from aims.prediction.instances import Instances
 
 if TYPE_CHECKING:
@@ -180,7 +180,8 @@ class Model:
             labels: (objects,) or (objects, points): 1 for a click on the object, 0 for one beside it, -1 for
                 padding, which is not without effect on SAM; by default 1.
             boxes: (objects, 4) left, top, right, bottom, in pixels that belong to the object; or (4,).
-            mask: (objects, mask, mask) `mask_logits` of an earlier answer, or (objects, height, width) bool.
+            mask: (objects, mask, mask) `mask_logits` of an earlier answer, or (objects, height, width) bool
+                or logits.
             channels: see `embed`.
 
         Raises:
@@ -313,7 +314,7 @@ def _boxes(boxes: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def _masks(mask: ArrayLike, size: tuple[int, int], model: Model) -> Tensor:
-    array = np.asarray(mask)
+    array = as_array(mask, "mask")
     array = array[None] if array.ndim == 2 else array
     if array.ndim != 3 or array.dtype.kind not in "bf":
         raise InputError(
@@ -324,19 +325,22 @@ def _masks(mask: ArrayLike, size: tuple[int, int], model: Model) -> Tensor:
             raise InputError(f"mask of {array.shape[1:]} pixels, the picture has {size}")
         logits = torch.from_numpy(np.where(array, _SURE, -_SURE).astype(np.float32))
         return F.interpolate(logits[:, None], model.segmenter.mask_prompt_size, mode="area")
+    if array.shape[1:] != size and (array.shape[1] != array.shape[2] or not array.shape[1]):
+        raise InputError(
+            f"mask of {array.shape[1:]} logits; give the mask_logits of an answer, or logits of {size}"
+        )
+    if not np.isfinite(array).all():
+        raise InputError("mask holds a value that is not finite")
     return torch.from_numpy(array.astype(np.float32))[:, None]
 
 
 def _numbers(values: ArrayLike, what: str) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
-        raise InputError(
-            f"{what} are no array of numbers; give the same number of points for every object"
-        ) from None
+    array = as_array(values, what)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{what} are no array of numbers, but one of {array.dtype}")
     if not np.isfinite(array).all():
         raise InputError(f"{what} hold a value that is not finite")
-    return array
+    return array.astype(np.float64)
 
 
 def _require_inside(pixels: NDArray[np.float64], size: tuple[int, int], what: str) -> None:

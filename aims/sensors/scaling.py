@@ -80,8 +80,8 @@ def scale(
     wide = array.dtype.itemsize > (2 if array.dtype.kind in "iu" else 4)
     values: NDArray[np.floating[Any]] = array.astype(np.float64 if wide else np.float32)
     valid = np.isfinite(values)
-    if protocol.masks_missing and spec.missing is not None:
-        valid &= array != spec.missing
+    if protocol.masks_missing:
+        valid &= spec.measured(array)
     values = np.where(valid, values, 0)
     if protocol.scaling == "published" and stream in MIN_MAX:
         low, high = (values[valid].min(), values[valid].max()) if valid.any() else (0, 0)

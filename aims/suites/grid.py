@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ Value = bool | int | float | str
 
 #: Settings that a suite may contain, by their names on the command line.
 RUN_FIELDS: Mapping[str, Setting] = {setting.option: setting for setting in SETTINGS.values()}
-_WORDS = {str: "a text", int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,15 +105,13 @@ class Fields:
             raise unknown_name("field", name, known, where=where)
         if name in self.options:
             return self._option(name, value, where)
-        kind = RUN_FIELDS[name].kind
-        # bool is a subclass of int.
-        fits = isinstance(value, int | float if kind is float else kind) and not isinstance(value, bool)
-        if not fits or (isinstance(value, float) and not math.isfinite(value)) or value == "":
-            raise InputError(f"{where}: {name!r} is {value!r}, not {_WORDS[kind]}")
-        if self.names.get(name) and value not in self.names[name]:
-            raise unknown_name(name, str(value), self.names[name], where=where)
-        # 1 and 1.0 are the same rate, but hash differently: they have to give the same run.
-        return float(value) if kind is float else value
+        try:
+            read: Value = RUN_FIELDS[name].read(value)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        if self.names.get(name) and read not in self.names[name]:
+            raise unknown_name(name, str(read), self.names[name], where=where)
+        return read
 
     def _option(self, name: str, value: Any, where: str) -> Value:
         """Checks the value of an option, and returns it as it is written."""

@@ -76,6 +76,8 @@ def test_a_dataset_has_its_images_by_number_and_its_instances_as_a_table(made_up
     dataset = aims.open(str(made_up.folder))
     assert len(dataset) == 12
     assert [dataset[k].image_id for k in (0, -1)] == ["a000", "b003"]
+    with pytest.raises(TypeError, match="'slice' object cannot be interpreted as an integer"):
+        dataset[:2]
     table = dataset.to_pandas()
     first = table[table.image_id == "a000"]
     areas = [thing["area"] for thing in dataset[0].objects]
@@ -111,6 +113,36 @@ def test_wrong_names_are_refused(made_up, tmp_path):
         aims.convert("folder", configuration="x")
     with pytest.raises(InputError, match="needs config"):
         aims.convert("folder", raw=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("epochs", 1.0, "'epochs' is 1.0, not a whole number"),
+        ("epochs", "1", "'epochs' is '1', not a whole number"),
+        ("epochs", True, "'epochs' is True, not a whole number"),
+        ("seed", None, "'seed' is None, not a whole number"),
+        ("lr", "1e-4", "'lr' is '1e-4', not a number"),
+        ("lr", 10**400, f"'lr' is {10**400}, not a number"),
+        ("weights", 3, "'weights' is 3, not a text"),
+    ],
+)
+def test_settings_of_another_type_are_refused_before_anything_is_trained(
+    made_up, tmp_path, name, value, line
+):
+    with pytest.raises(InputError, match=f"^{line}$"):
+        aims.run("disc", "thermal", data=made_up.folder, runs=tmp_path, **{name: value})
+    assert not [*tmp_path.iterdir()]
+
+
+def test_numbers_of_numpy_are_numbers(made_up, tmp_path):
+    toy = {"data": made_up.folder, "runs": tmp_path, "backbone": "sam-toy", "weights": "none"}
+    plain = aims.run("simcmf", "thermal", epochs=1, lr=0.5, seed=3, width=4, **toy)
+    numpy = {"epochs": np.int64(1), "lr": np.float32(0.5), "seed": np.uint8(3), "width": np.int32(4)}
+    assert aims.run("simcmf", "thermal", **numpy, **toy).path == plain.path
+    # As on the command line, where every rate is read as a float.
+    rates = [aims.run("linear", "thermal", epochs=1, lr=lr, **toy).path for lr in (1, 1.0)]
+    assert rates[0] == rates[1]
 
 
 def test_convert_run_evaluate_and_report_are_the_commands(tmp_path):

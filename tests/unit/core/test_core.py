@@ -10,6 +10,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from refusals import refused
@@ -434,3 +435,12 @@ def test_files_are_readable_for_whom_the_umask_lets(tmp_path):
     finally:
         os.umask(before)
     assert [file.stat().st_mode & 0o777 for file in (tensors, tmp_path / "a.json")] == [0o640, 0o640]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float16", "float32", "float64"])
+def test_ranges_and_missing_values_that_a_type_cannot_hold_are_compared(dtype):
+    spec = StreamSpec(channels=1, unit="K", valid_range=(20, 1e300), missing=-1e300)
+    values = np.array([0, 20, 100], dtype)
+    assert spec.measured(values).tolist() == [True] * 3
+    assert spec.within(values).tolist() == [False, True, True]
+    assert StreamSpec(channels=1, unit="K").within(values).all()

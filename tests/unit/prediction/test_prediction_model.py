@@ -87,6 +87,10 @@ def test_every_kind_of_prompt_changes_the_answer(model, array):
         ({"points": [[1, 2]], "boxes": [[1, 1, 2, 2]] * 2}, "points, boxes and mask are of 1, 2 objects"),
         ({"points": [[1, 2]], "mask": np.zeros((1, 3, 3), bool)}, r"mask of \(3, 3\) pixels"),
         ({"points": [[1, 2]], "mask": np.zeros((1, 3, 3), int)}, "bool or logits"),
+        ({"points": [[1, 2]], "mask": np.zeros((1, 3, 4))}, r"mask of \(3, 4\) logits; give the mask_logits"),
+        ({"points": [[1, 2]], "mask": np.full((1, 4, 4), np.nan)}, "mask holds a value that is not finite"),
+        ({"points": [[1, 2]], "mask": np.full((1, 4, 4), np.inf)}, "mask holds a value that is not finite"),
+        ({"points": np.array([[1j, 2]])}, "points are no array of numbers, but one of complex128"),
     ],
 )
 def test_prompts_that_mean_nothing_are_refused(model, array, prompts, reason):
@@ -103,11 +107,27 @@ def test_prompts_that_mean_nothing_are_refused(model, array, prompts, reason):
         (lambda array: array[0, 0], r"an array of shape \(2,\)"),
         (lambda array: np.full(array.shape, np.nan), "holds no measurement"),
         (lambda array: {"depth": array}, "unknown stream 'depth'"),
+        (lambda array: np.ma.masked_array(array, array > array.mean()), "signal: values are masked; fill"),
+        (lambda array: [[1, 2], [3]], "signal: lists of different lengths"),
     ],
 )
 def test_recordings_of_another_kind_are_refused(model, array, change, reason):
     with pytest.raises(InputError, match=reason):
         model.embed(change(array))
+
+
+def test_tensors_are_arrays_whatever_they_are_part_of(model, array):
+    points, tensor = [[20, 20]], torch.tensor(array)
+    answer = model.predict(array, points)
+    learned = torch.tensor([[20.0, 20.0]], requires_grad=True)
+    same = model.predict(tensor.clone().requires_grad_(), learned.bfloat16(), mask=None)
+    assert np.array_equal(same.mask_logits, answer.mask_logits)
+    further = model.predict(array, points, mask=answer.mask_logits)
+    logits = torch.from_numpy(answer.mask_logits).requires_grad_()
+    assert np.array_equal(model.predict(array, learned, mask=logits).mask_logits, further.mask_logits)
+    rounded = model.predict(tensor.bfloat16(), points)
+    assert np.array_equal(rounded.mask_logits, model.predict(tensor.bfloat16().float(), points).mask_logits)
+    assert len(model.predict(np.ma.masked_array(array), points)) == 1
 
 
 def test_channels_are_chosen_by_number(model, array):
