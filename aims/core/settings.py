@@ -15,7 +15,7 @@ from aims.core.errors import InputError
 
 #: Sentinel for an attribute that a setting does not have; None is a valid value.
 UNSET: Any = object()
-_KINDS: Mapping[type, tuple[type, str]] = MappingProxyType(
+_KINDS: Mapping[type, tuple[Any, str]] = MappingProxyType(
     {str: (str, "a text"), int: (Integral, "a whole number"), float: (Real, "a number")}
 )
 
