@@ -9,8 +9,9 @@ import signal
 import sys
 import tempfile
 
-# Thread pools cost more than they give on tiny arrays, and worker processes inherit these.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Thread pools cost more than they give on tiny arrays, and worker processes inherit these. Whatever the shell
+# says: with more threads sums have another order, and a pixel on the border of a mask may fall either way.
+os.environ["OMP_NUM_THREADS"] = "1"
 # The many processes that are started need not compile AIMS anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # What is fetched and remembered stays out of the user's own cache.
