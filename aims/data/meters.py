@@ -136,7 +136,8 @@ class StreamMeter:
         for channel in range(self._spec.channels):
             measured = array[:, :, channel][known[:, :, channel]]
             if measured.size:
-                self._outside += int((~self._spec.within(measured)).sum())
+                if self._spec.valid_range is not None:
+                    self._outside += int((~self._spec.within(measured)).sum())
                 self._merge(channel, measured.astype(np.float64))
 
     def _merge(self, channel: int, measured: NDArray[np.float64]) -> None:

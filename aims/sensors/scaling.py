@@ -79,9 +79,7 @@ def scale(
     # float32 holds integers up to 2^24.
     wide = array.dtype.itemsize > (2 if array.dtype.kind in "iu" else 4)
     values: NDArray[np.floating[Any]] = array.astype(np.float64 if wide else np.float32)
-    valid = np.isfinite(values)
-    if protocol.masks_missing:
-        valid &= spec.measured(array)
+    valid = spec.measured(array) if protocol.masks_missing else np.isfinite(values)
     values = np.where(valid, values, 0)
     if protocol.scaling == "published" and stream in MIN_MAX:
         low, high = (values[valid].min(), values[valid].max()) if valid.any() else (0, 0)
