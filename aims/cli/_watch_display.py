@@ -106,33 +106,32 @@ def _names(runs: Sequence[Watched]) -> tuple[dict[Path, str], str]:
         Names by folder; and what several runs share, which their names leave out.
     """
     configs = [run.config for run in runs if run.config is not None]
-    data = {_data(config) for config in configs}
+    data = {config.data for config in configs}
     shared = f", {data.pop()}" if len(data) == 1 and len(configs) > 1 else ""
     names = {run.path: run.path.name for run in runs}
     paths = [run.path for run in runs if run.config is not None]
+    alike: dict[tuple[str, ...], list[RunConfig]] = {}
+    for config in configs:
+        alike.setdefault(_kind(config), []).append(config)
     for path, config, told in zip(paths, configs, told_apart(configs, _kind), strict=True):
-        name = _method(config, told, [each for each in configs if _kind(each) == _kind(config)])
-        where = "" if shared else f"{_data(config)}, "
+        name = _method(config, told, alike[_kind(config)])
+        where = "" if shared else f"{config.data}, "
         names[path] = f"{name}, {where}seed {config.seed}"
     return names, shared
 
 
-def _kind(config: RunConfig) -> tuple[str, str, str]:
-    return config.method, config.tuning, _data(config)
-
-
-def _data(config: RunConfig) -> str:
-    return f"{config.modality} of {config.dataset}"
+def _kind(config: RunConfig) -> tuple[str, ...]:
+    return config.method, config.tuning, config.data
 
 
 def _method(config: RunConfig, told: Sequence[str], alike: Sequence[RunConfig]) -> str:
     """Returns method and tuning, with the settings in which `alike` differ."""
-    told = [*([config.options_text] if config.options else []), *told]
+    parts = [*filter(None, [config.options_text]), *told]
     for name in ("protocol", "backbone"):
         if len({getattr(each, name) for each in alike}) > 1:
-            told.append(getattr(config, name))
+            parts.append(getattr(config, name))
     tuning = "" if config.tuning == NO_TUNING else f" {config.tuning}"
-    return f"{config.method}{tuning}" + (f" ({', '.join(told)})" if told else "")
+    return f"{config.method}{tuning}" + (f" ({', '.join(parts)})" if parts else "")
 
 
 def _epoch(run: Watched) -> str:

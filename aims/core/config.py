@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -182,6 +183,11 @@ class RunConfig:
         return self.backbone == NO_MODEL
 
     @property
+    def data(self) -> str:
+        """The modality and its dataset in words, e.g. "thermal of shapes"."""
+        return f"{self.modality} of {self.dataset}"
+
+    @property
     def trained_on(self) -> str | None:
         """The prompts of its training; None if nothing is trained."""
         return None if self.tuning == NO_TUNING else self.prompts
@@ -247,19 +253,16 @@ def told_apart(
         kind: what those have in common whose settings are compared.
         without: names of settings that are never named.
     """
-    values: dict[tuple[Hashable, str], set[Any]] = {}
-    for config in configs:
-        for item in TELLING_SETTINGS:
-            values.setdefault((kind(config), item.name), set()).add(getattr(config, item.name))
-    found = []
-    for config in configs:
-        named = [(item, getattr(config, item.name)) for item in TELLING_SETTINGS if item.name not in without]
-        told = [
-            item.words(value)
-            for item, value in named
-            if len(values[kind(config), item.name]) > 1 or (item.optional and value is not None)
-        ]
-        found.append([words for words in told if words])
+    found: list[list[str]] = [[] for _ in configs]
+    kinds = [kind(config) for config in configs]
+    for item in TELLING_SETTINGS:
+        values = [getattr(config, item.name) for config in configs]
+        # Pairs, each once: a kind that is there twice has more than one value.
+        several = Counter(of for of, _ in set(zip(kinds, values, strict=True)))
+        for told, of, value in zip(found, kinds, values, strict=True):
+            named = several[of] > 1 or (item.optional and value is not None)
+            if named and item.name not in without and (words := item.words(value)):
+                told.append(words)
     return found
 
 

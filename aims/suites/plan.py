@@ -51,8 +51,8 @@ class PlannedRun:
         config = self.config
         tuning = "" if config.tuning == NO_TUNING else f" {config.tuning}"
         changed = f" ({config.options_text})" if config.options else ""
-        data = f"{config.modality} of {config.dataset}"
-        return ", ".join([f"{config.method}{tuning}{changed}", data, *self.told, f"seed {config.seed}"])
+        parts = (f"{config.method}{tuning}{changed}", config.data, *self.told, f"seed {config.seed}")
+        return ", ".join(parts)
 
 
 def plan_runs(
@@ -118,12 +118,10 @@ def plan_runs(
                 arguments=arguments,
             )
         )
-    told = told_apart([run.config for run in planned], _kind)
+    told = told_apart(
+        [run.config for run in planned], lambda config: (config.method, config.tuning, config.data)
+    )
     return [dataclasses.replace(run, told=words) for run, words in zip(planned, told, strict=True)]
-
-
-def _kind(config: RunConfig) -> tuple[str, ...]:
-    return config.method, config.tuning, config.modality, config.dataset
 
 
 def finished(folder: Path) -> RunRecord | None:
