@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from aims.core.errors import InputError
 from aims.core.files import inside
+from aims.reading.patterns import Parts, Pattern, Tree
 
-from ..reading.patterns import Parts, Pattern, Tree
 from .config import FolderConfig
 from .splits import ListFile, Matching, Names, Rest, Share, TableColumn
 
@@ -132,11 +132,15 @@ class _Lists:
                 free=pattern.free,
             )
             for form in (pattern, last):
-                values = form.parse(name, {"split": split})
-                own_parts = {key: values[key] for key in values if key in self._names.parts} if values else {}
-                if own_parts.keys() == set(self._names.parts):
+                if (own_parts := self._own_parts(form, name, split)) is not None:
                     return own_parts
         return parts
+
+    def _own_parts(self, form: Pattern, path: str, split: str) -> Parts | None:
+        """Returns the parts of an image's name in the path of one of its files, if all are in it."""
+        values = form.parse(path, {"split": split}) or {}
+        parts = {key: values[key] for key in values if key in self._names.parts}
+        return parts if parts.keys() == set(self._names.parts) else None
 
     def _from_elsewhere(self, line: str, split: str) -> Parts | None:
         """Returns the parts of an image whose files are named by paths that begin in another folder.
@@ -153,9 +157,8 @@ class _Lists:
         for pattern in own:
             folders = pattern.text.count("/")
             end = "/".join(path.split("/")[-folders - 1 :])
-            values = pattern.parse(end, {"split": split}) if folders else None
-            parts = {key: values[key] for key in values if key in self._names.parts} if values else {}
-            if parts.keys() == set(self._names.parts) and own[0].find(self._tree, {**parts, "split": split}):
+            parts = self._own_parts(pattern, end, split) if folders else None
+            if parts is not None and own[0].find(self._tree, {**parts, "split": split}):
                 return parts
         return None
 
