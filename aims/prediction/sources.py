@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePath
 
 from aims.core.errors import InputError
 from aims.core.files import inside, is_unicode
@@ -20,10 +19,8 @@ from aims.data.manifest import MANIFEST
 from aims.data.read import Dataset
 from aims.data.refs import ImageRef
 from aims.prediction.inputs import InputRules
+from aims.reading.patterns import Pattern, Tree
 from aims.reading.pictures import STREAM_SUFFIXES
-
-# The regular expressions of {id} and of wildcards.
-_WILD = {"{id}": "([^/]+)", "*": "[^/]*", "?": "[^/]"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,14 +176,17 @@ def _by_stream(given: Sequence[str | Path], patterns: Mapping[str, str]) -> list
     if len(given) > 1 or not folder.is_dir():
         raise InputError("--stream needs one folder, below which the patterns are")
     found: dict[str, dict[str, Path]] = {}
-    for stream, pattern in patterns.items():
-        for name, path in _fitting(folder, pattern, f"--stream {stream}={pattern}"):
+    tree = Tree(folder)
+    for stream, text in patterns.items():
+        where = f"--stream {stream}={text}"
+        if Path(text).is_absolute():
+            raise InputError(f"{where}: is absolute; write it relative to {folder}")
+        # A link that leads nowhere is a file that is refused when it is read.
+        for path, parts in Pattern(text, where=where).matches(tree, {}, broken=True):
+            name = composed(parts["id"])
             first = found.setdefault(name, {}).setdefault(stream, path)
             if first != path:
-                raise InputError(
-                    f"{first} and {path} are two files for picture {name!r}; narrow "
-                    f"--stream {stream}={pattern}"
-                )
+                raise InputError(f"{first} and {path} are two files for picture {name!r}; narrow {where}")
     if not found:
         raise InputError(f"{folder}: no file fits {' or '.join(patterns.values())}")
     # Pictures without one of the files are refused one by one, when they are read.
@@ -194,26 +194,3 @@ def _by_stream(given: Sequence[str | Path], patterns: Mapping[str, str]) -> list
         Source(name=name, file=str(next(iter(files.values()))), recording=files)
         for name, files in found.items()
     ]
-
-
-def _fitting(folder: Path, pattern: str, where: str) -> Iterator[tuple[str, Path]]:
-    """Yields the files below a folder that fit a pattern, each with what stands for {id}, sorted."""
-    if pattern.count("{id}") != 1:
-        raise InputError(f"{where}: needs {{id}} once, as in rgb/{{id}}.png")
-    text = PurePosixPath(pattern).as_posix()
-    if text.startswith("/"):
-        raise InputError(f"{where}: is absolute; write it relative to {folder}")
-    tokens = re.split(r"(\{id\}|[*?])", text)
-    regex = "".join(_WILD.get(token, re.escape(token)) for token in tokens)
-    stem, dot, suffix = regex.rpartition(r"\.")
-    named = re.compile(f"{stem}(?i:{dot}{suffix})", re.DOTALL)
-    # The names of the last folder are compared below, as glob would tell upper case from lower.
-    parent, slash, _ = text.rpartition("/")
-    within = "".join(
-        "*" if token == "{id}" else token if token in _WILD else glob.escape(token)
-        for token in re.split(r"(\{id\}|[*?])", parent)
-    )
-    for path in sorted(folder.glob(f"{within}{slash}*")):
-        match = named.fullmatch(path.relative_to(folder).as_posix())
-        if match and not is_hidden(path.name):
-            yield composed(match[1]), path

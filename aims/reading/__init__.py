@@ -1,1 +1,1 @@
-"""Raw files of measurements (PNG, JPEG, TIFF, npy, npz, MATLAB) as arrays, in the dtype that they store."""
+"""Raw files of measurements as arrays, in the dtype that they store, and the patterns of their names."""

@@ -41,12 +41,12 @@ from aims.core.schema import (
     option,
 )
 from aims.reading.headers import check_headers
+from aims.reading.patterns import Tree
 from aims.reading.pictures import PNG, TIFF, check_sizes, load_measurement, load_picture, load_rgb
 
 from ..reading.coco import Annotations, crowd_warning, keeps_crowds, read_annotations
 from ..reading.files import first_readable
 from ..reading.inventory import picture_kind, take_inventory
-from ..reading.patterns import Tree
 from .exported import CocoEntry, ExportedSet
 from .layout import find_files, find_pictures, picture_folders, split_name
 

@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 from aims.core.errors import InputError
 from aims.core.files import inside
+from aims.reading.patterns import Pattern, Tree
 
 from ..reading.coco import CocoImage
-from ..reading.patterns import Pattern, Tree
 
 _ANNOTATIONS = "annotations"
 #: The prefix of files of instances: COCO has captions and keypoints of the same images beside them.

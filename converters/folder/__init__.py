@@ -119,12 +119,12 @@ from typing import Any, ClassVar
 from aims.core.drafts import Draft
 from aims.core.errors import InputError
 from aims.core.schema import Converter, DatasetSpec, FileCount, Sample, SampleError, option
+from aims.reading.patterns import Parts, Pattern, Tree
 from aims.reading.pictures import check_sizes, load_rgb
 
 from ..reading.coco import crowd_warning, keeps_crowds
 from ..reading.files import first_readable, label_size
 from ..reading.inventory import FileKind, take_inventory
-from ..reading.patterns import Parts, Pattern, Tree
 from .config import FolderConfig, load_config
 from .describe import describe_folder
 from .files import (

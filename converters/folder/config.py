@@ -12,11 +12,11 @@ import numpy as np
 
 from aims.core.errors import InputError
 from aims.core.schema import DatasetSpec, Published, StreamSpec
+from aims.reading.patterns import Pattern
 from aims.reading.pictures import RGB_SUFFIXES, STREAM_SUFFIXES
 from aims.sensors.polarization import ANGLES, mosaic_places
 
 from ..reading.fields import Fields, is_list_of, read_description
-from ..reading.patterns import Pattern
 from .file_keys import file_pattern, variable_name
 from .label_keys import LabelsEntry, read_labels
 from .naming import Naming, declared_parts, read_naming

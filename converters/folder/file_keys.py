@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 
 from aims.core.errors import InputError
 from aims.core.files import inside
+from aims.reading.patterns import Pattern
 from aims.reading.pictures import ARCHIVE_SUFFIXES, JPEG, LABEL_SUFFIXES
 
 from ..reading.fields import Fields
-from ..reading.patterns import Pattern
 
 
 def file_pattern(

@@ -13,11 +13,11 @@ from aims.core.errors import InputError
 from aims.core.remarks import remark
 from aims.core.schema import Array, SampleError
 from aims.reading.headers import check_headers, read_header
+from aims.reading.patterns import Parts, Pattern, Tree, is_broken
 from aims.reading.pictures import Picture, check_measured, load_picture
 from aims.sensors.polarization import Interpolation, split_mosaic
 
 from ..reading.inventory import FileKind
-from ..reading.patterns import Parts, Pattern, Tree, is_broken
 from .config import MOSAIC_STREAMS, FolderConfig, MosaicEntry, StreamEntry
 
 

@@ -8,11 +8,11 @@ from functools import partial
 from typing import Literal
 
 from aims.core.errors import InputError
+from aims.reading.patterns import Pattern
 from aims.reading.pictures import LABEL_SUFFIXES
 
 from ..reading.fields import Fields
 from ..reading.objects import Label
-from ..reading.patterns import Pattern
 from .classes import CodedClasses, coded_classes
 from .file_keys import file_pattern, variable_name
 from .objects import OBJECT_FORMATS, ObjectClasses, class_names, object_classes

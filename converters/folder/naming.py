@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from aims.core.errors import InputError
+from aims.reading.patterns import NameTemplate, Parts, Pattern, part_names
 
 from ..reading.fields import Fields
-from ..reading.patterns import NameTemplate, Parts, Pattern, part_names
 
 _BY_SPLIT = "{split}/"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from aims.core.errors import InputError, unknown_name
 from aims.core.files import inside, regular_file
 from aims.core.schema import SPLIT_PATTERN
+from aims.reading.patterns import read_ids
 
 from ..reading.fields import Fields, is_list_of
-from ..reading.patterns import read_ids
 from ..reading.tables import read_rows
 
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")

@@ -19,9 +19,9 @@ from aims.core.errors import InputError
 from aims.core.schema import Array, InstanceMap, Sample, SampleError, SemanticMap
 from aims.data.format import decode_rgb
 from aims.data.instances import order_by_first_pixel, split_instances
+from aims.reading.patterns import Parts
 
 from ..reading.fields import Fields, is_list_of
-from ..reading.patterns import Parts
 
 #: Rows and columns of a tile in its picture.
 Box = tuple[slice, slice]

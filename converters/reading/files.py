@@ -16,10 +16,10 @@ from aims.core.files import is_unicode
 from aims.core.names import composed
 from aims.core.remarks import collect_remarks
 from aims.core.schema import Array, InstanceMap, SampleError, SemanticMap
+from aims.reading.patterns import Pattern, Tree
 from aims.reading.pictures import Picture, load_measurement, load_picture
 
 from .label_maps import numbers
-from .patterns import Pattern, Tree
 
 AUTO = "auto"
 # Images tried before a dataset is reported as unreadable: the first ones may be damaged.

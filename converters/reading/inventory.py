@@ -12,9 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from aims.core.names import is_hidden
 from aims.core.schema import FileCount
+from aims.reading.patterns import Pattern, Tree, part_names
 from aims.reading.pictures import STREAM_SUFFIXES
-
-from .patterns import Pattern, Tree, part_names
 
 #: Examples of each kind in a count.
 FEW = 3

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from aims.core.schema import Converter, FileCount, Sample
 from aims.reading.headers import check_headers
+from aims.reading.patterns import Tree
 
 from .inventory import published_kinds, take_inventory
-from .patterns import Tree
 
 #: The files of an image, existing or not, by the form of their paths below the folder of the set, such as
 #: "{split}/image/{id}_rgb.tiff".

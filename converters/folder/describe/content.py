@@ -19,9 +19,9 @@ from aims.core.isolation import isolated
 from aims.core.schema import Array, SampleError, StreamSpec
 from aims.data.meters import Stray, StreamMeter
 from aims.reading.decoding import Picture, decoder_errors
+from aims.reading.patterns import Tree
 from aims.reading.pictures import ARCHIVE_SUFFIXES, JPEG, NPY, NPZ, check_measured, load_picture, load_rgb
 
-from ...reading.patterns import Tree
 from ..files import ImageFiles
 from ..labels import load_labels
 from .families import Family

@@ -12,9 +12,9 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from aims.core.names import composed
+from aims.reading.patterns import part_names
 from aims.reading.pictures import ARCHIVE_SUFFIXES, RGB_SUFFIXES, STREAM_SUFFIXES
 
-from ...reading.patterns import part_names
 from .listing import Member, Place, literal, named_as_folder
 from .words import SPLIT_PARTS, names_labels, split_head, split_tail
 

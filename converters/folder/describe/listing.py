@@ -14,8 +14,8 @@ from typing import NamedTuple
 from aims.core.errors import InputError
 from aims.core.files import is_unicode
 from aims.core.names import is_hidden
+from aims.reading.patterns import is_broken
 
-from ...reading.patterns import is_broken
 from .words import SPLIT_NAMES, names_labels, names_role, split_tail, split_word
 
 #: Names of parts for the folders that tell images apart, from the top.

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from aims.core.errors import InputError
 from aims.core.names import composed
+from aims.reading.patterns import read_ids
 
-from ...reading.patterns import read_ids
 from ..splits import table_rows
 from .families import Family, Key
 from .layout import Layout
