@@ -133,3 +133,14 @@ def test_experiments_on_pretraining() -> None:
     for name, _, *cells in rows:
         scores = cards[name]["scores"]
         assert cells == [f"{100 * scores[each]['miou']:.2f}" for each in header[2:]], name
+
+
+def test_two_seeds_of_the_third_edition() -> None:
+    header, rows = table(PRETRAINING, "| wilds | large")
+    sets = header[1::2]
+    cards = [PACKAGED / "sam-tiny@3" / "card.json", LEADERBOARDS / "pretraining" / "sam-tiny@3-seed-3.json"]
+    for path, (label, *cells) in zip(cards, rows, strict=True):
+        card = json.loads(path.read_text())
+        assert label.startswith(f"seed {card['settings']['seed']}")
+        found = [card["scores"][name][of] for name in sets for of in ("miou", "miou_large")]
+        assert cells == [f"{100 * share:.2f}" for share in found], label
