@@ -179,6 +179,8 @@ def _by_stream(given: Sequence[str | Path], patterns: Mapping[str, str]) -> list
     tree = Tree(folder)
     for stream, text in patterns.items():
         where = f"--stream {stream}={text}"
+        if text.count("{id}") != 1:
+            raise InputError(f"{where}: needs {{id}} once, as in {stream}/{{id}}.png")
         if Path(text).is_absolute():
             raise InputError(f"{where}: is absolute; write it relative to {folder}")
         # A link that leads nowhere is a file that is refused when it is read.
