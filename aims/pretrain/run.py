@@ -267,7 +267,8 @@ class _Pretraining:
             for group in optimizer.param_groups:
                 group["lr"] = self._rate(share)
         self.drop_path.draw(targets.seeds)
-        balance = max(0.0, 1 - share / RECIPE.balanced_share)
+        learned = share - self.config.feature_share
+        balance = max(0.0, 1 - max(0.0, learned) / RECIPE.balanced_share)
         prompts = prompts_of(targets, StepDraws(self.config.prompts, self.config.seed, 0, self.progress.step))
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             embeddings = self.model.embed(targets.images)
@@ -276,7 +277,8 @@ class _Pretraining:
         losses = [mask_losses(logits, iou, prompts.masks, balance) for logits, iou in answers]
         entropy, dice, iou_error = (torch.stack(parts).mean() for parts in zip(*losses, strict=True))
         pairs = pair_loss(embeddings, targets.regions)
-        loss = entropy + dice + iou_error + RECIPE.pair_weight * (1 - share) * pairs
+        answers_loss = (entropy + dice + iou_error) * float(learned >= 0)
+        loss = answers_loss + RECIPE.pair_weight * (1 - share) * pairs
         self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), RECIPE.gradient_norm)

@@ -32,7 +32,8 @@ class PretrainRecipe(msgspec.Struct, frozen=True, kw_only=True):
         warm_up_steps: number of steps of the linear warm-up of the learning rate.
         last_rate: learning rate at the end of the cosine, as a fraction of the highest.
         pair_weight: initial weight of the loss on pairs of patches; it falls linearly to 0.
-        balanced_share: share of the training over which the cross-entropy changes from balanced to plain.
+        balanced_share: share of the training over which the cross-entropy changes from balanced to plain once
+            masks are learned.
     """
 
     betas: tuple[float, float] = (0.9, 0.98)
@@ -75,6 +76,9 @@ class PretrainConfig:
     lr: float = setting("Highest learning rate.", since=5e-4)
     optimizer: str = setting(" or ".join(OPTIMIZERS) + ".", since="adamw", choices=OPTIMIZERS)
     drop_path: float = setting("Chance that the encoder's last block is skipped, 0..1.", since=0.0)
+    feature_share: float = setting(
+        "Share of the training, at first, that teaches the encoder alone, 0..1.", since=0.0
+    )
     average_decay: float = setting("Decay of the moving average of the weights, 0..1.", since=0.999)
     augment: str = setting(
         "sensor: 70 % of the images look as from another sensor.", since="none", choices=AUGMENTATIONS
@@ -108,7 +112,7 @@ class PretrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"--{name} must be a positive number, not {value}")
-        for name in ("share_of_photos", "drop_path", "average_decay"):
+        for name in ("share_of_photos", "drop_path", "feature_share", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 option = name.replace("_", "-")
                 raise InputError(f"--{option} must be at least 0 and below 1, not {getattr(self, name)}")

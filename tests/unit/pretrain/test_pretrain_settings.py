@@ -145,6 +145,19 @@ def test_skipped_blocks_keep_the_mean():
     assert torch.equal(block(tokens), plain)
 
 
+def test_features_are_learned_before_masks(tmp_path):
+    """What answers a click rests for the first half, but for the decay of some weights; all learn after."""
+    with pytest.raises(Stopped):
+        pretrain(job(tmp_path, images=8, feature_share=0.5), observer=Stopping(2))
+    resting = state(tmp_path)
+    pretrain(job(tmp_path, images=8, feature_share=0.5))
+    learned, begun = state(tmp_path), model_of().state_dict()
+    token, weight = "mask_decoder.iou_token.weight", "image_encoder.pos_embed"
+    assert torch.equal(resting[f"model.{token}"], begun[token])
+    assert not torch.equal(resting[f"model.{weight}"], begun[weight])
+    assert not torch.equal(learned[f"model.{token}"], begun[token])
+
+
 def test_every_parameter_has_one_optimizer():
     model = model_of()
     for name in AVAILABLE:
@@ -167,6 +180,7 @@ def test_all_settings_together_resume_to_the_same_bits(tmp_path):
         "rounds": 2,
         "optimizer": AVAILABLE[-1],
         "drop_path": 0.5,
+        "feature_share": 0.4,
         "average_decay": 0.9,
         "augment": "sensor",
         "backbone": "sam-toy:window=2,mask_scale=8",
@@ -190,7 +204,8 @@ def test_a_pretraining_of_an_earlier_version_goes_on(tmp_path):
     with pytest.raises(Stopped):
         pretrain(job(folder, images=4), observer=Stopping(1))
     settings = json.loads((folder / "pretraining.json").read_text())
-    for name in ("weights", "first", "rounds", "optimizer", "drop_path", "average_decay", "augment"):
+    later = ("weights", "first", "rounds", "optimizer", "drop_path", "feature_share", "average_decay")
+    for name in (*later, "augment"):
         del settings[name]
     settings["recipe"]["average_decay"] = 0.999
     (folder / "pretraining.json").write_text(json.dumps(settings))
@@ -265,6 +280,7 @@ def test_weights_without_a_card_that_allows_it_are_not_to_be_shipped(tmp_path, c
         ({"optimizer": "muun"}, "did you mean 'muon'"),
         ({"augment": "sensors"}, "did you mean 'sensor'"),
         ({"drop_path": 1.0}, "--drop-path must be at least 0 and below 1"),
+        ({"feature_share": 1.0}, "--feature-share must be at least 0 and below 1"),
         ({"average_decay": -0.1}, "--average-decay must be at least 0"),
         ({"backbone": "sam-tiny:window=4,image_size=256"}, "write it 'sam-tiny:image_size=256,window=4'"),
         ({"backbone": "sam-tiny:image=256"}, "did you mean 'image_size'"),
