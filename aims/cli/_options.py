@@ -19,11 +19,22 @@ from aims.core.vocabulary import TRACKERS
 
 #: Context settings of commands that take options of methods and tunings, which click leaves in `ctx.args`.
 OPEN = {"ignore_unknown_options": True, "allow_extra_args": True}
-#: Type of an option or argument that is a file or a folder.
-PATH = click.Path(path_type=Path)
 
 
-class Place(click.Path):
+class FileOrFolder(click.Path):
+    """A path. An empty string is refused: it is most often a variable of the shell that is not set."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Returns the path."""
+        if value == "":
+            self.fail("is empty; give a path, or . for the current folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Place(FileOrFolder):
     """A path, or `hf://OWNER/NAME`, which is fetched: the value is its folder in the cache.
 
     Args:
@@ -31,7 +42,7 @@ class Place(click.Path):
     """
 
     def __init__(self, kind: Literal["model", "dataset"]) -> None:
-        super().__init__(path_type=Path)
+        super().__init__()
         self.kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -44,6 +55,8 @@ class Place(click.Path):
         return super().convert(value, param, ctx)
 
 
+#: Type of an option or argument that is a file or a folder.
+PATH = FileOrFolder()
 #: Types of an argument that is a run or a model, and of one that is a dataset, here or on the Hub.
 MODEL, DATASET = Place("model"), Place("dataset")
 #: Type of click's decorators. `Any`, as they take a function or the command that another one returned.

@@ -84,9 +84,11 @@ def find_sources(
         split: the split of a dataset; None for all.
 
     Raises:
-        InputError: nothing is found, the model needs several streams and files of one are given, or the
-            results of two pictures would have one name.
+        InputError: a path is empty, nothing is found, the model needs several streams and files of one are
+            given, or the results of two pictures would have one name.
     """
+    if "" in given:
+        raise InputError("a picture's path is empty; give a path, or . for the current folder")
     found = _by_stream(given, streams) if streams is not None else _by_name(given, rules, split)
     named: dict[str, Source] = {}
     for source in found:

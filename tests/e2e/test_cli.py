@@ -250,6 +250,8 @@ def test_without_weights_all_but_scratch_refuse(aims, shapes, tmp_path, monkeypa
         (("convert", "folder"), "Missing argument"),
         (("verify", "nowhere"), "nowhere: no such folder"),
         (("report", "--runs", "nowhere"), "nowhere: no such folder"),
+        (("report", "--out", ""), "'--out': is empty"),
+        (("inspect", ""), "'FOLDER': is empty; give a path, or . for the current folder"),
         (("synth", "nyu", "--out", "x"), "unknown layout 'nyu'"),
         (("synth", "folder", "--out", "x", "--size", "12"), "give height x width"),
     ],

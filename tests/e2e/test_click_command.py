@@ -64,6 +64,7 @@ def test_it_serves_until_ctrl_c(thermal_run, tmp_path):
 REFUSED = {
     "no such run": (["nowhere", "{raw}"], "nowhere: no such folder"),
     "no picture": (["{run}", "{empty}"], "holds no picture"),
+    "a variable of the shell that is not set": (["{run}", ""], "path is empty"),
     "nothing fits": (["{run}", "{raw}/*.gif"], "no file fits"),
     "a class that is no name": (["{run}", "{raw}", "--class", "a/b"], "class 'a/b'"),
     "another model": (["{run}", "{raw}", "--against", "elsewhere"], "elsewhere: no such folder"),
