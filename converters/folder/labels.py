@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,7 +14,7 @@ from aims.core.names import composed
 from aims.core.remarks import remark
 from aims.core.schema import FileCount, InstanceMap, SampleError, SemanticMap
 from aims.data.instances import split_instances
-from aims.reading.pictures import JPEG, MAT, Picture
+from aims.reading.pictures import JPEG, Picture
 
 from ..reading.coco import CocoImage, read_annotations
 from ..reading.label_maps import class_map, colour_codes, numbers, show_colour, show_value
@@ -189,16 +189,17 @@ def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles
 
 
 def load_labels(path: Path, variable: str | None, files: ImageFiles) -> Picture:
-    """Decodes a label file; whole numbers that MATLAB saved as doubles become integers."""
+    """Decodes a label file; whole numbers that were saved as floats, as MATLAB does, become integers."""
     if path.suffix.lower() in JPEG:
         raise SampleError(f"{path}: JPEG labels are refused, because its compression changes values; use PNG")
     picture = files.picture(path, variable)
     array = picture.array
-    doubles = path.suffix.lower() in MAT and array.dtype == np.float64
-    # Doubles represent integers exactly only below 2**53.
-    if doubles and bool(((np.abs(array) < 2**53) & (np.floor(array) == array)).all()):
-        return Picture(array.astype(np.int64))
-    return picture
+    if array.dtype.kind != "f":
+        return picture
+    # From here on neighbouring integers are one float: 2**53 of float64, 2**24 of float32.
+    most = 2.0 ** (np.finfo(array.dtype).nmant + 1)
+    whole = bool(((np.abs(array) < most) & (np.floor(array) == array)).all())
+    return replace(picture, array=array.astype(np.int64)) if whole else picture
 
 
 def drawn_classes(path: Path, picture: Picture, classes: CodedClasses, where: str) -> NDArray[np.integer]:

@@ -455,6 +455,24 @@ class TestLabels:
         )
         np.testing.assert_array_equal(self.read(converter), label_map())
 
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+    @pytest.mark.parametrize("suffix", ["npy", "tif"])
+    def test_whole_numbers_saved_as_floats(self, make: Make, raw: Path, dtype: type, suffix: str) -> None:
+        for name in "abc":
+            array, path = label_map().astype(dtype), raw / "labels" / f"{name}.{suffix}"
+            if suffix == "npy":
+                np.save(path, array)
+            else:  # GDAL declares NaN to be no data
+                tifffile.imwrite(path, array, extratags=[(42113, "s", 0, "nan", True)])
+        converter = make(("labels/{id}.png", f"labels/{{id}}.{suffix}"))
+        np.testing.assert_array_equal(self.read(converter), label_map())
+
+    def test_floats_that_stand_for_several_integers(self, make: Make, raw: Path) -> None:
+        (raw / "labels" / "a.png").unlink()
+        np.save(raw / "labels" / "a.npy", np.where(label_map() == 1, 2.0**24, 0).astype(np.float32))
+        with refused(SampleError, "labels/a.npy: float32 values; labels are whole numbers"):
+            self.read(make(("labels/{id}.png", "labels/{id}.*"), ("weed = 1", f"weed = {2**24}")))
+
     def test_palette_of_a_tiff_file(self, make: Make, raw: Path) -> None:
         colours = np.zeros((3, 256), np.uint16)
         colours[:, :3] = self.COLOURS.T.astype(np.uint16) * 257
