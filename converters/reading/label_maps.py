@@ -34,7 +34,8 @@ def numbers(path: Path, picture: Picture) -> Array:
         raise SampleError(f"{path}: {array.dtype} values; labels are whole numbers, save them as integers")
     if array.shape[2] > 3 or (array != array[..., :1]).any():
         coloured = picture.array.shape[2] in (3, 4)
-        hint = "for colours give 'palette' in [labels]" if coloured else "save it as (height, width)"
+        colours = "for colours that mean classes give kind = \"semantic\" and 'palette' in [labels]"
+        hint = colours if coloured else "save it as (height, width)"
         raise SampleError(
             f"{path}: {picture.array.shape[2]} channels that differ, where one number a pixel is expected; "
             f"{hint}"
