@@ -213,4 +213,8 @@ def drawn_classes(path: Path, picture: Picture, classes: CodedClasses, where: st
 
 def number_classes(picture: Picture, classes: CodedClasses) -> Mapping[int, int]:
     """Returns the class of each number; what the file declares to be no data is void unless it has one."""
-    return classes.ids if picture.missing is None else {int(picture.missing): 0, **classes.ids}
+    missing = picture.missing
+    # A fraction is no label's.
+    if missing is None or not float(missing).is_integer():
+        return classes.ids
+    return {int(missing): 0, **classes.ids}

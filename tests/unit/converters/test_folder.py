@@ -467,6 +467,13 @@ class TestLabels:
         converter = make(("labels/{id}.png", f"labels/{{id}}.{suffix}"))
         np.testing.assert_array_equal(self.read(converter), label_map())
 
+    def test_a_fraction_declared_to_be_no_data_is_no_label(self, make: Make, raw: Path) -> None:
+        array, tag = np.where(label_map() == 0, 9, label_map()), (42113, "s", 0, "9.5", True)
+        (raw / "labels" / "a.png").unlink()
+        tifffile.imwrite(raw / "labels" / "a.tif", array.astype(np.float32), extratags=[tag])
+        with refused(SampleError, "labels/a.tif: value 9 "):
+            self.read(make(("labels/{id}.png", "labels/{id}.*")))
+
     def test_floats_that_stand_for_several_integers(self, make: Make, raw: Path) -> None:
         (raw / "labels" / "a.png").unlink()
         np.save(raw / "labels" / "a.npy", np.where(label_map() == 1, 2.0**24, 0).astype(np.float32))
