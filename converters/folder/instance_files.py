@@ -87,8 +87,16 @@ def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, size: S
     for k, path in enumerate(paths, start=1):
         picture = load_labels(path, entry.variable, files)
         if classes.drawn == "instance":
-            masks[k] = ~np.isin(numbers(path, picture), list(number_classes(picture, classes)))
-            found = [named.get(path, 1)] * bool(masks[k].any())
+            values = numbers(path, picture)
+            masks[k] = ~np.isin(values, list(number_classes(picture, classes)))
+            held = values[masks[k]]
+            if held.size and 2 * int(held.min()) <= int(held.max()):
+                remark(
+                    path,
+                    "every number above 0 is the object; where some are its soft edge, save the mask with "
+                    "two numbers, or give those up to the half as void",
+                )
+            found = [named.get(path, 1)] * bool(held.size)
         else:
             masks[k] = drawn_classes(path, picture, classes, where)
             found = [number for number in np.unique(masks[k]).tolist() if number]

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from aims.core.errors import InputError
 from aims.core.names import composed
@@ -24,6 +25,7 @@ from .label_keys import LabelsEntry
 
 _WHITE = 255  # of masks of 8 bits
 _BORDERS = (255, 65535)  # the highest numbers, by which label maps mark borders and what is unknown
+_FEW = 8  # instances, of which some may well be small
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,19 @@ def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles
             f"{ids[-1]} is an instance like all others; if it means a border or unknown, give "
             f"void = {ids[-1]}",
         )
+    elif len(ids) > _FEW and _mostly_edges(drawn, len(ids)):
+        remark(
+            path,
+            "most of its numbers are nowhere three pixels wide, as those of blended edges are; if it was "
+            "resized, do it again by the nearest neighbour",
+        )
     return Labels(str(path), InstanceMap(instances=drawn, class_ids=dict.fromkeys(ids, 1)))
+
+
+def _mostly_edges(drawn: NDArray[np.integer], count: int) -> bool:
+    """Returns whether more than half of the `count` numbers of a (height, width) map have no inner pixel."""
+    inner = minimum_filter(drawn, 3) == maximum_filter(drawn, 3)
+    return bool(2 * np.count_nonzero(np.unique(drawn[inner])) < count)
 
 
 def load_labels(path: Path, variable: str | None, files: ImageFiles) -> Picture:

@@ -240,7 +240,11 @@ def _masks(maps: _Maps) -> Guess:
     """Guesses the class of masks of one object each."""
     guess = Guess("one mask an object", {"kind": "masks"}, amount=len(maps.sets))
     values = sorted(set().union(*maps.sets))
-    if not maps.coloured and 1 < len(values) <= _MOST_COLOURS and max(map(len, maps.sets)) == 1:
+    if not maps.coloured and (soft := _soft_edges(maps, values)):
+        guess.summary += ", with soft edges"
+        guess.keys["void"] = soft.keys["void"]
+        guess.why["void"] = soft.why["values"]
+    elif not maps.coloured and 1 < len(values) <= _MOST_COLOURS and max(map(len, maps.sets)) == 1:
         guess.classes = class_names(len(values))
         guess.keys["values"] = dict(zip(guess.classes, values, strict=True))
         guess.why["values"] = "guess: each mask has one value, which is its class"

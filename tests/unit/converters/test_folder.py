@@ -546,6 +546,19 @@ class TestLabels:
             make(*edits, ('kind = "instance"', f'kind = "instance"\nvoid = {numbers[1]}')).read("train", "a")
         assert not found
 
+    @pytest.mark.parametrize(("resized", "told"), [(cv2.INTER_LINEAR, True), (cv2.INTER_NEAREST, False)])
+    def test_instances_with_blended_edges(self, make: Make, raw: Path, resized: int, told: bool) -> None:
+        drawn = np.zeros((30, 30), np.uint16)
+        for k, corner in enumerate(np.ndindex(3, 3), start=1):
+            drawn[tuple(slice(10 * at + 2, 10 * at + 9) for at in corner)] = 1000 * k
+        drawn = cv2.resize(drawn, (50, 50), interpolation=resized)
+        Image.fromarray(drawn).save(raw / "labels" / "a.png")
+        Image.fromarray(drawn).save(raw / "nir" / "a.png")
+        converter = make((CLASSES, 'classes = ["plant"]'), (SEMANTIC, 'kind = "instance"'))
+        with collect_remarks() as found:
+            converter.read("train", "a")
+        assert [text[:40] for text in found] == ["most of its numbers are nowhere three pi"] * told
+
     def test_negative_instance(self, make: Make, raw: Path) -> None:
         np.save(raw / "labels" / "a.npy", -label_map().astype(np.int32))
         (raw / "labels" / "a.png").unlink()

@@ -197,6 +197,22 @@ class TestValues:
         assert content["labels"]["void"] == list(range(1, 128))
         assert instances(converted(tmp_path / "raw", draft, tmp_path)) == {"class_1": 2}
 
+    def test_soft_edges_of_one_mask_an_object(self, tmp_path: Path) -> None:
+        for k in range(2):
+            save(tmp_path / "raw" / "images" / f"{k}.jpg", np.resize(picture(k), (60, 80)))
+            for n in range(2):
+                mask = np.zeros((60, 80), np.uint8)
+                mask[30 * n + 5 : 30 * n + 25, 5:50] = 255
+                mask[30 * n + 4, 5:50] = np.arange(45) * 5
+                save(tmp_path / "raw" / "masks" / f"{k}" / f"{n}.png", mask)
+        content, draft = described(tmp_path / "raw")
+        assert content["labels"] == {
+            "files": "masks/{id}/*.png",
+            "kind": "masks",
+            "void": list(range(1, 128)),
+        }
+        assert instances(converted(tmp_path / "raw", draft, tmp_path)) == {"class_1": 4}
+
     def test_pages_of_a_tiff_are_channels(self, tmp_path: Path) -> None:
         root = pairs(tmp_path / "raw")
         (root / "ms").mkdir()

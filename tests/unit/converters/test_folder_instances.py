@@ -93,6 +93,21 @@ class TestMasks:
         with refused(SampleError, "x2.png: holds 2 classes, but is the mask of one object ("):
             make(ONE, masks_kind, ("labels/{id}.png", "masks/{id}/*.png")).read("train", "a")
 
+    @pytest.mark.parametrize(
+        ("edge", "void", "told"), [(100, "", True), (100, "\nvoid = 100", False), (200, "", False)]
+    )
+    def test_soft_edges_are_named(self, make: Make, masks: Path, edge: int, void: str, told: bool) -> None:
+        mask = np.array(Image.open(masks / "x10.png"))
+        mask[4, 0] = edge
+        save(masks / "x10.png", mask)
+        kind = (self.MASKS[0], self.MASKS[1] + void)
+        converter = make(ONE, self.PLANT, kind, ("labels/{id}.png", "masks/{id}/*.png"))
+        with collect_remarks() as found:
+            areas = sorted(instances(converter).values())
+        assert areas == [((2 + (not void)), 1), (4, 1), (12, 1)]
+        assert list(found.values()) == [[masks / "x10.png"]] * told
+        assert all(text.startswith("every number above 0 is the object; where some") for text in found)
+
     @pytest.mark.usefixtures("masks")
     def test_refused(self, make: Make, masks: Path) -> None:
         files = ("labels/{id}.png", "masks/{id}/*.png")
