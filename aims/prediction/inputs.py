@@ -179,7 +179,7 @@ def read_file(path: Path, stream: str) -> Array:
     """Reads the (height, width, channels) array of a file, in the dtype that it stores.
 
     Args:
-        path: PNG, JPEG, TIFF or npy file; for "rgb" also WebP.
+        path: PNG, JPEG, TIFF, BMP or npy file; for "rgb" also WebP.
         stream: name of the stream; "rgb" is a photograph, whose colours may be those of a palette.
 
     Raises:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import imagecodecs
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from aims.core.remarks import remark
@@ -39,19 +40,24 @@ __all__ = ["Picture", "check_measured", "check_sizes", "load_measurement", "load
 PNG = (".png",)
 JPEG = (".jpg", ".jpeg")
 TIFF = (".tif", ".tiff")
+BMP = (".bmp",)
 NPY = (".npy",)
 NPZ = (".npz",)
 MAT = (".mat",)
 #: Files that hold arrays by name.
 ARCHIVE_SUFFIXES = NPZ + MAT
 #: Formats of a stream, of a label map (not JPEG, which changes values), and of an RGB image kept as a file.
-STREAM_SUFFIXES = PNG + JPEG + TIFF + NPY + ARCHIVE_SUFFIXES
-LABEL_SUFFIXES = PNG + TIFF + NPY + ARCHIVE_SUFFIXES
-RGB_SUFFIXES = PNG + JPEG + TIFF + (".webp",)
+STREAM_SUFFIXES = PNG + JPEG + TIFF + BMP + NPY + ARCHIVE_SUFFIXES
+LABEL_SUFFIXES = PNG + TIFF + BMP + NPY + ARCHIVE_SUFFIXES
+RGB_SUFFIXES = PNG + JPEG + TIFF + BMP + (".webp",)
+
+# Pillow's names of formats that suffixes do not name.
+_KINDS = {".jpg": "JPEG", ".tif": "TIFF"}
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _PNG_GREY, _PNG_PALETTE, _PNG_ALPHA = 0, 3, (4, 6)  # colour types of the PNG standard
 _PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+_BMP_OS2, _BMP_FEW_BITS = 12, 16  # the size of its header; bits a pixel
 _EXIF_ORIENTATION = 0x0112
 _BAND = 256  # rows
 _NOT_RGB = ("CMYK", "LAB", "HSV", "YCbCr", "F", "I")
@@ -66,7 +72,7 @@ def _large_pictures() -> Iterator[None]:
 
 
 def load_picture(path: Path, *, variable: str | None = None, stack: bool = False) -> Picture:
-    """Reads a PNG, JPEG, TIFF, npy, npz or .mat file; the suffix determines the format.
+    """Reads a PNG, JPEG, TIFF, BMP, npy, npz or .mat file; the suffix determines the format.
 
     Args:
         path: the file.
@@ -93,6 +99,8 @@ def load_picture(path: Path, *, variable: str | None = None, stack: bool = False
         picture = _load_jpeg(path, data)
     elif suffix in TIFF:
         picture = load_tiff(path, data, stack=stack)
+    elif suffix in BMP:
+        picture = _load_bmp(path, data)
     elif variable is None:
         picture = Picture(load_npy(path, data))
     else:
@@ -143,8 +151,8 @@ def load_rgb(path: Path) -> tuple[bytes, tuple[int, int]]:
     if path.suffix.lower() not in RGB_SUFFIXES:
         raise SampleError(f"{path}: an RGB picture is kept as it is; use {', '.join(RGB_SUFFIXES)}")
     data = read_bytes(path)
-    formats = {".png": "PNG", ".webp": "WEBP", **dict.fromkeys(JPEG, "JPEG"), **dict.fromkeys(TIFF, "TIFF")}
-    image = _decode(path, data, formats[path.suffix.lower()])
+    suffix = path.suffix.lower()
+    image = _decode(path, data, _KINDS.get(suffix, suffix[1:].upper()))
     if image.mode in _NOT_RGB or not _seen_alike(image, data):
         raise SampleError(
             f"{path}: programs show different pictures of it (Pillow's mode {image.mode}); save it as 8-bit "
@@ -208,12 +216,16 @@ def _as_array(image: Image.Image) -> Array:
     return array
 
 
+def _palette(image: Image.Image) -> NDArray[np.uint8]:
+    return np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+
+
 def _load_png(path: Path, data: bytes) -> Picture:
     image = _decode(path, data, "PNG")
     bits, colour = data[24], data[25]  # of the IHDR chunk, which always comes first
     array = _as_array(image)
     if colour == _PNG_PALETTE:
-        return with_palette(path, array, np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3))
+        return with_palette(path, array, _palette(image))
     chunks = png_chunks(data)
     missing, remarks = png_no_data(chunks), tuple(png_remarks(chunks, bits))
     if bits == 16 and colour == _PNG_GREY:
@@ -241,3 +253,17 @@ def _load_jpeg(path: Path, data: bytes) -> Picture:
             "metadata; export them as TIFF or npy (with the maker's program, or flyr), or keep it as [rgb]"
         )
     return Picture(_as_array(image), lossy=True)
+
+
+def _load_bmp(path: Path, data: bytes) -> Picture:
+    image = _decode(path, data, "BMP")
+    # Bits a pixel, which the header of OS/2 has elsewhere than all later ones.
+    at = 24 if data[14] == _BMP_OS2 else 28
+    if data[at] == _BMP_FEW_BITS:
+        raise SampleError(
+            f"{path}: holds 5 or 6 bits a colour, which programs stretch to 8 in different ways; save it "
+            "with 24 bits a pixel"
+        )
+    if image.mode == "P":
+        return with_palette(path, _as_array(image), _palette(image))
+    return Picture(_as_array(image), alpha=image.mode == "RGBA")

@@ -33,7 +33,7 @@
     resolution = "full"                         # or "half"
     unit = "digital number"
 
-    [rgb]                                       # optional: png, jpg, tiff, webp, kept byte for byte
+    [rgb]                                       # optional: png, jpg, tiff, bmp, webp, kept byte for byte
     files = "rgb/{id}.jpg"
 
     [labels]                                    # png, tiff, npy, npz, mat
@@ -70,7 +70,7 @@ For labels in COCO's JSON, whose category names must be the classes: `files = "a
 and `kind = "coco"`; see `CocoLabels.read` for how an image finds its entry. `crowd = "keep"` or "drop" says
 what to do with crowd regions (iscrowd 1); by default CVAT's are kept, see `keeps_crowds`.
 
-Streams are png, jpg, tiff, npy, npz or mat and keep dtype, channel order (RGB) and an alpha channel. The
+Streams are png, jpg, tiff, bmp, npy, npz or mat and keep dtype, channel order (RGB) and an alpha channel. The
 pages of a TIFF become channels in their order. A palette picture is refused as a stream, because its
 numbers are colours of a table and measure nothing. With "*" the ids are those of the first stream's files
 (without streams the mosaic's, then the labels', then the RGB pictures'). `group` is a regular expression

@@ -21,6 +21,7 @@ _SIGNATURES = MappingProxyType(
         re.compile(rb"\xff\xd8\xff"): ".jpg",
         re.compile(rb"II[*+]\0|MM\0[*+]"): ".tif",
         re.compile(rb"RIFF....WEBP", re.DOTALL): ".webp",
+        re.compile(rb"BM"): ".bmp",
     }
 )
 #: Suffixes of all files of an export.
@@ -87,9 +88,9 @@ def picture_suffix(encoded: bytes) -> str:
     """Returns the file suffix of an encoded image, by its signature.
 
     Raises:
-        ValueError: it is not a PNG, JPEG, TIFF or WebP file.
+        ValueError: it is not a PNG, JPEG, TIFF, BMP or WebP file.
     """
     for pattern, suffix in _SIGNATURES.items():
         if pattern.match(encoded):
             return suffix
-    raise ValueError("the RGB picture is no PNG, JPEG, TIFF or WebP file")
+    raise ValueError("the RGB picture is no PNG, JPEG, TIFF, BMP or WebP file")

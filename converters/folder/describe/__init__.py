@@ -129,8 +129,8 @@ def _nothing(listing: Listing) -> str:
             + "; give the folder that holds the pictures"
         )
     return (
-        f"{texts(listing.count, 'file', 'files')}, and none that is read; pictures are png, jpg, tiff, webp, "
-        "npy, npz or mat: convert them to one of these"
+        f"{texts(listing.count, 'file', 'files')}, and none that is read; pictures are png, jpg, tiff, bmp, "
+        "webp, npy, npz or mat: convert them to one of these"
     )
 
 

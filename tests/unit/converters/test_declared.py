@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from picture_bytes import chunk, png
 from PIL import Image
-from png_bytes import chunk, png
 from raw_folder import HEIGHT, WIDTH, Make, ramp
 from refusals import refused
 

@@ -12,8 +12,8 @@ import pytest
 import tifffile
 from datasets import Image as HubImage
 from datasets import load_dataset
+from picture_bytes import chunk, png
 from PIL import Image
-from png_bytes import chunk, png
 from raw_folder import HEIGHT, WIDTH, Make, check_dataset, label_map
 from refusals import refused
 
@@ -253,7 +253,7 @@ class TestRgb:
         ("mode", "suffix"),
         [
             *itertools.product(["1", "L", "LA", "P", "RGB", "RGBA"], ["png", "webp"]),
-            *itertools.product(["1", "L", "P", "RGB"], ["tif"]),
+            *itertools.product(["1", "L", "P", "RGB"], ["tif", "bmp"]),
         ],
     )
     def test_same_picture(self, tmp_path: Path, mode: str, suffix: str) -> None:

@@ -80,10 +80,10 @@ class TestNames:
 
     def test_files_of_other_formats(self, tmp_path: Path) -> None:
         root = pairs(tmp_path / "raw")
-        for name in ("images/0.BMP", "images/1.bmp", "a.xml", "README", "b.pgm", "c.dcm", "train.csv"):
+        for name in ("images/0.EXR", "images/1.exr", "a.xml", "README", "b.pgm", "c.dcm", "train.csv"):
             write(root / name, "junk")
         _, draft = described(root)
-        line = "6 files of formats that are not read: .bmp (2), no suffix (1), .xml (1), .pgm (1), ..."
+        line = "6 files of formats that are not read: .exr (2), no suffix (1), .xml (1), .pgm (1), ..."
         assert [note for note in draft.unknown if "formats" in note] == [line]
 
     def test_json_that_is_no_label(self, tmp_path: Path) -> None:

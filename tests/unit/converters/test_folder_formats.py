@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from picture_bytes import bmp, chunk, png
 from PIL import Image
-from png_bytes import chunk, png
 from raw_folder import HEIGHT, WIDTH, Make, ramp
 from refusals import refused
 
@@ -108,7 +108,7 @@ class TestPng:
 
 
 class TestAnyFormat:
-    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tiff", ".npy"])
+    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tiff", ".bmp", ".npy"])
     @pytest.mark.parametrize(
         ("content", "message"),
         [(b"", ": empty (0 bytes); copy or download it again"), (b"hello world", ": not a ")],
@@ -126,14 +126,50 @@ class TestAnyFormat:
             read()
 
     def test_unknown_suffix(self, path: Path, read: Read) -> None:
-        Image.fromarray(ramp(0, 3, np.uint8)).save(path.with_suffix(".bmp"))
-        with refused(SampleError, "nir/a.bmp: suffix '.bmp' is not read; use .png"):
+        Image.fromarray(ramp(0, 3, np.uint8)).save(path.with_suffix(".gif"))
+        with refused(SampleError, "nir/a.gif: suffix '.gif' is not read; use .png"):
             read()
 
     def test_upper_case_suffix(self, path: Path, read: Read) -> None:
         np.save(path.with_suffix(".npy"), ramp())
         path.with_suffix(".npy").rename(path.with_suffix(".NPY"))
         np.testing.assert_array_equal(read(), ramp())
+
+
+class TestBmp:
+    GREY = b"".join(bytes((k, k, k, 0)) for k in range(256))
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_values_as_stored(self, path: Path, read: Read, channels: int) -> None:
+        array = ramp(0, channels, np.uint8)
+        Image.fromarray(array[..., 0] if channels == 1 else array).save(path.with_suffix(".bmp"))
+        np.testing.assert_array_equal(read(), array)
+
+    def test_runs(self, path: Path, read: Read) -> None:
+        array = ramp(0, 1, np.uint8)[..., 0]
+        rows = [b"".join(bytes((1, value)) for value in row) + b"\0\0" for row in array.tolist()]
+        content = bmp(8, rows, palette=self.GREY, compression=1)
+        path.with_suffix(".bmp").write_bytes(content + b"\0\1")
+        np.testing.assert_array_equal(read()[..., 0], array)
+        path.with_suffix(".bmp").write_bytes(content[:-20])
+        with refused(SampleError, "nir/a.bmp: not a whole BMP file ("):
+            read()
+
+    def test_few_bits_a_colour(self, path: Path, read: Read) -> None:
+        path.with_suffix(".bmp").write_bytes(bmp(16, [bytes(2 * WIDTH)] * HEIGHT))
+        with refused(SampleError, "nir/a.bmp: holds 5 or 6 bits a colour, which programs stretch to 8"):
+            read()
+
+    def test_a_palette(self, path: Path, read: Read) -> None:
+        row = bytes((0x12, 0x30, 0x12, 0x30))  # two pixels a byte
+        colours = b"".join(bytes((10 * k, 0, 0, 0)) for k in range(16))  # blue first
+        path.with_suffix(".bmp").write_bytes(bmp(4, [row] * HEIGHT, palette=colours))
+        with refused(SampleError, "nir/a.bmp: a palette picture, whose numbers measure nothing"):
+            read()
+        picture = load_picture(path.with_suffix(".bmp"))
+        assert picture.array[0, :, 0].tolist() == [1, 2, 3, 0, 1, 2, 3]
+        assert picture.palette is not None
+        assert picture.palette[:4].tolist() == [[0, 0, 0], [0, 0, 10], [0, 0, 20], [0, 0, 30]]
 
 
 class TestJpeg:
@@ -343,12 +379,12 @@ class TestRgb:
         converter = make(("[labels]", '[rgb]\nfiles = "{id}.*"\n\n[labels]'))
         return lambda: converter.read("train", "a").rgb
 
-    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
+    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".webp"])
     def test_formats(self, rgb: Callable[[], bytes | None], raw: Path, suffix: str) -> None:
         Image.fromarray(ramp(0, 3, np.uint8)).save(raw / f"a{suffix}")
         assert rgb() == (raw / f"a{suffix}").read_bytes()
 
-    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
+    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".webp"])
     def test_cut_short(self, rgb: Callable[[], bytes | None], raw: Path, suffix: str) -> None:
         Image.fromarray(ramp(0, 3, np.uint8)).save(raw / f"a{suffix}")
         content = (raw / f"a{suffix}").read_bytes()

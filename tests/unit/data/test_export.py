@@ -388,11 +388,11 @@ class TestTarget:
             export(dataset, tmp_path / "out", to="coco")
 
     def test_pictures_of_unknown_kinds(self, raw, tmp_path):
-        class Bitmaps(MadeUp):
+        class Pixmaps(MadeUp):
             def _png(self, rng: np.random.Generator) -> bytes:
-                return cv2.imencode(".bmp", np.zeros((*self.size, 3), np.uint8))[1].tobytes()
+                return cv2.imencode(".ppm", np.zeros((*self.size, 3), np.uint8))[1].tobytes()
 
-        convert(Bitmaps(raw=raw, images=2, rgb=True), tmp_path / "set")
+        convert(Pixmaps(raw=raw, images=2, rgb=True), tmp_path / "set")
         with refused(AimsError, "image 'a000': the RGB picture is no PNG"):
             export(Dataset.open(tmp_path / "set"), tmp_path / "out", to="coco")
 
@@ -531,7 +531,7 @@ class TestParts:
         assert read.dtype == array.dtype
         np.testing.assert_array_equal(read, array)
 
-    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
+    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".webp"])
     def test_suffixes(self, suffix):
         name = {".tif": ".tiff"}.get(suffix, suffix)
         assert picture_suffix(cv2.imencode(name, np.zeros((4, 4, 3), np.uint8))[1].tobytes()) == suffix
