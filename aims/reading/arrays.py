@@ -10,27 +10,22 @@ import math
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
-import h5py
 import numpy as np
 import scipy.io
 from scipy.io.matlab import MatReadWarning
 
-from aims.core.errors import unknown_name
 from aims.core.isolation import isolated
 from aims.core.schema import Array, SampleError
 from aims.reading.decoding import AGAIN, decoder_errors
+from aims.reading.hdf5 import NUMBERS, SIGNATURE, check_known, load_mat73, refused
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCK = 512  # MATLAB writes a text header of this size before the HDF5 content
 # Version 1.0, and "MI" as a 16-bit number, which shows the byte order.
 _BYTE_ORDERS = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}
 _HEADER = 128
-_WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
-_NUMBERS = frozenset({"double", "single", "logical", *_WHOLE})
 
 
 def load_npy(path: Path, data: bytes, kind: str = "npy") -> Array:
@@ -62,7 +57,7 @@ def load_npz(path: Path, data: bytes, variable: str) -> Array:
     """
     with decoder_errors(path, "npz"), zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-        _known(path, variable, names)
+        check_known(path, variable, names)
         if names.count(variable) > 1:
             raise SampleError(f"{path}: holds variable {variable!r} twice; save it again")
         with archive.open(f"{variable}.npy") as member:
@@ -107,9 +102,8 @@ def load_mat(path: Path, data: bytes, variable: str) -> Array:
 
 
 def _load_mat(path: Path, data: bytes, variable: str) -> Array:
-    if _HDF5 in (data[: len(_HDF5)], data[_USER_BLOCK : _USER_BLOCK + len(_HDF5)]):
-        with decoder_errors(path, "MATLAB 7.3"), h5py.File(io.BytesIO(data), "r") as file:
-            return _hdf5(path, file, variable)
+    if SIGNATURE in (data[: len(SIGNATURE)], data[_USER_BLOCK : _USER_BLOCK + len(SIGNATURE)]):
+        return load_mat73(path, data, variable)
     order = _BYTE_ORDERS.get(data[_HEADER - 4 : _HEADER])
     if order is None:
         raise SampleError(
@@ -119,19 +113,6 @@ def _load_mat(path: Path, data: bytes, variable: str) -> Array:
     with decoder_errors(path, "MATLAB 5"):
         _check_elements(path, data, order)
         return _mat5(path, data, variable)
-
-
-def _known(path: Path, name: str, names: Iterable[str]) -> None:
-    names = list(names)
-    if name not in names:
-        raise SampleError(str(unknown_name("variable", name, names, where=str(path))))
-
-
-def _refuse(path: Path, variable: str, what: str) -> SampleError:
-    return SampleError(
-        f"{path}: variable {variable!r} is {what}; name a numeric or logical array, or a field of one struct "
-        'as "struct.field"'
-    )
 
 
 def _check_elements(path: Path, data: bytes, order: str) -> None:
@@ -149,12 +130,12 @@ def _check_elements(path: Path, data: bytes, order: str) -> None:
 def _mat5(path: Path, data: bytes, variable: str) -> Array:
     name, *fields = variable.split(".")
     kinds = [(found, kind) for found, _, kind in scipy.io.whosmat(io.BytesIO(data))]
-    _known(path, name, (found for found, _ in kinds))
+    check_known(path, name, (found for found, _ in kinds))
     kind, *others = (kind for found, kind in kinds if found == name)
     if others:
         raise SampleError(f"{path}: holds variable {name!r} twice; save it again")
-    if kind not in _NUMBERS and not (kind == "struct" and fields):
-        raise _refuse(path, name, f"of class {kind}")
+    if kind not in NUMBERS and not (kind == "struct" and fields):
+        raise refused(path, name, f"of class {kind}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", MatReadWarning)  # content left over
@@ -162,49 +143,13 @@ def _mat5(path: Path, data: bytes, variable: str) -> Array:
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             value: Any = scipy.io.loadmat(io.BytesIO(data), variable_names=[name], mat_dtype=True)[name]
     except np.exceptions.ComplexWarning:
-        raise _refuse(path, variable, "complex, or beside complex numbers in its struct") from None
+        raise refused(path, variable, "complex, or beside complex numbers in its struct") from None
     for field in fields:
         # Subclasses of ndarray stand for MATLAB objects and functions.
         if type(value) is not np.ndarray or value.dtype.names is None or value.size != 1:
-            raise _refuse(path, name, "no single struct")
-        _known(path, f"{name}.{field}", (f"{name}.{known}" for known in value.dtype.names))
+            raise refused(path, name, "no single struct")
+        check_known(path, f"{name}.{field}", (f"{name}.{known}" for known in value.dtype.names))
         name, value = f"{name}.{field}", value[field].item()
     if type(value) is not np.ndarray or value.dtype.kind not in "biufc":
-        raise _refuse(path, name, "no array of numbers (a struct, cell, text, sparse matrix or object)")
+        raise refused(path, name, "no array of numbers (a struct, cell, text, sparse matrix or object)")
     return value
-
-
-def _hdf5(path: Path, file: Any, variable: str) -> Array:
-    item, name = file, ""
-    for field in variable.split("."):
-        if not isinstance(item, h5py.Group) or (name and _class(item) != "struct"):
-            raise _refuse(path, name, f"of class {_class(item)}, no single struct")
-        prefix = f"{name}." if name else ""
-        _known(path, prefix + field, (prefix + known for known in item if not known.startswith("#")))
-        name = prefix + field
-        # Soft and external links could lead to other files; MATLAB does not write them.
-        if not isinstance(item.get(field, getlink=True), h5py.HardLink):
-            raise _refuse(path, name, "a link")
-        item = item[field]
-    kind = _class(item)
-    if not isinstance(item, h5py.Dataset) or kind not in _NUMBERS:
-        raise _refuse(path, name, f"of class {kind}")
-    if item.external or item.is_virtual:
-        raise _refuse(path, name, "stored in other files")
-    if "MATLAB_empty" in item.attrs:
-        raise _refuse(path, name, "empty")
-    array = np.asarray(item[()])
-    if kind == "logical" and array.dtype == np.uint8:
-        array = array.astype(bool)
-    # MATLAB stores arrays in column-major order, so HDF5 has the axes in reverse.
-    return array.T
-
-
-def _class(item: Any) -> str:
-    """Returns the MATLAB class of a variable; structs and sparse matrices are both HDF5 groups."""
-    value = item.attrs.get("MATLAB_class")
-    if "MATLAB_sparse" in item.attrs:
-        return "sparse"
-    if value is None:
-        return "unknown (no MATLAB_class: MATLAB has not written it, so the order of its axes is unknown)"
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,16 @@ _GDAL_ITEM = re.compile(
     r"<Item\b[^>]*\bname=[\"'](SCALE|OFFSET|UNITTYPE)[\"'][^>]*>\s*([^<]*?)\s*</Item>", re.IGNORECASE
 )
 _SHORTENED = 1e-5
-_NEUTRAL = {"scale": 1, "offset": 0, "rescaleslope": 1, "rescaleintercept": 0, "scalefactor": 1}
+# Attributes by netCDF's conventions.
+_NO_DATA_ATTRIBUTES, _SCALES_OF = ("_FillValue", "missing_value"), ("scale_factor", "add_offset", "units")
+_NEUTRAL = {
+    "scale": 1,
+    "offset": 0,
+    "rescaleslope": 1,
+    "rescaleintercept": 0,
+    "scalefactor": 1,
+    "addoffset": 0,
+}
 
 
 def no_data(text: str, dtype: np.dtype[Any]) -> float | None:
@@ -70,6 +79,24 @@ def tiff_no_data(page: Any) -> float | None:
     """Returns the no-data value of a page, of GDAL's tag; see `no_data`."""
     tag = page.tags.get(_GDAL_NODATA)
     return None if tag is None else no_data(str(tag.value), page.dtype)
+
+
+def attribute_no_data(attributes: Mapping[str, Any], dtype: np.dtype[Any]) -> float | None:
+    """Returns the no-data value that the attributes of an HDF5 dataset give, as netCDF names it."""
+    given = (attributes[name] for name in _NO_DATA_ATTRIBUTES if name in attributes)
+    return next((number for value in given if (number := no_data(_plain(value), dtype)) is not None), None)
+
+
+def attribute_remarks(attributes: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what the attributes of an HDF5 dataset say about its numbers and is not applied to them."""
+    if scales := _scales([(name, _plain(attributes[name])) for name in _SCALES_OF if name in attributes]):
+        yield f"its attributes give {scales}"
+
+
+def _plain(value: Any) -> str:
+    """Returns an attribute's text, or that of its first number."""
+    first = np.ravel(value)[:1].tolist()
+    return first[0].decode("utf-8", "replace") if first and isinstance(first[0], bytes) else str(*first)
 
 
 def zero_is_white(page: Any) -> bool:

@@ -20,7 +20,7 @@ from aims.core.files import regular_file
 from aims.core.isolation import isolated
 from aims.core.schema import SampleError
 from aims.reading.arrays import npy_header
-from aims.reading.pictures import MAT, NPY, NPZ, RGB_SUFFIXES, TIFF
+from aims.reading.pictures import HDF5, MAT, NPY, NPZ, RGB_SUFFIXES, TIFF
 from aims.reading.tiff import raising_logged_errors
 
 # Smaller arrays are unpacked whatever their shape: their sizes are compared afterwards.
@@ -75,8 +75,8 @@ def read_header(path: Path, variable: str | None) -> Announced | None:
         if suffix in NPZ:
             with zipfile.ZipFile(path) as archive, archive.open(f"{variable}.npy") as member:
                 return npy_header(member)
-        if suffix in MAT and variable is not None:
-            return isolated(_mat, path.absolute(), variable)
+        if suffix in MAT + HDF5 and variable is not None:
+            return isolated(_mat if suffix in MAT else _hdf5, path.absolute(), variable)
         if suffix in TIFF:
             with (
                 raising_logged_errors(path),
@@ -89,11 +89,16 @@ def read_header(path: Path, variable: str | None) -> Announced | None:
     return None
 
 
-def _mat(path: Path, variable: str) -> Announced | None:
+def _hdf5(path: Path, variable: str) -> Announced:
+    with h5py.File(path, "r") as file:
+        item = file[variable]
+        return item.shape, item.size * item.dtype.itemsize
+
+
+def _mat(path: Path, variable: str) -> Announced:
     if h5py.is_hdf5(path):
-        with h5py.File(path, "r") as file:
-            item = file[variable.replace(".", "/")]
-            return item.shape[::-1], item.size * item.dtype.itemsize
+        shape, size = _hdf5(path, variable.replace(".", "/"))
+        return shape[::-1], size
     # As doubles, to which scipy converts what is stored in fewer bits.
     shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
     shape = shapes[variable]

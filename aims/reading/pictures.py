@@ -33,6 +33,7 @@ from aims.reading.decoding import (
     several_pages,
     with_palette,
 )
+from aims.reading.hdf5 import load_hdf5
 from aims.reading.tiff import load_tiff
 
 __all__ = ["Picture", "check_measured", "check_sizes", "load_measurement", "load_picture", "load_rgb"]
@@ -44,8 +45,9 @@ BMP = (".bmp",)
 NPY = (".npy",)
 NPZ = (".npz",)
 MAT = (".mat",)
+HDF5 = (".h5", ".hdf5")
 #: Files that hold arrays by name.
-ARCHIVE_SUFFIXES = NPZ + MAT
+ARCHIVE_SUFFIXES = NPZ + MAT + HDF5
 #: Formats of a stream, of a label map (not JPEG, which changes values), and of an RGB image kept as a file.
 STREAM_SUFFIXES = PNG + JPEG + TIFF + BMP + NPY + ARCHIVE_SUFFIXES
 LABEL_SUFFIXES = PNG + TIFF + BMP + NPY + ARCHIVE_SUFFIXES
@@ -72,11 +74,11 @@ def _large_pictures() -> Iterator[None]:
 
 
 def load_picture(path: Path, *, variable: str | None = None, stack: bool = False) -> Picture:
-    """Reads a PNG, JPEG, TIFF, BMP, npy, npz or .mat file; the suffix determines the format.
+    """Reads a PNG, JPEG, TIFF, BMP, npy, npz, .mat or HDF5 file; the suffix determines the format.
 
     Args:
         path: the file.
-        variable: the array of an npz or .mat file; None for the other formats, which hold one image.
+        variable: the array of an npz, .mat or HDF5 file; None for the other formats, which hold one image.
         stack: allow a TIFF of several pages, whose pages become channels.
 
     Raises:
@@ -103,6 +105,8 @@ def load_picture(path: Path, *, variable: str | None = None, stack: bool = False
         picture = _load_bmp(path, data)
     elif variable is None:
         picture = Picture(load_npy(path, data))
+    elif suffix in HDF5:
+        picture = load_hdf5(path, data, variable)
     else:
         picture = Picture((load_npz if suffix in NPZ else load_mat)(path, data, variable))
     for text in picture.remarks:

@@ -24,7 +24,7 @@
 
     [streams.depth]
     files = "frames/{id}.mat"                   # several streams may come from one file
-    variable = "scene.depth"                    # npz: an array; mat: a variable, or a field of a struct
+    variable = "scene.depth"                    # npz: an array; mat: a variable or field; h5: a path
     unit = "m"
 
     [mosaic]                                    # raw frames of a polarization sensor -> i0, i45, i90, i135
@@ -50,8 +50,8 @@ Instances of several classes are read from
 
 - one coded number: `kind = "instance"`, `label_divisor = 1000` and `values = { person = 24, car = 26 }`, the
   numbers // 1000 (Cityscapes, KITTI);
-- two maps: `kind = "instance"`, `class_files = "SegmentationClass/{id}.png"` (`class_variable` in npz and mat
-  files) and the `palette` or `values` of the classes; pixels of equal class and equal number are one
+- two maps: `kind = "instance"`, `class_files = "SegmentationClass/{id}.png"` (`class_variable` in npz, mat
+  and h5 files) and the `palette` or `values` of the classes; pixels of equal class and equal number are one
   instance (Pascal VOC);
 - one mask file an object: `kind = "masks"` and `files = "masks/{id}/*.png"` or "{id}_mask*.png". All but 0
   and `void` is the object; of several classes, `values` or `palette` say which one it has, or the names of
@@ -70,9 +70,9 @@ For labels in COCO's JSON, whose category names must be the classes: `files = "a
 and `kind = "coco"`; see `CocoLabels.read` for how an image finds its entry. `crowd = "keep"` or "drop" says
 what to do with crowd regions (iscrowd 1); by default CVAT's are kept, see `keeps_crowds`.
 
-Streams are png, jpg, tiff, bmp, npy, npz or mat and keep dtype, channel order (RGB) and an alpha channel. The
-pages of a TIFF become channels in their order. A palette picture is refused as a stream, because its
-numbers are colours of a table and measure nothing. With "*" the ids are those of the first stream's files
+Streams are png, jpg, tiff, bmp, npy, npz, mat or h5 and keep dtype, channel order (RGB) and an alpha
+channel. The pages of a TIFF become channels in their order. A palette picture is refused as a stream, because
+its numbers are colours of a table and measure nothing. With "*" the ids are those of the first stream's files
 (without streams the mosaic's, then the labels', then the RGB pictures'). `group` is a regular expression
 that is searched in the image id; its first group is the scene, and an image without one is an error.
 

@@ -39,7 +39,7 @@ def _fixed_suffix(text: str) -> str:
 
 
 def variable_name(table: Fields) -> str | None:
-    """Returns the name of the array, which npz and .mat files require and other formats must not have."""
+    """Returns the name of the array, which files of several arrays need and others must not have."""
     variable, suffix = table.optional("variable", table.string), _fixed_suffix(table.string("files"))
     if suffix in ARCHIVE_SUFFIXES and variable is None:
         raise InputError(f"{table.where}: needs 'variable', the name of the array in the {suffix} files")

@@ -130,7 +130,7 @@ def _nothing(listing: Listing) -> str:
         )
     return (
         f"{texts(listing.count, 'file', 'files')}, and none that is read; pictures are png, jpg, tiff, bmp, "
-        "webp, npy, npz or mat: convert them to one of these"
+        "webp, npy, npz, mat or h5: convert them to one of these"
     )
 
 

@@ -20,7 +20,16 @@ from aims.core.schema import Array, SampleError, StreamSpec
 from aims.data.meters import Stray, StreamMeter
 from aims.reading.decoding import Picture, decoder_errors
 from aims.reading.patterns import Tree
-from aims.reading.pictures import ARCHIVE_SUFFIXES, JPEG, NPY, NPZ, check_measured, load_picture, load_rgb
+from aims.reading.pictures import (
+    ARCHIVE_SUFFIXES,
+    JPEG,
+    MAT,
+    NPY,
+    NPZ,
+    check_measured,
+    load_picture,
+    load_rgb,
+)
 
 from ..files import ImageFiles
 from ..labels import load_labels
@@ -49,7 +58,7 @@ class Content:
 
     Attributes:
         family: the files.
-        variable: the array in npz and mat files.
+        variable: the array in npz, mat and HDF5 files.
         shape: shape of the first array, as stored.
         read: number of files that were read.
         dtype: NumPy name; "" if no file could be read.
@@ -104,7 +113,7 @@ def spread(items: Sequence[T], most: int) -> list[T]:
 
 
 def read_content(root: Path, family: Family) -> list[Content]:
-    """Reads some files of a family; returns a description for each array in npz and mat files, else one."""
+    """Reads some files of a family; returns a description of all, or of each array in them."""
     paths = [root / path for path in spread(family.paths, STREAM_SAMPLES)]
     if family.suffix not in ARCHIVE_SUFFIXES:
         return [_read(paths, Content(family))]
@@ -134,20 +143,20 @@ def with_channels_first(root: Path, content: Content) -> Content:
 
 
 def array_names(path: Path) -> list[str]:
-    """Returns the names of the arrays of an npz or mat file, sorted."""
+    """Returns the names of the arrays of an npz, mat or HDF5 file, sorted."""
     if path.suffix.lower() in NPZ:
         with zipfile.ZipFile(path) as archive:
             return sorted(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
-    return isolated(_mat_names, path.absolute())
+    return isolated(_names, path.absolute(), "." if path.suffix.lower() in MAT else "/")
 
 
-def _mat_names(path: Path) -> list[str]:
+def _names(path: Path, separator: str) -> list[str]:
     if h5py.is_hdf5(path):
         names: list[str] = []
         with h5py.File(path, "r") as file:
             file.visititems(
                 lambda name, item: (
-                    names.append(name.replace("/", "."))
+                    names.append(name.replace("/", separator))
                     if isinstance(item, h5py.Dataset) and item.ndim > 1 and not name.startswith("#")
                     else None
                 )

@@ -81,7 +81,7 @@ def guess_maps(root: Path, family: Family, variable: str | None, classes: Family
     Args:
         root: the raw folder.
         family: the files.
-        variable: the array in npz and mat files.
+        variable: the array in npz, mat and HDF5 files.
         classes: maps of the classes, if the files tell the objects apart.
 
     Raises:

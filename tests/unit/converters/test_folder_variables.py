@@ -1,4 +1,4 @@
-"""npz and .mat files, which hold arrays by name, as streams and labels of the folder converter."""
+"""npz, .mat and HDF5 files, which hold arrays by name, as streams and labels of the folder converter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from PIL import Image
 from raw_folder import HEIGHT, WIDTH, Make, label_map, ramp
 from refusals import refused
 
+from aims.core.remarks import collect_remarks
 from aims.core.schema import SampleError, SemanticMap
+from aims.reading.pictures import load_picture
 
 Read = Callable[..., np.ndarray]
 
@@ -363,8 +365,81 @@ class TestMatlab73:
             read(".mat")
 
 
+class TestHdf5:
+    @pytest.mark.parametrize("suffix", [".h5", ".hdf5"])
+    @pytest.mark.parametrize("dtype", ["u1", "<i2", ">u2", "<f2", ">f4", "<f8", "?"])
+    def test_values_as_stored(self, path: Path, read: Read, suffix: str, dtype: str) -> None:
+        array = ramp(0, 3, np.dtype(dtype).newbyteorder("=").type)
+        with h5py.File(path.with_suffix(suffix), "w") as file:
+            file.create_dataset("depth", data=array.astype(dtype), compression="gzip", chunks=(2, 2, 3))
+        found = read(suffix)
+        assert found.dtype == array.dtype
+        np.testing.assert_array_equal(found, array)
+
+    @pytest.mark.parametrize("variable", ["camera/depth", "/camera/depth", "camera/a.b"])
+    def test_in_a_group(self, path: Path, read: Read, variable: str) -> None:
+        with h5py.File(path.with_suffix(".h5"), "w") as file:
+            file[variable] = ramp()[..., 0]
+        np.testing.assert_array_equal(read(".h5", variable), ramp())
+
+    def test_what_attributes_say(self, make: Make, path: Path) -> None:
+        with h5py.File(path.with_suffix(".h5"), "w") as file:
+            depth = file.create_dataset("depth", data=ramp()[..., 0])
+            depth.attrs["_FillValue"] = ramp()[:1, 0, 0]
+            depth.attrs.update({"scale_factor": np.float64(0.01), "add_offset": 0.0, "units": "K"})
+        with collect_remarks() as found:
+            picture = load_picture(path.with_suffix(".h5"), variable="depth")
+        assert picture.missing == ramp()[0, 0, 0]
+        assert list(found) == ["its attributes give scale_factor 0.01, units K"]
+        edits = (("nir/{id}.png", "nir/{id}.h5"), ("unit =", 'variable = "depth"\nunit ='))
+        converter = make(*edits, ('train = ["b", "a"]\ntest = ["c"]', 'train = ["a"]'))
+        assert converter.spec().streams["nir"].missing == ramp()[0, 0, 0]
+
+    @pytest.mark.parametrize(
+        ("variable", "parts"),
+        [
+            ("dept", "unknown variable 'dept'; did you mean 'depth'? (known: camera, depth, "),
+            ("camera", "variable 'camera' is a group; name a numeric or logical array, one in another as"),
+            ("camera/b", ("unknown variable 'camera/b'", "(known: camera/depth)")),
+            ("depth/x", "variable 'depth' is an array, and holds no others"),
+            ("soft", "variable 'soft' is a link"),
+            ("far", "variable 'far' is a link"),
+            ("outside", "variable 'outside' is stored in other files"),
+            ("virtual", "variable 'virtual' is stored in other files"),
+            ("records", "dtype [('x', '<f4'), ('y', '<f4')] is not kept"),
+            ("words", "dtype object is not kept"),
+            ("number", "shape () is no picture"),
+            ("line", "shape (9,) is no picture"),
+        ],
+    )
+    def test_refused(self, path: Path, read: Read, variable: str, parts: object) -> None:
+        plane = ramp()[..., 0]
+        (path.parent / "raw.bin").write_bytes(plane.tobytes())
+        with h5py.File(path.with_suffix(".h5"), "w") as file:
+            file["depth"] = file["camera/depth"] = plane
+            file["soft"] = h5py.SoftLink("/depth")
+            file["far"] = h5py.ExternalLink("other.h5", "/depth")
+            raw_bytes = [(str(path.parent / "raw.bin"), 0, plane.nbytes)]
+            file.create_dataset("outside", plane.shape, plane.dtype, external=raw_bytes)
+            view = h5py.VirtualLayout(plane.shape, plane.dtype)
+            view[:] = h5py.VirtualSource("other.h5", "depth", plane.shape)
+            file.create_virtual_dataset("virtual", view)
+            file["records"] = np.zeros((2, 3), [("x", "<f4"), ("y", "<f4")])
+            file["words"], file["number"], file["line"] = ["a", "b"], 3.0, np.zeros(9)
+        with refused(SampleError, "nir/a.h5: ", parts):
+            read(".h5", variable)
+
+    @pytest.mark.parametrize("lost", [1, 100, 2000])
+    def test_cut_short(self, path: Path, read: Read, lost: int) -> None:
+        with h5py.File(path.with_suffix(".h5"), "w") as file:
+            file["depth"] = np.zeros((50, 60))
+        path.with_suffix(".h5").write_bytes(path.with_suffix(".h5").read_bytes()[:-lost])
+        with refused(SampleError, "nir/a.h5: not a whole HDF5 file ("):
+            read(".h5")
+
+
 @pytest.mark.parametrize("content", [b"", b"hello world", b"MATLAB 5.0 MAT-file".ljust(200)])
-@pytest.mark.parametrize("suffix", [".npz", ".mat"])
+@pytest.mark.parametrize("suffix", [".npz", ".mat", ".h5"])
 def test_not_the_format(path: Path, read: Read, suffix: str, content: bytes) -> None:
     path.with_suffix(suffix).write_bytes(content)
     expected = f"nir/a{suffix}: not a " if content else f"nir/a{suffix}: empty (0 bytes)"
@@ -421,21 +496,28 @@ class TestHeaders:
     def write(self, path: Path, array: np.ndarray, suffix: str) -> None:
         if suffix == ".npz":
             np.savez_compressed(path.with_suffix(".npz"), depth=array)
+        elif suffix == ".h5":
+            with h5py.File(path.with_suffix(suffix), "w") as file:
+                file["depth"] = array
         elif suffix == "5.mat":
             scipy.io.savemat(path.with_suffix(".mat"), {"depth": array}, do_compression=True)
         else:
             with matlab73(path.with_suffix(".mat")) as file:
                 as_matlab(file, "depth", array.T, "uint16")
 
-    @pytest.mark.parametrize("suffix", [".npz", "5.mat", "7.3.mat"])
+    @pytest.mark.parametrize("suffix", [".npz", ".h5", "5.mat", "7.3.mat"])
     def test_another_size(self, path: Path, read: Read, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.write(path, np.zeros((HEIGHT + 1, 300), np.uint16), suffix)
         monkeypatch.setattr("aims.converters.folder.files.load_picture", None)
-        with refused(SampleError, f"nir/a.{suffix[-3:]}: announces {HEIGHT + 1} x 300 (", "labels/a.png is"):
-            read(suffix[-4:])
+        with refused(
+            SampleError,
+            f"nir/a{Path(suffix).suffix or suffix}: announces {HEIGHT + 1} x 300 (",
+            "labels/a.png is",
+        ):
+            read(Path(suffix).suffix or suffix)
 
-    @pytest.mark.parametrize("suffix", [".npz", "5.mat", "7.3.mat"])
+    @pytest.mark.parametrize("suffix", [".npz", ".h5", "5.mat", "7.3.mat"])
     def test_the_same_size(self, path: Path, read: Read, suffix: str) -> None:
         array = np.ones((HEIGHT, WIDTH, 300), np.uint16)
         self.write(path, array, suffix)
-        np.testing.assert_array_equal(read(suffix[-4:]), array)
+        np.testing.assert_array_equal(read(Path(suffix).suffix or suffix), array)
