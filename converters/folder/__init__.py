@@ -38,7 +38,7 @@
 
     [labels]                                    # png, tiff, npy, npz, mat
     files = "annotations/{id}_annotation.png"
-    kind = "semantic"                           # or "instance": one number an instance, one class
+    kind = "semantic"                           # or "instance": one number or colour an instance, one class
     palette = { weed = [255, 0, 0], crop = [0, 255, 0] }     # or values = { weed = 1, crop = [2, 3] }
     void = [[128, 128, 128]]                    # optional: more colours, or values, that are nothing
 

@@ -18,11 +18,13 @@ Drawn = Literal["palette", "values", "instance"]
 class CodedClasses:
     """The coding of label files, and the class id of each number or colour code; class 0 is void.
 
-    If every number is an instance, `ids` lists only the numbers that are void.
+    If every number or colour is an instance, `ids` lists only the numbers that are void, and `void_colours`
+    the codes of such colours.
     """
 
     drawn: Drawn
     ids: Mapping[int, int]
+    void_colours: frozenset[int] = frozenset({0})
 
 
 def coded_classes(table: Fields, kind: str, classes: tuple[str, ...]) -> CodedClasses:
@@ -42,7 +44,7 @@ def coded_classes(table: Fields, kind: str, classes: tuple[str, ...]) -> CodedCl
                 "instance; or 'class_files', a second map; or kind = \"semantic\""
             )
     if (kind == "instance" and not told) or (kind == "masks" and not given and len(classes) == 1):
-        return CodedClasses(drawn="instance", ids=dict.fromkeys([0, *_void(table, _value_codes)], 0))
+        return _void_of_instances(table)
     if told == ["label_divisor"] and "palette" in given:
         raise InputError(f"{table.where}: 'label_divisor' divides numbers; give 'values', not 'palette'")
     if len(given) != 1:
@@ -60,6 +62,19 @@ def coded_classes(table: Fields, kind: str, classes: tuple[str, ...]) -> CodedCl
             raise InputError(f"{table.where}: {shown} is 'void' and {name!r}; give it one meaning")
     # Black or 0 is void unless a class uses it.
     return CodedClasses(drawn=cast(Drawn, given[0]), ids={0: 0, **dict.fromkeys(void, 0), **ids})
+
+
+def _void_of_instances(table: Fields) -> CodedClasses:
+    """Reads which numbers, or which colours, are no instance."""
+    given = table.values.get("void")
+    if not isinstance(given, list) or not any(isinstance(each, list) for each in given):
+        return CodedClasses(drawn="instance", ids=dict.fromkeys([0, *_void(table, _value_codes)], 0))
+    colours = _void(table, _void_colours)
+    # Maps whose three channels are equal everywhere are read as numbers.
+    greys = [code & 255 for code in colours if code == colour_code((code & 255,) * 3)]
+    return CodedClasses(
+        drawn="instance", ids=dict.fromkeys([0, *greys], 0), void_colours=frozenset({0, *colours})
+    )
 
 
 def _void(table: Fields, codes: Callable[[Fields, str], list[int]]) -> list[int]:

@@ -19,7 +19,7 @@ from ..reading.masks import Size, draw_masks, encode_mask
 from .classes import CodedClasses
 from .files import ImageFiles
 from .label_keys import LabelsEntry
-from .labels import Labels, drawn_classes, load_labels, number_classes
+from .labels import Labels, drawn_classes, load_labels, object_numbers
 
 
 def read_instance_files(
@@ -87,10 +87,10 @@ def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, size: S
     for k, path in enumerate(paths, start=1):
         picture = load_labels(path, entry.variable, files)
         if classes.drawn == "instance":
-            values = numbers(path, picture)
-            masks[k] = ~np.isin(values, list(number_classes(picture, classes)))
+            values, void = object_numbers(path, picture, classes)
+            masks[k] = ~np.isin(values, list(void))
             held = values[masks[k]]
-            if held.size and 2 * int(held.min()) <= int(held.max()):
+            if held.size and not is_coloured(picture) and 2 * int(held.min()) <= int(held.max()):
                 remark(
                     path,
                     "every number above 0 is the object; where some are its soft edge, save the mask with "

@@ -18,13 +18,14 @@ from aims.data.instances import split_instances
 from aims.reading.pictures import JPEG, Picture
 
 from ..reading.coco import CocoImage, read_annotations
-from ..reading.label_maps import class_map, colour_codes, numbers, show_colour, show_value
+from ..reading.label_maps import class_map, colour_codes, is_coloured, numbers, show_colour, show_value
 from .classes import CodedClasses
 from .files import ImageFiles
 from .label_keys import LabelsEntry
 
 _WHITE = 255  # of masks of 8 bits
 _BORDERS = (255, 65535)  # the highest numbers, by which label maps mark borders and what is unknown
+_WHITE_COLOUR = 0xFFFFFF
 _FEW = 8  # instances, of which some may well be small
 
 
@@ -169,31 +170,51 @@ def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles
     picture = load_labels(path, entry.variable, files)
     if classes.drawn != "instance":
         return Labels(str(path), SemanticMap(class_map=drawn_classes(path, picture, classes, where)))
-    values, void = numbers(path, picture), number_classes(picture, classes)
+    values, void = object_numbers(path, picture, classes)
     ids = [number for number in np.unique(values).tolist() if number not in void]
     if ids and ids[0] < 0:
         raise SampleError(
             f"{path}: instance number {ids[0]} is negative; number instances from 1, 0 is nothing"
         )
     drawn = np.where(np.isin(values, list(void)), values.dtype.type(0), values)
-    if ids == [_WHITE] and split_instances(drawn).max() > 1:
-        remark(
-            path,
-            f'{_WHITE} alone, in several regions, is one instance; of a mask kind = "semantic" splits them',
-        )
-    elif len(ids) > 1 and ids[-1] in _BORDERS and ids[-2] != ids[-1] - 1:
-        remark(
-            path,
-            f"{ids[-1]} is an instance like all others; if it means a border or unknown, give "
-            f"void = {ids[-1]}",
-        )
-    elif len(ids) > _FEW and _mostly_edges(drawn, len(ids)):
-        remark(
-            path,
-            "most of its numbers are nowhere three pixels wide, as those of blended edges are; if it was "
-            "resized, do it again by the nearest neighbour",
-        )
+    if ids and (text := _doubts(drawn, ids, coloured=is_coloured(picture))):
+        remark(path, text)
     return Labels(str(path), InstanceMap(instances=drawn, class_ids=dict.fromkeys(ids, 1)))
+
+
+def object_numbers(
+    path: Path, picture: Picture, classes: CodedClasses
+) -> tuple[NDArray[np.integer], Collection[int]]:
+    """Returns the (height, width) numbers that tell objects apart, and those of them that are nothing.
+
+    The numbers of a picture in colours are the codes of its colours.
+    """
+    if is_coloured(picture):
+        return colour_codes(path, picture), classes.void_colours
+    return numbers(path, picture), number_classes(picture, classes)
+
+
+def _doubts(drawn: NDArray[np.integer], ids: list[int], *, coloured: bool) -> str | None:
+    """Returns what in an instance map looks as if its numbers, or codes of colours, meant something else."""
+    if ids == [_WHITE] and split_instances(drawn).max() > 1:
+        return f'{_WHITE} alone, in several regions, is one instance; of a mask kind = "semantic" splits them'
+    if coloured:
+        border, void = (ids[-1] == _WHITE_COLOUR) * "white", "[[255, 255, 255]]"
+    else:
+        border = void = (ids[-1] in _BORDERS and ids[-1] - 1 not in ids) * f"{ids[-1]}"
+    if border and len(ids) > 1:
+        return f"{border} is an instance like all others; if it means a border or unknown, give void = {void}"
+    if len(ids) > _FEW and _mostly_edges(drawn, len(ids)):
+        return (
+            f"most of its {'colours' if coloured else 'numbers'} are nowhere three pixels wide, as those of "
+            "blended edges are; if it was resized, do it again by the nearest neighbour"
+        )
+    if coloured and split_instances(drawn).max() > len(ids):
+        return (
+            'a colour in several regions is one instance; colours that mean classes need kind = "semantic" '
+            "and 'palette'"
+        )
+    return None
 
 
 def _mostly_edges(drawn: NDArray[np.integer], count: int) -> bool:

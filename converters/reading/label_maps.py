@@ -34,7 +34,10 @@ def numbers(path: Path, picture: Picture) -> Array:
         raise SampleError(f"{path}: {array.dtype} values; labels are whole numbers, save them as integers")
     if array.shape[2] > 3 or (array != array[..., :1]).any():
         coloured = picture.array.shape[2] in (3, 4)
-        colours = "for colours that mean classes give kind = \"semantic\" and 'palette' in [labels]"
+        colours = (
+            "for colours that mean classes give kind = \"semantic\" and 'palette' in [labels], for one an "
+            'object kind = "instance"'
+        )
         hint = colours if coloured else "save it as (height, width)"
         raise SampleError(
             f"{path}: {picture.array.shape[2]} channels that differ, where one number a pixel is expected; "
@@ -70,8 +73,8 @@ def colour_codes(path: Path, picture: Picture) -> NDArray[np.int64]:
         array = array.astype(np.uint8) * np.uint8(255)
     if array.dtype != np.uint8 or array.shape[2] not in (1, 3):
         raise SampleError(
-            f"{path}: {picture.array.shape[2]} channels of {array.dtype}; a palette needs 8-bit colours, "
-            "for numbers give 'values' in [labels]"
+            f"{path}: {picture.array.shape[2]} channels of {array.dtype}; colours need 8 bits, for "
+            "numbers give 'values' in [labels]"
         )
     grey = array.shape[2] == 1
     red, green, blue = (array[..., 0 if grey else channel].astype(np.int64) for channel in range(3))

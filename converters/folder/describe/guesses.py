@@ -25,6 +25,7 @@ _MOST_BYTES = 1 << 30  # after which no further file is read
 _COMPARED = 12  # files whose regions are counted
 _DIVISOR, _VOID = 1000, 255
 _MOST_COLOURS = 64
+_TORN = 1.1  # regions of an instance, on average
 _SOFT = 32  # values between the two of a mask, from which on they are its soft edge
 _SOFT_SHARE = 0.05
 
@@ -101,8 +102,9 @@ def guess_maps(root: Path, family: Family, variable: str | None, classes: Family
     elif (codes := _coded(maps)) is not None:
         guess = codes
     elif _are_instances(maps, words(name)):
-        guess = Guess("one number an instance", {"kind": "instance"}, amount=len(maps.counts))
-        guess.why["kind"] = 'guess: equal numbers are mostly one region; else "semantic"'
+        drawn = "colour" if maps.coloured else "number"
+        guess = Guess(f"one {drawn} an instance", {"kind": "instance"}, amount=len(maps.counts))
+        guess.why["kind"] = f'guess: equal {drawn}s are mostly one region; else "semantic"'
         guess.notes.append("the classes of the instances, which are described as one")
     else:
         guess = _semantic(maps)
@@ -136,7 +138,7 @@ def _read_maps(root: Path, family: Family, variable: str | None, *, coloured: bo
         found, counts = np.unique(values, return_counts=True)
         maps.counts.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
         maps.sets.append(frozenset(number for number in found.tolist() if number > 0))
-        if path in compared and not coloured and maps.sets[-1]:
+        if path in compared and maps.sets[-1]:
             count = int(label_regions(np.maximum(values.astype(np.int64), 0), connectivity=2).max())  # type: ignore[no-untyped-call]
             maps.whole = maps.whole[0] + len(maps.sets[-1]), maps.whole[1] + count
     if not maps.sets:
@@ -146,9 +148,13 @@ def _read_maps(root: Path, family: Family, variable: str | None, *, coloured: bo
 
 def _are_instances(maps: _Maps, named: Sequence[str]) -> bool:
     """Returns whether equal numbers are one object, from 1 on, and not one class."""
-    if maps.coloured or set(named) & CLASS_WORDS:
+    if set(named) & CLASS_WORDS:
         return False
     most = max(map(len, maps.sets))
+    values, regions = maps.whole
+    if maps.coloured:
+        told = len(maps.counts) > _MOST_COLOURS or bool(set(named) & OBJECT_WORDS)
+        return told and regions <= _TORN * values
     if most > 1 and set(named) & OBJECT_WORDS:
         return True
     files, sizes = len(maps.sets), {len(found) for found in maps.sets}
@@ -159,8 +165,7 @@ def _are_instances(maps: _Maps, named: Sequence[str]) -> bool:
         return False
     else:  # numbers from 1 on without a gap in each of several files are hardly classes
         least = 2 if gapless and files > 2 else 4
-    values, regions = maps.whole
-    return most >= least and max(maps.counts) <= 2 * most and regions <= 1.1 * values
+    return most >= least and max(maps.counts) <= 2 * most and regions <= _TORN * values
 
 
 def _coded(maps: _Maps) -> Guess | None:
@@ -189,7 +194,7 @@ def _semantic(maps: _Maps) -> Guess:
     found = sorted(value for value in maps.counts if value != 0)
     if maps.coloured:
         if len(found) > _MOST_COLOURS:
-            raise SampleError(f"{len(found)} colours, too many for a palette; save one number an instance")
+            raise SampleError(f"{len(found)} colours, too many for a palette, and no colour an instance: they form many regions each")
         classes = class_names(len(found)) if found else ("class_1",)
         colours = [[code >> 16, code >> 8 & 255, code & 255] for code in found] or [[255, 255, 255]]
         guess = Guess(

@@ -363,8 +363,12 @@ class TestLabels:
     @pytest.mark.parametrize(
         ("picture", "edits", "message"),
         [
-            (COLOURS[label_map()], [], "3 channels that differ, where one number a pixel is expected; for"),
-            (DEEP, [PALETTE], "1 channels of uint16; a palette needs 8-bit colours"),
+            (
+                COLOURS[label_map()],
+                [],
+                "3 channels that differ, where one number a pixel is expected; for colours",
+            ),
+            (DEEP, [PALETTE], "1 channels of uint16; colours need 8 bits"),
         ],
     )
     def test_colours_and_numbers_mixed_up(
@@ -565,6 +569,51 @@ class TestLabels:
         edits = ((CLASSES, 'classes = ["plant"]'), (SEMANTIC, 'kind = "instance"'))
         with refused(SampleError, "labels/a.npy: instance number -2 is negative"):
             make(*edits, ("labels/{id}.png", "labels/{id}.*")).read("train", "a")
+
+
+class TestColouredInstances:
+    COLOURS = np.array([[0, 0, 0], [255, 0, 10], [10, 0, 255], [255, 255, 255], [7, 7, 7]], np.uint8)
+
+    def coloured(self, make: Make, raw: Path, drawn: Any, void: str = "") -> tuple[InstanceMap, list[str]]:
+        """The labels of a map of colours, and the remarks about them."""
+        picture = self.COLOURS[np.array(drawn)]
+        Image.fromarray(picture).save(raw / "labels" / "a.png")
+        Image.fromarray(picture[..., 0].astype(np.uint16)).save(raw / "nir" / "a.png")
+        converter = make((CLASSES, 'classes = ["plant"]'), (SEMANTIC, f'kind = "instance"{void}'))
+        with collect_remarks() as found:
+            labels = converter.read("train", "a").labels
+        assert isinstance(labels, InstanceMap)
+        return labels, list(found)
+
+    def test_one_colour_an_instance(self, make: Make, raw: Path) -> None:
+        labels, found = self.coloured(make, raw, [[1, 1, 0, 2], [0, 0, 0, 2]])
+        red, blue = 0xFF000A, 0x0A00FF
+        np.testing.assert_array_equal(labels.instances, [[red, red, 0, blue], [0, 0, 0, blue]])
+        assert dict(labels.class_ids) == {red: 1, blue: 1}
+        assert not found
+
+    @pytest.mark.parametrize("drawn", [[[1, 3, 4, 2]], [[3, 3, 4, 4]]])  # the second has no colour but grey
+    def test_colours_that_are_void(self, make: Make, raw: Path, drawn: Any) -> None:
+        labels, found = self.coloured(make, raw, drawn, "\nvoid = [[255, 255, 255], [7, 7, 7]]")
+        np.testing.assert_array_equal(labels.instances > 0, np.isin(drawn, [1, 2]))
+        assert not found
+
+    @pytest.mark.parametrize(
+        ("drawn", "text"),
+        [
+            (
+                [[1, 0, 1, 0, 2]],
+                "a colour in several regions is one instance; colours that mean classes need",
+            ),
+            (
+                [[1, 0, 3, 0, 2]],
+                "white is an instance like all others; if it means a border or unknown, give",
+            ),
+        ],
+    )
+    def test_colours_that_may_mean_something_else(self, make: Make, raw: Path, drawn: Any, text: str) -> None:
+        (line,) = self.coloured(make, raw, drawn)[1]
+        assert line.startswith(text)
 
 
 def test_the_example_in_the_documentation_is_complete(tmp_path: Path) -> None:

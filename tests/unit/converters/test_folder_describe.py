@@ -213,6 +213,19 @@ class TestValues:
         }
         assert instances(converted(tmp_path / "raw", draft, tmp_path)) == {"class_1": 4}
 
+    def test_one_colour_an_instance(self, tmp_path: Path) -> None:
+        root = pairs(tmp_path / "raw", 10)
+        colours = np.random.default_rng(0).permutation(256 * 256).reshape(-1)[:90]
+        for k in range(10):
+            drawn = np.zeros((12, 16, 3), np.uint8)
+            for n, at in enumerate(np.ndindex(3, 3)):
+                code = int(colours[9 * k + n])
+                drawn[4 * at[0] : 4 * at[0] + 3, 5 * at[1] : 5 * at[1] + 4] = code >> 8, code & 255, 90
+            save(root / "masks" / f"{k}.png", drawn)
+        content, draft = described(root)
+        assert content["labels"] == {"files": "masks/{id}.png", "kind": "instance"}
+        assert instances(converted(root, draft, tmp_path)) == {"class_1": 90}
+
     def test_pages_of_a_tiff_are_channels(self, tmp_path: Path) -> None:
         root = pairs(tmp_path / "raw")
         (root / "ms").mkdir()

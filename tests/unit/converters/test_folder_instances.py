@@ -93,6 +93,14 @@ class TestMasks:
         with refused(SampleError, "x2.png: holds 2 classes, but is the mask of one object ("):
             make(ONE, masks_kind, ("labels/{id}.png", "masks/{id}/*.png")).read("train", "a")
 
+    def test_coloured_masks(self, make: Make, masks: Path) -> None:
+        mask = np.array(Image.open(masks / "x2.png"))
+        save(masks / "x2.png", mask[..., None] * np.array([1, 0, 0], np.uint8))
+        converter = make(ONE, self.PLANT, self.MASKS, ("labels/{id}.png", "masks/{id}/*.png"))
+        with collect_remarks() as found:
+            assert sorted(instances(converter).values()) == [(2, 1), (4, 1), (12, 1)]
+        assert not found
+
     @pytest.mark.parametrize(
         ("edge", "void", "told"), [(100, "", True), (100, "\nvoid = 100", False), (200, "", False)]
     )
