@@ -194,7 +194,10 @@ def _semantic(maps: _Maps) -> Guess:
     found = sorted(value for value in maps.counts if value != 0)
     if maps.coloured:
         if len(found) > _MOST_COLOURS:
-            raise SampleError(f"{len(found)} colours, too many for a palette, and no colour an instance: they form many regions each")
+            raise SampleError(
+                f"{len(found)} colours, too many for a palette, and no instances, as they form many regions "
+                "each; save one number a class or an instance"
+            )
         classes = class_names(len(found)) if found else ("class_1",)
         colours = [[code >> 16, code >> 8 & 255, code & 255] for code in found] or [[255, 255, 255]]
         guess = Guess(

@@ -226,6 +226,14 @@ class TestValues:
         assert content["labels"] == {"files": "masks/{id}.png", "kind": "instance"}
         assert instances(converted(root, draft, tmp_path)) == {"class_1": 90}
 
+    def test_more_colours_than_classes_have(self, tmp_path: Path) -> None:
+        root = pairs(tmp_path / "raw")
+        for k in range(3):  # each colour in two places
+            half = np.random.default_rng(k).integers(0, 256, (12, 8, 3), np.uint8)
+            save(root / "masks" / f"{k}.png", np.concatenate([half, half], 1))
+        _, draft = described(root)
+        assert any("colours, too many for a palette, and no instances" in note for note in draft.unknown)
+
     def test_pages_of_a_tiff_are_channels(self, tmp_path: Path) -> None:
         root = pairs(tmp_path / "raw")
         (root / "ms").mkdir()
