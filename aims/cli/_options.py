@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ import click
 from aims.api import DATA, RUNS
 from aims.cli._names import Name
 from aims.core.config import NO_TUNING
-from aims.core.errors import InputError
+from aims.core.errors import InputError, unknown_name
 from aims.core.settings import Setting
 from aims.core.vocabulary import TRACKERS
 
@@ -118,12 +118,19 @@ def json_option(text: str = "Print everything as JSON.") -> Decorator:
 
 
 def source_options() -> Decorator:
-    """Declares `--split`, `--stream` (as `streams`) and `--channels`, which say what of FILES is taken."""
+    """Declares what of FILES is taken: `--split`, `--stream` and `--variable` (in plural), `--channels`."""
 
     def add(command: Any) -> Any:
         for option in (
             click.option(
                 "--channels", metavar="N,...", help="Channels of the files to take, from 0.  [default: all]"
+            ),
+            click.option(
+                "--variable",
+                "variables",
+                multiple=True,
+                metavar="[STREAM=]NAME",
+                help="The array of npz, .mat and HDF5 files.",
             ),
             click.option(
                 "--stream",
@@ -149,6 +156,33 @@ def parse_streams(given: tuple[str, ...]) -> dict[str, str] | None:
             raise InputError(f"--stream {text}: give NAME=PATTERN, e.g. depth='depth/{{id}}.png'")
         patterns[name] = pattern
     return patterns or None
+
+
+def parse_variables(
+    given: tuple[str, ...], streams: Sequence[str], sources: Collection[str]
+) -> dict[str, str]:
+    """Reads the values of `--variable`, by stream.
+
+    Args:
+        given: "NAME", for a model of one stream, or "STREAM=NAME".
+        streams: the model's streams.
+        sources: all streams that files may have.
+
+    Raises:
+        InputError: a stream is unknown, has two variables, or has to be named.
+    """
+    variables: dict[str, str] = {}
+    for text in given:
+        stream, _, name = text.rpartition("=")
+        if not name or (not stream and len(streams) > 1):
+            raise InputError(f"--variable {text}: give STREAM=NAME, e.g. {streams[0]}=camera/{streams[0]}")
+        stream = stream or streams[0]
+        if stream not in sources:
+            raise unknown_name("stream", stream, sources, where=f"--variable {text}")
+        if stream in variables:
+            raise InputError(f"--variable {text}: {stream} has {variables[stream]!r} already")
+        variables[stream] = name
+    return variables
 
 
 def parse_channels(text: str | None) -> tuple[int, ...] | None:

@@ -13,6 +13,7 @@ from aims.cli._options import (
     device_option,
     parse_channels,
     parse_streams,
+    parse_variables,
     path_option,
     source_options,
     weights_option,
@@ -52,6 +53,7 @@ def command(
     split: str | None,
     streams: tuple[str, ...],
     channels: str | None,
+    variables: tuple[str, ...],
     weights: Path | None,
     device: str,
     precision: str | None,
@@ -88,7 +90,8 @@ def command(
         files, split = (str(dataset_of(load_record(model), data).folder),), split or "test"
     sources = find_sources(files, first.rules, streams=parse_streams(streams), split=split)
     labels = LabelFolder(target or Path("labels") / first.name, first.rules.streams, classes)
-    session = Session(models, sources, labels, parse_channels(channels))
+    named = parse_variables(variables, [*first.rules.streams], first.rules.sources)
+    session = Session(models, sources, labels, parse_channels(channels), named)
     server = PageServer(Page(session).app, port)
     out.print(server.address, markup=False, soft_wrap=True)
     err.print(f"{count(len(sources), 'picture')}; Ctrl-C ends", markup=False)

@@ -15,6 +15,7 @@ from aims.cli._options import (
     json_option,
     parse_channels,
     parse_streams,
+    parse_variables,
     path_option,
     source_options,
     weights_option,
@@ -86,6 +87,7 @@ def command(
     split: str | None,
     streams: tuple[str, ...],
     channels: str | None,
+    variables: tuple[str, ...],
     no_pictures: bool,
     weights: Path | None,
     device: str,
@@ -122,7 +124,9 @@ def command(
         pictures=not no_pictures,
     )
     loaded = plan.load()
-    sources = find_sources(files, loaded.rules, streams=parse_streams(streams), split=split)
+    rules = loaded.rules
+    plan = dataclasses.replace(plan, variables=parse_variables(variables, [*rules.streams], rules.sources))
+    sources = find_sources(files, rules, streams=parse_streams(streams), split=split)
     folder = target or Path("predictions") / loaded.name
     with counting("predict", len(sources), "pictures") as counter:
         outcome = predict_files(

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from aims.core.errors import AimsError, InputError
 from aims.core.schema import Array, few
@@ -98,6 +99,7 @@ class Session:
         sources: the pictures.
         labels: where objects are saved.
         channels: channels of the files to take, counted from 0; None for all.
+        variables: by stream, the array to take of files that hold arrays by name.
 
     Raises:
         InputError: the models see different streams, or two pictures would have one name in `labels`.
@@ -109,6 +111,7 @@ class Session:
         sources: Sequence[Source],
         labels: LabelFolder,
         channels: Sequence[int] | None = None,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         first = models[0].rules.streams
         for model in models[1:]:
@@ -126,6 +129,7 @@ class Session:
         self.sources = tuple(sources)
         self.labels = labels
         self._channels = channels
+        self._variables = variables
         self._lock = threading.RLock()
         self._opened: _Opened | None = None
         self._next = self._first_unlabeled()
@@ -176,7 +180,7 @@ class Session:
             if not 0 <= index < len(self.sources):
                 raise InputError(f"picture {index + 1}: there are {len(self.sources)}")
             source = self.sources[index]
-            arrays = source.read(self.models[0].rules, self._channels)
+            arrays = source.read(self.models[0].rules, self._channels, self._variables)
             self.labels.require_same(source.name, arrays)
             masks = {each.number: self.labels.mask(each) for each in self.labels.objects(source.name)}
             embeddings = [model.embed_arrays(arrays) for model in self.models]

@@ -14,10 +14,10 @@ import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ class Predicting:
         everything: grid and thresholds where there is no file of prompts; None for the defaults.
         tiling: how pictures are cut; None sees each as a whole.
         channels: channels of the files to take, counted from 0; None for all.
+        variables: by stream, the array to take of files that hold arrays by name.
         pictures: whether to write pictures with outlines.
     """
 
@@ -71,6 +72,7 @@ class Predicting:
     everything: Everything | None = None
     tiling: Tiling | None = None
     channels: tuple[int, ...] | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
     pictures: bool = True
 
     def load(self) -> Model:
@@ -200,7 +202,7 @@ def _predict(task: _Task, plan: Predicting, out: Path, threads: int | None) -> _
     source, prompts = task
     model = plan.load()
     try:
-        arrays = source.read(model.rules, plan.channels)
+        arrays = source.read(model.rules, plan.channels, plan.variables)
         instances = _find(model, arrays, prompts, plan)
         labels = instances.label_map()
     except (SampleError, InputError) as error:
@@ -240,6 +242,8 @@ def _prepare(out: Path, plan: Predicting, overwrite: bool) -> set[str]:
         "prompts": None if plan.prompts is None else sha256_file(plan.prompts),
     }
     del settings["device"], settings["weights"]
+    if not plan.variables:  # as in the settings of earlier versions
+        del settings["variables"]
     value = json.loads(json.dumps(settings))
     path = out / SETTINGS
     # Other settings may follow ones with which nothing was predicted.

@@ -22,7 +22,7 @@ from aims.core.vocabulary import Protocol
 from aims.data.format import decode_rgb
 from aims.data.read import Image
 from aims.engine.inputs import Channels, to_input
-from aims.reading.pictures import check_measured, load_picture, load_rgb
+from aims.reading.pictures import ARCHIVE_SUFFIXES, check_measured, load_picture, load_rgb
 from aims.sensors.derived import POLARIZERS, derive, derived_streams
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,20 @@ class InputRules:
     protocol: Protocol
     size: int
 
-    def read(self, recording: Recording, *, channels: Sequence[int] | None = None) -> dict[str, Array]:
+    @property
+    def sources(self) -> frozenset[str]:
+        """The streams that recordings may have: the model's, and those from which its can be derived."""
+        one = StreamSpec(channels=1, unit="")
+        derivable = set(self.streams) <= set(derived_streams(dict.fromkeys(POLARIZERS, one)))
+        return frozenset({*self.streams, *(POLARIZERS if derivable else ())})
+
+    def read(
+        self,
+        recording: Recording,
+        *,
+        channels: Sequence[int] | None = None,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, Array]:
         """Reads a recording and checks that it is one of the model's sensor.
 
         Args:
@@ -64,6 +77,7 @@ class InputRules:
                 a polarization camera are derived.
             channels: channels of the file or array to take, counted from 0; None for all. Only for models
                 of a single stream.
+            variables: by stream, the array to take of files that hold arrays by name (npz, MATLAB, HDF5).
 
         Returns:
             (height, width, channels) arrays as they are stored, by stream.
@@ -73,7 +87,8 @@ class InputRules:
                 of the values are not those of the stream.
         """
         arrays = {
-            name: self._read(name, given, channels) for name, given in self._by_stream(recording).items()
+            name: self._read(name, given, channels, variables.get(name))
+            for name, given in self._by_stream(recording).items()
         }
         wanted = [name for name in self.streams if name not in arrays]
         if wanted and set(POLARIZERS) <= set(arrays):
@@ -103,8 +118,8 @@ class InputRules:
                 )
             return MappingProxyType({next(iter(self.streams)): recording})
         sources = set(self.streams)
-        if self._derivable() and not sources <= set(recording):
-            sources |= set(POLARIZERS)
+        if not sources <= set(recording):
+            sources |= self.sources
         for name in recording:
             if name not in sources:
                 raise unknown_name("stream", str(name), sources, where=f"the model of {self.modality}")
@@ -114,17 +129,19 @@ class InputRules:
             raise InputError(f"the model sees {_listed(self.streams)}: {_listed(missing)} is not given")
         return recording
 
-    def _derivable(self) -> bool:
-        one = StreamSpec(channels=1, unit="")
-        return set(self.streams) <= set(derived_streams(dict.fromkeys(POLARIZERS, one)))
-
-    def _read(self, name: str, given: ArrayLike | Path | str, channels: Sequence[int] | None) -> Array:
+    def _read(
+        self,
+        name: str,
+        given: ArrayLike | Path | str,
+        channels: Sequence[int] | None,
+        variable: str | None,
+    ) -> Array:
         if channels is not None and len(self.streams) > 1:
             raise InputError(
                 f"channels are chosen for models of one stream; this one sees {_listed(self.streams)}"
             )
         if isinstance(given, (str, Path)):
-            array = read_file(Path(given), name)
+            array = read_file(Path(given), name, variable)
         else:
             array = as_array(given, name)
             if array.dtype.kind not in "biuf":
@@ -175,19 +192,23 @@ class InputRules:
         return float(np.mean(self.preprocessing.mean[first : first + channels[place]]))
 
 
-def read_file(path: Path, stream: str) -> Array:
+def read_file(path: Path, stream: str, variable: str | None = None) -> Array:
     """Reads the (height, width, channels) array of a file, in the dtype that it stores.
 
     Args:
-        path: PNG, JPEG, TIFF, BMP or npy file; for "rgb" also WebP.
+        path: PNG, JPEG, TIFF, BMP, npy, npz, .mat or HDF5 file; for "rgb" also WebP.
         stream: name of the stream; "rgb" is a photograph, whose colours may be those of a palette.
+        variable: the array of a file that holds arrays by name.
 
     Raises:
+        InputError: the file holds arrays by name, and none is named.
         SampleError: the file is missing, damaged or of a kind that is not read.
     """
-    if stream == RGB:
+    if path.suffix.lower() in ARCHIVE_SUFFIXES and variable is None:
+        raise InputError(f"{path}: holds arrays by name; say which one with --variable, or give the array")
+    if stream == RGB and variable is None:
         return decode_rgb(load_rgb(path)[0])
-    picture = load_picture(path, stack=True)
+    picture = load_picture(path, variable=variable, stack=True)
     check_measured(path, picture)
     return picture.array
 

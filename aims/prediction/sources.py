@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePath
+from types import MappingProxyType
 
 from aims.core.errors import InputError
 from aims.core.files import inside, is_unicode
@@ -53,12 +54,17 @@ class Source:
             coding = sys.getfilesystemencoding()
             raise InputError(f"{self.file}: no result can have its name, which is not valid {coding} text")
 
-    def read(self, rules: InputRules, channels: Sequence[int] | None = None) -> dict[str, Array]:
+    def read(
+        self,
+        rules: InputRules,
+        channels: Sequence[int] | None = None,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, Array]:
         """Reads its streams; see `InputRules.read`."""
         if self.dataset is not None and self.ref is not None:
             return rules.read(_opened(self.dataset).read(self.ref, tuple(rules.streams)))
         assert self.recording is not None
-        return rules.read(self.recording, channels=channels)
+        return rules.read(self.recording, channels=channels, variables=variables)
 
 
 @lru_cache(maxsize=4)

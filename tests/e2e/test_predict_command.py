@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import h5py
 import numpy as np
 import psutil
 import pytest
@@ -23,6 +24,7 @@ import aims
 from aims.cli import _terminal, main
 from aims.prediction.instances import Instances
 from aims.prediction.outlines import outlined
+from aims.reading.pictures import load_picture
 
 
 def predict(*words):
@@ -90,6 +92,28 @@ def test_a_stopped_prediction_goes_on_and_other_options_are_refused(thermal_run,
     (tmp_path / "mine" / "notes.txt").write_text("")
     assert predict(run, files[0], *GRID, "--out", tmp_path / "mine") == 2
     assert "holds something else" in capsys.readouterr().err
+
+
+def test_an_array_of_files_that_hold_several(thermal_run, tmp_path, capsys):
+    _, run, files = thermal_run
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    pixels = load_picture(files[0]).array[..., 0]
+    with h5py.File(raw / "1.h5", "w") as file:
+        file["camera/thermal"] = pixels
+    np.savez(raw / "2.npz", **{"camera/thermal": pixels, "time": 0.0})
+    assert predict(run, files[0], *GRID, "--out", tmp_path / "expected") == 0
+    assert predict(run, raw, *GRID, "--variable", "camera/thermal", "--out", out) == 0
+    (expected,) = (tmp_path / "expected" / "masks").iterdir()
+    for name in ("1.png", "2.png"):
+        assert (out / "masks" / name).read_bytes() == expected.read_bytes()
+    capsys.readouterr()
+    assert predict(run, raw, *GRID, "--variable", "thermal=time", "--out", out) == 2
+    assert "holds predictions of another model or other options" in capsys.readouterr().err
+    assert predict(run, raw / "1.h5", *GRID, "--out", tmp_path / "none") == 1
+    assert "1.h5: holds arrays by name; say which one with --variable, or give" in capsys.readouterr().err
+    assert predict(run, raw / "1.h5", *GRID, "--variable", "camera/therm", "--out", tmp_path / "none") == 1
+    assert "1.h5: unknown variable 'camera/therm'" in capsys.readouterr().err
 
 
 def test_what_cannot_be_read_is_named_and_the_others_are_finished(thermal_run, tmp_path, capsys):
@@ -231,6 +255,9 @@ def test_progress_takes_one_line_at_60_columns(monkeypatch):
         (("{folder}", "{file}", "--everything"), "no model (no run.json, no model.json)"),
         (("{run}", "{file}", "--prompts", "{folder}/nothing.csv"), "no such file of prompts"),
         (("{run}", "{file}", "--everything", "--channels", "a"), "give numbers such as 0"),
+        (("{run}", "{file}", "--everything", "--variable", "depth=x"), "unknown stream 'depth'"),
+        (("{run}", "{file}", "--everything", "--variable", "thermal="), "give STREAM=NAME, e.g. thermal="),
+        (("{run}", "{file}", "--everything", "--variable", "a", "--variable", "b"), "has 'a' already"),
         (("{run}", "{file}", "--everything", "--split", "test"), "--split is for converted datasets"),
         (("{run}", "{folder}/set", "--everything", "--split", "tst"), "has no split 'tst'; it has"),
         (("{run}", "{folder}", "--stream", "depth", "--everything"), "give NAME=PATTERN"),

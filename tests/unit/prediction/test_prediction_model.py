@@ -141,6 +141,18 @@ def test_channels_are_chosen_by_number(model, array):
         model.embed(more, channels=[])
 
 
+def test_variables_are_chosen_by_stream(tmp_path):
+    spec = StreamSpec(channels=1, unit="1", valid_range=(0, 1))
+    read = rules({"depth": spec, "nir": spec}, (0.0, 0.0)).read
+    arrays = {name: np.random.default_rng(k).random((3, 4, 1)) for k, name in enumerate(("depth", "nir"))}
+    file = tmp_path / "a.npz"
+    np.savez(file, z=arrays["depth"], n=arrays["nir"])
+    found = read({"depth": file, "nir": file}, variables={"depth": "z", "nir": "n"})
+    assert all(np.array_equal(found[name], array) for name, array in arrays.items())
+    with pytest.raises(InputError, match=r"a.npz: holds arrays by name; say which one with --variable"):
+        read({"depth": file, "nir": file}, variables={"depth": "z"})
+
+
 def rules(streams, mean):
     preprocessing = Preprocessing(
         streams=tuple(streams),
