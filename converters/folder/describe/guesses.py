@@ -26,6 +26,7 @@ _COMPARED = 12  # files whose regions are counted
 _DIVISOR, _VOID = 1000, 255
 _MOST_COLOURS = 64
 _TORN = 1.1  # regions of an instance, on average
+_OBJECT = 9  # pixels
 _SOFT = 32  # values between the two of a mask, from which on they are its soft edge
 _SOFT_SHARE = 0.05
 
@@ -154,7 +155,9 @@ def _are_instances(maps: _Maps, named: Sequence[str]) -> bool:
     values, regions = maps.whole
     if maps.coloured:
         told = len(maps.counts) > _MOST_COLOURS or bool(set(named) & OBJECT_WORDS)
-        return told and regions <= _TORN * values
+        # In a photograph most colours are those of few pixels.
+        areas = [count for code, count in maps.counts.items() if code]
+        return told and regions <= _TORN * values and bool(np.median(areas) >= _OBJECT)
     if most > 1 and set(named) & OBJECT_WORDS:
         return True
     files, sizes = len(maps.sets), {len(found) for found in maps.sets}
