@@ -7,6 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from aims.models.weights import PACKAGED
 from aims.reports.statistics.label_efficiency import images_to_reach
@@ -46,10 +47,13 @@ def modality(words: str) -> str:
     return SENSORS.get(words, words.lower())
 
 
-def test_the_embedded_benchmark() -> None:
-    known, (header, rows) = scores("embedded"), table(LEADERBOARDS / "embedded" / "README.md")
-    assert len(rows) > 5
-    large = scores("embedded", "miou_large")
+@pytest.mark.parametrize(
+    ("folder", "start", "count"), [("embedded", "mIoU, %", 10), ("embedded/seed-1", "seed 1, mIoU, %", 3)]
+)
+def test_the_embedded_benchmark(folder: str, start: str, count: int) -> None:
+    known, (header, rows) = scores(folder), table(LEADERBOARDS / "embedded" / "README.md", start)
+    assert len(rows) == count
+    large = scores(folder, "miou_large")
     for label, *cells, last in rows:
         for name, cell in zip(header[1:-1], cells, strict=True):
             assert known[modality(name), *row_of(label), ""] == cell, (label, name)
