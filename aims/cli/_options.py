@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,6 +16,9 @@ from aims.core.config import NO_TUNING
 from aims.core.errors import InputError, unknown_name
 from aims.core.settings import Setting
 from aims.core.vocabulary import TRACKERS
+
+if TYPE_CHECKING:
+    from aims.prediction.inputs import InputRules
 
 #: Context settings of commands that take options of methods and tunings, which click leaves in `ctx.args`.
 OPEN = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -158,27 +161,24 @@ def parse_streams(given: tuple[str, ...]) -> dict[str, str] | None:
     return patterns or None
 
 
-def parse_variables(
-    given: tuple[str, ...], streams: Sequence[str], sources: Collection[str]
-) -> dict[str, str]:
+def parse_variables(given: tuple[str, ...], rules: InputRules) -> dict[str, str]:
     """Reads the values of `--variable`, by stream.
 
     Args:
         given: "NAME", for a model of one stream, or "STREAM=NAME".
-        streams: the model's streams.
-        sources: all streams that files may have.
+        rules: rules of the model, which say its streams.
 
     Raises:
         InputError: a stream is unknown, has two variables, or has to be named.
     """
-    variables: dict[str, str] = {}
+    streams, variables = [*rules.streams], dict[str, str]()
     for text in given:
         stream, _, name = text.rpartition("=")
         if not name or (not stream and len(streams) > 1):
             raise InputError(f"--variable {text}: give STREAM=NAME, e.g. {streams[0]}=camera/{streams[0]}")
         stream = stream or streams[0]
-        if stream not in sources:
-            raise unknown_name("stream", stream, sources, where=f"--variable {text}")
+        if stream not in rules.sources:
+            raise unknown_name("stream", stream, rules.sources, where=f"--variable {text}")
         if stream in variables:
             raise InputError(f"--variable {text}: {stream} has {variables[stream]!r} already")
         variables[stream] = name

@@ -90,7 +90,7 @@ def command(
         files, split = (str(dataset_of(load_record(model), data).folder),), split or "test"
     sources = find_sources(files, first.rules, streams=parse_streams(streams), split=split)
     labels = LabelFolder(target or Path("labels") / first.name, first.rules.streams, classes)
-    named = parse_variables(variables, [*first.rules.streams], first.rules.sources)
+    named = parse_variables(variables, first.rules)
     session = Session(models, sources, labels, parse_channels(channels), named)
     server = PageServer(Page(session).app, port)
     out.print(server.address, markup=False, soft_wrap=True)

@@ -124,9 +124,8 @@ def command(
         pictures=not no_pictures,
     )
     loaded = plan.load()
-    rules = loaded.rules
-    plan = dataclasses.replace(plan, variables=parse_variables(variables, [*rules.streams], rules.sources))
-    sources = find_sources(files, rules, streams=parse_streams(streams), split=split)
+    plan = dataclasses.replace(plan, variables=parse_variables(variables, loaded.rules))
+    sources = find_sources(files, loaded.rules, streams=parse_streams(streams), split=split)
     folder = target or Path("predictions") / loaded.name
     with counting("predict", len(sources), "pictures") as counter:
         outcome = predict_files(

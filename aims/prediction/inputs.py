@@ -117,14 +117,12 @@ class InputRules:
                     f"{{{', '.join(f'{name!r}: ...' for name in self.streams)}}}"
                 )
             return MappingProxyType({next(iter(self.streams)): recording})
-        sources = set(self.streams)
-        if not sources <= set(recording):
-            sources |= self.sources
+        whole = set(self.streams) <= set(recording)
+        sources = set(self.streams) if whole else self.sources
         for name in recording:
             if name not in sources:
                 raise unknown_name("stream", str(name), sources, where=f"the model of {self.modality}")
-        complete = set(self.streams) <= set(recording) or set(POLARIZERS) <= set(recording)
-        if not complete:
+        if not (whole or set(POLARIZERS) <= set(recording)):
             missing = [name for name in self.streams if name not in recording]
             raise InputError(f"the model sees {_listed(self.streams)}: {_listed(missing)} is not given")
         return recording

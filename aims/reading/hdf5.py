@@ -43,7 +43,7 @@ def load_hdf5(path: Path, data: bytes, variable: str) -> Picture:
 
 def _load_hdf5(path: Path, data: bytes, variable: str) -> Picture:
     with decoder_errors(path, "HDF5"), h5py.File(io.BytesIO(data), "r") as file:
-        item = _dataset(path, file, variable.strip("/"), "/", _closed, group="a group")
+        item = hdf5_dataset(path, file, variable)
         array = np.asarray(item[()])
         attributes = {name: item.attrs[name] for name in item.attrs}
     return Picture(
@@ -56,7 +56,7 @@ def _load_hdf5(path: Path, data: bytes, variable: str) -> Picture:
 def load_mat73(path: Path, data: bytes, variable: str) -> Array:
     """Decodes one variable of a MATLAB file of version 7.3, axes as in MATLAB; see `load_mat`."""
     with decoder_errors(path, "MATLAB 7.3"), h5py.File(io.BytesIO(data), "r") as file:
-        item = _dataset(path, file, variable, ".", _closed_in_matlab, group="of class struct")
+        item = mat73_dataset(path, file, variable)
         kind = _class(item)
         if kind not in NUMBERS:
             raise refused(path, variable, f"of class {kind}")
@@ -67,6 +67,16 @@ def load_mat73(path: Path, data: bytes, variable: str) -> Array:
         array = array.astype(bool)
     # MATLAB stores arrays in column-major order, so HDF5 has the axes in reverse.
     return array.T
+
+
+def hdf5_dataset(path: Path, file: Any, variable: str) -> Any:
+    """Finds a dataset by its path, in the open file alone; raises SampleError as `load_hdf5` does."""
+    return _dataset(path, file, variable.strip("/"), "/", _closed, group="a group")
+
+
+def mat73_dataset(path: Path, file: Any, variable: str) -> Any:
+    """Finds a variable or field of a struct, in the open file alone; raises SampleError if there is none."""
+    return _dataset(path, file, variable, ".", _closed_in_matlab, group="of class struct")
 
 
 def refused(path: Path, variable: str, what: str) -> SampleError:

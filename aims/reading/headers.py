@@ -20,6 +20,7 @@ from aims.core.files import regular_file
 from aims.core.isolation import isolated
 from aims.core.schema import SampleError
 from aims.reading.arrays import npy_header
+from aims.reading.hdf5 import hdf5_dataset, mat73_dataset
 from aims.reading.pictures import HDF5, MAT, NPY, NPZ, RGB_SUFFIXES, TIFF
 from aims.reading.tiff import raising_logged_errors
 
@@ -91,14 +92,15 @@ def read_header(path: Path, variable: str | None) -> Announced | None:
 
 def _hdf5(path: Path, variable: str) -> Announced:
     with h5py.File(path, "r") as file:
-        item = file[variable]
-        return item.shape, item.size * item.dtype.itemsize
+        item = hdf5_dataset(path, file, variable)
+        return item.shape, item.nbytes
 
 
 def _mat(path: Path, variable: str) -> Announced:
     if h5py.is_hdf5(path):
-        shape, size = _hdf5(path, variable.replace(".", "/"))
-        return shape[::-1], size
+        with h5py.File(path, "r") as file:
+            item = mat73_dataset(path, file, variable)
+            return item.shape[::-1], item.nbytes
     # As doubles, to which scipy converts what is stored in fewer bits.
     shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
     shape = shapes[variable]

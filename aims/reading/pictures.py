@@ -152,10 +152,10 @@ def load_rgb(path: Path) -> tuple[bytes, tuple[int, int]]:
         SampleError: the file is missing, truncated, rotated by EXIF, of a format that is not kept, or of a
             kind that programs show differently (floats, inks, 16-bit grey, TIFF with alpha).
     """
-    if path.suffix.lower() not in RGB_SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in RGB_SUFFIXES:
         raise SampleError(f"{path}: an RGB picture is kept as it is; use {', '.join(RGB_SUFFIXES)}")
     data = read_bytes(path)
-    suffix = path.suffix.lower()
     image = _decode(path, data, _KINDS.get(suffix, suffix[1:].upper()))
     if image.mode in _NOT_RGB or not _seen_alike(image, data):
         raise SampleError(

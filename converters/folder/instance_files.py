@@ -87,10 +87,11 @@ def _masks(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles, size: S
     for k, path in enumerate(paths, start=1):
         picture = load_labels(path, entry.variable, files)
         if classes.drawn == "instance":
-            values, void = object_numbers(path, picture, classes)
+            coloured = is_coloured(picture)
+            values, void = object_numbers(path, picture, classes, coloured=coloured)
             masks[k] = ~np.isin(values, list(void))
             held = values[masks[k]]
-            if held.size and not is_coloured(picture) and 2 * int(held.min()) <= int(held.max()):
+            if held.size and not coloured and 2 * int(held.min()) <= int(held.max()):
                 remark(
                     path,
                     "every number above 0 is the object; where some are its soft edge, save the mask with "

@@ -170,26 +170,27 @@ def read_label_file(entry: LabelsEntry, classes: CodedClasses, files: ImageFiles
     picture = load_labels(path, entry.variable, files)
     if classes.drawn != "instance":
         return Labels(str(path), SemanticMap(class_map=drawn_classes(path, picture, classes, where)))
-    values, void = object_numbers(path, picture, classes)
+    coloured = is_coloured(picture)
+    values, void = object_numbers(path, picture, classes, coloured=coloured)
     ids = [number for number in np.unique(values).tolist() if number not in void]
     if ids and ids[0] < 0:
         raise SampleError(
             f"{path}: instance number {ids[0]} is negative; number instances from 1, 0 is nothing"
         )
     drawn = np.where(np.isin(values, list(void)), values.dtype.type(0), values)
-    if ids and (text := _doubts(drawn, ids, coloured=is_coloured(picture))):
+    if ids and (text := _doubts(drawn, ids, coloured=coloured)):
         remark(path, text)
     return Labels(str(path), InstanceMap(instances=drawn, class_ids=dict.fromkeys(ids, 1)))
 
 
 def object_numbers(
-    path: Path, picture: Picture, classes: CodedClasses
+    path: Path, picture: Picture, classes: CodedClasses, *, coloured: bool
 ) -> tuple[NDArray[np.integer], Collection[int]]:
     """Returns the (height, width) numbers that tell objects apart, and those of them that are nothing.
 
-    The numbers of a picture in colours are the codes of its colours.
+    The numbers of a picture that `is_coloured` are the codes of its colours.
     """
-    if is_coloured(picture):
+    if coloured:
         return colour_codes(path, picture), classes.void_colours
     return numbers(path, picture), number_classes(picture, classes)
 
@@ -198,11 +199,9 @@ def _doubts(drawn: NDArray[np.integer], ids: list[int], *, coloured: bool) -> st
     """Returns what in an instance map looks as if its numbers, or codes of colours, meant something else."""
     if ids == [_WHITE] and split_instances(drawn).max() > 1:
         return f'{_WHITE} alone, in several regions, is one instance; of a mask kind = "semantic" splits them'
-    if coloured:
-        border, void = (ids[-1] == _WHITE_COLOUR) * "white", "[[255, 255, 255]]"
-    else:
-        border = void = (ids[-1] in _BORDERS and ids[-1] - 1 not in ids) * f"{ids[-1]}"
-    if border and len(ids) > 1:
+    *others, last = ids
+    if others and (last == _WHITE_COLOUR if coloured else last in _BORDERS and last - 1 != others[-1]):
+        border, void = ("white", "[[255, 255, 255]]") if coloured else (last, last)
         return f"{border} is an instance like all others; if it means a border or unknown, give void = {void}"
     if len(ids) > _FEW and _mostly_edges(drawn, len(ids)):
         return (

@@ -521,3 +521,13 @@ class TestHeaders:
         array = np.ones((HEIGHT, WIDTH, 300), np.uint16)
         self.write(path, array, suffix)
         np.testing.assert_array_equal(read(Path(suffix).suffix or suffix), array)
+
+    @pytest.mark.parametrize("suffix", [".h5", ".mat"])
+    def test_a_link_to_another_file_is_not_followed(self, path: Path, read: Read, suffix: str) -> None:
+        """Not even for the size that the other file announces."""
+        with h5py.File(path.with_name("other.h5"), "w") as file:
+            file["depth"] = np.zeros((HEIGHT + 1, 300), np.uint16)
+        with h5py.File(path.with_suffix(suffix), "w") as file:
+            file["depth"] = h5py.ExternalLink("other.h5", "/depth")
+        with refused(SampleError, f"nir/a{suffix}: variable 'depth' is a link"):
+            read(suffix)
